@@ -1,0 +1,80 @@
+"""The routing table: which alias means which version, and which replica truly holds it.
+
+The registry builds a table, the routers swap it in by one assignment. It is immutable: a request
+that resolved an alias keeps the table it saw (law 1).
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DIGEST_PREFIX_LENGTH = 12
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def engine_name(alias: str, digest: str) -> str:
+    """The public and engine-side name of a version: ``alias@digest12``."""
+    return f"{alias}@{digest[:DIGEST_PREFIX_LENGTH]}"
+
+
+class Candidate(_Frozen):
+    """A version that is tried beside the live one."""
+
+    digest: str
+    stage: str
+    """``shadow`` or ``canary``."""
+    percent: float = 0.0
+    """Share of the alias's traffic, 0 to 100."""
+
+
+class Alias(_Frozen):
+    """One name that clients use, and the versions that may answer for it."""
+
+    name: str
+    live: str | None = None
+    """Full digest of the live version; None before the first commit and after a retire."""
+    previous: str | None = None
+    """Full digest of the version that a rollback would bring back."""
+    candidates: tuple[Candidate, ...] = ()
+    versions: tuple[str, ...] = ()
+    """Full digests of every version that may be called by its pinned name."""
+    intents: tuple[str, ...] = ()
+    """Intents that the live version's manifest declares."""
+
+
+class Replica(_Frozen):
+    """One engine replica as the registry last saw it."""
+
+    id: str
+    url: str
+    secret: str = Field(repr=False)
+    """Bearer token of the replica's internal HTTP surface."""
+    ready: bool = True
+    resident: frozenset[str] = frozenset()
+    """Engine names (``alias@digest12``) that the engine truly holds."""
+
+
+class Peer(_Frozen):
+    """Another process of the system with an internal HTTP surface (a router, the registry)."""
+
+    id: str
+    url: str
+    secret: str = Field(repr=False)
+
+
+class RoutingTable(_Frozen):
+    """Everything that a router needs to resolve a name to a version and a place."""
+
+    revision: int = 0
+    """Grows with every change of anything in the table."""
+    epoch: int = 0
+    """Grows with every commit, rollback or retire of an alias; survives restarts."""
+    base_id: str = ""
+    max_model_len: int | None = None
+    aliases: dict[str, Alias] = Field(default_factory=dict)
+    replicas: tuple[Replica, ...] = ()
+    registry: Peer | None = None
+    routers: tuple[Peer, ...] = ()

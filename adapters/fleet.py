@@ -1,0 +1,72 @@
+"""What the adapter path needs from the processes above it: engines that load, routers that apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """One version's files, by content.
+
+    ``path`` is the directory in the content-addressed store as this process sees it; ``uri`` is where
+    a replica on another node fetches the same bytes.
+    """
+
+    alias: str
+    digest: str
+    path: Path
+    uri: str
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """A version that one replica now holds."""
+
+    replica_id: str
+    seconds: float
+    already_resident: bool = False
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """How far a version's log probabilities are from the base's on fixed prompts (nats)."""
+
+    replica_id: str
+    max_delta: float
+    logprobs: Sequence[Sequence[float]] = field(default_factory=tuple)
+
+
+class Fleet(Protocol):
+    """The live engine replicas and routers. Every method may raise ``FleetError``."""
+
+    def replica_ids(self) -> Sequence[str]:
+        """Replicas that are alive now, ready or still converging."""
+        ...
+
+    async def load(self, replica_id: str, files: AdapterFiles) -> LoadResult:
+        """Stage the files on the replica's node and add them to its engine; idempotent."""
+        ...
+
+    async def unload(self, replica_id: str, name: str) -> None:
+        """Remove an engine name from the engine and confirm that it is gone; idempotent."""
+        ...
+
+    async def residency(self, replica_id: str) -> frozenset[str]:
+        """Engine names that the engine truly holds."""
+        ...
+
+    async def probe(self, replica_id: str, name: str) -> ProbeResult:
+        """Score fixed prompts with the adapter and with the base."""
+        ...
+
+    async def routers_applied(self, epoch: int, timeout_s: float) -> bool:
+        """Wait until every live router answers with a table of at least this epoch."""
+        ...
+
+    def in_flight(self, name: str) -> int:
+        """Requests under way on an engine name over all live routers, as last reported."""
+        ...
