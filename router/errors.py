@@ -1,0 +1,186 @@
+"""What can go wrong with a request.
+
+    RouterError                     the door answers with its status, type, code
+    ├── InvalidRequest      400     fix the request
+    ├── Unauthenticated     401     fix the key
+    ├── Forbidden           403     the key's scope or the policy does not allow it
+    ├── NotFound            404     unknown route, model or decision
+    ├── MethodNotAllowed    405
+    ├── TooLarge            413     body over the configured limit
+    ├── Overloaded          429/503 come back later (``retry_after_s``)
+    └── TargetError                 a target failed; sorted by what the caller may do
+        ├── TargetRejected          the target says that the request is wrong: do not try elsewhere
+        ├── TargetUnavailable       nothing was answered: another target may be tried
+        └── TargetBroken            bytes were already sent: end the stream with an error event
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RouterError(Exception):
+    """An error that knows how to answer the client.
+
+    Attributes:
+        status: HTTP status code.
+        type: OpenAI's error ``type``.
+        code: stable machine-readable code.
+        param: the request field at fault, when there is one.
+        retry_after_s: seconds after which a retry makes sense.
+    """
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error envelope."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+class InvalidRequest(RouterError):
+    """The request cannot be answered as it is."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class Unauthenticated(RouterError):
+    """No key, or one that is not known."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class Forbidden(RouterError):
+    """The key is known but may not do this."""
+
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
+
+
+class NotFound(RouterError):
+    """Unknown route, model or record."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class MethodNotAllowed(RouterError):
+    """The route exists, the method does not."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class TooLarge(RouterError):
+    """The body exceeds the configured limit."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class Overloaded(RouterError):
+    """A queue or a limit is full; come back after ``retry_after_s``."""
+
+    status = 503
+    type = "server_error"
+    code = "overloaded"
+
+
+class RateLimited(RouterError):
+    """This caller's limit is used up; come back after ``retry_after_s``."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class TargetError(RouterError):
+    """A target failed to answer."""
+
+    status = 502
+    code = "upstream_error"
+
+
+class TargetRejected(TargetError):
+    """The target says that the request is wrong.
+
+    Attributes:
+        status: the target's own status.
+        payload: the target's own error body, decoded, or None.
+    """
+
+    type = "invalid_request_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        payload: Any = None,
+        code: str | None = None,
+        param: str | None = None,
+        error_type: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, param=param)
+        self.status = status
+        self.payload = payload
+        if error_type:
+            self.type = error_type
+
+
+class TargetUnavailable(TargetError):
+    """The target answered nothing that was passed on; another one may be tried."""
+
+    status = 502
+    code = "upstream_unavailable"
+
+    def __init__(
+        self, message: str, *, status: int = 502, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.status = status
+
+
+class TargetTimeout(TargetUnavailable):
+    """The target did not answer in time."""
+
+    code = "upstream_timeout"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=504)
+
+
+class TargetBroken(TargetError):
+    """The target's stream ended before it was complete."""
+
+    code = "upstream_stream_broken"

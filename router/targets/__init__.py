@@ -1,0 +1,1 @@
+"""What can answer a request: the local engine's replicas, and frontier providers."""

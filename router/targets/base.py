@@ -1,0 +1,82 @@
+"""What a target is: it takes a call in one of the public dialects and answers in the same dialect."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Endpoint(StrEnum):
+    """The public inference endpoints; the value is the path."""
+
+    CHAT = "/v1/chat/completions"
+    COMPLETIONS = "/v1/completions"
+    RESPONSES = "/v1/responses"
+    MESSAGES = "/v1/messages"
+    EMBEDDINGS = "/v1/embeddings"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attempt at one target.
+
+    ``body`` is the client's JSON object with ``model`` already set to what the target calls the model
+    and without the ``graftwork`` extension. ``timeout_s`` bounds the whole call.
+    """
+
+    endpoint: Endpoint
+    body: dict[str, Any]
+    stream: bool
+    request_id: str
+    timeout_s: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers to pass on, such as ``traceparent``."""
+
+
+@dataclass
+class Usage:
+    """Token counts as the target reported them; None when it did not."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+
+
+class Answer(Protocol):
+    """A target's answer whose status and headers have arrived.
+
+    ``chunks`` yields the body's bytes as they arrive from the wire, unbuffered; for a stream they are
+    server-sent events in the dialect of ``Call.endpoint``. Leaving early needs ``aclose``, which
+    cancels the work at the target.
+    """
+
+    status: int
+    content_type: str
+    usage: Usage
+    """Filled in at the latest when ``chunks`` is exhausted."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body's bytes as they arrive. Raises ``TargetBroken`` when the stream is cut."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back or, when the body was not read to its end, cut it."""
+        ...
+
+
+class Target(Protocol):
+    """Something that can answer."""
+
+    name: str
+    """``base``, ``adapter:<alias>@<digest12>`` or ``frontier:<provider>/<model>``."""
+
+    async def send(self, call: Call) -> Answer:
+        """Start the call; returns once a successful status has arrived.
+
+        Raises:
+            TargetRejected: the target's own 4xx that another target would give too.
+            TargetUnavailable: connect error, 5xx, 429, timeout before the first byte.
+        """
+        ...
