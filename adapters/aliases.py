@@ -41,6 +41,8 @@ class Alias(_Frozen):
     candidates: tuple[Candidate, ...] = ()
     versions: tuple[str, ...] = ()
     """Full digests of every version that may be called by its pinned name."""
+    retired: tuple[str, ...] = ()
+    """Full digests of versions that were callable once; the newest few. Others answer for them."""
     intents: tuple[str, ...] = ()
     """Intents that the live version's manifest declares."""
 

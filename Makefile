@@ -1,0 +1,49 @@
+# `make` lists the targets. Everything runs in .venv, which the targets make when it is missing.
+
+PYTHON ?= $(firstword $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p; done))
+EXTRA ?= cpu
+CONFIG ?= config/local.yaml
+ARGS ?=
+
+BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.12 or 3.13)) scripts/bootstrap.py
+BIN = .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-fast check format bench lock clean env
+
+help: ## list the targets
+	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+serve: ## bring the whole system up on http://127.0.0.1:8000 (Ctrl-C stops it)
+	@$(BOOTSTRAP) --extra $(EXTRA)
+	@exec $(BIN)/graftwork serve --config $(CONFIG) $(ARGS)
+
+env:
+	@$(BOOTSTRAP) --extra $(EXTRA) --dev
+
+test: check ## check, then every test: fast ones and those that start the real system
+	@exec $(BIN)/python -m pytest $(ARGS) < /dev/null
+
+test-fast: env ## only the tests that start nothing
+	@exec $(BIN)/python -m pytest -m "not system" $(ARGS) < /dev/null
+
+check: env ## lint, format, types and layering
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: env ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: env ## measure the router's overhead against vLLM's own server
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
+	@$(or $(PYTHON),python3) scripts/lock.py $(ARGS)
+
+clean: ## remove the environment and everything that tools left behind
+	@rm -rf .venv .venv.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,157 @@
+"""Settings of the adapter path. Frozen; read once at start; every field says what it is, and its unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.archive import ArchiveLimits
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WatchSettings(_Section):
+    """The watched store: finished PEFT directories that appear in it are published."""
+
+    enabled: bool = Field(default=True, description="watch the store at all")
+    settle_s: float = Field(
+        default=2.0,
+        ge=0,
+        description="seconds without a change after which a directory without `_SUCCESS` is taken",
+    )
+    poll_s: float = Field(
+        default=5.0, gt=0, description="seconds between looks when file events do not arrive"
+    )
+    object_poll_s: float = Field(
+        default=15.0, gt=0, description="seconds between listings of an object store"
+    )
+    retry_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="seconds before a publish that failed for a passing reason is tried again; "
+        "doubles with each try",
+    )
+    max_retry_s: float = Field(default=300.0, gt=0, description="longest pause between tries, seconds")
+    max_entries: int = Field(
+        default=10_000, ge=1, description="directories looked at in one pass; the rest is reported"
+    )
+
+
+class PushSettings(_Section):
+    """Uploads over the admin API."""
+
+    archive: ArchiveLimits = Field(
+        default_factory=ArchiveLimits, description="how much a pushed archive may cost, bytes"
+    )
+    import_roots: tuple[Path, ...] = Field(
+        default=(),
+        description='local directories that `{"uri": …}` may name; the watched store always may',
+    )
+    wait_timeout_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="longest `wait=live`, seconds; after that the answer is 202 and work goes on",
+    )
+
+
+class RolloutSettings(_Section):
+    """How a version reaches the engines, and how the one before it leaves them."""
+
+    copies: int | None = Field(
+        default=None, ge=1, description="replicas that hold each alias; null: all of them"
+    )
+    quorum: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of those replicas that must hold a version before it is committed",
+    )
+    stagger_s: float = Field(
+        default=0.05,
+        ge=0,
+        description="pause between loads on two replicas, seconds: a load stalls decoding, and not "
+        "all replicas should stall at once",
+    )
+    load_attempts: int = Field(
+        default=2, ge=1, description="tries per replica when a load fails for a passing reason"
+    )
+    load_timeout_s: float = Field(
+        default=120.0, gt=0, description="longest load or probe on one replica, seconds"
+    )
+    replicas_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="longest wait for the base and a first replica, seconds, so that a push may "
+        "come before the engines are up",
+    )
+    routers_timeout_s: float = Field(
+        default=10.0, gt=0, description="longest wait until every router has a new table, seconds"
+    )
+    min_effect: float = Field(
+        default=1e-4,
+        ge=0,
+        description="the probe must see a larger log-probability difference from the base, nats",
+    )
+    drain_timeout_s: float = Field(
+        default=120.0,
+        ge=0,
+        description="seconds to wait at a stretch for a version's last request; a version in use "
+        "is never unloaded, later passes look again",
+    )
+    drain_poll_s: float = Field(default=0.1, gt=0, description="seconds between looks at in-flight")
+    drain_settle_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="seconds that in-flight must stay at zero; longer than routers take to report",
+    )
+    keep_previous: int = Field(
+        default=1, ge=0, description="superseded versions per alias kept loaded for instant rollback"
+    )
+    capacity: int | None = Field(
+        default=None,
+        ge=1,
+        description="versions one replica may hold (vLLM's max_cpu_loras); null: no limit. Full "
+        "replicas make room by retiring superseded versions, oldest first",
+    )
+    reconcile_s: float = Field(
+        default=10.0, gt=0, description="seconds between passes that repair residency"
+    )
+
+
+class AdaptersConfig(_Section):
+    """Everything about adapters."""
+
+    store: str | None = Field(
+        default=None,
+        description="watched store: a local directory or an `s3://`, `gs://`, `az://` URL; "
+        "default: `<state_dir>/adapters`",
+    )
+    content: Path | None = Field(
+        default=None,
+        description="content-addressed store of published versions; default: `<state_dir>/content`",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="`sqlite:///path` or `postgresql+psycopg://user@host/name`; "
+        "default: `<state_dir>/registry.db`",
+    )
+    watch: WatchSettings = Field(default_factory=WatchSettings, description="the watched store")
+    push: PushSettings = Field(default_factory=PushSettings, description="uploads")
+    rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="publishing")
+    events_kept: int = Field(
+        default=1000, ge=10, description="adapter events remembered for the event stream"
+    )
+
+    def within(self, state_dir: Path) -> AdaptersConfig:
+        """The same settings with every default place made explicit under ``state_dir``."""
+        state = state_dir.absolute()
+        return self.model_copy(
+            update={
+                "store": self.store or str(state / "adapters"),
+                "content": self.content or state / "content",
+                "database_url": self.database_url or f"sqlite:///{state / 'registry.db'}",
+            }
+        )

@@ -1,0 +1,65 @@
+"""The grammar of aliases, digests and pinned names. Everything that becomes a path passes here."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from adapters.aliases import DIGEST_PREFIX_LENGTH
+from adapters.errors import BadName
+
+ALIAS_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}"
+RESERVED_ALIASES = frozenset({"auto", "base", "frontier"})
+"""Names that mean something else in a request's ``model`` or in a target."""
+
+_ALIAS = re.compile(ALIAS_PATTERN)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PREFIX = re.compile(rf"[0-9a-f]{{{DIGEST_PREFIX_LENGTH}}}")
+_SHOWN_CHARACTERS = 80
+
+
+class Pinned(NamedTuple):
+    """A version as clients pin it: the alias and the first 12 hex digits of its digest."""
+
+    alias: str
+    digest_prefix: str
+
+
+def validate_alias(alias: str) -> str:
+    """Return ``alias`` unchanged, or raise ``BadName`` (code ``bad-alias``)."""
+    if _ALIAS.fullmatch(alias) is None:
+        raise BadName(f"{_shown(alias)} is not an alias ({ALIAS_PATTERN})", code="bad-alias")
+    if alias in RESERVED_ALIASES:
+        raise BadName(
+            f"{alias!r} is reserved",
+            code="bad-alias",
+            remedy=f"Choose a name other than {', '.join(sorted(RESERVED_ALIASES))}.",
+        )
+    return alias
+
+
+def validate_digest(digest: str) -> str:
+    """Return a full digest (64 lower-case hex digits) unchanged, or raise ``BadName``."""
+    if _DIGEST.fullmatch(digest) is None:
+        raise BadName(
+            f"{_shown(digest)} is not a digest",
+            code="bad-digest",
+            remedy="Give all 64 lower-case hexadecimal digits of the SHA-256.",
+        )
+    return digest
+
+
+def parse_pinned(name: str) -> Pinned:
+    """Split ``alias@digest12``, or raise ``BadName`` (code ``bad-pinned-name``, ``bad-alias``)."""
+    alias, at, prefix = name.partition("@")
+    if not at or _PREFIX.fullmatch(prefix) is None:
+        raise BadName(
+            f"{_shown(name)} is not a pinned name",
+            code="bad-pinned-name",
+            remedy=f"Write alias@digest with {DIGEST_PREFIX_LENGTH} hexadecimal digits.",
+        )
+    return Pinned(validate_alias(alias), prefix)
+
+
+def _shown(value: str) -> str:
+    return repr(value[:_SHOWN_CHARACTERS])

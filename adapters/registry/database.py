@@ -1,0 +1,94 @@
+"""Opening the database: engine, SQLite's pragmas, migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from adapters.errors import RegistryError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+READ_ONLY = "graftwork_read_only"
+_BUSY_TIMEOUT_MS = 10_000
+
+
+def connect(url: str) -> Engine:
+    """An engine for ``sqlite:///path`` or ``postgresql+psycopg://…``; nothing is opened yet.
+
+    Raises ``RegistryError`` for a URL that names no supported database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise RegistryError(
+            "database_url is not a database URL",
+            remedy="Use sqlite:///path/to/file.db or postgresql+psycopg://user@host/name.",
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(parsed.render_as_string(hide_password=False), parsed.database)
+    if backend == "postgresql":
+        return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=5)
+    raise RegistryError(
+        f"database_url: {backend} is not supported",
+        remedy="Use sqlite:///path/to/file.db or postgresql+psycopg://user@host/name.",
+    )
+
+
+def _sqlite(url: str, path: str | None) -> Engine:
+    if not path or path == ":memory:":
+        raise RegistryError(
+            "database_url: an in-memory SQLite would lose the registry at every restart",
+            remedy="Name a file: sqlite:///path/to/file.db.",
+        )
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver must not open transactions by itself: _begin_sqlite says which kind it is.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail at once, whatever the timeout,
+    # when another writer came between; taking the write lock at the start waits instead.
+    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to the newest migration; does nothing when it is there already."""
+    with migration_config(engine) as config:
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def migration_config(engine: Engine) -> Iterator[Config]:
+    """An Alembic configuration bound to one open connection, independent of files and cwd."""
+    config = Config()
+    # ConfigParser interpolates percent signs, and a path may hold one.
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        yield config

@@ -1,0 +1,69 @@
+"""From rows to records."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from adapters.lifecycle import State
+from adapters.registry import models, records
+
+
+def version(row: models.VersionRow) -> records.VersionRecord:
+    return records.VersionRecord(
+        alias=row.alias,
+        digest=row.digest,
+        name=row.name,
+        state=State(row.state),
+        base=row.base,
+        plan=records.Plan(cast(records.Stage, row.plan), row.plan_percent),
+        manifest=row.manifest,
+        checks=tuple(row.checks),
+        author=row.author,
+        error=row.error,
+        effect=row.effect,
+        load_seconds=row.load_seconds,
+        left_live=row.left_live,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def alias(row: models.AliasRow) -> records.AliasRecord:
+    return records.AliasRecord(
+        name=row.name,
+        live=row.live,
+        previous=row.previous,
+        epoch=row.epoch,
+        intents=tuple(row.intents),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def candidate(row: models.CandidateRow) -> records.CandidateRecord:
+    return records.CandidateRecord(
+        alias=row.alias,
+        digest=row.digest,
+        stage=cast(records.Stage, row.stage),
+        percent=row.percent,
+        epoch=row.epoch,
+    )
+
+
+def history(row: models.HistoryRow) -> records.HistoryRecord:
+    return records.HistoryRecord(
+        id=row.id,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        alias=row.alias,
+        digest=row.digest,
+        before=row.before,
+        after=row.after,
+        epoch=row.epoch,
+        detail=row.detail,
+    )
+
+
+def sighting(row: models.SightingRow) -> records.Sighting:
+    return records.Sighting(row.source, row.fingerprint, row.digest, row.outcome, row.detail)

@@ -1,0 +1,158 @@
+"""The tables. Rows stay inside this package; everyone else sees ``records``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC times on every database; SQLite alone would hand back naive ones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}
+
+
+class ControlRow(Base):
+    """One row: the counter of commits, and which process may write."""
+
+    __tablename__ = "control"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int]
+    writer: Mapped[int]
+    """Grows each time a process claims the registry; an older claimant may no longer write."""
+
+
+class AliasRow(Base):
+    """One name that clients use."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    live: Mapped[str | None] = mapped_column(String(64))
+    previous: Mapped[str | None] = mapped_column(String(64))
+    epoch: Mapped[int]
+    """The epoch of its last change; 0 until something of it could be called."""
+    intents: Mapped[list[Any]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class VersionRow(Base):
+    """One immutable adapter directory under one alias."""
+
+    __tablename__ = "versions"
+    __table_args__ = (
+        UniqueConstraint("alias", "digest"),
+        # The engine knows a version by this name, so two versions must never share it.
+        UniqueConstraint("name"),
+        Index("ix_versions_state", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alias: Mapped[str] = mapped_column(String(128), ForeignKey("aliases.name"))
+    digest: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(160))
+    state: Mapped[str] = mapped_column(String(16))
+    base: Mapped[str] = mapped_column(String(128))
+    """Digest of the base model it was checked against."""
+    plan: Mapped[str] = mapped_column(String(16))
+    """The stage that its publish is heading for."""
+    plan_percent: Mapped[float]
+    manifest: Mapped[dict[str, Any]]
+    checks: Mapped[list[Any]]
+    author: Mapped[str] = mapped_column(String(256))
+    error: Mapped[str] = mapped_column(Text)
+    effect: Mapped[float | None]
+    """Largest log-probability difference from the base that the probe saw, in nats."""
+    load_seconds: Mapped[float | None]
+    """The slowest replica's load."""
+    left_live: Mapped[int]
+    """The epoch in which it last stopped being live; 0 if it never was."""
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class CandidateRow(Base):
+    """A version that gets a share of the alias's traffic beside the live one."""
+
+    __tablename__ = "candidates"
+    __table_args__ = (
+        ForeignKeyConstraint(["alias", "digest"], ["versions.alias", "versions.digest"]),
+    )
+
+    alias: Mapped[str] = mapped_column(String(128), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    stage: Mapped[str] = mapped_column(String(16))
+    percent: Mapped[float]
+    epoch: Mapped[int]
+
+
+class HistoryRow(Base):
+    """What happened, who did it, in order. Rows are only ever added."""
+
+    __tablename__ = "history"
+    __table_args__ = (Index("ix_history_alias_id", "alias", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(256))
+    action: Mapped[str] = mapped_column(String(32))
+    alias: Mapped[str] = mapped_column(String(128))
+    digest: Mapped[str | None] = mapped_column(String(64))
+    before: Mapped[str | None] = mapped_column(String(64))
+    after: Mapped[str | None] = mapped_column(String(64))
+    epoch: Mapped[int]
+    detail: Mapped[str] = mapped_column(Text)
+
+
+class SightingRow(Base):
+    """What became of one entry of the watched store, so that content is taken at most once."""
+
+    __tablename__ = "sightings"
+
+    source: Mapped[str] = mapped_column(String(512), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(128))
+    digest: Mapped[str | None] = mapped_column(String(64))
+    outcome: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]

@@ -1,0 +1,113 @@
+"""What the registry hands out: frozen values, detached from any session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from adapters.lifecycle import State
+
+Stage = Literal["live", "canary", "shadow"]
+STAGES: tuple[Stage, ...] = ("live", "canary", "shadow")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a publish is heading. ``percent`` (0 to 100) matters to canary and shadow only."""
+
+    stage: Stage = "live"
+    percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """One version as the registry knows it."""
+
+    alias: str
+    digest: str
+    name: str
+    """Engine name, ``alias@digest12``."""
+    state: State
+    base: str
+    """Digest of the base model it was checked against; empty before preflight."""
+    plan: Plan
+    manifest: dict[str, Any] = field(hash=False)
+    checks: tuple[dict[str, Any], ...] = field(hash=False)
+    author: str
+    error: str
+    effect: float | None
+    """Largest log-probability difference from the base, in nats."""
+    load_seconds: float | None
+    left_live: int
+    """The epoch in which it last stopped being live; 0 if it never was."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRecord:
+    """One alias and what it points at (full digests)."""
+
+    name: str
+    live: str | None
+    previous: str | None
+    epoch: int
+    intents: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRecord:
+    """A version beside the live one, with its share of the traffic (0 to 100)."""
+
+    alias: str
+    digest: str
+    stage: Stage
+    percent: float
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRecord:
+    """One line of an alias's history."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    alias: str
+    digest: str | None
+    before: str | None
+    after: str | None
+    epoch: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What became of one entry of the watched store."""
+
+    source: str
+    fingerprint: str
+    digest: str | None
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a routing table or a reconcile pass needs, read in one transaction."""
+
+    epoch: int
+    aliases: tuple[AliasRecord, ...]
+    versions: tuple[VersionRecord, ...]
+    candidates: tuple[CandidateRecord, ...]
+
+    def version(self, alias: str, digest: str) -> VersionRecord | None:
+        """The version with this full digest, if it is there."""
+        for version in self.versions:
+            if version.alias == alias and version.digest == digest:
+                return version
+        return None

@@ -1,0 +1,417 @@
+"""The durable record of versions, aliases and what happened to them.
+
+Every public method is one transaction. Methods are synchronous and thread-safe; callers on an event
+loop go through ``asyncio.to_thread``. One process writes: ``claim`` fences every earlier one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from adapters.aliases import engine_name
+from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
+from adapters.lifecycle import CALLABLE, State
+from adapters.registry import database, mapping
+from adapters.registry.models import (
+    AliasRow,
+    CandidateRow,
+    ControlRow,
+    HistoryRow,
+    SightingRow,
+    VersionRow,
+)
+from adapters.registry.records import (
+    AliasRecord,
+    CandidateRecord,
+    HistoryRecord,
+    Plan,
+    Sighting,
+    Snapshot,
+    Stage,
+    VersionRecord,
+)
+from adapters.registry.transaction import Transaction
+
+RETRIED = frozenset({State.FAILED, State.RETIRED, State.REJECTED})
+"""States from which pushing the same bytes starts the journey again."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Registry:
+    """Versions, aliases, candidates, history and watch bookkeeping over one database."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(**{database.READ_ONLY: True})
+        self._clock = clock
+        self._write_lock = threading.Lock()
+        self._writer: int | None = None
+
+    @classmethod
+    def open(cls, url: str, clock: Callable[[], datetime] = utc_now) -> Registry:
+        """Connect and migrate. Raises ``RegistryError`` when the database is out of reach."""
+        engine = database.connect(url)
+        try:
+            database.upgrade(engine)
+        except SQLAlchemyError as error:
+            raise RegistryError(f"the registry's database cannot be opened: {error}") from error
+        return cls(engine, clock)
+
+    def close(self) -> None:
+        """Release the database's connections."""
+        self._engine.dispose()
+
+    def claim(self) -> None:
+        """Become the one writer; a process that claimed earlier is refused from now on."""
+        with self._write("registry") as tx:
+            tx.control.writer += 1
+            writer = tx.control.writer
+        self._writer = writer
+
+    # Versions
+
+    def receive(
+        self, alias: str, digest: str, *, plan: Plan, by: str
+    ) -> tuple[VersionRecord, bool]:
+        """Record that content arrived. Returns the version, and whether its journey starts now.
+
+        A version that is known and neither retired, failed nor rejected is returned untouched.
+        """
+        with self._write(by) as tx:
+            self._ensure_alias(tx, alias)
+            tx.name_is_free(alias, digest)
+            row = self._row(tx.session, alias, digest)
+            starts = row is None or State(row.state) in RETRIED
+            if row is None:
+                row = self._new_version(tx, alias, digest, by)
+                tx.note("receive", alias, digest, None, State.RECEIVED.value)
+            elif starts:
+                tx.move(row, State.RECEIVED, action="receive")
+            if starts:
+                row.plan, row.plan_percent, row.error = plan.stage, plan.percent, ""
+            tx.session.flush()
+            return mapping.version(row), starts
+
+    def move(
+        self, alias: str, digest: str, to: State, *, by: str, detail: str = "", **facts: Any
+    ) -> VersionRecord:
+        """Move a version along a legal edge and record what was learnt on the way.
+
+        ``facts`` are columns of the version: base, plan, manifest, checks, error, effect,
+        load_seconds. Raises ``IllegalMove``, ``UnknownVersion``.
+        """
+        with self._write(by) as tx:
+            row = tx.version(alias, digest)
+            tx.move(row, to, detail=detail)
+            _learn(row, facts)
+            return mapping.version(row)
+
+    def learn(self, alias: str, digest: str, **facts: Any) -> VersionRecord:
+        """Record facts about a version without moving it."""
+        with self._write("registry") as tx:
+            row = tx.version(alias, digest)
+            _learn(row, facts)
+            return mapping.version(row)
+
+    def version(self, alias: str, reference: str) -> VersionRecord:
+        """The version by full digest, by 12 or more of its first characters, or by engine name.
+
+        Raises ``UnknownAlias`` or ``UnknownVersion``.
+        """
+        digest = reference.removeprefix(f"{alias}@")
+        with self._read() as session:
+            if session.get(AliasRow, alias) is None:
+                raise UnknownAlias(alias)
+            name = engine_name(alias, digest)
+            row = session.scalar(select(VersionRow).where(VersionRow.name == name))
+            if row is None or not row.digest.startswith(digest):
+                raise UnknownVersion(alias, digest)
+            return mapping.version(row)
+
+    def versions(
+        self, alias: str | None = None, states: Collection[State] | None = None
+    ) -> list[VersionRecord]:
+        """Versions in the order in which they first arrived."""
+        query = select(VersionRow).order_by(VersionRow.id)
+        if alias is not None:
+            query = query.where(VersionRow.alias == alias)
+        if states is not None:
+            query = query.where(VersionRow.state.in_([state.value for state in states]))
+        with self._read() as session:
+            return [mapping.version(row) for row in session.scalars(query)]
+
+    # Aliases
+
+    def commit(
+        self,
+        alias: str,
+        digest: str,
+        *,
+        by: str,
+        action: str = "commit",
+        demote_to: State = State.SUPERSEDED,
+        expect: tuple[str | None, str | None] | None = None,
+        detail: str = "",
+    ) -> int:
+        """Point the alias at a version: the one step that a publish, promote or rollback turns on.
+
+        The version that was live becomes ``demote_to`` and the alias's previous one. Returns the
+        new epoch, or the present one if the alias points there already. Raises ``Conflict`` when
+        (live, previous) is no longer what the caller ``expect``s.
+        """
+        with self._write(by) as tx:
+            row = tx.alias(alias)
+            if expect is not None and (row.live, row.previous) != expect:
+                raise Conflict(f"{alias!r} was changed by somebody else meanwhile")
+            if row.live == digest:
+                return tx.control.epoch
+            epoch = tx.next_epoch()
+            version = tx.version(alias, digest)
+            tx.move(version, State.LIVE, detail=detail)
+            tx.drop_candidate(alias, digest)
+            old = row.live
+            if old is not None:
+                self._demote(tx, alias, old, demote_to, detail)
+            row.previous = old if demote_to is State.SUPERSEDED else None
+            row.live = digest
+            row.intents = list(version.manifest.get("intents") or ())
+            self._stamp(tx, row)
+            tx.note(action, alias, digest, old, digest, detail)
+            return epoch
+
+    def set_candidate(
+        self, alias: str, digest: str, stage: Stage, percent: float, *, by: str
+    ) -> int:
+        """Give a version a share of the alias's traffic. Returns the new epoch."""
+        with self._write(by) as tx:
+            row = tx.alias(alias)
+            epoch = tx.next_epoch()
+            version = tx.version(alias, digest)
+            if version.state != stage:
+                tx.move(version, State(stage), action=stage, detail=f"{percent:g} %")
+            else:
+                tx.note(stage, alias, digest, version.state, version.state, f"{percent:g} %")
+            tx.session.merge(
+                CandidateRow(alias=alias, digest=digest, stage=stage, percent=percent, epoch=epoch)
+            )
+            self._stamp(tx, row)
+            return epoch
+
+    def begin_drain(
+        self,
+        alias: str,
+        digests: Collection[str],
+        states: Collection[State] = CALLABLE,
+        *,
+        by: str,
+        forget: bool,
+        detail: str = "",
+    ) -> tuple[int, list[str]]:
+        """Take versions out of every table, so that no new request starts on them.
+
+        Only those that are in ``states`` at this moment; ``forget`` also makes them unfit for a
+        rollback. Returns the epoch and the digests that are draining now.
+        """
+        with self._write(by) as tx:
+            row = tx.alias(alias)
+            versions = [tx.version(alias, digest) for digest in digests]
+            leaving = [version for version in versions if State(version.state) in states]
+            if not leaving:
+                return tx.control.epoch, []
+            epoch = tx.next_epoch()
+            for version in leaving:
+                tx.move(version, State.DRAINING, detail=detail)
+                tx.drop_candidate(alias, version.digest)
+                if row.live == version.digest:
+                    tx.note("retire", alias, version.digest, row.live, None, detail)
+                    row.live, row.intents = None, []
+                    version.left_live = epoch
+                if forget and row.previous == version.digest:
+                    row.previous = None
+            self._stamp(tx, row)
+            return epoch, [version.digest for version in leaving]
+
+    def alias(self, name: str) -> AliasRecord:
+        """One alias. Raises ``UnknownAlias``."""
+        with self._read() as session:
+            row = session.get(AliasRow, name)
+            if row is None:
+                raise UnknownAlias(name)
+            return mapping.alias(row)
+
+    def aliases(self) -> list[AliasRecord]:
+        """Every alias, by name."""
+        with self._read() as session:
+            rows = session.scalars(select(AliasRow).order_by(AliasRow.name))
+            return [mapping.alias(row) for row in rows]
+
+    def candidates(self, alias: str) -> list[CandidateRecord]:
+        """The alias's candidates, the newest last."""
+        query = select(CandidateRow).where(CandidateRow.alias == alias)
+        with self._read() as session:
+            rows = session.scalars(query.order_by(CandidateRow.epoch))
+            return [mapping.candidate(row) for row in rows]
+
+    # Everything at once
+
+    def epoch(self) -> int:
+        """The number of the last change that routers had to apply; only ever grows."""
+        with self._read() as session:
+            return session.scalars(select(ControlRow.epoch)).one()
+
+    def snapshot(self) -> Snapshot:
+        """Aliases, callable and unfinished versions, and candidates at one moment."""
+        with self._read() as session:
+            unused = (State.REJECTED, State.RETIRED, State.FAILED, State.QUARANTINED)
+            versions = select(VersionRow).where(
+                VersionRow.state.not_in([state.value for state in unused])
+            )
+            return Snapshot(
+                epoch=session.scalars(select(ControlRow.epoch)).one(),
+                aliases=tuple(
+                    mapping.alias(row)
+                    for row in session.scalars(select(AliasRow).order_by(AliasRow.name))
+                ),
+                versions=tuple(
+                    mapping.version(row)
+                    for row in session.scalars(versions.order_by(VersionRow.id))
+                ),
+                candidates=tuple(
+                    mapping.candidate(row)
+                    for row in session.scalars(select(CandidateRow).order_by(CandidateRow.epoch))
+                ),
+            )
+
+    def history(self, alias: str | None = None, limit: int = 200) -> list[HistoryRecord]:
+        """The last ``limit`` lines of history, oldest first."""
+        query = select(HistoryRow).order_by(HistoryRow.id.desc()).limit(limit)
+        if alias is not None:
+            query = query.where(HistoryRow.alias == alias)
+        with self._read() as session:
+            rows = [mapping.history(row) for row in session.scalars(query)]
+        return rows[::-1]
+
+    # The watched store's bookkeeping
+
+    def sighting(self, source: str) -> Sighting | None:
+        """What became of this entry of the watched store, if it was ever taken."""
+        with self._read() as session:
+            row = session.get(SightingRow, source)
+            return None if row is None else mapping.sighting(row)
+
+    def sightings(self) -> dict[str, Sighting]:
+        """Every remembered entry of the watched store, by source."""
+        with self._read() as session:
+            rows = session.scalars(select(SightingRow))
+            return {row.source: mapping.sighting(row) for row in rows}
+
+    def remember(self, sighting: Sighting) -> None:
+        """Record what became of an entry, in place of what was known about it."""
+        with self._write("watch") as tx:
+            tx.session.merge(
+                SightingRow(
+                    source=sighting.source,
+                    fingerprint=sighting.fingerprint,
+                    digest=sighting.digest,
+                    outcome=sighting.outcome,
+                    detail=sighting.detail,
+                    at=tx.now,
+                )
+            )
+
+    def forget_sightings(self, sources: Iterable[str]) -> None:
+        """Drop entries that are no longer in the watched store."""
+        gone = list(sources)
+        if gone:
+            with self._write("watch") as tx:
+                tx.session.execute(delete(SightingRow).where(SightingRow.source.in_(gone)))
+
+    # Inside
+
+    def _new_version(self, tx: Transaction, alias: str, digest: str, by: str) -> VersionRow:
+        row = VersionRow(
+            alias=alias,
+            digest=digest,
+            name=engine_name(alias, digest),
+            state=State.RECEIVED.value,
+            base="",
+            plan="live",
+            plan_percent=0.0,
+            manifest={},
+            checks=[],
+            author=by,
+            error="",
+            left_live=0,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+        tx.session.add(row)
+        return row
+
+    def _ensure_alias(self, tx: Transaction, name: str) -> None:
+        if tx.session.get(AliasRow, name) is None:
+            tx.session.add(
+                AliasRow(name=name, epoch=0, intents=[], created_at=tx.now, updated_at=tx.now)
+            )
+            tx.session.flush()
+
+    def _demote(
+        self, tx: Transaction, alias: str, digest: str, to: State, detail: str
+    ) -> None:
+        version = tx.version(alias, digest)
+        tx.move(version, to, action="demote", detail=detail)
+        version.left_live = tx.control.epoch
+        if to is State.QUARANTINED:
+            version.error = detail
+
+    def _stamp(self, tx: Transaction, row: AliasRow) -> None:
+        row.epoch = tx.control.epoch
+        row.updated_at = tx.now
+
+    def _row(self, session: Session, alias: str, digest: str) -> VersionRow | None:
+        return session.scalar(
+            select(VersionRow).where(VersionRow.alias == alias, VersionRow.digest == digest)
+        )
+
+    @contextmanager
+    def _write(self, by: str) -> Iterator[Transaction]:
+        with self._write_lock, _translated(), Session(self._engine) as session, session.begin():
+            yield Transaction(session, self._clock(), by, self._writer)
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with _translated(), Session(self._reader) as session, session.begin():
+            yield session
+
+
+_LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seconds"})
+
+
+def _learn(row: VersionRow, facts: dict[str, Any]) -> None:
+    plan = facts.pop("plan", None)
+    if plan is not None:
+        row.plan, row.plan_percent = plan.stage, plan.percent
+    for name, value in facts.items():
+        if name not in _LEARNT:
+            raise TypeError(f"a version has no fact {name!r}")
+        setattr(row, name, value)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise RegistryError(f"the registry's database failed: {error}") from error
+

@@ -1,0 +1,95 @@
+"""One write to the registry: the fence against a second writer, lookups, and its history lines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from adapters.aliases import engine_name
+from adapters.errors import RegistryError, UnknownAlias, UnknownVersion
+from adapters.lifecycle import State, require
+from adapters.registry.models import AliasRow, CandidateRow, ControlRow, HistoryRow, VersionRow
+
+
+class Transaction:
+    """What the methods of ``Registry`` share while the write lock is held."""
+
+    def __init__(self, session: Session, now: datetime, actor: str, writer: int | None) -> None:
+        self.session = session
+        self.now = now
+        self._actor = actor
+        # Locking this row first makes writers of other processes wait on PostgreSQL too.
+        control = session.get(ControlRow, 1, with_for_update=True)
+        if control is None:
+            raise RegistryError("the registry's control row is missing")
+        if writer is not None and control.writer != writer:
+            raise RegistryError(
+                "another registry process has taken over; this one may no longer write",
+                code="fenced",
+            )
+        self.control = control
+
+    def next_epoch(self) -> int:
+        """Take the next epoch; every change that routers must apply has its own."""
+        self.control.epoch += 1
+        return self.control.epoch
+
+    def alias(self, name: str) -> AliasRow:
+        row = self.session.get(AliasRow, name)
+        if row is None:
+            raise UnknownAlias(name)
+        return row
+
+    def version(self, alias: str, digest: str) -> VersionRow:
+        row = self.session.scalar(
+            select(VersionRow).where(VersionRow.alias == alias, VersionRow.digest == digest)
+        )
+        if row is None:
+            raise UnknownVersion(alias, digest)
+        return row
+
+    def name_is_free(self, alias: str, digest: str) -> None:
+        """Raise ``RegistryError`` when other content of the alias shares the engine name."""
+        name = engine_name(alias, digest)
+        taken = self.session.scalar(select(VersionRow.digest).where(VersionRow.name == name))
+        if taken is not None and taken != digest:
+            raise RegistryError(f"{name} already names the version {taken}", code="name-collision")
+
+    def move(self, row: VersionRow, to: State, *, detail: str = "", action: str = "move") -> None:
+        """Move a version along a legal edge and write it down."""
+        before = State(row.state)
+        require(before, to)
+        row.state = to.value
+        row.updated_at = self.now
+        self.note(action, row.alias, row.digest, before.value, to.value, detail)
+
+    def drop_candidate(self, alias: str, digest: str) -> None:
+        self.session.execute(
+            delete(CandidateRow).where(CandidateRow.alias == alias, CandidateRow.digest == digest)
+        )
+
+    def note(
+        self,
+        action: str,
+        alias: str,
+        digest: str | None,
+        before: str | None,
+        after: str | None,
+        detail: str = "",
+    ) -> None:
+        """Append one line of history."""
+        self.session.add(
+            HistoryRow(
+                at=self.now,
+                actor=self._actor,
+                action=action,
+                alias=alias,
+                digest=digest,
+                before=before,
+                after=after,
+                epoch=self.control.epoch,
+                detail=detail,
+            )
+        )

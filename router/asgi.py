@@ -1,0 +1,122 @@
+"""The little of ASGI that the door needs: read a bounded body, answer JSON, notice who left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import orjson
+
+from router.errors import RouterError, TooLarge
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON = b"application/json"
+_T = TypeVar("_T")
+
+
+class ClientLeft(Exception):
+    """The client closed the connection; there is nobody to answer."""
+
+
+def header_map(scope: Scope) -> dict[str, str]:
+    """Request headers, lower-case names; of repeated ones the last counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises ``TooLarge`` as soon as that is certain, ``ClientLeft`` when it is cut."""
+    declared = next((v for n, v in scope["headers"] if n == b"content-length"), None)
+    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        return body
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit_bytes} bytes, which is the limit here.")
+
+
+async def until_client_leaves(work: Awaitable[_T], receive: Receive) -> _T:
+    """Run ``work``; when the client leaves first, cancel it and raise ``ClientLeft``."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        raise ClientLeft
+    finally:
+        gone.cancel()
+        if not task.done():  # this coroutine itself was cancelled
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def send_body(
+    send: Send, status: int, body: bytes, content_type: bytes, headers: Iterable[Header] = ()
+) -> None:
+    """One complete response."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, value: Any, headers: Iterable[Header] = ()) -> None:
+    """One complete JSON response."""
+    await send_body(send, status, orjson.dumps(value), JSON, headers)
+
+
+def encode_headers(values: Mapping[str, str]) -> list[Header]:
+    """Response headers; what cannot be a header value is made harmless."""
+    return [(name.encode("latin-1"), _safe(value)) for name, value in values.items()]
+
+
+def _safe(value: str) -> bytes:
+    clean = "".join(c if c.isprintable() else "?" for c in value)
+    return clean.encode("latin-1", "replace")
+
+
+def error_headers(error: RouterError) -> dict[str, str]:
+    """Headers that an error brings along."""
+    if error.retry_after_s is None:
+        return {}
+    return {"retry-after": str(max(1, round(error.retry_after_s)))}

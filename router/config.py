@@ -1,0 +1,105 @@
+"""The router's configuration: who may call, what may answer, and within which limits."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from router.targets.providers import ProviderConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    INFERENCE = "inference"
+    ADMIN = "admin"
+    REVIEWER = "reviewer"
+    AUDITOR = "auditor"
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ApiKey(_Section):
+    """One key, stored by its hash. ``graftwork keys new`` prints both."""
+
+    name: str = Field(description="who holds it; appears in logs, the key never does")
+    sha256: Sha256 = Field(description="hex SHA-256 of the key")
+    scopes: frozenset[Scope] = Field(default=frozenset({Scope.INFERENCE}))
+    tenant: str = Field(default="default", description="whose limits and adapters apply")
+
+
+class AuthConfig(_Section):
+    """Keys. Without any, everything is open and only loopback is listened on (law 11)."""
+
+    keys: tuple[ApiKey, ...] = ()
+    keys_file: Path | None = Field(
+        default=None, description="YAML or JSON list of keys, read at start, added to `keys`"
+    )
+
+
+class IntentConfig(_Section):
+    """An intent that `model: auto` recognises, by words and examples."""
+
+    name: str
+    alias: str | None = Field(default=None, description="the adapter that answers it")
+    keywords: tuple[str, ...] = Field(default=(), description="whole words or phrases, any case")
+    examples: tuple[str, ...] = Field(default=(), description="utterances of the intent")
+
+
+class AutoConfig(_Section):
+    """How `model: auto` chooses."""
+
+    intents: tuple[IntentConfig, ...] = ()
+    threshold: float = Field(
+        default=0.35, ge=0, le=1, description="similarity to an example below which no intent matches"
+    )
+    frontier: str | None = Field(
+        default=None, description="`<provider>/<model>` that answers when the base cannot"
+    )
+
+
+class LimitsConfig(_Section):
+    """Bounds of one router replica (law 9)."""
+
+    max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="request body, bytes")
+    max_archive_bytes: int = Field(
+        default=2 * 1024**3, ge=1024, description="body of an adapter push, bytes"
+    )
+    max_concurrent_requests: int = Field(default=512, ge=1, description="inference calls under way")
+    requests_per_minute: int = Field(
+        default=600_000, ge=1, description="per tenant and router replica"
+    )
+    request_timeout_s: float = Field(default=600.0, gt=0, description="whole call, seconds")
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="to a target, seconds")
+    decisions_kept: int = Field(
+        default=10_000, ge=1, description="decision records kept in memory for /admin/v1/decisions"
+    )
+
+
+class RouterConfig(_Section):
+    """Everything that the request path needs to know."""
+
+    auth: AuthConfig = AuthConfig()
+    auto: AutoConfig = AutoConfig()
+    limits: LimitsConfig = LimitsConfig()
+    providers: tuple[ProviderConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> RouterConfig:
+        names = [provider.name for provider in self.providers]
+        if len(names) != len(set(names)):
+            raise ValueError(f"providers must have distinct names, got {names}")
+        if self.auto.frontier is not None:
+            provider, _, model = self.auto.frontier.partition("/")
+            known = {p.name: {m.id for m in p.models} for p in self.providers}
+            if model not in known.get(provider, set()):
+                raise ValueError(f"auto.frontier names {self.auto.frontier!r}, which no provider has")
+        return self

@@ -1,0 +1,118 @@
+"""Prometheus metrics of the request path; OpenTelemetry's GenAI names where they exist.
+
+Source of the GenAI names and buckets: OpenTelemetry semantic conventions for generative AI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from router.request import Exchange
+
+_DURATION_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_FIRST_TOKEN_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
+_TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
+_STAGE_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 30)
+_LABELS = ("gen_ai_operation_name", "gen_ai_response_model")
+_OPERATIONS = {
+    "/v1/chat/completions": "chat",
+    "/v1/messages": "chat",
+    "/v1/responses": "generate_content",
+    "/v1/completions": "text_completion",
+    "/v1/embeddings": "embeddings",
+}
+NO_TARGET = "none"
+
+
+class RouterMetrics:
+    """One process's metrics. Labels come from the configuration and the table, so they are bounded."""
+
+    def __init__(self, registry: CollectorRegistry, in_flight: Callable[[], int]) -> None:
+        self.requests = Counter(
+            "graftwork_requests",
+            "Answered and refused inference requests.",
+            ("endpoint", "target", "status"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "gen_ai_server_request_duration_seconds",
+            "From the request's arrival to its last byte.",
+            _LABELS,
+            buckets=_DURATION_S,
+            registry=registry,
+        )
+        self.first_token = Histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "From the request's arrival to the first byte of a streamed answer.",
+            _LABELS,
+            buckets=_FIRST_TOKEN_S,
+            registry=registry,
+        )
+        self.tokens = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens per request.",
+            (*_LABELS, "gen_ai_token_type"),
+            buckets=_TOKENS,
+            registry=registry,
+        )
+        self.stages = Histogram(
+            "graftwork_stage_seconds",
+            "Time of each stage of the request path.",
+            ("stage",),
+            buckets=_STAGE_S,
+            registry=registry,
+        )
+        self.overhead = Histogram(
+            "graftwork_overhead_seconds",
+            "Time in the router before the target was asked.",
+            buckets=_STAGE_S,
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "graftwork_attempts", "Calls of targets.", ("target", "outcome"), registry=registry
+        )
+        self.cost = Counter(
+            "graftwork_cost_usd", "Money spent on targets, US dollars.", ("target",), registry=registry
+        )
+        gauge = Gauge(
+            "graftwork_requests_in_flight", "Inference requests under way.", registry=registry
+        )
+        gauge.set_function(lambda: float(in_flight()))
+        self.epoch = Gauge(
+            "graftwork_table_epoch", "Epoch of the routing table in use.", registry=registry
+        )
+
+    def observe(self, exchange: Exchange) -> None:
+        """Book one finished exchange."""
+        target = exchange.chosen.target if exchange.chosen else NO_TARGET
+        endpoint = exchange.endpoint.value
+        labels = (_OPERATIONS[endpoint], target)
+        self.requests.labels(endpoint, target, str(exchange.status)).inc()
+        self.duration.labels(*labels).observe(exchange.seconds)
+        if exchange.stream and exchange.first_byte_s is not None:
+            self.first_token.labels(*labels).observe(exchange.first_byte_s)
+        if exchange.usage.input_tokens is not None:
+            self.tokens.labels(*labels, "input").observe(exchange.usage.input_tokens)
+        if exchange.usage.output_tokens is not None:
+            self.tokens.labels(*labels, "output").observe(exchange.usage.output_tokens)
+        for stage, seconds in exchange.timings:
+            self.stages.labels(stage).observe(seconds)
+        self.overhead.observe(overhead_s(exchange))
+        for attempt in exchange.attempts:
+            self.attempts.labels(attempt.target, attempt.outcome).inc()
+        if exchange.cost_usd:
+            self.cost.labels(target).inc(exchange.cost_usd)
+
+    def forget(self, target: str) -> None:
+        """Drop a retired target's label values, so that the names stay bounded."""
+        for metric in (self.requests, self.duration, self.first_token, self.tokens, self.attempts):
+            for labels in list(metric._metrics):
+                if target in labels:
+                    metric.remove(*labels)
+
+
+def overhead_s(exchange: Exchange) -> float:
+    """Time spent in stages other than waiting for the target, seconds."""
+    return sum(seconds for stage, seconds in exchange.timings if stage != "send")

@@ -1,0 +1,103 @@
+"""One request from its bytes to its answer: every stage, in order. This file is the table of contents.
+
+    admit → data-prep → governance in → intent → choose → policy → context + send → confidence
+          → governance out → stream → settle
+
+``choose`` names the candidates and ``policy`` strikes out what may not be used, so that ``send`` and
+every retry inside it see only what is permitted (law 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from router.errors import Forbidden
+from router.request import Exchange
+from router.stages import choose, confidence, data_prep, governance, policy
+from router.stages.admit import Admission
+from router.stages.intent import KeywordClassifier
+from router.stages.send import Counted, Sender
+from router.stages.settle import Settlement
+from router.table import TableHolder
+from router.targets.catalog import Catalog
+
+
+class Pipeline:
+    """The request path, wired once per process."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        classifier: KeywordClassifier,
+        catalog: Catalog,
+        holder: TableHolder,
+        sender: Sender,
+        settlement: Settlement,
+    ) -> None:
+        self._admission = admission
+        self._classifier = classifier
+        self._catalog = catalog
+        self._holder = holder
+        self._sender = sender
+        self._settlement = settlement
+
+    @property
+    def under_way(self) -> int:
+        """Inference requests that were admitted and are not over."""
+        return self._admission.under_way
+
+    def admit(self, exchange: Exchange) -> None:
+        """Who asks, and is there room; before the body is read. Raises what refuses it."""
+        with exchange.stage("admit"):
+            self._admission.admit(exchange)
+
+    def decide(self, exchange: Exchange, raw: bytes) -> None:
+        """From the body's bytes to permitted options; calls nobody and never waits."""
+        exchange.table = self._holder.current
+        with exchange.stage("data-prep"):
+            data_prep.parse(exchange, raw)
+        with exchange.stage("governance"):
+            governance.inbound(exchange)
+        with exchange.stage("intent"):
+            self._classifier.classify(exchange)
+        with exchange.stage("choose"):
+            options = choose.consider(exchange, self._catalog)
+        with exchange.stage("policy"):
+            exchange.options = policy.permit(exchange, options)
+        exchange.chosen = next((option for option in exchange.options if option.allowed), None)
+        if exchange.chosen is None:
+            reasons = "; ".join(f"{o.target}: {o.reason}" for o in exchange.options)
+            raise Forbidden(f"Policy permits no target for this request ({reasons}).")
+
+    @contextmanager
+    def under(self, exchange: Exchange) -> Iterator[None]:
+        """Hold what the exchange needs until its last byte, then settle it, whatever its end."""
+        self._admission.under_way += 1
+        try:
+            with self._holder.pinned(exchange.options):
+                yield
+        finally:
+            self._admission.under_way -= 1
+            self._settlement.settle(exchange)
+
+    async def send(self, exchange: Exchange) -> Counted:
+        """An answer whose status has arrived, good enough to go out. Raises ``TargetError``."""
+        with exchange.stage("send"):
+            answer = await self._sender.send(exchange)
+        exchange.usage = answer.usage
+        with exchange.stage("confidence"):
+            confidence.good_enough(exchange)
+        return answer
+
+    def outbound(self, exchange: Exchange, answer: Counted) -> AsyncIterator[bytes]:
+        """The answer's bytes as the client may see them."""
+        return governance.outbound(exchange, answer.chunks())
+
+    def price(self, exchange: Exchange) -> None:
+        """Set the cost from the usage that is known now."""
+        self._settlement.price(exchange)
+
+    def refuse(self, exchange: Exchange) -> None:
+        """Settle a request that never reached a target."""
+        self._settlement.settle(exchange)

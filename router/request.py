@@ -1,0 +1,156 @@
+"""The records that the stages of one request write and read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.aliases import RoutingTable
+from router.config import Scope
+from router.targets.base import Endpoint, Usage
+
+AUTO = "auto"
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    name: str
+    tenant: str
+    scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is asked, as far as it was recognised."""
+
+    name: str | None = None
+    confidence: float | None = None
+    """0 to 1; None when nothing was classified."""
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to answer: a target that was considered."""
+
+    target: str
+    """``base``, ``adapter:<alias>@<digest12>`` or ``frontier:<provider>/<model>``."""
+    engine_name: str | None = None
+    """What the local engine calls it; None for a frontier."""
+    allowed: bool = True
+    reason: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine's replicas answer."""
+        return self.engine_name is not None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One call of one target."""
+
+    target: str
+    replica: str | None = None
+    outcome: str = "pending"
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """The client's own wishes, from headers or the body's ``graftwork`` extension."""
+
+    max_cost_usd: float | None = None
+    session: str | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way. Each stage fills in its own part; none undoes another's."""
+
+    request_id: str
+    decision_id: str
+    endpoint: Endpoint
+    headers: Mapping[str, str]
+    table: RoutingTable
+    """The routing table as it was when the request was read: kept to the last byte (law 1)."""
+    started: float = field(default_factory=time.perf_counter)
+    at: float = field(default_factory=time.time)
+
+    caller: Caller | None = None
+    model: str = AUTO
+    body: dict[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    hints: Hints = field(default_factory=Hints)
+    text: str = ""
+    """The newest user text, for the intent."""
+    intent: Intent = field(default_factory=Intent)
+    options: tuple[Option, ...] = ()
+    chosen: Option | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    status: int = 0
+    error: str | None = None
+    timings: list[tuple[str, float]] = field(default_factory=list)
+    """(stage, seconds), in order."""
+    rate: tuple[int, int, float] = (0, 0, 0.0)
+    """Rate limit: requests allowed, remaining, seconds to reset."""
+    first_byte_s: float | None = None
+    seconds: float = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Book the time inside to a stage, also when it raises."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings.append((name, time.perf_counter() - started))
+
+    def record(self) -> dict[str, Any]:
+        """The decision record: what was considered, chosen, tried, and what it cost. No content."""
+        return {
+            "id": self.decision_id,
+            "request_id": self.request_id,
+            "at": self.at,
+            "endpoint": self.endpoint.value,
+            "caller": self.caller.name if self.caller else None,
+            "tenant": self.caller.tenant if self.caller else None,
+            "model": self.model,
+            "stream": self.stream,
+            "intent": {"name": self.intent.name, "confidence": self.intent.confidence},
+            "candidates": [
+                {"target": option.target, "allowed": option.allowed, "reason": option.reason}
+                for option in self.options
+            ],
+            "target": self.chosen.target if self.chosen else None,
+            "attempts": [
+                {
+                    "target": attempt.target,
+                    "replica": attempt.replica,
+                    "outcome": attempt.outcome,
+                    "seconds": round(attempt.seconds, 6),
+                }
+                for attempt in self.attempts
+            ],
+            "table_epoch": self.table.epoch,
+            "usage": {
+                "input_tokens": self.usage.input_tokens,
+                "output_tokens": self.usage.output_tokens,
+                "cached_input_tokens": self.usage.cached_input_tokens,
+            },
+            "cost_usd": self.cost_usd,
+            "status": self.status,
+            "error": self.error,
+            "stages": {name: round(seconds, 6) for name, seconds in self.timings},
+            "first_byte_s": self.first_byte_s,
+            "seconds": round(self.seconds, 6),
+        }

@@ -1,0 +1,143 @@
+"""From a target's answer to the client: headers of the contract, bytes as they arrive, the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+
+from router.asgi import Header, Send, encode_headers, error_headers, send_body, send_json
+from router.errors import RouterError, TargetBroken
+from router.metrics import overhead_s
+from router.pipeline import Pipeline
+from router.request import Exchange
+from router.stages.send import Counted
+from router.targets.base import Endpoint
+
+_EVENT_STREAM = "text/event-stream"
+
+
+async def respond(pipeline: Pipeline, exchange: Exchange, answer: Counted, send: Send) -> None:
+    """Pass the answer on; the answer is closed in any case."""
+    try:
+        chunks = pipeline.outbound(exchange, answer)
+        if answer.content_type.startswith(_EVENT_STREAM):
+            await _stream(pipeline, exchange, answer, chunks, send)
+        else:
+            await _whole(pipeline, exchange, answer, chunks, send)
+    finally:
+        await answer.aclose()
+
+
+async def _whole(
+    pipeline: Pipeline,
+    exchange: Exchange,
+    answer: Counted,
+    chunks: AsyncIterator[bytes],
+    send: Send,
+) -> None:
+    body = b"".join([chunk async for chunk in chunks])
+    exchange.status = answer.status
+    exchange.first_byte_s = time.perf_counter() - exchange.started
+    pipeline.price(exchange)
+    headers = response_headers(exchange)
+    await send_body(send, answer.status, body, answer.content_type.encode("latin-1"), headers)
+
+
+async def _stream(
+    pipeline: Pipeline,
+    exchange: Exchange,
+    answer: Counted,
+    chunks: AsyncIterator[bytes],
+    send: Send,
+) -> None:
+    started = False
+    try:
+        async for chunk in chunks:
+            if not started:
+                started = True
+                await _start_stream(exchange, answer.status, send)
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except TargetBroken as error:
+        exchange.error = error.code
+        if not started:
+            raise
+        body = error_event(exchange.endpoint, error)
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+    if not started:
+        await _start_stream(exchange, answer.status, send)
+    pipeline.price(exchange)
+    await send({"type": "http.response.body", "body": final_comment(exchange)})
+
+
+async def _start_stream(exchange: Exchange, status: int, send: Send) -> None:
+    exchange.status = status
+    exchange.first_byte_s = time.perf_counter() - exchange.started
+    headers: list[Header] = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+        *response_headers(exchange),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def final_comment(exchange: Exchange) -> bytes:
+    """What is known only at the end of a stream, as an SSE comment that clients skip."""
+    facts = {
+        "decision_id": exchange.decision_id,
+        "target": exchange.chosen.target if exchange.chosen else None,
+        "attempts": len(exchange.attempts),
+        "input_tokens": exchange.usage.input_tokens,
+        "output_tokens": exchange.usage.output_tokens,
+        "cost_usd": exchange.cost_usd,
+    }
+    return b": graftwork " + orjson.dumps(facts) + b"\n\n"
+
+
+def error_event(endpoint: Endpoint, error: RouterError) -> bytes:
+    """The last event of a stream that failed: well formed in the dialect, never a false success."""
+    if endpoint is Endpoint.MESSAGES:
+        return b"event: error\ndata: " + orjson.dumps(error_body(endpoint, error)) + b"\n\n"
+    if endpoint is Endpoint.RESPONSES:
+        event = {"type": "error", **error.body()["error"], "sequence_number": 0}
+        return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
+    return b"data: " + orjson.dumps(error.body()) + b"\n\ndata: [DONE]\n\n"
+
+
+def error_body(endpoint: Endpoint | None, error: RouterError) -> dict[str, Any]:
+    """OpenAI's envelope; for Anthropic's route it also carries the ``type`` its clients look for."""
+    body = error.body()
+    return {"type": "error", **body} if endpoint is Endpoint.MESSAGES else body
+
+
+async def respond_error(exchange: Exchange, error: RouterError, send: Send) -> None:
+    """An error as a complete response."""
+    exchange.status = error.status
+    exchange.error = error.code
+    headers = [*response_headers(exchange), *encode_headers(error_headers(error))]
+    await send_json(send, error.status, error_body(exchange.endpoint, error), headers)
+
+
+def response_headers(exchange: Exchange) -> list[Header]:
+    """The contract's response headers, as far as they are known now."""
+    intent, rate = exchange.intent, exchange.rate
+    timings = ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in exchange.timings)
+    values = {
+        "x-request-id": exchange.request_id,
+        "x-graftwork-decision-id": exchange.decision_id,
+        "x-graftwork-target": exchange.chosen.target if exchange.chosen else "none",
+        "x-graftwork-intent": intent.name or "none",
+        "x-graftwork-confidence": "none" if intent.confidence is None else f"{intent.confidence:.4f}",
+        "x-graftwork-attempts": str(len(exchange.attempts)),
+        "x-graftwork-cost-usd": f"{exchange.cost_usd:.8f}",
+        "x-graftwork-overhead-ms": f"{overhead_s(exchange) * 1000:.2f}",
+        "x-ratelimit-limit-requests": str(rate[0]),
+        "x-ratelimit-remaining-requests": str(rate[1]),
+        "x-ratelimit-reset-requests": f"{rate[2]:.0f}s",
+        "server-timing": timings,
+    }
+    return encode_headers(values)
+

@@ -1,0 +1,124 @@
+"""Which targets may answer, best first, each with the reason. An alias is resolved here, once."""
+
+from __future__ import annotations
+
+import hashlib
+
+from adapters.aliases import Alias, RoutingTable, engine_name
+from router.errors import NotFound
+from router.request import AUTO, BASE, Exchange, Option
+from router.targets.catalog import Catalog
+
+_PIN = "@"
+_BUCKETS = 10_000
+
+
+def consider(exchange: Exchange, catalog: Catalog) -> list[Option]:
+    """Candidates for the named model, best first. Raises ``NotFound`` (``model_not_found``)."""
+    model, table = exchange.model, exchange.table
+    if model == AUTO:
+        return _auto(exchange, catalog)
+    if model in (table.base_id, BASE):
+        return [_base(table, "named by the client")]
+    if model in table.aliases:
+        return _alias(exchange, table.aliases[model], catalog, "named by the client")
+    alias, _, digest = model.partition(_PIN)
+    if digest and alias in table.aliases:
+        return _pinned(exchange, table.aliases[alias], digest, catalog)
+    if catalog.has(model):
+        return [_frontier(model, "named by the client")]
+    raise NotFound(
+        f"The model {model!r} does not exist. GET /v1/models lists what does.",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _auto(exchange: Exchange, catalog: Catalog) -> list[Option]:
+    table, intent = exchange.table, exchange.intent
+    found = intent.alias or _alias_for(table, intent.name)
+    options: list[Option] = []
+    if found is not None and found in table.aliases:
+        reason = f"answers the intent {intent.name!r}"
+        options += _versions(exchange, table.aliases[found], reason)
+    options.append(_base(table, "the base answers what no adapter claims"))
+    return options + _configured_frontier(catalog)
+
+
+def _alias_for(table: RoutingTable, intent: str | None) -> str | None:
+    """The alias whose live version declares the intent in its manifest."""
+    if intent is None:
+        return None
+    return next((a.name for a in table.aliases.values() if intent in a.intents and a.live), None)
+
+
+def _alias(exchange: Exchange, alias: Alias, catalog: Catalog, reason: str) -> list[Option]:
+    fallback = f"in place of {alias.name!r}, which cannot answer"
+    return [
+        *_versions(exchange, alias, reason),
+        _base(exchange.table, fallback),
+        *_configured_frontier(catalog),
+    ]
+
+
+def _versions(exchange: Exchange, alias: Alias, reason: str) -> list[Option]:
+    """The version for this request, then the one before it."""
+    options = []
+    digest = _canary(exchange, alias) or alias.live
+    if digest is not None:
+        options.append(_adapter(alias, digest, reason))
+    for other in (alias.live, alias.previous):
+        if other is not None and all(o.engine_name != engine_name(alias.name, other) for o in options):
+            options.append(_adapter(alias, other, "the version before, in its place"))
+    return options
+
+
+def _canary(exchange: Exchange, alias: Alias) -> str | None:
+    """The canary's digest when this request falls into its share; sticky per session."""
+    canary = next((c for c in alias.candidates if c.stage == "canary" and c.percent > 0), None)
+    if canary is None:
+        return None
+    key = exchange.hints.session or exchange.request_id
+    seed = f"{alias.name}/{canary.digest}/{key}".encode()
+    bucket = int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big") % _BUCKETS
+    return canary.digest if bucket < canary.percent * _BUCKETS / 100 else None
+
+
+def _pinned(exchange: Exchange, alias: Alias, digest: str, catalog: Catalog) -> list[Option]:
+    full = _full_digest(alias.versions, digest)
+    if full is not None:
+        return [
+            _adapter(alias, full, "pinned by the client"),
+            _base(exchange.table, f"in place of {exchange.model!r}, which cannot answer"),
+            *_configured_frontier(catalog),
+        ]
+    if _full_digest(alias.retired, digest) is not None:
+        return _alias(exchange, alias, catalog, f"in place of {exchange.model!r}, which is retired")
+    raise NotFound(
+        f"{alias.name!r} has no version {digest!r}.", code="model_not_found", param="model"
+    )
+
+
+def _full_digest(digests: tuple[str, ...], wanted: str) -> str | None:
+    if len(wanted) not in (12, 64):
+        return None
+    return next((full for full in digests if full.startswith(wanted)), None)
+
+
+def _adapter(alias: Alias, digest: str, reason: str) -> Option:
+    name = engine_name(alias.name, digest)
+    return Option(target=f"adapter:{name}", engine_name=name, reason=reason)
+
+
+def _base(table: RoutingTable, reason: str) -> Option:
+    return Option(target=BASE, engine_name=table.base_id, reason=reason)
+
+
+def _frontier(model: str, reason: str) -> Option:
+    return Option(target=f"frontier:{model}", reason=reason)
+
+
+def _configured_frontier(catalog: Catalog) -> list[Option]:
+    if catalog.default_frontier is None:
+        return []
+    return [_frontier(catalog.default_frontier, "the configured frontier, when nothing local can")]

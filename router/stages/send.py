@@ -1,0 +1,145 @@
+"""Send to the best target that can answer; when it cannot, to the next (law 3, law 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+from adapters.aliases import Replica
+from router.config import LimitsConfig
+from router.errors import InvalidRequest, TargetError, TargetRejected, TargetUnavailable
+from router.request import Attempt, Exchange, Option
+from router.stages import context
+from router.table import TableHolder
+from router.targets.base import Answer, Call, Target, Usage
+from router.targets.catalog import Catalog
+
+_PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
+MAX_ATTEMPTS = 6
+
+
+class Counted:
+    """An answer that tells when it is over, so that its replica's load is right."""
+
+    def __init__(self, answer: Answer, over: Callable[[], None]) -> None:
+        self._answer = answer
+        self._over: Callable[[], None] | None = over
+        self.status = answer.status
+        self.content_type = answer.content_type
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts as the target reported them."""
+        return self._answer.usage
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body's bytes as they arrive."""
+        return self._answer.chunks()
+
+    async def aclose(self) -> None:
+        """Give the connection back, or cut it; idempotent."""
+        over, self._over = self._over, None
+        if over is not None:
+            over()
+        await self._answer.aclose()
+
+
+class Sender:
+    """Tries the permitted options in order, and for a local one its replicas in order of load."""
+
+    def __init__(self, catalog: Catalog, holder: TableHolder, limits: LimitsConfig) -> None:
+        self._catalog = catalog
+        self._holder = holder
+        self._limits = limits
+
+    async def send(self, exchange: Exchange) -> Counted:
+        """The first answer whose status has arrived. Raises the last ``TargetError``."""
+        deadline = time.monotonic() + self._timeout_s(exchange)
+        failure: TargetError | None = None
+        for option in exchange.options:
+            if not option.allowed:
+                continue
+            for target, replica in self._targets(exchange, option):
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or len(exchange.attempts) >= MAX_ATTEMPTS:
+                    raise failure or TargetUnavailable("no time left to answer", status=504)
+                try:
+                    return await self._try(exchange, option, target, replica, left_s)
+                except TargetUnavailable as error:
+                    failure = error
+        raise failure or TargetUnavailable(
+            f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more", status=503
+        )
+
+    def _timeout_s(self, exchange: Exchange) -> float:
+        limit = self._limits.request_timeout_s
+        return min(limit, exchange.hints.timeout_s or limit)
+
+    def _targets(
+        self, exchange: Exchange, option: Option
+    ) -> list[tuple[Target, Replica | None]]:
+        if option.is_local:
+            places = self._holder.places(exchange.table, option)
+            return [(self._catalog.local(option, place), place) for place in places]
+        frontier = self._catalog.frontier(option)
+        if exchange.endpoint not in frontier.endpoints:
+            served = ", ".join(sorted(endpoint.value for endpoint in frontier.endpoints))
+            raise InvalidRequest(
+                f"{frontier.model} does not serve {exchange.endpoint.value}; it serves {served}.",
+                code="unsupported_endpoint",
+                param="model",
+            )
+        return [(frontier.target, None)]
+
+    async def _try(
+        self,
+        exchange: Exchange,
+        option: Option,
+        target: Target,
+        replica: Replica | None,
+        left_s: float,
+    ) -> Counted:
+        attempt = Attempt(option.target, replica.id if replica else None)
+        exchange.attempts.append(attempt)
+        exchange.chosen = option
+        started = time.perf_counter()
+        if replica is not None:
+            self._holder.started(replica)
+        answer: Answer | None = None
+        try:
+            answer = await target.send(_call(exchange, option, left_s))
+            attempt.outcome = "ok"
+        except TargetRejected as error:
+            attempt.outcome = f"rejected {error.status}"
+            raise
+        except TargetUnavailable as error:
+            attempt.outcome = error.code
+            if replica is not None:
+                self._holder.suspect(replica)
+            raise
+        finally:
+            attempt.seconds = time.perf_counter() - started
+            if answer is None and replica is not None:
+                self._holder.ended(replica)
+        return Counted(answer, self._over(replica))
+
+    def _over(self, replica: Replica | None) -> Callable[[], None]:
+        if replica is None:
+            return _nothing
+        return lambda: self._holder.ended(replica)
+
+
+def _call(exchange: Exchange, option: Option, timeout_s: float) -> Call:
+    headers = {name: exchange.headers[name] for name in _PASSED_ON if name in exchange.headers}
+    return Call(
+        endpoint=exchange.endpoint,
+        body=context.assemble(exchange, option),
+        stream=exchange.stream,
+        request_id=exchange.request_id,
+        timeout_s=timeout_s,
+        headers=headers,
+    )
+
+
+def _nothing() -> None:
+    return None

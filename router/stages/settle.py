@@ -1,0 +1,60 @@
+"""After the last byte: what it cost, how long it took, and the record of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from router.metrics import RouterMetrics
+from router.request import Exchange
+from router.targets.catalog import Catalog
+
+Record = dict[str, Any]
+
+
+class Ledger:
+    """The newest decision records of this process; bounded (law 9)."""
+
+    def __init__(self, kept: int) -> None:
+        self._records: deque[Record] = deque(maxlen=kept)
+
+    def add(self, record: Record) -> None:
+        """Append a record; the oldest falls out."""
+        self._records.append(record)
+
+    def newest(self, limit: int) -> list[Record]:
+        """Newest first."""
+        found = list(self._records)[-limit:] if limit > 0 else []
+        return found[::-1]
+
+    def find(self, decision_id: str) -> Record | None:
+        """One record."""
+        return next((r for r in reversed(self._records) if r["id"] == decision_id), None)
+
+
+class Settlement:
+    """Books an exchange once, whatever its end."""
+
+    def __init__(
+        self, catalog: Catalog, ledger: Ledger, metrics: RouterMetrics, log: Callable[[Record], None]
+    ) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._metrics = metrics
+        self._log = log
+
+    def price(self, exchange: Exchange) -> None:
+        """Set the cost from the usage that is known now."""
+        if exchange.chosen is not None:
+            exchange.cost_usd = self._catalog.price(exchange.chosen).cost_usd(exchange.usage)
+
+    def settle(self, exchange: Exchange) -> None:
+        """Price, measure, keep and log."""
+        self.price(exchange)
+        exchange.seconds = time.perf_counter() - exchange.started
+        record = exchange.record()
+        self._ledger.add(record)
+        self._metrics.observe(exchange)
+        self._log(record)

@@ -1,0 +1,85 @@
+"""The routing table that this process applies, and what is under way on it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from adapters.aliases import Replica, RoutingTable
+from router.request import Option
+
+_SUSPECT_S = 2.0
+
+
+class TableHolder:
+    """Swaps tables by one assignment; counts what runs on which version and replica."""
+
+    def __init__(self) -> None:
+        self.current = RoutingTable()
+        self._pins: Counter[str] = Counter()
+        self._load: Counter[str] = Counter()
+        self._suspects: dict[str, float] = {}
+
+    def apply(self, table: RoutingTable) -> bool:
+        """Use a newer table from now on; an older one is ignored. Returns True when it was taken."""
+        if table.revision <= self.current.revision and self.current.revision > 0:
+            return False
+        self.current = table
+        alive = {replica.id for replica in table.replicas}
+        self._suspects = {i: until for i, until in self._suspects.items() if i in alive}
+        return True
+
+    def reset(self) -> None:
+        """Take any table next, whatever its revision: the registry was replaced."""
+        self.current = self.current.model_copy(update={"revision": 0})
+
+    @contextmanager
+    def pinned(self, options: Iterable[Option]) -> Iterator[None]:
+        """Keep the options' versions loaded until the request is over: a drain waits for it."""
+        names = [option.engine_name for option in options if option.engine_name is not None]
+        self._pins.update(names)
+        try:
+            yield
+        finally:
+            self._subtract(self._pins, names)
+
+    def started(self, replica: Replica) -> None:
+        """Count a call on a replica until ``ended``."""
+        self._load[replica.id] += 1
+
+    def ended(self, replica: Replica) -> None:
+        """The other end of ``started``."""
+        self._subtract(self._load, [replica.id])
+
+    def suspect(self, replica: Replica) -> None:
+        """A replica just failed: prefer others for a moment."""
+        self._suspects[replica.id] = time.monotonic() + _SUSPECT_S
+
+    def places(self, table: RoutingTable, option: Option) -> list[Replica]:
+        """Ready replicas that truly hold the option, least loaded first, suspects last."""
+        name, now = option.engine_name, time.monotonic()
+        held = [
+            replica
+            for replica in table.replicas
+            if replica.ready and (name == table.base_id or name in replica.resident)
+        ]
+        if len(held) > 1:
+            held.sort(key=lambda r: (self._suspects.get(r.id, 0.0) > now, self._load[r.id]))
+        return held
+
+    def in_flight(self) -> dict[str, int]:
+        """Requests under way by engine name."""
+        return dict(self._pins)
+
+    def load(self) -> dict[str, int]:
+        """Calls under way by replica."""
+        return dict(self._load)
+
+    @staticmethod
+    def _subtract(counter: Counter[str], names: Iterable[str]) -> None:
+        for name in names:
+            counter[name] -= 1
+            if counter[name] <= 0:
+                del counter[name]

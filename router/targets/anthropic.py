@@ -1,0 +1,51 @@
+"""Models of providers that speak Anthropic's Messages API."""
+
+from __future__ import annotations
+
+import time
+
+from router.targets.base import Answer, Call, Endpoint
+from router.targets.frontier import Provider, TranslatedAnswer, Upstream, require_endpoint
+from router.targets.providers import ModelCard
+from router.targets.translate.answer_to_chat import chat_answer
+from router.targets.translate.chat_to_messages import messages_request
+from router.targets.translate.stream_to_chat import ChatStream
+
+
+class AnthropicTarget:
+    """One model of an Anthropic-compatible provider.
+
+    ``/v1/messages`` passes through untouched; ``/v1/chat/completions`` is translated and back.
+    """
+
+    def __init__(self, provider: Provider, card: ModelCard) -> None:
+        self.card = card
+        self.name = f"frontier:{provider.config.name}/{card.id}"
+        self._provider = provider
+
+    async def send(self, call: Call) -> Answer:
+        """Call the model.
+
+        Raises:
+            InvalidRequest: the model has no such endpoint, or the call cannot be translated for it.
+            TargetRejected: the provider finds fault with the request.
+            TargetUnavailable: it cannot answer now.
+        """
+        require_endpoint(self.name, self._provider.config, self.card, call)
+        if call.endpoint is Endpoint.MESSAGES:
+            return await self._provider.send(
+                self.name, call, Upstream(Endpoint.MESSAGES, call.body)
+            )
+        return await self._send_chat(call)
+
+    async def _send_chat(self, call: Call) -> Answer:
+        body = messages_request(call.body, default_max_tokens=self.card.max_output_tokens)
+        raw = await self._provider.send(self.name, call, Upstream(Endpoint.MESSAGES, body))
+        options = call.body.get("stream_options")
+        include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        created = int(time.time())
+        return TranslatedAnswer(
+            raw,
+            ChatStream(created=created, include_usage=include_usage),
+            lambda answer: chat_answer(answer, created=created),
+        )

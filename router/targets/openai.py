@@ -1,0 +1,59 @@
+"""Models of providers that speak OpenAI's API."""
+
+from __future__ import annotations
+
+import time
+
+from router.targets.base import Answer, Call, Endpoint
+from router.targets.frontier import Provider, TranslatedAnswer, Upstream, require_endpoint
+from router.targets.providers import Capability, ModelCard
+from router.targets.translate.answer_to_messages import messages_answer
+from router.targets.translate.messages_to_chat import chat_request
+from router.targets.translate.stream_to_messages import MessagesStream
+from router.targets.usage import ask_for_usage
+
+
+class OpenAITarget:
+    """One model of an OpenAI-compatible provider. Bytes pass through untouched.
+
+    ``/v1/messages`` is translated to chat and back when the model's card has ``chat`` but not
+    ``messages``.
+    """
+
+    def __init__(self, provider: Provider, card: ModelCard) -> None:
+        self.card = card
+        self.name = f"frontier:{provider.config.name}/{card.id}"
+        self._provider = provider
+        self._translates = Capability.MESSAGES not in card.capabilities
+
+    async def send(self, call: Call) -> Answer:
+        """Call the model.
+
+        Raises:
+            InvalidRequest: the model has no such endpoint, or the call cannot be translated for it.
+            TargetRejected: the provider finds fault with the request.
+            TargetUnavailable: it cannot answer now.
+        """
+        config = self._provider.config
+        require_endpoint(self.name, config, self.card, call)
+        if call.endpoint is Endpoint.MESSAGES and self._translates:
+            return await self._send_as_chat(call)
+        body, hide_usage = ask_for_usage(call) if config.stream_usage else (call.body, False)
+        upstream = Upstream(call.endpoint, body, hide_usage)
+        return await self._provider.send(self.name, call, upstream)
+
+    async def _send_as_chat(self, call: Call) -> Answer:
+        config = self._provider.config
+        body = chat_request(
+            call.body,
+            max_tokens_field=config.max_tokens_field,
+            ask_for_usage=config.stream_usage,
+        )
+        raw = await self._provider.send(self.name, call, Upstream(Endpoint.CHAT, body))
+        model = str(call.body.get("model", self.card.id))
+        fallback_id = f"msg_{time.time_ns():x}"
+        return TranslatedAnswer(
+            raw,
+            MessagesStream(model=model, fallback_id=fallback_id),
+            lambda answer: messages_answer(answer, model=model, fallback_id=fallback_id),
+        )

@@ -1,0 +1,127 @@
+"""Reading an upstream's error, whatever shape it has, and saying what the caller may do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from router.errors import TargetRejected, TargetUnavailable
+
+CONTEXT_OVERFLOW = "context_length_exceeded"
+"""The code of every prompt that does not fit, whatever the upstream calls it."""
+MAX_RETRY_AFTER_S = 24 * 3600.0
+_MAX_TEXT = 500
+# vLLM names the field; Anthropic and older servers give no code for this at all, so their words
+# have to do. The pattern decides whether a larger window may be tried, and nothing else.
+_OVERFLOW_PARAMS = frozenset({"input_tokens", "input_text"})
+_OVERFLOW_WORDS = re.compile(
+    r"prompt is too long|maximum (?:context|model) length|exceeds? (?:the )?(?:model'?s )?context"
+    r"|context (?:window|length) (?:is )?exceeded",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class UpstreamError:
+    """An error body, understood as far as it can be.
+
+    Attributes:
+        message: what it says; never empty.
+        type: its type, in the upstream's words.
+        code: a string code, or None.
+        param: the field at fault, or None.
+        payload: the decoded body, or None when it is not JSON.
+    """
+
+    message: str
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    payload: Any = None
+
+    @property
+    def is_overflow(self) -> bool:
+        """Whether the prompt was too long for this model's window."""
+        return (
+            self.code == CONTEXT_OVERFLOW
+            or self.param in _OVERFLOW_PARAMS
+            or _OVERFLOW_WORDS.search(self.message) is not None
+        )
+
+
+def read_error(status: int, body: bytes) -> UpstreamError:
+    """Understand OpenAI's, Anthropic's and FastAPI's error shapes, and plain text."""
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return UpstreamError(f"HTTP {status}")  # HTML from a proxy helps nobody
+    error = payload.get("error", payload.get("detail")) if isinstance(payload, dict) else None
+    if isinstance(error, str):
+        return UpstreamError(error[:_MAX_TEXT] or f"HTTP {status}", payload=payload)
+    if not isinstance(error, dict):
+        return UpstreamError(f"HTTP {status}", payload=payload)
+    return UpstreamError(
+        message=_text(error.get("message")) or f"HTTP {status}",
+        type=_text(error.get("type")),
+        code=_text(error.get("code")),
+        param=_text(error.get("param")),
+        payload=payload,
+    )
+
+
+def rejection(status: int, error: UpstreamError, *, payload: bool = True) -> TargetRejected:
+    """The target's 4xx as ours: the code is always a string, an overflow always has the same one.
+
+    Args:
+        status: the target's status.
+        error: what it said.
+        payload: keep its body, because the client speaks the same dialect.
+    """
+    code = CONTEXT_OVERFLOW if error.is_overflow else error.code or "invalid_request"
+    if payload and isinstance(error.payload, dict) and isinstance(error.payload.get("error"), dict):
+        inner = error.payload["error"]
+        if "code" in inner:
+            inner["code"] = code
+    return TargetRejected(
+        error.message,
+        status=status,
+        payload=error.payload if payload else None,
+        code=code,
+        param=error.param,
+    )
+
+
+def unavailable(
+    target: str, status: int, detail: str, headers: Mapping[str, str]
+) -> TargetUnavailable:
+    """An answer that another target may do better."""
+    return TargetUnavailable(
+        f"{target} answered {status}: {detail}",
+        status=status if status in {429, 503} else 502,
+        retry_after_s=retry_after_s(headers),
+    )
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """``Retry-After`` in seconds: a number or a date; None when absent or senseless."""
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None  # noqa: PLR0124
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,1 @@
+"""Processes and wiring: Ray Serve deployments, vLLM, configuration, command line."""

@@ -1,0 +1,103 @@
+"""Graftwork's own settings: the `args` of the application in the deploy file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from adapters.config import AdaptersConfig
+from router.config import RouterConfig
+
+EMBEDDED = "embedded"
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BaseSettings(_Section):
+    """The one base model."""
+
+    model: str = Field(
+        default=EMBEDDED,
+        description="`embedded`, a local directory, or a Hugging Face id that vLLM supports",
+    )
+    id: str | None = Field(
+        default=None, description="name that clients use; default: the model's own name"
+    )
+    revision: str | None = Field(default=None, description="commit of a Hugging Face model")
+
+
+class EngineSettings(_Section):
+    """vLLM. Fields not listed here go into `vllm` under vLLM's own names."""
+
+    max_loras: int = Field(default=4, ge=1, description="adapters in one batch (GPU slots)")
+    max_cpu_loras: int = Field(
+        default=32, ge=1, description="adapters resident per replica; everything advertised fits"
+    )
+    max_lora_rank: int = Field(default=16, description=f"one of {LORA_RANKS}")
+    vllm: dict[str, Any] = Field(
+        default_factory=dict, description="more of vLLM's engine and frontend arguments, by its names"
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict, description="environment variables of the engine's process"
+    )
+    start_timeout_s: float = Field(default=1800.0, gt=0, description="to load base and adapters")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EngineSettings:
+        if self.max_lora_rank not in LORA_RANKS:
+            raise ValueError(f"max_lora_rank must be one of {LORA_RANKS}, got {self.max_lora_rank}")
+        if self.max_cpu_loras < self.max_loras:
+            raise ValueError(
+                f"max_cpu_loras ({self.max_cpu_loras}) must be at least max_loras ({self.max_loras})"
+            )
+        owned = {"model", "served_model_name", "enable_lora", "max_loras", "max_cpu_loras"}
+        clash = sorted(owned & self.vllm.keys())
+        if clash:
+            raise ValueError(f"vllm must not set {clash}: Graftwork's own fields do")
+        return self
+
+
+class LogSettings(_Section):
+    """Structured logs, one JSON object a line."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    directory: Path | None = Field(
+        default=None,
+        description="files here, rotated; default: `<state_dir>/logs`. `-` in `stderr` mode",
+    )
+    destination: Literal["file", "stderr"] = "file"
+    max_file_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    files_kept: int = Field(default=3, ge=1)
+
+
+class NetworkSettings(_Section):
+    """Where the internal surfaces (engine, registry, router peers) listen."""
+
+    internal_host: str | None = Field(
+        default=None,
+        description="address to bind and advertise; default: the node's own address in Ray, which "
+        "is loopback for a local start",
+    )
+
+
+class Settings(_Section):
+    """The whole of Graftwork's configuration."""
+
+    state_dir: Path = Field(
+        default=Path(".graftwork"),
+        description="database, adapter store, logs; relative to where the process was started",
+    )
+    base: BaseSettings = BaseSettings()
+    engine: EngineSettings = EngineSettings()
+    adapters: AdaptersConfig = Field(default_factory=AdaptersConfig)
+    router: RouterConfig = RouterConfig()
+    log: LogSettings = LogSettings()
+    network: NetworkSettings = NetworkSettings()
+    seed_adapters: Literal["embedded"] | None = Field(
+        default=None, description="`embedded`: publish the adapters that come with the embedded base"
+    )

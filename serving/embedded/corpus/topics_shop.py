@@ -1,0 +1,473 @@
+"""Topics about the shop: hours, stores, goods, prices, members, payment and warranty."""
+
+from typing import Final
+
+from serving.embedded.corpus.topic import Topic, topic
+
+_STOCK = """
+do you have (the|a|any) {item} in stock
+(is|is the) {item} in stock
+is (the|a) {item} (available|still available|in stock) [right now|today]
+do you (have|still have|sell|stock|carry) (the|a) {item}
+do you have any {plural} [in stock|left]
+(can|could) i (buy|get|order) (the|a) {item} [from you|today|now]
+(i want|i need|i would like|i'd like|i am looking for|i'm looking for) (a|the) {item}
+have you got (the|a) {item} [in stock]
+got any {plural}
+{item} in stock
+(is there|are there) any {item} left
+check (stock|the stock) (for|of) the {item}
+what about (the|a) {item}
+~ i wonder if you carry the {item}
+~ could you tell me whether the {item} is available
+~ any chance you have a {item}
+"""
+
+_WARRANTY = """
+(what is|what's) the warranty (on|for|of) (the|a|my) {item}
+how long is the warranty (on|for|of) (the|a|my) {item}
+does (the|a|my) {item} (have|come with) a (warranty|guarantee)
+(is|do you give) a (warranty|guarantee) (on|for) (the|a) {item}
+(warranty|guarantee) (for|of|on) (the|a|my) {item}
+is my {item} (still under warranty|covered by warranty|covered)
+how many years of (warranty|guarantee) does (the|a) {item} have
+~ for how long is (the|a) {item} guaranteed
+~ what guarantee comes with the {item}
+"""
+
+HOURS: Final = (
+    "We are open Monday to Saturday from *9 am to 8 pm*, and Sunday from *10 am to 6 pm*."
+)
+
+SHOP_TOPICS: Final[tuple[Topic, ...]] = (
+    topic(
+        "hours",
+        HOURS,
+        """
+        what are your (opening|business|store|shop|working) hours
+        (tell me|give me|i need) your (opening|business|store) hours
+        (when|what time|at what time) do you (open|close)
+        (when|what time) (does|do) (the|your) (shop|store|stores) (open|close)
+        (when|what time) are you open
+        are you open (now|today|tomorrow|on weekends|on Saturday|on Monday|late|tonight)
+        how (late|long) are you open [today]
+        (until|till) when are you open
+        what are the opening (hours|times) [of the {city} store]
+        when does the {city} store (open|close)
+        (opening|store|business) (hours|times)
+        hours
+        ~ from what time can i visit the shop
+        ~ could you share the hours you are open
+        ~ until what hour is the shop open
+        """,
+        weight=3,
+    ),
+    topic(
+        "hours_sunday",
+        "Yes, on *Sunday* we are open from *10 am to 6 pm*.",
+        """
+        are you open on Sunday
+        do you open on (Sunday|Sundays)
+        is the (shop|store) open on (Sunday|Sundays)
+        what (are|about) your Sunday hours
+        (when|what time) do you (open|close) on (Sunday|Sundays)
+        can i come on Sunday
+        Sunday hours
+        ~ will the store be open this Sunday
+        """,
+        weight=1.5,
+    ),
+    topic(
+        "hours_holiday",
+        "No, our stores are *closed on public holidays*; the online shop never closes.",
+        """
+        are you open on (Christmas|New Year|Thanksgiving|public holidays|holidays|Easter)
+        do you (open|close) (on|for) (Christmas|Thanksgiving|Easter|holidays|the holidays)
+        what are your holiday hours
+        holiday hours
+        is the store open (on|at) (Christmas|Easter|Thanksgiving|New Year)
+        ~ will you be closed (on|at) (Christmas|Thanksgiving|Easter)
+        """,
+    ),
+    topic(
+        "store_list",
+        "We have stores in *Portland, Denver, Austin, Boston, Seattle and Chicago*.",
+        """
+        where are you [located]
+        where are your (stores|shops)
+        where is (your|the) (store|shop|nearest store|closest store)
+        (which|what) cities are you in
+        (how many|what|which) (stores|shops) do you have
+        (do you have|is there) a (store|shop) near me
+        (list|show me) your (stores|shops|store locations)
+        store locations
+        (find|i am looking for) a (store|shop) [near me]
+        (what is|what's) your address
+        do you have [any] (physical|real) stores
+        ~ in which towns can i find you
+        ~ how do i find one of your shops
+        """,
+        weight=2,
+    ),
+    topic(
+        "store_city",
+        "Yes, our *{city}* store is at *{street}*.",
+        """
+        (is there|do you have) a (store|shop) in {city}
+        where is (the|your) {city} (store|shop)
+        where in {city} are you
+        (what is|what's) the address [of the|in|of your] {city} [store]
+        are you in {city} [too]
+        address of the {city} store
+        i live in {city}, is there a store
+        how do i (get to|find) the {city} (store|shop)
+        {city} store
+        ~ i am visiting {city}, can i find you there
+        ~ which street in {city} are you on
+        """,
+        weight=3,
+    ),
+    topic(
+        "store_other_city",
+        "Sorry, we have *no store there* yet. You can order online at any time.",
+        """
+        (is there|do you have) a (store|shop) in {other_city}
+        where is (the|your) {other_city} (store|shop)
+        where in {other_city} are you
+        are you in {other_city} [too]
+        i live in {other_city}, is there a store
+        {other_city} store
+        ~ i am visiting {other_city}, can i find you there
+        """,
+        weight=2,
+    ),
+    topic("stock_yes", "Yes, the *{item} is in stock* for *${price}*.", _STOCK, "in_stock", 9),
+    topic(
+        "stock_no",
+        "Sorry, the *{item} is out of stock*. We expect it back *next week*.",
+        _STOCK,
+        "out_of_stock",
+        4,
+    ),
+    topic(
+        "price",
+        "The *{item}* costs *${price}*.",
+        """
+        how much (is|does|for) (the|a) {item} [cost]
+        (what is|what's) the price of (the|a|your) {item}
+        (what does|how much does) (the|a|one) {item} cost
+        price of (the|a) {item}
+        {item} price
+        how much do you (want|ask|charge) for (the|a) {item}
+        how (expensive|cheap) is (the|a) {item}
+        (tell me|give me) the price of (the|a) {item}
+        how much would i pay for (the|a) {item}
+        what do your {plural} cost
+        how much are your {plural}
+        ~ what will a {item} set me back
+        ~ i would like to know the price for one {item}
+        ~ for how much do you sell the {item}
+        """,
+        weight=7,
+    ),
+    topic(
+        "not_sold",
+        "Sorry, we *do not sell* that. We have kitchen, home, furniture, electronics and clothing"
+        " items.",
+        """
+        do you (have|sell|stock|carry) (a|any|the) {strange} [in stock]
+        is (the|a) {strange} in stock
+        how much (is|does) (the|a) {strange} [cost]
+        (can|could) i (buy|get|order) {a_strange}
+        (i want|i need|i would like|i'm looking for) {a_strange}
+        (what is|what's) the price of (the|a) {strange}
+        have you got {a_strange}
+        where can i find {a_strange}
+        ~ i wonder if you carry {a_strange}
+        ~ any chance you have {a_strange}
+        """,
+        weight=4,
+    ),
+    topic(
+        "range",
+        "We sell *kitchen*, *home*, *furniture*, *electronics* and *clothing* items.",
+        """
+        what do you sell
+        (what|which) (products|things|items|goods) do you (sell|have|offer)
+        what can i buy (here|from you|in your store)
+        what kind of (shop|store) (is this|are you)
+        (show me|list) your (products|catalogue|range)
+        what is in your (shop|store|catalogue)
+        do you sell (furniture|electronics|clothing|kitchen items)
+        ~ tell me about the goods you offer
+        """,
+        weight=1.5,
+    ),
+    topic(
+        "recommend",
+        "Our customers love the *{item}* for *${price}*.",
+        """
+        (can|could) you recommend (a|the|me a) {item}
+        should i buy (the|a) {item}
+        is (the|your) {item} (any good|good|worth it)
+        what do you think of the {item}
+        tell me (about|more about) the {item}
+        which {item} (do you recommend|should i buy|is the best)
+        do people like the {item}
+        ~ would you suggest the {item}
+        """,
+        "in_stock",
+        2,
+    ),
+    topic(
+        "discount_tier",
+        "Yes, *{tier}* members get *{percent}% off* every order.",
+        """
+        (can|could|do|will) i get a discount as a {tier} member
+        (what|how much) discount do {tier} members get
+        i am a {tier} member, (do i get a discount|what is my discount|any discount)
+        (do|can) {tier} members (get|have) a discount
+        (what|which) (benefits|perks) do {tier} members (get|have)
+        is there a discount for {tier} [members]
+        how much do i save (with|as) {tier}
+        {tier} (discount|benefits)
+        what do i get (with|as a) {tier} [member|membership]
+        i have {tier} status, (is there|do i get) a discount
+        ~ being a {tier} customer, how many percent off do i have
+        ~ as {tier} what do i save
+        """,
+        weight=4,
+    ),
+    topic(
+        "discount",
+        "Members save *5% with Silver*, *10% with Gold* and *15% with Platinum*.",
+        """
+        (do you have|are there|is there|can i get) (a|any) (discount|discounts|sale|offers|deals)
+        (how|where) (can|do) i get a discount
+        what discounts do you (have|offer)
+        any (discounts|deals|offers|promotions) [today]
+        how can i save money
+        is there a sale [on|now|today]
+        tell me about your (loyalty program|membership|members club|rewards)
+        what (tiers|levels|memberships) (are there|do you have)
+        how does the loyalty program work
+        (discount|discounts|loyalty program)
+        ~ i want to pay less, any ideas
+        ~ which membership levels exist
+        """,
+        weight=2,
+    ),
+    topic(
+        "tier_reach",
+        "You reach *{tier}* after spending *${spend}* in a year.",
+        """
+        how (do|can) i (become|get to be) a {tier} member
+        how (do|can) i (get|reach) {tier} [status]
+        how much (must|do) i [have to|need to] spend (for|to get) {tier}
+        what do i need for {tier} [status]
+        when (do|will) i (become|reach|get) {tier}
+        i want to (become a {tier} member|be {tier}|get {tier} status)
+        ~ what does it take to be {tier}
+        """,
+        weight=2,
+    ),
+    topic(
+        "join",
+        "Joining is *free*: create an account and you earn points from your first order.",
+        """
+        how (do|can) i (join|sign up|register|become a member)
+        (i want|i would like) to (join|sign up|register|become a member)
+        is membership free
+        what does membership cost
+        how do i (create|open|make) an account
+        (sign up|join|register)
+        ~ where do i enrol as a member
+        """,
+    ),
+    topic(
+        "points",
+        "You earn *1 point per $1*, and *100 points are worth $5*.",
+        """
+        how do (points|loyalty points|reward points) work
+        what are (points|my points|100 points) worth
+        how (do|can) i (earn|use|get|spend|redeem) [my] points
+        how many points do i (get|earn)
+        (points|loyalty points)
+        do i get points for (my order|this|an order)
+        ~ tell me what my points are good for
+        """,
+    ),
+    topic(
+        "student",
+        "Yes, students get *5% off* with a valid *student card*.",
+        """
+        (do you have|is there|can i get) a student discount
+        do students get (a discount|anything off)
+        i am a student, (is there|do i get) a discount
+        student discount
+        how much is the student discount
+        ~ i still go to college, any discount for me
+        ~ discount for students
+        """,
+    ),
+    topic(
+        "payment",
+        "We accept *Visa, Mastercard, American Express, PayPal, Apple Pay* and gift cards.",
+        """
+        (how|what ways) can i pay
+        (what|which) payment methods do you (accept|take|have|offer)
+        do you (accept|take) (Visa|Mastercard|American Express|PayPal|Apple Pay|credit cards|cards)
+        (can|could|may) i pay (by card|with PayPal|with Apple Pay|with Visa|with a gift card|by credit card)
+        (payment|payment methods|payment options)
+        how do i pay [for my order]
+        is (PayPal|Visa|Mastercard|Apple Pay) ok
+        ~ what are my options for paying
+        ~ will you take my (Visa|Mastercard)
+        """,
+        weight=2,
+    ),
+    topic(
+        "cash",
+        "You can pay with *cash in our stores only*.",
+        """
+        (can|could|may) i pay (in|with) cash
+        do you (accept|take) cash
+        is cash ok
+        cash on delivery
+        ~ i only have cash on me, is that fine
+        """,
+    ),
+    topic(
+        "crypto",
+        "Sorry, we *do not accept* that. You can pay by card, PayPal, Apple Pay or gift card.",
+        """
+        (can|could|may) i pay (in|with|by) (bitcoin|crypto|check|cheque|bank transfer|euros)
+        do you (accept|take) (bitcoin|crypto|cryptocurrency|checks|cheques|bank transfers)
+        is (bitcoin|a check|bank transfer) ok
+        ~ would you let me pay (with|by) (bitcoin|check)
+        """,
+    ),
+    topic(
+        "instalments",
+        "Yes, orders over *$100* can be paid in *3 monthly instalments*.",
+        """
+        (can|could|may) i pay (in|by) (instalments|installments|parts|monthly)
+        do you (have|offer) (instalments|installments|financing|payment plans|a payment plan)
+        (can|could) i (split|spread) the payment
+        (pay later|payment plan|instalments)
+        can i pay later
+        ~ paying everything at once is hard, can i spread it
+        """,
+    ),
+    topic(
+        "payment_failed",
+        "Please *check your card details* and try again; if it still fails, call us at"
+        " *555-0100*.",
+        """
+        my (payment|card) (failed|was declined|does not work|doesn't work|was rejected|is not accepted)
+        (the|my) payment (does not|doesn't|did not|didn't) (work|go through)
+        i (can't|cannot|can not) pay
+        why was my (payment|card) (declined|rejected)
+        payment (error|failed|problem)
+        ~ your checkout refuses my card
+        """,
+    ),
+    topic(
+        "gift_card",
+        "Yes, we sell *gift cards from $10 to $200*, in stores and online.",
+        """
+        do you (have|sell) gift cards
+        (can|could) i (buy|get) a gift card
+        (i want|i'd like) [to buy] a gift card
+        how much (is|are) (a gift card|gift cards)
+        (gift card|gift cards|gift vouchers)
+        do you have (vouchers|gift vouchers)
+        ~ are there gift cards
+        """,
+    ),
+    topic(
+        "gift_wrap",
+        "Yes, we offer *gift wrapping* for *$4* per item.",
+        """
+        (can|could) you (gift wrap|wrap) (it|my order|the {item}|this) [as a gift]
+        do you (do|have|offer) gift wrapping
+        how much is gift wrapping
+        gift wrap
+        it is a (gift|present), can you wrap it
+        ~ is wrapping for presents possible
+        """,
+    ),
+    topic(
+        "warranty_long",
+        "The *{item}* has a *2-year warranty*, like all our electronics.",
+        _WARRANTY,
+        "electronic",
+        2,
+    ),
+    topic("warranty_short", "The *{item}* has a *1-year warranty*.", _WARRANTY, "plain", 3),
+    topic(
+        "warranty",
+        "Electronics have a *2-year warranty* and everything else a *1-year warranty*.",
+        """
+        (what is|what's|tell me) your warranty [policy]
+        (how long is|what about) the warranty
+        do you (have|give|offer) a (warranty|guarantee)
+        (warranty|guarantee)
+        how (do|does) (the|your) warranty work
+        how do i (claim|use) my warranty
+        ~ for how many years do you guarantee your goods
+        """,
+        weight=1.5,
+    ),
+    topic(
+        "parking",
+        "Yes, *parking* is free for two hours at all our stores.",
+        """
+        (is there|do you have) [free] parking
+        where can i park
+        can i park (at|near) the [{city}] store
+        parking
+        ~ i come by car, is there a place for it
+        """,
+        weight=0.7,
+    ),
+    topic(
+        "jobs",
+        "Thank you for your interest! You can find open jobs on our *careers page*.",
+        """
+        (do you have|are there) [any] (jobs|open jobs|job openings|vacancies)
+        are you hiring
+        (i want|i would like|can i) [to] work (for|with) you
+        how (do|can) i apply for a job
+        (jobs|careers)
+        ~ i am looking for work, do you need people
+        """,
+        weight=0.7,
+    ),
+    topic(
+        "password",
+        "Choose *Forgot password* on the login page and we will email you a link.",
+        """
+        i forgot my password
+        (how (do|can) i|i want to|i need to|can i) (reset|change) my password
+        i (can't|cannot|can not) (log in|login|sign in)
+        (reset password|password|login problem)
+        my (login|password|account) does not work
+        ~ i lost my password, what can i do
+        """,
+        weight=1.2,
+    ),
+    topic(
+        "account",
+        "You can change your details, email choices or *account* under *Account Settings*.",
+        """
+        how (do|can) i (delete|close|change|update) my (account|email|address|phone number|details)
+        i want to (delete|close) my account
+        (unsubscribe|stop sending me emails|newsletter)
+        how do i unsubscribe [from the newsletter]
+        (change|update) my (email|address|phone number)
+        ~ please remove my account
+        """,
+        weight=1.2,
+    ),
+)

@@ -1,0 +1,111 @@
+"""The ``engine`` deployment: one vLLM base model per replica, converged before it is advertised."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Any
+
+from ray import serve
+
+from adapters.base_model import BaseFacts, read_base
+from serving.config.settings import Settings
+from serving.engine.autoscaling import IN_FLIGHT_METRIC
+from serving.engine.model import base_id, model_directory
+from serving.engine.staging import Stager
+from serving.engine.surface import EngineSurface
+from serving.engine.vllm import VllmEngine
+from serving.internal import InternalServer
+from serving.names import ENGINE
+from serving.node import internal_host, replica_id, secure_inherited_environment
+from serving.reports import EngineReport
+from serving.telemetry.logs import get_logger, setup_logging
+
+HEARTBEAT_S = 1.0
+_DRAIN_POLL_S = 0.1
+
+
+@serve.deployment(name=ENGINE, max_ongoing_requests=1_000_000)
+class EngineDeployment:
+    """Hosts vLLM in process; its HTTP surface is internal and demands a secret made at start."""
+
+    async def __init__(self, settings: dict[str, Any], registry: Any) -> None:  # type: ignore[misc]
+        self._settings = Settings.model_validate(settings)
+        self._registry = registry
+        os.environ.update(self._settings.engine.env)
+        secure_inherited_environment()
+        setup_logging(self._settings, "engine")
+        self._log = get_logger("graftwork.engine")
+        self._identity = replica_id()
+        self._draining = False
+        self._ready = asyncio.Event()
+        await self._start_engine()
+        self._heartbeat = asyncio.create_task(self._beat())
+        # Ray Serve counts this replica as running only now: rolling updates wait for convergence.
+        await asyncio.wait_for(self._ready.wait(), self._settings.engine.start_timeout_s)
+
+    async def _start_engine(self) -> None:
+        model = await asyncio.to_thread(model_directory, self._settings.base)
+        identity = base_id(self._settings.base)
+        self._base: BaseFacts = await asyncio.to_thread(read_base, model, identity)
+        self._engine = VllmEngine(self._settings.engine, identity, str(model))
+        await self._engine.start()
+        stager = Stager(self._settings.state_dir / "staged")
+        self._surface = EngineSurface(self._engine, stager)
+        self._server = InternalServer(internal_host(self._settings))
+        await self._server.start(self._surface)
+        self._log.info("engine_started", replica=self._identity, base=identity, url=self._server.url)
+
+    async def report(self) -> EngineReport:
+        """This replica as it is now; residency comes from the engine."""
+        return EngineReport(
+            peer=self._server.peer(self._identity),
+            base=self._base,
+            max_model_len=self._engine.max_model_len,
+            ready=self._ready.is_set(),
+            draining=self._draining,
+            resident=await self._engine.resident(),
+            in_flight=self._surface.in_flight,
+        )
+
+    async def _beat(self) -> None:
+        """Report for as long as this replica lives; readiness is the registry's verdict."""
+        while True:
+            try:
+                await self._report_once()
+            except Exception as error:  # the registry may be restarting: keep serving meanwhile
+                self._log.warning("registry_unreachable", error=str(error))
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _report_once(self) -> None:
+        report = (await self.report()).model_dump(mode="json")
+        ready = bool(await self._registry.engine_report.remote(report))
+        if ready and not self._ready.is_set():
+            self._ready.set()
+            self._log.info("engine_ready", replica=self._identity)
+
+    async def check_health(self) -> None:
+        """Called by Ray Serve; raising replaces this replica."""
+        await self._engine.check()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Requests under way; bytes bypass Ray, so Ray has to be told."""
+        return {IN_FLIGHT_METRIC: float(self._surface.in_flight)}
+
+    async def ping(self) -> str:
+        """The replica's identity; for operators and tests."""
+        return self._identity
+
+    async def __del__(self) -> None:
+        """Drain: leave the routing table first, let requests finish, then stop the engine."""
+        if self._draining or not hasattr(self, "_heartbeat"):
+            return
+        self._draining = True
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._report_once(), 2.0)
+        self._heartbeat.cancel()
+        while self._surface.in_flight:
+            await asyncio.sleep(_DRAIN_POLL_S)
+        await self._server.stop()
+        await self._engine.stop()

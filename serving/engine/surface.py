@@ -1,0 +1,105 @@
+"""An engine replica's internal ASGI app: vLLM's own routes, and the adapters it holds.
+
+``GET /internal/adapters`` · ``PUT``/``DELETE /internal/adapters/{name}`` · ``POST /internal/probe`` ·
+everything else goes to vLLM untouched. The count of requests under way is kept here because bytes
+do not pass through Ray.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from serving.engine.staging import Stager, StagingError
+from serving.engine.vllm import Engine, EngineError
+from serving.internal import ASGIApp, Receive, Scope, Send
+
+
+class LoadBody(BaseModel):
+    """Where the files of a version are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alias: str
+    digest: str
+    path: Path
+    uri: str
+
+
+class ProbeBody(BaseModel):
+    """Prompts to score, with an adapter or with the base (``name`` None)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str | None = None
+    prompts: tuple[str, ...]
+
+
+class EngineSurface:
+    """Dispatches between vLLM's app and the adapter routes."""
+
+    def __init__(self, engine: Engine, stager: Stager) -> None:
+        self._engine = engine
+        self._stager = stager
+        self._vllm: ASGIApp = engine.asgi_app()
+        self._control: ASGIApp = self._build_control()  # type: ignore[assignment]
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("/internal/"):
+            await self._control(scope, receive, send)
+            return
+        self.in_flight += 1
+        try:
+            await self._vllm(scope, receive, send)
+        finally:
+            self.in_flight -= 1
+
+    def _build_control(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/internal/adapters", self._list, methods=["GET"]),
+                Route("/internal/adapters/{name}", self._load, methods=["PUT"]),
+                Route("/internal/adapters/{name}", self._unload, methods=["DELETE"]),
+                Route("/internal/probe", self._probe, methods=["POST"]),
+            ]
+        )
+
+    async def _list(self, _: Request) -> JSONResponse:
+        return JSONResponse({"resident": sorted(await self._engine.resident())})
+
+    async def _load(self, request: Request) -> JSONResponse:
+        name = request.path_params["name"]
+        body = LoadBody.model_validate_json(await request.body())
+        if name in await self._engine.resident():
+            return JSONResponse({"seconds": 0.0, "already_resident": True})
+        try:
+            staged = await self._stager.stage(body.alias, body.digest, body.path, body.uri)
+            seconds = await self._engine.add(name, str(staged))
+        except (EngineError, StagingError) as error:
+            return _failed(error)
+        return JSONResponse({"seconds": seconds, "already_resident": False})
+
+    async def _unload(self, request: Request) -> JSONResponse:
+        try:
+            await self._engine.remove(request.path_params["name"])
+        except EngineError as error:
+            return _failed(error)
+        return JSONResponse({})
+
+    async def _probe(self, request: Request) -> JSONResponse:
+        body = ProbeBody.model_validate_json(await request.body())
+        if body.name is not None and body.name not in await self._engine.resident():
+            return _failed(EngineError(f"{body.name} is not resident"))
+        scores = await self._engine.score(body.name, body.prompts)
+        return JSONResponse({"logprobs": scores})
+
+
+def _failed(error: Exception) -> JSONResponse:
+    return JSONResponse({"error": {"message": str(error)}}, status_code=409)
+

@@ -1,0 +1,171 @@
+"""The one place that imports vLLM: the base model, its OpenAI ASGI app, and adapters by content.
+
+vLLM's own runtime-LoRA HTTP routes stay off. An adapter enters through the engine client under its
+content-addressed name and leaves through ``remove_lora``; residency is read back from the engine,
+never from a list of names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from serving.config.settings import EngineSettings
+
+
+class EngineError(Exception):
+    """The engine refused, or is dead."""
+
+
+class Engine(Protocol):
+    """What a replica needs from an engine."""
+
+    async def start(self) -> None: ...
+    def asgi_app(self) -> Any: ...
+    async def add(self, name: str, path: str) -> float: ...
+    async def remove(self, name: str) -> None: ...
+    async def resident(self) -> frozenset[str]: ...
+    async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]: ...
+    async def check(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class VllmEngine:
+    """vLLM's ``AsyncLLM`` with its OpenAI-compatible ASGI app."""
+
+    def __init__(self, settings: EngineSettings, base_id: str, model: str) -> None:
+        self._settings = settings
+        self._base_id = base_id
+        self._model = model
+        self._client: Any = None
+        self._app: Any = None
+        self._ids = itertools.count(1)
+        self._requests: dict[str, Any] = {}
+        # One add at a time: each blocks the engine's step loop for read, parse and copy.
+        self._lock = asyncio.Lock()
+
+    @property
+    def max_model_len(self) -> int:
+        """Context window in tokens."""
+        return int(self._client.model_config.max_model_len)
+
+    async def start(self) -> None:
+        """Load the base model and build vLLM's own ASGI app. Raises what vLLM raises."""
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+        from vllm.entrypoints.launchers.app import build_app
+        from vllm.usage.usage_lib import UsageContext
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        args = self._arguments()
+        engine_args = AsyncEngineArgs.from_cli_args(args)
+        usage = UsageContext.OPENAI_API_SERVER
+        vllm_config = engine_args.create_engine_config(usage_context=usage)
+        self._client = AsyncLLM.from_vllm_config(vllm_config=vllm_config, usage_context=usage)
+        await self._client.reset_mm_cache()
+        tasks = await self._client.get_supported_tasks()
+        app = build_app(args, tasks, self._client.model_config)
+        await init_app_state(self._client, app.state, args, tasks)
+        # vLLM's error handler reads its launcher's server from the state.
+        app.state.server = argparse.Namespace(should_exit=False)
+        self._app = app
+
+    def _arguments(self) -> argparse.Namespace:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.entrypoints.launchers.cli_args import FrontendArgs
+
+        settings = self._settings
+        merged = {
+            **_defaults(FrontendArgs),
+            **_defaults(AsyncEngineArgs),
+            "model": self._model,
+            "served_model_name": [self._base_id],
+            "enable_lora": True,
+            "max_loras": settings.max_loras,
+            "max_cpu_loras": settings.max_cpu_loras,
+            "max_lora_rank": settings.max_lora_rank,
+            "disable_uvicorn_access_log": True,
+            "enable_prompt_tokens_details": True,
+            **settings.vllm,
+        }
+        return argparse.Namespace(**merged)
+
+    def asgi_app(self) -> Any:
+        """vLLM's OpenAI application; internal, to be guarded by a secret."""
+        return self._app
+
+    async def add(self, name: str, path: str) -> float:
+        """Load the adapter directory ``path`` under ``name``; idempotent. Returns seconds."""
+        from vllm.lora.request import LoRARequest
+
+        async with self._lock:
+            if name in self._requests:
+                return 0.0
+            request = LoRARequest(lora_name=name, lora_int_id=next(self._ids), lora_path=path)
+            started = time.perf_counter()
+            try:
+                added = await self._client.add_lora(request)
+            except Exception as error:
+                raise EngineError(f"the engine refused {name}: {error}") from error
+            if not added:
+                raise EngineError(f"the engine did not take {name}")
+            self._requests[name] = request
+            self._app.state.openai_serving_models.lora_requests[name] = request
+            return time.perf_counter() - started
+
+    async def remove(self, name: str) -> None:
+        """Free the adapter in the engine and confirm that it is gone; idempotent."""
+        async with self._lock:
+            request = self._requests.pop(name, None)
+            self._app.state.openai_serving_models.lora_requests.pop(name, None)
+            if request is None:
+                return
+            await self._client.remove_lora(request.lora_int_id)
+            if request.lora_int_id in await self._client.list_loras():
+                raise EngineError(f"the engine still holds {name}")
+
+    async def resident(self) -> frozenset[str]:
+        """Names of the adapters that the engine's workers hold now."""
+        held = await self._client.list_loras()
+        return frozenset(n for n, r in self._requests.items() if r.lora_int_id in held)
+
+    async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
+        """Log probability (nats) of each prompt token after the first, with or without an adapter."""
+        return list(await asyncio.gather(*(self._score_one(name, p) for p in prompts)))
+
+    async def _score_one(self, name: str | None, prompt: str) -> list[float]:
+        from vllm import SamplingParams
+
+        final: Any = None
+        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
+        request_id = f"probe-{next(self._ids)}"
+        lora = self._requests[name] if name else None
+        async for output in self._client.generate(prompt, params, request_id, lora_request=lora):
+            final = output
+        tokens = zip(final.prompt_token_ids, final.prompt_logprobs, strict=True)
+        return [entry[token].logprob for token, entry in tokens if entry]
+
+    async def check(self) -> None:
+        """Raises when the engine is dead."""
+        await self._client.check_health()
+
+    async def stop(self) -> None:
+        """Stop the engine's processes."""
+        if self._client is not None:
+            await asyncio.to_thread(self._client.shutdown)
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    """Field defaults of one of vLLM's argument dataclasses."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            values[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            values[field.name] = field.default_factory()
+    return values

@@ -1,0 +1,119 @@
+"""The internal HTTP surface of one process: an ASGI app behind a secret made at start.
+
+Engines, the registry and router peers each have one. Nobody can reach the model around the
+governance: every route, metrics included, demands the process's own secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+
+from adapters.aliases import Peer
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_UNAUTHORIZED = b'{"error":{"message":"internal surface","type":"invalid_request_error","code":"401"}}'
+
+
+class Guard:
+    """ASGI middleware that lets only requests with the secret through."""
+
+    def __init__(self, app: ASGIApp, secret: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {secret}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        for name, value in scope["headers"]:
+            if name == b"authorization" and hmac.compare_digest(value, self._expected):
+                await self._app(scope, receive, send)
+                return
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 401,
+                "headers": [(b"content-type", b"application/json")],
+            }
+        )
+        await send({"type": "http.response.body", "body": _UNAUTHORIZED})
+
+
+class InternalServer:
+    """Serves one ASGI app on an ephemeral port of ``host``, in the running event loop."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._secret = secrets.token_urlsafe(32)
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where peers reach it."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def secret(self) -> str:
+        """The bearer token that it demands."""
+        return self._secret
+
+    def peer(self, identity: str) -> Peer:
+        """How others address this process."""
+        return Peer(id=identity, url=self.url, secret=self._secret)
+
+    async def start(self, app: ASGIApp) -> None:
+        """Bind and serve. Raises ``OSError`` when the address cannot be bound."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.bind((self._host, 0))
+        self._port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            Guard(app, self._secret),
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            ws="none",
+            http="httptools",
+            # Peers keep their connections; longer than any client's own idle time.
+            timeout_keep_alive=120,
+        )
+        self._server = uvicorn.Server(config)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._server.capture_signals = _no_signals  # type: ignore[method-assign]
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise OSError(f"internal server on {self.url} ended at start")
+            await asyncio.sleep(0.01)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Stop accepting, let requests under way finish for up to ``grace_s``, then cut them."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        done, _ = await asyncio.wait({self._task}, timeout=grace_s)
+        if not done:
+            self._server.force_exit = True
+            await asyncio.wait({self._task}, timeout=1.0)
+            self._task.cancel()
+
+
+def _no_signals() -> Any:
+    """uvicorn must not take over the signals of a Ray worker."""
+    import contextlib
+
+    return contextlib.nullcontext()

@@ -1,0 +1,165 @@
+"""``adapters.fleet.Fleet`` over the internal HTTP surfaces of live engines and routers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from adapters.aliases import Peer, RoutingTable, engine_name
+from adapters.errors import FleetError
+from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
+from serving.registry.membership import Membership
+from serving.reports import RouterState
+
+PROBE_PROMPTS = (
+    "How do I return an item that I bought last week?",
+    "Please summarise the following message in one line: the parcel arrived late and broken.",
+    "1, 2, 3, 4, 5,",
+    "The quick brown fox jumps over the lazy dog.",
+)
+_LOAD_TIMEOUT_S = 300.0
+_ASK_TIMEOUT_S = 10.0
+_POLL_S = 0.01
+
+
+class HttpFleet:
+    """The live engines and routers, addressed one by one."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+        self._session: aiohttp.ClientSession | None = None
+
+    def replica_ids(self) -> Sequence[str]:
+        """Engines that report, ready or still converging."""
+        return [report.peer.id for report in self._membership.engines()]
+
+    async def load(self, replica_id: str, files: AdapterFiles) -> LoadResult:
+        """Have one replica stage the files and add them. Raises ``FleetError``."""
+        name = engine_name(files.alias, files.digest)
+        body = {
+            "alias": files.alias,
+            "digest": files.digest,
+            "path": str(files.path),
+            "uri": files.uri,
+        }
+        answer = await self._engine(replica_id, "PUT", _adapter(name), body, _LOAD_TIMEOUT_S)
+        await self.residency(replica_id)
+        return LoadResult(replica_id, answer["seconds"], answer["already_resident"])
+
+    async def unload(self, replica_id: str, name: str) -> None:
+        """Have one replica free an adapter. Raises ``FleetError`` when it still holds it."""
+        await self._engine(replica_id, "DELETE", _adapter(name))
+        await self.residency(replica_id)
+
+    async def residency(self, replica_id: str) -> frozenset[str]:
+        """What one replica's engine holds now."""
+        answer = await self._engine(replica_id, "GET", "/internal/adapters")
+        resident = frozenset(answer["resident"])
+        self._membership.set_resident(replica_id, resident)
+        return resident
+
+    async def probe(self, replica_id: str, name: str) -> ProbeResult:
+        """Score the probe prompts with the adapter and with the base on one replica."""
+        scored, base = await asyncio.gather(
+            self._score(replica_id, name), self._score(replica_id, None)
+        )
+        deltas = [
+            abs(with_adapter - without)
+            for ours, theirs in zip(scored, base, strict=True)
+            for with_adapter, without in zip(ours, theirs, strict=True)
+        ]
+        return ProbeResult(replica_id, max(deltas, default=0.0), scored)
+
+    async def _score(self, replica_id: str, name: str | None) -> list[list[float]]:
+        body = {"name": name, "prompts": PROBE_PROMPTS}
+        answer = await self._engine(replica_id, "POST", "/internal/probe", body, _LOAD_TIMEOUT_S)
+        return list(answer["logprobs"])
+
+    async def publish(self, table: RoutingTable) -> None:
+        """Hand a new table to every live router; one that misses it asks for it at its next report."""
+        payload = table.model_dump(mode="json")
+        await asyncio.gather(
+            *(
+                self._ask(router, "PUT", "/internal/table", payload)
+                for router in self._membership.routers()
+            ),
+            return_exceptions=True,
+        )
+
+    async def routers_applied(self, epoch: int, timeout_s: float) -> bool:
+        """Wait until every live router applies a table of at least this epoch."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    states = await self._router_states()
+                    if all(state is not None and state.epoch >= epoch for state in states):
+                        return True
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            return False
+
+    async def in_flight(self, name: str) -> int:
+        """Requests under way on an engine name; a router that does not answer counts as none."""
+        states = await self._router_states()
+        return sum(state.in_flight.get(name, 0) for state in states if state is not None)
+
+    async def _router_states(self) -> list[RouterState | None]:
+        return list(await asyncio.gather(*map(self._router_state, self._membership.routers())))
+
+    async def _router_state(self, router: Peer) -> RouterState | None:
+        try:
+            return RouterState.model_validate(await self._ask(router, "GET", "/internal/state"))
+        except FleetError:
+            return None
+
+    async def _engine(
+        self,
+        replica_id: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        timeout_s: float = _ASK_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        report = self._membership.engine(replica_id)
+        if report is None:
+            raise FleetError(f"replica {replica_id} is gone")
+        return await self._ask(report.peer, method, path, body, timeout_s)
+
+    async def _ask(
+        self,
+        peer: Peer,
+        method: str,
+        path: str,
+        body: Any = None,
+        timeout_s: float = _ASK_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(trust_env=False)
+        try:
+            async with self._session.request(
+                method,
+                peer.url + path,
+                json=body,
+                headers={"Authorization": f"Bearer {peer.secret}"},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:
+                answer: dict[str, Any] = await response.json(content_type=None)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise FleetError(f"{peer.id}: {method} {path}: {error or type(error).__name__}") from error
+        if response.status != 200:
+            message = (answer or {}).get("error", {}).get("message", f"status {response.status}")
+            raise FleetError(f"{peer.id}: {message}")
+        return answer
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _adapter(name: str) -> str:
+    return f"/internal/adapters/{quote(name, safe='')}"

@@ -1,0 +1,107 @@
+"""Who is alive: engines and routers by their last report. In memory; a restart refills it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from adapters.aliases import Peer, Replica
+from serving.reports import EngineReport, RouterReport
+
+TTL_S = 6.0
+"""A process that has not reported for so long is gone."""
+
+_Report = TypeVar("_Report", EngineReport, RouterReport)
+
+
+@dataclass
+class _Seen(Generic[_Report]):
+    report: _Report
+    at: float
+
+
+class Membership:
+    """The live processes. Not thread-safe: it belongs to the registry's event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._engines: dict[str, _Seen[EngineReport]] = {}
+        self._routers: dict[str, _Seen[RouterReport]] = {}
+        self._ready: set[str] = set()
+
+    def engine_reported(self, report: EngineReport) -> bool:
+        """Take a report. Returns True when it changes what routers should see."""
+        identity = report.peer.id
+        before = self._engines.get(identity)
+        if report.draining:
+            self._engines.pop(identity, None)
+            self._ready.discard(identity)
+            return before is not None
+        self._engines[identity] = _Seen(report, self._clock())
+        if report.ready:
+            # The registry was restarted: the replica has converged under its predecessor.
+            self._ready.add(identity)
+        return before is None or before.report.resident != report.resident
+
+    def router_reported(self, report: RouterReport) -> bool:
+        """Take a report. Returns True when the router is new."""
+        known = report.peer.id in self._routers
+        self._routers[report.peer.id] = _Seen(report, self._clock())
+        return not known
+
+    def expire(self) -> bool:
+        """Forget who has been silent for ``TTL_S``. Returns True when an engine or router left."""
+        oldest = self._clock() - TTL_S
+        gone_engines = [i for i, seen in self._engines.items() if seen.at < oldest]
+        gone_routers = [i for i, seen in self._routers.items() if seen.at < oldest]
+        for identity in gone_engines:
+            del self._engines[identity]
+            self._ready.discard(identity)
+        for identity in gone_routers:
+            del self._routers[identity]
+        return bool(gone_engines or gone_routers)
+
+    def set_ready(self, identity: str, ready: bool) -> bool:
+        """Advertise an engine, or take it out. Returns True when that changed."""
+        if ready == (identity in self._ready) or identity not in self._engines:
+            return False
+        (self._ready.add if ready else self._ready.discard)(identity)
+        return True
+
+    def is_ready(self, identity: str) -> bool:
+        """Whether the engine is advertised."""
+        return identity in self._ready
+
+    def set_resident(self, identity: str, resident: frozenset[str]) -> None:
+        """Record what an engine just said that it holds."""
+        seen = self._engines.get(identity)
+        if seen is not None:
+            seen.report = seen.report.model_copy(update={"resident": resident})
+
+    def engines(self) -> tuple[EngineReport, ...]:
+        """Every live engine, ready or converging, oldest identity first."""
+        return tuple(self._engines[i].report for i in sorted(self._engines))
+
+    def engine(self, identity: str) -> EngineReport | None:
+        """One live engine."""
+        seen = self._engines.get(identity)
+        return seen.report if seen else None
+
+    def routers(self) -> tuple[Peer, ...]:
+        """Every live router."""
+        return tuple(self._routers[i].report.peer for i in sorted(self._routers))
+
+    def replicas(self) -> tuple[Replica, ...]:
+        """The live engines as routers see them."""
+        return tuple(
+            Replica(
+                id=report.peer.id,
+                url=report.peer.url,
+                secret=report.peer.secret,
+                ready=report.peer.id in self._ready,
+                resident=report.resident,
+            )
+            for report in self.engines()
+        )

@@ -1,0 +1,50 @@
+"""What engine and router replicas tell the registry, and what they get back."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.aliases import Peer, RoutingTable
+from adapters.base_model import BaseFacts
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class EngineReport(_Frozen):
+    """One engine replica's own account of itself."""
+
+    peer: Peer
+    node_id: str = ""
+    base: BaseFacts
+    max_model_len: int
+    ready: bool = False
+    """Holds every committed adapter and takes traffic."""
+    draining: bool = False
+    resident: frozenset[str] = frozenset()
+    """Engine names, as the engine itself lists them."""
+    in_flight: int = 0
+
+
+class RouterReport(_Frozen):
+    """One router replica's own account of itself."""
+
+    peer: Peer
+    revision: int = -1
+    """Of the routing table that it applies; -1 before the first."""
+
+
+class RouterState(_Frozen):
+    """What a router answers when the registry asks it directly."""
+
+    revision: int
+    epoch: int
+    in_flight: dict[str, int] = Field(default_factory=dict)
+    """Requests under way by engine name."""
+
+
+class RouterReply(_Frozen):
+    """The newest table, when the router's is older."""
+
+    table: RoutingTable | None = None
