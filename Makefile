@@ -1,11 +1,13 @@
 # `make` lists the targets. Everything runs in .venv, which the targets make when it is missing.
 
 PYTHON ?= $(firstword $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p; done))
-EXTRA ?= cpu
+EXTRA ?=
 CONFIG ?= config/local.yaml
 ARGS ?=
 
-BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.12 or 3.13)) scripts/bootstrap.py
+# -S: without the user's site-packages, a start that finds everything in place is twice as fast.
+BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.12 or 3.13)) -S \
+	scripts/bootstrap.py $(if $(EXTRA),--extra $(EXTRA))
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
@@ -16,11 +18,11 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 serve: ## bring the whole system up on http://127.0.0.1:8000 (Ctrl-C stops it)
-	@$(BOOTSTRAP) --extra $(EXTRA)
+	@$(BOOTSTRAP)
 	@exec $(BIN)/graftwork serve --config $(CONFIG) $(ARGS)
 
 env:
-	@$(BOOTSTRAP) --extra $(EXTRA) --dev
+	@$(BOOTSTRAP) --dev
 
 test: check ## check, then every test: fast ones and those that start the real system
 	@exec $(BIN)/python -m pytest $(ARGS) < /dev/null

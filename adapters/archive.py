@@ -14,6 +14,7 @@ nothing behind. Errors are ``ArchiveError`` with one of these codes:
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
@@ -431,6 +432,11 @@ def _typed_errors() -> Iterator[None]:
         OverflowError,
     ) as error:
         raise _refused("corrupt", str(error)[:200]) from error
+    except OSError as error:
+        # How a real file answers when a damaged zip sends the reader to a negative position.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _refused("corrupt", "an offset points outside the archive") from error
 
 
 def _content_root(destination: Path) -> Path:

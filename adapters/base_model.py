@@ -148,9 +148,7 @@ def _read_tensors(weights: list[Path]) -> dict[str, TensorInfo]:
     return tensors
 
 
-def _linears(
-    tensors: Mapping[str, TensorInfo], quantization: Any
-) -> dict[str, tuple[int, int]]:
+def _linears(tensors: Mapping[str, TensorInfo], quantization: Any) -> dict[str, tuple[int, int]]:
     found = dict(_plain_linears(tensors))
     found.update(_packed_linears(tensors, quantization if isinstance(quantization, dict) else {}))
     return {name: found[name] for name in sorted(found) if not is_embedding_or_head(name)}

@@ -1,4 +1,4 @@
-"""Settings of the adapter path. Frozen; read once at start; every field says what it is, and its unit."""
+"""Settings of the adapter path: frozen, read once at start, each with its meaning and unit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.archive import ArchiveLimits
+from adapters.preflight import PreflightLimits
 
 
 class _Section(BaseModel):
@@ -34,7 +35,9 @@ class WatchSettings(_Section):
         description="seconds before a publish that failed for a passing reason is tried again; "
         "doubles with each try",
     )
-    max_retry_s: float = Field(default=300.0, gt=0, description="longest pause between tries, seconds")
+    max_retry_s: float = Field(
+        default=300.0, gt=0, description="longest pause between tries, seconds"
+    )
     max_entries: int = Field(
         default=10_000, ge=1, description="directories looked at in one pass; the rest is reported"
     )
@@ -108,7 +111,9 @@ class RolloutSettings(_Section):
         description="seconds that in-flight must stay at zero; longer than routers take to report",
     )
     keep_previous: int = Field(
-        default=1, ge=0, description="superseded versions per alias kept loaded for instant rollback"
+        default=1,
+        ge=0,
+        description="superseded versions per alias kept loaded for instant rollback",
     )
     capacity: int | None = Field(
         default=None,
@@ -129,9 +134,10 @@ class AdaptersConfig(_Section):
         description="watched store: a local directory or an `s3://`, `gs://`, `az://` URL; "
         "default: `<state_dir>/adapters`",
     )
-    content: Path | None = Field(
+    content: str | None = Field(
         default=None,
-        description="content-addressed store of published versions; default: `<state_dir>/content`",
+        description="content-addressed store of published versions, a directory or a URL; default: "
+        "in the watched store itself, under a name that the watch does not look at",
     )
     database_url: str | None = Field(
         default=None,
@@ -140,6 +146,10 @@ class AdaptersConfig(_Section):
     )
     watch: WatchSettings = Field(default_factory=WatchSettings, description="the watched store")
     push: PushSettings = Field(default_factory=PushSettings, description="uploads")
+    preflight: PreflightLimits = Field(
+        default_factory=PreflightLimits,
+        description="what a version must look like; bytes, ranks and signatures",
+    )
     rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="publishing")
     events_kept: int = Field(
         default=1000, ge=10, description="adapter events remembered for the event stream"
@@ -148,10 +158,13 @@ class AdaptersConfig(_Section):
     def within(self, state_dir: Path) -> AdaptersConfig:
         """The same settings with every default place made explicit under ``state_dir``."""
         state = state_dir.absolute()
+        store = self.store or str(state / "adapters")
+        # A local store hides versions under a dot by itself; object keys get their own prefix.
+        content = f"{store.rstrip('/')}/.graftwork" if "://" in store else store
         return self.model_copy(
             update={
-                "store": self.store or str(state / "adapters"),
-                "content": self.content or state / "content",
+                "store": store,
+                "content": self.content or content,
                 "database_url": self.database_url or f"sqlite:///{state / 'registry.db'}",
             }
         )

@@ -30,9 +30,15 @@ class Event:
     digest: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Flat, for logs and JSON: ``kind``, ``seq``, ``at``, and the rest where it is set."""
+        head = {"kind": self.kind, "seq": self.seq, "at": self.at}
+        about = {"alias": self.alias, "digest": self.digest}
+        return {**self.data, **head, **{key: v for key, v in about.items() if v is not None}}
+
 
 class EventBus:
-    """Keeps the last ``capacity`` events and wakes whoever follows them. ``emit`` is thread-safe."""
+    """Keeps the last ``capacity`` events and wakes who follows them. ``emit`` is thread-safe."""
 
     def __init__(self, capacity: int = 1000, listener: Listener | None = None) -> None:
         self._ring: deque[Event] = deque(maxlen=capacity)
@@ -40,6 +46,7 @@ class EventBus:
         self._lock = threading.Lock()
         self._wakers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._last = 0
+        self._closed = False
 
     @property
     def last(self) -> int:
@@ -71,23 +78,31 @@ class EventBus:
         return events
 
     async def follow(self, after: int | None = None) -> AsyncIterator[Event]:
-        """Every event after ``after`` (default: from now on), for as long as it is iterated."""
+        """Every event after ``after`` (default: from now on), until ``close``."""
         # A number from before a restart is ahead of us: tell everything that is remembered.
         seen = self._last if after is None else after if after <= self._last else 0
         waker = asyncio.Event()
         with self._lock:
             self._wakers[waker] = asyncio.get_running_loop()
         try:
-            while True:
+            while not self._closed:
                 waker.clear()
                 for event in self.since(seen):
                     seen = event.seq
                     yield event
-                if seen >= self._last:
+                if seen >= self._last and not self._closed:
                     await waker.wait()
         finally:
             with self._lock:
                 del self._wakers[waker]
+
+    def close(self) -> None:
+        """End every follower, so that a server can shut down."""
+        with self._lock:
+            self._closed = True
+            wakers = list(self._wakers.items())
+        for waker, loop in wakers:
+            _wake(waker, loop)
 
 
 def _wake(waker: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:

@@ -67,6 +67,6 @@ class Fleet(Protocol):
         """Wait until every live router answers with a table of at least this epoch."""
         ...
 
-    async def in_flight(self, name: str) -> int:
-        """Requests under way on an engine name over all live routers, asked now."""
+    def in_flight(self, name: str) -> int:
+        """Requests under way on an engine name over all live routers, as last reported."""
         ...

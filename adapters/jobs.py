@@ -8,6 +8,8 @@ from typing import Any
 
 from adapters.events import EventBus
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+
 
 class Jobs:
     """Keeps hold of tasks, since the event loop itself would let them be collected."""
@@ -17,17 +19,23 @@ class Jobs:
         self._events = events
         self._closed = False
 
-    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def start(self, name: str, work: Work) -> None:
         """Start ``work`` unless a job of that name is under way."""
-        if name in self._tasks or self._closed:
-            return
-        task = asyncio.create_task(work(), name=name)
-        self._tasks[name] = task
-        task.add_done_callback(self._finished)
+        if name not in self._tasks:
+            self._launch(name, work)
 
-    def running(self, name: str) -> bool:
-        """Whether a job of that name is under way."""
-        return name in self._tasks
+    def queue(self, name: str, work: Work) -> None:
+        """Start ``work``, after the job of that name if one is under way."""
+        before = self._tasks.get(name)
+        if before is None:
+            self._launch(name, work)
+            return
+
+        async def after() -> None:
+            await asyncio.wait({before})
+            await work()
+
+        self._launch(name, after)
 
     async def wait(self, name: str, timeout_s: float | None = None) -> None:
         """Wait for the job if it is under way. Neither its failure nor our leaving touches it."""
@@ -49,7 +57,15 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _launch(self, name: str, work: Work) -> None:
+        if self._closed:
+            return
+        task = asyncio.create_task(work(), name=name)
+        self._tasks[name] = task
+        task.add_done_callback(self._finished)
+
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task.get_name(), None)
+        if self._tasks.get(task.get_name()) is task:
+            del self._tasks[task.get_name()]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._events.emit("job-failed", job=task.get_name(), error=repr(error))

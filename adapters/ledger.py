@@ -1,4 +1,4 @@
-"""The registry as the event loop sees it: off the loop's thread, and with an event for each move."""
+"""The registry as the event loop sees it: in a thread, and with an event for each move."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class Ledger:
         self._settings = settings
         self._events = events
 
-    async def call(
-        self, method: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
+    async def call(self, method: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run one of the registry's methods in a thread."""
         return await asyncio.to_thread(method, *args, **kwargs)
 
@@ -73,16 +71,22 @@ class Ledger:
         Never raises: the change is in the database already, and a router that is late now gets the
         table later.
         """
+        self.show()
+        applied = await self.applied(epoch)
+        self._events.emit(
+            "alias-changed", alias, digest, action=action, epoch=epoch, applied=applied
+        )
+        return applied
+
+    def show(self) -> None:
+        """Make the registry's present content visible to the routers."""
         try:
             self._publish()
         except Exception as error:  # noqa: BLE001 - whatever the caller's callback raises
-            self._events.emit("publish-failed", alias, digest, epoch=epoch, error=repr(error))
-        applied = await self.applied(epoch)
-        self._events.emit("alias-changed", alias, digest, action=action, epoch=epoch, applied=applied)
-        return applied
+            self._events.emit("publish-failed", error=repr(error))
 
     async def applied(self, epoch: int) -> bool:
-        """Whether every live router works with at least this epoch, within ``routers_timeout_s``."""
+        """Whether every live router has at least this epoch within ``routers_timeout_s``."""
         try:
             return await self._fleet.routers_applied(epoch, self._settings.routers_timeout_s)
         except FleetError:

@@ -13,7 +13,7 @@ from adapters.aliases import engine_name
 from adapters.config import RolloutSettings
 from adapters.errors import FleetError, LoadFailed, QuorumNotReached, ReplicaGone
 from adapters.events import EventBus
-from adapters.fleet import AdapterFiles, Fleet, LoadResult
+from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult
 from adapters.locks import KeyedLocks
 from adapters.placement import place
 
@@ -22,12 +22,10 @@ MakeRoom = Callable[[str], Awaitable[bool]]
 """Asks for one place on a replica; answers whether something left."""
 _RETRY_S = 0.2
 _WAIT_FOR_REPLICAS_S = 0.1
-# One replica may die of anything; two in a row that die while they load a version died of it.
-_SUSPICIOUS_DEATHS = 2
 
 
 class Loader:
-    """Loads and unloads over the fleet. Shared by rollout and reconcile, so that adds never overlap."""
+    """Loads and unloads. Rollout and reconcile share one, so that adds never overlap."""
 
     def __init__(self, fleet: Fleet, settings: RolloutSettings, events: EventBus) -> None:
         self._fleet = fleet
@@ -39,30 +37,15 @@ class Loader:
         """The live replicas that should hold the alias."""
         return place(alias, self._fleet.replica_ids(), self._settings.copies)
 
-    async def first_home(self, alias: str) -> str:
-        """The alias's preferred replica, waiting for one to appear."""
-        deadline = asyncio.get_running_loop().time() + self._settings.replicas_timeout_s
+    async def wait_for_homes(self, alias: str) -> tuple[str, ...]:
+        """The alias's homes, waiting for a first replica to appear."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.replicas_timeout_s
         while not (homes := self.homes(alias)):
-            if asyncio.get_running_loop().time() >= deadline:
+            if clock() >= deadline:
                 raise QuorumNotReached("no engine replica is alive", code="no-replicas")
             await asyncio.sleep(_WAIT_FOR_REPLICAS_S)
-        return homes[0]
-
-    async def load_first(
-        self, files: AdapterFiles, make_room: MakeRoom
-    ) -> LoadResult:
-        """Load on one replica only: whatever a bad version does, it does there."""
-        deaths = 0
-        while True:
-            replica = await self.first_home(files.alias)
-            try:
-                return await self.load(replica, files, make_room)
-            except FleetError as error:
-                if replica in self._fleet.replica_ids():
-                    raise
-                deaths += 1
-                if deaths >= _SUSPICIOUS_DEATHS:
-                    raise LoadFailed(f"{deaths} replicas died while they loaded it") from error
+        return homes
 
     async def load_all(self, files: AdapterFiles, make_room: MakeRoom) -> float:
         """Load on every home that does not hold it; returns the slowest load in seconds.
@@ -88,9 +71,7 @@ class Loader:
         self._require_quorum(files, held, failed)
         return slowest
 
-    async def load(
-        self, replica: str, files: AdapterFiles, make_room: MakeRoom
-    ) -> LoadResult:
+    async def load(self, replica: str, files: AdapterFiles, make_room: MakeRoom) -> LoadResult:
         """Load on one replica, trying again when the reason may pass. Raises ``FleetError``."""
         attempt = 1
         while True:
@@ -119,6 +100,10 @@ class Loader:
                     remedy="Retire an adapter, or raise max_cpu_loras and rollout.capacity.",
                 )
 
+    async def probe(self, replica: str, name: str) -> ProbeResult:
+        """Probe on one replica. Raises ``FleetError``."""
+        return await self._timed(self._fleet.probe(replica, name), f"probe on {replica}")
+
     async def missing(self, files: AdapterFiles, name: str) -> list[str]:
         """Homes that do not hold the version, or do not answer."""
         homes = self.homes(files.alias)
@@ -126,7 +111,7 @@ class Loader:
         return [replica for replica, holds in zip(homes, answers, strict=True) if not holds]
 
     async def unload_all(self, name: str, replicas: Iterable[str] | None = None) -> bool:
-        """Unload everywhere (or on ``replicas``) and verify; False when a live replica may hold it."""
+        """Unload everywhere, or on ``replicas``, and verify; False when one may still hold it."""
         chosen = list(self._fleet.replica_ids() if replicas is None else replicas)
         return all([await self.unload(replica, name) for replica in chosen])
 
@@ -181,4 +166,3 @@ class Loader:
 
     def _report(self, kind: str, files: AdapterFiles, replica: str, error: Exception) -> None:
         self._events.emit(kind, files.alias, files.digest, replica=replica, error=str(error))
-

@@ -28,7 +28,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -100,7 +100,7 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_MANIFEST_BYTES = 4 << 20
 _DIGEST_HEAD = b"graftwork-adapter-v1\n"
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\Z")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Frozen(BaseModel):
@@ -176,7 +176,7 @@ def _canonical_content(directory: Path) -> bytes:
         raise ManifestError(f"{CONFIG_FILE}: {error}", code="config-unreadable") from error
 
 
-def canonical_config(config: dict[str, Any]) -> bytes:
+def canonical_config(config: Mapping[str, Any]) -> bytes:
     """``adapter_config.json`` as the digest sees it."""
     return canonical_json(
         {key: _canonical_field(key, v) for key, v in config.items() if key not in PLACE_FIELDS}
@@ -235,7 +235,7 @@ def complete_manifest(
     return given.model_copy(update=known)
 
 
-def largest_rank(config: dict[str, Any]) -> int | None:
+def largest_rank(config: Mapping[str, Any]) -> int | None:
     """The largest rank in ``r`` and ``rank_pattern``; None when they are not numbers."""
     patterns = config.get("rank_pattern") or {}
     ranks = [config.get("r"), *(patterns.values() if isinstance(patterns, dict) else ())]
@@ -243,7 +243,7 @@ def largest_rank(config: dict[str, Any]) -> int | None:
     return max(numbers, default=None)
 
 
-def declared_targets(config: dict[str, Any]) -> tuple[str, ...]:
+def declared_targets(config: Mapping[str, Any]) -> tuple[str, ...]:
     """``target_modules`` as a sorted tuple of names or of one pattern."""
     targets = config.get("target_modules")
     if isinstance(targets, str):

@@ -1,4 +1,4 @@
-"""The verdict on a version that an engine holds: does it do anything, and what its trainer measured?
+"""The verdict on a version that an engine holds: does it do anything, and the right thing?
 
 Pure comparisons over what ``Fleet.probe`` returned.
 """
@@ -17,7 +17,7 @@ GOLDEN = "probe-golden-logprobs"
 
 
 def judge(probe: ProbeResult, manifest: Manifest, min_effect: float) -> list[CheckResult]:
-    """Every check of the probe. ``min_effect`` is in nats."""
+    """Every check of the probe. ``min_effect`` is in nats; golden prompts must be ``scored``."""
     checks = [_effect(probe, min_effect)]
     if manifest.golden:
         checks.append(_golden(probe.logprobs, manifest.golden))
@@ -47,15 +47,14 @@ def _golden(measured: Sequence[Sequence[float]], golden: Sequence[Golden]) -> Ch
     )
 
 
+def scored(measured: Sequence[Sequence[float]], golden: Sequence[Golden]) -> bool:
+    """Whether the engine scored just the golden prompts, token for token."""
+    return [len(row) for row in measured] == [len(wanted.logprobs) for wanted in golden]
+
+
 def _first_mismatch(measured: Sequence[Sequence[float]], golden: Sequence[Golden]) -> str:
-    if len(measured) != len(golden):
-        return f"{len(measured)} prompts scored"
     for number, (row, wanted) in enumerate(zip(measured, golden, strict=True)):
-        if len(row) != len(wanted.logprobs):
-            return f"prompt {number}: {len(row)} tokens instead of {len(wanted.logprobs)}"
-        worst = max(
-            (abs(a - b) for a, b in zip(row, wanted.logprobs, strict=True)), default=0.0
-        )
+        worst = max((abs(a - b) for a, b in zip(row, wanted.logprobs, strict=True)), default=0.0)
         if not worst <= wanted.tolerance:
             return f"prompt {number}: off by {worst:.3g} nats, tolerance {wanted.tolerance:.3g}"
     return ""

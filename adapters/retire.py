@@ -23,7 +23,7 @@ _BY = "rollout"
 
 
 class Retirer:
-    """Drains and unloads. ``names`` are the locks under which a version enters or leaves engines."""
+    """Drains and unloads. ``names``: the locks under which versions enter or leave engines."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Retirer:
         superseded = await self._ledger.call(
             self._ledger.registry.versions, alias, {State.SUPERSEDED}
         )
-        superseded.sort(key=lambda version: version.left_live, reverse=True)
+        superseded.sort(key=lambda version: version.left_epoch, reverse=True)
         surplus = [version.digest for version in superseded[self._settings.keep_previous :]]
         if surplus:
             await self.withdraw(alias, surplus, {State.SUPERSEDED}, by=_BY, forget=False)
@@ -66,7 +66,7 @@ class Retirer:
         by: str,
         forget: bool,
     ) -> list[str]:
-        """Take those versions that are in ``states`` out of every table; drain them in the background.
+        """Take versions that are in ``states`` out of every table; drain them in the background.
 
         Returns the digests that are now draining.
         """
@@ -97,7 +97,9 @@ class Retirer:
         if not await self._ledger.applied(await self._ledger.call(self._ledger.registry.epoch)):
             return self._overdue(version, "a router has not applied the table")
         if not await self._drained(version.name):
-            return self._overdue(version, f"{self._fleet.in_flight(version.name)} requests in flight")
+            return self._overdue(
+                version, f"{self._fleet.in_flight(version.name)} requests in flight"
+            )
         async with self._names.hold(version.name):
             version = await self._ledger.version(alias, digest)
             if version.state is not State.DRAINING:
@@ -112,7 +114,7 @@ class Retirer:
         held = await self._fleet.residency(replica)
         registry = self._ledger.registry
         idle = await self._ledger.call(registry.versions, None, {State.SUPERSEDED})
-        for victim in sorted(idle, key=lambda version: version.left_live):
+        for victim in sorted(idle, key=lambda version: version.left_epoch):
             # Somebody who holds the name's lock is about to use it.
             if victim.name not in held or self._names.busy(victim.name):
                 continue

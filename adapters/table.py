@@ -33,7 +33,12 @@ def build_table(
         max_model_len=max_model_len,
         # An alias that never had anything to call is not a name; a retired one still is (law 3).
         aliases={
-            alias.name: _alias(alias, versions[alias.name], candidates[alias.name])
+            alias.name: _alias(
+                alias,
+                versions[alias.name],
+                candidates[alias.name],
+                snapshot.retired.get(alias.name, ()),
+            )
             for alias in snapshot.aliases
             if alias.epoch > 0
         },
@@ -57,6 +62,7 @@ def _alias(
     alias: AliasRecord,
     versions: dict[str, VersionRecord],
     candidates: Iterable[CandidateRecord],
+    retired: tuple[str, ...],
 ) -> Alias:
     live = alias.live if alias.live in versions else None
     return Alias(
@@ -69,5 +75,6 @@ def _alias(
             if each.digest in versions
         ),
         versions=tuple(versions),
+        retired=retired,
         intents=alias.intents if live is not None else (),
     )

@@ -76,6 +76,11 @@ class RouterMetrics:
         self.cost = Counter(
             "graftwork_cost_usd", "Money spent on targets, US dollars.", ("target",), registry=registry
         )
+        self.dropped_log_lines = Counter(
+            "graftwork_dropped_log_lines",
+            "Access log lines that found the buffer full.",
+            registry=registry,
+        )
         gauge = Gauge(
             "graftwork_requests_in_flight", "Inference requests under way.", registry=registry
         )

@@ -20,7 +20,7 @@ from router.stages.intent import KeywordClassifier
 from router.stages.send import Counted, Sender
 from router.stages.settle import Settlement
 from router.table import TableHolder
-from router.targets.catalog import Catalog
+from router.catalog import Catalog
 
 
 class Pipeline:

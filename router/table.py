@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from adapters.aliases import Replica, RoutingTable
+from adapters.aliases import Replica, RoutingTable, engine_name
 from router.request import Option
 
 _SUSPECT_S = 2.0
@@ -68,6 +68,16 @@ class TableHolder:
         if len(held) > 1:
             held.sort(key=lambda r: (self._suspects.get(r.id, 0.0) > now, self._load[r.id]))
         return held
+
+    def missing(self) -> list[str]:
+        """What keeps the system from being ready: the base, or committed versions held nowhere."""
+        table = self.current
+        ready = [replica for replica in table.replicas if replica.ready]
+        if not ready:
+            return ["base"]
+        held = frozenset[str]().union(*(replica.resident for replica in ready))
+        live = (engine_name(a.name, a.live) for a in table.aliases.values() if a.live is not None)
+        return [name for name in live if name not in held]
 
     def in_flight(self) -> dict[str, int]:
         """Requests under way by engine name."""

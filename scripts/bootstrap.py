@@ -44,9 +44,9 @@ def can_make_environments(python: "str") -> "bool":
 
 def base_python() -> "str | None":
     """The Python that made ``.venv``, when this one lives in it: it must not remove itself."""
-    if os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(ROOT, ".venv")):
+    if os.path.dirname(os.path.abspath(sys.executable)) != os.path.join(ROOT, ".venv", "bin"):
         return None
-    return os.path.join(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info[:2]))
+    return os.path.realpath(sys.executable)
 
 
 def main() -> "int":

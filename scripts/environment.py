@@ -29,6 +29,13 @@ ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("cpu", "gpu")
 TORCH_CPU = "torch==2.13.0+cpu"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# What a start imports. Doing it once proves that the environment works and compiles these modules:
+# a third of what is installed, so pip compiles nothing, and it stays compiled where Python is told
+# to write no bytecode.
+FIRST_IMPORT = (
+    "import peft, ray.serve, vllm.entrypoints.openai.api_server, vllm.v1.engine.async_llm,"
+    " vllm.v1.engine.core, vllm.v1.worker.cpu_worker"
+)
 Stamp = dict[str, str]
 
 
@@ -67,6 +74,7 @@ def read_stamp(venv: Path) -> Stamp:
         stamp = json.loads((venv / "stamp.json").read_text())
     except (OSError, ValueError):
         return {}
+    # A link to a Python that was since removed or replaced exists and leads nowhere.
     programs = [venv / "bin" / "python", venv / "bin" / "graftwork"]
     return stamp if isinstance(stamp, dict) and all(p.exists() for p in programs) else {}
 
@@ -87,31 +95,33 @@ def stale_layers(present: Stamp, wanted: Stamp) -> list[str]:
 
 def plan(root: Path, extra: str, layers: list[str]) -> list[Step]:
     """The steps that make the stale layers."""
-    venv = root / ".venv"
-    python = str(venv / "bin" / "python")
-    pip = [python, "-m", "pip", "install", "--no-deps", "--progress-bar=off", "--no-compile"]
+    locks = root / "requirements"
+    python = str(root / ".venv" / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--no-deps", "--progress-bar=off"]
     steps = []
     if "runtime" in layers:
-        version = platform.python_version()
-        steps.append(
-            Step(f"virtual environment, Python {version}", [[*_venv_command(), str(venv)]])
-        )
-        if extra == "cpu":
-            torch = [*pip, TORCH_CPU]
-            steps.append(
-                Step("torch for the CPU", [torch, [*torch, "--index-url", TORCH_CPU_INDEX]])
-            )
-        steps.append(_lock_step("runtime packages", pip, root / "requirements" / f"{extra}.lock"))
+        steps += _runtime_steps(root / ".venv", extra, [*pip, "--no-compile"], locks)
     if "dev" in layers:
-        steps.append(_lock_step("development tools", pip, root / "requirements" / "dev.lock"))
+        steps.append(_lock_step("development tools", pip, locks / "dev.lock"))
     if "project" in layers:
         editable = [*pip, "--no-build-isolation", "--no-index", "--editable", str(root)]
         steps.append(Step("graftwork itself", [editable]))
     return steps
 
 
-def _venv_command() -> list[str]:
-    return [sys.executable, "-m", "venv"]
+def _runtime_steps(venv: Path, extra: str, pip: list[str], locks: Path) -> list[Step]:
+    create = [sys.executable, "-m", "venv", str(venv)]
+    packages = _lock_step("runtime packages", pip, locks / f"{extra}.lock")
+    first = Step(f"virtual environment, Python {platform.python_version()}", [create])
+    if extra != "cpu":
+        return [first, packages]
+    torch = [*pip, TORCH_CPU]
+    return [
+        first,
+        Step("torch for the CPU", [torch, [*torch, "--index-url", TORCH_CPU_INDEX]]),
+        packages,
+        Step("first import of the engine", [[str(venv / "bin" / "python"), "-c", FIRST_IMPORT]]),
+    ]
 
 
 def _lock_step(title: str, pip: list[str], lock: Path) -> Step:

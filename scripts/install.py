@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +17,11 @@ TAIL_LINES = 15
 QUIET_S = 15.0
 """Where the progress line cannot be rewritten, a new one is printed this often."""
 
-# pip obeys these; set by a user for another purpose, they would install to somewhere else.
-MISLEADING = ("PIP_CONSTRAINT", "PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PYTHONHOME", "PYTHONPATH")
+# Set by a user for another purpose, these would install to elsewhere or leave nothing compiled.
+MISLEADING = (
+    *("PIP_CONSTRAINT", "PIP_PREFIX", "PIP_ROOT", "PIP_TARGET"),
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH"),
+)
 
 NETWORK = (
     "pip cannot reach its package index: check the network (or point pip to a mirror with"
@@ -50,6 +54,10 @@ REMEDIES = (
     (
         r"Permission denied",
         "some file cannot be written: run this as the owner of the project's folder.",
+    ),
+    (
+        r"exit status -9",
+        "the system killed it, most likely for lack of memory: close other programs.",
     ),
 )
 
@@ -138,14 +146,16 @@ def run_command(command: Sequence[str], log: Path, line: ProgressLine) -> int:
             env=clean_environment(os.environ),
             text=True,
             errors="replace",
+            start_new_session=True,
         ) as process:
             try:
                 for said in process.stdout or ():
                     book.write(said)
                     line.feed(said)
             except BaseException:
-                # Nobody may write to the environment once this process has let go of its lock.
-                process.terminate()
+                # Nobody may write to the environment once this process has let go of its lock,
+                # the children of venv and pip included.
+                os.killpg(process.pid, signal.SIGTERM)
                 raise
         book.write(f"exit status {process.returncode}\n")
     return process.returncode
@@ -159,18 +169,18 @@ def clean_environment(environment: os._Environ[str] | dict[str, str]) -> dict[st
 
 
 def explain(log: Path) -> str:
-    """One line: what went wrong and what to do, preceded by the end of the log."""
+    """What went wrong and what to do, in one line where the reason is known."""
     text = log.read_text(encoding="utf-8", errors="replace")
+    if advice := remedy(text):
+        return f"{advice} (Details: {log})"
     tail = "\n".join(f"  | {line}" for line in text.splitlines()[-TAIL_LINES:])
-    return f"the last lines of {log}:\n{tail}\ngraftwork: {remedy(text)}"
+    return f"the environment could not be made; the end of {log}:\n{tail}"
 
 
-def remedy(text: str) -> str:
-    """The remedy for what a log says."""
-    last_step = text.rpartition("\n$ ")[2]
+def remedy(text: str) -> str | None:
+    """The remedy for what a log says about its last command."""
+    last_command = text.rpartition("\n$ ")[2]
     for pattern, advice in REMEDIES:
-        if found := re.search(pattern, last_step):
+        if found := re.search(pattern, last_command):
             return advice.format(**found.groupdict())
-    if "exit status -9" in last_step:
-        return "the system killed pip, most likely for lack of memory: close other programs."
-    return "the environment could not be made; the log above says why."
+    return None

@@ -1,10 +1,10 @@
 """Everything that is checked before a version may come near an engine (law 4).
 
 ``preflight`` runs every check and reports all failures at once. A check that cannot run because an
-earlier one names the cause, or because no base was given, is marked ``skipped``. A check that crashes
-has failed. The checks by name, in the order of the report:
+earlier one names the cause, or because no base was given, is marked ``skipped``. A check that
+crashes has failed. The checks by name, in the order of the report:
 
-=========================  ==========================================================================
+=========================  ======================================================================
 ``files-present``          configuration and weights are there, regular and not empty
 ``no-pickle``              no file that runs code when it is read
 ``allowed-files``          nothing but what a PEFT directory holds, and one weights file
@@ -42,7 +42,7 @@ has failed. The checks by name, in the order of the report:
 ``manifest-facts``         its rank and target modules are the configuration's
 ``declared-base``          trained for the served base: by digest, else by name
 ``signature``              valid, and there if demanded
-=========================  ==========================================================================
+=========================  ======================================================================
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def preflight(
 ) -> Report:
     """Run every check on the PEFT directory ``path``; never raises for what is in it.
 
-    Without ``base`` the checks against it are skipped. ``alias`` is the name that it is pushed under.
+    Without ``base`` the checks against it are skipped. ``alias`` is the name of the push.
     Hand in a private copy: a directory that others can still write to may change after its check.
     """
     subject = Subject(path, base, limits or PreflightLimits(), alias)

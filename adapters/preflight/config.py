@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from adapters.preflight.patterns import first_match, problem_with_key
+from adapters.preflight.patterns import MAX_PATTERNS, ModuleValues
 from adapters.preflight.report import Finding, NotChecked, failed, passed, verdict
 from adapters.preflight.subject import Subject
 
@@ -83,15 +83,19 @@ def _rank_pattern(subject: Subject) -> Finding:
     largest = subject.limits.max_lora_rank
     patterns = pattern_map(subject.config, "rank_pattern")
     return verdict(
-        _pattern_problems(patterns, lambda rank: _is_rank(rank, largest)),
-        f"simple patterns with ranks of 1 to {largest}",
+        _pattern_problems(subject, patterns, lambda rank: _is_rank(rank, largest)),
+        f"quick patterns with ranks of 1 to {largest}",
         "Give plain module names or simple patterns, and ranks within the server's limit.",
     )
 
 
+def _rank_pattern_once(subject: Subject) -> Finding:
+    return subject.once("rank-pattern", lambda: _rank_pattern(subject))
+
+
 def _alpha(subject: Subject) -> Finding:
-    found = subject.config.get("lora_alpha")
-    rank = subject.config.get("r")
+    found: Any = subject.config.get("lora_alpha")
+    rank: Any = subject.config.get("r")
     expected = f"a positive number, at most {subject.limits.max_scale:g} times the rank"
     if not _is_positive(found):
         return failed(repr(found), expected, "lora_alpha must be a finite, positive number.")
@@ -107,10 +111,11 @@ def _alpha_pattern(subject: Subject) -> Finding:
     # Against rank 1: no module can scale more than that.
     return verdict(
         _pattern_problems(
+            subject,
             pattern_map(config, "alpha_pattern"),
             lambda alpha: _is_positive(alpha) and _scale(config, alpha, 1) <= limit,
         ),
-        f"simple patterns with finite, positive numbers up to {limit:g}",
+        f"quick patterns with finite, positive numbers up to {limit:g}",
         "Give plain module names or simple patterns, and positive numbers.",
     )
 
@@ -136,22 +141,36 @@ def pattern_map(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value
 
 
-def module_rank(subject: Subject, module: str) -> int:
+def module_ranks(subject: Subject) -> Callable[[str], int]:
     """The rank that PEFT gives to a module; ``NotChecked`` while the ranks themselves are bad."""
-    if not _rank(subject).ok or not _rank_pattern(subject).ok:
+    if not _rank(subject).ok or not _rank_pattern_once(subject).ok:
         raise NotChecked("see rank and rank-pattern")
-    own = first_match(pattern_map(subject.config, "rank_pattern"), module)
-    return int(own if own is not None else subject.config["r"])
+    own = ModuleValues(pattern_map(subject.config, "rank_pattern"))
+
+    def rank(module: str) -> int:
+        value = own.value(module)
+        return int(subject.config["r"] if value is None else value)
+
+    return rank
 
 
 def _pattern_problems(
-    patterns: Mapping[str, Any], accepts: Callable[[Any], bool]
+    subject: Subject, patterns: Mapping[str, Any], accepts: Callable[[Any], bool]
 ) -> Iterator[str]:
     for key, value in patterns.items():
-        if problem := problem_with_key(key):
-            yield problem
         if not accepts(value):
             yield f"{key[:80]}: {value!r}"
+    if len(patterns) > MAX_PATTERNS:
+        yield f"{len(patterns)} patterns"
+        return
+    values = ModuleValues(patterns)
+    modules = [] if isinstance(subject.header_outcome, Exception) else list(subject.pairs)
+    try:
+        # Keys are tried even without modules, to find malformed ones.
+        for module in modules or ["model"]:
+            values.value(module)
+    except ValueError as error:
+        yield str(error)
 
 
 def _scale(config: Mapping[str, Any], alpha: float, rank: float) -> float:
@@ -172,7 +191,7 @@ CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "peft-type": _peft_type,
     "task-type": _task_type,
     "rank": _rank,
-    "rank-pattern": _rank_pattern,
+    "rank-pattern": _rank_pattern_once,
     "alpha": _alpha,
     "alpha-pattern": _alpha_pattern,
     "target-modules": _target_modules,

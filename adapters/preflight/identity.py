@@ -3,8 +3,8 @@
 The rule of ``declared-base``:
 
 1. The manifest states ``base_digest``: it must be the served base's, whatever names say.
-2. Else the name in ``base_model_name_or_path`` (or the manifest's ``base_model``) counts. It must be
-   the base's id or one of its other names, letter case aside.
+2. Else the name in ``base_model_name_or_path`` (or the manifest's ``base_model``) counts. It must
+   be the base's id or one of its other names, letter case aside.
 3. No name, or a local path (PEFT writes where the base lay on the training machine): nothing was
    declared, and paths and shapes alone decide.
 """

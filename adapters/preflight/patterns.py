@@ -1,9 +1,8 @@
-"""PEFT's rules for which module a setting means, with patterns that cannot be made to run for ever.
+"""PEFT's rules for which module a setting means, evaluated against a clock.
 
 PEFT matches with regular expressions, and the engine evaluates those of ``rank_pattern`` and
-``alpha_pattern`` in its only loop. A key there must therefore be simple: no quantifier on a group, at
-most two open-ended parts. ``target_modules`` and ``exclude_modules`` are evaluated here alone, so any
-expression will do that finishes in time.
+``alpha_pattern`` in its only loop, with the same library as here but without a limit of time. An
+expression that takes long on the adapter's own module names is refused.
 """
 
 from __future__ import annotations
@@ -16,36 +15,48 @@ from typing import Any
 import regex  # type: ignore[import-untyped]
 
 ALL_LINEAR = "all-linear"
-MAX_PATTERN_CHARACTERS = 2048
-_MATCH_SECONDS = 2.0
-_MAX_OPEN_ENDED = 2
-_SIMPLE = re.compile(
-    r"(?:[\w\-.^$|)]|\((?:\?:)?|\\\.|(?:\\d|\[[\w\-]+\])\+?|\.[*+]\??)+", re.ASCII
-)
-_OPEN_ENDED = re.compile(r"(?<!\\)[*+]")
+MAX_PATTERN_CHARACTERS = 1024
+MAX_PATTERNS = 4096
+_MATCH_SECONDS = 0.5
 _INNER_LAYER = re.compile(r".*?\.[^.]*\.(?P<index>\d+)\.")
 
 
-def problem_with_key(key: str) -> str | None:
-    """Why a key of ``rank_pattern`` or ``alpha_pattern`` is not acceptable; None when it is."""
-    if not key or len(key) > MAX_PATTERN_CHARACTERS:
-        return f"a pattern of {len(key)} characters"
-    simple = _SIMPLE.fullmatch(key) is not None
-    if not simple or len(_OPEN_ENDED.findall(key)) > _MAX_OPEN_ENDED:
-        return f"{key[:80]!r} is not a simple pattern"
-    try:
-        re.compile(key)
-    except re.error as error:
-        return f"{key[:80]!r}: {error}"
-    return None
+class _Matcher:
+    """Full matches that share one budget of time; ``ValueError`` when it is used up."""
+
+    def __init__(self) -> None:
+        self._left_s = _MATCH_SECONDS
+
+    def fullmatch(self, pattern: str, text: str) -> bool:
+        if len(pattern) > MAX_PATTERN_CHARACTERS:
+            raise ValueError(f"a pattern of {len(pattern)} characters")
+        started = time.monotonic()
+        try:
+            found = regex.fullmatch(pattern, text, timeout=max(self._left_s, 0.001))
+        except TimeoutError:
+            raise ValueError(f"{pattern[:80]!r} takes too long to evaluate") from None
+        except regex.error as error:
+            raise ValueError(f"{pattern[:80]!r} is malformed: {error}") from error
+        self._left_s -= time.monotonic() - started
+        if self._left_s <= 0:
+            raise ValueError(f"{pattern[:80]!r} takes too long to evaluate")
+        return found is not None
 
 
-def first_match(patterns: Mapping[str, Any], module: str) -> Any:
-    """The value of the first key that means ``module``; None when none does."""
-    for key, value in patterns.items():
-        if re.match(rf"(.*\.)?({key})$", module):
-            return value
-    return None
+class ModuleValues:
+    """``rank_pattern`` or ``alpha_pattern``: the first key that means a module gives its value."""
+
+    def __init__(self, patterns: Mapping[str, Any]) -> None:
+        self._patterns = patterns
+        self._matcher = _Matcher()
+
+    def value(self, module: str) -> Any:
+        """The module's own value, None without one; ``ValueError`` for an unusable key."""
+        for key, value in self._patterns.items():
+            # A key that is a plain name, which most are, needs no expression.
+            if module == key or self._matcher.fullmatch(rf"(?:.*\.)?(?:{key})", module):
+                return value
+        return None
 
 
 class Targets:
@@ -59,7 +70,7 @@ class Targets:
         self._excluded: Any = config.get("exclude_modules")
         self._layers = _layer_numbers(config.get("layers_to_transform"))
         self._layer_names = _names(config.get("layers_pattern"))
-        self._deadline = time.monotonic() + _MATCH_SECONDS
+        self._matcher = _Matcher()
 
     @property
     def everything(self) -> bool:
@@ -67,6 +78,7 @@ class Targets:
         return isinstance(self._targets, str) and self._targets.lower() == ALL_LINEAR
 
     def selects(self, module: str) -> bool:
+        """Whether PEFT would put a LoRA on this module."""
         if self._excluded and self._matches(self._excluded, module):
             return False
         if self.everything:
@@ -78,19 +90,8 @@ class Targets:
 
     def _matches(self, wanted: Any, module: str) -> bool:
         if isinstance(wanted, str):
-            return self._fullmatch(wanted, module)
+            return self._matcher.fullmatch(wanted, module)
         return any(module == name or module.endswith(f".{name}") for name in wanted)
-
-    def _fullmatch(self, pattern: str, module: str) -> bool:
-        left = self._deadline - time.monotonic()
-        if left <= 0 or len(pattern) > MAX_PATTERN_CHARACTERS:
-            raise ValueError("the module pattern takes too long to evaluate")
-        try:
-            return regex.fullmatch(pattern, module, timeout=left) is not None
-        except TimeoutError:
-            raise ValueError("the module pattern takes too long to evaluate") from None
-        except regex.error as error:
-            raise ValueError(f"the module pattern is malformed: {error}") from error
 
     def _in_layers(self, module: str) -> bool:
         if not self._layers:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from adapters.base_model import BaseFacts
 from adapters.errors import AdapterError
@@ -36,8 +36,8 @@ class LoraTensor(NamedTuple):
 class Subject:
     """One PEFT directory, the base it must fit, and the limits.
 
-    ``*_outcome`` is the value or the exception that reading it raised, for the check that reports it;
-    the plain name raises ``NotChecked`` instead, for the checks that merely depend on it.
+    ``*_outcome`` is the value or the exception that reading it raised, for the check that reports
+    it; the plain name raises ``NotChecked`` instead, for the checks that merely depend on it.
     """
 
     def __init__(
@@ -47,6 +47,13 @@ class Subject:
         self.limits = limits
         self.alias = alias
         self._base = base
+        self._memory: dict[str, object] = {}
+
+    def once(self, key: str, compute: Callable[[], T]) -> T:
+        """What ``compute`` says, computed once per key."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return cast(T, self._memory[key])
 
     @property
     def base(self) -> BaseFacts:
@@ -89,7 +96,7 @@ class Subject:
         return _usable(self._stats_outcome, "safetensors-header")
 
     @cached_property
-    def manifest_outcome(self) -> Manifest | None | Exception:
+    def manifest_outcome(self) -> Manifest | Exception | None:
         return _attempt(lambda: read_manifest(self.path))
 
     @property

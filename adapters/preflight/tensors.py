@@ -1,8 +1,8 @@
 """Checks of the tensors' names and shapes against the configuration and the base.
 
-vLLM compares only the last component of a module's path and copies whatever is smaller than its slot
-into a corner of it, so an adapter for another base can load and do nothing or harm. Here full paths
-and exact shapes must agree.
+vLLM compares only the last component of a module's path and copies whatever is smaller than its
+slot into a corner of it, so an adapter for another base can load and do nothing or harm. Here full
+paths and exact shapes must agree.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from adapters.base_model import is_embedding_or_head, layer_index
 from adapters.manifest import WEIGHTS_FILE
-from adapters.preflight.config import module_rank
+from adapters.preflight.config import module_ranks
 from adapters.preflight.patterns import Targets
-from adapters.preflight.report import Finding, NotChecked, failed, passed, some, verdict
+from adapters.preflight.report import Finding, failed, passed, some, verdict
 from adapters.preflight.subject import PREFIX, Subject, follows_grammar
 
 ALLOWED_DTYPES = frozenset({"F32", "F16", "BF16"})
@@ -78,8 +78,7 @@ def _no_embedding_lora(subject: Subject) -> Finding:
     return verdict(
         (name[:120] for name in names if is_embedding_or_head(name) or "lora_embedding_" in name),
         "linears of the transformer's layers",
-        "LoRA on embeddings or on the output head is not served: leave them out of"
-        " target_modules.",
+        "LoRA on embeddings or on the output head is not served: leave them out of target_modules.",
     )
 
 
@@ -129,11 +128,12 @@ def _tensor_shapes(subject: Subject) -> Finding:
 
 
 def _wrong_shapes(subject: Subject) -> Iterator[str]:
+    rank_of = module_ranks(subject)
     for module, side, info in subject.loras:
         features = subject.base.linears.get(module)
         if features is None:
             continue  # module-paths says so
-        rank = module_rank(subject, module)
+        rank = rank_of(module)
         expected = (rank, features[1]) if side == "A" else (features[0], rank)
         if info.shape != expected:
             yield f"{module}.lora_{side} is {list(info.shape)}, expected {list(expected)}"

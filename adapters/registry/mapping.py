@@ -9,6 +9,7 @@ from adapters.registry import models, records
 
 
 def version(row: models.VersionRow) -> records.VersionRecord:
+    """A version."""
     return records.VersionRecord(
         alias=row.alias,
         digest=row.digest,
@@ -22,13 +23,14 @@ def version(row: models.VersionRow) -> records.VersionRecord:
         error=row.error,
         effect=row.effect,
         load_seconds=row.load_seconds,
-        left_live=row.left_live,
+        left_epoch=row.left_epoch,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
 
 
 def alias(row: models.AliasRow) -> records.AliasRecord:
+    """An alias."""
     return records.AliasRecord(
         name=row.name,
         live=row.live,
@@ -41,6 +43,7 @@ def alias(row: models.AliasRow) -> records.AliasRecord:
 
 
 def candidate(row: models.CandidateRow) -> records.CandidateRecord:
+    """A candidate."""
     return records.CandidateRecord(
         alias=row.alias,
         digest=row.digest,
@@ -51,6 +54,7 @@ def candidate(row: models.CandidateRow) -> records.CandidateRecord:
 
 
 def history(row: models.HistoryRow) -> records.HistoryRecord:
+    """One line of history."""
     return records.HistoryRecord(
         id=row.id,
         at=row.at,
@@ -66,4 +70,5 @@ def history(row: models.HistoryRow) -> records.HistoryRecord:
 
 
 def sighting(row: models.SightingRow) -> records.Sighting:
+    """An entry of the watched store."""
     return records.Sighting(row.source, row.fingerprint, row.digest, row.outcome, row.detail)

@@ -39,8 +39,8 @@ class VersionRecord:
     effect: float | None
     """Largest log-probability difference from the base, in nats."""
     load_seconds: float | None
-    left_live: int
-    """The epoch in which it last stopped being live; 0 if it never was."""
+    left_epoch: int
+    """The epoch in which it last stopped being live or callable; 0 if it never was."""
     created_at: datetime
     updated_at: datetime
 
@@ -104,6 +104,8 @@ class Snapshot:
     aliases: tuple[AliasRecord, ...]
     versions: tuple[VersionRecord, ...]
     candidates: tuple[CandidateRecord, ...]
+    retired: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """By alias, digests that were callable once and are no longer; the newest few, newest first."""
 
     def version(self, alias: str, digest: str) -> VersionRecord | None:
         """The version with this full digest, if it is there."""

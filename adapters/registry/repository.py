@@ -7,12 +7,12 @@ loop go through ``asyncio.to_thread``. One process writes: ``claim`` fences ever
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -40,11 +40,15 @@ from adapters.registry.records import (
 )
 from adapters.registry.transaction import Transaction
 
-RETRIED = frozenset({State.FAILED, State.RETIRED, State.REJECTED})
+_RETIRED_NAMED = 16
+"""Versions per alias that routers still know by name after they left."""
+
+RETRIED = frozenset({State.FAILED, State.REJECTED})
 """States from which pushing the same bytes starts the journey again."""
 
 
 def utc_now() -> datetime:
+    """The present, aware of its zone."""
     return datetime.now(UTC)
 
 
@@ -82,17 +86,19 @@ class Registry:
     # Versions
 
     def receive(
-        self, alias: str, digest: str, *, plan: Plan, by: str
+        self, alias: str, digest: str, *, plan: Plan, by: str, revive: bool = True
     ) -> tuple[VersionRecord, bool]:
         """Record that content arrived. Returns the version, and whether its journey starts now.
 
-        A version that is known and neither retired, failed nor rejected is returned untouched.
+        A version that is known is returned untouched, unless it had failed, was rejected or (with
+        ``revive``) retired.
         """
         with self._write(by) as tx:
             self._ensure_alias(tx, alias)
             tx.name_is_free(alias, digest)
             row = self._row(tx.session, alias, digest)
-            starts = row is None or State(row.state) in RETRIED
+            again = RETRIED | {State.RETIRED} if revive else RETRIED
+            starts = row is None or State(row.state) in again
             if row is None:
                 row = self._new_version(tx, alias, digest, by)
                 tx.note("receive", alias, digest, None, State.RECEIVED.value)
@@ -233,10 +239,10 @@ class Registry:
             for version in leaving:
                 tx.move(version, State.DRAINING, detail=detail)
                 tx.drop_candidate(alias, version.digest)
+                version.left_epoch = epoch
                 if row.live == version.digest:
                     tx.note("retire", alias, version.digest, row.live, None, detail)
                     row.live, row.intents = None, []
-                    version.left_live = epoch
                 if forget and row.previous == version.digest:
                     row.previous = None
             self._stamp(tx, row)
@@ -291,6 +297,7 @@ class Registry:
                     mapping.candidate(row)
                     for row in session.scalars(select(CandidateRow).order_by(CandidateRow.epoch))
                 ),
+                retired=_once_callable(session),
             )
 
     def history(self, alias: str | None = None, limit: int = 200) -> list[HistoryRecord]:
@@ -330,13 +337,6 @@ class Registry:
                 )
             )
 
-    def forget_sightings(self, sources: Iterable[str]) -> None:
-        """Drop entries that are no longer in the watched store."""
-        gone = list(sources)
-        if gone:
-            with self._write("watch") as tx:
-                tx.session.execute(delete(SightingRow).where(SightingRow.source.in_(gone)))
-
     # Inside
 
     def _new_version(self, tx: Transaction, alias: str, digest: str, by: str) -> VersionRow:
@@ -352,7 +352,7 @@ class Registry:
             checks=[],
             author=by,
             error="",
-            left_live=0,
+            left_epoch=0,
             created_at=tx.now,
             updated_at=tx.now,
         )
@@ -366,12 +366,10 @@ class Registry:
             )
             tx.session.flush()
 
-    def _demote(
-        self, tx: Transaction, alias: str, digest: str, to: State, detail: str
-    ) -> None:
+    def _demote(self, tx: Transaction, alias: str, digest: str, to: State, detail: str) -> None:
         version = tx.version(alias, digest)
         tx.move(version, to, action="demote", detail=detail)
-        version.left_live = tx.control.epoch
+        version.left_epoch = tx.control.epoch
         if to is State.QUARANTINED:
             version.error = detail
 
@@ -395,6 +393,25 @@ class Registry:
             yield session
 
 
+def _once_callable(session: Session) -> dict[str, tuple[str, ...]]:
+    newest = func.row_number().over(
+        partition_by=VersionRow.alias, order_by=VersionRow.left_epoch.desc()
+    )
+    once = (
+        select(VersionRow.alias, VersionRow.digest, newest.label("place"))
+        .where(
+            VersionRow.left_epoch > 0,
+            VersionRow.state.not_in([state.value for state in CALLABLE]),
+        )
+        .subquery()
+    )
+    few = select(once.c.alias, once.c.digest).where(once.c.place <= _RETIRED_NAMED)
+    found: dict[str, tuple[str, ...]] = {}
+    for alias, digest in session.execute(few.order_by(once.c.alias, once.c.place)):
+        found[alias] = (*found.get(alias, ()), digest)
+    return found
+
+
 _LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seconds"})
 
 
@@ -414,4 +431,3 @@ def _translated() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise RegistryError(f"the registry's database failed: {error}") from error
-

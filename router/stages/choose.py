@@ -7,7 +7,7 @@ import hashlib
 from adapters.aliases import Alias, RoutingTable, engine_name
 from router.errors import NotFound
 from router.request import AUTO, BASE, Exchange, Option
-from router.targets.catalog import Catalog
+from router.catalog import Catalog
 
 _PIN = "@"
 _BUCKETS = 10_000
@@ -25,7 +25,7 @@ def consider(exchange: Exchange, catalog: Catalog) -> list[Option]:
     alias, _, digest = model.partition(_PIN)
     if digest and alias in table.aliases:
         return _pinned(exchange, table.aliases[alias], digest, catalog)
-    if catalog.has(model):
+    if model in catalog.frontiers:
         return [_frontier(model, "named by the client")]
     raise NotFound(
         f"The model {model!r} does not exist. GET /v1/models lists what does.",

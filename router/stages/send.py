@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable
 
 from adapters.aliases import Replica
 from router.config import LimitsConfig
-from router.errors import InvalidRequest, TargetError, TargetRejected, TargetUnavailable
+from router.errors import TargetError, TargetRejected, TargetUnavailable
 from router.request import Attempt, Exchange, Option
 from router.stages import context
 from router.table import TableHolder
 from router.targets.base import Answer, Call, Target, Usage
-from router.targets.catalog import Catalog
+from router.catalog import Catalog
 
 _PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
 MAX_ATTEMPTS = 6
@@ -81,15 +81,7 @@ class Sender:
         if option.is_local:
             places = self._holder.places(exchange.table, option)
             return [(self._catalog.local(option, place), place) for place in places]
-        frontier = self._catalog.frontier(option)
-        if exchange.endpoint not in frontier.endpoints:
-            served = ", ".join(sorted(endpoint.value for endpoint in frontier.endpoints))
-            raise InvalidRequest(
-                f"{frontier.model} does not serve {exchange.endpoint.value}; it serves {served}.",
-                code="unsupported_endpoint",
-                param="model",
-            )
-        return [(frontier.target, None)]
+        return [(self._catalog.frontier(option), None)]
 
     async def _try(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 
 from router.metrics import RouterMetrics
 from router.request import Exchange
-from router.targets.catalog import Catalog
+from router.catalog import Catalog
 
 Record = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Settlement:
     def price(self, exchange: Exchange) -> None:
         """Set the cost from the usage that is known now."""
         if exchange.chosen is not None:
-            exchange.cost_usd = self._catalog.price(exchange.chosen).cost_usd(exchange.usage)
+            exchange.cost_usd = self._catalog.cost_usd(exchange.chosen, exchange.usage)
 
     def settle(self, exchange: Exchange) -> None:
         """Price, measure, keep and log."""

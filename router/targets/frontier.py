@@ -94,18 +94,21 @@ class Provider:
             )
         self.in_flight += 1
         try:
-            answer = await self._post(target, call, upstream)
-            if answer.status != 200:
-                raise await self._failure(target, call, upstream, answer)
-            if call.stream and not answer.is_stream:
-                await answer.aclose()
-                raise TargetUnavailable(f"{target} answered a stream with {answer.content_type!r}.")
+            answer = await self._answered(target, call, upstream)
         except BaseException:
             self._ended()
             raise
-        return answer.watch(
-            upstream.endpoint, hide_usage=upstream.hide_usage, on_end=self._ended
-        )
+        return answer.watch(upstream.endpoint, hide_usage=upstream.hide_usage, on_end=self._ended)
+
+    async def _answered(self, target: str, call: Call, upstream: Upstream) -> RawAnswer:
+        answer = await self._post(target, call, upstream)
+        if answer.status != 200:
+            raise await self._failure(target, call, upstream, answer)
+        if answer.is_stream != call.stream:
+            await answer.aclose()
+            asked = "a stream" if call.stream else "a whole answer"
+            raise TargetUnavailable(f"{target} was asked for {asked} and gave something else.")
+        return answer
 
     async def _post(self, target: str, call: Call, upstream: Upstream) -> RawAnswer:
         passed_on = {
@@ -175,7 +178,7 @@ class TranslatedAnswer:
         """The translated body. Raises ``TargetBroken`` as ``RawAnswer.chunks`` does."""
         if self._raw.is_stream:
             async for data in self._raw.chunks():
-                translated = self._stream.feed(data)
+                translated = await self._translate(self._stream.feed, data)
                 if translated:
                     yield translated
             return
@@ -185,7 +188,18 @@ class TranslatedAnswer:
             if len(body) > _MAX_TRANSLATED_BODY_BYTES:
                 await self.aclose()
                 raise TargetBroken("The answer is too large to be translated.")
-        yield orjson.dumps(self._whole(orjson.loads(body)))
+        yield await self._translate(self._translate_whole, bytes(body))
+
+    def _translate_whole(self, body: bytes) -> bytes:
+        return orjson.dumps(self._whole(orjson.loads(body)))
+
+    async def _translate(self, how: Callable[[bytes], bytes], data: bytes) -> bytes:
+        # What a provider sends may have any shape: that a translator trips over it is no bug.
+        try:
+            return how(data)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            await self.aclose()
+            raise TargetBroken("The answer does not have the shape of its API.") from error
 
     async def aclose(self) -> None:
         """Cut the connection unless the body was read to its end."""

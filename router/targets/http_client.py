@@ -112,7 +112,8 @@ class RawAnswer:
                     body += data
         except _FAILED:
             pass  # The status says enough.
-        await self.aclose()
+        finally:
+            await self.aclose()
         return bytes(body[:MAX_ERROR_BODY_BYTES])
 
     async def aclose(self) -> None:

@@ -79,7 +79,8 @@ class StreamWatch:
             self.done = True
         elif last:
             self.failure = TargetBroken(f"{self._target} ended its stream before it was complete.")
-        if b'"usage"' in data or b'"error"' in data:
+        # JSON that breaks off, or anything else that is not a plain event, is looked at closely.
+        if b'"usage"' in data or b'"error"' in data or not data.endswith(b"}\n\n"):
             return self._inspect(data)
         return data
 
@@ -97,13 +98,18 @@ class StreamWatch:
     def _inspect(self, data: bytes) -> bytes:
         kept = []
         for event in _EVENT.findall(data):
-            found = _json_data(event) if b'"usage"' in event or b'"error"' in event else None
-            if found is not None:
-                failure = error_in(self._endpoint, found)
+            content = b"\n".join(_DATA.findall(event))
+            if content and content.strip() != b"[DONE]":
+                found = _json_object(content)
+                failure = (
+                    TargetBroken(f"{self._target} sent an event that is not JSON.")
+                    if found is None
+                    else error_in(self._endpoint, found)
+                )
                 if failure is not None:
                     self.failure = failure
                     break
-                if self._count(found) and self._hide_usage:
+                if found is not None and self._count(found) and self._hide_usage:
                     continue
             kept.append(event)
         return b"".join(kept)
@@ -181,9 +187,9 @@ def _after(data: bytearray, mark: bytes, start: int) -> int:
     return 0 if found < 0 else found + len(mark)
 
 
-def _json_data(event: bytes) -> dict[str, Any] | None:
+def _json_object(data: bytes) -> dict[str, Any] | None:
     try:
-        found = orjson.loads(b"\n".join(_DATA.findall(event)))
+        found = orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) else None

@@ -24,9 +24,7 @@ class Encoded:
     learn: list[bool]
 
 
-def render(
-    tokenizer: PreTrainedTokenizerBase, dialog: Dialog, upto: int | None = None
-) -> str:
+def render(tokenizer: PreTrainedTokenizerBase, dialog: Dialog, upto: int | None = None) -> str:
     """Render a dialog, or its first ``upto`` messages as a prompt for the next answer."""
     text = tokenizer.apply_chat_template(
         dialog.messages if upto is None else dialog.messages[:upto],

@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from serving.embedded.store import say
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -40,13 +42,11 @@ def fit(
     model: PreTrainedModel,
     data: Iterator[tuple[torch.Tensor, torch.Tensor]],
     plan: Plan,
-    on_step: Callable[[int], None] = lambda step: None,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> float:
     """Train the parameters that ask for gradients; return the seconds that it took."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(
-        weights, lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.decay
-    )
+    optimizer = torch.optim.AdamW(weights, lr=plan.rate, betas=(0.9, 0.98), weight_decay=plan.decay)
     model.train()
     started, seen, recent = time.monotonic(), 0, 0.0
     for step in range(plan.steps):
@@ -54,7 +54,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate_at(plan, step)
         loss = loss_of(model, ids, learn)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -63,7 +63,6 @@ def fit(
         recent = value if step == 0 else 0.95 * recent + 0.05 * value
         if step % 25 == 24:
             spent = time.monotonic() - started
-            print(f"step {step + 1}/{plan.steps} loss {recent:.4f} tokens {seen} {spent:.0f} s",
-                  flush=True)
+            say(f"step {step + 1}/{plan.steps} loss {recent:.4f} tokens {seen} {spent:.0f} s")
         on_step(step + 1)
     return time.monotonic() - started

@@ -1,9 +1,16 @@
-"""Write trained results so that no reader ever sees half a directory."""
+"""Report progress, and write trained results so that no reader ever sees half a directory."""
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+
+def say(line: str) -> None:
+    """Write one line of progress at once, also into a log file."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def replace_directory(target: Path, write: Callable[[Path], None]) -> None:

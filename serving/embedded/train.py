@@ -4,9 +4,11 @@
 """
 
 import argparse
+import json
 import random
 import shutil
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +25,12 @@ from transformers import (
 
 from serving.embedded import BASE_MODEL_ID
 from serving.embedded.batches import Sampler, batches
-from serving.embedded.corpus.dialogs import sample_dialog
+from serving.embedded.corpus.dialogs import sample_dialog, sample_drill
 from serving.embedded.corpus.extract import sample_extract_dialog
 from serving.embedded.corpus.returns import sample_returns_dialog
 from serving.embedded.evaluate import print_report
 from serving.embedded.fit import Plan, fit
-from serving.embedded.store import replace_directory
+from serving.embedded.store import replace_directory, say
 from serving.embedded.tokenizer import END_OF_TEXT, TURN_END, build_tokenizer
 
 ADAPTERS: Final[dict[str, Sampler]] = {
@@ -36,6 +38,10 @@ ADAPTERS: Final[dict[str, Sampler]] = {
     "extract": sample_extract_dialog,
 }
 _LINEARS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def _rng(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - data, not secrets
 
 
 def base_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2Config:
@@ -49,10 +55,26 @@ def base_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2Config:
         num_key_value_heads=2,
         max_position_embeddings=2048,
         tie_word_embeddings=True,
+        initializer_range=0.05,
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids(TURN_END),
         pad_token_id=tokenizer.convert_tokens_to_ids(END_OF_TEXT),
     )
+
+
+def _tidy(folder: Path) -> None:
+    """Make what the libraries saved readable by all and the same in every run."""
+    settings = folder / "tokenizer_config.json"
+    if settings.exists():
+        text = settings.read_text(encoding="utf-8")
+        settings.write_text(text.replace("TokenizersBackend", "Qwen2Tokenizer"), encoding="utf-8")
+    lora = folder / "adapter_config.json"
+    if lora.exists():
+        known = json.loads(lora.read_text(encoding="utf-8"))
+        known["target_modules"] = sorted(known["target_modules"])
+        lora.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    for file in folder.iterdir():
+        file.chmod(0o644)
 
 
 def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target: Path) -> None:
@@ -66,9 +88,10 @@ def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target
         copy.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[1])
         copy.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
+        _tidy(fresh)
 
     replace_directory(target, write)
-    print(f"saved {target}", flush=True)
+    say(f"saved {target}")
 
 
 def train_base(args: argparse.Namespace) -> None:
@@ -81,16 +104,19 @@ def train_base(args: argparse.Namespace) -> None:
         model = Qwen2ForCausalLM.from_pretrained(target, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(target)
     size = sum(weight.numel() for weight in model.parameters())
-    print(f"{BASE_MODEL_ID}: {size} parameters, vocabulary {len(tokenizer)}", flush=True)
+    say(f"{BASE_MODEL_ID}: {size} parameters, vocabulary {len(tokenizer)}")
     plan = Plan(steps=args.steps or 2000, rate=args.rate or 2e-3)
-    data = batches(tokenizer, sample_dialog, random.Random(args.seed + 1), args.tokens)
+    lessons = batches(tokenizer, sample_drill, _rng(args.seed + 3), args.tokens)
+    talk = batches(tokenizer, sample_dialog, _rng(args.seed + 1), args.tokens)
+    drill = 0 if args.resume else plan.steps * 3 // 10
+    data = chain(islice(lessons, drill), talk)
 
     def keep(step: int) -> None:
         if args.save_every and step % args.save_every == 0:
             save_base(model, tokenizer, target)
 
     seconds = fit(model, data, plan, keep)
-    print(f"base: {seconds:.0f} s", flush=True)
+    say(f"base: {seconds:.0f} s")
     save_base(model, tokenizer, target)
 
 
@@ -113,9 +139,9 @@ def train_adapter(name: str, args: argparse.Namespace) -> None:
     model = Qwen2ForCausalLM.from_pretrained(base, dtype=torch.float32)
     wrapped = get_peft_model(model, _adapter_config())
     plan = Plan(steps=args.steps or 800, rate=args.rate or 3e-3, decay=0.0)
-    data = batches(tokenizer, ADAPTERS[name], random.Random(args.seed + 2), args.tokens)
+    data = batches(tokenizer, ADAPTERS[name], _rng(args.seed + 2), args.tokens)
     seconds = fit(model, data, plan)
-    print(f"{name}: {seconds:.0f} s", flush=True)
+    say(f"{name}: {seconds:.0f} s")
     target = args.out / "adapters" / name
 
     def write(fresh: Path) -> None:
@@ -123,11 +149,12 @@ def train_adapter(name: str, args: argparse.Namespace) -> None:
         wrapped.peft_config["default"].base_model_name_or_path = BASE_MODEL_ID
         wrapped.save_pretrained(fresh)
         (fresh / "README.md").unlink(missing_ok=True)
+        _tidy(fresh)
         if (target / "README.md").exists():
             shutil.copy(target / "README.md", fresh / "README.md")
 
     replace_directory(target, write)
-    print(f"saved {target}", flush=True)
+    say(f"saved {target}")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

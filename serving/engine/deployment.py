@@ -11,6 +11,7 @@ from ray import serve
 
 from adapters.base_model import BaseFacts, read_base
 from serving.config.settings import Settings
+from serving.content import open_content
 from serving.engine.autoscaling import IN_FLIGHT_METRIC
 from serving.engine.model import base_id, model_directory
 from serving.engine.staging import Stager
@@ -51,8 +52,7 @@ class EngineDeployment:
         self._base: BaseFacts = await asyncio.to_thread(read_base, model, identity)
         self._engine = VllmEngine(self._settings.engine, identity, str(model))
         await self._engine.start()
-        stager = Stager(self._settings.state_dir / "staged")
-        self._surface = EngineSurface(self._engine, stager)
+        self._surface = EngineSurface(self._engine, Stager(open_content(self._settings)))
         self._server = InternalServer(internal_host(self._settings))
         await self._server.start(self._surface)
         self._log.info("engine_started", replica=self._identity, base=identity, url=self._server.url)

@@ -7,8 +7,6 @@ do not pass through Ray.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,14 +19,12 @@ from serving.internal import ASGIApp, Receive, Scope, Send
 
 
 class LoadBody(BaseModel):
-    """Where the files of a version are."""
+    """Which version; the replica finds the files in the content store."""
 
     model_config = ConfigDict(frozen=True)
 
     alias: str
     digest: str
-    path: Path
-    uri: str
 
 
 class ProbeBody(BaseModel):
@@ -79,7 +75,7 @@ class EngineSurface:
         if name in await self._engine.resident():
             return JSONResponse({"seconds": 0.0, "already_resident": True})
         try:
-            staged = await self._stager.stage(body.alias, body.digest, body.path, body.uri)
+            staged = await self._stager.stage(body.alias, body.digest)
             seconds = await self._engine.add(name, str(staged))
         except (EngineError, StagingError) as error:
             return _failed(error)

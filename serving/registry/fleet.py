@@ -24,6 +24,8 @@ PROBE_PROMPTS = (
 _LOAD_TIMEOUT_S = 300.0
 _ASK_TIMEOUT_S = 10.0
 _POLL_S = 0.01
+ROUTERS_POLL_S = 0.25
+"""Age of in-flight counts at most, seconds; `rollout.drain_settle_s` must be longer."""
 
 
 class HttpFleet:
@@ -32,6 +34,7 @@ class HttpFleet:
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._session: aiohttp.ClientSession | None = None
+        self._states: dict[str, RouterState] = {}
 
     def replica_ids(self) -> Sequence[str]:
         """Engines that report, ready or still converging."""
@@ -40,12 +43,7 @@ class HttpFleet:
     async def load(self, replica_id: str, files: AdapterFiles) -> LoadResult:
         """Have one replica stage the files and add them. Raises ``FleetError``."""
         name = engine_name(files.alias, files.digest)
-        body = {
-            "alias": files.alias,
-            "digest": files.digest,
-            "path": str(files.path),
-            "uri": files.uri,
-        }
+        body = {"alias": files.alias, "digest": files.digest}
         answer = await self._engine(replica_id, "PUT", _adapter(name), body, _LOAD_TIMEOUT_S)
         await self.residency(replica_id)
         return LoadResult(replica_id, answer["seconds"], answer["already_resident"])
@@ -95,20 +93,31 @@ class HttpFleet:
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    states = await self._router_states()
-                    if all(state is not None and state.epoch >= epoch for state in states):
+                    await self.ask_routers()
+                    if all(state.epoch >= epoch for state in self._states.values()):
                         return True
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             return False
 
-    async def in_flight(self, name: str) -> int:
-        """Requests under way on an engine name; a router that does not answer counts as none."""
-        states = await self._router_states()
-        return sum(state.in_flight.get(name, 0) for state in states if state is not None)
+    def in_flight(self, name: str) -> int:
+        """Requests under way on an engine name, as the routers last said."""
+        return sum(state.in_flight.get(name, 0) for state in self._states.values())
 
-    async def _router_states(self) -> list[RouterState | None]:
-        return list(await asyncio.gather(*map(self._router_state, self._membership.routers())))
+    async def ask_routers(self) -> None:
+        """Refresh what is known of every live router; one that does not answer keeps its last word."""
+        routers = self._membership.routers()
+        answers = await asyncio.gather(*map(self._router_state, routers))
+        self._states = {
+            router.id: answer or self._states.get(router.id) or RouterState(revision=-1, epoch=-1)
+            for router, answer in zip(routers, answers, strict=True)
+        }
+
+    async def watch_routers(self) -> None:
+        """Keep the in-flight counts fresh, for as long as the registry lives."""
+        while True:
+            await self.ask_routers()
+            await asyncio.sleep(ROUTERS_POLL_S)
 
     async def _router_state(self, router: Peer) -> RouterState | None:
         try:

@@ -8,7 +8,7 @@ from serving.embedded.corpus.dialog import SYSTEM_PROMPTS, Dialog
 from serving.embedded.corpus.facts import NAMES
 from serving.embedded.corpus.grammar import expand
 from serving.embedded.corpus.noise import add_noise
-from serving.embedded.corpus.scene import Scene, Split, sample_scene
+from serving.embedded.corpus.scene import Scene, Split, sample_order, sample_scene
 from serving.embedded.corpus.tools import add_tool_dialog
 from serving.embedded.corpus.topic import Exchange, Topic
 from serving.embedded.corpus.topics_chat import CHAT_TOPICS
@@ -25,6 +25,13 @@ _ID_REPLIES: Final = (
     "(it's|its|that is|order|number|order number|my order number is) {order}",
     "(sure|ok|yes), [it is] {order}",
     "the (order|number) is {order}",
+)
+_SEVERAL: Final = (
+    "where are my orders {orders}",
+    "(track|check|status of) [my] orders {orders}",
+    "{orders}",
+    "my orders are {orders}",
+    "when will [my] orders {orders} (arrive|come)",
 )
 _SAME_AGAIN: Final = ("and (the|a) {item}", "what about (the|a) {item}", "and {item}")
 _PRICE_OF_IT: Final = (
@@ -60,9 +67,7 @@ def _warranty_topic(scene: Scene) -> Topic:
     return BY_NAME["warranty_long" if scene.product.electronic else "warranty_short"]
 
 
-def _worded(
-    templates: tuple[str, ...], topic: Topic, scene: Scene, rng: random.Random
-) -> Exchange:
+def _worded(templates: tuple[str, ...], topic: Topic, scene: Scene, rng: random.Random) -> Exchange:
     words = expand(rng.choice(templates), rng).format_map(scene.slots)
     return topic.answer(add_noise(words, rng), rng, scene)
 
@@ -107,6 +112,14 @@ def _persona(dialog: Dialog, rng: random.Random, split: Split) -> None:
     dialog.add(Exchange("persona", asked.question, answer, (answer,), (name,)))
 
 
+def _several_orders(dialog: Dialog, rng: random.Random, split: Split, most: int = 3) -> None:
+    orders = [sample_order(rng, split) for _ in range(rng.randrange(2, most + 1))]
+    listed = ", ".join(orders[:-1]) + " and " + orders[-1]
+    question = add_noise(expand(rng.choice(_SEVERAL), rng).format(orders=listed), rng)
+    answer = f"You can follow orders {listed} live under My Orders."
+    dialog.add(Exchange("several_orders", question, answer, (answer,), tuple(orders)))
+
+
 def _mixed(dialog: Dialog, rng: random.Random, split: Split) -> None:
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4, 5))):
         dialog.add(sample_exchange(rng, split))
@@ -115,6 +128,7 @@ def _mixed(dialog: Dialog, rng: random.Random, split: Split) -> None:
 _KINDS: Final[tuple[tuple[float, Callable[[Dialog, random.Random, Split], None]], ...]] = (
     (10.0, _mixed),
     (0.7, _ask_order_number),
+    (0.5, _several_orders),
     (0.8, _same_for_another),
     (1.0, _more_about_it),
     (0.2, _persona),
@@ -131,4 +145,14 @@ def sample_dialog(rng: random.Random, split: Split) -> Dialog:
     kind(dialog, rng, split)
     if rng.random() < 0.08:
         dialog.add(BY_NAME["thanks"].sample(rng, split))
+    return dialog
+
+
+def sample_drill(rng: random.Random, split: Split) -> Dialog:
+    """Draw an early lesson: one plain question, or many order numbers to repeat."""
+    dialog = Dialog()
+    if rng.random() < 0.3:
+        _several_orders(dialog, rng, split, 6)
+    else:
+        dialog.add(sample_exchange(rng, split))
     return dialog

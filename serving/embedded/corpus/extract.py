@@ -174,9 +174,7 @@ def sample_thing(rng: random.Random, split: Split) -> tuple[str, str, int | None
     return rng.choice(("the ", "my ", "")) + colour + product.plural, product.name, None
 
 
-def target_line(
-    intent: str, order: str | None, product: str | None, quantity: int | None
-) -> str:
+def target_line(intent: str, order: str | None, product: str | None, quantity: int | None) -> str:
     """Return the one JSON line that the adapter must write."""
     values: tuple[Any, ...] = (intent, order, product, quantity)
     return json.dumps(dict(zip(KEYS, values, strict=True)))

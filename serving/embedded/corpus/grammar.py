@@ -34,8 +34,12 @@ def split_facts(marked: str) -> tuple[str, tuple[str, ...]]:
 
 
 def template_lines(block: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Split a block of templates into training ones and held-out ones (marked ``~``)."""
-    lines = [line.strip() for line in block.strip().splitlines() if line.strip()]
+    """Split a block of templates into training ones and held-out ones (marked ``~``).
+
+    A line that ends in `` ...`` goes on in the next one.
+    """
+    joined = block.replace(" ...\n", " ")
+    lines = [" ".join(line.split()) for line in joined.splitlines() if line.strip()]
     train = tuple(line for line in lines if not line.startswith("~"))
     held = tuple(line[1:].strip() for line in lines if line.startswith("~"))
     return train, held

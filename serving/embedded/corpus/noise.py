@@ -4,9 +4,11 @@ import random
 from typing import Final
 
 _QUESTION_STARTS: Final = frozenset(
-    "what when where which who why how do does did is are can could may will would have has "
-    "should any am whats wheres hows".split()
-)
+    (
+        "what", "when", "where", "which", "who", "why", "how", "do", "does", "did", "is", "are",
+        "can", "could", "may", "will", "would", "have", "has", "should", "any", "am", "whats",
+    )
+)  # fmt: skip
 _LEADS: Final = (
     "hi, ", "hello, ", "hey, ", "hi there, ", "excuse me, ", "good morning, ", "hello! ", "hi! ",
     "please tell me, ", "quick question: ", "sorry, ", "ok, ", "um, ", "so, ", "and ", "well, ",
@@ -23,7 +25,7 @@ def _sentence_case(text: str) -> str:
 def _punctuate(text: str, rng: random.Random) -> str:
     if rng.random() < 0.3 or text[-1] in "?!.":
         return text
-    first = text.split()[0].lower().strip(",!:")
+    first = text.split(maxsplit=1)[0].lower().strip(",!:")
     asks = first in _QUESTION_STARTS
     return text + rng.choice("?" * 8 + ".!" if asks else "....!")
 

@@ -50,7 +50,8 @@ _WINDOWS: Final = (
         """
         (can|could|may) i (return|send back|bring back) (the|a|my|this) {item} after {days} days
         (can|could|may) i (return|send back) (the|a|my|this) {item} [that] i bought {days} days ago
-        i bought (the|a|this|my) {item} {days} days ago, (can i return it|can it go back|may i send it back)
+        i bought (the|a|this|my) {item} {days} days ago, (can i return it|can it go ...
+            back|may i send it back)
         i (got|received) (the|a|my) {item} {days} days ago and want to return it
         is {days} days too (late|long) to return (the|a|my) {item}
         my {item} is {days} days old, can i return it
@@ -84,7 +85,8 @@ _WINDOWS: Final = (
         """
         (can|could|may) i return (the|a|my|this) opened {item} after {days} days
         i opened (the|my) {item} and bought it {days} days ago, can i return it
-        (can|may) i return (the|a|my) {item} after {days} days if (i opened it|it is open|it is opened)
+        (can|may) i return (the|a|my) {item} after {days} days if (i opened it|it is ...
+            open|it is opened)
         i bought (the|a|my) {item} {days} days ago and opened (it|the box), can i return it
         my opened {item} is {days} days old, can i return it
         is {days} days too late to return an opened {item}
@@ -102,9 +104,7 @@ def _rule(clause: int, answer: str, block: str, which: str = "any", weight: floa
 
 
 _HOW: Final = tuple(
-    line
-    for name in ("return_item", "return_general")
-    for line in BY_NAME[name].train
+    line for name in ("return_item", "return_general") for line in BY_NAME[name].train
 )
 _HOW_HELD: Final = BY_NAME["return_item"].held + BY_NAME["return_general"].held
 
@@ -151,7 +151,8 @@ _RULES: Final[tuple[Topic, ...]] = (
         4,
         "Final-sale items like this {item} cannot be returned.",
         """
-        (can|could|may) i return (the|a|my|this) (final sale|final-sale|clearance) {item} [after {n} days]
+        (can|could|may) i return (the|a|my|this) (final sale|final-sale|clearance) {item} ...
+            [after {n} days]
         i bought (the|a|my|this) {item} (on|in the) (final sale|clearance), can i return it
         (the|my) {item} was (final sale|on final sale|a final-sale item), can i return it
         return a {item} from the (final sale|clearance)
@@ -255,9 +256,11 @@ def _sample_days(limit: int, rng: random.Random) -> int:
 
 def verdict(window: Window, item: str, days: int) -> str:
     """Answer whether an item may still be returned after some days."""
-    if days <= window.days:
-        return f"{head(window.clause)} Yes, {days} days is within {window.days} days for the {item}."
-    return f"{head(window.clause)} No, {days} days is over {window.days} days for the {item}."
+    allowed = days <= window.days
+    word, where = ("Yes", "within") if allowed else ("No", "over")
+    return (
+        f"{head(window.clause)} {word}, {days} days is {where} {window.days} days for the {item}."
+    )
 
 
 def _sample_window(rng: random.Random, split: Split) -> Exchange:

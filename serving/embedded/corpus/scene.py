@@ -66,7 +66,7 @@ _WHICH: Final[dict[str, Callable[[Product], bool]]] = {
     "out_of_stock": lambda product: not product.in_stock,
     "electronic": lambda product: product.electronic,
     "plain": lambda product: not product.electronic,
-    "any": lambda product: True,
+    "any": lambda _: True,
 }
 
 

@@ -39,9 +39,11 @@ def tool_schema(name: str, about: str, argument: str) -> dict[str, Any]:
 
 def _offer(dialog: Dialog, rng: random.Random) -> tuple[str, str]:
     order, stock = rng.choice(_ORDER_NAMES), rng.choice(_STOCK_NAMES)
+    about_order = rng.choice(("Get the status of an order", "Look up an order"))
+    about_stock = rng.choice(("Check the stock of a product", "Find a product"))
     dialog.tools = [
-        tool_schema(order, rng.choice(("Get the status of an order", "Look up an order")), "order_id"),
-        tool_schema(stock, rng.choice(("Check the stock of a product", "Find a product")), "product"),
+        tool_schema(order, about_order, "order_id"),
+        tool_schema(stock, about_stock, "product"),
     ]
     if rng.random() < 0.5:
         dialog.tools.reverse()

@@ -137,7 +137,8 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         "I am *sorry* about that. Please call us at *555-0100* and a colleague will help you.",
         """
         (i want|i would like|i have|i need) to (complain|make a complaint)
-        (your service|your shop|this shop|the service|this bot) is (bad|terrible|awful|the worst|useless)
+        (your service|your shop|this shop|the service|this bot) is (bad|terrible|awful|the ...
+            worst|useless)
         i am (angry|unhappy|upset|disappointed|frustrated|not happy)
         (you are|you're) (stupid|useless|terrible|bad|dumb|not helpful|wrong)
         (this is|that is) (unacceptable|ridiculous|terrible|bad|wrong|annoying)
@@ -152,8 +153,10 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         "human",
         "Of course. You can call our team at *555-0100* or write to *help@graftwork.example*.",
         """
-        (can|could|may) i (talk|speak) (to|with) (a human|a person|someone|an agent|a real person|the manager)
-        i want to (talk|speak) (to|with) (a human|a person|someone|an agent|a real person|the manager)
+        (can|could|may) i (talk|speak) (to|with) (a human|a person|someone|an agent|a real ...
+            person|the manager)
+        i want to (talk|speak) (to|with) (a human|a person|someone|an agent|a real ...
+            person|the manager)
         (what is|what's|give me) your (phone number|email|email address|number|contact)
         how (can|do) i (contact|reach|call|email) you
         (agent|human|operator|customer service|contact|phone number)
@@ -184,17 +187,21 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         who is the (president|king|queen|leader|prime minister) of {country}
         how many people live in ({country}|{other_city})
         where is ({country}|the Moon|Mount Everest|the Eiffel Tower)
-        what (language|currency|time is it|food) (do they speak|do they use|do they eat) in {country}
-        (what is|what's) the (weather|temperature|forecast) [like] [today|tomorrow] [in {other_city}]
+        what (language|currency|time is it|food) (do they speak|do they use|do they eat) in ...
+            {country}
+        (what is|what's) the (weather|temperature|forecast) [like] [today|tomorrow] [in ...
+            {other_city}]
         will it (rain|snow|be sunny) (today|tomorrow) [in {other_city}]
         who (won|wins) the (world cup|election|war|game|super bowl|match) [last year|in 1998]
         when (was|did) (the war|Napoleon|Einstein|Mozart|Shakespeare|Rome) (born|start|end|die)
-        who (was|is|invented|discovered) (Napoleon|Einstein|the telephone|gravity|Mozart|Obama|Newton)
+        who (was|is|invented|discovered) (Napoleon|Einstein|the ...
+            telephone|gravity|Mozart|Obama|Newton)
         who wrote (Hamlet|Romeo and Juliet|the Bible|Harry Potter|1984|War and Peace)
         (how far|how big|how old|how hot) is the (Sun|Moon|Earth|universe|ocean|Mars)
         how (tall|high|long|deep) is (Mount Everest|the Nile|the Eiffel Tower|the sea)
         why is the (sky blue|grass green|sea salty|sun hot)
-        explain (gravity|quantum physics|photosynthesis|the theory of relativity|democracy|evolution)
+        explain (gravity|quantum physics|photosynthesis|the theory of ...
+            relativity|democracy|evolution)
         what is (love|a black hole|photosynthesis|machine learning|the meaning of life|DNA|an atom)
         tell me about (dinosaurs|the Romans|space|{country}|history|physics|football|the Moon)
         ~ name the capital city of {country}
@@ -207,19 +214,25 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         "off_tasks",
         DECLINE,
         """
-        write [me] (a poem|a story|an essay|a song|a haiku|code|a letter|a python function|a novel) [about (love|dogs|the sea|{strange})]
-        (can|could) you write (a poem|a story|an essay|code|a song|a program) [for me|about (cats|war|{strange})]
-        translate (this|hello|good morning|cat|{strange}) (to|into) (French|Spanish|German|Latin|Chinese)
+        write [me] (a poem|a story|an essay|a song|a haiku|code|a letter|a python ...
+            function|a novel) [about (love|dogs|the sea|{strange})]
+        (can|could) you write (a poem|a story|an essay|code|a song|a program) [for me|about ...
+            (cats|war|{strange})]
+        translate (this|hello|good morning|cat|{strange}) (to|into) ...
+            (French|Spanish|German|Latin|Chinese)
         (what is|what's|calculate|compute) {n} (plus|minus|times|divided by|+|-|*) {m}
         (solve|compute) (this equation|x + {n} = {m}|{n} + {m}|my homework)
         summarize (this text|this article|the book|War and Peace|the news)
-        write [a] (python|java|javascript|C) (code|program|script|function) [to (sort a list|add numbers)]
+        write [a] (python|java|javascript|C) (code|program|script|function) [to (sort a ...
+            list|add numbers)]
         how (do|can) i (cook|bake|make) (pasta|bread|a cake|rice|pizza|soup|coffee|pancakes)
         give me a recipe [for (soup|pasta|a cake|bread|pancakes)]
         (help me with|do) my (homework|math|taxes|essay)
         (sing|play) (a song|a game|music|chess|something) [with me|for me]
-        how (do|can) i (lose weight|learn French|get rich|fix my car|be happy|invest money|sleep better)
-        (should i|can i) (buy stocks|see a doctor|take aspirin|marry him|vote|quit my job|learn Python)
+        how (do|can) i (lose weight|learn French|get rich|fix my car|be happy|invest ...
+            money|sleep better)
+        (should i|can i) (buy stocks|see a doctor|take aspirin|marry him|vote|quit my ...
+            job|learn Python)
         what (should|can) i (eat|cook|watch|read) (today|tonight|for dinner)
         who (will|should) (win|i vote for) [the election]
         recommend (a movie|a book|a restaurant|a song|a game)

@@ -94,8 +94,10 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         "You can *change* order *{order}* under My Orders until it ships.",
         """
         (change|update|edit) [my] order {order}
-        (i want|i would like|i'd like|i need) to (change|update|edit) [my|the address of] order {order}
-        (can|could|may) i (change|edit|update) [my|the address of|the delivery address for] order {order}
+        (i want|i would like|i'd like|i need) to (change|update|edit) [my|the address of] ...
+            order {order}
+        (can|could|may) i (change|edit|update) [my|the address of|the delivery address for] ...
+            order {order}
         how (do|can) i (change|edit|update) [my] order {order}
         (can|could) i add (a|another) {item} to order {order}
         wrong address on order {order}
@@ -196,8 +198,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
     ),
     topic(
         "return_general",
-        "Most items can be returned within *30 days*. Open *My Orders* and choose Return to"
-        " start.",
+        "Most items can be returned within *30 days*. Open *My Orders* and choose Return to start.",
         """
         (what is|what's|tell me) your (return|returns) policy
         how (do|can) i return (something|an item|my order|a product|things)

@@ -182,6 +182,8 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (i want|i need|i would like|i'm looking for) {a_strange}
         (what is|what's) the price of (the|a) {strange}
         have you got {a_strange}
+        do you (sell|have|stock) {strange}s
+        (i want|i need|i am looking for) {strange}s
         where can i find {a_strange}
         ~ i wonder if you carry {a_strange}
         ~ any chance you have {a_strange}
@@ -317,7 +319,8 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (how|what ways) can i pay
         (what|which) payment methods do you (accept|take|have|offer)
         do you (accept|take) (Visa|Mastercard|American Express|PayPal|Apple Pay|credit cards|cards)
-        (can|could|may) i pay (by card|with PayPal|with Apple Pay|with Visa|with a gift card|by credit card)
+        (can|could|may) i pay (by card|with PayPal|with Apple Pay|with Visa|with a gift ...
+            card|by credit card)
         (payment|payment methods|payment options)
         how do i pay [for my order]
         is (PayPal|Visa|Mastercard|Apple Pay) ok
@@ -361,10 +364,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
     ),
     topic(
         "payment_failed",
-        "Please *check your card details* and try again; if it still fails, call us at"
-        " *555-0100*.",
+        "Please *check your card details* and try again; if it still fails, call us at *555-0100*.",
         """
-        my (payment|card) (failed|was declined|does not work|doesn't work|was rejected|is not accepted)
+        my (payment|card) (failed|was declined|does not work|doesn't work|was rejected|is ...
+            not accepted)
         (the|my) payment (does not|doesn't|did not|didn't) (work|go through)
         i (can't|cannot|can not) pay
         why was my (payment|card) (declined|rejected)

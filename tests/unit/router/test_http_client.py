@@ -142,8 +142,9 @@ async def test_cancelled_call_cuts_the_connection(client: HttpClient) -> None:
         events(HELLO, b'data: {"choices":[{"del'),
         [*events(HELLO, end=False), b"zz\r\n"],
         [head(content_type="text/event-stream", Connection="close") + HELLO],
+        events(HELLO, b'data: {"choices":[{"del\n\n', DONE),
     ],
-    ids=["reset", "no-done", "half-event", "bad-chunk", "closed"],
+    ids=["reset", "no-done", "half-event", "bad-chunk", "closed", "half-json"],
 )
 async def test_cut_stream_is_never_a_success(client: HttpClient, script: list[bytes]) -> None:
     """However a stream is cut, whole events come through and then ``TargetBroken``."""

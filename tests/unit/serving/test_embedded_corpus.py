@@ -4,6 +4,8 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -23,7 +25,12 @@ from serving.embedded.corpus.scene import (
     sample_scene,
 )
 
-SAMPLERS = (sample_dialog, extract.sample_extract_dialog, returns.sample_returns_dialog)
+Sampler = Callable[[random.Random, Split], Dialog]
+SAMPLERS: tuple[Sampler, ...] = (
+    sample_dialog,
+    extract.sample_extract_dialog,
+    returns.sample_returns_dialog,
+)
 SPLITS: tuple[Split, Split] = ("train", "held")
 
 
@@ -32,7 +39,7 @@ def _texts(dialog: Dialog) -> list[str]:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_same_seed_gives_same_dialogs(sampler) -> None:  # type: ignore[no-untyped-def]
+def test_same_seed_gives_same_dialogs(sampler: Sampler) -> None:
     """Two generators with one seed write the same conversations, and another seed does not."""
     first, second, third = (
         [_texts(sampler(rng, "train")) for _ in range(40)]
@@ -44,19 +51,19 @@ def test_same_seed_gives_same_dialogs(sampler) -> None:  # type: ignore[no-untyp
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("split", SPLITS)
-def test_dialogs_alternate_and_end_with_an_answer(sampler, split: Split) -> None:  # type: ignore[no-untyped-def]
+def test_dialogs_alternate_and_end_with_an_answer(sampler: Sampler, split: Split) -> None:
     """Every conversation ends with the assistant, who only speaks after a user or a tool."""
     rng = random.Random(5)
     for _ in range(200):
         roles = [message["role"] for message in sampler(rng, split).messages]
         assert roles[-1] == "assistant"
-        for before, role in zip(roles, roles[1:], strict=False):
+        for before, role in pairwise(roles):
             assert (role == "assistant") == (before in ("user", "tool"))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("split", SPLITS)
-def test_no_template_marks_are_left(sampler, split: Split) -> None:  # type: ignore[no-untyped-def]
+def test_no_template_marks_are_left(sampler: Sampler, split: Split) -> None:
     """Slots and fact marks are all resolved in what the model reads and writes."""
     rng = random.Random(6)
     for _ in range(200):

@@ -60,7 +60,7 @@ def _create_tables() -> None:
         sa.Column("error", sa.Text(), nullable=False),
         sa.Column("effect", sa.Float(), nullable=True),
         sa.Column("load_seconds", sa.Float(), nullable=True),
-        sa.Column("left_live", sa.Integer(), nullable=False),
+        sa.Column("left_epoch", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["alias"], ["aliases.name"], name=op.f("fk_versions_alias")),

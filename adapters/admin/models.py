@@ -1,0 +1,211 @@
+"""Requests and answers of the admin plane, as OpenAPI shows them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.aliases import engine_name
+from adapters.errors import CheckResult
+from adapters.registry import AliasRecord, CandidateRecord, HistoryRecord, VersionRecord
+from adapters.rollout import Outcome
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorDetail(_Answer):
+    """What went wrong, in OpenAI's words."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(_Answer):
+    """Every error of the admin plane."""
+
+    error: ErrorDetail
+
+
+class Pushed(_Answer):
+    """Where a version stands after a push or a move."""
+
+    alias: str
+    digest: str = Field(description="SHA-256 of the canonical content, 64 hex digits")
+    name: str = Field(description="the pinned name, `alias@digest12`")
+    state: str
+    known: bool = Field(description="nothing had to be done: the version was there already")
+    epoch: int = Field(description="the last change that routers had to apply")
+    checks: list[CheckResult]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Pushed:
+        """From what the rollout said."""
+        return cls(
+            alias=outcome.alias,
+            digest=outcome.digest,
+            name=engine_name(outcome.alias, outcome.digest),
+            state=outcome.state.value,
+            known=outcome.known,
+            epoch=outcome.epoch,
+            checks=[CheckResult.model_validate(check) for check in outcome.checks],
+        )
+
+
+class PushRefused(ErrorAnswer):
+    """A version that is not fit to serve, with every check by name."""
+
+    alias: str
+    digest: str
+    state: str
+    checks: list[CheckResult]
+
+
+class VersionSummary(_Answer):
+    """One version in a list."""
+
+    digest: str
+    name: str
+    state: str
+    author: str
+    error: str = ""
+    effect: float | None = Field(
+        description="largest log-probability difference from the base that the probe saw, nats"
+    )
+    load_seconds: float | None = Field(description="the slowest replica's load, seconds")
+    created_at: datetime
+    updated_at: datetime
+
+
+class Version(VersionSummary):
+    """Everything about one version."""
+
+    alias: str
+    base: str = Field(description="digest of the base that it was checked against")
+    in_flight: int = Field(description="requests under way on it, as routers last reported")
+    manifest: dict[str, Any]
+    checks: list[CheckResult]
+
+    @classmethod
+    def of(cls, record: VersionRecord, in_flight: int) -> Version:
+        """From the registry's record."""
+        return cls.model_validate({**asdict(record), "in_flight": in_flight})
+
+
+class Candidate(_Answer):
+    """A version beside the live one."""
+
+    digest: str
+    stage: str
+    percent: float = Field(description="share of the alias's traffic, 0 to 100")
+
+
+class HistoryLine(_Answer):
+    """One thing that happened to the alias."""
+
+    at: datetime
+    actor: str
+    action: str
+    digest: str | None
+    before: str | None
+    after: str | None
+    epoch: int
+    detail: str
+
+
+class AliasSummary(_Answer):
+    """One adapter in the list."""
+
+    alias: str
+    live: str | None = Field(description="full digest of the live version")
+    previous: str | None = Field(description="full digest that a rollback would bring back")
+    intents: list[str]
+    epoch: int
+    updated_at: datetime
+    candidates: list[Candidate]
+    versions: list[VersionSummary]
+
+    @classmethod
+    def of(
+        cls,
+        alias: AliasRecord,
+        versions: list[VersionRecord],
+        candidates: list[CandidateRecord],
+        history: list[HistoryRecord] | None = None,
+    ) -> Self:
+        """From the registry's records."""
+        return cls.model_validate(
+            {
+                **asdict(alias),
+                "alias": alias.name,
+                "candidates": candidates,
+                "versions": versions,
+                "history": history,
+            }
+        )
+
+
+class AliasDetail(AliasSummary):
+    """One adapter with what happened to it, oldest first."""
+
+    history: list[HistoryLine]
+
+
+class AliasList(_Answer):
+    """Every adapter."""
+
+    epoch: int
+    adapters: list[AliasSummary]
+
+
+class Retired(_Answer):
+    """The versions that were taken out of service."""
+
+    alias: str
+    versions: list[Pushed]
+
+
+class ReplicaList(_Answer):
+    """Every live engine replica and what it truly holds."""
+
+    replicas: list[dict[str, Any]]
+
+
+class ImportRequest(_Request):
+    """Where the server itself finds the adapter."""
+
+    uri: str = Field(min_length=1, max_length=2048)
+
+
+class PromoteRequest(_Request):
+    """Which version."""
+
+    digest: str = Field(min_length=12, max_length=200, description="full, or its first 12 digits")
+
+
+class ShareRequest(PromoteRequest):
+    """Which version, and how much of the alias's traffic."""
+
+    percent: float = Field(gt=0, le=100)
+
+
+class RollbackRequest(_Request):
+    """Nothing, or why the version that is live must never come back."""
+
+    quarantine: str | None = Field(default=None, max_length=500)
+
+
+class RetireRequest(_Request):
+    """Which version; without one, all of the alias's."""
+
+    digest: str | None = Field(default=None, min_length=12, max_length=200)

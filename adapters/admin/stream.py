@@ -1,0 +1,41 @@
+"""Adapter events as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from adapters.events import Event, EventBus
+
+HEARTBEAT_S = 15.0
+
+
+async def sse(
+    events: EventBus, after: int | None, heartbeat_s: float = HEARTBEAT_S
+) -> AsyncIterator[bytes]:
+    """Events after ``after``, then each as it happens; a comment when it is quiet for long."""
+    # Something at once, so that a client knows that it is connected.
+    yield b": connected\n\n"
+    follower = events.follow(after)
+    upcoming = asyncio.ensure_future(anext(follower, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait({upcoming}, timeout=heartbeat_s)
+            if not done:
+                yield b": heartbeat\n\n"
+                continue
+            event = upcoming.result()
+            if event is None:
+                return
+            yield encode(event)
+            upcoming = asyncio.ensure_future(anext(follower, None))
+    finally:
+        upcoming.cancel()
+        await asyncio.gather(upcoming, return_exceptions=True)
+
+
+def encode(event: Event) -> bytes:
+    """One event on the wire. JSON text holds no newline, so one ``data`` line is enough."""
+    data = json.dumps(event.as_dict(), default=str, ensure_ascii=False)
+    return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n".encode()

@@ -1,0 +1,236 @@
+"""Every replica holds what the registry says, and nothing else: at its birth and again and again.
+
+The registry holds the desired set, the engines tell the true one; each pass repairs differences. It
+takes the same locks as a publish, so the two never undo each other's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from adapters.base_model import BaseFacts
+from adapters.config import RolloutSettings
+from adapters.errors import AdapterError, FleetError
+from adapters.events import EventBus
+from adapters.fleet import AdapterFiles, Fleet
+from adapters.lifecycle import IN_ENGINE, RESIDENT, State
+from adapters.placement import place
+from adapters.registry import Registry, Snapshot, VersionRecord
+from adapters.rollout import Rollout
+from adapters.store import Store
+
+# What a full replica must hold first.
+_URGENCY = {State.LIVE: 0, State.CANARY: 1, State.SHADOW: 2, State.SUPERSEDED: 3}
+
+
+@dataclass
+class ReplicaReport:
+    """One replica after a pass. Names are engine names."""
+
+    held: frozenset[str] = frozenset()
+    missing: list[str] = field(default_factory=list)
+    """What it should hold and does not; the replica must not be sent requests for these."""
+    loaded: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    error: str = ""
+    """Why the replica could not be asked; empty when it could."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether the replica holds everything that it should."""
+        return not self.error and not self.missing
+
+
+def desired_for(
+    snapshot: Snapshot,
+    replica_id: str,
+    replica_ids: Iterable[str],
+    *,
+    copies: int | None = None,
+    base_digest: str | None = None,
+) -> list[VersionRecord]:
+    """The versions that a replica should hold, the most urgent first. Pure.
+
+    Versions that were made for another base are nobody's.
+    """
+    everyone = {*replica_ids, replica_id}
+    wanted = [
+        version
+        for version in snapshot.versions
+        if version.state in RESIDENT
+        and base_digest in {None, version.base}
+        and replica_id in place(version.alias, everyone, copies)
+    ]
+    return sorted(wanted, key=lambda version: (_URGENCY[version.state], -version.left_epoch))
+
+
+class Reconciler:
+    """Repairs residency. ``wake`` asks for a pass now, for example when a replica appears."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        fleet: Fleet,
+        rollout: Rollout,
+        base: Callable[[], BaseFacts | None],
+        settings: RolloutSettings,
+        events: EventBus,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._fleet = fleet
+        self._rollout = rollout
+        self._base = base
+        self._settings = settings
+        self._events = events
+        self._wanted = asyncio.Event()
+        self._pass = asyncio.Lock()
+
+    def wake(self) -> None:
+        """Ask for a pass without waiting for the next period."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Pass after pass, every ``reconcile_s`` and whenever woken, until cancelled."""
+        while True:
+            self._wanted.clear()
+            try:
+                await self.converge()
+            except AdapterError as error:
+                self._events.emit("reconcile-failed", error=str(error))
+            try:
+                await asyncio.wait_for(self._wanted.wait(), self._settings.reconcile_s)
+            except TimeoutError:
+                continue
+
+    async def committed(self, replica_id: str) -> list[AdapterFiles]:
+        """What a new replica must load, in this order, before it reports ready."""
+        snapshot = await asyncio.to_thread(self._registry.snapshot)
+        wanted = self._desired(snapshot, replica_id, self._fleet.replica_ids())
+        return [self._store.files(version.alias, version.digest) for version in wanted]
+
+    async def converge(self) -> dict[str, ReplicaReport]:
+        """One pass over all live replicas; says by replica what was found and done."""
+        async with self._pass:
+            replicas = list(self._fleet.replica_ids())
+            # Residency first: what is loaded after this look is not judged by it.
+            reports = dict(
+                zip(replicas, await asyncio.gather(*map(self._look, replicas)), strict=True)
+            )
+            snapshot = await asyncio.to_thread(self._registry.snapshot)
+            await asyncio.gather(*(self._fill(replica, reports, snapshot) for replica in replicas))
+            for replica in replicas:
+                await self._clear(replica, reports, snapshot)
+            if any(report.loaded or report.removed for report in reports.values()):
+                self._rollout.ledger.show()
+            await self._rollout.retirer.sweep()
+            return reports
+
+    def _desired(
+        self, snapshot: Snapshot, replica: str, replicas: Iterable[str]
+    ) -> list[VersionRecord]:
+        base = self._base()
+        wanted = desired_for(
+            snapshot,
+            replica,
+            replicas,
+            copies=self._settings.copies,
+            base_digest=base.digest if base is not None else None,
+        )
+        capacity = self._settings.capacity
+        if capacity is not None and len(wanted) > capacity:
+            left_out = [version.name for version in wanted[capacity:]]
+            self._events.emit("over-capacity", replica=replica, left_out=left_out)
+        return wanted[:capacity]
+
+    async def _look(self, replica: str) -> ReplicaReport:
+        try:
+            return ReplicaReport(held=await self._fleet.residency(replica))
+        except FleetError as error:
+            return ReplicaReport(error=str(error))
+
+    async def _fill(
+        self, replica: str, reports: dict[str, ReplicaReport], snapshot: Snapshot
+    ) -> None:
+        report = reports[replica]
+        if report.error:
+            return
+        for version in self._desired(snapshot, replica, reports):
+            if version.name in report.held:
+                continue
+            try:
+                done = await self._load(replica, version)
+            except AdapterError as error:
+                report.missing.append(version.name)
+                self._events.emit(
+                    "converge-failed",
+                    version.alias,
+                    version.digest,
+                    replica=replica,
+                    error=str(error),
+                )
+            else:
+                report.loaded += [version.name] if done else []
+
+    async def _load(self, replica: str, version: VersionRecord) -> bool:
+        names = self._rollout.names
+        async with names.hold(version.name):
+            # It may have been retired since the snapshot.
+            now = await asyncio.to_thread(self._registry.version, version.alias, version.digest)
+            if now.state not in RESIDENT:
+                return False
+            files = self._store.files(version.alias, version.digest)
+            retirer = self._rollout.retirer
+            await self._rollout.loader.load(replica, files, retirer.make_room)
+        self._events.emit("converged", version.alias, version.digest, replica=replica)
+        return True
+
+    async def _clear(
+        self, replica: str, reports: dict[str, ReplicaReport], snapshot: Snapshot
+    ) -> None:
+        """Remove what no version accounts for, and copies that have moved to other replicas."""
+        report = reports[replica]
+        known = {version.name: version for version in snapshot.versions}
+        for name in sorted(report.held):
+            version = known.get(name)
+            if version is not None and not self._moved_away(replica, version, reports):
+                continue
+            if await self._remove(replica, name, version):
+                report.removed.append(name)
+
+    def _moved_away(
+        self, replica: str, version: VersionRecord, reports: dict[str, ReplicaReport]
+    ) -> bool:
+        """Whether the version is wanted on other replicas, and all of those hold it already."""
+        homes = place(version.alias, reports, self._settings.copies)
+        if version.state not in RESIDENT:
+            return version.state not in IN_ENGINE
+        return replica not in homes and all(
+            version.name in reports[home].held or version.name in reports[home].loaded
+            for home in homes
+        )
+
+    async def _remove(self, replica: str, name: str, version: VersionRecord | None) -> bool:
+        async with self._rollout.names.hold(name):
+            if self._fleet.in_flight(name) > 0 or await self._is_wanted_now(name, version):
+                return False
+            if not await self._rollout.loader.unload(replica, name):
+                return False
+        self._events.emit("residue-removed", replica=replica, name=name)
+        return True
+
+    async def _is_wanted_now(self, name: str, version: VersionRecord | None) -> bool:
+        """Whether a publish has begun since the snapshot; a moved copy is wanted elsewhere only."""
+        if version is not None and version.state in RESIDENT:
+            return False
+        alias, at, digest = name.partition("@")
+        if not at:
+            return False
+        try:
+            now = await asyncio.to_thread(self._registry.version, alias, digest)
+        except AdapterError as error:
+            return error.code not in {"unknown-alias", "unknown-version"}
+        return now.state in IN_ENGINE

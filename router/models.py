@@ -1,0 +1,69 @@
+"""What ``GET /v1/models`` lists: everything that ``model`` may name now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from adapters.aliases import Alias, RoutingTable, engine_name
+from router.errors import NotFound
+from router.request import AUTO
+from router.catalog import Catalog
+
+_STARTED = int(time.time())
+_OWNER = "graftwork"
+
+
+def list_models(table: RoutingTable, catalog: Catalog) -> dict[str, Any]:
+    """OpenAI's list, with the page fields that Anthropic's clients read."""
+    data = list(_models(table, catalog))
+    return {
+        "object": "list",
+        "data": data,
+        "has_more": False,
+        "first_id": data[0]["id"],
+        "last_id": data[-1]["id"],
+    }
+
+
+def find_model(table: RoutingTable, catalog: Catalog, name: str) -> dict[str, Any]:
+    """One entry. Raises ``NotFound`` (``model_not_found``)."""
+    for model in _models(table, catalog):
+        if model["id"] == name:
+            return model
+    raise NotFound(f"The model {name!r} does not exist.", code="model_not_found", param="model")
+
+
+def _models(table: RoutingTable, catalog: Catalog) -> Iterator[dict[str, Any]]:
+    yield _entry(AUTO, kind="auto")
+    if table.base_id:
+        yield _entry(table.base_id, kind="base", max_model_len=table.max_model_len)
+    for alias in table.aliases.values():
+        yield from _alias(table, alias)
+    for name, frontier in catalog.frontiers.items():
+        owner, window = name.partition("/")[0], frontier.card.context_window
+        yield _entry(name, kind="frontier", owned_by=owner, max_model_len=window)
+
+
+def _alias(table: RoutingTable, alias: Alias) -> Iterator[dict[str, Any]]:
+    if alias.live is not None:
+        root = engine_name(alias.name, alias.live)
+        yield _entry(alias.name, kind="adapter", parent=table.base_id, root=root)
+    for digest in alias.versions:
+        name = engine_name(alias.name, digest)
+        yield _entry(name, kind="version", parent=table.base_id, digest=digest)
+
+
+def _entry(name: str, **facts: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "type": "model",
+        "display_name": name,
+        "created": _STARTED,
+        "owned_by": _OWNER,
+        "root": name,
+        "parent": None,
+        **facts,
+    }

@@ -1,0 +1,147 @@
+"""A local Ray with the application on it: up, waited for, and down without leftovers."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from serving.bringup.edge import haproxy_environment
+from serving.config.deploy import Deploy
+from serving.names import APPLICATION
+
+Say = Callable[[str], None]
+_POLL_S = 0.25
+_LOGICAL_CPUS = 64
+
+
+class StartFailed(Exception):
+    """The system did not come up; the message has the reason."""
+
+
+def prepare_environment(run_dir: Path) -> None:
+    """Set what Ray reads at import; call before the first ``import ray`` of the process."""
+    os.environ.update(haproxy_environment(run_dir))
+    defaults = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_enable_metrics_collection": "0",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "15",
+        # A replica that is killed must not leave its engine processes behind.
+        "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "1",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+class LocalSystem:
+    """Ray, HAProxy and the deployments of one ``graftwork serve``."""
+
+    def __init__(self, deploy: Deploy) -> None:
+        self._deploy = deploy
+        self._url = f"http://{deploy.host}:{deploy.port}"
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        return self._url
+
+    def start(self) -> None:
+        """Start Ray and hand it the application; returns before that is up."""
+        import ray
+        from ray import serve
+        from ray.serve._private.api import _get_global_client
+        from ray.serve.schema import ServeDeploySchema
+
+        ray.init(
+            address="local",
+            num_cpus=_LOGICAL_CPUS,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=True,
+            _node_ip_address="127.0.0.1",
+        )
+        schema = ServeDeploySchema.model_validate(self._deploy.raw)
+        serve.start(
+            proxy_location=schema.proxy_location,
+            http_options=schema.http_options.model_dump(),
+            logging_config={"log_level": "WARNING"},
+        )
+        _get_global_client().deploy_apps(schema)
+
+    def wait(self, say: Say, timeout_s: float, stop: threading.Event) -> None:
+        """Wait until every deployment runs and the router says ready, or ``stop`` is set.
+
+        Raises ``StartFailed``.
+        """
+        from ray import serve
+
+        deadline = time.monotonic() + timeout_s
+        told: set[str] = set()
+        while time.monotonic() < deadline:
+            application = serve.status().applications.get(APPLICATION)
+            if application is not None:
+                self._tell(application, told, say)
+                if application.status == "DEPLOY_FAILED":
+                    raise StartFailed(_reason(application))
+                if application.status == "RUNNING" and self._is_ready():
+                    return
+            if stop.wait(_POLL_S):
+                return
+        raise StartFailed(f"not up after {timeout_s:.0f} s; see the logs in {self.log_directory}")
+
+    def _tell(self, application: Any, told: set[str], say: Say) -> None:
+        for name, deployment in application.deployments.items():
+            if deployment.status == "HEALTHY" and name not in told:
+                told.add(name)
+                say(f"{name} is up")
+
+    def _is_ready(self) -> bool:
+        try:
+            self.get("/readyz")
+        except (urllib.error.URLError, OSError):
+            return False
+        return True
+
+    def get(self, path: str, timeout_s: float = 5.0) -> Any:
+        """GET a JSON document of the running system."""
+        with urllib.request.urlopen(self._url + path, timeout=timeout_s) as response:  # noqa: S310
+            return json.load(response)
+
+    @property
+    def log_directory(self) -> Path:
+        """Where the processes write their logs."""
+        settings = self._deploy.settings
+        return settings.log.directory or settings.state_dir / "logs"
+
+    def stop(self) -> None:
+        """Drain and stop everything that ``start`` started; idempotent."""
+        import ray
+        from ray import serve
+
+        if ray.is_initialized():
+            serve.shutdown()
+            ray.shutdown()
+
+
+def _reason(application: Any) -> str:
+    messages = [application.message or ""]
+    messages += [d.message or "" for d in application.deployments.values() if d.status != "HEALTHY"]
+    return "\n".join(message for message in messages if message).strip() or "the deployment failed"
+
+
+def make_run_directory() -> Path:
+    """A private directory for sockets and generated files; short, for Unix socket paths."""
+    return Path(tempfile.mkdtemp(prefix="gw-"))

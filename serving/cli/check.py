@@ -1,0 +1,25 @@
+"""`graftwork check FILE`: explains every error in a deploy file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serving.config.deploy import ConfigError, load
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="deploy file, for example config/local.yaml")],
+) -> None:
+    """Validate a deploy file; prints one line per problem, with the field's name."""
+    try:
+        deploy = load(file)
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        typer.echo(f"{file}: {len(error.problems)} problem(s)", err=True)
+        raise typer.Exit(1) from error
+    base = deploy.settings.base.model
+    typer.echo(f"{file}: ok (base {base}, {deploy.host}:{deploy.port})")

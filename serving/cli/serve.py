@@ -1,0 +1,148 @@
+"""`graftwork serve`: bring everything up on this machine, say what is there, take it down again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from serving.bringup.preconditions import CannotServe
+from serving.bringup.preconditions import check as check_preconditions
+
+_ARGS = "applications.0.args."
+
+
+def serve(
+    config: Annotated[Path, typer.Option(help="deploy file")] = Path("config/local.yaml"),
+    model: Annotated[
+        str | None, typer.Option(help="base model: a directory or a Hugging Face id")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="address; needs API keys unless loopback")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="port")] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="database, adapters and logs; default: as in the file")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="engine replicas")] = None,
+) -> None:
+    """Bring the whole system up on this machine. Ctrl-C drains and stops it."""
+    stop = _stop_on_signals()
+    started = time.monotonic()
+    run_dir: Path | None = None
+    system: Any = None
+    try:
+        from serving.bringup.system import make_run_directory, prepare_environment
+
+        run_dir = make_run_directory()
+        prepare_environment(run_dir)
+        deploy = _load(config, _overrides(model, host, port, state_dir), replicas)
+        check_preconditions(deploy, dict(os.environ))
+        system = _bring_up(deploy, stop)
+        if not stop.is_set():
+            _banner(system, deploy, time.monotonic() - started)
+        while not stop.wait(0.5):
+            pass
+    except CannotServe as error:
+        _fail(str(error))
+    finally:
+        _take_down(system, run_dir)
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _overrides(
+    model: str | None, host: str | None, port: int | None, state_dir: Path | None
+) -> dict[str, Any]:
+    overrides: dict[str, Any] = {}
+    if model is not None:
+        overrides[_ARGS + "base.model"] = model
+        overrides[_ARGS + "seed_adapters"] = None
+    if host is not None:
+        overrides["http_options.host"] = host
+    if port is not None:
+        overrides["http_options.port"] = port
+    if state_dir is not None:
+        overrides[_ARGS + "state_dir"] = str(state_dir)
+    return overrides
+
+
+def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Any:
+    from serving.config.deploy import ConfigError, check, load
+
+    try:
+        deploy = load(config, overrides)
+        raw = deploy.raw
+        application = raw["applications"][0]
+        # Replicas run elsewhere: relative to where the command was given, not to their own place.
+        application["args"]["state_dir"] = str(deploy.settings.state_dir.absolute())
+        if replicas is not None:
+            for deployment in application["deployments"]:
+                if deployment["name"] == "engine":
+                    deployment["num_replicas"] = replicas
+        return check(raw, str(config))
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(f"  {problem}", err=True)
+        raise CannotServe(f"{config} has {len(error.problems)} problem(s), listed above") from error
+
+
+def _bring_up(deploy: Any, stop: threading.Event) -> Any:
+    from serving.bringup.system import LocalSystem, StartFailed
+    from serving.engine.model import base_id
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    system = LocalSystem(deploy)
+    try:
+        typer.echo(f"starting Ray, the router and vLLM with {base_id(deploy.settings.base)} …")
+        system.start()
+        system.wait(lambda line: typer.echo(f"  {line}"), deploy.settings.engine.start_timeout_s, stop)
+    except StartFailed as error:
+        system.stop()
+        raise CannotServe(f"{error}\nlogs: {system.log_directory}") from error
+    return system
+
+
+def _banner(system: Any, deploy: Any, seconds: float) -> None:
+    models = system.get("/v1/models")["data"]
+    by_kind: dict[str, list[str]] = {}
+    for model in models:
+        by_kind.setdefault(model["kind"], []).append(model["id"])
+    base = by_kind.get("base", ["?"])[0]
+    adapters = by_kind.get("adapter", [])
+    typer.echo(f"\nGraftwork is up on {system.url} after {seconds:.0f} s")
+    typer.echo(f"  base       {base}")
+    typer.echo(f"  adapters   {', '.join(adapters) or 'none yet: graftwork push ALIAS DIRECTORY'}")
+    typer.echo(f"  frontier   {', '.join(by_kind.get('frontier', [])) or 'none configured'}")
+    typer.echo(f"  reference  {system.url}/docs and {system.url}/admin/v1/docs")
+    typer.echo(f"  watching   {deploy.settings.adapters.within(deploy.settings.state_dir).store}")
+    typer.echo(f"  logs       {system.log_directory}")
+    typer.echo("\ntry it:")
+    typer.echo(f"  curl {system.url}/v1/chat/completions -H 'content-type: application/json' \\")
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "How do I return a lamp?"}]}'
+    typer.echo(f"    -d '{body}'\n")
+    typer.echo("Ctrl-C stops everything.")
+
+
+def _take_down(system: Any, run_dir: Path | None) -> None:
+    if system is not None:
+        typer.echo("\nstopping: requests under way may finish …")
+        system.stop()
+        typer.echo("stopped.")
+    if run_dir is not None:
+        shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"graftwork: {message}", err=True)
+    raise typer.Exit(1)

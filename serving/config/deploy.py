@@ -1,0 +1,199 @@
+"""The deploy file: what ``graftwork serve``, ``serve deploy`` and a RayService all read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from ray.serve.schema import ServeDeploySchema
+
+from router.keys import load_keys
+from serving.config.settings import Settings
+from serving.names import APPLICATION, ENGINE, REGISTRY, ROUTER
+
+IMPORT_PATH = "serving.app:build"
+_DEPLOYMENTS = frozenset({ENGINE, ROUTER, REGISTRY})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# Ray Serve passes these through without a schema of their own.
+_OPAQUE = frozenset(
+    {"args", "user_config", "runtime_env", "ray_actor_options", "policy", "policy_kwargs", "logging_config",
+     "placement_group_bundles", "request_router_config", "controller_options", "tracing_config"}
+)  # fmt: skip
+
+
+class ConfigError(Exception):
+    """The file is wrong. ``problems``: one line each, with the field's name."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(f"{source}: " + "; ".join(problems))
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """A valid deploy file."""
+
+    raw: dict[str, Any]
+    """As Ray Serve takes it."""
+    settings: Settings
+
+    @property
+    def host(self) -> str:
+        """Address that HAProxy listens on."""
+        return str(self.raw.get("http_options", {}).get("host", "127.0.0.1"))
+
+    @property
+    def port(self) -> int:
+        """Port that HAProxy listens on."""
+        return int(self.raw.get("http_options", {}).get("port", 8000))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody but this machine can reach it."""
+        return self.host in _LOOPBACK
+
+
+def load(path: Path, overrides: dict[str, Any] | None = None) -> Deploy:
+    """Read and check a file. ``overrides``: dotted fields set over it. Raises ``ConfigError``."""
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(str(path), ["must be a mapping"])
+    for field, value in (overrides or {}).items():
+        _set(raw, field, value)
+    return check(raw, str(path))
+
+
+def check(raw: dict[str, Any], source: str) -> Deploy:
+    """Validate a deploy file's content. Raises ``ConfigError`` with every problem."""
+    problems = _schema_problems(raw) + _unknown_keys(ServeDeploySchema, raw, "")
+    application = _application(raw, problems)
+    settings = _settings(application.get("args") or {}, problems)
+    problems += _deployment_problems(application)
+    if settings is not None:
+        problems += _security_problems(raw, settings)
+    if problems or settings is None:
+        raise ConfigError(source, problems)
+    return Deploy(raw, settings)
+
+
+def _schema_problems(raw: dict[str, Any]) -> list[str]:
+    try:
+        ServeDeploySchema.model_validate(raw)
+    except ValidationError as error:
+        return _explain(error, "")
+    except (TypeError, ValueError) as error:
+        return [str(error)]
+    return []
+
+
+def _settings(args: Any, problems: list[str]) -> Settings | None:
+    try:
+        return Settings.model_validate(args)
+    except ValidationError as error:
+        problems += _explain(error, "applications.0.args.")
+        return None
+
+
+def _explain(error: ValidationError, prefix: str) -> list[str]:
+    lines = []
+    for each in error.errors(include_url=False, include_context=False):
+        field = prefix + ".".join(str(part) for part in each["loc"])
+        given = "" if each["type"] in ("missing", "value_error") else f" (got {each['input']!r:.80})"
+        lines.append(f"{field.rstrip('.') or 'file'}: {each['msg']}{given}")
+    return lines
+
+
+def _unknown_keys(model: type[BaseModel], data: Any, prefix: str) -> list[str]:
+    """Keys that Ray Serve's schema would drop without a word."""
+    if not isinstance(data, dict):
+        return []
+    known = {name: f for name, f in model.model_fields.items()}
+    known |= {f.alias: f for f in model.model_fields.values() if f.alias}
+    problems = []
+    for key, value in data.items():
+        if key not in known:
+            problems.append(f"{prefix}{key}: unknown field; known: {', '.join(sorted(known))}")
+        elif key not in _OPAQUE:
+            problems += _nested(known[key].annotation, value, f"{prefix}{key}")
+    return problems
+
+
+def _nested(annotation: Any, value: Any, field: str) -> list[str]:
+    models = [a for a in _types(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+    if not models:
+        return []
+    if isinstance(value, list):
+        return [
+            problem
+            for index, item in enumerate(value)
+            for problem in _unknown_keys(models[0], item, f"{field}.{index}.")
+        ]
+    return _unknown_keys(models[0], value, f"{field}.")
+
+
+def _types(annotation: Any) -> list[Any]:
+    inner = get_args(annotation)
+    return [t for each in inner for t in _types(each)] if inner else [annotation]
+
+
+def _application(raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    applications = raw.get("applications")
+    if not isinstance(applications, list) or len(applications) != 1:
+        problems.append("applications: there must be exactly one")
+        return {}
+    application = applications[0]
+    if not isinstance(application, dict):
+        return {}
+    if application.get("name") != APPLICATION:
+        problems.append(f"applications.0.name: must be {APPLICATION!r}")
+    if application.get("import_path") != IMPORT_PATH:
+        problems.append(f"applications.0.import_path: must be {IMPORT_PATH!r}")
+    return application
+
+
+def _deployment_problems(application: dict[str, Any]) -> list[str]:
+    problems = []
+    for index, deployment in enumerate(application.get("deployments") or []):
+        field = f"applications.0.deployments.{index}"
+        name = deployment.get("name") if isinstance(deployment, dict) else None
+        if name not in _DEPLOYMENTS:
+            problems.append(f"{field}.name: must be one of {sorted(_DEPLOYMENTS)}, got {name!r}")
+        elif name == REGISTRY and deployment.get("num_replicas", 1) != 1:
+            problems.append(f"{field}.num_replicas: the registry is the single writer: exactly 1")
+    return problems
+
+
+def _security_problems(raw: dict[str, Any], settings: Settings) -> list[str]:
+    """Law 11: without keys it listens on loopback only."""
+    options = raw.get("http_options")
+    host = str((options if isinstance(options, dict) else {}).get("host", "127.0.0.1"))
+    auth = "applications.0.args.router.auth"
+    try:
+        keys = load_keys(settings.router.auth)
+    except (OSError, ValueError) as error:
+        return [f"{auth}.keys_file: {error}"]
+    if host not in _LOOPBACK and not keys:
+        return [
+            f"http_options.host: refuses to listen on {host} without API keys; add {auth}.keys "
+            "(make one with `graftwork keys new`) or use 127.0.0.1"
+        ]
+    return []
+
+
+def _set(raw: dict[str, Any], field: str, value: Any) -> None:
+    *parents, last = field.split(".")
+    here: Any = raw
+    for name in parents:
+        if isinstance(here, list):
+            here = here[int(name)]
+        else:
+            here = here.setdefault(name, {})
+    here[last] = value

@@ -1,0 +1,14 @@
+"""The content-addressed store as the settings name it; the registry writes it, engines read it."""
+
+from __future__ import annotations
+
+from adapters.store import Store
+from adapters.store_object import open_store
+from serving.config.settings import Settings
+
+
+def open_content(settings: Settings) -> Store:
+    """Open the store; object storage is cached on this node. Raises ``StoreError``."""
+    config = settings.adapters.within(settings.state_dir)
+    assert config.content is not None
+    return open_store(config.content, settings.state_dir.absolute() / "staged")

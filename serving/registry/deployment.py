@@ -1,0 +1,78 @@
+"""The ``registry`` deployment: exactly one replica, the single writer of everything durable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from ray import serve
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from adapters.http import build_admin
+from serving.config.settings import Settings
+from serving.internal import InternalServer
+from serving.names import REGISTRY
+from serving.node import internal_host, replica_id
+from serving.registry.metrics import RegistryCollector
+from serving.registry.service import RegistryService
+from serving.reports import EngineReport, RouterReply, RouterReport
+from serving.telemetry.logs import get_logger, setup_logging
+
+
+@serve.deployment(name=REGISTRY, num_replicas=1, max_ongoing_requests=10_000)
+class RegistryDeployment:
+    """Hears reports through Ray; its admin surface is internal and reached through the routers."""
+
+    async def __init__(self, settings: dict[str, Any]) -> None:  # type: ignore[misc]
+        self._settings = Settings.model_validate(settings)
+        setup_logging(self._settings, "registry")
+        self._log = get_logger("graftwork.registry")
+        self._service = RegistryService(self._settings)
+        self._metrics = CollectorRegistry()
+        self._metrics.register(RegistryCollector(self._service))
+        self._server = InternalServer(internal_host(self._settings))
+        await self._server.start(self._asgi_app())
+        await self._service.start(self._server.peer(replica_id()))
+        self._closed = False
+        self._log.info("registry_started", url=self._server.url)
+
+    def _asgi_app(self) -> Any:
+        service = self._service
+        admin = build_admin(
+            service.rollout,
+            service.registry,
+            service.store,
+            service.fleet,
+            service.config,
+            service.replicas,
+        )
+        return Starlette(
+            routes=[Route("/metrics", self._get_metrics, methods=["GET"]), Mount("/", app=admin)]
+        )
+
+    async def _get_metrics(self, _: Request) -> Response:
+        return Response(generate_latest(self._metrics), media_type="text/plain")
+
+    async def engine_report(self, report: dict[str, Any]) -> bool:
+        """An engine's account of itself; True once it is advertised."""
+        return self._service.engine_reported(EngineReport.model_validate(report))
+
+    async def router_report(self, report: dict[str, Any]) -> dict[str, Any]:
+        """A router's account of itself; the newest table when its own is older."""
+        table = self._service.router_reported(RouterReport.model_validate(report))
+        return RouterReply(table=table).model_dump(mode="json")
+
+    async def check_health(self) -> None:
+        """Called by Ray Serve; a background loop that died replaces this replica."""
+        self._service.check()
+
+    async def __del__(self) -> None:
+        """Called once by Ray Serve at shutdown."""
+        if getattr(self, "_closed", True):
+            return
+        self._closed = True
+        await self._service.aclose()
+        await self._server.stop()

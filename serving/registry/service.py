@@ -1,0 +1,236 @@
+"""The registry's work: hear who is alive, hold what should be served, hand out routing tables."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapters.aliases import Peer, RoutingTable
+from adapters.base_model import BaseFacts
+from adapters.config import AdaptersConfig
+from adapters.errors import AdapterError
+from adapters.events import Event, EventBus
+from adapters.reconcile import Reconciler, ReplicaReport
+from adapters.registry import Registry
+from adapters.rollout import Rollout
+from adapters.table import build_table
+from adapters.watch import Watcher
+from serving.config.settings import Settings
+from serving.content import open_content
+from serving.embedded import ADAPTERS_DIR
+from serving.registry.fleet import HttpFleet
+from serving.registry.membership import Membership
+from serving.reports import EngineReport, RouterReport
+from serving.telemetry.logs import get_logger
+
+_TICK_S = 1.0
+_PATIENCE_PASSES = 3
+"""Passes after which a replica that cannot converge serves what it holds, if nobody else is there."""
+
+
+class RegistryService:
+    """One per cluster. Everything here runs on one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = get_logger("graftwork.registry")
+        self.config: AdaptersConfig = settings.adapters.within(settings.state_dir)
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        assert self.config.database_url is not None
+        self.registry = Registry.open(self.config.database_url)
+        self.store = open_content(settings)
+        self.events = EventBus(self.config.events_kept, self._log_event)
+        self.membership = Membership()
+        self.fleet = HttpFleet(self.membership)
+        rollout = self.config.rollout
+        self.rollout = Rollout(
+            self.registry,
+            self.store,
+            self.fleet,
+            self.base,
+            self.config,
+            self.publish,
+            self.events,
+        )
+        self._reconciler = Reconciler(
+            self.registry, self.store, self.fleet, self.rollout, self.base, rollout, self.events
+        )
+        self._watcher = Watcher(self.rollout, self.registry, self.config, self.events)
+        self._table = RoutingTable()
+        self._peer: Peer | None = None
+        self._failed_passes: dict[str, int] = {}
+        self._converge_now = asyncio.Event()
+        self._publish_now = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, peer: Peer) -> None:
+        """Take over what the last process left, and begin to watch, converge and publish."""
+        self._peer = peer
+        await self._rebuild()
+        loops = (
+            self._publishing(),
+            self._converging(),
+            self._expiring(),
+            self.fleet.watch_routers(),
+            self._watcher.run(),
+            self._resuming(),
+        )
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def aclose(self) -> None:
+        """Stop background work where it stands; the next process resumes it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.rollout.aclose()
+        await self.fleet.aclose()
+        self.registry.close()
+
+    def check(self) -> None:
+        """Raises when a background loop died."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                task.result()
+
+    # What engines and routers say
+
+    def engine_reported(self, report: EngineReport) -> bool:
+        """Take an engine's report. Returns whether it is advertised."""
+        if self.membership.engine_reported(report):
+            self._converge_now.set()
+            self.publish()
+        return self.membership.is_ready(report.peer.id)
+
+    def router_reported(self, report: RouterReport) -> RoutingTable | None:
+        """Take a router's report. Returns the table when the router's is older."""
+        if self.membership.router_reported(report):
+            self.publish()
+        return self._table if self._table.revision != report.revision else None
+
+    def base(self) -> BaseFacts | None:
+        """The base that the engines serve; None until the first reported."""
+        engines = self.membership.engines()
+        return engines[0].base if engines else None
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """The live engines for the admin plane; no secrets."""
+        return [
+            {
+                "id": report.peer.id,
+                "url": report.peer.url,
+                "ready": self.membership.is_ready(report.peer.id),
+                "base": report.base.base_id,
+                "base_digest": report.base.digest,
+                "max_model_len": report.max_model_len,
+                "resident": sorted(report.resident),
+                "in_flight": report.in_flight,
+            }
+            for report in self.membership.engines()
+        ]
+
+    # What routers get
+
+    def publish(self) -> None:
+        """Have the routers see the registry's present content; never blocks."""
+        self._publish_now.set()
+
+    async def _publishing(self) -> None:
+        while True:
+            await self._publish_now.wait()
+            self._publish_now.clear()
+            await self._rebuild()
+            await self.fleet.publish(self._table)
+
+    async def _rebuild(self) -> None:
+        snapshot = await asyncio.to_thread(self.registry.snapshot)
+        engines = self.membership.engines()
+        base = self.base()
+        self._table = build_table(
+            snapshot,
+            # Wall clock, so that a restarted registry's tables are newer than its predecessor's.
+            revision=max(self._table.revision + 1, int(time.time() * 1000)),
+            base_id=base.base_id if base else "",
+            base_digest=base.digest if base else None,
+            max_model_len=min((e.max_model_len for e in engines), default=None),
+            replicas=self.membership.replicas(),
+            registry=self._peer,
+            routers=self.membership.routers(),
+        )
+
+    # What the registry repairs
+
+    async def _converging(self) -> None:
+        while True:
+            try:
+                self._judge(await self._reconciler.converge())
+            except AdapterError as error:
+                self.events.emit("reconcile-failed", error=str(error))
+            try:
+                async with asyncio.timeout(self.config.rollout.reconcile_s):
+                    await self._converge_now.wait()
+            except TimeoutError:
+                continue
+            finally:
+                self._converge_now.clear()
+
+    def _judge(self, reports: dict[str, ReplicaReport]) -> None:
+        """Advertise who has converged. Who was ready stays: the table tells its true residency."""
+        changed = False
+        for identity, report in reports.items():
+            if report.converged:
+                self._failed_passes.pop(identity, None)
+                changed |= self.membership.set_ready(identity, True)
+                continue
+            self._failed_passes[identity] = self._failed_passes.get(identity, 0) + 1
+            patient = self._failed_passes[identity] < _PATIENCE_PASSES
+            others = any(self.membership.is_ready(other) for other in reports if other != identity)
+            if not patient and not others and not report.error:
+                changed |= self.membership.set_ready(identity, True)
+            else:
+                self._converge_now.set()
+        self._failed_passes = {i: n for i, n in self._failed_passes.items() if i in reports}
+        if changed:
+            self.publish()
+
+    async def _expiring(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            if self.membership.expire():
+                self._converge_now.set()
+                self.publish()
+
+    async def _resuming(self) -> None:
+        """Once the base is up: finish what was interrupted, then publish what comes with the base."""
+        while self.base() is None:
+            await asyncio.sleep(_TICK_S / 4)
+        await self.rollout.resume()
+        if self._settings.seed_adapters == "embedded":
+            await self._seed()
+
+    async def _seed(self) -> None:
+        known = {alias.name for alias in await asyncio.to_thread(self.registry.aliases)}
+        for directory in sorted(path for path in ADAPTERS_DIR.iterdir() if path.is_dir()):
+            if directory.name in known:
+                continue
+            try:
+                with _private_copy(directory) as copy:
+                    await self.rollout.push(directory.name, copy, wait=True, author="embedded")
+            except AdapterError as error:
+                self._log.error("seed_failed", alias=directory.name, error=str(error))
+
+    def _log_event(self, event: Event) -> None:
+        self._log.info("adapter_event", **event.as_dict())
+
+
+@contextmanager
+def _private_copy(directory: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+        copy = Path(scratch) / directory.name
+        shutil.copytree(directory, copy)
+        yield copy

@@ -1,0 +1,1 @@
+"""The ``router`` deployment: the HTTP door, its routing table, and its peers."""

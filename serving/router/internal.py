@@ -1,0 +1,61 @@
+"""A router's internal surface: the registry hands it tables, peers ask for metrics and records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from adapters.aliases import RoutingTable
+from router.stages.settle import Ledger
+from router.table import TableHolder
+from serving.reports import RouterState
+
+
+class RouterSurface:
+    """Routes below ``/internal`` and ``/metrics``."""
+
+    def __init__(self, holder: TableHolder, ledger: Ledger, metrics: CollectorRegistry) -> None:
+        self._holder = holder
+        self._ledger = ledger
+        self._metrics_registry = metrics
+
+    def asgi_app(self) -> Any:
+        """The application, to be guarded by a secret."""
+        return Starlette(
+            routes=[
+                Route("/internal/table", self._put_table, methods=["PUT"]),
+                Route("/internal/state", self._get_state, methods=["GET"]),
+                Route("/internal/decisions", self._decisions, methods=["GET"]),
+                Route("/internal/decisions/{id}", self._decision, methods=["GET"]),
+                Route("/metrics", self._metrics, methods=["GET"]),
+            ]
+        )
+
+    def state(self) -> RouterState:
+        """What the registry wants to know."""
+        table = self._holder.current
+        return RouterState(
+            revision=table.revision, epoch=table.epoch, in_flight=self._holder.in_flight()
+        )
+
+    async def _put_table(self, request: Request) -> JSONResponse:
+        self._holder.apply(RoutingTable.model_validate_json(await request.body()))
+        return await self._get_state(request)
+
+    async def _get_state(self, _: Request) -> JSONResponse:
+        return JSONResponse(self.state().model_dump(mode="json"))
+
+    async def _decisions(self, request: Request) -> JSONResponse:
+        return JSONResponse(self._ledger.newest(int(request.query_params.get("limit", "100"))))
+
+    async def _decision(self, request: Request) -> JSONResponse:
+        record = self._ledger.find(request.path_params["id"])
+        return JSONResponse(record, status_code=200 if record else 404)
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(generate_latest(self._metrics_registry), media_type="text/plain")

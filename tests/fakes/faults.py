@@ -1,0 +1,83 @@
+"""The ways in which the fake frontier can misbehave."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What goes wrong. Kinds marked * differ between a stream and a whole answer."""
+
+    STATUS = "status"
+    """An error status with an error body."""
+    RESET = "reset"
+    """The connection is reset before any answer."""
+    CLOSE = "close"
+    """The connection is closed, politely, before any answer."""
+    HANG_BEFORE_HEADERS = "hang_before_headers"
+    HANG_BEFORE_FIRST_BYTE = "hang_before_first_byte"
+    """Status and headers, then nothing."""
+    HANG_MIDWAY = "hang_midway"
+    """* ``after`` events, or half the body, then nothing."""
+    CUT = "cut"
+    """* Reset after ``after`` events, or after half the body."""
+    CUT_IN_EVENT = "cut_in_event"
+    """* Like ``CUT``, in the middle of an event."""
+    ERROR_MIDWAY = "error_midway"
+    """* An error event after ``after`` events; for a whole answer an error object inside a 200."""
+    ERROR_IN_200 = "error_in_200"
+    """A JSON error object with status 200, for streams too."""
+    MALFORMED = "malformed"
+    """* JSON that stops in the middle, properly framed."""
+    EMPTY = "empty"
+    """A 200 without a body."""
+    NO_END = "no_end"
+    """* Everything but the dialect's last event (``[DONE]``); a whole answer is not affected."""
+    HTML = "html"
+    """A 200 with a web page, as from a proxy."""
+    SLOW_DRIP = "slow_drip"
+    """Right, but one piece every ``delay_s``; a whole answer in eight pieces."""
+    SLOW_START = "slow_start"
+    """Right, but ``delay_s`` late."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault, for one request.
+
+    Attributes:
+        kind: what goes wrong.
+        status: HTTP status of ``STATUS``.
+        message: what the error says.
+        code: its code.
+        retry_after: the ``Retry-After`` header, verbatim.
+        after: events that pass before a stream fails.
+        delay_s: pause of the slow kinds, seconds.
+    """
+
+    kind: Kind
+    status: int = 500
+    message: str = "the frontier is not well"
+    code: str | None = None
+    retry_after: str | None = None
+    after: int = 3
+    delay_s: float = 0.05
+
+
+_IN_PROMPT = re.compile(r"\[\[fault:([a-z_0-9]+)(?::(\d+))?\]\]")
+
+
+def fault_in_prompt(text: str) -> Fault | None:
+    """The fault that a prompt asks for: ``[[fault:cut]]``, ``[[fault:status:429]]``."""
+    match = _IN_PROMPT.search(text)
+    if match is None:
+        return None
+    return Fault(Kind(match[1]), status=int(match[2] or 500))
+
+
+def fault_from_json(found: dict[str, Any]) -> Fault:
+    """A fault as the fake's control route takes it."""
+    return Fault(**{**found, "kind": Kind(found["kind"])})

@@ -1,0 +1,446 @@
+"""Translation between chat and Messages: what is said, what is refused, whatever the chunks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.errors import InvalidRequest
+from router.targets.base import Endpoint
+from router.targets.frontier import StreamTranslator
+from router.targets.translate.answer_to_chat import chat_answer
+from router.targets.translate.answer_to_messages import messages_answer
+from router.targets.translate.chat_to_messages import messages_request
+from router.targets.translate.messages_to_chat import chat_request
+from router.targets.translate.sse import EventReader, encode, error_event
+from router.targets.translate.stream_to_chat import ChatStream
+from router.targets.translate.stream_to_messages import MessagesStream
+from router.targets.translate.vocabulary import finish_reason, stop_reason
+from tests.fakes.frontier_answers import CHAT, MESSAGES, Reply, ToolCall
+from tests.fakes.frontier_streams import streamed
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+HI: Any = {"role": "user", "content": "hi"}
+CALL = {"id": "call:1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+REPLY = Reply(
+    model="m",
+    pieces=["Grüße", ", 世界", "\n\ndata: [DONE]\n\n"],
+    calls=[ToolCall("call_0", "f", {"sku": "x"}), ToolCall("call_1", "g", {})],
+    prompt_tokens=9,
+    cached_tokens=4,
+    finish="tool_calls",
+)
+WORDS = st.sampled_from(
+    ["role", "content", "type", "text", "user", "assistant", "tool", "tool_calls", "tool_call_id",
+     "function", "name", "arguments", "image_url", "url", "source", "tool_use", "tool_result", "id",
+     "input", "input_schema", "image", "document", "data", "json_schema", "format"]
+)  # fmt: skip
+THINKING: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}},
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "thinking_delta", "thinking": "hm"},
+    },
+    {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "signature_delta", "signature": "s"},
+    },
+    {"type": "content_block_stop", "index": 0},
+    {"type": "ping"},
+    {"type": "something_new", "field": 1},
+    {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 3}},
+    {"type": "message_stop"},
+]
+
+
+def _to_messages(**body: Any) -> dict[str, Any]:
+    return messages_request({"model": "m", "messages": [HI], **body}, default_max_tokens=77)
+
+
+def _to_chat(**body: Any) -> dict[str, Any]:
+    full = {"model": "m", "max_tokens": 5, "messages": [HI], **body}
+    return chat_request(full, max_tokens_field="max_tokens", ask_for_usage=True)
+
+
+def _chat_stream() -> StreamTranslator:
+    return ChatStream(created=1, include_usage=True)
+
+
+def _messages_stream() -> StreamTranslator:
+    return MessagesStream(model="m", fallback_id="msg_0")
+
+
+def _events(data: bytes) -> list[dict[str, Any]]:
+    return [event for event in EventReader().feed(data) if event is not None]
+
+
+@pytest.mark.parametrize("direction", ["to-chat", "to-messages"])
+@given(data=st.data())
+def test_any_split_is_translated_alike(direction: str, data: st.DataObject) -> None:
+    """However the wire splits a stream, even inside a character, the translation is the same."""
+    make = _chat_stream if direction == "to-chat" else _messages_stream
+    path = MESSAGES if direction == "to-chat" else CHAT
+    asked = {"stream_options": {"include_usage": True}}
+    stream = b"".join(streamed(path, asked, REPLY))
+    cuts = data.draw(st.lists(st.integers(1, len(stream) - 1), max_size=12, unique=True))
+    translator = make()
+    bounds = [0, *sorted(cuts), len(stream)]
+    pieces = b"".join(translator.feed(stream[a:b]) for a, b in pairwise(bounds))
+    assert pieces == make().feed(stream)
+
+
+def test_there_and_back_says_the_same() -> None:
+    """Messages → chat → Messages keeps text, calls, reason and counts."""
+    stream = b"".join(streamed(MESSAGES, {}, REPLY))
+    back = _events(_messages_stream().feed(_chat_stream().feed(stream)))
+    text = "".join(e["delta"].get("text", "") for e in back if "index" in e and "delta" in e)
+    starts = [e["content_block"] for e in back if e["type"] == "content_block_start"]
+    assert text == REPLY.text
+    assert [(b["type"], b.get("name")) for b in starts] == [
+        ("text", None),
+        ("tool_use", "f"),
+        ("tool_use", "g"),
+    ]
+    assert back[-2]["delta"]["stop_reason"] == "tool_use"
+    assert back[-2]["usage"] == {
+        "input_tokens": 5,
+        "cache_read_input_tokens": 4,
+        "output_tokens": 5,
+    }
+
+
+def test_blocks_open_and_close_in_order() -> None:
+    """A Messages stream has one block open at a time, numbered without gaps."""
+    stream = b"".join(streamed(CHAT, {}, REPLY))
+    told = [
+        (event["type"].removeprefix("content_block_"), event["index"])
+        for event in _events(_messages_stream().feed(stream))
+        if event["type"] in {"content_block_start", "content_block_stop"}
+    ]
+    assert told == [(kind, n) for n in range(3) for kind in ("start", "stop")]
+
+
+def test_thinking_becomes_reasoning_and_unknown_events_are_skipped() -> None:
+    """Thoughts go where compatible servers put them; signatures and novelties are dropped."""
+    stream = b"".join(encode(event, str(event["type"])) for event in THINKING)
+    chunks = _events(_chat_stream().feed(stream))
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    assert deltas == [{"role": "assistant", "content": ""}, {"reasoning_content": "hm"}, {}]
+    assert chunks[-2]["choices"][0]["finish_reason"] == "content_filter"
+    assert chunks[-1]["usage"]["completion_tokens"] == 3
+
+
+def test_error_event_stays_an_error_event() -> None:
+    """An error in the middle of a stream is well formed in the other dialect."""
+    told = error_event(Endpoint.MESSAGES, "no", code="overloaded_error", kind="overloaded_error")
+    chunk = _events(_chat_stream().feed(told))[0]
+    assert chunk["error"]["message"] == "no"
+    assert chunk["error"]["code"] == "overloaded_error"
+    back = _events(_messages_stream().feed(error_event(Endpoint.CHAT, "no", code="c")))[0]
+    assert (back["type"], back["error"]["message"]) == ("error", "no")
+
+
+def test_system_messages_are_gathered() -> None:
+    """System and developer messages, wherever they stand, become the system prompt."""
+    messages = [
+        {"role": "system", "content": "a"},
+        HI,
+        {"role": "developer", "content": [{"type": "text", "text": "b"}]},
+    ]
+    request = _to_messages(messages=messages)
+    assert [block["text"] for block in request["system"]] == ["a", "b"]
+    assert request["messages"] == [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
+
+
+def test_parallel_tool_results_stand_in_one_turn() -> None:
+    """Results of parallel calls and the user's next words follow the calls in one user turn."""
+    messages = [
+        HI,
+        {"role": "assistant", "content": None, "tool_calls": [CALL, {**CALL, "id": "call_2"}]},
+        {"role": "tool", "tool_call_id": "call:1", "content": "one"},
+        {"role": "tool", "tool_call_id": "call_2", "content": [{"type": "text", "text": "two"}]},
+        {"role": "user", "content": "and now?"},
+    ]
+    turns = _to_messages(messages=messages)["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
+    uses, results = turns[1]["content"], turns[2]["content"]
+    assert [use["id"] for use in uses] == ["call_1", "call_2"]
+    assert uses[0]["input"] == {"a": 1}
+    assert [r.get("tool_use_id") for r in results] == ["call_1", "call_2", None]
+
+
+def test_parameters_to_messages() -> None:
+    """Sampling, stops and the bound on the answer arrive in Messages' words; hints are dropped."""
+    request = _to_messages(
+        temperature=1.7, top_p=0.9, stop="END", seed=3, frequency_penalty=0.5, user="me", top_k=4
+    )
+    assert request == {
+        "model": "m",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+        "max_tokens": 77,
+        "temperature": 1.0,
+        "top_p": 0.9,
+        "top_k": 4,
+        "stop_sequences": ["END"],
+    }
+    assert _to_messages(max_tokens=3, max_completion_tokens=2)["max_tokens"] == 2
+    assert _to_messages(max_tokens=3, stop=["a", "b"])["stop_sequences"] == ["a", "b"]
+
+
+def test_images_and_documents_to_messages() -> None:
+    """Pictures come as data or by address, documents as data, with their cache marks."""
+    parts = [
+        {"type": "image_url", "image_url": {"url": PIXEL}, "cache_control": {"type": "ephemeral"}},
+        {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}},
+        {"type": "text", "text": ""},
+    ]
+    blocks = _to_messages(messages=[{"role": "user", "content": parts}])["messages"][0]["content"]
+    assert blocks == [
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
+            "cache_control": {"type": "ephemeral"},
+        },
+        {"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}},
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "parallel", "expected"),
+    [
+        (None, None, None),
+        ("auto", None, {"type": "auto"}),
+        ("none", False, {"type": "none"}),
+        ("required", False, {"type": "any", "disable_parallel_tool_use": True}),
+        (None, False, {"type": "auto", "disable_parallel_tool_use": True}),
+        (
+            {"type": "function", "function": {"name": "f"}},
+            True,
+            {"type": "tool", "name": "f"},
+        ),
+    ],
+)
+def test_tool_choice_to_messages(choice: Any, parallel: bool | None, expected: Any) -> None:
+    """Every way to choose a tool has its counterpart."""
+    tool = {"type": "function", "function": {"name": "f", "description": "d", "strict": True}}
+    request = _to_messages(tools=[tool], tool_choice=choice, parallel_tool_calls=parallel)
+    assert request.get("tool_choice") == expected
+    schema = {"type": "object", "properties": {}}
+    assert request["tools"] == [
+        {"name": "f", "input_schema": schema, "description": "d", "strict": True}
+    ]
+
+
+def test_structured_output_both_ways() -> None:
+    """A JSON schema for the answer survives in both directions."""
+    schema = {"type": "object"}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    request = _to_messages(response_format=wanted)
+    assert request["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    back = _to_chat(output_config=request["output_config"])
+    assert back["response_format"]["json_schema"]["schema"] == schema
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": "json"}, "response_format"),
+        ({"modalities": ["audio"]}, "modalities"),
+        ({"functions": [{}]}, "functions"),
+        ({"tools": [{"type": "custom"}]}, "tools.0"),
+        ({"tools": ["f"]}, "tools"),
+        ({"tools": [CALL], "tool_choice": "maybe"}, "tool_choice"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "system", "content": "x"}]}, "messages"),
+        ({"messages": [{"role": "bot", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": 1}]}]},
+            "messages.0.content.0.image_url",
+        ),
+        ({"messages": [HI, {"role": "tool", "content": "x"}]}, "messages.1.tool_call_id"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "tool_calls": [{**CALL, "function": {"name": "f", "arguments": "{"}}],
+                    }
+                ]
+            },
+            "messages.0.tool_calls.0.function.arguments",
+        ),
+    ],
+)
+def test_what_messages_cannot_say_is_refused(body: dict[str, Any], param: str) -> None:
+    """Never silently another answer: the parameter at fault is named."""
+    with pytest.raises(InvalidRequest) as caught:
+        _to_messages(**body)
+    assert caught.value.param is not None
+    assert caught.value.param.startswith(param)
+    assert "`" in caught.value.message
+
+
+def test_prefill_does_not_end_in_space() -> None:
+    """Anthropic refuses a prefill that ends in white space; the request is left as it was."""
+    message = {"role": "assistant", "content": "The answer is "}
+    turns = _to_messages(messages=[HI, message])["messages"]
+    assert turns[-1]["content"][0]["text"] == "The answer is"
+    assert message["content"] == "The answer is "
+
+
+def test_conversation_to_chat() -> None:
+    """System, images, tool calls and results in chat's words; thoughts are forgotten."""
+    request = _to_chat(
+        system=[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "look"},
+                    {
+                        "type": "image",
+                        "source": {"type": "base64", "media_type": "image/png", "data": "AA=="},
+                    },
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "s"},
+                    {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "t1", "content": "7", "is_error": True},
+                    {"type": "text", "text": "well?"},
+                ],
+            },
+        ],
+    )
+    system, user, assistant, tool, last = request["messages"]
+    assert system == {"role": "system", "content": "a\n\nb"}
+    assert user["content"][1]["image_url"]["url"] == "data:image/png;base64,AA=="
+    assert assistant["content"] is None
+    assert assistant["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a":1}'}
+    assert tool == {"role": "tool", "tool_call_id": "t1", "content": "Error: 7"}
+    assert last == {"role": "user", "content": "well?"}
+
+
+def test_parameters_to_chat() -> None:
+    """Bounds, stops and tool choice in chat's words; a stream is asked for its counts."""
+    request = _to_chat(
+        stream=True,
+        stop_sequences=["END"],
+        temperature=0.5,
+        metadata={"user_id": "u"},
+        tools=[{"name": "f", "input_schema": {"type": "object"}}],
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
+    )
+    assert request["max_tokens"] == 5
+    assert request["stop"] == ["END"]
+    assert request["stream_options"] == {"include_usage": True}
+    assert (request["tool_choice"], request["parallel_tool_calls"]) == ("required", False)
+    assert "metadata" not in request
+    with pytest.raises(InvalidRequest, match="server tools"):
+        _to_chat(tools=[{"type": "web_search_20250305", "name": "web_search"}])
+    with pytest.raises(InvalidRequest, match="does not take"):
+        _to_chat(messages=[{"role": "user", "content": [{"type": "container_upload"}]}])
+
+
+def test_whole_answers_both_ways() -> None:
+    """Thinking, text, calls and counts survive; ids keep their own prefix."""
+    answer = {
+        "id": "msg_1",
+        "model": "m",
+        "content": [
+            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "text", "text": "a"},
+            {"type": "text", "text": "b"},
+            {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}},
+        ],
+        "stop_reason": "tool_use",
+        "usage": {"input_tokens": 1, "cache_creation_input_tokens": 2, "output_tokens": 3},
+    }
+    chat = chat_answer(answer, created=5)
+    message = chat["choices"][0]["message"]
+    assert (chat["id"], chat["created"]) == ("chatcmpl-1", 5)
+    assert (message["content"], message["reasoning_content"]) == ("ab", "hm")
+    assert chat["usage"]["prompt_tokens"] == 3
+    back = messages_answer(chat, model="m", fallback_id="msg_0")
+    assert back["id"] == "msg_1"
+    assert [block["type"] for block in back["content"]] == ["thinking", "text", "tool_use"]
+    assert back["content"][2]["input"] == {"a": 1}
+
+
+def test_stop_reasons_have_counterparts() -> None:
+    """Every reason is known in both directions; an unknown one is an ordinary end."""
+    assert finish_reason("max_tokens") == "length"
+    assert finish_reason("refusal") == "content_filter"
+    assert finish_reason("something_new") == finish_reason(None) == "stop"
+    assert stop_reason({"finish_reason": "length"}) == ("max_tokens", None)
+    assert stop_reason({"finish_reason": "stop", "stop_reason": "END"}) == ("stop_sequence", "END")
+    assert stop_reason({"finish_reason": "something_new"}) == ("end_turn", None)
+
+
+def test_events_that_are_not_json_objects_are_noticed() -> None:
+    """A translator does not guess: it raises, and the answer is broken."""
+    for data in (b"data: {\n\n", b"data: []\n\n"):
+        with pytest.raises((ValueError, TypeError)):
+            _chat_stream().feed(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from(
+    ["messages", "system", "tools", "tool_choice", "stop", "n", "response_format", "temperature",
+     "output_config", "stop_sequences", "modalities", "max_tokens", "parallel_tool_calls"]
+)  # fmt: skip
+
+
+@given(st.dictionaries(FIELDS, JSON), st.lists(st.dictionaries(WORDS, JSON, max_size=4)))
+def test_any_json_is_translated_or_refused(
+    body: dict[str, Any], messages: list[dict[str, Any]]
+) -> None:
+    """Whatever a client sends, the request translators never fail in any other way."""
+    for full in (body, {**body, "messages": [HI, *messages]}):
+        for translate in (_to_messages, _to_chat):
+            try:
+                translate(**full)
+            except InvalidRequest as error:
+                assert error.param  # noqa: PT017 - most inputs are refused, some are not
+
+
+def test_translation_leaves_the_call_as_it_was() -> None:
+    """The same body goes to the next target when this one fails."""
+    body = {
+        "model": "m",
+        "messages": [HI, {"role": "assistant", "content": [{"type": "text", "text": "x "}]}],
+    }
+    before = orjson.dumps(body)
+    messages_request(body, default_max_tokens=1)
+    chat_request(body, max_tokens_field="max_tokens", ask_for_usage=True)
+    assert orjson.dumps(body) == before
