@@ -32,8 +32,7 @@ def bundle(version: VersionRecord, directory: Path) -> Iterator[bytes]:
         with open_regular(path) as file:
             size = path.stat().st_size
             yield _header(f"{version.name}/{name}", size)
-            for piece in chunks(file):
-                yield piece
+            yield from chunks(file)
             yield _padding(size)
     yield tarfile.NUL * (2 * _BLOCK)
 

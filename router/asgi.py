@@ -31,7 +31,7 @@ def header_map(scope: Scope) -> dict[str, str]:
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises ``TooLarge`` as soon as that is certain, ``ClientLeft`` when it is cut."""
+    """The whole body. Raises ``TooLarge`` as soon as that is sure, ``ClientLeft`` when cut."""
     declared = next((v for n, v in scope["headers"] if n == b"content-length"), None)
     if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)

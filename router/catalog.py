@@ -10,6 +10,7 @@ from router.targets.base import Target, Usage
 from router.targets.catalog import FrontierTarget
 from router.targets.http_client import HttpClient
 from router.targets.local import LocalTarget
+from router.targets.providers import Capability
 
 
 class Catalog:
@@ -28,6 +29,12 @@ class Catalog:
         self.frontiers = frontiers
         """By public name ``<provider>/<model>``."""
         self.default_frontier = default_frontier
+        self.embedders = tuple(
+            name
+            for name, each in frontiers.items()
+            if Capability.EMBEDDINGS in each.card.capabilities
+        )
+        """Frontier models that embed; vLLM's generating base cannot."""
 
     def frontier(self, option: Option) -> FrontierTarget:
         """The frontier behind a non-local option."""

@@ -59,7 +59,10 @@ class AutoConfig(_Section):
 
     intents: tuple[IntentConfig, ...] = ()
     threshold: float = Field(
-        default=0.35, ge=0, le=1, description="similarity to an example below which no intent matches"
+        default=0.35,
+        ge=0,
+        le=1,
+        description="similarity to an example below which no intent matches",
     )
     frontier: str | None = Field(
         default=None, description="`<provider>/<model>` that answers when the base cannot"
@@ -101,5 +104,7 @@ class RouterConfig(_Section):
             provider, _, model = self.auto.frontier.partition("/")
             known = {p.name: {m.id for m in p.models} for p in self.providers}
             if model not in known.get(provider, set()):
-                raise ValueError(f"auto.frontier names {self.auto.frontier!r}, which no provider has")
+                raise ValueError(
+                    f"auto.frontier names {self.auto.frontier!r}, which no provider has"
+                )
         return self

@@ -1,4 +1,4 @@
-"""The reference of the data plane: an OpenAPI document and a page that needs nothing from outside."""
+"""The data plane's reference: an OpenAPI document, and a page that needs nothing from outside."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def _operation(method: str, what: str) -> dict[str, Any]:
             "200": {"description": "Success."},
             "default": {
                 "description": "An error in OpenAI's envelope.",
-                "content": {
-                    "application/json": {"schema": {"$ref": "#/components/schemas/Error"}}
-                },
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
             },
         },
     }

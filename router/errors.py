@@ -1,17 +1,17 @@
 """What can go wrong with a request.
 
-    RouterError                     the door answers with its status, type, code
-    ├── InvalidRequest      400     fix the request
-    ├── Unauthenticated     401     fix the key
-    ├── Forbidden           403     the key's scope or the policy does not allow it
-    ├── NotFound            404     unknown route, model or decision
-    ├── MethodNotAllowed    405
-    ├── TooLarge            413     body over the configured limit
-    ├── Overloaded          429/503 come back later (``retry_after_s``)
-    └── TargetError                 a target failed; sorted by what the caller may do
-        ├── TargetRejected          the target says that the request is wrong: do not try elsewhere
-        ├── TargetUnavailable       nothing was answered: another target may be tried
-        └── TargetBroken            bytes were already sent: end the stream with an error event
+RouterError                     the door answers with its status, type, code
+├── InvalidRequest      400     fix the request
+├── Unauthenticated     401     fix the key
+├── Forbidden           403     the key's scope or the policy does not allow it
+├── NotFound            404     unknown route, model or decision
+├── MethodNotAllowed    405
+├── TooLarge            413     body over the configured limit
+├── Overloaded          429/503 come back later (``retry_after_s``)
+└── TargetError                 a target failed; sorted by what the caller may do
+    ├── TargetRejected          the target says that the request is wrong: do not try elsewhere
+    ├── TargetUnavailable       nothing was answered: another target may be tried
+    └── TargetBroken            bytes were already sent: end the stream with an error event
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ from router.asgi import (
     send_json,
     until_client_leaves,
 )
-from router.config import RouterConfig, Scope as KeyScope
+from router.catalog import Catalog
+from router.config import RouterConfig
+from router.config import Scope as KeyScope
 from router.docs import DOCS_HTML, OPENAPI
 from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError
 from router.keys import Keyring
@@ -34,7 +36,6 @@ from router.request import Exchange
 from router.respond import error_body, respond, respond_error
 from router.table import TableHolder
 from router.targets.base import Endpoint
-from router.catalog import Catalog
 
 _INFERENCE = {endpoint.value: endpoint for endpoint in Endpoint}
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -97,9 +98,7 @@ class Door:
             return
         except RouterError as error:
             await self._refuse(scope, error, send)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the last stop: whatever it is, the client gets an answer
             _log.exception("unexpected error on %s %s", scope["method"], scope["path"])
             await self._refuse(scope, RouterError("An unexpected error; see the log."), send)
 
@@ -147,7 +146,12 @@ class Door:
     # Inference
 
     async def _infer(
-        self, endpoint: Endpoint, headers: dict[str, str], scope: Scope, receive: Receive, send: Send
+        self,
+        endpoint: Endpoint,
+        headers: dict[str, str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         exchange = Exchange(
             request_id=_request_id(headers),
@@ -250,7 +254,9 @@ class Door:
 
     # Admin plane
 
-    async def _decisions(self, scope: Scope, _: Receive, send: Send, headers: dict[str, str]) -> None:
+    async def _decisions(
+        self, scope: Scope, _: Receive, send: Send, headers: dict[str, str]
+    ) -> None:
         self._require(headers, KeyScope.ADMIN, KeyScope.AUDITOR)
         records = await self._records.newest(scope.get("query_string", b"").decode("latin-1"))
         await send_json(send, 200, {"object": "list", "data": records})

@@ -44,7 +44,7 @@ def _read(path: Path) -> list[object]:
     text = path.read_text()
     rows = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     if not isinstance(rows, list):
-        raise ValueError(f"{path} must hold a list of keys")
+        raise ValueError(f"{path} must hold a list of keys")  # noqa: TRY004 - its content is wrong
     return rows
 
 

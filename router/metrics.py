@@ -11,7 +11,22 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from router.request import Exchange
 
-_DURATION_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_DURATION_S = (
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+)
 _FIRST_TOKEN_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
 _STAGE_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 30)
@@ -27,7 +42,7 @@ NO_TARGET = "none"
 
 
 class RouterMetrics:
-    """One process's metrics. Labels come from the configuration and the table, so they are bounded."""
+    """One process's metrics; labels come from configuration and table, so they are bounded."""
 
     def __init__(self, registry: CollectorRegistry, in_flight: Callable[[], int]) -> None:
         self.requests = Counter(
@@ -74,7 +89,10 @@ class RouterMetrics:
             "graftwork_attempts", "Calls of targets.", ("target", "outcome"), registry=registry
         )
         self.cost = Counter(
-            "graftwork_cost_usd", "Money spent on targets, US dollars.", ("target",), registry=registry
+            "graftwork_cost_usd",
+            "Money spent on targets, US dollars.",
+            ("target",),
+            registry=registry,
         )
         self.dropped_log_lines = Counter(
             "graftwork_dropped_log_lines",
@@ -112,10 +130,10 @@ class RouterMetrics:
 
     def forget(self, target: str) -> None:
         """Drop a retired target's label values, so that the names stay bounded."""
-        for metric in (self.requests, self.duration, self.first_token, self.tokens, self.attempts):
-            for labels in list(metric._metrics):
-                if target in labels:
-                    metric.remove(*labels)
+        for metric in (self.requests, self.attempts, self.cost):
+            metric.remove_by_labels({"target": target})
+        for histogram in (self.duration, self.first_token, self.tokens):
+            histogram.remove_by_labels({"gen_ai_response_model": target})
 
 
 def overhead_s(exchange: Exchange) -> float:

@@ -1,10 +1,10 @@
-"""One request from its bytes to its answer: every stage, in order. This file is the table of contents.
+"""One request from its bytes to its answer: every stage, in order; the table of contents.
 
     admit → data-prep → governance in → intent → choose → policy → context + send → confidence
           → governance out → stream → settle
 
-``choose`` names the candidates and ``policy`` strikes out what may not be used, so that ``send`` and
-every retry inside it see only what is permitted (law 5).
+``choose`` names the candidates and ``policy`` strikes out what may not be used, so that ``send``
+and every retry inside it see only what is permitted (law 5).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from router.catalog import Catalog
 from router.errors import Forbidden
 from router.request import Exchange
 from router.stages import choose, confidence, data_prep, governance, policy
@@ -20,7 +21,6 @@ from router.stages.intent import KeywordClassifier
 from router.stages.send import Counted, Sender
 from router.stages.settle import Settlement
 from router.table import TableHolder
-from router.catalog import Catalog
 
 
 class Pipeline:

@@ -108,7 +108,7 @@ def error_event(endpoint: Endpoint, error: RouterError) -> bytes:
 
 
 def error_body(endpoint: Endpoint | None, error: RouterError) -> dict[str, Any]:
-    """OpenAI's envelope; for Anthropic's route it also carries the ``type`` its clients look for."""
+    """OpenAI's envelope; on Anthropic's route also with the ``type`` that its clients look for."""
     body = error.body()
     return {"type": "error", **body} if endpoint is Endpoint.MESSAGES else body
 
@@ -130,7 +130,9 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "x-graftwork-decision-id": exchange.decision_id,
         "x-graftwork-target": exchange.chosen.target if exchange.chosen else "none",
         "x-graftwork-intent": intent.name or "none",
-        "x-graftwork-confidence": "none" if intent.confidence is None else f"{intent.confidence:.4f}",
+        "x-graftwork-confidence": "none"
+        if intent.confidence is None
+        else f"{intent.confidence:.4f}",
         "x-graftwork-attempts": str(len(exchange.attempts)),
         "x-graftwork-cost-usd": f"{exchange.cost_usd:.8f}",
         "x-graftwork-overhead-ms": f"{overhead_s(exchange) * 1000:.2f}",
@@ -140,4 +142,3 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "server-timing": timings,
     }
     return encode_headers(values)
-

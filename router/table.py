@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from adapters.aliases import Replica, RoutingTable, engine_name
@@ -14,26 +14,29 @@ _SUSPECT_S = 2.0
 
 
 class TableHolder:
-    """Swaps tables by one assignment; counts what runs on which version and replica."""
+    """Swaps tables by one assignment; counts what runs on which version and replica.
 
-    def __init__(self) -> None:
+    ``on_gone`` hears the engine name of each version that a new table no longer has.
+    """
+
+    def __init__(self, on_gone: Callable[[str], None] = lambda _: None) -> None:
+        self._on_gone = on_gone
         self.current = RoutingTable()
         self._pins: Counter[str] = Counter()
         self._load: Counter[str] = Counter()
         self._suspects: dict[str, float] = {}
 
     def apply(self, table: RoutingTable) -> bool:
-        """Use a newer table from now on; an older one is ignored. Returns True when it was taken."""
+        """Use a newer table from now on; an older one is ignored. Returns whether it was taken."""
         if table.revision <= self.current.revision and self.current.revision > 0:
             return False
+        gone = _names(self.current) - _names(table)
         self.current = table
+        for name in gone:
+            self._on_gone(name)
         alive = {replica.id for replica in table.replicas}
         self._suspects = {i: until for i, until in self._suspects.items() if i in alive}
         return True
-
-    def reset(self) -> None:
-        """Take any table next, whatever its revision: the registry was replaced."""
-        self.current = self.current.model_copy(update={"revision": 0})
 
     @contextmanager
     def pinned(self, options: Iterable[Option]) -> Iterator[None]:
@@ -93,3 +96,7 @@ class TableHolder:
             counter[name] -= 1
             if counter[name] <= 0:
                 del counter[name]
+
+
+def _names(table: RoutingTable) -> set[str]:
+    return {engine_name(a.name, digest) for a in table.aliases.values() for digest in a.versions}

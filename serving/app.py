@@ -18,6 +18,11 @@ from serving.router.deployment import RouterDeployment
 def build(args: dict[str, Any]) -> Application:
     """Bind router → engine, registry. Raises ``pydantic.ValidationError`` for bad settings."""
     settings = Settings.model_validate(args).model_dump(mode="json")
-    registry = RegistryDeployment.bind(settings)
-    engine = EngineDeployment.bind(settings, registry)
-    return RouterDeployment.bind(settings, registry, engine)
+    registry = _bind(RegistryDeployment, settings)
+    engine = _bind(EngineDeployment, settings, registry)
+    return _bind(RouterDeployment, settings, registry, engine)
+
+
+def _bind(deployment: Any, *arguments: Any) -> Application:
+    """Ray Serve's decorator gives the class a ``bind`` that type checkers do not see."""
+    return deployment.bind(*arguments)

@@ -9,6 +9,6 @@ from serving.config.settings import Settings
 
 def open_content(settings: Settings) -> Store:
     """Open the store; object storage is cached on this node. Raises ``StoreError``."""
-    config = settings.adapters.within(settings.state_dir)
+    config = settings.adapters_here()
     assert config.content is not None
     return open_store(config.content, settings.state_dir.absolute() / "staged")

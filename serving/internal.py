@@ -22,7 +22,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_UNAUTHORIZED = b'{"error":{"message":"internal surface","type":"invalid_request_error","code":"401"}}'
+_UNAUTHORIZED = (
+    b'{"error":{"message":"internal surface","type":"invalid_request_error","code":"401"}}'
+)
 
 
 class Guard:

@@ -1,1 +1,1 @@
-"""What the admin door is made of: wire models, error answers, uploads, bundles, the event stream."""
+"""What the admin door is made of: wire models, error answers, uploads, the event stream."""

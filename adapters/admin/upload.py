@@ -63,8 +63,8 @@ async def received(request: Request, config: AdaptersConfig) -> AsyncIterator[Pa
             yield await _unpacked(await _raw_body(request, scratch, config), scratch, config)
         else:
             raise BadRequest(
-                "send the archive as application/x-tar, application/gzip or application/zip, as the "
-                f'form field "file", or JSON {{"uri": …}}; got {kind or "no content type"}',
+                "send the archive as application/x-tar, application/gzip or application/zip, as "
+                f'the form field "file", or JSON {{"uri": …}}; got {kind or "no content type"}',
                 "content-type",
                 code="unsupported-media-type",
             )

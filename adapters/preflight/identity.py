@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from adapters.errors import SignatureError
@@ -156,7 +155,7 @@ def _declared_name(configured: Any, manifest: Manifest | None) -> str | None:
 
 def is_local_path(name: str) -> bool:
     """Whether a declared base is a place on some machine and not an id such as ``org/model``."""
-    return _LOCAL_PATH.match(name) is not None or Path(name).is_dir()
+    return _LOCAL_PATH.match(name) is not None
 
 
 def _signature(subject: Subject) -> Finding:

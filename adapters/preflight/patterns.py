@@ -85,8 +85,8 @@ class Targets:
             return True
         if not self._targets or not self._matches(self._targets, module):
             return False
-        # PEFT ignores the layer settings when the target is one expression.
-        return isinstance(self._targets, str) or self._in_layers(module)
+        # PEFT applies the layer settings neither to an expression nor to a full path.
+        return isinstance(self._targets, str) or module in self._targets or self._in_layers(module)
 
     def _matches(self, wanted: Any, module: str) -> bool:
         if isinstance(wanted, str):

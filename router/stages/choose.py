@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from adapters.aliases import Alias, RoutingTable, engine_name
-from router.errors import NotFound
-from router.request import AUTO, BASE, Exchange, Option
 from router.catalog import Catalog
+from router.errors import InvalidRequest, NotFound
+from router.request import AUTO, BASE, Exchange, Option
+from router.targets.base import Endpoint
 
 _PIN = "@"
 _BUCKETS = 10_000
@@ -16,6 +17,9 @@ _BUCKETS = 10_000
 def consider(exchange: Exchange, catalog: Catalog) -> list[Option]:
     """Candidates for the named model, best first. Raises ``NotFound`` (``model_not_found``)."""
     model, table = exchange.model, exchange.table
+    if exchange.endpoint is Endpoint.EMBEDDINGS and model not in catalog.frontiers:
+        _require_known(exchange)
+        return _embedders(catalog)
     if model == AUTO:
         return _auto(exchange, catalog)
     if model in (table.base_id, BASE):
@@ -27,7 +31,29 @@ def consider(exchange: Exchange, catalog: Catalog) -> list[Option]:
         return _pinned(exchange, table.aliases[alias], digest, catalog)
     if model in catalog.frontiers:
         return [_frontier(model, "named by the client")]
-    raise NotFound(
+    raise _not_found(model)
+
+
+def _require_known(exchange: Exchange) -> None:
+    """A name that nothing has is unknown, whatever the endpoint."""
+    table, alias = exchange.table, exchange.model.partition(_PIN)[0]
+    if exchange.model not in (AUTO, BASE, table.base_id) and alias not in table.aliases:
+        raise _not_found(exchange.model)
+
+
+def _embedders(catalog: Catalog) -> list[Option]:
+    if not catalog.embedders:
+        raise InvalidRequest(
+            "No configured target embeds: a base that generates cannot. Add a provider whose model "
+            "has the capability 'embeddings'.",
+            code="unsupported_endpoint",
+            param="model",
+        )
+    return [_frontier(model, "a model that embeds") for model in catalog.embedders]
+
+
+def _not_found(model: str) -> NotFound:
+    return NotFound(
         f"The model {model!r} does not exist. GET /v1/models lists what does.",
         code="model_not_found",
         param="model",
@@ -68,7 +94,9 @@ def _versions(exchange: Exchange, alias: Alias, reason: str) -> list[Option]:
     if digest is not None:
         options.append(_adapter(alias, digest, reason))
     for other in (alias.live, alias.previous):
-        if other is not None and all(o.engine_name != engine_name(alias.name, other) for o in options):
+        if other is not None and all(
+            o.engine_name != engine_name(alias.name, other) for o in options
+        ):
             options.append(_adapter(alias, other, "the version before, in its place"))
     return options
 

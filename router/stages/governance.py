@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from router.request import Exchange
 
 
-def inbound(exchange: Exchange) -> None:
+def inbound(_exchange: Exchange) -> None:
     """Before anything is classified, retrieved or sent. No rule is configured yet: all pass."""
 
 
-def outbound(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+def outbound(_exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Between the target and the client; must not hold bytes back without need."""
     return chunks

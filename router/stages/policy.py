@@ -9,7 +9,7 @@ from router.request import Exchange, Option
 
 
 def permit(exchange: Exchange, options: Sequence[Option]) -> tuple[Option, ...]:
-    """Mark every option that may not be used, with the reason. Every retry passes here too (law 5)."""
+    """Mark every option that may not be used, with the reason; retries see only these (law 5)."""
     return tuple(_judge(exchange, option) for option in options)
 
 

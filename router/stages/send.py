@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from adapters.aliases import Replica
+from router.catalog import Catalog
 from router.config import LimitsConfig
 from router.errors import TargetError, TargetRejected, TargetUnavailable
 from router.request import Attempt, Exchange, Option
 from router.stages import context
 from router.table import TableHolder
 from router.targets.base import Answer, Call, Target, Usage
-from router.catalog import Catalog
 
 _PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
 MAX_ATTEMPTS = 6
@@ -75,9 +75,7 @@ class Sender:
         limit = self._limits.request_timeout_s
         return min(limit, exchange.hints.timeout_s or limit)
 
-    def _targets(
-        self, exchange: Exchange, option: Option
-    ) -> list[tuple[Target, Replica | None]]:
+    def _targets(self, exchange: Exchange, option: Option) -> list[tuple[Target, Replica | None]]:
         if option.is_local:
             places = self._holder.places(exchange.table, option)
             return [(self._catalog.local(option, place), place) for place in places]

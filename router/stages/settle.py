@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from router.catalog import Catalog
 from router.metrics import RouterMetrics
 from router.request import Exchange
-from router.catalog import Catalog
 
 Record = dict[str, Any]
 
@@ -38,7 +38,11 @@ class Settlement:
     """Books an exchange once, whatever its end."""
 
     def __init__(
-        self, catalog: Catalog, ledger: Ledger, metrics: RouterMetrics, log: Callable[[Record], None]
+        self,
+        catalog: Catalog,
+        ledger: Ledger,
+        metrics: RouterMetrics,
+        log: Callable[[Record], None],
     ) -> None:
         self._catalog = catalog
         self._ledger = ledger

@@ -8,11 +8,11 @@ import socket
 from pathlib import Path
 
 _ERRORS = {
-    400: ("Bad Request", "invalid_request_error", "invalid_http", "The HTTP request is malformed."),
-    408: ("Request Timeout", "invalid_request_error", "request_timeout", "The request took too long to arrive."),
-    500: ("Internal Server Error", "server_error", "internal_error", "The router failed."),
-    503: ("Service Unavailable", "server_error", "unavailable", "No router is up; try again shortly."),
-}  # fmt: skip
+    400: ("Bad Request", "invalid_http", "The HTTP request is malformed."),
+    408: ("Request Timeout", "request_timeout", "The request took too long to arrive."),
+    500: ("Internal Server Error", "internal_error", "The router failed."),
+    503: ("Service Unavailable", "unavailable", "No router is up; try again shortly."),
+}
 
 
 def haproxy_environment(run_dir: Path) -> dict[str, str]:
@@ -67,12 +67,15 @@ def _binary() -> str:
     except ImportError:
         found = shutil.which("haproxy")
         if found is None:
-            raise FileNotFoundError("no haproxy: reinstall ray[serve], or put one on PATH") from None
+            raise FileNotFoundError(
+                "no haproxy: reinstall ray[serve], or put one on PATH"
+            ) from None
         return found
 
 
 def _response(status: int) -> bytes:
-    reason, kind, code, message = _ERRORS[status]
+    reason, code, message = _ERRORS[status]
+    kind = "invalid_request_error" if status < 500 else "server_error"
     error = {"message": message, "type": kind, "param": None, "code": code}
     body = json.dumps({"error": error})
     retry = "Retry-After: 1\r\n" if status == 503 else ""

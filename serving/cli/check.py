@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from serving.config.deploy import ConfigError, load
-
 
 def check(
     file: Annotated[Path, typer.Argument(help="deploy file, for example config/local.yaml")],
 ) -> None:
     """Validate a deploy file; prints one line per problem, with the field's name."""
+    from serving.config.deploy import ConfigError, load
+
     try:
         deploy = load(file)
     except ConfigError as error:

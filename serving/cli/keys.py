@@ -6,26 +6,32 @@ from typing import Annotated
 
 import typer
 
-from router.config import Scope
-from router.keys import hash_key, new_key
-
-app = typer.Typer(help="API keys.", no_args_is_help=True)
+app = typer.Typer(help="API keys.", no_args_is_help=True, rich_markup_mode=None)
+_INFERENCE = ("inference",)
 
 
 @app.command()
 def new(
     name: Annotated[str, typer.Option(help="who holds the key")],
-    scope: Annotated[list[Scope], typer.Option(help="what it may do; repeat for more")] = [  # noqa: B006
-        Scope.INFERENCE
-    ],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="inference, admin, reviewer or auditor; repeat for more"),
+    ] = list(_INFERENCE),  # noqa: B008 - typer wants a list and copies it
     tenant: Annotated[str, typer.Option(help="whose limits apply")] = "default",
 ) -> None:
     """Print a new key once, and the entry for `router.auth.keys` that recognises it."""
+    from router.config import Scope
+    from router.keys import hash_key, new_key
+
+    known = [each.value for each in Scope]
+    unknown = sorted(set(scope) - set(known))
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: known are {', '.join(known)}")
     key = new_key()
-    scopes = ", ".join(each.value for each in scope)
     typer.echo(f"key (shown once): {key}")
     typer.echo("add to applications.0.args.router.auth.keys:")
-    typer.echo(f"- {{name: {name}, tenant: {tenant}, scopes: [{scopes}], sha256: {hash_key(key)}}}")
+    entry = f"name: {name}, tenant: {tenant}, scopes: [{', '.join(scope)}]"
+    typer.echo(f"- {{{entry}, sha256: {hash_key(key)}}}")
 
 
 @app.callback()

@@ -1,21 +1,58 @@
-"""All commands in one place."""
+"""All commands in one place. Each imports what is heavy only when it runs."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from serving.cli import check, keys, serve
+from serving.cli import adapters, check, export, inspect, keys, look, push, serve
 
 app = typer.Typer(
     name="graftwork",
-    help="One OpenAI-compatible endpoint for a base model, hot-swappable LoRA adapters and frontier APIs.",
+    help="One OpenAI-compatible endpoint for a base model, hot-swappable LoRA adapters and frontier "
+    "APIs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,
 )
 app.command("serve")(serve.serve)
 app.command("check")(check.check)
+app.command("push")(push.push)
+app.command("check-adapter")(inspect.check_adapter)
+app.command("adapters")(adapters.adapters)
+app.command("promote")(adapters.promote)
+app.command("canary")(adapters.canary)
+app.command("shadow")(adapters.shadow)
+app.command("rollback")(adapters.rollback)
+app.command("retire")(adapters.retire)
+app.command("export")(export.export)
+app.command("replicas")(look.replicas)
+app.command("events")(look.events)
+app.command("decide")(look.decide)
 app.add_typer(keys.app, name="keys")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"graftwork {version('graftwork')}")
+        except PackageNotFoundError:
+            typer.echo("graftwork, not installed: run from its source")
+        raise typer.Exit
+
+
+@app.callback()
+def _graftwork(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="say which one"),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -13,8 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serving.bringup.preconditions import CannotServe
-from serving.bringup.preconditions import check as check_preconditions
+from serving.cli.output import fail
 
 _ARGS = "applications.0.args."
 
@@ -36,6 +35,8 @@ def serve(
     started = time.monotonic()
     run_dir: Path | None = None
     system: Any = None
+    from serving.bringup.preconditions import CannotServe
+
     try:
         from serving.bringup.system import make_run_directory, prepare_environment
 

@@ -19,9 +19,19 @@ _DEPLOYMENTS = frozenset({ENGINE, ROUTER, REGISTRY})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # Ray Serve passes these through without a schema of their own.
 _OPAQUE = frozenset(
-    {"args", "user_config", "runtime_env", "ray_actor_options", "policy", "policy_kwargs", "logging_config",
-     "placement_group_bundles", "request_router_config", "controller_options", "tracing_config"}
-)  # fmt: skip
+    {
+        "args",
+        "controller_options",
+        "logging_config",
+        "placement_group_bundles",
+        "policy",
+        "ray_actor_options",
+        "request_router_config",
+        "runtime_env",
+        "tracing_config",
+        "user_config",
+    }
+)
 
 
 class ConfigError(Exception):
@@ -106,7 +116,9 @@ def _explain(error: ValidationError, prefix: str) -> list[str]:
     lines = []
     for each in error.errors(include_url=False, include_context=False):
         field = prefix + ".".join(str(part) for part in each["loc"])
-        given = "" if each["type"] in ("missing", "value_error") else f" (got {each['input']!r:.80})"
+        given = (
+            "" if each["type"] in ("missing", "value_error") else f" (got {each['input']!r:.80})"
+        )
         lines.append(f"{field.rstrip('.') or 'file'}: {each['msg']}{given}")
     return lines
 
@@ -115,7 +127,7 @@ def _unknown_keys(model: type[BaseModel], data: Any, prefix: str) -> list[str]:
     """Keys that Ray Serve's schema would drop without a word."""
     if not isinstance(data, dict):
         return []
-    known = {name: f for name, f in model.model_fields.items()}
+    known = dict(model.model_fields)
     known |= {f.alias: f for f in model.model_fields.values() if f.alias}
     problems = []
     for key, value in data.items():
@@ -192,8 +204,5 @@ def _set(raw: dict[str, Any], field: str, value: Any) -> None:
     *parents, last = field.split(".")
     here: Any = raw
     for name in parents:
-        if isinstance(here, list):
-            here = here[int(name)]
-        else:
-            here = here.setdefault(name, {})
+        here = here[int(name)] if isinstance(here, list) else here.setdefault(name, {})
     here[last] = value

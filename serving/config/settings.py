@@ -32,7 +32,7 @@ class BaseSettings(_Section):
 
 
 class EngineSettings(_Section):
-    """vLLM. Fields not listed here go into `vllm` under vLLM's own names."""
+    """vLLM. What is not listed here goes into `vllm` under its own names."""
 
     max_loras: int = Field(default=4, ge=1, description="adapters in one batch (GPU slots)")
     max_cpu_loras: int = Field(
@@ -40,7 +40,8 @@ class EngineSettings(_Section):
     )
     max_lora_rank: int = Field(default=16, description=f"one of {LORA_RANKS}")
     vllm: dict[str, Any] = Field(
-        default_factory=dict, description="more of vLLM's engine and frontend arguments, by its names"
+        default_factory=dict,
+        description="more of vLLM's arguments, by its names",
     )
     env: dict[str, str] = Field(
         default_factory=dict, description="environment variables of the engine's process"
@@ -99,5 +100,14 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     network: NetworkSettings = NetworkSettings()
     seed_adapters: Literal["embedded"] | None = Field(
-        default=None, description="`embedded`: publish the adapters that come with the embedded base"
+        default=None,
+        description="`embedded`: publish the adapters that come with the embedded base",
     )
+
+    def adapters_here(self) -> AdaptersConfig:
+        """The adapter settings with every default place, and the engine's own limits, filled in."""
+        here = self.adapters.within(self.state_dir)
+        limits = here.preflight.model_copy(update={"max_lora_rank": self.engine.max_lora_rank})
+        capacity = here.rollout.capacity or self.engine.max_cpu_loras
+        rollout = here.rollout.model_copy(update={"capacity": capacity})
+        return here.model_copy(update={"preflight": limits, "rollout": rollout})

@@ -24,7 +24,6 @@ from serving.reports import EngineReport
 from serving.telemetry.logs import get_logger, setup_logging
 
 HEARTBEAT_S = 1.0
-_DRAIN_POLL_S = 0.1
 
 
 @serve.deployment(name=ENGINE, max_ongoing_requests=1_000_000)
@@ -55,7 +54,9 @@ class EngineDeployment:
         self._surface = EngineSurface(self._engine, Stager(open_content(self._settings)))
         self._server = InternalServer(internal_host(self._settings))
         await self._server.start(self._surface)
-        self._log.info("engine_started", replica=self._identity, base=identity, url=self._server.url)
+        self._log.info(
+            "engine_started", replica=self._identity, base=identity, url=self._server.url
+        )
 
     async def report(self) -> EngineReport:
         """This replica as it is now; residency comes from the engine."""
@@ -74,7 +75,7 @@ class EngineDeployment:
         while True:
             try:
                 await self._report_once()
-            except Exception as error:  # the registry may be restarting: keep serving meanwhile
+            except Exception as error:  # noqa: BLE001 - keep serving while the registry restarts
                 self._log.warning("registry_unreachable", error=str(error))
             await asyncio.sleep(HEARTBEAT_S)
 
@@ -105,7 +106,6 @@ class EngineDeployment:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._report_once(), 2.0)
         self._heartbeat.cancel()
-        while self._surface.in_flight:
-            await asyncio.sleep(_DRAIN_POLL_S)
+        await self._surface.drained()
         await self._server.stop()
         await self._engine.stop()

@@ -29,7 +29,9 @@ class Stager:
         try:
             return await asyncio.to_thread(self._stage, alias, digest)
         except (AdapterError, OSError) as error:
-            raise StagingError(f"cannot stage {alias}@{digest[:12]} on this node: {error}") from error
+            raise StagingError(
+                f"cannot stage {alias}@{digest[:12]} on this node: {error}"
+            ) from error
 
     def _stage(self, alias: str, digest: str) -> Path:
         directory = self._store.path(alias, digest)

@@ -1,11 +1,16 @@
 """An engine replica's internal ASGI app: vLLM's own routes, and the adapters it holds.
 
-``GET /internal/adapters`` · ``PUT``/``DELETE /internal/adapters/{name}`` · ``POST /internal/probe`` ·
-everything else goes to vLLM untouched. The count of requests under way is kept here because bytes
-do not pass through Ray.
+- ``GET /internal/adapters``: what the engine holds
+- ``PUT``, ``DELETE /internal/adapters/{name}``: load, unload
+- ``POST /internal/probe``: score prompts
+- everything else goes to vLLM untouched
+
+The count of requests under way is kept here because bytes do not pass through Ray.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
@@ -45,16 +50,25 @@ class EngineSurface:
         self._vllm: ASGIApp = engine.asgi_app()
         self._control: ASGIApp = self._build_control()  # type: ignore[assignment]
         self.in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith("/internal/"):
             await self._control(scope, receive, send)
             return
         self.in_flight += 1
+        self._idle.clear()
         try:
             await self._vllm(scope, receive, send)
         finally:
             self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until no request is under way."""
+        await self._idle.wait()
 
     def _build_control(self) -> Starlette:
         return Starlette(
@@ -98,4 +112,3 @@ class EngineSurface:
 
 def _failed(error: Exception) -> JSONResponse:
     return JSONResponse({"error": {"message": str(error)}}, status_code=409)
-

@@ -62,7 +62,56 @@ class VllmEngine:
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        args = self._arguments()
+        args = arguments(self._settings, self._base_id, self._model)
+        engine_args = AsyncEngineArgs.from_cli_args(args)
+        usage = UsageContext.OPENAI_API_SERVER
+        vllm_config = engine_args.create_engine_config(usage_context=usage)
+        self._client = AsyncLLM.from_vllm_config(vllm_config=vllm_config, usage_context=usage)
+        await self._client.reset_mm_cache()
+        tasks = await self._client.get_supported_tasks()
+        app = build_app(args, tasks, self._client.model_config)
+        await init_app_state(self._client, app.state, args, tasks)
+        # vLLM's error handler reads its launcher's server from the state.
+        app.state.server = argparse.Namespace(should_exit=False)
+        self._app = app
+
+    def asgi_app(self) -> Any: ...
+    async def add(self, name: str, path: str) -> float: ...
+    async def remove(self, name: str) -> None: ...
+    async def resident(self) -> frozenset[str]: ...
+    async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]: ...
+    async def check(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class VllmEngine:
+    """vLLM's ``AsyncLLM`` with its OpenAI-compatible ASGI app."""
+
+    def __init__(self, settings: EngineSettings, base_id: str, model: str) -> None:
+        self._settings = settings
+        self._base_id = base_id
+        self._model = model
+        self._client: Any = None
+        self._app: Any = None
+        self._ids = itertools.count(1)
+        self._requests: dict[str, Any] = {}
+        # One add at a time: each blocks the engine's step loop for read, parse and copy.
+        self._lock = asyncio.Lock()
+
+    @property
+    def max_model_len(self) -> int:
+        """Context window in tokens."""
+        return int(self._client.model_config.max_model_len)
+
+    async def start(self) -> None:
+        """Load the base model and build vLLM's own ASGI app. Raises what vLLM raises."""
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+        from vllm.entrypoints.launchers.app import build_app
+        from vllm.usage.usage_lib import UsageContext
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        args = arguments(self._settings, self._base_id, self._model)
         engine_args = AsyncEngineArgs.from_cli_args(args)
         usage = UsageContext.OPENAI_API_SERVER
         vllm_config = engine_args.create_engine_config(usage_context=usage)
@@ -135,7 +184,7 @@ class VllmEngine:
         return frozenset(n for n, r in self._requests.items() if r.lora_int_id in held)
 
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
-        """Log probability (nats) of each prompt token after the first, with or without an adapter."""
+        """Log probability (nats) of each prompt token after the first."""
         return list(await asyncio.gather(*(self._score_one(name, p) for p in prompts)))
 
     async def _score_one(self, name: str | None, prompt: str) -> list[float]:
@@ -158,6 +207,27 @@ class VllmEngine:
         """Stop the engine's processes."""
         if self._client is not None:
             await asyncio.to_thread(self._client.shutdown)
+
+
+def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Namespace:
+    """What vLLM's own server takes on its command line: engine and frontend arguments together."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.entrypoints.launchers.cli_args import FrontendArgs
+
+    merged = {
+        **_defaults(FrontendArgs),
+        **_defaults(AsyncEngineArgs),
+        "model": model,
+        "served_model_name": [base_id],
+        "enable_lora": True,
+        "max_loras": settings.max_loras,
+        "max_cpu_loras": settings.max_cpu_loras,
+        "max_lora_rank": settings.max_lora_rank,
+        "disable_uvicorn_access_log": True,
+        "enable_prompt_tokens_details": True,
+        **settings.vllm,
+    }
+    return argparse.Namespace(**merged)
 
 
 def _defaults(kind: Any) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class HttpFleet:
         return list(answer["logprobs"])
 
     async def publish(self, table: RoutingTable) -> None:
-        """Hand a new table to every live router; one that misses it asks for it at its next report."""
+        """Hand a new table to every live router; who misses it asks at its next report."""
         payload = table.model_dump(mode="json")
         await asyncio.gather(
             *(
@@ -105,7 +105,7 @@ class HttpFleet:
         return sum(state.in_flight.get(name, 0) for state in self._states.values())
 
     async def ask_routers(self) -> None:
-        """Refresh what is known of every live router; one that does not answer keeps its last word."""
+        """Refresh what is known of every live router; a silent one keeps its last word."""
         routers = self._membership.routers()
         answers = await asyncio.gather(*map(self._router_state, routers))
         self._states = {
@@ -158,7 +158,9 @@ class HttpFleet:
             ) as response:
                 answer: dict[str, Any] = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise FleetError(f"{peer.id}: {method} {path}: {error or type(error).__name__}") from error
+            raise FleetError(
+                f"{peer.id}: {method} {path}: {str(error) or type(error).__name__}"
+            ) from error
         if response.status != 200:
             message = (answer or {}).get("error", {}).get("message", f"status {response.status}")
             raise FleetError(f"{peer.id}: {message}")

@@ -22,7 +22,9 @@ class RegistryCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
         snapshot = self._service.registry.snapshot()
-        yield GaugeMetricFamily("graftwork_registry_epoch", "Committed epoch.", value=snapshot.epoch)
+        yield GaugeMetricFamily(
+            "graftwork_registry_epoch", "Committed epoch.", value=snapshot.epoch
+        )
         states = GaugeMetricFamily(
             "graftwork_adapter_versions", "Registered versions by state.", labels=["state"]
         )
@@ -51,10 +53,14 @@ class RegistryCollector(Collector):
 
     def _replicas(self) -> Iterator[Metric]:
         ready = GaugeMetricFamily(
-            "graftwork_replica_ready", "1 when the engine replica is advertised.", labels=["replica"]
+            "graftwork_replica_ready",
+            "1 when the engine replica is advertised.",
+            labels=["replica"],
         )
         resident = GaugeMetricFamily(
-            "graftwork_adapter_resident", "1 for each version a replica holds.", labels=["replica", "version"]
+            "graftwork_adapter_resident",
+            "1 for each version a replica holds.",
+            labels=["replica", "version"],
         )
         for replica in self._service.replicas():
             ready.add_metric([replica["id"]], float(replica["ready"]))

@@ -31,7 +31,7 @@ from serving.telemetry.logs import get_logger
 
 _TICK_S = 1.0
 _PATIENCE_PASSES = 3
-"""Passes after which a replica that cannot converge serves what it holds, if nobody else is there."""
+"""Passes after which a replica that cannot converge serves what it holds, if it is alone."""
 
 
 class RegistryService:
@@ -40,7 +40,7 @@ class RegistryService:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = get_logger("graftwork.registry")
-        self.config: AdaptersConfig = settings.adapters.within(settings.state_dir)
+        self.config: AdaptersConfig = settings.adapters_here()
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         assert self.config.database_url is not None
         self.registry = Registry.open(self.config.database_url)
@@ -67,6 +67,7 @@ class RegistryService:
         self._failed_passes: dict[str, int] = {}
         self._converge_now = asyncio.Event()
         self._publish_now = asyncio.Event()
+        self._base_is_up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, peer: Peer) -> None:
@@ -102,6 +103,7 @@ class RegistryService:
 
     def engine_reported(self, report: EngineReport) -> bool:
         """Take an engine's report. Returns whether it is advertised."""
+        self._base_is_up.set()
         if self.membership.engine_reported(report):
             self._converge_now.set()
             self.publish()
@@ -206,9 +208,8 @@ class RegistryService:
                 self.publish()
 
     async def _resuming(self) -> None:
-        """Once the base is up: finish what was interrupted, then publish what comes with the base."""
-        while self.base() is None:
-            await asyncio.sleep(_TICK_S / 4)
+        """Once the base is up: finish what was interrupted, then publish what comes with it."""
+        await self._base_is_up.wait()
         await self.rollout.resume()
         if self._settings.seed_adapters == "embedded":
             await self._seed()

@@ -1,4 +1,4 @@
-"""The ``router`` deployment: every request's way in. Ray Serve's HAProxy talks to these replicas."""
+"""The ``router`` deployment: every request's way in, behind Ray Serve's HAProxy."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from serving.internal import InternalServer
 from serving.names import ROUTER
 from serving.node import internal_host, replica_id
 from serving.reports import RouterReply, RouterReport
+from serving.router.hosting import without_request_id
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.telemetry.access_log import AccessLog
@@ -63,7 +64,6 @@ class RouterDeployment:
     def _build(self) -> None:
         config = self._settings.router
         limits = config.limits
-        self._holder = TableHolder()
         self._client = HttpClient()
         catalog = Catalog(
             self._client,
@@ -75,6 +75,7 @@ class RouterDeployment:
         admission = Admission(keyring, limits)
         self._metrics_registry = CollectorRegistry()
         metrics = RouterMetrics(self._metrics_registry, lambda: admission.under_way)
+        self._holder = TableHolder(lambda name: metrics.forget(f"adapter:{name}"))
         ledger = Ledger(limits.decisions_kept)
         self._access_log = AccessLog(self._settings, metrics.dropped_log_lines)
         settlement = Settlement(catalog, ledger, metrics, self._access_log.write)
@@ -97,7 +98,7 @@ class RouterDeployment:
 
     def __serve_build_asgi_app__(self) -> Any:
         """Ray Serve asks for the ASGI app after the constructor."""
-        return traced(self._door)
+        return without_request_id(traced(self._door))
 
     async def _scrape(self) -> bytes:
         self._metrics.epoch.set(self._holder.current.epoch)
@@ -111,7 +112,7 @@ class RouterDeployment:
             await asyncio.sleep(HEARTBEAT_S)
             try:
                 await self._report_once()
-            except Exception as error:  # the last table keeps serving while the registry restarts
+            except Exception as error:  # noqa: BLE001 - the last table serves meanwhile
                 self._log.warning("registry_unreachable", error=str(error))
 
     async def _report_once(self) -> None:

@@ -1,4 +1,4 @@
-"""What one router asks of the others, the engines and the registry: metrics and decision records."""
+"""What one router asks of other processes: metrics and decision records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ class Peers:
     async def metrics(self) -> list[tuple[str, str]]:
         """(process, Prometheus text) of every other process that answers."""
         table = self._holder.current
-        peers = [*self._others(), *(Peer(id=r.id, url=r.url, secret=r.secret) for r in table.replicas)]
+        peers = [
+            *self._others(),
+            *(Peer(id=r.id, url=r.url, secret=r.secret) for r in table.replicas),
+        ]
         if table.registry is not None:
             peers.append(table.registry)
         texts = await asyncio.gather(*(self._text(peer, "/metrics") for peer in peers))

@@ -1,4 +1,4 @@
-"""One Prometheus exposition out of many processes': same families together, each sample labelled."""
+"""One Prometheus exposition out of many: families together, each sample labelled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SUFFIXES = ("_bucket", "_sum", "_count", "_created", "_total")
 
 
 def merge(expositions: Iterable[tuple[str, str]]) -> str:
-    """Join ``(process, text)`` pairs. Every sample gets a ``process`` label; HELP and TYPE come once."""
+    """Join ``(process, text)`` pairs; samples get a ``process`` label, HELP and TYPE come once."""
     heads: dict[str, dict[str, str]] = {}
     samples: dict[str, list[str]] = {}
     for process, text in expositions:

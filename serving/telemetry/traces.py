@@ -1,4 +1,4 @@
-"""OpenTelemetry traces, switched on by the standard ``OTEL_*`` variables; otherwise costs nothing."""
+"""OpenTelemetry traces, switched on by the standard ``OTEL_*`` variables."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _tracer() -> Any:
 
 
 class _Traced:
-    """One server span per request, child of the client's ``traceparent``, parent of the engine's."""
+    """One server span per request: child of the client's span, parent of the engine's."""
 
     def __init__(self, app: ASGIApp, tracer: Any) -> None:
         self._app = app
@@ -59,7 +59,9 @@ class _Traced:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        carrier = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         with self._tracer.start_as_current_span(
             f"{scope['method']} {scope['path']}",
             context=propagate.extract(carrier),

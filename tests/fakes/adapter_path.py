@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
 
 from adapters.aliases import Replica, RoutingTable
 from adapters.base_model import BaseFacts
@@ -12,7 +19,8 @@ from adapters.config import AdaptersConfig, RolloutSettings
 from adapters.events import EventBus
 from adapters.manifest import digest_directory
 from adapters.reconcile import Reconciler
-from adapters.registry import Registry
+from adapters.registry import Registry, database
+from adapters.registry.transaction import Transaction
 from adapters.rollout import Outcome, Rollout
 from adapters.store import LocalStore
 from adapters.table import build_table
@@ -30,6 +38,60 @@ FAST = RolloutSettings(
 )
 
 
+class Killed(BaseException):
+    """The process died: nothing may catch this."""
+
+
+@dataclass
+class Fate:
+    """Counts the steps that the outside world can see, and dies at a chosen one."""
+
+    dies_at: int | None = None
+    steps: int = 0
+
+    def step(self, *_: object) -> None:
+        """One more step; the last one if it is the chosen one."""
+        self.steps += 1
+        if self.steps == self.dies_at:
+            raise Killed(f"at step {self.steps}")
+
+
+class MortalRegistry(Registry):
+    """A registry whose process may die just before or just after each of its commits."""
+
+    fate: Fate | None = None
+
+    @contextmanager
+    def _write(self, by: str) -> Iterator[Transaction]:
+        with super()._write(by) as tx:
+            yield tx
+            if self.fate is not None:
+                self.fate.step()
+        if self.fate is not None:
+            self.fate.step()
+
+
+def quick_database(path: Path) -> Engine:
+    """A migrated SQLite database that does not wait for the disk."""
+    if not path.exists():
+        path.write_bytes(_migrated())
+    engine = database.connect(f"sqlite:///{path}")
+    event.listen(engine, "connect", _without_sync)
+    return engine
+
+
+def _without_sync(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "registry.db"
+        Registry.open(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
 @dataclass
 class AdapterPath:
     """Everything that one registry process has, and what survives its death."""
@@ -39,17 +101,18 @@ class AdapterPath:
     settings: RolloutSettings = FAST
     base: BaseFacts | None = BASE
     tables: list[RoutingTable] = field(default_factory=list)
+    fate: Fate | None = None
 
     def __post_init__(self) -> None:
-        self.url = f"sqlite:///{self.root / 'registry.db'}"
         self.config = AdaptersConfig(rollout=self.settings)
         self.store = LocalStore(self.root / "store")
         self.start()
 
     def start(self) -> None:
         """A fresh process over what is on the disk."""
-        self.registry = Registry.open(self.url)
+        self.registry = MortalRegistry(quick_database(self.root / "registry.db"))
         self.registry.claim()
+        self.registry.fate = self.fate
         self.events = EventBus()
         self.rollout = Rollout(
             self.registry,

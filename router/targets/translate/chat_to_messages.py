@@ -61,7 +61,7 @@ def messages_request(body: dict[str, Any], *, default_max_tokens: int) -> dict[s
 
 
 def _refuse_what_changes_the_answer(body: dict[str, Any]) -> None:
-    if body.get("n") not in {None, 1}:
+    if body.get("n") not in (None, 1):
         raise unsupported("n", "must be 1 for this model")
     for name, why in _REFUSED.items():
         if body.get(name):
@@ -77,7 +77,7 @@ def _conversation(
     turns: list[dict[str, Any]] = []
     for number, message in enumerate(messages):
         param = f"messages.{number}"
-        role = message.get("role")
+        role = str(message.get("role"))  # a set cannot be asked about a list
         if role in {"system", "developer"}:
             system += system_blocks(message.get("content"), param)
         elif role == "user":

@@ -37,10 +37,9 @@ def system_blocks(content: object, param: str) -> list[dict[str, Any]]:
 
 
 def _block(part: dict[str, Any], param: str) -> dict[str, Any] | None:
-    kind = part.get("type")
+    kind = str(part.get("type"))
     if kind in {"text", "refusal"}:
-        text = part.get(str(kind))
-        block = {"type": "text", "text": text} if text else None
+        block = _text(part.get(kind), f"{param}.{kind}")
     elif kind == "image_url":
         block = {"type": "image", "source": _image(part.get("image_url"), param)}
     elif kind == "file":
@@ -50,6 +49,12 @@ def _block(part: dict[str, Any], param: str) -> dict[str, Any] | None:
     if block is not None and "cache_control" in part:
         block["cache_control"] = part["cache_control"]
     return block
+
+
+def _text(found: object, param: str) -> dict[str, Any] | None:
+    if not isinstance(found, str):
+        raise malformed(param, "a string")
+    return {"type": "text", "text": found} if found else None
 
 
 def _image(found: object, param: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ def _system(system: object) -> list[dict[str, Any]]:
 
 
 def _turn(message: dict[str, Any], param: str) -> list[dict[str, Any]]:
-    role, content = message.get("role"), message.get("content")
+    role, content = str(message.get("role")), message.get("content")
     if role not in {"user", "assistant", "system"}:
         raise malformed(f"{param}.role", "user or assistant")
     if isinstance(content, str):
@@ -61,18 +61,19 @@ def _turn(message: dict[str, Any], param: str) -> list[dict[str, Any]]:
     blocks = records(content, f"{param}.content")
     if role == "assistant":
         return [_assistant(blocks, param)]
-    return _user(str(role), blocks, param)
+    return _user(role, blocks, param)
 
 
 def _assistant(blocks: list[dict[str, Any]], param: str) -> dict[str, Any]:
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
     for number, block in enumerate(blocks):
-        if block.get("type") == "text":
+        kind = str(block.get("type"))
+        if kind == "text":
             texts.append(str(block.get("text", "")))
-        elif block.get("type") == "tool_use":
+        elif kind == "tool_use":
             calls.append(_tool_call(block))
-        elif block.get("type") not in _FORGOTTEN:
+        elif kind not in _FORGOTTEN:
             raise _unknown(block, f"{param}.content.{number}")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None}
     if calls:
@@ -126,7 +127,7 @@ def _images_of(block: dict[str, Any], param: str) -> list[dict[str, Any]]:
     return [
         _part(part, param)
         for part in content
-        if isinstance(part, dict) and part.get("type") in {"image", "document"}
+        if isinstance(part, dict) and part.get("type") in ("image", "document")
     ]
 
 
@@ -165,7 +166,7 @@ def _tools(body: dict[str, Any]) -> dict[str, Any]:
         return found
     if choice.get("type") == "tool":
         found["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    elif choice.get("type") in _CHOICES:
+    elif str(choice.get("type")) in _CHOICES:
         found["tool_choice"] = _CHOICES[choice["type"]]
     else:
         raise malformed("tool_choice.type", "auto, any, tool or none")

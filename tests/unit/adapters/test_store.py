@@ -3,6 +3,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import obstore
@@ -110,6 +111,20 @@ def test_content_that_is_not_its_digest_is_refused(store: Store, directory: Path
         store.put(directory, "returns", "0" * 64, MANIFEST)
     assert not store.exists("returns", "0" * 64)
     assert store.list() == []
+
+
+def test_writers_of_the_same_content_do_not_disturb_each_other(
+    opener: Callable[[str], Store], directory: Path
+) -> None:
+    """Of several writers at once each succeeds, and one copy is there."""
+    digest = digest_directory(directory)
+    store = opener("shared")
+    with ThreadPoolExecutor(4) as pool:
+        puts = [pool.submit(store.put, directory, "returns", digest, MANIFEST) for _ in range(8)]
+    assert {put.result() for put in puts} == {store.files("returns", digest)}
+    path = store.path("returns", digest)
+    assert digest_directory(path) == digest
+    assert [item.name for item in path.parent.iterdir()] == [digest]
 
 
 def test_what_is_not_there_is_a_typed_error(store: Store) -> None:

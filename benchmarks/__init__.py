@@ -1,0 +1,1 @@
+"""Benchmarks: commands that print figures, never assertions. `make bench` runs the first."""

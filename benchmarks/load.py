@@ -1,0 +1,102 @@
+"""A closed-loop HTTP/1.1 load generator that costs little CPU: one connection per client."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass
+
+import httptools
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one run measured. Latencies in milliseconds."""
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+    def __str__(self) -> str:
+        """One readable line."""
+        return (
+            f"{self.requests_per_s:8.1f} req/s  p50 {self.p50_ms:7.2f} ms  "
+            f"p99 {self.p99_ms:7.2f} ms  failed {self.failed}"
+        )
+
+
+class _Client(asyncio.Protocol):
+    """Sends the same request again as soon as the answer to the last is complete."""
+
+    def __init__(self, request: bytes, until: float, latencies: list[float]) -> None:
+        self._request = request
+        self._until = until
+        self._latencies = latencies
+        self._sent = 0.0
+        self.failed = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._send()
+
+    def _send(self) -> None:
+        self._sent = time.perf_counter()
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        now = time.perf_counter()
+        if self._parser.get_status_code() == 200:
+            self._latencies.append(now - self._sent)
+        else:
+            self.failed += 1
+        if now >= self._until:
+            self._transport.close()
+            return
+        self._parser = httptools.HttpResponseParser(self)
+        asyncio.get_running_loop().call_soon(self._send)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self.failed += 1
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+def post(host: str, port: int, path: str, body: bytes) -> bytes:
+    """The bytes of one POST."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def run(host: str, port: int, request: bytes, clients: int, seconds: float) -> Figures:
+    """Keep ``clients`` requests under way for ``seconds``; returns what that gave."""
+    loop, latencies = asyncio.get_running_loop(), list[float]()
+    started = time.perf_counter()
+    protocols = [
+        (
+            await loop.create_connection(
+                lambda: _Client(request, started + seconds, latencies), host, port
+            )
+        )[1]
+        for _ in range(clients)
+    ]
+    await asyncio.wait_for(asyncio.gather(*(p.done for p in protocols)), seconds + 60)
+    elapsed = time.perf_counter() - started
+    cuts = statistics.quantiles(latencies, n=100)
+    return Figures(
+        requests_per_s=len(latencies) / elapsed,
+        p50_ms=cuts[49] * 1000,
+        p99_ms=cuts[98] * 1000,
+        failed=sum(p.failed for p in protocols),
+    )

@@ -1,0 +1,33 @@
+"""vLLM's own OpenAI server with exactly the engine arguments of a deploy file: the peer to measure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from serving.config.deploy import load
+from serving.engine.model import base_id, model_directory
+from serving.engine.vllm import arguments
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=Path("config/local.yaml"))
+    parser.add_argument("--port", type=int, required=True)
+    given = parser.parse_args()
+    settings = load(given.config).settings
+    os.environ.update(settings.engine.env)
+
+    import uvloop
+    from vllm.entrypoints.launchers.api_server.entry import run_server
+
+    model = str(model_directory(settings.base))
+    args = arguments(settings.engine, base_id(settings.base), model)
+    args.host, args.port = "127.0.0.1", given.port
+    uvloop.run(run_server(args))
+
+
+if __name__ == "__main__":
+    main()

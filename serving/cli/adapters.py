@@ -1,0 +1,154 @@
+"""`graftwork adapters` and the moves of a version: promote, canary, shadow, rollback, retire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from serving.cli.client import adapter_path, connected
+from serving.cli.options import DEFAULT_URL, Alias, AsJson, Digest, Key, Percent, Url
+from serving.cli.output import emit, table
+
+_DIGITS = 12
+_COLUMNS = ("adapter", "version", "state", "live", "share", "effect", "author", "since", "error")
+_HISTORY_LINES = 20
+
+
+def adapters(
+    alias: Annotated[str | None, typer.Argument(help="only this adapter", metavar="ALIAS")] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List adapters with their versions; for one, also what happened to it."""
+    with connected(url, key, as_json=as_json) as client:
+        path = "/admin/v1/adapters" if alias is None else adapter_path(alias)
+        answer = client.get(path)
+    if as_json:
+        emit(answer)
+        return
+    found = answer["adapters"] if alias is None else [answer]
+    if not found:
+        typer.echo("no adapters yet: graftwork push ALIAS DIRECTORY")
+        return
+    table(_COLUMNS, [row for each in found for row in _versions(each)])
+    if alias is not None:
+        _show_history(answer["history"])
+
+
+def _versions(adapter: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    shares = {each["digest"]: f"{each['percent']:g} %" for each in adapter["candidates"]}
+    if not adapter["versions"]:
+        yield (adapter["alias"], *[None] * (len(_COLUMNS) - 1))
+    for version in adapter["versions"]:
+        digest, effect = version["digest"], version["effect"]
+        yield (
+            adapter["alias"],
+            digest[:_DIGITS],
+            version["state"],
+            "*" if digest == adapter["live"] else "",
+            shares.get(digest, ""),
+            "" if effect is None else f"{effect:.3g}",
+            version["author"],
+            _when(version["updated_at"]),
+            version["error"],
+        )
+
+
+def _show_history(history: list[dict[str, Any]]) -> None:
+    typer.echo("")
+    rows = [
+        (
+            _when(line["at"]),
+            line["action"],
+            (line["digest"] or "")[:_DIGITS],
+            f"{line['before'] or ''} -> {line['after']}" if line["after"] else "",
+            line["actor"],
+            line["detail"],
+        )
+        for line in history[-_HISTORY_LINES:]
+    ]
+    table(("at", "action", "version", "state", "by", "detail"), rows)
+
+
+def _when(timestamp: str) -> str:
+    """ISO 8601 to the second."""
+    return timestamp[:19] + "Z"
+
+
+# Moves
+
+
+def promote(
+    alias: Alias, digest: Digest, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Make a version live; the one before it is drained."""
+    _move(alias, "promote", {"digest": digest}, (url, key, as_json))
+
+
+def canary(
+    alias: Alias,
+    digest: Digest,
+    percent: Percent,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version answer a share of the traffic, sticky per session."""
+    _move(alias, "canary", {"digest": digest, "percent": percent}, (url, key, as_json))
+
+
+def shadow(
+    alias: Alias,
+    digest: Digest,
+    percent: Percent,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version answer a share of the traffic in secret."""
+    _move(alias, "shadow", {"digest": digest, "percent": percent}, (url, key, as_json))
+
+
+def rollback(
+    alias: Alias,
+    quarantine: Annotated[
+        str | None, typer.Option(help="why the version that is live must never come back")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the version before."""
+    body = {} if quarantine is None else {"quarantine": quarantine}
+    _move(alias, "rollback", body, (url, key, as_json))
+
+
+def retire(
+    alias: Alias,
+    digest: Annotated[
+        str | None,
+        typer.Argument(help="only this version; default: all of them", metavar="DIGEST"),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a version, or all versions of an adapter, out of service."""
+    _move(alias, "retire", {} if digest is None else {"digest": digest}, (url, key, as_json))
+
+
+def _move(
+    alias: str, verb: str, body: Mapping[str, Any], server: tuple[str, str | None, bool]
+) -> None:
+    url, key, as_json = server
+    with connected(url, key, as_json=as_json) as client:
+        answer = client.post(adapter_path(alias, verb), body)
+    if as_json:
+        emit(answer)
+        return
+    for moved in answer.get("versions", [answer]):
+        unchanged = " (nothing had to be done)" if moved["known"] else ""
+        typer.echo(f"{moved['name']} is {moved['state']}{unchanged}")

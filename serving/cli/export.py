@@ -1,0 +1,68 @@
+"""`graftwork export`: a version as a portable tar, complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from serving.cli.client import adapter_path, connected
+from serving.cli.options import DEFAULT_URL, Key, Url
+from serving.cli.output import fail
+
+_FILE_NAME = re.compile(r'filename="([A-Za-z0-9._@-]+)"')
+
+
+def export(
+    version: Annotated[
+        str, typer.Argument(help="the live version, or a pinned one", metavar="ALIAS[@DIGEST]")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="file to write; default: ALIAS@DIGEST.tar here")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Write a version as a tar that Graftwork, vLLM and PEFT load."""
+    alias, _, digest = version.partition("@")
+    path = adapter_path(alias, "versions", digest, "export") if digest else None
+    with (
+        connected(url, key) as client,
+        client.stream(path or adapter_path(alias, "export")) as answer,
+    ):
+        target = output or Path(_offered(answer.headers.get("content-disposition"), version))
+        try:
+            with _complete_or_absent(target) as file:
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+        except OSError as error:
+            fail(f"{target} cannot be written: {error.strerror}")
+    typer.echo(f"{target}: {target.stat().st_size:,} bytes")
+
+
+def _offered(disposition: str | None, version: str) -> str:
+    """The file name that the server offers; never one that leads elsewhere."""
+    match = _FILE_NAME.search(disposition or "")
+    name = match[1] if match else f"{version}.tar"
+    return Path(name).name
+
+
+@contextmanager
+def _complete_or_absent(target: Path) -> Iterator[BinaryIO]:
+    descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).chmod(0o644)
+        Path(draft).replace(target)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise

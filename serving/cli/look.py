@@ -1,0 +1,115 @@
+"""What goes on inside a running Graftwork: `replicas`, `events`, `decide`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from serving.cli.client import connected
+from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
+from serving.cli.output import clean, emit, table
+
+_DIGITS = 12
+_QUIET_S = 1.0
+"""A stream without news for so long has told everything that is remembered."""
+_SILENT_S = 60.0
+"""The server says something at least every 15 s; after so long it is gone."""
+_NOT_DETAILS = frozenset({"kind", "seq", "at", "alias", "digest"})
+
+
+def replicas(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Show every engine replica and what it truly holds."""
+    with connected(url, key, as_json=as_json) as client:
+        answer = client.get("/admin/v1/replicas")
+    if as_json:
+        emit(answer)
+        return
+    rows = [
+        (
+            each.get("id"),
+            "yes" if each.get("ready") else "no",
+            each.get("base"),
+            each.get("in_flight"),
+            ", ".join(each.get("resident") or ()),
+        )
+        for each in answer["replicas"]
+    ]
+    table(("replica", "ready", "base", "requests", "adapters held"), rows)
+
+
+def events(
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="go on as things happen, until Ctrl-C")
+    ] = False,
+    after: Annotated[int, typer.Option(min=0, help="only events after this number")] = 0,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happened to adapters; with --json one object per line."""
+    import httpx
+
+    quiet_s = _SILENT_S if follow else _QUIET_S
+    try:
+        with (
+            connected(url, key) as client,
+            client.stream(f"/admin/v1/events?after={after}", quiet_s) as answer,
+        ):
+            try:
+                for event in _events(answer.iter_lines()):
+                    typer.echo(json.dumps(event) if as_json else _line(event))
+            except httpx.ReadTimeout:
+                if follow:
+                    raise
+    except KeyboardInterrupt:
+        return
+
+
+def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Graftwork's events from the lines of a server-sent stream: one ``data`` line each."""
+    for line in lines:
+        if line.startswith("data:"):
+            yield json.loads(line.removeprefix("data:"))
+
+
+def _line(event: dict[str, Any]) -> str:
+    at = datetime.fromtimestamp(event["at"], UTC).isoformat(timespec="milliseconds")
+    about = event.get("alias") or ""
+    if event.get("digest"):
+        about += f"@{event['digest'][:_DIGITS]}"
+    details = " ".join(f"{k}={v}" for k, v in event.items() if k not in _NOT_DETAILS)
+    return clean(f"{event['seq']:>5}  {at}  {event['kind']:<18}  {about}  {details}")
+
+
+def decide(
+    text: Annotated[str, typer.Argument(help="what a user might say", metavar="TEXT")],
+    model: Annotated[str, typer.Option(help="as in a request")] = "auto",
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which target would answer, and why; nobody is called."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    with connected(url, key, as_json=as_json) as client:
+        decision = client.post("/v1/decision", body)
+    if as_json:
+        emit(decision)
+        return
+    intent = decision["intent"]
+    confidence = "" if intent["confidence"] is None else f" ({intent['confidence']:.2f})"
+    typer.echo(f"intent  {clean(intent['name'] or 'none')}{confidence}")
+    typer.echo(f"target  {clean(decision['target'])}\n")
+    rows = [
+        (
+            "*" if each["target"] == decision["target"] else "",
+            each["target"],
+            "yes" if each["allowed"] else "no",
+            each["reason"],
+        )
+        for each in decision["candidates"]
+    ]
+    table(("", "candidate", "allowed", "reason"), rows)

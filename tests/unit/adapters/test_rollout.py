@@ -1,0 +1,792 @@
+"""The adapter's path, on a real registry and store and a fleet that behaves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from adapters.aliases import engine_name
+from adapters.errors import (
+    BadName,
+    Conflict,
+    FleetError,
+    LoadFailed,
+    NothingToRollBack,
+    NotInStore,
+    UnknownAlias,
+)
+from adapters.lifecycle import State
+from adapters.rollout import Outcome
+from tests.fakes.adapter_path import FAST, AdapterPath, Fate, Killed
+from tests.fakes.fleet import FakeFleet
+from tests.fakes.tiny_adapter import BASE, tiny_adapter
+
+Make = Callable[..., AdapterPath]
+REPLICAS = ("r0", "r1")
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Builds adapter paths with other settings; closes them afterwards."""
+    made: list[AdapterPath] = []
+
+    def build(*replicas: str, load_s: float = 0.0, **settings: object) -> AdapterPath:
+        fleet = FakeFleet(*replicas or REPLICAS, load_s=load_s)
+        root = tmp_path / str(len(made))
+        root.mkdir()
+        made.append(AdapterPath(root, fleet, FAST.model_copy(update=settings)))
+        return made[-1]
+
+    yield build
+    for path in made:
+        await path.aclose()
+
+
+@pytest.fixture
+def path(make: Make) -> AdapterPath:
+    """Two replicas, default settings."""
+    return make()
+
+
+def held_everywhere(path: AdapterPath) -> set[str]:
+    """Engine names that every replica holds; fails when replicas differ."""
+    sets = [path.fleet.holding(replica) for replica in path.fleet.replica_ids()]
+    assert all(names == sets[0] for names in sets)
+    return sets[0]
+
+
+def name(path: AdapterPath, seed: int, alias: str = "returns") -> str:
+    """Engine name of the version with this seed."""
+    return engine_name(alias, path.digest(seed))
+
+
+def state(path: AdapterPath, seed: int, alias: str = "returns") -> State:
+    """State of the version with this seed."""
+    return path.registry.version(alias, path.digest(seed)).state
+
+
+# Publishing
+
+
+async def test_a_push_goes_live_on_every_replica(path: AdapterPath) -> None:
+    """From a directory to one alias epoch that routers see, with every check recorded."""
+    outcome = await path.push("returns", 1)
+    assert (outcome.state, outcome.known, outcome.error) == (State.LIVE, False, "")
+    assert all(check["ok"] for check in outcome.checks)
+    assert outcome.checks[-1]["name"] == "probe-effect"
+    assert held_everywhere(path) == {name(path, 1)}
+    assert path.table.aliases["returns"].live == path.digest(1)
+    assert path.table.epoch == 1
+    version = path.registry.version("returns", path.digest(1))
+    assert (version.effect, version.base, version.author) == (0.5, BASE.digest, "unknown")
+
+
+async def test_a_version_is_proven_on_one_replica_before_others_load_it(
+    path: AdapterPath,
+) -> None:
+    """A bad version does its damage in one place only: law 4."""
+    await path.push("returns", 1)
+    steps = [(what, replica) for what, replica, _ in path.fleet.calls if what in {"load", "probe"}]
+    first = steps[0][1]
+    assert steps[:2] == [("load", first), ("probe", first)]
+    assert {replica for what, replica in steps[2:] if what == "load"} == set(REPLICAS)
+
+
+async def test_routers_see_the_version_only_where_it_is_resident(path: AdapterPath) -> None:
+    """At the flip, the same table already says that every replica holds the version."""
+    await path.push("returns", 1)
+    flipped = next(table for table in path.tables if table.epoch == 1)
+    assert all(name(path, 1) in replica.resident for replica in flipped.replicas)
+
+
+async def test_without_waiting_the_answer_comes_once_it_is_stored(path: AdapterPath) -> None:
+    """A push returns while engines still load, and publishing goes on by itself."""
+    path.fleet.load_s = 0.05
+    outcome = await path.rollout.push("returns", path.adapter(1))
+    assert (outcome.state, outcome.finished) == (State.STORED, False)
+    await path.idle()
+    assert state(path, 1) is State.LIVE
+
+
+async def test_waiting_ends_although_the_engines_do_not(make: Make) -> None:
+    """A slow fleet turns a waiting push into an answer that work goes on."""
+    path = make(load_s=0.2)
+    push = path.config.push.model_copy(update={"wait_timeout_s": 0.05})
+    path.rollout._config = path.config.model_copy(update={"push": push})
+    outcome = await path.rollout.push("returns", path.adapter(1), wait=True)
+    assert not outcome.finished
+    await path.idle()
+    assert state(path, 1) is State.LIVE
+
+
+async def test_known_bytes_are_a_no_op_that_says_so(path: AdapterPath) -> None:
+    """No engine is asked anything, no epoch is spent."""
+    await path.push("returns", 1)
+    calls, epoch = len(path.fleet.calls), path.registry.epoch()
+    outcome = await path.push("returns", 1)
+    assert (outcome.known, outcome.state) == (True, State.LIVE)
+    assert (len(path.fleet.calls), path.registry.epoch()) == (calls, epoch)
+
+
+async def test_the_same_bytes_pushed_at_once_are_published_once(path: AdapterPath) -> None:
+    """Two clients with one file start one journey, and both learn how it ended."""
+    outcomes = await asyncio.gather(
+        *(path.rollout.push("returns", path.adapter(1), wait=True) for _ in range(3))
+    )
+    assert [outcome.state for outcome in outcomes] == [State.LIVE] * 3
+    assert sorted(outcome.known for outcome in outcomes) == [False, True, True]
+    assert path.fleet.count("probe") == 1
+
+
+async def test_pushes_go_live_in_the_order_they_came(path: AdapterPath) -> None:
+    """The last push of an alias wins, however long the earlier ones take."""
+    path.fleet.load_s = 0.02
+    for seed in (1, 2, 3):
+        await path.rollout.push("returns", path.adapter(seed))
+    await path.idle()
+    assert path.registry.alias("returns").live == path.digest(3)
+    assert path.registry.alias("returns").previous == path.digest(2)
+
+
+async def test_one_replica_loads_one_version_at_a_time(path: AdapterPath) -> None:
+    """Each add stalls the engine's loop: several aliases at once queue up per replica."""
+    path.fleet.load_s = 0.01
+    pushes = (path.rollout.push(f"alias-{n}", path.adapter(n), wait=True) for n in range(4))
+    outcomes = await asyncio.gather(*pushes)
+    assert {outcome.state for outcome in outcomes} == {State.LIVE}
+    assert [engine.most_loading for engine in path.fleet.engines.values()] == [1, 1]
+
+
+async def test_a_push_may_come_before_the_engines(make: Make) -> None:
+    """Base and replicas that appear a little later are waited for."""
+    path = make(replicas_timeout_s=5)
+    path.base = None
+    path.fleet.engines.clear()
+    push = asyncio.create_task(path.rollout.push("returns", path.adapter(1), wait=True))
+    await asyncio.sleep(0.05)
+    path.base = BASE
+    path.fleet.join("r9")
+    assert (await push).state is State.LIVE
+
+
+async def test_without_any_replica_the_push_fails_and_may_be_repeated(path: AdapterPath) -> None:
+    """No engine within the deadline: an error that passes, not a version that is bad."""
+    path.fleet.engines.clear()
+    assert (await path.push("returns", 1)).state is State.FAILED
+    path.fleet.join("r0")
+    assert (await path.push("returns", 1)).state is State.LIVE
+
+
+async def test_without_a_base_nothing_is_decided(path: AdapterPath) -> None:
+    """A version cannot be checked against a base that is not there."""
+    path.base = None
+    outcome = await path.push("returns", 1)
+    assert (outcome.state, "base" in outcome.error) == (State.FAILED, True)
+
+
+async def test_a_bad_name_is_refused_before_anything_happens(path: AdapterPath) -> None:
+    """Names become paths: nothing odd gets that far."""
+    with pytest.raises(BadName):
+        await path.rollout.push("../etc", path.adapter(1))
+    assert path.registry.aliases() == []
+
+
+# Refusing
+
+
+async def test_a_bad_adapter_never_reaches_an_engine(path: AdapterPath) -> None:
+    """Law 4: refused by name of check, recorded, not stored, not loaded."""
+    outcome = await path.push("returns", 1)
+    bad = await path.rollout.push("returns", tiny_adapter(path.root / "bad", 2, broken=True))
+    assert (bad.state, bad.refused) == (State.REJECTED, True)
+    assert [check["name"] for check in bad.checks if not check["ok"]] == ["finite"]
+    assert not path.store.exists("returns", bad.digest)
+    assert path.fleet.count("probe") == 1
+    assert path.registry.alias("returns").live == outcome.digest
+
+
+async def test_a_directory_without_weights_gets_every_reason(path: AdapterPath) -> None:
+    """Even what has no digest is answered with checks, and leaves no version behind."""
+    empty = path.root / "empty"
+    empty.mkdir()
+    outcome = await path.rollout.push("returns", empty)
+    assert (outcome.state, outcome.digest) == (State.REJECTED, "")
+    assert "files-present" in [check["name"] for check in outcome.checks if not check["ok"]]
+    assert path.registry.aliases() == []
+
+
+async def test_a_version_without_effect_is_quarantined(path: AdapterPath) -> None:
+    """The silent no-op that vLLM accepts: alias untouched, load undone, reason kept."""
+    await path.push("returns", 1)
+    path.fleet.delta = 0.0
+    outcome = await path.push("returns", 2)
+    assert (outcome.state, outcome.refused) == (State.QUARANTINED, True)
+    assert outcome.checks[-1] == {
+        **outcome.checks[-1],
+        "name": "probe-effect",
+        "ok": False,
+        "found": "0 nats",
+    }
+    assert path.registry.alias("returns").live == path.digest(1)
+    assert held_everywhere(path) == {name(path, 1)}
+
+
+async def test_a_quarantined_version_is_not_tried_again(path: AdapterPath) -> None:
+    """Neither by pushing the same bytes nor by promoting it."""
+    path.fleet.delta = float("nan")
+    await path.push("returns", 1)
+    path.fleet.delta = 0.5
+    again = await path.push("returns", 1)
+    assert (again.state, again.known) == (State.QUARANTINED, True)
+    with pytest.raises(Conflict, match="quarantined"):
+        await path.rollout.promote("returns", path.digest(1))
+
+
+GOLDEN = {"golden": [{"prompt": "hello", "logprobs": [-1.0, -2.0], "tolerance": 0.1}]}
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ([[-1.05, -2.05]], State.LIVE),
+        ([[-1.05, -2.5]], State.QUARANTINED),
+        ([[-1.0, float("nan")]], State.QUARANTINED),
+        ([[-1.0]], State.FAILED),
+        ([], State.FAILED),
+    ],
+)
+async def test_golden_logprobs_must_match(
+    path: AdapterPath, measured: list[list[float]], expected: State
+) -> None:
+    """What the trainer measured is what the engine computes; unscored is no verdict."""
+    path.fleet.logprobs = measured
+    directory = tiny_adapter(path.root / "golden", 1, manifest=GOLDEN)
+    outcome = await path.rollout.push("returns", directory, wait=True)
+    assert outcome.state is expected
+
+
+# Failing before the commit
+
+
+async def test_a_load_that_fails_is_undone_everywhere(path: AdapterPath) -> None:
+    """The second replica refuses: the first one lets go, the alias never moved."""
+    await path.push("returns", 1)
+    second = path.rollout.loader.homes("returns")[1]
+
+    def fails(what: str, replica: str | None, _: str) -> None:
+        if what == "load" and replica == second:
+            raise FleetError("disk on fire")
+
+    path.fleet.rules.append(fails)
+    outcome = await path.push("returns", 2)
+    assert (outcome.state, "disk on fire" in outcome.error) == (State.FAILED, True)
+    assert held_everywhere(path) == {name(path, 1)}
+    assert path.registry.alias("returns").live == path.digest(1)
+    path.fleet.rules.clear()
+    assert (await path.push("returns", 2)).state is State.LIVE
+
+
+async def test_a_load_is_tried_again_when_the_reason_may_pass(path: AdapterPath) -> None:
+    """One hiccup does not fail a publish."""
+    hiccups = [FleetError("busy")]
+
+    def once(what: str, *_: object) -> None:
+        if what == "load" and hiccups:
+            raise hiccups.pop()
+
+    path.fleet.rules.append(once)
+    assert (await path.push("returns", 1)).state is State.LIVE
+
+
+async def test_what_an_engine_refuses_is_quarantined(path: AdapterPath) -> None:
+    """The engine's own no is about the version, and is not repeated on other replicas."""
+
+    def refuses(what: str, *_: object) -> None:
+        if what == "load":
+            raise LoadFailed("rank 128 > 64")
+
+    path.fleet.rules.append(refuses)
+    outcome = await path.push("returns", 1)
+    assert (outcome.state, outcome.error) == (State.QUARANTINED, "rank 128 > 64")
+    assert path.fleet.count("load") == 1
+
+
+async def test_a_replica_that_dies_during_a_load_does_not_fail_the_publish(
+    path: AdapterPath,
+) -> None:
+    """Replicas die of many things; the others carry on."""
+    victim = path.rollout.loader.homes("returns")[0]
+
+    def dies(what: str, replica: str | None, _: str) -> None:
+        if what == "loaded" and replica == victim:
+            path.fleet.die(victim)
+
+    path.fleet.rules.append(dies)
+    assert (await path.push("returns", 1)).state is State.LIVE
+    assert list(path.fleet.engines) == [r for r in REPLICAS if r != victim]
+
+
+async def test_a_version_that_kills_two_replicas_is_quarantined(make: Make) -> None:
+    """It does not get to kill the third."""
+    path = make("r0", "r1", "r2")
+
+    def kills(what: str, replica: str | None, _: str) -> None:
+        if what == "probe":
+            path.fleet.die(replica or "")
+
+    path.fleet.rules.append(kills)
+    assert (await path.push("returns", 1)).state is State.QUARANTINED
+    assert len(path.fleet.engines) == 1
+
+
+async def test_a_replica_that_joins_during_the_prepare_is_loaded_too(path: AdapterPath) -> None:
+    """At the flip, every live replica holds the version."""
+
+    def joins(what: str, *_: object) -> None:
+        if what == "probe":
+            path.fleet.join("r2")
+
+    path.fleet.rules.append(joins)
+    await path.push("returns", 1)
+    assert set(path.fleet.engines) == {"r0", "r1", "r2"}
+    assert held_everywhere(path) == {name(path, 1)}
+
+
+async def test_a_quorum_may_be_enough(make: Make) -> None:
+    """One replica that cannot does not hold up the publish when the settings say so."""
+    path = make("r0", "r1", "r2", quorum=0.6)
+
+    def broken(what: str, replica: str | None, _: str) -> None:
+        if what == "load" and replica == "r1":
+            raise FleetError("out of memory")
+
+    path.fleet.rules.append(broken)
+    assert (await path.push("returns", 1)).state is State.LIVE
+    assert [event.kind for event in path.events.since(0)].count("prepared-in-part") == 1
+    assert path.fleet.holding("r1") == set()
+
+
+async def test_a_load_that_hangs_is_given_up(make: Make) -> None:
+    """A stuck engine costs the deadline, not the publish queue."""
+    path = make(load_s=60, load_timeout_s=0.02, load_attempts=1)
+    outcome = await path.push("returns", 1)
+    assert (outcome.state, "longer than" in outcome.error) == (State.FAILED, True)
+
+
+async def test_a_bug_in_the_publish_leaves_nothing_half_done(path: AdapterPath) -> None:
+    """An exception that nobody foresaw is undone like any other."""
+
+    def bug(what: str, *_: object) -> None:
+        if what == "probe":
+            raise ZeroDivisionError("who would have thought")
+
+    path.fleet.rules.append(bug)
+    outcome = await path.push("returns", 1)
+    assert (outcome.state, "internal error" in outcome.error) == (State.FAILED, True)
+    assert held_everywhere(path) == set()
+
+
+# Draining and retiring
+
+
+async def test_the_previous_version_stays_and_older_ones_go(path: AdapterPath) -> None:
+    """One step back is instant; engines do not fill up with history."""
+    for seed in (1, 2, 3):
+        await path.push("returns", seed)
+    assert held_everywhere(path) == {name(path, 2), name(path, 3)}
+    assert state(path, 1) is State.RETIRED
+    assert path.table.aliases["returns"].versions == (path.digest(2), path.digest(3))
+    assert path.table.aliases["returns"].retired == (path.digest(1),)
+
+
+@pytest.mark.parametrize(("keep", "held"), [(0, {3}), (2, {1, 2, 3})])
+async def test_how_many_versions_stay_is_a_setting(
+    make: Make, keep: int, held: set[int]
+) -> None:
+    """``keep_previous`` counts superseded versions per alias."""
+    path = make(keep_previous=keep)
+    for seed in (1, 2, 3):
+        await path.push("returns", seed)
+    assert held_everywhere(path) == {name(path, seed) for seed in held}
+
+
+async def test_a_version_in_use_is_never_unloaded(make: Make) -> None:
+    """Law 1: a long answer keeps its version; the drain waits, gives up, and looks again."""
+    path = make(keep_previous=0)
+    await path.push("returns", 1)
+    path.fleet.requests[name(path, 1)] = 1
+    await path.push("returns", 2)
+    assert state(path, 1) is State.DRAINING
+    assert name(path, 1) in held_everywhere(path)
+    assert "drain-overdue" in [event.kind for event in path.events.since(0)]
+    path.fleet.requests[name(path, 1)] = 0
+    await path.rollout.retirer.sweep()
+    await path.idle()
+    assert state(path, 1) is State.RETIRED
+    assert held_everywhere(path) == {name(path, 2)}
+    assert path.fleet.unloaded_in_use == []
+
+
+async def test_nothing_is_unloaded_while_a_router_has_an_old_table(make: Make) -> None:
+    """A router that lags may still start requests on the old version: law 2."""
+    path = make(keep_previous=0)
+    await path.push("returns", 1)
+    path.fleet.router_epoch = 1
+    assert (await path.push("returns", 2)).state is State.LIVE
+    assert name(path, 1) in held_everywhere(path)
+    path.fleet.router_epoch = None
+    await path.rollout.retirer.sweep()
+    await path.idle()
+    assert held_everywhere(path) == {name(path, 2)}
+
+
+async def test_an_unload_that_did_not_happen_is_noticed(make: Make) -> None:
+    """Retired means that the engine says so, not that it was asked."""
+    path = make(keep_previous=0)
+    await path.push("returns", 1)
+
+    def refuses(what: str, *_: object) -> None:
+        if what == "unload":
+            raise FleetError("still holds it")
+
+    path.fleet.rules.append(refuses)
+    await path.push("returns", 2)
+    assert state(path, 1) is State.DRAINING
+    path.fleet.rules.clear()
+    await path.rollout.retirer.sweep()
+    await path.idle()
+    assert state(path, 1) is State.RETIRED
+
+
+async def test_retiring_one_version(path: AdapterPath) -> None:
+    """The previous version goes; a rollback would have nowhere to go."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    outcomes = await path.rollout.retire("returns", path.digest(1))
+    assert [outcome.state for outcome in outcomes] == [State.DRAINING]
+    await path.idle()
+    assert held_everywhere(path) == {name(path, 2)}
+    with pytest.raises(NothingToRollBack):
+        await path.rollout.rollback("returns")
+
+
+async def test_retiring_an_alias(path: AdapterPath) -> None:
+    """Everything of it leaves; the name stays known, so that requests can be answered elsewhere."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    await path.rollout.retire("returns")
+    await path.idle()
+    assert held_everywhere(path) == set()
+    alias = path.table.aliases["returns"]
+    assert (alias.live, alias.previous, alias.versions) == (None, None, ())
+    assert set(alias.retired) == {path.digest(1), path.digest(2)}
+
+
+async def test_retiring_twice_is_a_no_op(path: AdapterPath) -> None:
+    """What is gone may be retired again; what never served may not."""
+    await path.push("returns", 1)
+    await path.rollout.retire("returns")
+    await path.idle()
+    epoch = path.registry.epoch()
+    assert [o.known for o in await path.rollout.retire("returns", path.digest(1))] == [True]
+    assert await path.rollout.retire("returns") == []
+    assert path.registry.epoch() == epoch
+    with pytest.raises(UnknownAlias):
+        await path.rollout.retire("nobody")
+
+
+async def test_a_retired_version_comes_back_when_pushed_again(path: AdapterPath) -> None:
+    """Known bytes that nobody serves start again."""
+    await path.push("returns", 1)
+    await path.rollout.retire("returns")
+    await path.idle()
+    outcome = await path.push("returns", 1)
+    assert (outcome.state, outcome.known) == (State.LIVE, False)
+    assert held_everywhere(path) == {name(path, 1)}
+
+
+# Rolling back
+
+
+async def test_a_rollback_is_one_flip_without_loads(path: AdapterPath) -> None:
+    """No engine loads anything, and the routers have it within 200 ms."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    path.fleet.calls.clear()
+    before = time.perf_counter()
+    outcome = await path.rollout.rollback("returns")
+    seconds = time.perf_counter() - before
+    assert (outcome.digest, outcome.state) == (path.digest(1), State.LIVE)
+    assert path.table.aliases["returns"].live == path.digest(1)
+    assert {call[0] for call in path.fleet.calls} <= {"residency", "applied"}
+    assert seconds < 0.2
+
+
+async def test_a_rollback_can_be_rolled_back(path: AdapterPath) -> None:
+    """The version that was left is the previous one, and still resident."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    await path.rollout.rollback("returns")
+    outcome = await path.rollout.rollback("returns")
+    assert outcome.digest == path.digest(2)
+    assert path.fleet.count("load") == 6, "the probe replica once, then every replica, per version"
+
+
+async def test_a_rollback_does_not_wait_for_a_publish(path: AdapterPath) -> None:
+    """An emergency is not queued behind a slow load of the next version."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    path.fleet.load_s = 5
+    await path.rollout.push("returns", path.adapter(3))
+    await asyncio.sleep(0.02)
+    await asyncio.wait_for(path.rollout.rollback("returns"), 1)
+    assert path.table.aliases["returns"].live == path.digest(1)
+
+
+async def test_a_rollback_loads_what_is_no_longer_resident(make: Make) -> None:
+    """With nothing kept, going back takes as long as a load, and works."""
+    path = make(keep_previous=0)
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    outcome = await path.rollout.rollback("returns")
+    await path.idle()
+    assert outcome.digest == path.digest(1)
+    assert held_everywhere(path) == {name(path, 1)}
+
+
+async def test_an_urgent_rollback_needs_one_replica_only(path: AdapterPath) -> None:
+    """Routers choose among replicas that hold the version: the flip does not wait for the rest."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    path.fleet.holding("r1").discard(name(path, 1))
+    path.fleet.load_s = 5
+    await asyncio.wait_for(path.rollout.rollback("returns"), 1)
+    assert path.registry.alias("returns").live == path.digest(1)
+
+
+async def test_a_rollback_with_a_reason_bans_the_version(path: AdapterPath) -> None:
+    """What hurt in production is not offered again, by rollback or by push."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    await path.rollout.rollback("returns", quarantine="answers in Latin")
+    assert state(path, 2) is State.QUARANTINED
+    with pytest.raises(NothingToRollBack):
+        await path.rollout.rollback("returns")
+    again = await path.push("returns", 2)
+    assert (again.state, again.error) == (State.QUARANTINED, "answers in Latin")
+    await path.reconciler.converge()
+    assert held_everywhere(path) == {name(path, 1)}
+
+
+async def test_there_may_be_nothing_to_roll_back(path: AdapterPath) -> None:
+    """The first version has no predecessor."""
+    await path.push("returns", 1)
+    with pytest.raises(NothingToRollBack):
+        await path.rollout.rollback("returns")
+
+
+# Candidates
+
+
+async def test_a_canary_is_promoted(path: AdapterPath) -> None:
+    """A share of the traffic first, all of it later, without another load."""
+    await path.push("returns", 1)
+    outcome = await path.push("returns", 2, stage="canary", percent=5.0)
+    assert outcome.state is State.CANARY
+    alias = path.table.aliases["returns"]
+    assert alias.live == path.digest(1)
+    assert [(c.digest, c.stage, c.percent) for c in alias.candidates] == [
+        (path.digest(2), "canary", 5.0)
+    ]
+    loads = path.fleet.count("load")
+    await path.rollout.promote("returns", path.digest(2)[:12])
+    assert path.table.aliases["returns"].live == path.digest(2)
+    assert path.table.aliases["returns"].candidates == ()
+    assert path.fleet.count("load") == loads
+
+
+async def test_a_shadow_climbs_to_canary(path: AdapterPath) -> None:
+    """The ladder's rungs are moves of one version."""
+    await path.push("returns", 1)
+    await path.push("returns", 2, stage="shadow", percent=50.0)
+    outcome = await path.rollout.canary("returns", path.digest(2), 10)
+    assert outcome.state is State.CANARY
+    await path.rollout.retire("returns", path.digest(2))
+    await path.idle()
+    assert held_everywhere(path) == {name(path, 1)}
+    assert path.table.aliases["returns"].candidates == ()
+
+
+@pytest.mark.parametrize("percent", [0, -1, 101, float("nan")])
+async def test_a_share_must_be_a_share(path: AdapterPath, percent: float) -> None:
+    """Nothing is stored for a stage that cannot be reached."""
+    with pytest.raises(Conflict) as caught:
+        await path.rollout.push("returns", path.adapter(1), stage="canary", percent=percent)
+    assert caught.value.code == "bad-percent"
+    assert path.registry.aliases() == []
+
+
+async def test_promoting_a_retired_version_loads_and_probes_it(path: AdapterPath) -> None:
+    """Any version that is stored can come back, by the same proofs."""
+    for seed in (1, 2, 3):
+        await path.push("returns", seed)
+    probes = path.fleet.count("probe")
+    assert (await path.rollout.promote("returns", path.digest(1))).state is State.LIVE
+    await path.idle()
+    assert path.fleet.count("probe") == probes + 1
+    assert held_everywhere(path) == {name(path, 1), name(path, 3)}
+
+
+async def test_promoting_what_was_lost_says_so(path: AdapterPath) -> None:
+    """A version whose files are gone cannot be promoted, and nothing changes."""
+    for seed in (1, 2, 3):
+        await path.push("returns", seed)
+    path.store.delete("returns", path.digest(1))
+    with pytest.raises(NotInStore):
+        await path.rollout.promote("returns", path.digest(1))
+    assert path.registry.alias("returns").live == path.digest(3)
+
+
+async def test_a_promotion_that_fails_leaves_no_residue(path: AdapterPath) -> None:
+    """The same undo as for a push."""
+    for seed in (1, 2, 3):
+        await path.push("returns", seed)
+    path.fleet.delta = 0
+    with pytest.raises(Exception, match="probe-effect"):
+        await path.rollout.promote("returns", path.digest(1))
+    assert held_everywhere(path) == {name(path, 2), name(path, 3)}
+    assert state(path, 1) is State.QUARANTINED
+
+
+async def test_versions_of_another_base_do_not_come_back(path: AdapterPath) -> None:
+    """After a change of the base, old versions are neither advertised nor promoted."""
+    for seed in (1, 2, 3):
+        await path.push("returns", seed)
+    path.base = BASE.model_copy(update={"digest": "c" * 64})
+    with pytest.raises(Conflict, match="another base"):
+        await path.rollout.promote("returns", path.digest(1))
+    assert await path.reconciler.committed("r0") == []
+
+
+# Capacity
+
+
+async def test_a_full_replica_makes_room(make: Make) -> None:
+    """Beyond its capacity vLLM would evict by itself: the longest superseded goes first."""
+    path = make(capacity=3)
+    for alias, seed in (("a", 1), ("a", 2), ("b", 3), ("b", 4)):
+        assert (await path.push(alias, seed)).state is State.LIVE
+    assert held_everywhere(path) == {name(path, 2, "a"), name(path, 3, "b"), name(path, 4, "b")}
+    assert path.registry.version("a", path.digest(1)).state is State.RETIRED
+
+
+async def test_a_replica_full_of_live_versions_refuses_more(make: Make) -> None:
+    """Nothing that serves is pushed out, and the reason names the setting."""
+    path = make(capacity=1)
+    await path.push("a", 1)
+    outcome = await path.push("b", 2)
+    assert (outcome.state, "r0 is full" in outcome.error or "r1 is full" in outcome.error) == (
+        State.FAILED,
+        True,
+    )
+    assert held_everywhere(path) == {name(path, 1, "a")}
+
+
+async def test_an_alias_may_live_on_some_replicas_only(make: Make) -> None:
+    """With two copies on four replicas, the other two are left alone."""
+    path = make("r0", "r1", "r2", "r3", copies=2)
+    await path.push("returns", 1)
+    holding = [r for r in path.fleet.replica_ids() if path.fleet.holding(r)]
+    assert holding == sorted(path.rollout.loader.homes("returns"))
+    assert len(holding) == 2
+
+
+# Dying and coming back
+
+
+async def publish_and_die(path: AdapterPath, step: int) -> bool:
+    """Replace version 1 by 2, dying at a step; whether it was reached."""
+    path.fate = path.registry.fate = Fate(dies_at=step)
+    path.fleet.rules.append(path.fate.step)
+    try:
+        await path.rollout.push("returns", path.adapter(2), wait=True)
+        await path.idle()
+    except Killed:
+        pass
+    died = path.fate.steps >= step
+    path.fate = None
+    path.fleet.rules.clear()
+    return died
+
+
+async def test_a_process_that_dies_anywhere_is_continued(make: Make) -> None:
+    """Killed around every commit and before every call to the fleet: nothing is half-published."""
+    step = 1
+    while True:
+        path = make(keep_previous=0)
+        await path.push("returns", 1)
+        epoch = path.registry.epoch()
+        if not await publish_and_die(path, step):
+            break
+        await path.restart()
+        await path.idle()
+        if state(path, 2) is State.FAILED:
+            # It died before the files were stored: a repeated push completes it.
+            assert path.registry.alias("returns").live == path.digest(1), step
+            assert (await path.push("returns", 2)).state is State.LIVE, step
+        assert path.registry.alias("returns").live == path.digest(2), step
+        assert path.registry.epoch() > epoch, step
+        await path.reconciler.converge()
+        await path.idle()
+        assert held_everywhere(path) == {name(path, 2)}, step
+        assert path.table.epoch == path.registry.epoch(), step
+        step += 1
+    assert step > 30, "every phase was hit"
+
+
+async def test_resuming_twice_changes_nothing(path: AdapterPath) -> None:
+    """Resume is idempotent, so a process that dies while it resumes is fine."""
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    await path.restart()
+    await path.idle()
+    history = path.registry.history()
+    await path.restart()
+    await path.idle()
+    assert path.registry.history() == history
+    assert path.table.aliases["returns"].live == path.digest(2)
+
+
+async def test_closing_stops_a_publish_where_it_stands(path: AdapterPath) -> None:
+    """A clean stop is no failure: the next process goes on."""
+    path.fleet.load_s = 5
+    await path.rollout.push("returns", path.adapter(1))
+    await asyncio.sleep(0.02)
+    await path.rollout.aclose()
+    assert state(path, 1) is State.PREPARING
+    path.fleet.load_s = 0
+    await path.restart()
+    await path.idle()
+    assert state(path, 1) is State.LIVE
+
+
+async def test_a_version_that_was_lost_while_dead_is_failed(path: AdapterPath) -> None:
+    """A publish whose files are gone cannot be continued; it says so instead of hanging."""
+    path.fleet.load_s = 5
+    await path.rollout.push("returns", path.adapter(1))
+    await path.rollout.aclose()
+    path.store.delete("returns", path.digest(1))
+    await path.restart()
+    assert state(path, 1) is State.FAILED
+
+
+def test_an_outcome_knows_whether_it_is_final() -> None:
+    """What a client should wait for, and what it should give up on."""
+    assert not Outcome("a", "d", State.PREPARING).finished
+    assert Outcome("a", "d", State.LIVE).finished
+    assert Outcome("a", "d", State.QUARANTINED).refused
+    assert not Outcome("a", "d", State.FAILED).refused
