@@ -54,7 +54,7 @@ class EngineSettings(_Section):
             raise ValueError(f"max_lora_rank must be one of {LORA_RANKS}, got {self.max_lora_rank}")
         if self.max_cpu_loras < self.max_loras:
             raise ValueError(
-                f"max_cpu_loras ({self.max_cpu_loras}) must be at least max_loras ({self.max_loras})"
+                f"max_cpu_loras ({self.max_cpu_loras}) must be >= max_loras ({self.max_loras})"
             )
         owned = {"model", "served_model_name", "enable_lora", "max_loras", "max_cpu_loras"}
         clash = sorted(owned & self.vllm.keys())
