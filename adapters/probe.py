@@ -54,7 +54,9 @@ def scored(measured: Sequence[Sequence[float]], golden: Sequence[Golden]) -> boo
 
 def _first_mismatch(measured: Sequence[Sequence[float]], golden: Sequence[Golden]) -> str:
     for number, (row, wanted) in enumerate(zip(measured, golden, strict=True)):
-        worst = max((abs(a - b) for a, b in zip(row, wanted.logprobs, strict=True)), default=0.0)
-        if not worst <= wanted.tolerance:
-            return f"prompt {number}: off by {worst:.3g} nats, tolerance {wanted.tolerance:.3g}"
+        off = [abs(a - b) for a, b in zip(row, wanted.logprobs, strict=True)]
+        # Not `max(off) > tolerance`: a NaN is lost in a maximum, and compares false.
+        wrong = [each for each in off if not each <= wanted.tolerance]
+        if wrong:
+            return f"prompt {number}: off by {wrong[0]:.3g} nats, tolerance {wanted.tolerance:.3g}"
     return ""

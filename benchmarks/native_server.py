@@ -1,4 +1,4 @@
-"""vLLM's own OpenAI server with exactly the engine arguments of a deploy file: the peer to measure."""
+"""vLLM's own OpenAI server with the engine arguments of a deploy file: the peer to measure."""
 
 from __future__ import annotations
 

@@ -11,11 +11,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serving.bringup.edge import haproxy_environment
-from serving.config.deploy import Deploy
 from serving.names import APPLICATION
+
+if TYPE_CHECKING:
+    # It imports Ray, which must not happen before ``prepare_environment``.
+    from serving.config.deploy import Deploy
 
 Say = Callable[[str], None]
 _POLL_S = 0.25
@@ -32,6 +35,8 @@ def prepare_environment(run_dir: Path) -> None:
     defaults = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        # Ray would run engines and routers at nice 15, behind everything else on the machine.
+        "RAY_worker_niceness": "0",
         "RAY_enable_metrics_collection": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "15",

@@ -22,7 +22,7 @@ def adapters(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """List adapters with their versions; for one, also what happened to it."""
+    """List adapters and their versions. For one adapter, also what happened to it."""
     with connected(url, key, as_json=as_json) as client:
         path = "/admin/v1/adapters" if alias is None else adapter_path(alias)
         answer = client.get(path)
@@ -84,7 +84,7 @@ def _when(timestamp: str) -> str:
 def promote(
     alias: Alias, digest: Digest, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Make a version live; the one before it is drained."""
+    """Make a version live. The one before it is drained."""
     _move(alias, "promote", {"digest": digest}, (url, key, as_json))
 
 
@@ -96,7 +96,7 @@ def canary(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a version answer a share of the traffic, sticky per session."""
+    """Give a version a share of the traffic. A session stays on its version."""
     _move(alias, "canary", {"digest": digest, "percent": percent}, (url, key, as_json))
 
 
@@ -108,7 +108,7 @@ def shadow(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a version answer a share of the traffic in secret."""
+    """Let a version answer in secret. It gets a share of the traffic; nobody sees its answers."""
     _move(alias, "shadow", {"digest": digest, "percent": percent}, (url, key, as_json))
 
 
@@ -136,7 +136,7 @@ def retire(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a version, or all versions of an adapter, out of service."""
+    """Take versions out of service. Without DIGEST, all versions of the adapter."""
     _move(alias, "retire", {} if digest is None else {"digest": digest}, (url, key, as_json))
 
 

@@ -11,7 +11,7 @@ import typer
 def check(
     file: Annotated[Path, typer.Argument(help="deploy file, for example config/local.yaml")],
 ) -> None:
-    """Validate a deploy file; prints one line per problem, with the field's name."""
+    """Explain every error in a deploy file. One line each, with the field's name."""
     from serving.config.deploy import ConfigError, load
 
     try:

@@ -36,12 +36,8 @@ class Client:
         import httpx
 
         self._url = url.rstrip("/")
-        try:
-            parts = urlsplit(self._url)
-            usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        except ValueError:
-            usable = False
-        if not usable:
+        host = _host(self._url)
+        if host is None:
             raise Failed(f"{url!r} is not a URL: write it like http://127.0.0.1:8000")
         if key is not None and not (key.isascii() and key.isprintable()):
             raise Failed("the API key holds characters that no key has")
@@ -49,7 +45,7 @@ class Client:
             headers={"authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of this machine's environment does not lead to this machine.
-            trust_env=parts.hostname not in _LOOPBACK,
+            trust_env=host not in _LOOPBACK,
         )
 
     def close(self) -> None:
@@ -125,6 +121,14 @@ class Client:
             raise Failed(f"{self._url} did not answer in time") from error
         except httpx.HTTPError as error:
             raise Failed(f"the connection to {self._url} broke: {error}") from error
+
+
+def _host(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.hostname if parts.scheme in {"http", "https"} else None
 
 
 def _object(body: Any) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ def export(
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Write a version as a tar that Graftwork, vLLM and PEFT load."""
+    """Write a version to a tar file. Graftwork, vLLM and PEFT load it."""
     alias, _, digest = version.partition("@")
     path = adapter_path(alias, "versions", digest, "export") if digest else None
     with (

@@ -1,4 +1,4 @@
-"""`graftwork check-adapter`, and what `push --dry-run` shares with it: preflight without a server."""
+"""`graftwork check-adapter`, shared with `push --dry-run`: preflight without a server."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 def check_adapter(
     source: Annotated[
         Path,
-        typer.Argument(help="PEFT directory, or an archive of one", metavar="DIRECTORY", exists=True),
+        typer.Argument(
+            help="PEFT directory, or an archive of one", metavar="DIRECTORY", exists=True
+        ),
     ],
     base: Base = None,
     max_rank: MaxRank = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the checks of a push offline and show them all; exit code 1 when one fails."""
+    """Check an adapter offline. Shows all checks of a push; exit code 1 when one fails."""
     report = inspected(source, base, max_rank)
     if as_json:
         emit(report)

@@ -16,7 +16,7 @@ def new(
     scope: Annotated[
         list[str],
         typer.Option(help="inference, admin, reviewer or auditor; repeat for more"),
-    ] = list(_INFERENCE),  # noqa: B008 - typer wants a list and copies it
+    ] = list(_INFERENCE),  # noqa: B006 - typer wants a list, and copies it
     tenant: Annotated[str, typer.Option(help="whose limits apply")] = "default",
 ) -> None:
     """Print a new key once, and the entry for `router.auth.keys` that recognises it."""

@@ -22,7 +22,7 @@ _NOT_DETAILS = frozenset({"kind", "seq", "at", "alias", "digest"})
 
 
 def replicas(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Show every engine replica and what it truly holds."""
+    """Show what every engine replica holds."""
     with connected(url, key, as_json=as_json) as client:
         answer = client.get("/admin/v1/replicas")
     if as_json:
@@ -50,7 +50,7 @@ def events(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what happened to adapters; with --json one object per line."""
+    """Show what happened to adapters. With --json, one object per line."""
     import httpx
 
     quiet_s = _SILENT_S if follow else _QUIET_S
@@ -92,7 +92,7 @@ def decide(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which target would answer, and why; nobody is called."""
+    """Show which target would answer. And why; nobody is called."""
     body = {"model": model, "messages": [{"role": "user", "content": text}]}
     with connected(url, key, as_json=as_json) as client:
         decision = client.post("/v1/decision", body)

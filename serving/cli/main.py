@@ -10,8 +10,8 @@ from serving.cli import adapters, check, export, inspect, keys, look, push, serv
 
 app = typer.Typer(
     name="graftwork",
-    help="One OpenAI-compatible endpoint for a base model, hot-swappable LoRA adapters and frontier "
-    "APIs.",
+    help="One OpenAI-compatible endpoint over one base model, hot-swappable LoRA adapters and "
+    "frontier APIs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

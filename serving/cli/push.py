@@ -27,7 +27,7 @@ class Stage(StrEnum):
     SHADOW = "shadow"
 
 
-def push(  # noqa: PLR0913 - one parameter for each option
+def push(  # noqa: PLR0913, PLR0917 - one parameter for each option
     alias: Alias,
     source: Annotated[
         Path,
@@ -54,7 +54,7 @@ def push(  # noqa: PLR0913 - one parameter for each option
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Push a version of ALIAS, and have it serve; nothing is restarted."""
+    """Push a version of an adapter. It serves when the command ends; nothing is restarted."""
     if (stage is Stage.LIVE) != (percent is None):
         raise typer.BadParameter("goes with --stage canary or shadow", param_hint="--percent")
     if dry_run:

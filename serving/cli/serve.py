@@ -9,11 +9,15 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from serving.cli.output import fail
+
+if TYPE_CHECKING:
+    from serving.bringup.system import LocalSystem
+    from serving.config.deploy import Deploy
 
 _ARGS = "applications.0.args."
 
@@ -23,7 +27,9 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="base model: a directory or a Hugging Face id")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="address; needs API keys unless loopback")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="address; needs API keys unless loopback")
+    ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="port")] = None,
     state_dir: Annotated[
         Path | None, typer.Option(help="database, adapters and logs; default: as in the file")
@@ -33,26 +39,36 @@ def serve(
     """Bring the whole system up on this machine. Ctrl-C drains and stops it."""
     stop = _stop_on_signals()
     started = time.monotonic()
-    run_dir: Path | None = None
-    system: Any = None
-    from serving.bringup.preconditions import CannotServe
+    run_dir = _prepared_run_directory()
+    from serving.bringup.preconditions import CannotServe, check
 
+    system: LocalSystem | None = None
     try:
-        from serving.bringup.system import make_run_directory, prepare_environment
-
-        run_dir = make_run_directory()
-        prepare_environment(run_dir)
         deploy = _load(config, _overrides(model, host, port, state_dir), replicas)
-        check_preconditions(deploy, dict(os.environ))
+        check(deploy, dict(os.environ))
         system = _bring_up(deploy, stop)
         if not stop.is_set():
             _banner(system, deploy, time.monotonic() - started)
         while not stop.wait(0.5):
             pass
     except CannotServe as error:
-        _fail(str(error))
+        typer.echo(f"graftwork: {error}", err=True)
+        raise typer.Exit(1) from error
     finally:
         _take_down(system, run_dir)
+
+
+def _prepared_run_directory() -> Path:
+    """Set what Ray reads when it is imported, so before anything else imports it."""
+    from serving.bringup.system import make_run_directory, prepare_environment
+
+    run_dir = make_run_directory()
+    try:
+        prepare_environment(run_dir)
+    except FileNotFoundError as error:
+        shutil.rmtree(run_dir, ignore_errors=True)
+        fail(str(error))
+    return run_dir
 
 
 def _stop_on_signals() -> threading.Event:
@@ -78,7 +94,8 @@ def _overrides(
     return overrides
 
 
-def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Any:
+def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Deploy:
+    from serving.bringup.preconditions import CannotServe
     from serving.config.deploy import ConfigError, check, load
 
     try:
@@ -98,7 +115,8 @@ def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Any:
         raise CannotServe(f"{config} has {len(error.problems)} problem(s), listed above") from error
 
 
-def _bring_up(deploy: Any, stop: threading.Event) -> Any:
+def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:
+    from serving.bringup.preconditions import CannotServe
     from serving.bringup.system import LocalSystem, StartFailed
     from serving.engine.model import base_id
 
@@ -107,24 +125,20 @@ def _bring_up(deploy: Any, stop: threading.Event) -> Any:
     try:
         typer.echo(f"starting Ray, the router and vLLM with {base_id(deploy.settings.base)} …")
         system.start()
-        system.wait(lambda line: typer.echo(f"  {line}"), deploy.settings.engine.start_timeout_s, stop)
+        timeout_s = deploy.settings.engine.start_timeout_s
+        system.wait(lambda line: typer.echo(f"  {line}"), timeout_s, stop)
     except StartFailed as error:
         system.stop()
         raise CannotServe(f"{error}\nlogs: {system.log_directory}") from error
     return system
 
 
-def _banner(system: Any, deploy: Any, seconds: float) -> None:
-    models = system.get("/v1/models")["data"]
-    by_kind: dict[str, list[str]] = {}
-    for model in models:
-        by_kind.setdefault(model["kind"], []).append(model["id"])
-    base = by_kind.get("base", ["?"])[0]
-    adapters = by_kind.get("adapter", [])
+def _banner(system: LocalSystem, deploy: Deploy, seconds: float) -> None:
+    base, adapters, frontiers = _targets(system, deploy)
     typer.echo(f"\nGraftwork is up on {system.url} after {seconds:.0f} s")
     typer.echo(f"  base       {base}")
-    typer.echo(f"  adapters   {', '.join(adapters) or 'none yet: graftwork push ALIAS DIRECTORY'}")
-    typer.echo(f"  frontier   {', '.join(by_kind.get('frontier', [])) or 'none configured'}")
+    typer.echo(f"  adapters   {adapters}")
+    typer.echo(f"  frontier   {frontiers or 'none configured'}")
     typer.echo(f"  reference  {system.url}/docs and {system.url}/admin/v1/docs")
     typer.echo(f"  watching   {deploy.settings.adapters.within(deploy.settings.state_dir).store}")
     typer.echo(f"  logs       {system.log_directory}")
@@ -135,15 +149,23 @@ def _banner(system: Any, deploy: Any, seconds: float) -> None:
     typer.echo("Ctrl-C stops everything.")
 
 
-def _take_down(system: Any, run_dir: Path | None) -> None:
+def _targets(system: LocalSystem, deploy: Deploy) -> tuple[str, str, str]:
+    """What can answer: base, adapters, frontiers. With keys the adapters are not ours to list."""
+    from serving.engine.model import base_id
+
+    settings = deploy.settings
+    frontiers = ", ".join(f"{p.name}/{m.id}" for p in settings.router.providers for m in p.models)
+    if settings.router.auth.keys or settings.router.auth.keys_file:
+        return base_id(settings.base), "graftwork adapters --key KEY lists them", frontiers
+    models = system.get("/v1/models")["data"]
+    adapters = ", ".join(model["id"] for model in models if model["kind"] == "adapter")
+    return base_id(settings.base), adapters or "none yet: graftwork push ALIAS DIRECTORY", frontiers
+
+
+def _take_down(system: LocalSystem | None, run_dir: Path | None) -> None:
     if system is not None:
         typer.echo("\nstopping: requests under way may finish …")
         system.stop()
         typer.echo("stopped.")
     if run_dir is not None:
         shutil.rmtree(run_dir, ignore_errors=True)
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"graftwork: {message}", err=True)
-    raise typer.Exit(1)

@@ -186,7 +186,10 @@ def _deployment_problems(application: dict[str, Any]) -> list[str]:
 def _security_problems(raw: dict[str, Any], settings: Settings) -> list[str]:
     """Law 11: without keys it listens on loopback only."""
     options = raw.get("http_options")
-    host = str((options if isinstance(options, dict) else {}).get("host", "127.0.0.1"))
+    host = options.get("host") if isinstance(options, dict) else None
+    if host is None:
+        # Ray Serve's own default is all interfaces once HAProxy is switched on.
+        return ["http_options.host: must be given; 127.0.0.1 is reached from this machine only"]
     auth = "applications.0.args.router.auth"
     try:
         keys = load_keys(settings.router.auth)

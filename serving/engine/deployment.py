@@ -59,14 +59,14 @@ class EngineDeployment:
         )
 
     async def report(self) -> EngineReport:
-        """This replica as it is now; residency comes from the engine."""
+        """This replica as it is now."""
         return EngineReport(
             peer=self._server.peer(self._identity),
             base=self._base,
             max_model_len=self._engine.max_model_len,
             ready=self._ready.is_set(),
             draining=self._draining,
-            resident=await self._engine.resident(),
+            resident=await self._surface.residency(),
             in_flight=self._surface.in_flight,
         )
 

@@ -11,6 +11,7 @@ The count of requests under way is kept here because bytes do not pass through R
 from __future__ import annotations
 
 import asyncio
+import time
 
 from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
@@ -21,6 +22,9 @@ from starlette.routing import Route
 from serving.engine.staging import Stager, StagingError
 from serving.engine.vllm import Engine, EngineError
 from serving.internal import ASGIApp, Receive, Scope, Send
+
+
+_ASK_EVERY_S = 60.0
 
 
 class LoadBody(BaseModel):
@@ -50,6 +54,8 @@ class EngineSurface:
         self._vllm: ASGIApp = engine.asgi_app()
         self._control: ASGIApp = self._build_control()  # type: ignore[assignment]
         self.in_flight = 0
+        self._resident: frozenset[str] = frozenset()
+        self._ask_at = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -80,19 +86,36 @@ class EngineSurface:
             ]
         )
 
+    async def residency(self) -> frozenset[str]:
+        """What the engine holds, as it last said; asked again after every change and now and then.
+
+        Not at each call: a question makes the engine's worker spin on its queue for a second.
+        """
+        now = time.monotonic()
+        if now >= self._ask_at:
+            self._resident = await self._engine.resident()
+            self._ask_at = now + _ASK_EVERY_S
+        return self._resident
+
     async def _list(self, _: Request) -> JSONResponse:
-        return JSONResponse({"resident": sorted(await self._engine.resident())})
+        return JSONResponse({"resident": sorted(await self._ask())})
+
+    async def _ask(self) -> frozenset[str]:
+        self._ask_at = 0.0
+        return await self.residency()
 
     async def _load(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         body = LoadBody.model_validate_json(await request.body())
-        if name in await self._engine.resident():
+        if name in await self._ask():
             return JSONResponse({"seconds": 0.0, "already_resident": True})
         try:
             staged = await self._stager.stage(body.alias, body.digest)
             seconds = await self._engine.add(name, str(staged))
         except (EngineError, StagingError) as error:
             return _failed(error)
+        finally:
+            self._ask_at = 0.0
         return JSONResponse({"seconds": seconds, "already_resident": False})
 
     async def _unload(self, request: Request) -> JSONResponse:
@@ -100,11 +123,13 @@ class EngineSurface:
             await self._engine.remove(request.path_params["name"])
         except EngineError as error:
             return _failed(error)
+        finally:
+            self._ask_at = 0.0
         return JSONResponse({})
 
     async def _probe(self, request: Request) -> JSONResponse:
         body = ProbeBody.model_validate_json(await request.body())
-        if body.name is not None and body.name not in await self._engine.resident():
+        if body.name is not None and body.name not in await self._ask():
             return _failed(EngineError(f"{body.name} is not resident"))
         scores = await self._engine.score(body.name, body.prompts)
         return JSONResponse({"logprobs": scores})

@@ -101,13 +101,14 @@ class VllmEngine:
     async def remove(self, name: str) -> None:
         """Free the adapter in the engine and confirm that it is gone; idempotent."""
         async with self._lock:
-            request = self._requests.pop(name, None)
+            request = self._requests.get(name)
             self._app.state.openai_serving_models.lora_requests.pop(name, None)
             if request is None:
                 return
             await self._client.remove_lora(request.lora_int_id)
             if request.lora_int_id in await self._client.list_loras():
                 raise EngineError(f"the engine still holds {name}")
+            del self._requests[name]
 
     async def resident(self) -> frozenset[str]:
         """Names of the adapters that the engine's workers hold now."""

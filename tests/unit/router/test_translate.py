@@ -36,15 +36,16 @@ REPLY = Reply(
     cached_tokens=4,
     finish="tool_calls",
 )
-WORDS = """
+SOME_WORDS = """
     role content type text user assistant tool tool_calls tool_call_id function name arguments
     image_url url source tool_use tool_result id input input_schema image document data file
     file_data json_schema format refusal thinking base64 media_type auto custom
-""".split()
-FIELDS = """
+"""
+SOME_FIELDS = """
     messages system tools tool_choice stop n response_format temperature output_config
     stop_sequences modalities max_tokens parallel_tool_calls thinking
-""".split()
+"""
+WORDS, FIELDS = SOME_WORDS.split(), SOME_FIELDS.split()
 THINKING: list[dict[str, Any]] = [
     {"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {}}},
     {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}},
