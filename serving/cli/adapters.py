@@ -12,6 +12,8 @@ from serving.cli.options import DEFAULT_URL, Alias, AsJson, Digest, Key, Percent
 from serving.cli.output import emit, table
 
 _DIGITS = 12
+# A digest is cut to its first 12 digits; no state's name is longer.
+_STATE_CHARACTERS = 12
 _COLUMNS = ("adapter", "version", "state", "live", "share", "effect", "author", "since", "error")
 _HISTORY_LINES = 20
 
@@ -64,13 +66,18 @@ def _show_history(history: list[dict[str, Any]]) -> None:
             _when(line["at"]),
             line["action"],
             (line["digest"] or "")[:_DIGITS],
-            f"{line['before'] or ''} -> {line['after']}" if line["after"] else "",
+            _change(line["before"], line["after"]),
             line["actor"],
             line["detail"],
         )
         for line in history[-_HISTORY_LINES:]
     ]
     table(("at", "action", "version", "state", "by", "detail"), rows)
+
+
+def _change(before: str | None, after: str | None) -> str:
+    """From one state, or one live version, to another."""
+    return " -> ".join(each[:_STATE_CHARACTERS] for each in (before, after) if each)
 
 
 def _when(timestamp: str) -> str:

@@ -81,8 +81,10 @@ def _line(event: dict[str, Any]) -> str:
     about = event.get("alias") or ""
     if event.get("digest"):
         about += f"@{event['digest'][:_DIGITS]}"
-    details = " ".join(f"{k}={v}" for k, v in event.items() if k not in _NOT_DETAILS)
-    return clean(f"{event['seq']:>5}  {at}  {event['kind']:<18}  {about}  {details}")
+    told = {name: value for name, value in event.items() if name not in _NOT_DETAILS}
+    details = " ".join(f"{name}={value}" for name, value in told.items() if value not in ("", None))
+    head = f"{event['seq']:>5}  {at}  {clean(event['kind']):<18}"
+    return f"{head}  {clean(about)}  {clean(details)}".rstrip()
 
 
 def decide(

@@ -9,6 +9,9 @@ from typing import Any, NoReturn, TextIO
 
 import typer
 
+_MAX_PADDED = 64
+"""A longer cell is printed whole, but does not push the whole column to the right."""
+
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
     """Print rows below their headings: wrapped on a terminal, one line each in a pipe."""
@@ -35,7 +38,10 @@ def _print_wrapped(columns: Sequence[str], cells: list[list[str]], stream: TextI
 
 
 def _print_plain(rows: list[list[str]], stream: TextIO) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [
+        max(len(cell) for cell in column if len(cell) <= _MAX_PADDED)
+        for column in zip(*rows, strict=True)
+    ]
     for row in rows:
         padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         stream.write("  ".join(padded).rstrip() + "\n")

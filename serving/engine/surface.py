@@ -23,7 +23,6 @@ from serving.engine.staging import Stager, StagingError
 from serving.engine.vllm import Engine, EngineError
 from serving.internal import ASGIApp, Receive, Scope, Send
 
-
 _ASK_EVERY_S = 60.0
 
 

@@ -6,6 +6,7 @@ import ast
 import io
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -309,14 +310,12 @@ def test_two_starts_wait_for_each_other(project: Path) -> None:
         return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
 
     with start() as first, start() as second:
-        lines = []
-        for process in (first, second):
-            assert process.stdout
-            lines.append(process.stdout.readline())
-        waiting = [line for line in lines if "another start is making the environment" in line]
-        assert lines.count("in\n") == len(waiting) == 1
-        first.communicate()
-        assert lines[1] == "in\n" or second.communicate()[0] == "in\n"
+        said = {start: start.stdout.readline() for start in (first, second) if start.stdout}
+        holder, waiter = sorted(said, key=lambda start: said[start] != "in\n")
+        assert said[holder] == "in\n"
+        assert "another start is making the environment; waiting" in said[waiter]
+        holder.communicate()
+        assert waiter.communicate()[0] == "in\n"
 
 
 def test_a_second_start_is_fast(project: Path) -> None:
@@ -326,14 +325,12 @@ def test_a_second_start_is_fast(project: Path) -> None:
         (project / "scripts" / file.name).write_text(file.read_text())
     complete(project)
     command = [sys.executable, "-S", str(project / "scripts" / "bootstrap.py")]
-    seconds = []
-    for _ in range(3):
-        started = time.monotonic()
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        seconds.append(time.monotonic() - started)
-        assert (result.returncode, result.stdout + result.stderr) == (0, "")
-    # Twice what was asked for, because machines that run tests are busy.
-    assert min(seconds) < 0.4
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+    # Processor time: what the clock says depends on what else the machine does.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
 # --- what a person reads

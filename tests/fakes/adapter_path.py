@@ -133,6 +133,17 @@ class AdapterPath:
             self.events,
         )
 
+    def fork(self, other: AdapterPath) -> AdapterPath:
+        """Make ``other`` continue from our state; we must be closed, and the store is shared."""
+        other.registry.close()
+        (other.root / "registry.db").write_bytes((self.root / "registry.db").read_bytes())
+        other.store = self.store
+        for replica, engine in self.fleet.engines.items():
+            other.fleet.join(replica)
+            other.fleet.holding(replica).update(engine.resident)
+        other.start()
+        return other
+
     async def restart(self) -> None:
         """Die where we stand, come back and resume."""
         await self.rollout.aclose()
@@ -166,9 +177,10 @@ class AdapterPath:
         """What the routers see now."""
         return self.tables[-1]
 
-    def adapter(self, seed: int, **options: object) -> Path:
+    def adapter(self, seed: int) -> Path:
         """A private PEFT directory whose content depends on ``seed``."""
-        return tiny_adapter(self.root / "pushed" / str(seed), seed, **options)  # type: ignore[arg-type]
+        directory = self.root / "pushed" / str(seed)
+        return directory if directory.is_dir() else tiny_adapter(directory, seed)
 
     def digest(self, seed: int) -> str:
         """The digest of ``adapter(seed)``."""

@@ -725,11 +725,13 @@ async def publish_and_die(path: AdapterPath, step: int) -> bool:
 
 async def test_a_process_that_dies_anywhere_is_continued(make: Make) -> None:
     """Killed around every commit and before every call to the fleet: nothing is half-published."""
-    step = 1
+    first = make(keep_previous=0)
+    await first.push("returns", 1)
+    await first.aclose()
+    epoch, step = 1, 1
     while True:
-        path = make(keep_previous=0)
-        await path.push("returns", 1)
-        epoch = path.registry.epoch()
+        path = first.fork(make(keep_previous=0))
+        path.store.delete("returns", path.digest(2))
         if not await publish_and_die(path, step):
             break
         await path.restart()
