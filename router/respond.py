@@ -15,6 +15,7 @@ from router.pipeline import Pipeline
 from router.request import Exchange
 from router.stages.send import Counted
 from router.targets.base import Endpoint
+from router.targets.translate.sse import error_event
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -64,7 +65,7 @@ async def _stream(
         exchange.error = error.code
         if not started:
             raise
-        body = error_event(exchange.endpoint, error)
+        body = error_event(exchange.endpoint, error.message, code=error.code, kind=error.type)
         await send({"type": "http.response.body", "body": body, "more_body": True})
     if not started:
         await _start_stream(exchange, answer.status, send)
@@ -95,16 +96,6 @@ def final_comment(exchange: Exchange) -> bytes:
         "cost_usd": exchange.cost_usd,
     }
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
-
-
-def error_event(endpoint: Endpoint, error: RouterError) -> bytes:
-    """The last event of a stream that failed: well formed in the dialect, never a false success."""
-    if endpoint is Endpoint.MESSAGES:
-        return b"event: error\ndata: " + orjson.dumps(error_body(endpoint, error)) + b"\n\n"
-    if endpoint is Endpoint.RESPONSES:
-        event = {"type": "error", **error.body()["error"], "sequence_number": 0}
-        return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
-    return b"data: " + orjson.dumps(error.body()) + b"\n\ndata: [DONE]\n\n"
 
 
 def error_body(endpoint: Endpoint | None, error: RouterError) -> dict[str, Any]:

@@ -22,6 +22,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+KEEPALIVE_S = 120
+"""How long an idle connection is kept; clients must give theirs up sooner."""
 _UNAUTHORIZED = (
     b'{"error":{"message":"internal surface","type":"invalid_request_error","code":"401"}}'
 )
@@ -89,8 +91,7 @@ class InternalServer:
             log_config=None,
             ws="none",
             http="httptools",
-            # Peers keep their connections; longer than any client's own idle time.
-            timeout_keep_alive=120,
+            timeout_keep_alive=KEEPALIVE_S,
         )
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

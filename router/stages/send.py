@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from adapters.aliases import Replica
 from router.catalog import Catalog
 from router.config import LimitsConfig
 from router.errors import TargetError, TargetRejected, TargetUnavailable
 from router.request import Attempt, Exchange, Option
-from router.stages import context
 from router.table import TableHolder
 from router.targets.base import Answer, Call, Target, Usage
 
 _PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
 MAX_ATTEMPTS = 6
+
+Assemble = Callable[[Exchange, Option], dict[str, Any]]
+"""The context stage: the body for one target."""
 
 
 class Counted:
@@ -47,8 +50,11 @@ class Counted:
 class Sender:
     """Tries the permitted options in order, and for a local one its replicas in order of load."""
 
-    def __init__(self, catalog: Catalog, holder: TableHolder, limits: LimitsConfig) -> None:
+    def __init__(
+        self, catalog: Catalog, holder: TableHolder, limits: LimitsConfig, assemble: Assemble
+    ) -> None:
         self._catalog = catalog
+        self._assemble = assemble
         self._holder = holder
         self._limits = limits
 
@@ -96,8 +102,9 @@ class Sender:
         if replica is not None:
             self._holder.started(replica)
         answer: Answer | None = None
+        body = self._assemble(exchange, option)
         try:
-            answer = await target.send(_call(exchange, option, left_s))
+            answer = await target.send(_call(exchange, body, left_s))
             attempt.outcome = "ok"
         except TargetRejected as error:
             attempt.outcome = f"rejected {error.status}"
@@ -119,11 +126,11 @@ class Sender:
         return lambda: self._holder.ended(replica)
 
 
-def _call(exchange: Exchange, option: Option, timeout_s: float) -> Call:
+def _call(exchange: Exchange, body: dict[str, Any], timeout_s: float) -> Call:
     headers = {name: exchange.headers[name] for name in _PASSED_ON if name in exchange.headers}
     return Call(
         endpoint=exchange.endpoint,
-        body=context.assemble(exchange, option),
+        body=body,
         stream=exchange.stream,
         request_id=exchange.request_id,
         timeout_s=timeout_s,

@@ -1,4 +1,4 @@
-"""What a target is: it takes a call in one of the public dialects and answers in the same dialect."""
+"""What a target is: it takes a call in one of the public dialects and answers in the same."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Endpoint(StrEnum):
 class Call:
     """One attempt at one target.
 
-    ``body`` is the client's JSON object with ``model`` already set to what the target calls the model
-    and without the ``graftwork`` extension. ``timeout_s`` bounds the whole call.
+    ``body`` is the client's JSON object without the ``graftwork`` extension, its ``model`` set to
+    what the target calls it. ``timeout_s`` bounds the whole call.
     """
 
     endpoint: Endpoint
@@ -47,7 +47,7 @@ class Usage:
 class Answer(Protocol):
     """A target's answer whose status and headers have arrived.
 
-    ``chunks`` yields the body's bytes as they arrive from the wire, unbuffered; for a stream they are
+    ``chunks`` yields the body's bytes as they arrive from the wire; for a stream they are whole
     server-sent events in the dialect of ``Call.endpoint``. Leaving early needs ``aclose``, which
     cancels the work at the target.
     """

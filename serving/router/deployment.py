@@ -17,6 +17,7 @@ from router.keys import Keyring, load_keys
 from router.metrics import RouterMetrics
 from router.pipeline import Pipeline
 from router.records import Records
+from router.stages import context
 from router.stages.admit import Admission
 from router.stages.intent import KeywordClassifier
 from router.stages.send import Sender
@@ -25,7 +26,7 @@ from router.table import TableHolder
 from router.targets.catalog import frontier_targets
 from router.targets.http_client import HttpClient
 from serving.config.settings import Settings
-from serving.internal import InternalServer
+from serving.internal import KEEPALIVE_S, InternalServer
 from serving.names import ROUTER
 from serving.node import internal_host, replica_id
 from serving.reports import RouterReply, RouterReport
@@ -64,10 +65,12 @@ class RouterDeployment:
     def _build(self) -> None:
         config = self._settings.router
         limits = config.limits
-        self._client = HttpClient()
+        # Engines keep idle connections longer than providers do (serving/internal.py).
+        self._client = HttpClient(keepalive_s=KEEPALIVE_S / 2)
+        self._frontier_client = HttpClient()
         catalog = Catalog(
             self._client,
-            frontier_targets(self._client, config.providers, os.environ),
+            frontier_targets(self._frontier_client, config.providers, os.environ),
             default_frontier=config.auto.frontier,
             connect_timeout_s=limits.connect_timeout_s,
         )
@@ -84,7 +87,7 @@ class RouterDeployment:
             KeywordClassifier(config.auto),
             catalog,
             self._holder,
-            Sender(catalog, self._holder, limits),
+            Sender(catalog, self._holder, limits, context.assemble),
             settlement,
         )
         self._peers = Peers(self._holder, self._identity)
@@ -136,5 +139,5 @@ class RouterDeployment:
         self._heartbeat.cancel()
         await self._server.stop()
         await self._access_log.aclose()
-        for part in (self._client, self._peers, self._admin):
+        for part in (self._client, self._frontier_client, self._peers, self._admin):
             await part.aclose()
