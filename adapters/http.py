@@ -109,6 +109,7 @@ def _pushes(parts: _Parts) -> APIRouter:
             201: {"model": models.Pushed, "description": "Published."},
             202: {"model": models.Pushed, "description": "Stored; publishing goes on."},
             413: {"model": models.ErrorAnswer, "description": "The archive is too large."},
+            415: {"model": models.ErrorAnswer, "description": "Not an archive's content type."},
         },
         openapi_extra=_PUSH_BODY,
         summary="Push a version",

@@ -42,7 +42,10 @@ def load_keys(config: AuthConfig) -> tuple[ApiKey, ...]:
 
 def _read(path: Path) -> list[object]:
     text = path.read_text()
-    rows = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    try:
+        rows = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(rows, list):
         raise ValueError(f"{path} must hold a list of keys")  # noqa: TRY004 - its content is wrong
     return rows

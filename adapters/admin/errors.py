@@ -15,8 +15,20 @@ from adapters.errors import AdapterError, CheckResult
 
 REJECTED = "adapter_rejected"
 
+
+class BadRequest(AdapterError):
+    """The request itself makes no sense; ``param`` names the part."""
+
+    code = "bad-request"
+
+    def __init__(self, message: str, param: str | None = None, *, code: str | None = None) -> None:
+        self.param = param
+        super().__init__(message, code=code)
+
+
 # The first class that fits decides, so the special come before the general.
 _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
+    (BadRequest, 400),
     (errors.ArchiveError, 422),
     (errors.HeaderError, 422),
     (errors.ManifestError, 422),
@@ -34,17 +46,11 @@ _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
     (errors.RegistryError, 503),
     (errors.FleetError, 503),
 )
-_STATUS_BY_CODE = {"bad-percent": 400, "archive-too-large": 413, "bad-request": 400}
-
-
-class BadRequest(AdapterError):
-    """The request itself makes no sense; ``param`` names the part."""
-
-    code = "bad-request"
-
-    def __init__(self, message: str, param: str | None = None, *, code: str | None = None) -> None:
-        self.param = param
-        super().__init__(message, code=code)
+_STATUS_BY_CODE = {
+    "archive-too-large": 413,
+    "bad-percent": 400,
+    "unsupported-media-type": 415,
+}
 
 
 def install(app: FastAPI) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from adapters.events import Event, EventBus
 
@@ -13,7 +13,7 @@ HEARTBEAT_S = 15.0
 
 async def sse(
     events: EventBus, after: int | None, heartbeat_s: float = HEARTBEAT_S
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Events after ``after``, then each as it happens; a comment when it is quiet for long."""
     # Something at once, so that a client knows that it is connected.
     yield b": connected\n\n"

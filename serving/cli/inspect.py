@@ -55,7 +55,7 @@ def inspected(
             report = preflight(directory, facts, _limits(max_rank), alias=alias)
             digest = _digest(directory) if report.ok else None
     except AdapterError as error:
-        fail(f"{error} {error.remedy}".strip())
+        fail(f"{error}. {error.remedy}")
     return {"base": facts.base_id, "digest": digest, **report.model_dump(mode="json")}
 
 

@@ -82,8 +82,8 @@ def _try(alias: str, source: Path, base: Path | None, max_rank: int | None, as_j
     failed = [check for check in report["checks"] if not check["ok"]]
     if as_json:
         emit(report)
-    else:
-        show_checks(failed, err=True) if failed else None
+    elif failed:
+        show_checks(failed, err=True)
     if failed:
         fail(f"{source} would be refused: {len(failed)} check(s) failed")
     if not as_json:
@@ -138,9 +138,10 @@ def _progress(alias: str, size_bytes: int) -> Iterator[Sent]:
 
 
 def _explain(error: Failed, as_json: bool) -> None:
-    checks = (error.body or {}).get("checks")
-    if checks and not as_json:
-        show_checks([check for check in checks if not check.get("ok")], err=True)
+    checks = (error.body or {}).get("checks") or []
+    failed = [check for check in checks if not check.get("ok")]
+    if failed and not as_json:
+        show_checks(failed, err=True)
 
 
 def _said(answer: dict[str, Any], url: str) -> str:

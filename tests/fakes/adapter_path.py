@@ -74,6 +74,7 @@ class MortalRegistry(Registry):
 def quick_database(path: Path) -> Engine:
     """A migrated SQLite database that does not wait for the disk."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_migrated())
     engine = database.connect(f"sqlite:///{path}")
     event.listen(engine, "connect", _without_sync)

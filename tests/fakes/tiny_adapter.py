@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def tiny_adapter(
     directory: Path,
     seed: int = 0,
     *,
-    manifest: dict[str, object] | None = None,
+    manifest: Mapping[str, object] | None = None,
     broken: bool = False,
 ) -> Path:
     """Write a PEFT directory whose content depends on ``seed``; a ``broken`` one holds NaN."""

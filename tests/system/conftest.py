@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.system.running import Running
 
 TEST_S, CALL_S = 120, 60.0
 _LAST = "test_lifecycle.py"
+_SYSTEM = pytest.StashKey[Running]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +30,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(TEST_S, func_only=True))
     last = [item for item in here if item.path.name == _LAST]
     items[:] = [item for item in items if item not in last] + last
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """After failures, what the system itself had to say."""
+    found = config.stash.get(_SYSTEM, None)
+    if found is not None and terminalreporter.stats.keys() & {"failed", "error"}:
+        terminalreporter.section("the system under test")
+        terminalreporter.write_line(found.tail())
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +84,8 @@ def system(
     home = tmp_path_factory.mktemp("system")
     config = write_config(home / "config.yaml", frontier_server)
     found = running.start(config, home / "state", environment, home / "output.txt")
+    request.config.stash[_SYSTEM] = found
     yield found
-    if request.session.testsfailed:
-        sys.stderr.write(found.tail())
     if found.process.poll() is None:
         found.stop()
 

@@ -139,9 +139,7 @@ def test_draining_takes_only_versions_in_the_named_states(registry: Registry) ->
     for digest in (A, B):
         bring(registry, digest, *TO_PREPARED)
         registry.commit("returns", digest, by="test")
-    _, left = registry.begin_drain(
-        "returns", [A, B], {State.SUPERSEDED}, by="test", forget=False
-    )
+    _, left = registry.begin_drain("returns", [A, B], {State.SUPERSEDED}, by="test", forget=False)
     assert left == [A]
     assert registry.alias("returns").live == B
     assert registry.alias("returns").previous == A, "a rollback may load it again"

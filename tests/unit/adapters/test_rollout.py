@@ -404,9 +404,7 @@ async def test_the_previous_version_stays_and_older_ones_go(path: AdapterPath) -
 
 
 @pytest.mark.parametrize(("keep", "held"), [(0, {3}), (2, {1, 2, 3})])
-async def test_how_many_versions_stay_is_a_setting(
-    make: Make, keep: int, held: set[int]
-) -> None:
+async def test_how_many_versions_stay_is_a_setting(make: Make, keep: int, held: set[int]) -> None:
     """``keep_previous`` counts superseded versions per alias."""
     path = make(keep_previous=keep)
     for seed in (1, 2, 3):

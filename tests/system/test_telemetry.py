@@ -1,0 +1,120 @@
+"""What the system tells about itself: traces, logs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.frontier import FakeFrontier
+from tests.system.client import RETURNS_QUESTION, chat, chat_body, eventually, target
+from tests.system.collector import Collector, Span
+from tests.system.config import FRONTIER_KEY, OPENAI_FRONTIER
+from tests.system.running import Running
+
+pytestmark = pytest.mark.system
+
+SERVER = 2
+"""OTLP's number of the span kind."""
+PATH = "/v1/chat/completions"
+
+
+def parent() -> tuple[str, str, dict[str, str]]:
+    """A client's trace: its id, its span's id, and the header that says so."""
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
+
+
+def spans(collector: Collector, trace_id: str) -> list[Span]:
+    """The spans of a trace, once there are any."""
+    return eventually(lambda: collector.of_trace(trace_id), "spans arrive")
+
+
+def test_span_continues_the_clients_trace(http: httpx.Client, collector: Collector) -> None:
+    """One server span per request: the client's child, with GenAI names and our own ids."""
+    trace_id, span_id, headers = parent()
+    response = http.post(PATH, json=chat_body("auto", RETURNS_QUESTION), headers=headers)
+    (span,) = spans(collector, trace_id)
+    assert span.parent_id == span_id
+    assert span.kind == SERVER
+    assert span.resource["service.name"] == "graftwork"
+    assert span.attributes["http.request.method"] == "POST"
+    assert span.attributes["url.path"] == PATH
+    assert span.attributes["http.response.status_code"] == 200
+    assert span.attributes["gen_ai.response.model"] == target(response)
+    assert span.attributes["graftwork.decision_id"] == response.headers["x-graftwork-decision-id"]
+    assert span.attributes["graftwork.request_id"] == response.headers["x-request-id"]
+
+
+def test_provider_gets_our_span_as_parent(
+    http: httpx.Client, frontier: FakeFrontier, collector: Collector
+) -> None:
+    """The trace goes on at the frontier, below our span."""
+    trace_id, _, headers = parent()
+    http.post(PATH, json=chat_body(OPENAI_FRONTIER, "hello"), headers=headers)
+    (span,) = spans(collector, trace_id)
+    assert frontier.requests[-1].headers["traceparent"] == f"00-{trace_id}-{span.span_id}-01"
+
+
+def test_refusals_are_traced(http: httpx.Client, collector: Collector) -> None:
+    """A refused request has its span too, with its status."""
+    trace_id, _, headers = parent()
+    http.post(PATH, json=chat_body("nobody", "hello"), headers=headers)
+    (span,) = spans(collector, trace_id)
+    assert span.attributes["http.response.status_code"] == 404
+
+
+def test_request_log(system: Running, http: httpx.Client) -> None:
+    """Each request is one line of JSON with its ids, its target and its stages."""
+    given = f"log-{secrets.token_hex(4)}"
+    response = http.post(
+        PATH, json=chat_body("returns", "hello"), headers={"x-request-id": given}
+    )
+
+    def written() -> list[dict[str, object]]:
+        texts = [path.read_text() for path in system.logs.glob("requests-*.jsonl")]
+        lines = [json.loads(line) for text in texts for line in text.splitlines()]
+        return [line for line in lines if line["request_id"] == given]
+
+    (line,) = eventually(written, "the line is written")
+    assert line["event"] == "request"
+    assert line["id"] == response.headers["x-graftwork-decision-id"]
+    assert line["target"] == target(response)
+    assert line["status"] == 200
+    assert line["stages"]
+
+
+def test_logs_hold_no_content_and_no_keys(
+    system: Running, http: httpx.Client, frontier: FakeFrontier
+) -> None:
+    """Neither prompts, answers nor keys are in any log, of ours or of Ray and vLLM."""
+    phrase = f"zebra{secrets.token_hex(6)}"
+    for model in ("auto", OPENAI_FRONTIER):
+        chat(http, model, f"say {phrase}")
+    http.post(PATH, json={**chat_body("base", phrase), "temperature": phrase})
+    http.post(PATH, content=f'{{"model": "base", "messages": "{phrase}'.encode())
+    chat(http, "base", "the last one", user="marker")
+    logs = all_logs(system)
+    assert len(logs) > 3
+    eventually(lambda: True, "the last line is flushed")
+    for path in logs:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert phrase not in text, path
+        assert FRONTIER_KEY not in text, path
+
+
+def test_logs_are_structured(system: Running) -> None:
+    """Every line of every log of ours is a JSON object that says what happened."""
+    for path in system.logs.glob("*.jsonl"):
+        for line in path.read_text().splitlines():
+            assert json.loads(line)["event"], path
+
+
+def all_logs(system: Running) -> list[Path]:
+    """Our own logs, what was printed, and what Ray and vLLM write."""
+    ray = Path("/tmp/ray").glob(f"session_*_{system.process.pid}/logs/**/*")
+    found = [system.output, *system.logs.glob("*"), *ray]
+    return [path for path in found if path.is_file()]
