@@ -52,12 +52,15 @@ class ArchiveLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_archive_bytes: int = 4 << 30
+    """The archive itself, as it was sent."""
     max_total_bytes: int = 4 << 30
     """All unpacked bytes together."""
     max_file_bytes: int = 4 << 30
+    """One unpacked file."""
     max_files: int = 256
     """Members of any kind, directories included."""
     max_path_bytes: int = 512
+    """One path, in UTF-8."""
     max_depth: int = 8
     """Components of one path."""
     max_ratio: float = 200.0

@@ -58,7 +58,9 @@ class HeaderLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_header_bytes: int = 16 << 20
+    """The JSON before the data."""
     max_tensors: int = 100_000
+    """Tensors in one file."""
 
 
 @dataclass(frozen=True)

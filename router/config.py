@@ -6,7 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from router.targets.providers import ProviderConfig
 
@@ -32,7 +39,9 @@ class ApiKey(_Section):
 
     name: str = Field(description="who holds it; appears in logs, the key never does")
     sha256: Sha256 = Field(description="hex SHA-256 of the key")
-    scopes: frozenset[Scope] = Field(default=frozenset({Scope.INFERENCE}))
+    scopes: frozenset[Scope] = Field(
+        default=frozenset({Scope.INFERENCE}), description="what it may do"
+    )
     tenant: str = Field(default="default", description="whose limits and adapters apply")
 
 
@@ -48,7 +57,7 @@ class AuthConfig(_Section):
 class IntentConfig(_Section):
     """An intent that `model: auto` recognises, by words and examples."""
 
-    name: str
+    name: str = Field(description="as it appears in decisions and in manifests")
     alias: str | None = Field(default=None, description="the adapter that answers it")
     keywords: tuple[str, ...] = Field(default=(), description="whole words or phrases, any case")
     examples: tuple[str, ...] = Field(default=(), description="utterances of the intent")
@@ -67,6 +76,35 @@ class AutoConfig(_Section):
     frontier: str | None = Field(
         default=None, description="`<provider>/<model>` that answers when the base cannot"
     )
+
+
+class FairnessConfig(_Section):
+    """Weighted fair queueing over adapters, ahead of each engine replica."""
+
+    max_in_flight_per_replica: int = Field(
+        default=256, ge=1, description="requests one router keeps under way on one replica"
+    )
+    max_adapters_per_replica: int | None = Field(
+        default=None,
+        ge=1,
+        description="distinct adapters under way on one replica; null: the engine's max_loras",
+    )
+    max_queued_per_replica: int = Field(default=1024, ge=1, description="requests that wait")
+    patience_s: float = Field(
+        default=0.25,
+        ge=0,
+        description="seconds after which a waiting request is not overtaken by later ones",
+    )
+    weights: dict[str, float] = Field(
+        default_factory=dict, description="share of an alias against others; 1 unless named"
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_are_positive(cls, weights: dict[str, float]) -> dict[str, float]:
+        if any(not 0 < weight < float("inf") for weight in weights.values()):
+            raise ValueError("weights must be numbers above 0")
+        return weights
 
 
 class LimitsConfig(_Section):
@@ -93,6 +131,7 @@ class RouterConfig(_Section):
     auth: AuthConfig = AuthConfig()
     auto: AutoConfig = AutoConfig()
     limits: LimitsConfig = LimitsConfig()
+    fairness: FairnessConfig = FairnessConfig()
     providers: tuple[ProviderConfig, ...] = ()
 
     @model_validator(mode="after")

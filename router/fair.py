@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from router.config import FairnessConfig
 from router.errors import Overloaded
 
 
@@ -153,6 +154,17 @@ class FairQueue:
         self._virtual = max(self._virtual, waiter.finish - 1.0 / self._weight(waiter.name))
         self._enter(waiter.name)
         waiter.turn.set_result(None)
+
+
+def fair_limits(config: FairnessConfig, max_loras: int) -> FairLimits:
+    """Limits as configured; ``max_loras``: adapters that the engine fits into one batch."""
+    return FairLimits(
+        max_in_flight=config.max_in_flight_per_replica,
+        max_adapters=config.max_adapters_per_replica or max_loras,
+        max_queued=config.max_queued_per_replica,
+        patience_s=config.patience_s,
+        weights=config.weights,
+    )
 
 
 class FairQueues:

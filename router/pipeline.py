@@ -1,7 +1,7 @@
 """One request from its bytes to its answer: every stage, in order; the table of contents.
 
     admit → data-prep → governance in → intent → choose → policy → context + send → confidence
-          → governance out → stream → settle
+          → governance out → stream → settle → shadow
 
 ``choose`` names the candidates and ``policy`` strikes out what may not be used, so that ``send``
 and every retry inside it see only what is permitted (law 5).
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from router.catalog import Catalog
 from router.errors import Forbidden
 from router.request import Exchange
-from router.stages import choose, confidence, data_prep, governance, policy
+from router.stages import choose, confidence, data_prep, governance, policy, shadow
 from router.stages.admit import Admission
 from router.stages.intent import KeywordClassifier
 from router.stages.send import Counted, Sender
@@ -34,7 +34,9 @@ class Pipeline:
         holder: TableHolder,
         sender: Sender,
         settlement: Settlement,
+        shadows: shadow.Shadow,
     ) -> None:
+        self._shadow = shadows
         self._admission = admission
         self._classifier = classifier
         self._catalog = catalog
@@ -69,6 +71,7 @@ class Pipeline:
         if exchange.chosen is None:
             reasons = "; ".join(f"{o.target}: {o.reason}" for o in exchange.options)
             raise Forbidden(f"Policy permits no target for this request ({reasons}).")
+        exchange.shadow = choose.shadowed(exchange)
 
     @contextmanager
     def under(self, exchange: Exchange) -> Iterator[None]:
@@ -80,6 +83,7 @@ class Pipeline:
         finally:
             self._admission.under_way -= 1
             self._settlement.settle(exchange)
+            self._shadow.follow(exchange)
 
     async def send(self, exchange: Exchange) -> Counted:
         """An answer whose status has arrived, good enough to go out. Raises ``TargetError``."""
@@ -92,7 +96,10 @@ class Pipeline:
 
     def outbound(self, exchange: Exchange, answer: Counted) -> AsyncIterator[bytes]:
         """The answer's bytes as the client may see them."""
-        return governance.outbound(exchange, answer.chunks())
+        chunks = answer.chunks()
+        if exchange.shadow is not None:
+            chunks = shadow.capture(exchange, chunks)
+        return governance.outbound(exchange, chunks)
 
     def price(self, exchange: Exchange) -> None:
         """Set the cost from the usage that is known now."""

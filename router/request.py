@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,6 +97,10 @@ class Exchange:
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
+    shadow: Option | None = None
+    """The candidate that will answer in secret, when this request was sampled."""
+    captured: bytearray | None = None
+    """The answer's bytes, kept only for a sampled request."""
     status: int = 0
     error: str | None = None
     timings: list[tuple[str, float]] = field(default_factory=list)
@@ -154,3 +158,7 @@ class Exchange:
             "first_byte_s": self.first_byte_s,
             "seconds": round(self.seconds, 6),
         }
+
+
+Assemble = Callable[[Exchange, Option], dict[str, Any]]
+"""The context stage: the body for one target."""

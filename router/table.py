@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from adapters.aliases import Replica, RoutingTable, engine_name
+from router.fair import FairQueues
 from router.request import Option
 
 _SUSPECT_S = 2.0
@@ -19,11 +20,11 @@ class TableHolder:
     ``on_gone`` hears the engine name of each version that a new table no longer has.
     """
 
-    def __init__(self, on_gone: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, queues: FairQueues, on_gone: Callable[[str], None] = lambda _: None) -> None:
+        self.queues = queues
         self._on_gone = on_gone
         self.current = RoutingTable()
         self._pins: Counter[str] = Counter()
-        self._load: Counter[str] = Counter()
         self._suspects: dict[str, float] = {}
 
     def apply(self, table: RoutingTable) -> bool:
@@ -36,6 +37,7 @@ class TableHolder:
             self._on_gone(name)
         alive = {replica.id for replica in table.replicas}
         self._suspects = {i: until for i, until in self._suspects.items() if i in alive}
+        self.queues.keep(alive)
         return True
 
     @contextmanager
@@ -46,30 +48,25 @@ class TableHolder:
         try:
             yield
         finally:
-            self._subtract(self._pins, names)
-
-    def started(self, replica: Replica) -> None:
-        """Count a call on a replica until ``ended``."""
-        self._load[replica.id] += 1
-
-    def ended(self, replica: Replica) -> None:
-        """The other end of ``started``."""
-        self._subtract(self._load, [replica.id])
+            for name in names:
+                self._pins[name] -= 1
+                if self._pins[name] <= 0:
+                    del self._pins[name]
 
     def suspect(self, replica: Replica) -> None:
         """A replica just failed: prefer others for a moment."""
         self._suspects[replica.id] = time.monotonic() + _SUSPECT_S
 
-    def places(self, table: RoutingTable, option: Option) -> list[Replica]:
-        """Ready replicas that truly hold the option, least loaded first, suspects last."""
-        name, now = option.engine_name, time.monotonic()
+    def places(self, option: Option) -> list[Replica]:
+        """Ready replicas that truly hold the option now, least loaded first, suspects last."""
+        name, now, table = option.engine_name, time.monotonic(), self.current
         held = [
             replica
             for replica in table.replicas
             if replica.ready and (name == table.base_id or name in replica.resident)
         ]
         if len(held) > 1:
-            held.sort(key=lambda r: (self._suspects.get(r.id, 0.0) > now, self._load[r.id]))
+            held.sort(key=lambda r: (self._suspects.get(r.id, 0.0) > now, self.queues.depth(r.id)))
         return held
 
     def missing(self) -> list[str]:
@@ -85,17 +82,6 @@ class TableHolder:
     def in_flight(self) -> dict[str, int]:
         """Requests under way by engine name."""
         return dict(self._pins)
-
-    def load(self) -> dict[str, int]:
-        """Calls under way by replica."""
-        return dict(self._load)
-
-    @staticmethod
-    def _subtract(counter: Counter[str], names: Iterable[str]) -> None:
-        for name in names:
-            counter[name] -= 1
-            if counter[name] <= 0:
-                del counter[name]
 
 
 def _names(table: RoutingTable) -> set[str]:

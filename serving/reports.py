@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.aliases import Peer, RoutingTable
 from adapters.base_model import BaseFacts
+from adapters.traffic import VersionTraffic
 
 
 class _Frozen(BaseModel):
@@ -42,6 +43,8 @@ class RouterState(_Frozen):
     epoch: int
     in_flight: dict[str, int] = Field(default_factory=dict)
     """Requests under way by engine name."""
+    traffic: dict[str, VersionTraffic] = Field(default_factory=dict)
+    """Counts since the router began, by engine name."""
 
 
 class RouterReply(_Frozen):

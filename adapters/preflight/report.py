@@ -22,8 +22,11 @@ class PreflightLimits(BaseModel):
     max_lora_rank: int = 64
     """The engine's own ``max_lora_rank``."""
     max_total_bytes: int = 4 << 30
+    """All files of a version together."""
     max_files: int = 256
+    """Files and directories of a version."""
     max_config_bytes: int = 1 << 20
+    """Of ``adapter_config.json``, and of the manifest."""
     max_metadata_bytes: int = 256 << 10
     """Of ``__metadata__`` in the safetensors header, keys and values together."""
     max_tokenizer_bytes: int = 64 << 20
@@ -34,6 +37,7 @@ class PreflightLimits(BaseModel):
     """Largest alpha / rank (alpha / sqrt(rank) with rsLoRA)."""
     header: HeaderLimits = HeaderLimits()
     require_signature: bool = False
+    """Refuse a version whose manifest is not signed by one of ``public_keys``."""
     public_keys: tuple[str, ...] = ()
     """ed25519 keys, PEM or base64 of the 32 raw bytes; a signature of any one of them will do."""
 

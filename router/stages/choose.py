@@ -103,13 +103,31 @@ def _versions(exchange: Exchange, alias: Alias, reason: str) -> list[Option]:
 
 def _canary(exchange: Exchange, alias: Alias) -> str | None:
     """The canary's digest when this request falls into its share; sticky per session."""
-    canary = next((c for c in alias.candidates if c.stage == "canary" and c.percent > 0), None)
-    if canary is None:
+    return _sampled(alias, "canary", exchange.hints.session or exchange.request_id)
+
+
+def shadowed(exchange: Exchange) -> Option | None:
+    """The candidate that should answer in secret, when this request falls into its share."""
+    chosen = exchange.chosen
+    if chosen is None or chosen.engine_name is None:
         return None
-    key = exchange.hints.session or exchange.request_id
-    seed = f"{alias.name}/{canary.digest}/{key}".encode()
+    alias = exchange.table.aliases.get(chosen.engine_name.partition(_PIN)[0])
+    if alias is None or chosen.engine_name == exchange.model:  # pinned: nobody else's business
+        return None
+    digest = _sampled(alias, "shadow", exchange.request_id)
+    if digest is None or engine_name(alias.name, digest) == chosen.engine_name:
+        return None
+    return _adapter(alias, digest, "answers in secret")
+
+
+def _sampled(alias: Alias, stage: str, key: str) -> str | None:
+    """The alias's candidate of that stage when ``key`` falls into its share."""
+    candidate = next((c for c in alias.candidates if c.stage == stage and c.percent > 0), None)
+    if candidate is None:
+        return None
+    seed = f"{alias.name}/{candidate.digest}/{key}".encode()
     bucket = int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big") % _BUCKETS
-    return canary.digest if bucket < canary.percent * _BUCKETS / 100 else None
+    return candidate.digest if bucket < candidate.percent * _BUCKETS / 100 else None
 
 
 def _pinned(exchange: Exchange, alias: Alias, digest: str, catalog: Catalog) -> list[Option]:

@@ -9,16 +9,19 @@ from typing import Any
 from adapters.aliases import Replica
 from router.catalog import Catalog
 from router.config import LimitsConfig
-from router.errors import TargetError, TargetRejected, TargetUnavailable
-from router.request import Attempt, Exchange, Option
+from router.errors import (
+    Overloaded,
+    RouterError,
+    TargetRejected,
+    TargetTimeout,
+    TargetUnavailable,
+)
+from router.request import Assemble, Attempt, Exchange, Option
 from router.table import TableHolder
 from router.targets.base import Answer, Call, Target, Usage
 
 _PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
 MAX_ATTEMPTS = 6
-
-Assemble = Callable[[Exchange, Option], dict[str, Any]]
-"""The context stage: the body for one target."""
 
 
 class Counted:
@@ -59,19 +62,19 @@ class Sender:
         self._limits = limits
 
     async def send(self, exchange: Exchange) -> Counted:
-        """The first answer whose status has arrived. Raises the last ``TargetError``."""
+        """The first answer whose status has arrived. Raises the last failure."""
         deadline = time.monotonic() + self._timeout_s(exchange)
-        failure: TargetError | None = None
+        failure: RouterError | None = None
         for option in exchange.options:
             if not option.allowed:
                 continue
-            for target, replica in self._targets(exchange, option):
+            for target, replica in self._targets(option):
                 left_s = deadline - time.monotonic()
                 if left_s <= 0 or len(exchange.attempts) >= MAX_ATTEMPTS:
-                    raise failure or TargetUnavailable("no time left to answer", status=504)
+                    raise failure or TargetTimeout("no time left to answer")
                 try:
                     return await self._try(exchange, option, target, replica, left_s)
-                except TargetUnavailable as error:
+                except (TargetUnavailable, Overloaded) as error:
                     failure = error
         raise failure or TargetUnavailable(
             f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more", status=503
@@ -81,9 +84,9 @@ class Sender:
         limit = self._limits.request_timeout_s
         return min(limit, exchange.hints.timeout_s or limit)
 
-    def _targets(self, exchange: Exchange, option: Option) -> list[tuple[Target, Replica | None]]:
+    def _targets(self, option: Option) -> list[tuple[Target, Replica | None]]:
         if option.is_local:
-            places = self._holder.places(exchange.table, option)
+            places = self._holder.places(option)
             return [(self._catalog.local(option, place), place) for place in places]
         return [(self._catalog.frontier(option), None)]
 
@@ -99,31 +102,41 @@ class Sender:
         exchange.attempts.append(attempt)
         exchange.chosen = option
         started = time.perf_counter()
-        if replica is not None:
-            self._holder.started(replica)
-        answer: Answer | None = None
-        body = self._assemble(exchange, option)
         try:
-            answer = await target.send(_call(exchange, body, left_s))
+            answer = await self._call(exchange, option, target, replica, left_s)
             attempt.outcome = "ok"
+            return answer
         except TargetRejected as error:
             attempt.outcome = f"rejected {error.status}"
             raise
-        except TargetUnavailable as error:
+        except RouterError as error:
             attempt.outcome = error.code
-            if replica is not None:
-                self._holder.suspect(replica)
             raise
         finally:
             attempt.seconds = time.perf_counter() - started
-            if answer is None and replica is not None:
-                self._holder.ended(replica)
-        return Counted(answer, self._over(replica))
 
-    def _over(self, replica: Replica | None) -> Callable[[], None]:
-        if replica is None:
-            return _nothing
-        return lambda: self._holder.ended(replica)
+    async def _call(
+        self,
+        exchange: Exchange,
+        option: Option,
+        target: Target,
+        replica: Replica | None,
+        left_s: float,
+    ) -> Counted:
+        call = _call(exchange, self._assemble(exchange, option), left_s)
+        if replica is None or option.engine_name is None:
+            return Counted(await target.send(call), _nothing)
+        name = option.engine_name
+        queue = self._holder.queues.of(replica.id, exchange.table.base_id)
+        await queue.acquire(name)
+        try:
+            answer = await target.send(call)
+        except BaseException as error:
+            queue.release(name)
+            if isinstance(error, TargetUnavailable):
+                self._holder.suspect(replica)
+            raise
+        return Counted(answer, lambda: queue.release(name))
 
 
 def _call(exchange: Exchange, body: dict[str, Any], timeout_s: float) -> Call:

@@ -10,6 +10,7 @@ from typing import Any
 from router.catalog import Catalog
 from router.metrics import RouterMetrics
 from router.request import Exchange
+from router.traffic import Traffic
 
 Record = dict[str, Any]
 
@@ -42,8 +43,10 @@ class Settlement:
         catalog: Catalog,
         ledger: Ledger,
         metrics: RouterMetrics,
+        traffic: Traffic,
         log: Callable[[Record], None],
     ) -> None:
+        self._traffic = traffic
         self._catalog = catalog
         self._ledger = ledger
         self._metrics = metrics
@@ -61,4 +64,5 @@ class Settlement:
         record = exchange.record()
         self._ledger.add(record)
         self._metrics.observe(exchange)
+        self._traffic.observe(exchange)
         self._log(record)

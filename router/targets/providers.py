@@ -69,7 +69,9 @@ class ModelCard(_Record):
     cached_input_usd_per_mtok: Usd | None = Field(
         default=None, description="price of a million cached prompt tokens, USD; absent: full price"
     )
-    capabilities: frozenset[Capability] = Field(default=frozenset({Capability.CHAT}))
+    capabilities: frozenset[Capability] = Field(
+        default=frozenset({Capability.CHAT}), description="endpoints and features that it has"
+    )
     intents: tuple[str, ...] = Field(default=(), description="intents that it is meant for")
     regions: tuple[str, ...] = Field(default=(), description="where it may process data")
 
@@ -93,7 +95,7 @@ class ProviderConfig(_Record):
     """One upstream that speaks OpenAI's or Anthropic's API."""
 
     name: ProviderName = Field(description="first part of the public name `<provider>/<model>`")
-    dialect: Dialect = Dialect.OPENAI
+    dialect: Dialect = Field(default=Dialect.OPENAI, description="the API that it speaks")
     base_url: str = Field(
         description="as the vendor's SDK takes it: OpenAI's with `/v1`, Anthropic's without"
     )

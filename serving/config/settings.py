@@ -66,14 +66,20 @@ class EngineSettings(_Section):
 class LogSettings(_Section):
     """Structured logs, one JSON object a line."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least important lines that are written"
+    )
     directory: Path | None = Field(
         default=None,
         description="files here, rotated; default: `<state_dir>/logs`. `-` in `stderr` mode",
     )
-    destination: Literal["file", "stderr"] = "file"
-    max_file_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
-    files_kept: int = Field(default=3, ge=1)
+    destination: Literal["file", "stderr"] = Field(
+        default="file", description="rotated files, or standard error for a collector"
+    )
+    max_file_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, description="a file is rotated at this size, bytes"
+    )
+    files_kept: int = Field(default=3, ge=1, description="rotated files of each process")
 
 
 class NetworkSettings(_Section):

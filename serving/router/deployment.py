@@ -12,6 +12,7 @@ from ray import serve
 from adapters.aliases import RoutingTable
 from router.admin import AdminProxy
 from router.catalog import Catalog
+from router.fair import FairQueues, fair_limits
 from router.http import Door
 from router.keys import Keyring, load_keys
 from router.metrics import RouterMetrics
@@ -22,9 +23,11 @@ from router.stages.admit import Admission
 from router.stages.intent import KeywordClassifier
 from router.stages.send import Sender
 from router.stages.settle import Ledger, Settlement
+from router.stages.shadow import Shadow
 from router.table import TableHolder
 from router.targets.catalog import frontier_targets
 from router.targets.http_client import HttpClient
+from router.traffic import Traffic
 from serving.config.settings import Settings
 from serving.internal import KEEPALIVE_S, InternalServer
 from serving.names import ROUTER
@@ -78,10 +81,13 @@ class RouterDeployment:
         admission = Admission(keyring, limits)
         self._metrics_registry = CollectorRegistry()
         metrics = RouterMetrics(self._metrics_registry, lambda: admission.under_way)
-        self._holder = TableHolder(lambda name: metrics.forget(f"adapter:{name}"))
+        queues = FairQueues(fair_limits(config.fairness, self._settings.engine.max_loras))
+        self._holder = TableHolder(queues, self._forget)
+        traffic = self._traffic = Traffic()
         ledger = Ledger(limits.decisions_kept)
         self._access_log = AccessLog(self._settings, metrics.dropped_log_lines)
-        settlement = Settlement(catalog, ledger, metrics, self._access_log.write)
+        settlement = Settlement(catalog, ledger, metrics, traffic, self._access_log.write)
+        self._shadow = Shadow(catalog, self._holder, traffic, context.assemble)
         pipeline = Pipeline(
             admission,
             KeywordClassifier(config.auto),
@@ -89,15 +95,21 @@ class RouterDeployment:
             self._holder,
             Sender(catalog, self._holder, limits, context.assemble),
             settlement,
+            self._shadow,
         )
         self._peers = Peers(self._holder, self._identity)
         self._metrics = metrics
         self._admin = AdminProxy(self._holder, limits.max_archive_bytes)
-        self._surface = RouterSurface(self._holder, ledger, self._metrics_registry)
+        self._surface = RouterSurface(self._holder, ledger, traffic, self._metrics_registry)
         records = Records(ledger, self._peers, limits.decisions_kept)
         self._door = Door(
             config, keyring, pipeline, catalog, self._holder, self._admin, records, self._scrape
         )
+
+    def _forget(self, name: str) -> None:
+        """A version left the table: drop its labels and counts, so that both stay bounded."""
+        self._metrics.forget(f"adapter:{name}")
+        self._traffic.forget(name)
 
     def __serve_build_asgi_app__(self) -> Any:
         """Ray Serve asks for the ASGI app after the constructor."""
@@ -138,6 +150,7 @@ class RouterDeployment:
             return
         self._heartbeat.cancel()
         await self._server.stop()
+        await self._shadow.aclose()
         await self._access_log.aclose()
         for part in (self._client, self._frontier_client, self._peers, self._admin):
             await part.aclose()

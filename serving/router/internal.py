@@ -13,13 +13,17 @@ from starlette.routing import Route
 from adapters.aliases import RoutingTable
 from router.stages.settle import Ledger
 from router.table import TableHolder
+from router.traffic import Traffic
 from serving.reports import RouterState
 
 
 class RouterSurface:
     """Routes below ``/internal`` and ``/metrics``."""
 
-    def __init__(self, holder: TableHolder, ledger: Ledger, metrics: CollectorRegistry) -> None:
+    def __init__(
+        self, holder: TableHolder, ledger: Ledger, traffic: Traffic, metrics: CollectorRegistry
+    ) -> None:
+        self._traffic = traffic
         self._holder = holder
         self._ledger = ledger
         self._metrics_registry = metrics
@@ -40,7 +44,10 @@ class RouterSurface:
         """What the registry wants to know."""
         table = self._holder.current
         return RouterState(
-            revision=table.revision, epoch=table.epoch, in_flight=self._holder.in_flight()
+            revision=table.revision,
+            epoch=table.epoch,
+            in_flight=self._holder.in_flight(),
+            traffic=self._traffic.snapshot(),
         )
 
     async def _put_table(self, request: Request) -> JSONResponse:
