@@ -126,6 +126,54 @@ class RolloutSettings(_Section):
     )
 
 
+class LadderSettings(_Section):
+    """When a candidate climbs by itself, and when a version is taken back by itself."""
+
+    auto_promote: bool = Field(
+        default=False,
+        description="shadow becomes canary and canary becomes live when their evidence suffices",
+    )
+    auto_rollback: bool = Field(
+        default=True,
+        description="a candidate that is worse is withdrawn; a new live version that is worse than "
+        "the one before it is rolled back and quarantined",
+    )
+    canary_percent: float = Field(
+        default=10.0, gt=0, le=100, description="share of an automatic canary, percent"
+    )
+    min_shadowed: int = Field(
+        default=50, ge=1, description="secret answers before a shadow is judged"
+    )
+    min_agreement: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="mean word overlap (F1) with the live answers that a shadow must reach",
+    )
+    min_requests: int = Field(
+        default=100, ge=1, description="answers before a canary is promoted or latency is compared"
+    )
+    min_requests_to_roll_back: int = Field(
+        default=20, ge=1, description="answers before errors take a version back"
+    )
+    max_error_increase: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="error rate above the other version's, beyond 95 % doubt, that takes it back",
+    )
+    max_latency_ratio: float = Field(
+        default=1.5, ge=1, description="latency against the other version's that takes it back"
+    )
+    latency_quantile: float = Field(
+        default=0.95, gt=0, lt=1, description="which latency is compared"
+    )
+    watch_live_s: float = Field(
+        default=300.0, ge=0, description="seconds for which a new live version is watched"
+    )
+    tick_s: float = Field(default=1.0, gt=0, description="seconds between looks at the evidence")
+
+
 class AdaptersConfig(_Section):
     """Everything about adapters."""
 
@@ -151,6 +199,9 @@ class AdaptersConfig(_Section):
         description="what a version must look like; bytes, ranks and signatures",
     )
     rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="publishing")
+    ladder: LadderSettings = Field(
+        default_factory=LadderSettings, description="automatic promotion and rollback"
+    )
     events_kept: int = Field(
         default=1000, ge=10, description="adapter events remembered for the event stream"
     )

@@ -1,4 +1,4 @@
-"""What the adapter path needs from the processes above it: engines that load, routers that apply."""
+"""What the adapter path needs from above: engines that load, routers that apply."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Protocol
 class AdapterFiles:
     """One version's files, by content.
 
-    ``path`` is the directory in the content-addressed store as this process sees it; ``uri`` is where
-    a replica on another node fetches the same bytes.
+    ``path`` is the directory in the content-addressed store as this process sees it; ``uri`` is
+    where a replica on another node fetches the same bytes.
     """
 
     alias: str

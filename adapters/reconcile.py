@@ -7,6 +7,7 @@ takes the same locks as a publish, so the two never undo each other's work.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -101,10 +102,10 @@ class Reconciler:
                 await self.converge()
             except AdapterError as error:
                 self._events.emit("reconcile-failed", error=str(error))
-            try:
-                await asyncio.wait_for(self._wanted.wait(), self._settings.reconcile_s)
-            except TimeoutError:
-                continue
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with a wake.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.reconcile_s):
+                    await self._wanted.wait()
 
     async def committed(self, replica_id: str) -> list[AdapterFiles]:
         """What a new replica must load, in this order, before it reports ready."""

@@ -86,8 +86,10 @@ class Watcher:
                 except AdapterError as error:
                     self._events.emit("watch-failed", error=str(error))
                     pause = self._period
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with a wake.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), max(pause, _SHORTEST_PAUSE_S))
+                    async with asyncio.timeout(max(pause, _SHORTEST_PAUSE_S)):
+                        await self._woken.wait()
         finally:
             await _cancelled(listening, *self._taking.values())
 

@@ -68,6 +68,8 @@ class RegistryService:
         self._converge_now = asyncio.Event()
         self._publish_now = asyncio.Event()
         self._base_is_up = asyncio.Event()
+        # Nobody is advertised before that: who is told "ready" finds the seeds there.
+        self._prepared = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, peer: Peer) -> None:
@@ -170,7 +172,9 @@ class RegistryService:
     async def _converging(self) -> None:
         while True:
             try:
-                self._judge(await self._reconciler.converge())
+                reports = await self._reconciler.converge()
+                if self._prepared.is_set():
+                    self._judge(reports)
             except AdapterError as error:
                 self.events.emit("reconcile-failed", error=str(error))
             try:
@@ -210,9 +214,13 @@ class RegistryService:
     async def _resuming(self) -> None:
         """Once the base is up: finish what was interrupted, then publish what comes with it."""
         await self._base_is_up.wait()
-        await self.rollout.resume()
-        if self._settings.seed_adapters == "embedded":
-            await self._seed()
+        try:
+            await self.rollout.resume()
+            if self._settings.seed_adapters == "embedded":
+                await self._seed()
+        finally:
+            self._prepared.set()
+            self._converge_now.set()
 
     async def _seed(self) -> None:
         known = {alias.name for alias in await asyncio.to_thread(self.registry.aliases)}

@@ -14,9 +14,10 @@ def merge(expositions: Iterable[tuple[str, str]]) -> str:
     heads: dict[str, dict[str, str]] = {}
     samples: dict[str, list[str]] = {}
     for process, text in expositions:
-        label = 'process="' + process.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        label = f'process="{_escaped(process)}"'
         declared: set[str] = set()
-        for line in text.splitlines():
+        # Not splitlines: a label's value may hold any other line separator as it is.
+        for line in text.split("\n"):
             if line.startswith("#"):
                 _head(line, heads, declared)
             elif line:
@@ -26,6 +27,10 @@ def merge(expositions: Iterable[tuple[str, str]]) -> str:
         lines += heads.get(family, {}).values()
         lines += rows
     return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _head(line: str, heads: dict[str, dict[str, str]], declared: set[str]) -> None:

@@ -23,9 +23,10 @@ WEATHER: Any = {
 
 
 def ask(model: str, prompt: str = RETURNS_QUESTION, **more: Any) -> Any:
-    """Arguments of a messages call."""
+    """Arguments of a messages call; the SDK itself knows no `temperature` any more."""
     message = {"role": "user", "content": prompt}
-    return {"model": model, "messages": [message], "max_tokens": 16, "temperature": 0, **more}
+    extra = {"temperature": 0, **more.pop("extra_body", {})}
+    return {"model": model, "messages": [message], "max_tokens": 16, "extra_body": extra, **more}
 
 
 @pytest.mark.parametrize("model", EVERYWHERE)
@@ -61,14 +62,15 @@ def test_tools_of_a_native_model(
     anthropic_client: anthropic.Anthropic, frontier: FakeFrontier
 ) -> None:
     """A tool call comes back as Anthropic writes it, and the request arrived untouched."""
-    body = ask(ANTHROPIC_FRONTIER, tools=[WEATHER], top_k=5)
+    body = ask(ANTHROPIC_FRONTIER, tools=[WEATHER], extra_body={"top_k": 5})
     message = anthropic_client.messages.create(**body)
     call = message.content[0]
     assert call.type == "tool_use"
     assert (call.name, call.input) == ("weather", {"city": "x"})
     received = frontier.requests[-1]
     assert received.path == "/v1/messages"
-    assert received.body == {**body, "model": "sage"}
+    extra = body.pop("extra_body")
+    assert received.body == {**body, **extra, "model": "sage"}
     assert received.headers["x-api-key"] == FRONTIER_KEY
 
 
@@ -105,7 +107,7 @@ def test_errors(anthropic_client: anthropic.Anthropic, frontier: FakeFrontier) -
     with pytest.raises(anthropic.NotFoundError) as unknown:
         anthropic_client.messages.create(**ask("nobody"))
     with pytest.raises(anthropic.BadRequestError) as wrong:
-        anthropic_client.messages.create(**ask(BASE, temperature="hot"))
+        anthropic_client.messages.create(**ask(BASE, extra_body={"temperature": "hot"}))
     with pytest.raises(anthropic.BadRequestError) as long:
         anthropic_client.messages.create(**ask(BASE, "lamp " * 5000))
     for caught in (unknown, wrong, long):

@@ -44,7 +44,8 @@ def test_leaving_a_stream(http: httpx.Client) -> None:
     """Closing the connection mid-stream ends the generation within seconds."""
     body = chat_body(BASE, "Tell me everything.", stream=True, **LONG)
     with http.stream("POST", "/v1/chat/completions", json=body) as response:
-        next(response.iter_raw())
+        pieces = response.iter_raw()  # held: a generator that is dropped closes the connection
+        assert next(pieces)
         eventually(
             lambda: under_way(http) == {"router": 1.0, "engine": 1.0}, "it is generated", FREED_S
         )
@@ -70,7 +71,7 @@ def test_leaving_a_frontier_stream(http: httpx.Client, frontier: FakeFrontier) -
     frontier.misbehave(Fault(Kind.SLOW_DRIP, delay_s=0.1))
     body = chat_body(OPENAI_FRONTIER, "say " + "word " * 200, stream=True, max_tokens=300)
     with http.stream("POST", "/v1/chat/completions", json=body) as response:
-        next(response.iter_raw())
+        assert next(response.iter_raw())
     eventually(lambda: frontier.left > before, "the provider saw the client leave", FREED_S)
     eventually(is_idle(http), "the router has nothing under way", FREED_S)
 

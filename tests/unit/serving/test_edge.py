@@ -1,4 +1,4 @@
-"""HAProxy is started with what Ray Serve wrote, tightened: nothing open to others, errors in JSON."""
+"""HAProxy starts with what Ray Serve wrote, tightened: nothing open to others, errors in JSON."""
 
 from __future__ import annotations
 
@@ -129,16 +129,6 @@ def test_without_a_configuration(environment: dict[str, str], arguments: tuple[s
     done = start(environment, *arguments)
     assert done.returncode == 7
     assert done.stderr == ""
-
-
-def test_a_directory_with_odd_characters(tmp_path: Path) -> None:
-    """A temporary directory may be called anything."""
-    odd = tmp_path / "a #b & c"
-    environment = {**os.environ, **edge.haproxy_environment(odd), "GRAFTWORK_HAPROXY": "true"}
-    config = odd / "haproxy.cfg"
-    config.write_text(CONFIG)
-    assert start(environment, "-f", config).returncode == 0
-    assert f"{odd}/errors/503.http" in config.read_text()
 
 
 def test_ports() -> None:

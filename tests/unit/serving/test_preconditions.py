@@ -114,7 +114,7 @@ def test_too_little_memory(tmp_path: Path) -> None:
     """Too little memory is told in numbers, with what to do."""
     file = tmp_path / "meminfo"
     file.write_text("MemAvailable: 1048576 kB\n")
-    with pytest.raises(preconditions.CannotServe, match="1024 MiB of memory .* close something"):
+    with pytest.raises(preconditions.CannotServe, match=r"1024 MiB of memory .* close something"):
         preconditions._check_memory(file)
     file.write_text(PLENTY)
     preconditions._check_memory(file)

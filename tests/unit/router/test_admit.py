@@ -1,0 +1,115 @@
+"""Who gets in: keys first, then rate, then room."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.config import ApiKey, LimitsConfig, Scope
+from router.errors import Forbidden, Overloaded, RateLimited, Unauthenticated
+from router.keys import Keyring, hash_key
+from router.stages import admit
+from router.stages.admit import Admission
+from tests.fakes.exchanges import exchange
+
+
+class Clock:
+    """Time that passes when told to; stands in for the ``time`` module."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The stage's own clock."""
+    found = Clock()
+    monkeypatch.setattr(admit, "time", found)
+    return found
+
+
+def key(name: str, *scopes: Scope, tenant: str = "default") -> ApiKey:
+    """A key whose secret is its name."""
+    return ApiKey(name=name, sha256=hash_key(name), scopes=frozenset(scopes), tenant=tenant)
+
+
+def admission(*keys: ApiKey, **limits: int) -> Admission:
+    """The stage with these keys and limits."""
+    return Admission(Keyring(keys), LimitsConfig(**limits))
+
+
+def test_the_caller_is_known_afterwards() -> None:
+    """An admitted request has a caller and what is left of its rate."""
+    found = exchange(headers={"authorization": "Bearer app"})
+    admission(key("app", Scope.INFERENCE), requests_per_minute=10).admit(found)
+    assert found.caller is not None
+    assert found.caller.name == "app"
+    assert found.rate[:2] == (10, 9)
+
+
+def test_scope_is_needed() -> None:
+    """An admin's key does not infer; no key does nothing."""
+    stage = admission(key("boss", Scope.ADMIN))
+    with pytest.raises(Forbidden, match="inference"):
+        stage.admit(exchange(headers={"x-api-key": "boss"}))
+    with pytest.raises(Unauthenticated):
+        stage.admit(exchange())
+
+
+def test_the_rate_is_per_tenant_and_minute(clock: Clock) -> None:
+    """A tenant's keys share one limit; other tenants and the next minute have their own."""
+    stage = admission(
+        key("one", Scope.INFERENCE, tenant="shop"),
+        key("two", Scope.INFERENCE, tenant="shop"),
+        key("else", Scope.INFERENCE, tenant="bank"),
+        requests_per_minute=2,
+    )
+    for name in ("one", "two"):
+        stage.admit(exchange(headers={"x-api-key": name}))
+    clock.now += 20
+    with pytest.raises(RateLimited) as refused:
+        stage.admit(exchange(headers={"x-api-key": "one"}))
+    assert refused.value.status == 429
+    assert refused.value.retry_after_s == pytest.approx(40)
+    stage.admit(exchange(headers={"x-api-key": "else"}))
+    clock.now += 40
+    again = exchange(headers={"x-api-key": "two"})
+    stage.admit(again)
+    assert again.rate == (2, 1, 60.0)
+
+
+def test_refused_keys_use_up_no_rate() -> None:
+    """Who has no key cannot use up the rate of those who have one."""
+    stage = admission(key("app", Scope.INFERENCE), requests_per_minute=1)
+    for _ in range(5):
+        with pytest.raises(Unauthenticated):
+            stage.admit(exchange(headers={"x-api-key": "guess"}))
+    stage.admit(exchange(headers={"x-api-key": "app"}))
+
+
+def test_room_is_limited() -> None:
+    """With as many requests under way as are allowed, the next is told to come back (law 9)."""
+    stage = admission(max_concurrent_requests=2)
+    stage.under_way = 2
+    with pytest.raises(Overloaded) as refused:
+        stage.admit(exchange())
+    assert refused.value.status == 503
+    assert refused.value.retry_after_s
+    stage.under_way = 1
+    stage.admit(exchange())
+
+
+def test_tenants_that_are_remembered_are_bounded(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows that are over are forgotten when the table is full (law 9)."""
+    monkeypatch.setattr(admit, "_MAX_TENANTS", 10)
+    keys = [key(f"k{n}", Scope.INFERENCE, tenant=f"t{n}") for n in range(30)]
+    stage = admission(*keys)
+    for each in keys:
+        stage.admit(exchange(headers={"x-api-key": each.name}))
+        clock.now += 30
+    assert len(stage._windows) <= 11

@@ -1,0 +1,109 @@
+"""Who a key belongs to, and what it may do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from router.config import ApiKey, AuthConfig, Scope
+from router.errors import Forbidden, Unauthenticated
+from router.keys import LOCAL, Keyring, hash_key, load_keys, new_key
+
+SECRET = "gw-secret"
+OWNER = ApiKey(
+    name="app", sha256=hash_key(SECRET), scopes=frozenset({Scope.INFERENCE}), tenant="shop"
+)
+
+
+def test_new_keys_are_long_and_never_the_same() -> None:
+    """A key has 256 bits of entropy, so that a plain hash is safe to store."""
+    keys = {new_key() for _ in range(100)}
+    assert len(keys) == 100
+    assert all(key.startswith("gw-") and len(key) >= 46 for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "x_api_key"),
+    [
+        (f"Bearer {SECRET}", None),
+        (f"bearer {SECRET}", None),
+        (f"BEARER  {SECRET} ", None),
+        (None, SECRET),
+        ("Basic dXNlcjpwYXNz", SECRET),
+    ],
+)
+def test_a_key_is_found(authorization: str | None, x_api_key: str | None) -> None:
+    """OpenAI's and Anthropic's ways of sending a key both work, in any case of the scheme."""
+    caller = Keyring([OWNER]).identify(authorization, x_api_key)
+    assert (caller.name, caller.tenant) == ("app", "shop")
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", SECRET, f"Basic {SECRET}"])
+def test_no_key(header: str | None) -> None:
+    """Without a key the answer says how to send one."""
+    with pytest.raises(Unauthenticated) as refused:
+        Keyring([OWNER]).identify(header, None)
+    assert refused.value.code == "missing_api_key"
+
+
+@pytest.mark.parametrize("key", ["gw-other", hash_key(SECRET), "ümlaut", "\x00", "x" * 100_000])
+def test_a_wrong_key(key: str) -> None:
+    """Any other text is refused, the stored hash itself too, and is not repeated."""
+    with pytest.raises(Unauthenticated) as refused:
+        Keyring([OWNER]).identify(f"Bearer {key}", None)
+    assert refused.value.code == "invalid_api_key"
+    assert key not in str(refused.value)
+
+
+def test_without_keys_everybody_is_local() -> None:
+    """An open process knows one caller, who may do everything (law 11)."""
+    ring = Keyring([])
+    assert ring.is_open
+    assert ring.identify("Bearer anything", None) is LOCAL
+    assert not Keyring([OWNER]).is_open
+
+
+def test_scopes() -> None:
+    """A key does only what its scopes say."""
+    ring = Keyring([OWNER])
+    caller = ring.identify(f"Bearer {SECRET}", None)
+    ring.authorize(caller, Scope.INFERENCE)
+    for scope in (Scope.ADMIN, Scope.REVIEWER, Scope.AUDITOR):
+        with pytest.raises(Forbidden, match=scope.value):
+            ring.authorize(caller, scope)
+    for scope in Scope:
+        ring.authorize(LOCAL, scope)
+
+
+def test_keys_files(tmp_path: Path) -> None:
+    """Keys in a YAML or JSON file are added to those in the configuration."""
+    rows = [{"name": "other", "sha256": "a" * 64, "scopes": ["admin"]}]
+    for name, text in (("keys.yaml", yaml.safe_dump(rows)), ("keys.json", json.dumps(rows))):
+        (tmp_path / name).write_text(text)
+        keys = load_keys(AuthConfig(keys=(OWNER,), keys_file=tmp_path / name))
+        assert [key.name for key in keys] == ["app", "other"]
+
+
+@pytest.mark.parametrize("text", ["", "a: 1", "[1]", "[{name: x}]", "a: [", "\x00", "[null]"])
+def test_broken_keys_files(tmp_path: Path, text: str) -> None:
+    """Whatever is wrong with a keys file is one kind of error."""
+    file = tmp_path / "keys.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError):  # noqa: PT011 - pydantic's own message differs
+        load_keys(AuthConfig(keys_file=file))
+
+
+def test_names_are_distinct(tmp_path: Path) -> None:
+    """Two keys of one name could not be told apart in a log."""
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps([{"name": "app", "sha256": "a" * 64}]))
+    with pytest.raises(ValueError, match="distinct names"):
+        load_keys(AuthConfig(keys=(OWNER,), keys_file=file))
+
+
+def test_the_ring_keeps_no_key() -> None:
+    """What is held in memory is hashes and names, never a key."""
+    assert SECRET not in repr(vars(Keyring([OWNER])))
