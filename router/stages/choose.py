@@ -112,7 +112,7 @@ def shadowed(exchange: Exchange) -> Option | None:
     if chosen is None or chosen.engine_name is None:
         return None
     alias = exchange.table.aliases.get(chosen.engine_name.partition(_PIN)[0])
-    if alias is None or chosen.engine_name == exchange.model:  # pinned: nobody else's business
+    if alias is None or _PIN in exchange.model:  # pinned: nobody else's business
         return None
     digest = _sampled(alias, "shadow", exchange.request_id)
     if digest is None or engine_name(alias.name, digest) == chosen.engine_name:

@@ -26,7 +26,8 @@ class KeywordClassifier:
     def __init__(self, config: AutoConfig) -> None:
         self._threshold = config.threshold
         self._keywords = [
-            (re.compile(rf"\b{re.escape(keyword.lower())}\b"), intent)
+            # Not \\b: a keyword such as "c++" ends in no word character.
+            (re.compile(rf"(?<!\w){re.escape(keyword.lower())}(?!\w)"), intent)
             for intent in config.intents
             for keyword in intent.keywords
         ]

@@ -12,6 +12,7 @@ import aiohttp
 from adapters.aliases import Peer, RoutingTable, engine_name
 from adapters.errors import FleetError
 from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
+from adapters.traffic import VersionTraffic
 from serving.registry.membership import Membership
 from serving.reports import RouterState
 
@@ -113,11 +114,9 @@ class HttpFleet:
             for router, answer in zip(routers, answers, strict=True)
         }
 
-    async def watch_routers(self) -> None:
-        """Keep the in-flight counts fresh, for as long as the registry lives."""
-        while True:
-            await self.ask_routers()
-            await asyncio.sleep(ROUTERS_POLL_S)
+    def traffic(self) -> dict[str, dict[str, VersionTraffic]]:
+        """What each live router has counted since it began, by router and engine name."""
+        return {router: state.traffic for router, state in self._states.items()}
 
     async def _router_state(self, router: Peer) -> RouterState | None:
         try:

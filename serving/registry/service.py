@@ -16,6 +16,8 @@ from adapters.base_model import BaseFacts
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError
 from adapters.events import Event, EventBus
+from adapters.evidence import Evidence
+from adapters.ladder import Ladder
 from adapters.reconcile import Reconciler, ReplicaReport
 from adapters.registry import Registry
 from adapters.rollout import Rollout
@@ -24,7 +26,7 @@ from adapters.watch import Watcher
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.embedded import ADAPTERS_DIR
-from serving.registry.fleet import HttpFleet
+from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
 from serving.registry.membership import Membership
 from serving.reports import EngineReport, RouterReport
 from serving.telemetry.logs import get_logger
@@ -61,6 +63,10 @@ class RegistryService:
         self._reconciler = Reconciler(
             self.registry, self.store, self.fleet, self.rollout, self.base, rollout, self.events
         )
+        self._evidence = Evidence()
+        self._ladder = Ladder(
+            self.registry, self.rollout, self._evidence, self.config.ladder, self.events
+        )
         self._watcher = Watcher(self.rollout, self.registry, self.config, self.events)
         self._table = RoutingTable()
         self._peer: Peer | None = None
@@ -80,7 +86,8 @@ class RegistryService:
             self._publishing(),
             self._converging(),
             self._expiring(),
-            self.fleet.watch_routers(),
+            self._listening(),
+            self._ladder.run(),
             self._watcher.run(),
             self._resuming(),
         )
@@ -203,6 +210,13 @@ class RegistryService:
         self._failed_passes = {i: n for i, n in self._failed_passes.items() if i in reports}
         if changed:
             self.publish()
+
+    async def _listening(self) -> None:
+        """Hear what routers have in flight and what they counted."""
+        while True:
+            await self.fleet.ask_routers()
+            self._evidence.feed(self.fleet.traffic())
+            await asyncio.sleep(ROUTERS_POLL_S)
 
     async def _expiring(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.aliases import Alias, RoutingTable
+from router.fair import FairLimits, FairQueues
 from router.request import Option
 from router.table import TableHolder
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE, local, replica, table
@@ -17,7 +18,7 @@ NAME = f"returns@{LIVE[:12]}"
 @pytest.fixture
 def holder() -> TableHolder:
     """A router that has heard nothing yet."""
-    return TableHolder()
+    return TableHolder(FairQueues(FairLimits()))
 
 
 def test_only_newer_tables_are_taken(holder: TableHolder) -> None:
@@ -47,54 +48,73 @@ def test_pins_count_requests(holder: TableHolder) -> None:
 
 def test_pins_end_with_errors_and_with_other_tables(holder: TableHolder) -> None:
     """A request that fails, or outlives its table, gives its pin back (law 1)."""
-    with pytest.raises(RuntimeError), holder.pinned([RETURNS]):
-        holder.apply(RoutingTable(revision=7))
-        assert holder.in_flight() == {NAME: 1}
-        raise RuntimeError
+
+    def fail() -> None:
+        with holder.pinned([RETURNS]):
+            holder.apply(RoutingTable(revision=7))
+            assert holder.in_flight() == {NAME: 1}
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert holder.in_flight() == {}
+
+
+def test_versions_that_went_are_told() -> None:
+    """Who keeps something per version hears once that a table no longer has it (law 9)."""
+    gone: list[str] = []
+    holder = TableHolder(FairQueues(FairLimits()), gone.append)
+    both = Alias(name="returns", versions=(LIVE, BEFORE))
+    holder.apply(table(both, revision=1))
+    holder.apply(table(both.model_copy(update={"versions": (LIVE,)}), revision=2))
+    assert gone == [f"returns@{BEFORE[:12]}"]
+    holder.apply(table(revision=3))
+    assert gone == [f"returns@{BEFORE[:12]}", NAME]
 
 
 def test_only_replicas_that_hold_the_version_are_places(holder: TableHolder) -> None:
     """A request goes where its version truly is, and only to who is ready."""
-    seen = table(
-        replicas=(
-            replica("holds", NAME),
-            replica("lacks"),
-            replica("converging", NAME, ready=False),
-        )
-    )
-    assert [place.id for place in holder.places(seen, RETURNS)] == ["holds"]
-    assert [place.id for place in holder.places(seen, BASE)] == ["holds", "lacks"]
-    assert holder.places(seen, local("returns", BEFORE)) == []
+    lost = replica("converging", NAME, ready=False)
+    holder.apply(table(replicas=(replica("holds", NAME), replica("lacks"), lost)))
+    assert [place.id for place in holder.places(RETURNS)] == ["holds"]
+    assert [place.id for place in holder.places(BASE)] == ["holds", "lacks"]
+    assert holder.places(local("returns", BEFORE)) == []
 
 
-def test_the_least_loaded_comes_first(holder: TableHolder) -> None:
-    """Calls under way decide the order, and end with the call."""
-    one, two = replica("one"), replica("two")
-    seen = table(replicas=(one, two))
-    holder.started(one)
-    assert [place.id for place in holder.places(seen, BASE)] == ["two", "one"]
-    holder.started(two)
-    holder.started(two)
-    assert holder.load() == {"one": 1, "two": 2}
-    assert [place.id for place in holder.places(seen, BASE)] == ["one", "two"]
-    for _ in range(2):
-        holder.ended(two)
-    holder.ended(one)
-    assert holder.load() == {}
+async def test_the_least_loaded_comes_first(holder: TableHolder) -> None:
+    """Requests on a replica decide the order, and end with the request."""
+    holder.apply(table(replicas=(replica("one"), replica("two"))))
+    one, two = (holder.queues.of(name, BASE_ID) for name in ("one", "two"))
+    await one.acquire(BASE_ID)
+    assert [place.id for place in holder.places(BASE)] == ["two", "one"]
+    await two.acquire(BASE_ID)
+    await two.acquire(BASE_ID)
+    assert [place.id for place in holder.places(BASE)] == ["one", "two"]
+    two.release(BASE_ID)
+    two.release(BASE_ID)
+    assert [place.id for place in holder.places(BASE)] == ["two", "one"]
 
 
-def test_suspects_come_last_but_come(holder: TableHolder) -> None:
+async def test_suspects_come_last_but_come(holder: TableHolder) -> None:
     """A replica that just failed is the last resort, not out of the question (law 3)."""
-    one, two = replica("one"), replica("two")
-    seen = table(replicas=(one, two))
-    holder.apply(seen)
-    for _ in range(3):
-        holder.started(two)
-    holder.suspect(one)
-    assert [place.id for place in holder.places(seen, BASE)] == ["two", "one"]
+    holder.apply(table(replicas=(replica("one"), replica("two"))))
+    await holder.queues.of("two", BASE_ID).acquire(BASE_ID)
+    holder.suspect(replica("one"))
+    assert [place.id for place in holder.places(BASE)] == ["two", "one"]
     holder._suspects["one"] = 0.0
-    assert [place.id for place in holder.places(seen, BASE)] == ["one", "two"]
+    assert [place.id for place in holder.places(BASE)] == ["one", "two"]
+
+
+async def test_replicas_that_left_are_forgotten(holder: TableHolder) -> None:
+    """A queue outlives its replica only while a request is on it (law 9)."""
+    holder.apply(table(revision=1, replicas=(replica("one"), replica("two"))))
+    one, two = (holder.queues.of(name, BASE_ID) for name in ("one", "two"))
+    await one.acquire(BASE_ID)
+    await two.acquire(BASE_ID)
+    two.release(BASE_ID)
+    holder.apply(table(revision=2))
+    assert holder.queues.of("one", BASE_ID) is one
+    assert holder.queues.of("two", BASE_ID) is not two
 
 
 def test_suspects_who_left_are_forgotten(holder: TableHolder) -> None:

@@ -1,0 +1,295 @@
+"""Which targets may answer, in which order: an alias is resolved once, and nothing blocks (law 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.aliases import Alias, Candidate, RoutingTable, engine_name
+from router.catalog import Catalog
+from router.errors import InvalidRequest, NotFound
+from router.request import Exchange, Intent
+from router.stages.choose import consider, shadowed
+from router.targets.base import Endpoint
+from router.targets.catalog import frontier_targets
+from router.targets.http_client import HttpClient
+from router.targets.providers import Capability, ModelCard, ProviderConfig
+from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, table
+
+BIG = "cloud/big"
+EMBEDDER = "cloud/embedder"
+
+
+def alias(**fields: object) -> Alias:
+    """The alias ``returns``: one version live, one before it, one that is gone."""
+    defaults = {
+        "name": "returns",
+        "live": LIVE,
+        "previous": BEFORE,
+        "versions": (LIVE, BEFORE, TRIED),
+        "retired": (GONE,),
+    }
+    return Alias.model_validate({**defaults, **fields})
+
+
+def catalog(*, default: str | None = None) -> Catalog:
+    """One provider with a model that talks and one that embeds; nobody is called."""
+    client = HttpClient()
+    prices = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+    provider = ProviderConfig(
+        name="cloud",
+        base_url="http://127.0.0.1:9/v1",
+        models=(
+            ModelCard(id="big", **prices),
+            ModelCard(id="embedder", capabilities=frozenset({Capability.EMBEDDINGS}), **prices),
+        ),
+    )
+    return Catalog(client, frontier_targets(client, [provider], {}), default_frontier=default)
+
+
+def name(digest: str) -> str:
+    """The target of a version of ``returns``."""
+    return f"adapter:{engine_name('returns', digest)}"
+
+
+def targets(found: Exchange, *, default: str | None = None) -> list[str]:
+    """What may answer, best first."""
+    return [option.target for option in consider(found, catalog(default=default))]
+
+
+SEEN = table(alias())
+
+
+def test_the_live_version_answers_for_its_alias() -> None:
+    """Live first; when it cannot, the version before, then the base, then the frontier (law 3)."""
+    expected = [name(LIVE), name(BEFORE), "base", f"frontier:{BIG}"]
+    assert targets(exchange("returns", table=SEEN), default=BIG) == expected
+    assert targets(exchange("returns", table=SEEN)) == expected[:-1]
+
+
+def test_every_option_has_its_reason() -> None:
+    """The decision record can say why each candidate is one."""
+    options = consider(exchange("returns", table=SEEN), catalog(default=BIG))
+    assert all(option.reason for option in options)
+    assert options[0].engine_name == engine_name("returns", LIVE)
+    assert options[-1].engine_name is None
+
+
+@pytest.mark.parametrize("fields", [{"live": None, "previous": None}, {"live": None}])
+def test_an_alias_without_a_live_version(fields: dict[str, None]) -> None:
+    """An alias whose versions are all retired, or not yet committed, still gets an answer."""
+    assert targets(exchange("returns", table=table(alias(**fields))))[-1] == "base"
+
+
+@pytest.mark.parametrize("model", ["base", BASE_ID])
+def test_the_base_by_either_name(model: str) -> None:
+    """Who names the base gets the base and nothing else."""
+    assert targets(exchange(model, table=SEEN), default=BIG) == ["base"]
+
+
+def test_a_frontier_by_its_name() -> None:
+    """Who names a frontier model gets that and nothing else."""
+    assert targets(exchange(BIG, table=SEEN)) == [f"frontier:{BIG}"]
+
+
+@pytest.mark.parametrize("digest", [LIVE, BEFORE, TRIED])
+@pytest.mark.parametrize("digits", [12, 64])
+def test_a_pinned_version(digest: str, digits: int) -> None:
+    """A pin means that version, live or not, and no other version in its place."""
+    found = targets(exchange(f"returns@{digest[:digits]}", table=SEEN))
+    assert found == [name(digest), "base"]
+
+
+def test_a_retired_version() -> None:
+    """A pin on a version that is gone is answered by the alias, and the reason says so (law 3)."""
+    options = consider(exchange(f"returns@{GONE[:12]}", table=SEEN), catalog())
+    assert [option.target for option in options] == [name(LIVE), name(BEFORE), "base"]
+    assert "which is retired" in options[0].reason
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "nobody",
+        "returns@",
+        "returns@ffffffffffff",
+        f"returns@{LIVE[:11]}",
+        f"returns@{LIVE[:13]}",
+        f"returns@{LIVE}0",
+        f"nobody@{LIVE[:12]}",
+        f"returns@{LIVE[:12]}@x",
+        "cloud/other",
+        "Returns",
+        " returns",
+        "@",
+        "adapter:returns",
+    ],
+)
+def test_unknown_names(model: str) -> None:
+    """What nothing has is 404 ``model_not_found`` with the field, as OpenAI's clients expect."""
+    for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS):
+        with pytest.raises(NotFound) as refused:
+            consider(exchange(model, table=SEEN, endpoint=endpoint), catalog())
+        assert (refused.value.status, refused.value.code) == (404, "model_not_found")
+        assert refused.value.param == "model"
+
+
+@given(st.text(min_size=1, max_size=100))
+def test_any_name_is_known_or_unknown(model: str) -> None:
+    """No name ends in anything but options or ``model_not_found``."""
+    try:
+        assert targets(exchange(model, table=SEEN))
+    except NotFound as error:
+        assert error.code == "model_not_found"  # noqa: PT017 - known names may come up
+
+
+# auto
+
+
+def asked(intent: Intent, seen: RoutingTable = SEEN) -> Exchange:
+    """A request for ``auto`` whose intent is known."""
+    return dataclasses.replace(exchange(table=seen), intent=intent)
+
+
+def test_auto_with_an_intent() -> None:
+    """The adapter that the configuration names for the intent answers, with its fallbacks."""
+    found = targets(asked(Intent("returns", 0.9, "returns")), default=BIG)
+    assert found == [name(LIVE), name(BEFORE), "base", f"frontier:{BIG}"]
+
+
+def test_auto_with_an_intent_that_a_manifest_declares() -> None:
+    """A live version's manifest may claim an intent without any configuration."""
+    seen = table(alias(intents=("refund",)))
+    assert targets(asked(Intent("refund", 0.9), seen))[0] == name(LIVE)
+    gone = table(alias(intents=("refund",), live=None, previous=None))
+    assert targets(asked(Intent("refund", 0.9), gone)) == ["base"]
+
+
+@pytest.mark.parametrize("intent", [Intent(), Intent(None, 0.8), Intent("other", 0.9, "nobody")])
+def test_auto_without_an_adapter(intent: Intent) -> None:
+    """No intent, or one whose adapter is not there, is the base's."""
+    assert targets(asked(intent)) == ["base"]
+
+
+# Canary
+
+
+def with_canary(percent: float, stage: str = "canary") -> RoutingTable:
+    """A table in which a third version is tried."""
+    return table(alias(candidates=(Candidate(digest=TRIED, stage=stage, percent=percent),)))
+
+
+@pytest.mark.parametrize("percent", [1, 10, 50, 90])
+def test_a_canary_gets_its_share(percent: float) -> None:
+    """Over many requests the share is the configured one, within four standard deviations."""
+    seen, count = with_canary(percent), 4000
+    hits = sum(
+        consider(exchange("returns", table=seen, request_id=f"req_{n}"), CATALOG)[0].target
+        == name(TRIED)
+        for n in range(count)
+    )
+    share = percent / 100
+    assert abs(hits / count - share) < 4 * (share * (1 - share) / count) ** 0.5
+
+
+CATALOG = catalog()
+
+
+@pytest.mark.parametrize(("percent", "hit"), [(0, False), (100, True)])
+def test_none_and_all(percent: float, hit: bool) -> None:
+    """Nothing means nobody and everything means everybody."""
+    seen = with_canary(percent)
+    for n in range(200):
+        found = targets_of(exchange("returns", table=seen, request_id=f"req_{n}"))
+        assert (found[0] == name(TRIED)) is hit
+
+
+def targets_of(found: Exchange) -> list[str]:
+    """Like ``targets``, with one catalog for all."""
+    return [option.target for option in consider(found, CATALOG)]
+
+
+def test_a_session_stays_on_its_version() -> None:
+    """Within a session every request is answered by the same version, whatever its id."""
+    seen, firsts = with_canary(50), set()
+    for session in range(20):
+        found = {
+            targets_of(exchange("returns", table=seen, session=f"s{session}", request_id=f"r{n}"))[
+                0
+            ]
+            for n in range(20)
+        }
+        assert len(found) == 1
+        firsts |= found
+    assert firsts == {name(LIVE), name(TRIED)}
+
+
+def test_a_growing_share_keeps_who_is_in_it() -> None:
+    """Raising the share moves nobody back: sessions on the canary stay on it."""
+
+    def members(percent: float) -> set[int]:
+        seen = with_canary(percent)
+        return {
+            n
+            for n in range(500)
+            if targets_of(exchange("returns", table=seen, session=f"s{n}"))[0] == name(TRIED)
+        }
+
+    assert members(5) < members(20) < members(60)
+
+
+def test_a_canary_that_cannot_answer() -> None:
+    """When the canary cannot, the live version answers, then the one before (law 3)."""
+    found = targets_of(exchange("returns", table=with_canary(100)))
+    assert found == [name(TRIED), name(LIVE), name(BEFORE), "base"]
+
+
+def test_a_pin_is_no_canary() -> None:
+    """Who pins a version never gets another one on trial."""
+    found = targets_of(exchange(f"returns@{LIVE[:12]}", table=with_canary(100)))
+    assert name(TRIED) not in found
+
+
+# Shadow
+
+
+def chosen(model: str, percent: float = 100) -> Exchange:
+    """A request whose target is chosen, while a version is in shadow."""
+    found = exchange(model, table=with_canary(percent, "shadow"))
+    found.chosen = consider(found, CATALOG)[0]
+    return found
+
+
+def test_a_shadow_answers_nobody() -> None:
+    """A version in shadow is no candidate; it is asked beside the chosen one."""
+    found = chosen("returns")
+    assert name(TRIED) not in targets_of(found)
+    option = shadowed(found)
+    assert option is not None
+    assert option.target == name(TRIED)
+    assert shadowed(chosen("returns", percent=0)) is None
+
+
+@pytest.mark.parametrize(
+    "model", ["base", f"returns@{LIVE[:12]}", f"returns@{LIVE}", f"returns@{TRIED[:12]}"]
+)
+def test_no_shadow_for_others(model: str) -> None:
+    """The base, and versions that a client pinned in any form, are not shadowed."""
+    assert shadowed(chosen(model)) is None
+
+
+# Embeddings
+
+
+def test_embeddings_go_to_who_embeds() -> None:
+    """A base that generates cannot embed, so known local names mean a model that can."""
+    for model in ("auto", "base", "returns"):
+        found = exchange(model, table=SEEN, endpoint=Endpoint.EMBEDDINGS)
+        assert targets(found) == [f"frontier:{EMBEDDER}"]
+    with pytest.raises(NotFound):
+        targets(exchange("nobody", table=SEEN, endpoint=Endpoint.EMBEDDINGS))
+    with pytest.raises(InvalidRequest, match="No configured target embeds"):
+        consider(exchange(table=SEEN, endpoint=Endpoint.EMBEDDINGS), Catalog(HttpClient(), {}))
