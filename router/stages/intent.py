@@ -26,7 +26,7 @@ class KeywordClassifier:
     def __init__(self, config: AutoConfig) -> None:
         self._threshold = config.threshold
         self._keywords = [
-            # Not \\b: a keyword such as "c++" ends in no word character.
+            # Not \b: a keyword such as "c++" ends in no word character.
             (re.compile(rf"(?<!\w){re.escape(keyword.lower())}(?!\w)"), intent)
             for intent in config.intents
             for keyword in intent.keywords

@@ -1,4 +1,4 @@
-"""Which targets may answer, in which order: an alias is resolved once, and nothing blocks (law 3)."""
+"""Which targets may answer, in which order: nothing that cannot answer blocks (law 3)."""
 
 from __future__ import annotations
 

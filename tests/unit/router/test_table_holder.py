@@ -30,14 +30,6 @@ def test_only_newer_tables_are_taken(holder: TableHolder) -> None:
     assert holder.current.base_id == "new"
 
 
-def test_a_replaced_registry_may_count_anew(holder: TableHolder) -> None:
-    """After a reset any table is taken, and until then the old one serves."""
-    holder.apply(RoutingTable(revision=900, base_id="old"))
-    holder.reset()
-    assert holder.current.base_id == "old"
-    assert holder.apply(RoutingTable(revision=1, base_id="new"))
-
-
 def test_pins_count_requests(holder: TableHolder) -> None:
     """A version is in flight while any request may still use it; frontiers are not counted."""
     options = [RETURNS, local("returns", BEFORE), Option(target="frontier:a/b")]

@@ -1,0 +1,170 @@
+"""The promotion ladder on a real registry, a real rollout and a fleet that behaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adapters.aliases import engine_name
+from adapters.config import LadderSettings
+from adapters.evidence import Evidence
+from adapters.ladder import Ladder
+from adapters.lifecycle import State
+from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
+from tests.fakes.adapter_path import FAST, AdapterPath
+from tests.fakes.fleet import FakeFleet
+
+SETTINGS = LadderSettings(
+    auto_promote=True, min_shadowed=10, min_requests=30, min_requests_to_roll_back=10
+)
+
+
+def counted(requests: int = 0, errors: int = 0, shadowed: int = 0, agreement: float = 0.0,
+            seconds: float = 0.1) -> VersionTraffic:  # fmt: skip
+    """What one router counted for one version."""
+    latency = [0] * (len(LATENCY_BOUNDS_S) + 1)
+    latency[bucket(seconds)] = requests - errors
+    return VersionTraffic(
+        requests=requests,
+        errors=errors,
+        latency=tuple(latency),
+        shadowed=shadowed,
+        agreement=agreement,
+    )
+
+
+class World:
+    """An adapter path with a ladder, and one router that counts."""
+
+    def __init__(self, root: Path, settings: LadderSettings) -> None:
+        self.path = AdapterPath(root, FakeFleet("r0", "r1"), FAST)
+        self.evidence = Evidence()
+        self.now = 0.0
+        self.ladder = Ladder(
+            self.path.registry,
+            self.path.rollout,
+            self.evidence,
+            settings,
+            self.path.events,
+            lambda: self.now,
+        )
+        self.counts: dict[str, VersionTraffic] = {}
+
+    def name(self, seed: int) -> str:
+        """Engine name of a version of the one alias."""
+        return engine_name("returns", self.path.digest(seed))
+
+    async def hear(self, **counts: VersionTraffic) -> None:
+        """The router's counters reach these values (``v1``, ``v2``), and the ladder looks."""
+        for key, count in counts.items():
+            self.counts[self.name(int(key[1:]))] = count
+        self.evidence.feed({"router": self.counts})
+        await self.ladder.tick()
+
+    def state(self, seed: int) -> State:
+        """State of a version."""
+        return self.path.registry.version("returns", self.path.digest(seed)).state
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Version 1 live, everything automatic."""
+    world = World(tmp_path, SETTINGS)
+    await world.path.push("returns", 1)
+    await world.ladder.tick()
+    yield world
+    await world.path.aclose()
+
+
+async def candidate(world: World, stage: str, percent: float) -> None:
+    """Version 2 arrives as a candidate, and the ladder notices it."""
+    await world.path.push("returns", 2, stage=stage, percent=percent)
+    await world.ladder.tick()
+
+
+async def test_a_good_candidate_climbs_from_shadow_over_canary_to_live(world: World) -> None:
+    """Nobody has to do anything: agreement makes it a canary, health makes it live."""
+    await candidate(world, "shadow", 50)
+    await world.hear(v1=counted(100), v2=counted(shadowed=20, agreement=18))
+    assert world.state(2) is State.CANARY
+    await world.hear()
+    await world.hear(v1=counted(200), v2=counted(requests=40, shadowed=20, agreement=18))
+    assert world.state(2) is State.LIVE
+    assert world.state(1) is State.SUPERSEDED
+
+
+async def test_a_shadow_that_disagrees_is_withdrawn(world: World) -> None:
+    """Its answers were never shown, and never will be."""
+    await candidate(world, "shadow", 50)
+    await world.hear(v2=counted(shadowed=20, agreement=2))
+    await world.path.rollout.idle()
+    assert world.state(2) is State.RETIRED
+    assert world.state(1) is State.LIVE
+
+
+async def test_a_failing_canary_is_withdrawn(world: World) -> None:
+    """Errors beyond doubt end it before it has answered the promotion minimum."""
+    await candidate(world, "canary", 20)
+    await world.hear(v1=counted(200), v2=counted(requests=15, errors=12))
+    await world.path.rollout.idle()
+    assert world.state(2) is State.RETIRED
+
+
+async def test_only_what_happened_in_the_stage_counts(world: World) -> None:
+    """Failures from before the stage are not held against the candidate."""
+    await world.hear(v1=counted(200), v2=counted(requests=50, errors=50))
+    await candidate(world, "canary", 20)
+    await world.hear(v1=counted(300), v2=counted(requests=60, errors=50))
+    assert world.state(2) is State.CANARY
+
+
+async def test_a_new_live_version_that_fails_is_rolled_back_and_quarantined(world: World) -> None:
+    """The alias flips back by itself, and the bad version is not offered for a rollback again."""
+    await world.hear(v1=counted(200))
+    await world.path.push("returns", 2)
+    await world.ladder.tick()
+    await world.hear(v2=counted(requests=20, errors=15))
+    assert world.path.registry.alias("returns").live == world.path.digest(1)
+    assert world.state(2) is State.QUARANTINED
+    assert world.path.registry.alias("returns").previous is None
+
+
+async def test_a_slow_new_live_version_is_rolled_back(world: World) -> None:
+    """Latency far above the version before counts as worse."""
+    await world.hear(v1=counted(200, seconds=0.1))
+    await world.path.push("returns", 2)
+    await world.ladder.tick()
+    await world.hear(v2=counted(requests=40, seconds=1.0))
+    assert world.state(2) is State.QUARANTINED
+
+
+async def test_a_rollback_by_hand_is_not_undone(world: World) -> None:
+    """Who rolled back on purpose knows why; the older version is not compared."""
+    await world.path.push("returns", 2)
+    await world.ladder.tick()
+    await world.path.rollout.rollback("returns")
+    await world.ladder.tick()
+    await world.hear(v1=counted(requests=40, errors=40), v2=counted(requests=40))
+    assert world.state(1) is State.LIVE
+
+
+async def test_the_watch_ends(world: World) -> None:
+    """After ``watch_live_s`` a version is settled: later trouble is for alerts, not for a flip."""
+    await world.hear(v1=counted(200))
+    await world.path.push("returns", 2)
+    await world.ladder.tick()
+    world.now = SETTINGS.watch_live_s + 1
+    await world.hear(v2=counted(requests=40, errors=40))
+    assert world.state(2) is State.LIVE
+
+
+async def test_by_default_nothing_climbs_by_itself(tmp_path: Path) -> None:
+    """Promotion is automatic only where it was asked for."""
+    world = World(tmp_path, LadderSettings(min_shadowed=10))
+    await world.path.push("returns", 1)
+    await candidate(world, "shadow", 50)
+    await world.hear(v2=counted(shadowed=20, agreement=20))
+    assert world.state(2) is State.SHADOW
+    await world.path.aclose()
