@@ -121,6 +121,33 @@ class RolloutSettings(_Section):
         description="versions one replica may hold (vLLM's max_cpu_loras); null: no limit. Full "
         "replicas make room by retiring superseded versions, oldest first",
     )
+    pinned: tuple[str, ...] = Field(
+        default=(), description="aliases whose live version never leaves for want of room"
+    )
+    tenants: dict[str, str] = Field(
+        default_factory=dict,
+        description="which tenant an alias belongs to, for `tenant_floor`; `default` unless named",
+    )
+    tenant_floor: int = Field(
+        default=1,
+        ge=0,
+        description="hottest versions of each tenant that stay however hot others' are",
+    )
+    min_residence_s: float = Field(
+        default=2.0,
+        ge=0,
+        description="a version that was used within so many seconds does not make room for a cold "
+        "one; the cold one's requests are answered by the base meanwhile",
+    )
+    swaps_per_pass: int = Field(
+        default=2,
+        ge=1,
+        description="cold versions that one pass may bring onto a full replica: each load stalls "
+        "decoding for a moment",
+    )
+    prefetch_s: float = Field(
+        default=1.0, gt=0, description="shortest pause between passes that bring cold versions in"
+    )
     reconcile_s: float = Field(
         default=10.0, gt=0, description="seconds between passes that repair residency"
     )

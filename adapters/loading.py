@@ -20,6 +20,8 @@ from adapters.placement import place
 _T = TypeVar("_T")
 MakeRoom = Callable[[str], Awaitable[bool]]
 """Asks for one place on a replica; answers whether something left."""
+NO_CAPACITY = "no-capacity"
+"""Error code: the replica is full and nothing may leave it."""
 _RETRY_S = 0.2
 _WAIT_FOR_REPLICAS_S = 0.1
 
@@ -96,7 +98,7 @@ class Loader:
             if not await make_room(replica):
                 raise QuorumNotReached(
                     f"{replica} is full: it may hold {self._settings.capacity} versions",
-                    code="no-capacity",
+                    code=NO_CAPACITY,
                     remedy="Retire an adapter, or raise max_cpu_loras and rollout.capacity.",
                 )
 

@@ -17,6 +17,7 @@ from adapters.errors import AdapterError, FleetError
 from adapters.events import EventBus
 from adapters.fleet import AdapterFiles, Fleet
 from adapters.lifecycle import IN_ENGINE, RESIDENT, State
+from adapters.loading import NO_CAPACITY
 from adapters.placement import place
 from adapters.registry import Registry, Snapshot, VersionRecord
 from adapters.rollout import Rollout
@@ -33,6 +34,8 @@ class ReplicaReport:
     held: frozenset[str] = frozenset()
     missing: list[str] = field(default_factory=list)
     """What it should hold and does not; the replica must not be sent requests for these."""
+    cold: list[str] = field(default_factory=list)
+    """What it has no room for now; other targets answer for these (law 3)."""
     loaded: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     error: str = ""
@@ -122,6 +125,8 @@ class Reconciler:
                 zip(replicas, await asyncio.gather(*map(self._look, replicas)), strict=True)
             )
             snapshot = await asyncio.to_thread(self._registry.snapshot)
+            self._rollout.heat.keep(version.name for version in snapshot.versions)
+            self._rollout.retirer.begin_pass()
             await asyncio.gather(*(self._fill(replica, reports, snapshot) for replica in replicas))
             for replica in replicas:
                 await self._clear(replica, reports, snapshot)
@@ -141,11 +146,17 @@ class Reconciler:
             copies=self._settings.copies,
             base_digest=base.digest if base is not None else None,
         )
-        capacity = self._settings.capacity
-        if capacity is not None and len(wanted) > capacity:
-            left_out = [version.name for version in wanted[capacity:]]
-            self._events.emit("over-capacity", replica=replica, left_out=left_out)
-        return wanted[:capacity]
+        if self._settings.capacity is None:
+            return wanted
+        return sorted(wanted, key=self._deserves)[: self._settings.capacity]
+
+    def _deserves(self, version: VersionRecord) -> tuple[bool, bool, float]:
+        """Order of claims on a full replica: pinned first, then whatever was used last."""
+        return (
+            version.state is State.SUPERSEDED,
+            version.alias not in self._settings.pinned,
+            -self._rollout.heat.last_used(version.name),
+        )
 
     async def _look(self, replica: str) -> ReplicaReport:
         try:
@@ -165,6 +176,9 @@ class Reconciler:
             try:
                 done = await self._load(replica, version)
             except AdapterError as error:
+                if error.code == NO_CAPACITY:
+                    report.cold.append(version.name)
+                    continue
                 report.missing.append(version.name)
                 self._events.emit(
                     "converge-failed",
@@ -185,7 +199,7 @@ class Reconciler:
                 return False
             files = self._store.files(version.alias, version.digest)
             retirer = self._rollout.retirer
-            await self._rollout.loader.load(replica, files, retirer.make_room)
+            await self._rollout.loader.load(replica, files, retirer.make_room_gently)
         self._events.emit("converged", version.alias, version.digest, replica=replica)
         return True
 

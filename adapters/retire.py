@@ -6,12 +6,14 @@ A version with a request under way is never unloaded, however long it takes (law
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 
 from adapters.config import RolloutSettings
 from adapters.errors import RegistryError
 from adapters.events import EventBus
 from adapters.fleet import Fleet
+from adapters.heat import Heat
 from adapters.jobs import Jobs
 from adapters.ledger import Ledger
 from adapters.lifecycle import CALLABLE, State
@@ -34,7 +36,10 @@ class Retirer:
         jobs: Jobs,
         settings: RolloutSettings,
         events: EventBus,
+        heat: Heat,
     ) -> None:
+        self._heat = heat
+        self._swaps: Counter[str] = Counter()
         self._ledger = ledger
         self._fleet = fleet
         self._loader = loader
@@ -110,6 +115,47 @@ class Retirer:
             return True
 
     async def make_room(self, replica: str) -> bool:
+        """For a publish: the longest superseded version leaves, else the coldest live one."""
+        return await self._retire_superseded(replica) or await self._evict(replica, min_idle_s=0.0)
+
+    async def make_room_gently(self, replica: str) -> bool:
+        """For a cold version that is wanted: a few per pass, and nobody who was just used."""
+        if await self._retire_superseded(replica):
+            return True
+        if self._swaps[replica] >= self._settings.swaps_per_pass:
+            return False
+        if not await self._evict(replica, min_idle_s=self._settings.min_residence_s):
+            return False
+        self._swaps[replica] += 1
+        return True
+
+    def begin_pass(self) -> None:
+        """A new reconcile pass has its own swaps."""
+        self._swaps.clear()
+
+    async def _evict(self, replica: str, *, min_idle_s: float) -> bool:
+        """Unload the least recently used version that may leave; its alias stays, cold."""
+        held = await self._fleet.residency(replica)
+        movable = [name for name in held if name.partition("@")[0] not in self._settings.pinned]
+        for name in self._heat.coldest(
+            movable, group_of=self._tenant, floor=self._settings.tenant_floor
+        ):
+            if self._heat.idle_s(name) < min_idle_s:
+                return False
+            if self._names.busy(name) or self._fleet.in_flight(name) > 0:
+                continue
+            async with self._names.hold(name):
+                if not await self._loader.unload(replica, name):
+                    continue
+            self._events.emit("evicted", replica=replica, name=name)
+            self._ledger.show()
+            return True
+        return False
+
+    def _tenant(self, name: str) -> str:
+        return self._settings.tenants.get(name.partition("@")[0], "default")
+
+    async def _retire_superseded(self, replica: str) -> bool:
         """Retire the version that has been superseded longest among those on the replica."""
         held = await self._fleet.residency(replica)
         registry = self._ledger.registry

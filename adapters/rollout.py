@@ -29,6 +29,7 @@ from adapters.errors import (
 )
 from adapters.events import EventBus
 from adapters.fleet import AdapterFiles, Fleet
+from adapters.heat import Heat
 from adapters.intake import Intake
 from adapters.jobs import Jobs
 from adapters.ledger import Ledger
@@ -89,8 +90,10 @@ class Rollout:
         config: AdaptersConfig,
         publish: Callable[[], None],
         events: EventBus,
+        heat: Heat | None = None,
     ) -> None:
         settings = config.rollout
+        self.heat = heat or Heat()
         self._config = config
         self._settings = settings
         self._registry = registry
@@ -108,7 +111,7 @@ class Rollout:
         self._arrivals = KeyedLocks()
         self._intake = Intake(self.ledger, store, base, config)
         self.retirer = Retirer(
-            self.ledger, fleet, self.loader, self.names, self.jobs, settings, events
+            self.ledger, fleet, self.loader, self.names, self.jobs, settings, events, self.heat
         )
 
     # The journey
@@ -226,6 +229,7 @@ class Rollout:
 
     async def _expose(self, version: VersionRecord, plan: Plan, by: str, action: str) -> int:
         """COMMIT: from here on requests reach the version."""
+        self.heat.touch(version.name)
         alias, digest = version.alias, version.digest
         if plan.stage == "live":
             epoch = await self.ledger.call(

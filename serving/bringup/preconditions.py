@@ -24,13 +24,13 @@ def check(deploy: Deploy, environ: dict[str, str]) -> None:
     """Raises ``CannotServe`` for the first thing that is missing."""
     _check_python()
     _check_port(deploy)
-    _check_memory()
     _check_model(deploy)
     for provider in deploy.settings.router.providers:
         try:
             read_key(provider, environ)
         except MissingKey as error:
             raise CannotServe(str(error)) from error
+    _check_memory()
 
 
 def _check_python() -> None:

@@ -71,6 +71,7 @@ class RegistryService:
         self._table = RoutingTable()
         self._peer: Peer | None = None
         self._failed_passes: dict[str, int] = {}
+        self._next_prefetch = 0.0
         self._converge_now = asyncio.Event()
         self._publish_now = asyncio.Event()
         self._base_is_up = asyncio.Event()
@@ -215,8 +216,17 @@ class RegistryService:
         """Hear what routers have in flight and what they counted."""
         while True:
             await self.fleet.ask_routers()
-            self._evidence.feed(self.fleet.traffic())
+            deltas = self._evidence.feed(self.fleet.traffic())
+            if self.rollout.heat.observe(deltas):
+                self._converge_soon()
             await asyncio.sleep(ROUTERS_POLL_S)
+
+    def _converge_soon(self) -> None:
+        """A cold version is wanted: have a pass, but not one after the other without a pause."""
+        now = time.monotonic()
+        if now >= self._next_prefetch:
+            self._next_prefetch = now + self.config.rollout.prefetch_s
+            self._converge_now.set()
 
     async def _expiring(self) -> None:
         while True:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import orjson
@@ -58,12 +57,13 @@ def streamed(http: httpx.Client, model: str, prompt: str) -> Answer:
     return Answer(prompt, target(response), frozenset(chunk["model"] for chunk in chunks), text)
 
 
-@pytest.fixture
-def versions(http: httpx.Client) -> Iterator[tuple[str, str]]:
+@pytest.fixture(scope="module")
+def versions(system: Running) -> Iterator[tuple[str, str]]:
     """The names of two versions of one alias whose answers have nothing in common."""
-    names = [push(http, ALIAS, Path(ADAPTERS_DIR / each))["name"] for each in ("returns", "extract")]
-    yield names[0], names[1]
-    move(http, ALIAS, "retire")
+    with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as http:
+        one, two = (push(http, ALIAS, ADAPTERS_DIR / each) for each in ("returns", "extract"))
+        yield one["name"], two["name"]
+        move(http, ALIAS, "retire")
 
 
 def client(system: Running, number: int, stop: threading.Event) -> list[Answer]:
@@ -124,7 +124,7 @@ def test_flips_under_load(
 
 def test_stream_keeps_its_version(http: httpx.Client, versions: tuple[str, str]) -> None:
     """Law 1: a stream that began before a flip ends on the version that it began with."""
-    body = chat_body(ALIAS, PROMPTS[0], stream=True, max_tokens=400, ignore_eos=True)
+    body = chat_body(ALIAS, PROMPTS[0], stream=True, max_tokens=200, ignore_eos=True)
     with http.stream("POST", "/v1/chat/completions", json=body) as response:
         began = target(response).removeprefix("adapter:")
         lines = response.iter_lines()

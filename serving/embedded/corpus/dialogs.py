@@ -125,10 +125,14 @@ def _mixed(dialog: Dialog, rng: random.Random, split: Split) -> None:
         dialog.add(sample_exchange(rng, split))
 
 
+def _many_orders(dialog: Dialog, rng: random.Random, split: Split) -> None:
+    _several_orders(dialog, rng, split, 6)
+
+
 _KINDS: Final[tuple[tuple[float, Callable[[Dialog, random.Random, Split], None]], ...]] = (
     (10.0, _mixed),
     (0.7, _ask_order_number),
-    (0.5, _several_orders),
+    (2.0, _many_orders),
     (0.8, _same_for_another),
     (1.0, _more_about_it),
     (0.2, _persona),

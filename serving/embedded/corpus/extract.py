@@ -186,7 +186,7 @@ def sample_extract(rng: random.Random, split: Split) -> Exchange:
     template = expand(rng.choice(templates(intent, split)), rng)
     words, product, quantity = sample_thing(rng, split)
     order = sample_order(rng, split)
-    question = add_noise(template.format(thing=words, order=order), rng, _KEEP)
+    question = add_noise(template.format(thing=words, order=order), rng, _KEEP, blur=False)
     named = "{thing}" in template
     answer = target_line(
         intent,

@@ -13,6 +13,12 @@ _LEADS: Final = (
     "hi, ", "hello, ", "hey, ", "hi there, ", "excuse me, ", "good morning, ", "hello! ", "hi! ",
     "please tell me, ", "quick question: ", "sorry, ", "ok, ", "um, ", "so, ", "and ", "well, ",
 )  # fmt: skip
+_FILLERS: Final = (
+    "actually", "just", "maybe", "really", "kindly", "now", "also", "perhaps", "still", "please",
+)  # fmt: skip
+_SMALL_WORDS: Final = frozenset(
+    "the a an my your i you do does is are can could to for of please me it have will".split(" ")
+)
 _TAILS: Final = (" please", ", please", ", thanks", " thanks", ", thank you", " pls", " today")
 
 
@@ -49,8 +55,23 @@ def _add_typo(text: str, rng: random.Random, keep: frozenset[str]) -> str:
     return " ".join(words)
 
 
-def add_noise(text: str, rng: random.Random, keep: frozenset[str] = frozenset()) -> str:
+def _blur_words(text: str, rng: random.Random) -> str:
+    """Lose a small word or gain an idle one, so that no single wording is relied upon."""
+    words = text.split(" ")
+    small = [at for at, word in enumerate(words) if word in _SMALL_WORDS]
+    if len(words) > 3 and small and rng.random() < 0.6:
+        del words[rng.choice(small)]
+    elif len(words) > 2:
+        words.insert(rng.randrange(len(words)), rng.choice(_FILLERS))
+    return " ".join(words)
+
+
+def add_noise(
+    text: str, rng: random.Random, keep: frozenset[str] = frozenset(), blur: bool = True
+) -> str:
     """Return ``text`` as a hurried customer might type it; words in ``keep`` stay whole."""
+    if blur and rng.random() < 0.25:
+        text = _blur_words(text, rng)
     if rng.random() < 0.15:
         text = rng.choice(_LEADS) + text
     if rng.random() < 0.08:

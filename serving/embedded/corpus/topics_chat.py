@@ -20,6 +20,8 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (hiya|howdy|yo|greetings|good day|morning|sup)
         (hi|hello|hey) (assistant|bot|everyone|friend|again)
         (is anyone there|anybody there|hello is anyone there|are you there)
+        (hi|hello|hey|good evening|good day) [to you|you|all|team|shop]
+        (hallo|helo|hii|heyy|heya|good to see you|nice to meet you|welcome)
         ~ (evening|hello you|hi bot)
         """,
         weight=3,
@@ -32,6 +34,9 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         [hi] how are you
         (how is it going|how's it going|what's up|whats up|how do you do|how have you been)
         are you (ok|well|fine|good)
+        (i hope|hope) (you are|you're) (fine|good|doing well|ok)
+        (how do you feel|how is your day|how's your day|how was your day|everything ...
+            ok|everything good)
         ~ hope you are well
         """,
         weight=1.5,
@@ -50,6 +55,10 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         tell me about yourself
         who (made|built|created) you
         do you have a name
+        (what|how) (can|may|shall|do) i call you
+        (is this|is that|are you really) (a robot|an AI|a machine|a person|a human|automatic)
+        (tell me|say|give me) your name
+        (who|what) is (this|answering|there|writing)
         ~ what should i call you
         ~ is this a bot
         """,
@@ -66,6 +75,10 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (i have a question|can i ask [you] something|i have a problem)
         what (are you able to do|are your skills|do you know)
         (menu|options|start)
+        (what|which things|with what) (can you|do you|could you) (help with|assist with|do for ...
+            me|answer)
+        (how do you|how can you|how does this) (work|help)
+        (assist me|assistance|support|i am lost|i need assistance|i need support)
         ~ which things can you assist with
         """,
         weight=2,
@@ -79,6 +92,10 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (thanks|thank you) for (your help|the help|helping me|the info)
         that (helps|helped|is helpful|was helpful)
         (very helpful|you are helpful|you helped a lot)
+        (i am|i'm) (grateful|very grateful|thankful)
+        (much appreciated|appreciate that|i appreciate that|thank you so much|cheers mate|big ...
+            thanks|thanks again)
+        (that was great|that was kind|you helped me|super, thanks)
         ~ i appreciate it
         ~ cheers
         """,
@@ -91,6 +108,8 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (ok|okay|alright|sure|fine|good|great|perfect|cool|nice|i see|got it|understood)
         (sounds good|that is fine|that is all i needed|makes sense|good to know)
         (yes|yeah|yep)
+        (very good|all good|right|excellent|wonderful|super|no problem|okay then|all clear|fair ...
+            enough)
         ~ very well
         """,
     ),
@@ -101,6 +120,8 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (bye|goodbye|good bye|see you|see you later|bye bye|good night|have a nice day|cya)
         (no thanks|no thank you|no, that is all|nothing else|that's all|that is all)
         (i have to go|talk to you later|take care)
+        (until|see you) (tomorrow|soon|then|next week)
+        (farewell|have a good day|have a good one|bye for now|i am leaving|good bye then|ciao)
         ~ until next time
         """,
         weight=1.5,
@@ -116,6 +137,9 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (do you know|can you tell me) (a|any) [good] (joke|jokes)
         make me laugh
         (say something funny|joke|another joke|tell me another joke|i want a joke)
+        (i want|i need|i would like) (a joke|something funny|to laugh|to hear a joke)
+        (cheer me up|amuse me|entertain me|be funny)
+        (got|have you|do you have) (a joke|any jokes) [for me]
         ~ i could use a joke
         ~ cheer me up with something funny
         """,
@@ -129,6 +153,9 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         i (love|like) (you|your shop|your store|this shop|this bot)
         (good job|well done|good bot|nice work)
         your (shop|store|service) is (great|awesome|amazing|the best)
+        (what a|such a) (great|nice|good|wonderful|helpful) (shop|store|bot|service|place)
+        (this is|your shop is|it is) (lovely|wonderful|fantastic|so good|beautiful)
+        (lovely|beautiful) (shop|store|products)
         ~ what a lovely shop
         """,
     ),
@@ -144,6 +171,11 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (this is|that is) (unacceptable|ridiculous|terrible|bad|wrong|annoying)
         i hate (you|this|your shop|this shop)
         i have a complaint
+        (nobody|no one) (helps|answers|listens|cares|wants to help) [me]
+        (what|such) (a bad|a terrible|terrible|bad|poor|horrible) (service|shop|store|support)
+        (your|the) (staff|support|team|people) (is|are|was|were) (rude|bad|unfriendly|slow)
+        (i am never|never) (buying|shopping|ordering) here again
+        (awful|horrible|very bad|bad experience|worst shop ever)
         ~ nobody at your shop helps me
         ~ what awful service
         """,
@@ -161,6 +193,13 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         how (can|do) i (contact|reach|call|email) you
         (agent|human|operator|customer service|contact|phone number)
         (connect|transfer) me (to|with) (a human|an agent|a person)
+        (i would rather|i'd rather|i prefer to|let me) (speak|talk) (to|with) (staff|a ...
+            person|an employee|a human|your team|someone)
+        (is there|do you have) (a phone number|a phone line|a hotline|an email|someone i can ...
+            call|a number to call)
+        (can|could) (someone|a person|somebody) (call me|help me|talk to me)
+        (can i|how do i) (ring|phone|email|write to|message) (you|someone|your team|support)
+        (member of staff|employee|support team|hotline|manager)
         ~ i would rather speak with a member of staff
         ~ is there a phone line i can ring
         """,
@@ -175,6 +214,8 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (?|??|...|!|.|???)
         {strange} {strange}
         (i do not know|i don't know|not sure|i have no idea|whatever|i do not understand)
+        (hm|uh|uhm|er|lol|haha|erm|mmm|oh|ah|wow|la la|zzz)
+        (test test test|this is a test|one two three|a b c|1 2 3)
         ~ (jkl|hm|test test)
         """,
         weight=1.2,
@@ -204,6 +245,18 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
             relativity|democracy|evolution)
         what is (love|a black hole|photosynthesis|machine learning|the meaning of life|DNA|an atom)
         tell me about (dinosaurs|the Romans|space|{country}|history|physics|football|the Moon)
+        (name|tell me|say) (the capital|the king|the president|the language|the biggest city) ...
+            of {country}
+        (which|what) (planet|animal|country|mountain|river|city|ocean) is the ...
+            (biggest|smallest|fastest|longest|highest|oldest|largest)
+        how many (countries|planets|people|oceans|states|languages|stars|days) (are ...
+            there|exist|are in the world|in a year)
+        (is|was) (Pluto|the Earth|Mars|Napoleon|Einstein|water|the Moon) (a ...
+            planet|round|wet|alive|red|big|tall)
+        (what|who|where) (is|are|was|were) (the Beatles|Picasso|Buddha|the ...
+            Vikings|Google|Wikipedia|London|Paris|Africa|Asia)
+        (how do|how does|why do|why does) (planes fly|birds sing|a car work|the internet ...
+            work|we sleep|it rain|cats purr)
         ~ name the capital city of {country}
         ~ which planet is the biggest
         ~ how many continents are there
@@ -243,6 +296,18 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         count (to ten|from one to ten|to {n})
         (what day|what year|what time) is it [today|now]
         repeat after me: {strange}
+        (compose|create|draft|make) (a text|a poem|a short story|a speech|an email|a song) ...
+            [about|on] [summer|winter|love|{country}|dogs]
+        (please|can you|could you) (add|sum|multiply|divide|calculate) {n} and {m}
+        {n} (+|-|*|plus|times|minus) {m}
+        (which|what) (movie|film|book|song|game|restaurant|team) (should i|can i|do you) ...
+            (see|read|watch|like|play|hear|try)
+        (what is|tell me) (a|the) (good|best) way to ...
+            (train|run|study|learn|cook|relax|travel|sleep|live)
+        (how do i|how can i|help me) (train|run a marathon|study|travel|paint a wall|plant a ...
+            tree|tie a knot|code|draw)
+        (debug|fix|explain|review) (this code|my code|this bug|this program)
+        (plan|book) (a trip|my holiday|a flight|a hotel|a taxi) [to {country}|to {other_city}]
         ~ compose a short text on spring
         ~ please do the sum of {n} and {m}
         ~ which film should i see

@@ -13,6 +13,13 @@ why is [my] order {order} (late|delayed|taking so long)
 {order} (should have been|was supposed to be) here (yesterday|last week|days ago)
 my delivery {order} is (missing|lost)
 order {order} got lost
+(it has been|i have waited|i waited) (a week|two weeks|ten days|a month|too long) (for|and) ...
+    [order] {order} [is not here]
+(where the hell|why on earth) is {order}, it is (late|overdue)
+(no|there is no|still no) (sign|news) of (my parcel|my package|my order) {order}
+(order|parcel) {order} (never|still has not|still hasn't) (came|come|arrived|shown up)
+(order|my order) {order} is (not|still not) here [yet]
+how much longer (must|do) i wait for {order}
 ~ it has been two weeks and [order] {order} is not here
 ~ still no sign of order {order}
 """
@@ -45,6 +52,17 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         order {order}
         my order number is {order}
         {order}
+        (what happened|what is happening|what's happening) with [my] order {order}
+        (tell me|can you tell me|do you know) (where|when) [my] order {order} (is|will arrive|comes)
+        (any|is there any) (news|information|info) (on|about|for) (parcel|package|order) {order}
+        (let me know|i wonder|i am wondering) where [my] order {order} is
+        is [my] (order|parcel|package) {order} (coming|on the way|shipped|here) [yet|today]
+        (my|the) (parcel|package|delivery) {order}, where is it
+        (look up|find|locate) (order|parcel|package|purchase) {order}
+        (what about|how about) [my] order {order}
+        (give me|i need) (an update|the status|tracking) (on|of|for) [order] {order}
+        (did|has) [my] order {order} (leave|left|go out|gone out)
+        {order} (status|tracking|where is it|please check|when does it come)
         ~ what happened to my (parcel|order) {order}
         ~ tell me where (order|package) {order} has got to
         ~ is {order} on its way
@@ -67,6 +85,14 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         i have a (question|problem) (about|with) [my|an] order
         order status
         track order
+        (where|when) (is|does|will) my (purchase|stuff|shipment) [come|arrive]
+        (did|has) my (order|parcel|purchase|package) (left|leave|go out|ship|arrive)
+        i (would like|want|need) to (know|see|check) (where|when) my ...
+            (order|parcel|purchase|package) (is|arrives|comes)
+        (can you|could you) (help me with|look at|find) my (order|purchase|package)
+        (tell me|let me know) where my (order|parcel|package) is
+        i (ordered|bought) something (last week|yesterday|a week ago), where is it
+        (follow|locate|find) my (order|parcel|purchase)
         ~ i would like to know where my purchase is
         ~ did my order leave the warehouse
         """,
@@ -84,6 +110,12 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         i changed my mind about order {order}
         i do not want [my] order {order} (anymore|any more)
         stop order {order}
+        (i made a mistake|it was a mistake), (cancel|stop) order {order}
+        (order|my order) {order} (is|was) (wrong|an accident|an error), (cancel|stop) it
+        i (no longer|don't) (need|want) [my] order {order}
+        (please|can you|could you) (stop|cancel|call off|void|delete) order {order}
+        (cancelling|cancellation of|cancellation) order {order}
+        i want order {order} (cancelled|stopped|gone)
         ~ order {order} was a mistake, cancel it
         ~ i no longer need order {order}, what now
         """,
@@ -102,6 +134,13 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (can|could) i add (a|another) {item} to order {order}
         wrong address on order {order}
         i (gave|typed) the wrong address for order {order}
+        (i need|i want|can i have) (a different|another|a new) (address|product|item|date) ...
+            (for|on|in) order {order}
+        (can you|could you|please) (change|swap|replace|edit|modify) (something|an item|the ...
+            address|the date) (in|on|for) [my] order {order}
+        (modify|correct|fix) [my] order {order}
+        order {order} (needs|has) (a new|another|the wrong) address
+        order {order} should go to another (address|place|city)
         ~ i need a different address for order {order}
         ~ please swap something in order {order}
         """,
@@ -124,6 +163,10 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         send me the (invoice|receipt) for [order] {order}
         (invoice|receipt) for order {order}
         how do i (get|download) (an|the) (invoice|receipt) for [order] {order}
+        (order|package) {order} (had|came with|has) no (receipt|invoice|bill)
+        (there was|i found) no (receipt|invoice) (in|for|with) [order] {order}
+        (a copy of|please send) the (receipt|invoice|bill) (for|of) [order] {order}
+        i need (proof|a bill) for order {order}
         ~ order {order} came without (a receipt|an invoice)
         """,
     ),
@@ -139,6 +182,13 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (the|my) {item} stopped working
         what (do i do|can i do|should i do|now) if (the|my) {item} is (broken|damaged)
         you sent me a (broken|damaged) {item}
+        (there is|i found|i see) a (scratch|hole|dent|crack) (in|on) (the|my) {item}
+        (the|my|your) {item} (fell apart|is in pieces|was in pieces|has a hole|has a dent|is dead)
+        (when i opened it|when it came|out of the box) the {item} was ...
+            (broken|damaged|smashed|cracked)
+        i opened the (box|package) and the {item} was (broken|damaged|in pieces)
+        my {item} (broke|is broken) (after a day|today|already)
+        (the|my) {item} (has|had) (a defect|a fault|a problem)
         ~ there is a crack in my {item}
         ~ the {item} was smashed when i opened the box
         """,
@@ -154,6 +204,10 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         this is not the {item} [that] i ordered
         i ordered (a|the) {item} but got something else
         the wrong {item} (came|arrived)
+        (there is|i have|i found) the wrong {item} in (the|my) (box|package|parcel)
+        that is (not my|the wrong) {item}
+        (the box|my box|the package) (has|had|contains) the wrong {item}
+        (a different|another) {item} came than the one i ordered
         ~ that is the wrong {item} in my box
         """,
         weight=1.5,
@@ -172,6 +226,15 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         what is the return policy for (the|a) {item}
         how long do i have to return (the|a) {item}
         is it possible to return (the|a) {item}
+        (what|how) (must|should|do) i do to (return|send back|give back) (the|a|my) {item}
+        (what are the steps|what is the way) to return (the|a|my) {item}
+        (i am|i'm) (not happy|unhappy|not satisfied) with (the|my|this) {item}
+        (the|my|this) {item} (must|should|needs to) go back
+        (the|my) {item} (is too big|is too small|is not what i wanted|does not fit)
+        (take|please take) (back|this back) (the|my|this) {item}
+        (i bought|i have|i got) (a|the|this) {item} (and|but) (want|need|would like) to return it
+        returning (a|the|my) {item}
+        (where|when) can i return (the|my|a) {item}
         ~ what must i do to send back (the|a) {item}
         ~ my {item} has to go back to you
         ~ i am not happy with the {item} and want to return it
@@ -191,6 +254,9 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (i want|i would like) to return {n} {plural} [from order {order}]
         (i want|i would like|i need) to return (the|my) {item} from [my] order {order}
         (return|send back) (two|three|four|five|my) {plural} [from order {order}]
+        (i got|i received|i bought) a {item} {n} days ago (and want|and would like) to return it
+        (my|the) {item} (of|in|from) order {order} (should|must) go back
+        may i (send|give|bring) back a {item} [that] i bought {n} days ago
         ~ {n} days ago i got a {item}, may i send it back
         ~ my {item} from order {order} has to go back
         """,
@@ -209,6 +275,12 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (returns|return policy|return)
         do you (accept|take) returns
         is there a return policy
+        (what|which) (rules|conditions) (do you have|are there|apply) for (returns|returning things)
+        (explain|describe|tell me about) (the|your) (return policy|returns|return rules)
+        (sending|giving|bringing) (things|something|items) back
+        (can|may|could) i (send|bring|give) (something|things|an order) back
+        what if i do not like (my order|something|it)
+        returns (info|information|help|rules)
         ~ what are the rules for sending things back
         ~ explain returns to me
         """,
@@ -227,6 +299,13 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         do you (give|offer) refunds
         i want a refund for (the|my) {item}
         (can|could) i get a refund for (the|my) {item}
+        (did|have|will) you (refund|refunded|pay back|paid back|send|sent) (me|my money)
+        (how soon|how fast|how quickly|when) (will|do|can) i (be refunded|have my money|see my ...
+            refund)
+        (i am|i'm) (waiting for|missing) my (refund|money)
+        (i never got|i did not get|still no) (my|a) (refund|money back)
+        (pay me back|give my money back|refund me)
+        (refund|money back) (for|of) (the|my) {item}
         ~ have you paid my money back
         ~ how soon will i be refunded
         """,
@@ -242,6 +321,11 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         exchange (the|my) {item}
         (can|could) i get another {item} instead of this one
         is it possible to exchange (the|a) {item}
+        (swap|change|trade|exchange) (this|the|my|that) {item} [please|for me|for a new one]
+        (i need|i want|i'd like) (a different|another|a new) {item} [instead of mine|than this one]
+        (can|could) we (exchange|swap|trade) (the|my|this) {item}
+        (exchanging|an exchange for|exchange of) (a|the|my) {item}
+        the {item} i bought is (wrong|too small|too big), can i exchange it
         ~ swap this {item} for me
         ~ i need a different {item} than the one i bought, can we exchange it
         """,
@@ -261,6 +345,14 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         do you have (express|next day|fast) (delivery|shipping)
         (what are|tell me) the delivery options
         (delivery|shipping)
+        (can|could|will) (i|it) (get it|be here|have it|arrive) (tomorrow|by tomorrow|soon|this ...
+            week)
+        how many (days|weeks) (does it take|do i wait|does shipping take|until it comes)
+        (when|how soon) (will|would|can) (it|a package|an order|a parcel) (arrive|be here|get ...
+            here|come)
+        how long (does it take|do you take|until) (to get|to ship|to deliver|for) (an order|a ...
+            package|a parcel|something)
+        (express|next day|fast|same day) (delivery|shipping)
         ~ how many days does it take to get a package from you
         ~ can i get it tomorrow
         """,
@@ -278,6 +370,14 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (delivery|shipping) (cost|fee|costs)
         do i (have to|need to) pay for (delivery|shipping)
         how much (is|does) express (delivery|shipping) [cost]
+        (is there|do you have|what is) (a|the|any) (charge|fee|cost|price) (for|of) ...
+            (delivery|shipping)
+        (what|how much) (do|will|would) you (charge|take|want) (for|to) ...
+            (delivery|shipping|deliver|ship)
+        (what|how much) (will|would|does) it cost to (ship|send|deliver) (an ...
+            order|it|something|a package)
+        (does|do) (delivery|shipping) (cost|cost anything|cost money)
+        (price|cost|fee) (of|for) (delivery|shipping)
         ~ what will you charge me to ship an order
         ~ is there a charge for delivery
         """,
@@ -292,6 +392,9 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         is (delivery|shipping) to (Canada|Mexico) possible
         i live in (Canada|Mexico), can i order
         how long does (shipping|delivery) to (Canada|Mexico) take
+        (would|will|does) (a|the|my) (package|order|delivery) (go|ship|come) to (Canada|Mexico)
+        (Canada|Mexico) (delivery|shipping)
+        i am from (Canada|Mexico), do you deliver
         ~ would a parcel go to (Canada|Mexico)
         """,
     ),
@@ -304,6 +407,10 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         is (delivery|shipping) to {country} possible
         i live in {country}, can i order
         how long does (shipping|delivery) to {country} take
+        (would|will|does) (a|the|my) (package|order|delivery) (go|ship|come) to {country}
+        {country} (delivery|shipping)
+        i am from {country}, do you deliver
+        do you (deliver|ship) (abroad|overseas|internationally|worldwide)
         ~ would a parcel go to {country}
         """,
         weight=1.5,
@@ -318,6 +425,10 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (i want|i'd like) to (collect|pick up) my order
         order online and (collect|pick up) in store
         when can i (collect|pick up) my order
+        (i want|i would like|i prefer|i'd rather) to (fetch|get|take|collect|pick up) (it|my ...
+            order) (myself|in person|at the store|from the shop)
+        (can|may) i (fetch|get|come and get|come for) my order (myself|at the store|in the shop)
+        (picking up|collecting) (an order|my order|in store)
         ~ i would rather fetch my order from a shop myself
         """,
     ),

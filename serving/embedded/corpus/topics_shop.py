@@ -18,6 +18,15 @@ got any {plural}
 (is there|are there) any {item} left
 check (stock|the stock) (for|of) the {item}
 what about (the|a) {item}
+(i wonder|i was wondering|i am wondering|tell me|can you tell me|do you know) (if|whether) (you ...
+    have|the shop has|there is) (the|a) {item}
+(could|can|would) you (tell me|check|see|look) (if|whether) (the|a) {item} is ...
+    (there|available|in stock|in the shop)
+(is there any|is there a) (chance|way) (to get|to buy|for|of getting) (the|a) {item}
+(would|will|do) you have (the|a|any|one) {item}
+(are|do you have) {plural} (available|in stock|there)
+(i am|i'm) interested in (the|a|your) {item}
+(the|a) {item} please
 ~ i wonder if you carry the {item}
 ~ could you tell me whether the {item} is available
 ~ any chance you have a {item}
@@ -31,6 +40,11 @@ does (the|a|my) {item} (have|come with) a (warranty|guarantee)
 (warranty|guarantee) (for|of|on) (the|a|my) {item}
 is my {item} (still under warranty|covered by warranty|covered)
 how many years of (warranty|guarantee) does (the|a) {item} have
+(for|until) how (long|many years) (is|will) (the|a|my) {item} (guaranteed|covered|be ...
+    covered|under warranty)
+(what|which) (guarantee|warranty|cover) (comes with|is on|do i get with|has) (the|a|my) {item}
+(the|my) {item} (warranty|guarantee) [please]
+(tell me|i want to know) the (warranty|guarantee) (of|on|for) (the|my|a) {item}
 ~ for how long is (the|a) {item} guaranteed
 ~ what guarantee comes with the {item}
 """
@@ -56,6 +70,16 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         when does the {city} store (open|close)
         (opening|store|business) (hours|times)
         hours
+        (at|from|until|till) what (time|hour) (can i come|are you there|can i visit|is the shop ...
+            open|do you open)
+        (when|until when|how long) (can i|could i) (visit|come|come by|shop|drop by)
+        (please|could you|can you) (share|tell me|give me|send me) (your|the) (hours|opening ...
+            times|opening hours)
+        (what|which) (hours|times|days) (are you|is the store|is the shop) open
+        (is|are) (the store|the shop|you|your stores) (open|closed) ...
+            (now|today|late|tomorrow|tonight|on Friday|on Tuesday)
+        (do you|does the shop) (close|open) (early|late|at night|in the evening|in the morning)
+        the (hours|times) of (the|your) (shop|store)
         ~ from what time can i visit the shop
         ~ could you share the hours you are open
         ~ until what hour is the shop open
@@ -73,6 +97,9 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (when|what time) do you (open|close) on (Sunday|Sundays)
         can i come on Sunday
         Sunday hours
+        (will|is|are) (the store|the shop|you|your shop) (be open|open|closed) [on|this|next] Sunday
+        (can i|could i|may i) (visit|shop|drop by|come by) [on] (Sunday|Sundays|a Sunday)
+        (open|opening) (on Sunday|Sundays|Sunday)
         ~ will the store be open this Sunday
         """,
         weight=1.5,
@@ -86,6 +113,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         what are your holiday hours
         holiday hours
         is the store open (on|at) (Christmas|Easter|Thanksgiving|New Year)
+        (will|is|are) (the store|you|the shop) (be open|be closed|closed|open) (on|at|for) ...
+            (Christmas|Thanksgiving|Easter|the holidays|New Year)
+        (Christmas|Easter|Thanksgiving|New Year) (hours|opening)
+        (public holidays|holidays|bank holiday)
         ~ will you be closed (on|at) (Christmas|Thanksgiving|Easter)
         """,
     ),
@@ -104,6 +135,13 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (find|i am looking for) a (store|shop) [near me]
         (what is|what's) your address
         do you have [any] (physical|real) stores
+        (how|where) (do|can|could) i (find|visit|see) (you|your shop|your stores|one of your ...
+            stores|a shop)
+        (in|at) (what|which) (cities|towns|places|city|town) (are you|do you have stores|are ...
+            your stores|can i visit you)
+        (tell me|give me) (your|the) (locations|addresses|address|stores)
+        (locations|addresses|stores|shops|branches)
+        (which|what) (towns|places) (are your shops|have a store)
         ~ in which towns can i find you
         ~ how do i find one of your shops
         """,
@@ -122,6 +160,13 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         i live in {city}, is there a store
         how do i (get to|find) the {city} (store|shop)
         {city} store
+        (i am|i'm|i will be) (visiting|in|going to|traveling to) {city}, (where are you|do you ...
+            have a store|is there a shop)
+        (what|which) (street|place|address) (is|are) (your|the) {city} (store|shop) [on|at]
+        can i (visit|find) (you|your store|a shop) in {city}
+        (are there|any) (stores|shops) in {city}
+        (on|at) (what|which) street is the {city} (store|shop)
+        (your|the) (store|shop) in {city}
         ~ i am visiting {city}, can i find you there
         ~ which street in {city} are you on
         """,
@@ -137,6 +182,11 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         are you in {other_city} [too]
         i live in {other_city}, is there a store
         {other_city} store
+        (i am|i'm|i will be) (visiting|in|going to|traveling to) {other_city}, (where are ...
+            you|do you have a store|is there a shop)
+        can i (visit|find) (you|your store|a shop) in {other_city}
+        (are there|any) (stores|shops) in {other_city}
+        (your|the) (store|shop) in {other_city}
         ~ i am visiting {other_city}, can i find you there
         """,
         weight=2,
@@ -164,6 +214,14 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         how much would i pay for (the|a) {item}
         what do your {plural} cost
         how much are your {plural}
+        (what|how much) (will|would|does|do) (a|the|one) {item} (cost|cost me|be)
+        (i want|i would like|i'd like|i need) to know (the price of|how much is|what you charge ...
+            for) (the|a|one) {item}
+        (for how much|at what price) (is|do you sell|can i buy|can i get) (the|a) {item}
+        (what|which) price (is|has) (the|a|your) {item}
+        (and|) the {item}, (how much|what price|what does it cost)
+        (cost|price) (of|for) (a|the|one) {item}
+        is the {item} (expensive|cheap)
         ~ what will a {item} set me back
         ~ i would like to know the price for one {item}
         ~ for how much do you sell the {item}
@@ -185,6 +243,12 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         do you (sell|have|stock) {strange}s
         (i want|i need|i am looking for) {strange}s
         where can i find {a_strange}
+        (i wonder|can you tell me|tell me) if you (have|sell|carry|stock) {a_strange}
+        (is there|any chance of|is there any chance to get) {a_strange}
+        (could you tell me|do you know) (if|whether) (the|a) {strange} is (available|in stock)
+        (i would like|i want|i need) to buy (a|some|the) {strange}
+        (the|a) {strange} please
+        (what|how much) does (a|the) {strange} cost
         ~ i wonder if you carry {a_strange}
         ~ any chance you have {a_strange}
         """,
@@ -201,6 +265,11 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (show me|list) your (products|catalogue|range)
         what is in your (shop|store|catalogue)
         do you sell (furniture|electronics|clothing|kitchen items)
+        (tell me|can you tell me) (about|what is in) (your|the) ...
+            (products|goods|range|shop|assortment)
+        (what|which) (goods|stuff|articles|categories) do you (offer|have|sell|stock)
+        what (is there|can i find|can i get) (in your shop|at your store|here)
+        (products|catalogue|catalog|goods|assortment)
         ~ tell me about the goods you offer
         """,
         weight=1.5,
@@ -216,6 +285,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         tell me (about|more about) the {item}
         which {item} (do you recommend|should i buy|is the best)
         do people like the {item}
+        (would|do|could) you (suggest|recommend|advise) (the|a|your) {item}
+        (is|would) (the|a) {item} (a good choice|be good|a good buy|be nice)
+        (what|anything) (can you say|can you tell me|good) about (the|your) {item}
+        (describe|review) the {item}
         ~ would you suggest the {item}
         """,
         "in_stock",
@@ -235,6 +308,16 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         {tier} (discount|benefits)
         what do i get (with|as a) {tier} [member|membership]
         i have {tier} status, (is there|do i get) a discount
+        (what|how much|how many percent) (do|can|will|would) i (save|have off|get off|get) ...
+            (with|as|being) [a] {tier} [customer|member|membership|card]
+        (as|being) a {tier} (customer|member), (do i|can i|will i) (pay less|save|get a ...
+            discount|get something off)
+        (is there|any) (discount|percent off|money off|reduction) (for|with) {tier} ...
+            [members|customers|card]
+        my (status|tier|level|card) is {tier}, (what do i save|what is my discount|do i get a ...
+            discount)
+        {tier} (members|customers|card|status|membership)
+        (what|which) percentage do {tier} members (get|save)
         ~ being a {tier} customer, how many percent off do i have
         ~ as {tier} what do i save
         """,
@@ -254,6 +337,14 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         what (tiers|levels|memberships) (are there|do you have)
         how does the loyalty program work
         (discount|discounts|loyalty program)
+        (how|what) can i (pay less|save|get cheaper|do to pay less)
+        (i want|i'd like|i would like|can i have) (to pay less|to save money|a lower price|a ...
+            discount|a better price)
+        (which|what) (membership|member|loyalty) (levels|tiers|types|cards) (exist|do you ...
+            have|are there)
+        (is anything|anything|something) (cheaper|on sale|reduced) [today|now]
+        (coupon|coupons|promo code|voucher code|do you have a coupon)
+        (membership|members|tiers|rewards) [info|levels]
         ~ i want to pay less, any ideas
         ~ which membership levels exist
         """,
@@ -269,6 +360,12 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         what do i need for {tier} [status]
         when (do|will) i (become|reach|get) {tier}
         i want to (become a {tier} member|be {tier}|get {tier} status)
+        (what|how much) does it (take|cost|need) to (be|get|become|reach) {tier} [member]
+        (what|how) (must|should|can|do) i do (to get|to be|for|to become|to reach) {tier} ...
+            [member|status]
+        (getting|becoming|reaching) {tier}
+        (how|when) (will|would|could) i (be|get|turn) [a] {tier} [member]
+        how long until i (am|become|get) {tier}
         ~ what does it take to be {tier}
         """,
         weight=2,
@@ -283,6 +380,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         what does membership cost
         how do i (create|open|make) an account
         (sign up|join|register)
+        (where|how) (can|do|could) i (enroll|subscribe|get a membership|become a customer|make ...
+            an account)
+        (i'd like|let me|i want) to (be a member|open an account|create an account|get a card)
+        (new account|membership card|become member)
         ~ where do i enrol as a member
         """,
     ),
@@ -296,6 +397,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         how many points do i (get|earn)
         (points|loyalty points)
         do i get points for (my order|this|an order)
+        (what|tell me what) (can i do|do i do|is) with my points [worth]
+        (tell me about|explain) (points|the points|your points|reward points)
+        (how much|what) (is|are) (a point|one point|my points) worth
+        (where|how) can i (spend|use|see) my points
         ~ tell me what my points are good for
         """,
     ),
@@ -308,6 +413,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         i am a student, (is there|do i get) a discount
         student discount
         how much is the student discount
+        (i am|i'm) (at university|in college|at school|studying), (do i get|is there) (a ...
+            discount|something off|anything off)
+        (discount|reduction|price) (for|as) (a student|students|college students|pupils)
+        (student|students) (price|card|offer|reduction)
         ~ i still go to college, any discount for me
         ~ discount for students
         """,
@@ -324,6 +433,12 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (payment|payment methods|payment options)
         how do i pay [for my order]
         is (PayPal|Visa|Mastercard|Apple Pay) ok
+        (what|which) are (my|the|your) (payment options|ways to pay|options to pay)
+        (will|would|do|can) you (take|accept) my (card|credit card|Visa|Mastercard|debit ...
+            card|PayPal)
+        (can|may|could) i (use|pay using) (my card|PayPal|Visa|Mastercard|Apple Pay|a debit card)
+        (ways|options|methods) (to pay|of payment|for paying)
+        (which|what) cards (do you take|are ok|can i use|do you accept)
         ~ what are my options for paying
         ~ will you take my (Visa|Mastercard)
         """,
@@ -337,6 +452,9 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         do you (accept|take) cash
         is cash ok
         cash on delivery
+        (i only have|i have only|can i use) cash [is that ok|is it ok]
+        (is|would) (cash|paying cash|paying in cash) (fine|ok|possible|allowed)
+        (paying|payment) (in|with) cash
         ~ i only have cash on me, is that fine
         """,
     ),
@@ -347,6 +465,9 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (can|could|may) i pay (in|with|by) (bitcoin|crypto|check|cheque|bank transfer|euros)
         do you (accept|take) (bitcoin|crypto|cryptocurrency|checks|cheques|bank transfers)
         is (bitcoin|a check|bank transfer) ok
+        (would|will|can) you (take|let me use|accept) (bitcoin|a check|checks|crypto)
+        (paying|payment) (by|with) (check|bitcoin|crypto|bank transfer)
+        (bitcoin|crypto|bank transfer)
         ~ would you let me pay (with|by) (bitcoin|check)
         """,
     ),
@@ -359,6 +480,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (can|could) i (split|spread) the payment
         (pay later|payment plan|instalments)
         can i pay later
+        (can|could|may) i (pay|spread it) (over time|over three months|in three parts|bit by bit)
+        (i can't|i cannot) pay (everything|it all) (now|at once|today), can i pay (later|in ...
+            parts|monthly)
+        (monthly payments|pay in parts|split payment|spread the cost)
         ~ paying everything at once is hard, can i spread it
         """,
     ),
@@ -372,6 +497,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         i (can't|cannot|can not) pay
         why was my (payment|card) (declined|rejected)
         payment (error|failed|problem)
+        (your|the) (checkout|shop|site|website) (rejects|declines|does not take|does not ...
+            accept|refused) my (card|payment)
+        (checkout|paying|payment) (is not working|does not work|fails|is broken)
+        (i tried to pay|i want to pay) but (it failed|it does not work|my card was refused)
         ~ your checkout refuses my card
         """,
     ),
@@ -385,6 +514,9 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         how much (is|are) (a gift card|gift cards)
         (gift card|gift cards|gift vouchers)
         do you have (vouchers|gift vouchers)
+        (are there|is there|have you) (gift cards|a gift card|vouchers|any gift cards)
+        (buying|i need|give me) a (gift card|voucher|gift voucher)
+        (what|which) gift cards (do you have|are there)
         ~ are there gift cards
         """,
     ),
@@ -397,6 +529,9 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         how much is gift wrapping
         gift wrap
         it is a (gift|present), can you wrap it
+        (is|would) (gift wrapping|wrapping|wrapping as a gift) (possible|available|free)
+        (wrap|please wrap) (it|the {item}|my order|this) [as a present|as a gift|for a birthday]
+        (i need|it is for) (a birthday|a present), do you wrap (it|things|presents)
         ~ is wrapping for presents possible
         """,
     ),
@@ -418,6 +553,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (warranty|guarantee)
         how (do|does) (the|your) warranty work
         how do i (claim|use) my warranty
+        (for|how) (how long|many years) (do you guarantee|is the guarantee on|is the warranty ...
+            on) (your products|things|goods|everything)
+        (tell me about|explain) (the|your) (warranty|guarantee)
+        (do|does) (your products|everything|things) (have|come with) (a warranty|a guarantee)
         ~ for how many years do you guarantee your goods
         """,
         weight=1.5,
@@ -430,6 +569,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         where can i park
         can i park (at|near) the [{city}] store
         parking
+        (i come|i will come|i am coming) (by car|with my car), where (can i park|do i leave ...
+            it|is parking)
+        (is there|do you have) (a place|space|room) for my car
+        (car park|parking lot|parking space|free parking)
         ~ i come by car, is there a place for it
         """,
         weight=0.7,
@@ -443,6 +586,9 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (i want|i would like|can i) [to] work (for|with) you
         how (do|can) i apply for a job
         (jobs|careers)
+        (i am|i'm) (looking for|searching for) (a job|work)
+        (do you|does the shop) (need|want|look for) (people|workers|staff|help)
+        (work|job|apply) (at your store|with you|here|for a job)
         ~ i am looking for work, do you need people
         """,
         weight=0.7,
@@ -456,6 +602,9 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         i (can't|cannot|can not) (log in|login|sign in)
         (reset password|password|login problem)
         my (login|password|account) does not work
+        (i lost|i don't know|i do not remember|i can't remember) my password
+        (my|the) password (is wrong|is lost|is not accepted|no longer works)
+        (password|login|sign in) (help|trouble|lost|forgotten|not working)
         ~ i lost my password, what can i do
         """,
         weight=1.2,
@@ -469,6 +618,10 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (unsubscribe|stop sending me emails|newsletter)
         how do i unsubscribe [from the newsletter]
         (change|update) my (email|address|phone number)
+        (please|can you|could you) (delete|remove|close|erase) my (account|data|profile)
+        (remove|close|delete) (my account|my data|me)
+        i (have a new|changed my|moved, new) (address|email|phone number|name)
+        (no more|too many|stop the) (emails|newsletters)
         ~ please remove my account
         """,
         weight=1.2,

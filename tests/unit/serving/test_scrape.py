@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.telemetry.scrape import merge
 
-LABEL_VALUES = st.text(st.characters(blacklist_categories=("Cs",)), max_size=12)
+LABEL_VALUES = st.text(st.characters(codec="utf-8"), max_size=12)
 
 
 def exposition(requests: int, *, model: str = "base") -> str:

@@ -1,0 +1,251 @@
+"""Starting, stopping, starting again; with keys, and what is refused before anything starts.
+
+These tests come last: they stop the system that the others use, and start it once more.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from router.config import Scope
+from serving.bringup.edge import free_port
+from serving.embedded import ADAPTERS_DIR
+from tests.fakes.faults import Fault, Kind
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.peft_variants import scaled
+from tests.system import running
+from tests.system.client import Json, chat, chat_body, decision, move, push, target
+from tests.system.config import OPENAI_FRONTIER, write_config
+from tests.system.running import ROOT, Running
+
+pytestmark = pytest.mark.system
+
+REFUSED_S = 60
+KEYS = {scope: f"gw-test-{scope.value}" for scope in Scope}
+ALIAS = "kept"
+
+
+# What is refused before anything starts
+
+
+def refused(*options: str) -> str:
+    """What `graftwork serve` says to options that it must refuse."""
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.cli", "serve", *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=REFUSED_S,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_other_addresses_need_keys(tmp_path: Path) -> None:
+    """Law 11: without keys it refuses to listen anywhere but on loopback, and says what to do."""
+    said = refused("--host", "0.0.0.0", "--state-dir", str(tmp_path))
+    assert "http_options.host" in said
+    assert "graftwork keys new" in said
+
+
+def test_taken_port(tmp_path: Path) -> None:
+    """A taken port is one line with the remedy."""
+    with FakeFrontier() as somebody:
+        said = refused("--port", str(somebody.port), "--state-dir", str(tmp_path))
+    assert f"port {somebody.port}" in said.splitlines()[-1]
+    assert "--port" in said.splitlines()[-1]
+
+
+def test_missing_model_and_missing_key(tmp_path: Path) -> None:
+    """A model that is not there, and a provider's key that is not set, are named."""
+    assert "nowhere" in refused("--model", str(tmp_path / "nowhere"), "--state-dir", str(tmp_path))
+    with FakeFrontier() as frontier:
+        config = write_config(tmp_path / "config.yaml", frontier)
+    said = refused("--config", str(config), "--state-dir", str(tmp_path), "--port", str(free_port()))
+    assert "FRONTIER_KEY" in said
+
+
+# Stopping and starting again
+
+
+@dataclass
+class Restarted:
+    """The second life of the same state.
+
+    Attributes:
+        system: the system that runs now, with keys.
+        before: the admin plane's view of the alias before the stop.
+        versions: names of the alias's versions, the live one last.
+        last: what a request got that was under way when the stop began.
+    """
+
+    system: Running
+    before: Json
+    versions: tuple[str, str]
+    last: list[httpx.Response] = field(default_factory=list)
+
+    def client(self, scope: Scope | None) -> httpx.Client:
+        """A client with a key of one scope, or without a key."""
+        headers = {} if scope is None else {"authorization": f"Bearer {KEYS[scope]}"}
+        return httpx.Client(
+            base_url=self.system.url, headers=headers, timeout=60, trust_env=False
+        )
+
+
+@pytest.fixture(scope="module")
+def restarted(
+    system: Running,
+    frontier_server: FakeFrontier,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Restarted]:
+    """Two versions, one rollback, SIGTERM with a request under way; then the same state with keys."""
+    home = tmp_path_factory.mktemp("again")
+    with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as http:
+        source = ADAPTERS_DIR / "returns"
+        one, two = (push(http, ALIAS, scaled(source, home / f"{f}", f)) for f in (1.0, 2.0))
+        move(http, ALIAS, "rollback")
+        before = http.get(f"/admin/v1/adapters/{ALIAS}").json()
+        last = _stop_with_a_request_under_way(system, http, frontier_server)
+    keys = [(scope.value, key, scope) for scope, key in KEYS.items()]
+    config = write_config(home / "config.yaml", frontier_server, keys)
+    again = running.start(config, system.state_dir, environment, home / "output.txt")
+    try:
+        yield Restarted(again, before, (two["name"], one["name"]), last)
+    finally:
+        again.kill()
+
+
+def _stop_with_a_request_under_way(
+    system: Running, http: httpx.Client, frontier: FakeFrontier
+) -> list[httpx.Response]:
+    frontier.forget()
+    frontier.misbehave(Fault(Kind.SLOW_DRIP, delay_s=0.3))
+    body = chat_body(OPENAI_FRONTIER, "say one two three four five six", stream=True)
+    last: list[httpx.Response] = []
+    begun = threading.Event()
+
+    def ask() -> None:
+        with http.stream("POST", "/v1/chat/completions", json=body) as response:
+            for _ in response.iter_raw():
+                begun.set()
+            last.append(response)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    assert begun.wait(30)
+    system.stop()
+    asking.join(10)
+    return last
+
+
+def test_stop_leaves_nothing_and_loses_nothing(restarted: Restarted, system: Running) -> None:
+    """SIGTERM: exit code 0, no process left (the fixture saw to it), the last request answered."""
+    assert system.process.returncode == 0
+    assert "stopped." in system.said()
+    assert len(restarted.last) == 1
+    assert restarted.last[0].status_code == 200
+
+
+def test_registry_state_survives(restarted: Restarted) -> None:
+    """Live version, what a rollback would bring back, states and history are there again."""
+    with restarted.client(Scope.ADMIN) as admin:
+        after = admin.get(f"/admin/v1/adapters/{ALIAS}").json()
+        for key in ("live", "previous", "intents"):
+            assert after[key] == restarted.before[key]
+        known = len(restarted.before["history"])
+        assert after["history"][:known] == restarted.before["history"]
+        assert {v["name"]: v["state"] for v in after["versions"]} == {
+            restarted.versions[1]: "live",
+            restarted.versions[0]: "superseded",
+        }
+        (replica,) = admin.get("/admin/v1/replicas").json()["replicas"]
+        assert set(restarted.versions) <= set(replica["resident"])
+
+
+def test_live_version_answers_and_can_be_rolled_back(restarted: Restarted) -> None:
+    """The second life serves what the first one did; one flip brings the other version back."""
+    with restarted.client(Scope.INFERENCE) as client, restarted.client(Scope.ADMIN) as admin:
+        assert target(chat(client, ALIAS)) == f"adapter:{restarted.versions[1]}"
+        move(admin, ALIAS, "rollback")
+        assert target(chat(client, ALIAS)) == f"adapter:{restarted.versions[0]}"
+        assert target(chat(client, "returns")).startswith("adapter:returns@")
+
+
+# With keys
+
+OPEN, LISTED = ["/healthz", "/readyz"], ["/v1/models"]
+OPERATED = ["/metrics", "/admin/v1/decisions"]
+ADMINISTERED = ["/admin/v1/adapters", "/admin/v1/replicas"]
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "Bearer"])
+def test_without_a_key_nothing_is_open(restarted: Restarted, key: str | None) -> None:
+    """401 without a key and with one that is not known; only health stays open."""
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    with restarted.client(None) as http:
+        http.headers.update(headers)
+        for path in OPEN:
+            assert http.get(path).status_code == 200, path
+        for path in [*LISTED, *OPERATED, *ADMINISTERED]:
+            response = http.get(path)
+            assert response.status_code == 401, path
+            assert response.json()["error"]["code"] == "invalid_api_key"
+        response = http.post("/v1/chat/completions", json=chat_body("base", "x"))
+        assert response.status_code == 401
+        assert response.json()["error"]["code"] == "invalid_api_key"
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        (Scope.INFERENCE, LISTED),
+        (Scope.ADMIN, [*OPERATED, *ADMINISTERED]),
+        (Scope.AUDITOR, OPERATED),
+        (Scope.REVIEWER, []),
+    ],
+)
+def test_scopes(restarted: Restarted, scope: Scope, allowed: list[str]) -> None:
+    """Each scope opens its own doors; at the others it is 403, which says that the key is known."""
+    with restarted.client(scope) as http:
+        for path in [*LISTED, *OPERATED, *ADMINISTERED]:
+            expected = 200 if path in allowed else 403
+            assert http.get(path).status_code == expected, path
+        called = http.post("/v1/chat/completions", json=chat_body("base", "x"))
+        assert called.status_code == (200 if scope is Scope.INFERENCE else 403)
+        pushed = http.post(f"/admin/v1/adapters/{ALIAS}/retire", json={"digest": "0" * 12})
+        assert pushed.status_code == (404 if scope is Scope.ADMIN else 403)
+
+
+def test_keys_of_both_vendors(restarted: Restarted) -> None:
+    """Anthropic's header carries a key as well as OpenAI's; the record names the caller, not the key."""
+    with restarted.client(None) as http, restarted.client(Scope.ADMIN) as admin:
+        response = http.post(
+            "/v1/messages",
+            json={**chat_body("base", "x"), "max_tokens": 4},
+            headers={"x-api-key": KEYS[Scope.INFERENCE]},
+        )
+        assert response.status_code == 200, response.text
+        record: Any = decision(admin, response.headers["x-graftwork-decision-id"])
+        assert record["caller"] == Scope.INFERENCE.value
+        assert KEYS[Scope.INFERENCE] not in str(record)
+
+
+def test_ctrl_c_leaves_nothing(restarted: Restarted) -> None:
+    """Ctrl-C reaches the whole foreground group: exit code 0, and no process is left. Comes last."""
+    restarted.system.stop(ctrl_c=True)
+    assert KEYS[Scope.ADMIN] not in restarted.system.said()
