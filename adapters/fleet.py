@@ -38,6 +38,7 @@ class ProbeResult:
     replica_id: str
     max_delta: float
     logprobs: Sequence[Sequence[float]] = field(default_factory=tuple)
+    """Per golden prompt, the log probability of each token after the first."""
 
 
 class Fleet(Protocol):
@@ -59,8 +60,10 @@ class Fleet(Protocol):
         """Engine names that the engine truly holds."""
         ...
 
-    async def probe(self, replica_id: str, name: str) -> ProbeResult:
-        """Score fixed prompts with the adapter and with the base."""
+    async def probe(
+        self, replica_id: str, name: str, golden_prompts: Sequence[str] = ()
+    ) -> ProbeResult:
+        """Score fixed prompts with the adapter and the base, and ``golden_prompts`` with it."""
         ...
 
     async def routers_applied(self, epoch: int, timeout_s: float) -> bool:

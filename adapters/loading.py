@@ -6,7 +6,7 @@ Knows residency, capacity and retries; knows nothing of aliases' meaning or of t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from adapters.aliases import engine_name
@@ -102,9 +102,12 @@ class Loader:
                     remedy="Retire an adapter, or raise max_cpu_loras and rollout.capacity.",
                 )
 
-    async def probe(self, replica: str, name: str) -> ProbeResult:
+    async def probe(
+        self, replica: str, name: str, golden_prompts: Sequence[str] = ()
+    ) -> ProbeResult:
         """Probe on one replica. Raises ``FleetError``."""
-        return await self._timed(self._fleet.probe(replica, name), f"probe on {replica}")
+        work = self._fleet.probe(replica, name, golden_prompts)
+        return await self._timed(work, f"probe on {replica}")
 
     async def missing(self, files: AdapterFiles, name: str) -> list[str]:
         """Homes that do not hold the version, or do not answer."""

@@ -211,8 +211,9 @@ class Rollout:
 
     async def _probe(self, replica: str, version: VersionRecord) -> None:
         """Raise ``ProbeFailed`` unless the engine computes something, and the right thing."""
-        result = await self.loader.probe(replica, version.name)
         manifest = Manifest.model_validate(version.manifest)
+        prompts = [golden.prompt for golden in manifest.golden or ()]
+        result = await self.loader.probe(replica, version.name, prompts)
         if manifest.golden and not scored(result.logprobs, manifest.golden):
             raise FleetError(f"{replica} did not score the golden prompts", code="not-scored")
         checks = judge(result, manifest, self._settings.min_effect)

@@ -37,7 +37,8 @@ def serve(
     replicas: Annotated[int | None, typer.Option(min=1, help="engine replicas")] = None,
 ) -> None:
     """Bring the whole system up on this machine. Ctrl-C drains and stops it."""
-    stop = _stop_on_signals()
+    stop = threading.Event()
+    _stop_on_signals(stop)
     started = time.monotonic()
     run_dir = _prepared_run_directory()
     from serving.bringup.preconditions import CannotServe, check
@@ -71,11 +72,14 @@ def _prepared_run_directory() -> Path:
     return run_dir
 
 
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
+def _stop_on_signals(stop: threading.Event) -> None:
+    def handle(*_: object) -> None:
+        # While Ray starts, its own handler runs first and would abort us three seconds later.
+        signal.alarm(0)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+        signal.signal(number, handle)
 
 
 def _overrides(
@@ -125,6 +129,7 @@ def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:
     try:
         typer.echo(f"starting Ray, the router and vLLM with {base_id(deploy.settings.base)} …")
         system.start()
+        _stop_on_signals(stop)  # again: Ray has put its own handlers in place
         timeout_s = deploy.settings.engine.start_timeout_s
         system.wait(lambda line: typer.echo(f"  {line}"), timeout_s, stop)
     except StartFailed as error:

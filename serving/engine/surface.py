@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from serving.engine.staging import Stager, StagingError
@@ -126,12 +127,13 @@ class EngineSurface:
             self._ask_at = 0.0
         return JSONResponse({})
 
-    async def _probe(self, request: Request) -> JSONResponse:
+    async def _probe(self, request: Request) -> Response:
         body = ProbeBody.model_validate_json(await request.body())
         if body.name is not None and body.name not in await self._ask():
             return _failed(EngineError(f"{body.name} is not resident"))
         scores = await self._engine.score(body.name, body.prompts)
-        return JSONResponse({"logprobs": scores})
+        # orjson writes NaN as null, which the registry reads as one: a broken adapter has some.
+        return Response(orjson.dumps({"logprobs": scores}), media_type="application/json")
 
 
 def _failed(error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -61,22 +62,32 @@ class HttpFleet:
         self._membership.set_resident(replica_id, resident)
         return resident
 
-    async def probe(self, replica_id: str, name: str) -> ProbeResult:
-        """Score the probe prompts with the adapter and with the base on one replica."""
-        scored, base = await asyncio.gather(
-            self._score(replica_id, name), self._score(replica_id, None)
+    async def probe(
+        self, replica_id: str, name: str, golden_prompts: Sequence[str] = ()
+    ) -> ProbeResult:
+        """Score prompts with the adapter and with the base on one replica."""
+        scored, base, golden = await asyncio.gather(
+            self._score(replica_id, name, PROBE_PROMPTS),
+            self._score(replica_id, None, PROBE_PROMPTS),
+            self._score(replica_id, name, golden_prompts),
         )
         deltas = [
             abs(with_adapter - without)
             for ours, theirs in zip(scored, base, strict=True)
             for with_adapter, without in zip(ours, theirs, strict=True)
         ]
-        return ProbeResult(replica_id, max(deltas, default=0.0), scored)
+        # `max` over NaN depends on the order: a single one must be the verdict.
+        worst = math.nan if any(map(math.isnan, deltas)) else max(deltas, default=0.0)
+        return ProbeResult(replica_id, worst, golden)
 
-    async def _score(self, replica_id: str, name: str | None) -> list[list[float]]:
-        body = {"name": name, "prompts": PROBE_PROMPTS}
+    async def _score(
+        self, replica_id: str, name: str | None, prompts: Sequence[str]
+    ) -> list[list[float]]:
+        if not prompts:
+            return []
+        body = {"name": name, "prompts": list(prompts)}
         answer = await self._engine(replica_id, "POST", "/internal/probe", body, _LOAD_TIMEOUT_S)
-        return list(answer["logprobs"])
+        return [[math.nan if x is None else x for x in row] for row in answer["logprobs"]]
 
     async def publish(self, table: RoutingTable) -> None:
         """Hand a new table to every live router; who misses it asks at its next report."""

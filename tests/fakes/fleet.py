@@ -93,7 +93,9 @@ class FakeFleet(Fleet):
         await asyncio.sleep(0)
         return frozenset(engine.resident)
 
-    async def probe(self, replica_id: str, name: str) -> ProbeResult:
+    async def probe(
+        self, replica_id: str, name: str, golden_prompts: Sequence[str] = ()
+    ) -> ProbeResult:
         """Answer ``delta`` and ``logprobs``; only for a version that is held."""
         engine = self._enter("probe", replica_id, name)
         await asyncio.sleep(0)

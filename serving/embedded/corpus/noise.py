@@ -17,7 +17,29 @@ _FILLERS: Final = (
     "actually", "just", "maybe", "really", "kindly", "now", "also", "perhaps", "still", "please",
 )  # fmt: skip
 _SMALL_WORDS: Final = frozenset(
-    "the a an my your i you do does is are can could to for of please me it have will".split(" ")
+    [
+        "the",
+        "a",
+        "an",
+        "my",
+        "your",
+        "i",
+        "you",
+        "do",
+        "does",
+        "is",
+        "are",
+        "can",
+        "could",
+        "to",
+        "for",
+        "of",
+        "please",
+        "me",
+        "it",
+        "have",
+        "will",
+    ]
 )
 _TAILS: Final = (" please", ", please", ", thanks", " thanks", ", thank you", " pls", " today")
 

@@ -173,7 +173,7 @@ _RULES: Final[tuple[Topic, ...]] = (
         which (card|account) (will|do) you refund
         i paid by (card|PayPal|Visa|gift card), how do i get my money back
         ~ have you paid my money back
-        ~ how soon will i be refunded
+        ~ when do you pay the money back
         ~ to which card goes the refund
         """,
         weight=2,

@@ -22,7 +22,7 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (is anyone there|anybody there|hello is anyone there|are you there)
         (hi|hello|hey|good evening|good day) [to you|you|all|team|shop]
         (hallo|helo|hii|heyy|heya|good to see you|nice to meet you|welcome)
-        ~ (evening|hello you|hi bot)
+        ~ (hello assistant|good evening to you|hey bot)
         """,
         weight=3,
     ),
@@ -79,7 +79,7 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
             me|answer)
         (how do you|how can you|how does this) (work|help)
         (assist me|assistance|support|i am lost|i need assistance|i need support)
-        ~ which things can you assist with
+        ~ what kind of help can you give me
         """,
         weight=2,
     ),
@@ -216,7 +216,7 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (i do not know|i don't know|not sure|i have no idea|whatever|i do not understand)
         (hm|uh|uhm|er|lol|haha|erm|mmm|oh|ah|wow|la la|zzz)
         (test test test|this is a test|one two three|a b c|1 2 3)
-        ~ (jkl|hm|test test)
+        ~ (blah test|hmm hmm|huh what)
         """,
         weight=1.2,
     ),
@@ -258,7 +258,7 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (how do|how does|why do|why does) (planes fly|birds sing|a car work|the internet ...
             work|we sleep|it rain|cats purr)
         ~ name the capital city of {country}
-        ~ which planet is the biggest
+        ~ how big is the capital of {country}
         ~ how many continents are there
         """,
         weight=4,
@@ -310,7 +310,7 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (plan|book) (a trip|my holiday|a flight|a hotel|a taxi) [to {country}|to {other_city}]
         ~ compose a short text on spring
         ~ please do the sum of {n} and {m}
-        ~ which film should i see
+        ~ give me a poem about summer
         ~ what is a good way to train for a race
         """,
         weight=4,

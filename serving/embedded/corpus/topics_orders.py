@@ -20,7 +20,7 @@ order {order} got lost
 (order|parcel) {order} (never|still has not|still hasn't) (came|come|arrived|shown up)
 (order|my order) {order} is (not|still not) here [yet]
 how much longer (must|do) i wait for {order}
-~ it has been two weeks and [order] {order} is not here
+~ my parcel {order} is a week late
 ~ still no sign of order {order}
 """
 
@@ -93,7 +93,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (tell me|let me know) where my (order|parcel|package) is
         i (ordered|bought) something (last week|yesterday|a week ago), where is it
         (follow|locate|find) my (order|parcel|purchase)
-        ~ i would like to know where my purchase is
+        ~ could i learn where my package is today
         ~ did my order leave the warehouse
         """,
         weight=1.5,
@@ -141,8 +141,8 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (modify|correct|fix) [my] order {order}
         order {order} (needs|has) (a new|another|the wrong) address
         order {order} should go to another (address|place|city)
-        ~ i need a different address for order {order}
-        ~ please swap something in order {order}
+        ~ order {order} goes to an old address, can i fix that
+        ~ is it possible to edit order {order}
         """,
         weight=2,
     ),
@@ -189,7 +189,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         i opened the (box|package) and the {item} was (broken|damaged|in pieces)
         my {item} (broke|is broken) (after a day|today|already)
         (the|my) {item} (has|had) (a defect|a fault|a problem)
-        ~ there is a crack in my {item}
+        ~ the new {item} you sent is cracked
         ~ the {item} was smashed when i opened the box
         """,
         weight=3,
@@ -235,7 +235,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (i bought|i have|i got) (a|the|this) {item} (and|but) (want|need|would like) to return it
         returning (a|the|my) {item}
         (where|when) can i return (the|my|a) {item}
-        ~ what must i do to send back (the|a) {item}
+        ~ i wish to return (the|a) {item}, how does that work
         ~ my {item} has to go back to you
         ~ i am not happy with the {item} and want to return it
         """,
@@ -307,7 +307,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (pay me back|give my money back|refund me)
         (refund|money back) (for|of) (the|my) {item}
         ~ have you paid my money back
-        ~ how soon will i be refunded
+        ~ when do you pay the money back
         """,
         weight=2,
     ),
@@ -326,7 +326,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (can|could) we (exchange|swap|trade) (the|my|this) {item}
         (exchanging|an exchange for|exchange of) (a|the|my) {item}
         the {item} i bought is (wrong|too small|too big), can i exchange it
-        ~ swap this {item} for me
+        ~ is there a way to exchange my {item}
         ~ i need a different {item} than the one i bought, can we exchange it
         """,
         weight=2,
@@ -354,7 +354,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
             package|a parcel|something)
         (express|next day|fast|same day) (delivery|shipping)
         ~ how many days does it take to get a package from you
-        ~ can i get it tomorrow
+        ~ how long until my delivery arrives
         """,
         weight=2,
     ),
@@ -379,7 +379,7 @@ ORDER_TOPICS: Final[tuple[Topic, ...]] = (
         (does|do) (delivery|shipping) (cost|cost anything|cost money)
         (price|cost|fee) (of|for) (delivery|shipping)
         ~ what will you charge me to ship an order
-        ~ is there a charge for delivery
+        ~ is shipping free or do i pay
         """,
         weight=2,
     ),

@@ -28,7 +28,7 @@ what about (the|a) {item}
 (i am|i'm) interested in (the|a|your) {item}
 (the|a) {item} please
 ~ i wonder if you carry the {item}
-~ could you tell me whether the {item} is available
+~ is it possible to buy a {item} from you today
 ~ any chance you have a {item}
 """
 
@@ -45,8 +45,8 @@ how many years of (warranty|guarantee) does (the|a) {item} have
 (what|which) (guarantee|warranty|cover) (comes with|is on|do i get with|has) (the|a|my) {item}
 (the|my) {item} (warranty|guarantee) [please]
 (tell me|i want to know) the (warranty|guarantee) (of|on|for) (the|my|a) {item}
-~ for how long is (the|a) {item} guaranteed
-~ what guarantee comes with the {item}
+~ how many years does the warranty of (the|a) {item} last
+~ is there any warranty on my {item}
 """
 
 HOURS: Final = (
@@ -82,7 +82,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         the (hours|times) of (the|your) (shop|store)
         ~ from what time can i visit the shop
         ~ could you share the hours you are open
-        ~ until what hour is the shop open
+        ~ how long is your store open today
         """,
         weight=3,
     ),
@@ -100,7 +100,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (will|is|are) (the store|the shop|you|your shop) (be open|open|closed) [on|this|next] Sunday
         (can i|could i|may i) (visit|shop|drop by|come by) [on] (Sunday|Sundays|a Sunday)
         (open|opening) (on Sunday|Sundays|Sunday)
-        ~ will the store be open this Sunday
+        ~ can i visit the store on a Sunday
         """,
         weight=1.5,
     ),
@@ -117,7 +117,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
             (Christmas|Thanksgiving|Easter|the holidays|New Year)
         (Christmas|Easter|Thanksgiving|New Year) (hours|opening)
         (public holidays|holidays|bank holiday)
-        ~ will you be closed (on|at) (Christmas|Thanksgiving|Easter)
+        ~ does the shop open at (Christmas|Thanksgiving|Easter)
         """,
     ),
     topic(
@@ -224,7 +224,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         is the {item} (expensive|cheap)
         ~ what will a {item} set me back
         ~ i would like to know the price for one {item}
-        ~ for how much do you sell the {item}
+        ~ could you give me the price of a {item}
         """,
         weight=7,
     ),
@@ -249,7 +249,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (i would like|i want|i need) to buy (a|some|the) {strange}
         (the|a) {strange} please
         (what|how much) does (a|the) {strange} cost
-        ~ i wonder if you carry {a_strange}
+        ~ does your shop have {a_strange}
         ~ any chance you have {a_strange}
         """,
         weight=4,
@@ -289,7 +289,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (is|would) (the|a) {item} (a good choice|be good|a good buy|be nice)
         (what|anything) (can you say|can you tell me|good) about (the|your) {item}
         (describe|review) the {item}
-        ~ would you suggest the {item}
+        ~ is it a good idea to buy the {item}
         """,
         "in_stock",
         2,
@@ -346,7 +346,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (coupon|coupons|promo code|voucher code|do you have a coupon)
         (membership|members|tiers|rewards) [info|levels]
         ~ i want to pay less, any ideas
-        ~ which membership levels exist
+        ~ tell me which discounts there are
         """,
         weight=2,
     ),
@@ -366,7 +366,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (getting|becoming|reaching) {tier}
         (how|when) (will|would|could) i (be|get|turn) [a] {tier} [member]
         how long until i (am|become|get) {tier}
-        ~ what does it take to be {tier}
+        ~ how can i get my {tier} membership
         """,
         weight=2,
     ),
@@ -418,7 +418,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (discount|reduction|price) (for|as) (a student|students|college students|pupils)
         (student|students) (price|card|offer|reduction)
         ~ i still go to college, any discount for me
-        ~ discount for students
+        ~ do you have a price for students
         """,
     ),
     topic(
@@ -440,7 +440,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (ways|options|methods) (to pay|of payment|for paying)
         (which|what) cards (do you take|are ok|can i use|do you accept)
         ~ what are my options for paying
-        ~ will you take my (Visa|Mastercard)
+        ~ is it ok to pay with my (Visa|Mastercard)
         """,
         weight=2,
     ),
@@ -517,7 +517,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (are there|is there|have you) (gift cards|a gift card|vouchers|any gift cards)
         (buying|i need|give me) a (gift card|voucher|gift voucher)
         (what|which) gift cards (do you have|are there)
-        ~ are there gift cards
+        ~ can you sell me a gift card
         """,
     ),
     topic(
@@ -622,7 +622,7 @@ SHOP_TOPICS: Final[tuple[Topic, ...]] = (
         (remove|close|delete) (my account|my data|me)
         i (have a new|changed my|moved, new) (address|email|phone number|name)
         (no more|too many|stop the) (emails|newsletters)
-        ~ please remove my account
+        ~ i would like my account deleted
         """,
         weight=1.2,
     ),

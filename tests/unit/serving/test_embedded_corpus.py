@@ -228,3 +228,19 @@ def test_package_names_its_places_without_heavy_imports() -> None:
     assert BASE_DIR.name == "base"
     assert ADAPTERS_DIR.name == "adapters"
     assert BASE_MODEL_ID.startswith("graftwork-retail-")
+
+
+def _wordings(templates: tuple[str, ...], rng: random.Random, times: int) -> set[str]:
+    texts = (expand(template, rng) for template in templates for _ in range(times))
+    return {" ".join(text.lower().replace("?", "").replace(",", "").split()) for text in texts}
+
+
+def test_held_out_wordings_are_never_trained() -> None:
+    """However their choices fall, training templates do not spell out a held-out question."""
+    rng = random.Random(17)
+    for topic in TOPICS:
+        trained = _wordings(topic.train, rng, 60)
+        assert not trained & _wordings(topic.held, rng, 20), topic.name
+    for intent in extract.INTENTS:
+        trained = _wordings(extract.templates(intent, "train"), rng, 60)
+        assert not trained & _wordings(extract.templates(intent, "held"), rng, 20), intent
