@@ -11,7 +11,7 @@ BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check format bench lock clean env
+.PHONY: help serve test test-fast check format bench bench-swap lock clean env
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
@@ -42,6 +42,9 @@ format: env ## let ruff rewrite what it can
 
 bench: env ## measure the router's overhead against vLLM's own server
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+bench-swap: env ## replace and roll back adapters under load, against vLLM's own route
+	@exec $(BIN)/python -m benchmarks.swap $(ARGS)
 
 lock: ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	@$(or $(PYTHON),python3) scripts/lock.py $(ARGS)

@@ -22,7 +22,7 @@ CHAT_TOPICS: Final[tuple[Topic, ...]] = (
         (is anyone there|anybody there|hello is anyone there|are you there)
         (hi|hello|hey|good evening|good day) [to you|you|all|team|shop]
         (hallo|helo|hii|heyy|heya|good to see you|nice to meet you|welcome)
-        ~ (hello assistant|good evening to you|hey bot)
+        ~ (hello dear assistant|good afternoon everybody|hey robot)
         """,
         weight=3,
     ),

@@ -22,6 +22,7 @@ from tests.fakes.fleet import FakeFleet
 
 aliases = st.sampled_from(["returns", "extract"])
 seeds = st.integers(1, 3)
+stages = st.sampled_from(["live", "live", "canary", "shadow"])
 replicas = st.sampled_from(["r0", "r1"])
 
 
@@ -56,9 +57,10 @@ class AdapterLife(RuleBasedStateMachine):
 
         self.runner.run(step())
 
-    @rule(alias=aliases, seed=seeds, stage=st.sampled_from(["live", "canary", "shadow"]))
-    def push(self, alias: str, seed: int, stage: str) -> None:
+    @rule(alias=aliases, seed=seeds, stage=stages, busy=st.booleans())
+    def push(self, alias: str, seed: int, stage: str, busy: bool) -> None:
         """A good version."""
+        self.a_long_answer_begins(alias, busy)
         self.do(lambda: self.path.push(alias, seed, stage=stage, percent=10.0))
 
     @rule(alias=aliases, seed=st.integers(4, 6))
@@ -101,9 +103,10 @@ class AdapterLife(RuleBasedStateMachine):
 
         self.do(work)
 
-    @rule(alias=aliases, seed=seeds)
-    def promote(self, alias: str, seed: int) -> None:
+    @rule(alias=aliases, seed=seeds, busy=st.booleans())
+    def promote(self, alias: str, seed: int, busy: bool) -> None:
         """Any version that exists."""
+        self.a_long_answer_begins(alias, busy)
         self.do(lambda: self.path.rollout.promote(alias, self.path.digest(seed)))
 
     @rule(alias=aliases, seed=seeds, share=st.sampled_from([1.0, 50.0]))
@@ -116,9 +119,10 @@ class AdapterLife(RuleBasedStateMachine):
         """Sometimes with a ban."""
         self.do(lambda: self.path.rollout.rollback(alias, quarantine=reason))
 
-    @rule(alias=aliases, seed=st.one_of(st.none(), seeds))
-    def retire(self, alias: str, seed: int | None) -> None:
+    @rule(alias=aliases, seed=st.one_of(st.none(), seeds), busy=st.booleans())
+    def retire(self, alias: str, seed: int | None, busy: bool) -> None:
         """One version, or all."""
+        self.a_long_answer_begins(alias, busy)
         digest = None if seed is None else self.path.digest(seed)
         self.do(lambda: self.path.rollout.retire(alias, digest))
 
@@ -134,11 +138,10 @@ class AdapterLife(RuleBasedStateMachine):
         """A clean stop and a start."""
         self.do(self.path.restart)
 
-    @rule(alias=aliases)
-    def a_long_answer_begins(self, alias: str) -> None:
-        """On whatever is live now."""
+    def a_long_answer_begins(self, alias: str, begins: bool) -> None:
+        """On whatever is live now; it lasts until all answers end."""
         live = {row.name: row.live for row in self.path.registry.aliases()}.get(alias)
-        if live is not None:
+        if begins and live is not None:
             self.path.fleet.requests[engine_name(alias, live)] += 1
 
     @rule()

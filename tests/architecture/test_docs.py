@@ -1,0 +1,69 @@
+"""The documents say what is true: files exist, the tree is the tree, every stage is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+_MENTION = re.compile(
+    r"`((?:adapters|router|serving|tests|scripts|config|benchmarks|docs)/[\w./-]+)`"
+)
+_LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_a_document_names_exist(document: Path) -> None:
+    """A path in backticks, or a relative link, leads somewhere."""
+    text = document.read_text()
+    missing = [name for name in _MENTION.findall(text) if not (ROOT / name).exists()]
+    missing += [link for link in _LINK.findall(text) if not (document.parent / link).exists()]
+    assert not missing
+
+
+def test_the_readme_tree_is_the_tree() -> None:
+    """Every folder in README's tree exists, and every top-level folder is in it."""
+    text = (ROOT / "README.md").read_text()
+    tree = text.split("```text\n")[1].split("```")[0]
+    named = {line.split("/")[0] for line in tree.splitlines() if "/" in line.split()[0]}
+    real = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.is_dir() and not path.name.startswith((".", "__")) and any(path.rglob("*.*"))
+    } - {"build", "dist", "graftwork.egg-info"}
+    assert named - {"k8s"} == real - {"k8s"}
+
+
+def test_the_request_path_names_every_stage() -> None:
+    """Each module in ``router/stages`` has its step."""
+    text = (ROOT / "docs" / "request-path.md").read_text()
+    stages = [path for path in (ROOT / "router" / "stages").glob("*.py") if path.stem != "__init__"]
+    missing = [path.name for path in stages if f"router/stages/{path.name}" not in text]
+    assert not missing
+
+
+def test_the_adapter_path_names_every_module() -> None:
+    """Each part of the journey in ``adapters`` that does something is in the document."""
+    text = (ROOT / "docs" / "adapter-path.md").read_text()
+    journey = (
+        "http watch sources archive manifest intake base_model store store_object lifecycle "
+        "loading fleet probe table retire reconcile rollout ladder heat"
+    )
+    missing = [name for name in journey.split() if f"adapters/{name}.py" not in text]
+    assert not missing
+
+
+def test_make_targets_in_documents_exist() -> None:
+    """Every ``make X`` that a document tells people to run is a target."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    told = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"`?make ([a-z][a-z-]+)", document.read_text())
+        if f"make {name}" in document.read_text().replace("`", "")
+    }
+    commands = {name for name in told if name in targets or name.startswith(("bench", "test"))}
+    assert commands <= targets
