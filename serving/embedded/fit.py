@@ -19,7 +19,7 @@ class Plan:
     steps: int
     rate: float
     warmup: int = 50
-    cooldown: float = 0.4
+    cooldown: float = 0.5
     decay: float = 0.02
 
 

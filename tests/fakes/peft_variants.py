@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 
 def scaled(source: Path, target: Path, factor: float) -> Path:
-    """A copy of ``source`` whose every ``lora_B`` is ``factor`` times as large; returns ``target``."""
+    """Copy ``source`` to ``target`` with every ``lora_B`` times ``factor``; returns ``target``."""
     shutil.copytree(source, target)
     tensors = {
         name: (dtype, array * factor if ".lora_B." in name else array)

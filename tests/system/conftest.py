@@ -1,4 +1,4 @@
-"""One real system for all of these tests: Ray Serve, HAProxy, vLLM on the CPU, the embedded base."""
+"""One real system for all of these tests: Ray Serve, HAProxy, vLLM on the CPU, embedded base."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped]
 
+Process = psutil.Process
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 
 
@@ -23,7 +24,7 @@ class Listening:
     port: int
 
 
-def family(leader: int, marker: str) -> list[psutil.Process]:
+def family(leader: int, marker: str) -> list[Process]:
     """Everything that descends from ``leader``, is in its session, or carries the marker.
 
     Three ways, because processes are reparented, start sessions of their own, and write over the
@@ -37,14 +38,14 @@ def family(leader: int, marker: str) -> list[psutil.Process]:
     return list(found.values())
 
 
-def _descendants(leader: int) -> list[psutil.Process]:
+def _descendants(leader: int) -> list[Process]:
     with contextlib.suppress(*_GONE):
         process = psutil.Process(leader)
         return [process, *process.children(recursive=True)]
     return []
 
 
-def alive(processes: Iterable[psutil.Process], grace_s: float) -> list[str]:
+def alive(processes: Iterable[Process], grace_s: float) -> list[str]:
     """Descriptions of those that are still there after ``grace_s`` at most; zombies are not."""
     deadline = time.monotonic() + grace_s
     left = [process for process in processes if _runs(process)]
@@ -54,27 +55,27 @@ def alive(processes: Iterable[psutil.Process], grace_s: float) -> list[str]:
     return [describe(process) for process in left]
 
 
-def _runs(process: psutil.Process) -> bool:
+def _runs(process: Process) -> bool:
     with contextlib.suppress(*_GONE):
         return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
-def describe(process: psutil.Process) -> str:
+def describe(process: Process) -> str:
     """Name and arguments."""
     with contextlib.suppress(*_GONE):
         return f"{process.pid} {process.name()}: {' '.join(process.cmdline())[:200]}"
     return f"{process.pid} (gone)"
 
 
-def kill(processes: Iterable[psutil.Process]) -> None:
+def kill(processes: Iterable[Process]) -> None:
     """Leave nothing behind, whatever the test found."""
     for process in processes:
         with contextlib.suppress(*_GONE):
             process.kill()
 
 
-def listening(processes: Iterable[psutil.Process]) -> list[Listening]:
+def listening(processes: Iterable[Process]) -> list[Listening]:
     """Their listening TCP sockets."""
     sockets = []
     for process in processes:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from serving.bringup.edge import free_port
 from tests.system import processes
+from tests.system.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 420.0
@@ -65,7 +66,7 @@ class Running:
         """Where the processes write their logs."""
         return self.state_dir / "logs"
 
-    def family(self) -> list[processes.psutil.Process]:
+    def family(self) -> list[Process]:
         """Every process of the system."""
         return processes.family(self.process.pid, self.marker)
 
@@ -126,9 +127,7 @@ class Running:
         self.process.wait(10)
 
 
-def launch(
-    config: Path, state_dir: Path, environment: Mapping[str, str], output: Path
-) -> Running:
+def launch(config: Path, state_dir: Path, environment: Mapping[str, str], output: Path) -> Running:
     """Begin to start a system on a free port."""
     port, marker = free_port(), uuid.uuid4().hex
     command = [sys.executable, "-m", "serving.cli", "serve"]

@@ -1,4 +1,4 @@
-"""The endpoint as Anthropic's own client sees it, and each vendor's model through the other's API."""
+"""The endpoint as Anthropic's own client sees it; each vendor's model through the other's API."""
 
 from __future__ import annotations
 
@@ -88,9 +88,7 @@ def test_tools_of_a_translated_model(
     assert received.headers["authorization"] == f"Bearer {FRONTIER_KEY}"
 
 
-def test_anthropic_model_through_chat(
-    openai_client: openai.OpenAI, frontier: FakeFrontier
-) -> None:
+def test_anthropic_model_through_chat(openai_client: openai.OpenAI, frontier: FakeFrontier) -> None:
     """OpenAI's client gets an Anthropic model's answer, whole and streamed."""
     body: Any = chat_body(ANTHROPIC_FRONTIER, "say one two three")
     whole = openai_client.chat.completions.create(**body)

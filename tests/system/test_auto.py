@@ -119,9 +119,7 @@ def test_feedback(http: httpx.Client) -> None:
         ({"kind": "comment", "value": "x", "decision_id": "dec_nothing"}, 404),
     ],
 )
-def test_feedback_that_is_refused(
-    http: httpx.Client, wrong: dict[str, Any], status: int
-) -> None:
+def test_feedback_that_is_refused(http: httpx.Client, wrong: dict[str, Any], status: int) -> None:
     """Feedback of the wrong kind, or about nothing, is the client's error."""
     identity = chat(http, BASE).headers["x-graftwork-decision-id"]
     response = http.post("/v1/feedback", json={"decision_id": identity, **wrong})

@@ -75,7 +75,9 @@ def test_contract_headers(http: httpx.Client, path: str, stream: bool) -> None:
     """Every header of the contract comes once and well formed, with one timing per stage."""
     given = f"given-{path.rpartition('/')[2]}-{int(stream)}"
     response = http.post(
-        path, json={**CALLS[path], "model": "auto", "stream": stream}, headers={"x-request-id": given}
+        path,
+        json={**CALLS[path], "model": "auto", "stream": stream},
+        headers={"x-request-id": given},
     )
     assert response.status_code == 200, response.text
     for name, pattern in CONTRACT.items():
@@ -153,10 +155,8 @@ def test_stream_is_forwarded_as_it_arrives(
     """Nothing is buffered: pieces that the provider sends apart arrive apart."""
     frontier.misbehave(Fault(Kind.SLOW_DRIP, delay_s=0.2))
     body = chat_body(model, "say one two three four five six", stream=True)
-    arrivals = []
     with http.stream("POST", "/v1/chat/completions", json=body) as response:
-        for chunk in response.iter_raw():
-            arrivals.append((time.monotonic(), chunk))
+        arrivals = [(time.monotonic(), chunk) for chunk in response.iter_raw()]
     first_word = next(at for at, chunk in arrivals if b"one" in chunk)
     last_word = next(at for at, chunk in arrivals if b"six" in chunk)
     assert len(arrivals) > 5

@@ -75,7 +75,9 @@ def test_missing_model_and_missing_key(tmp_path: Path) -> None:
     assert "nowhere" in refused("--model", str(tmp_path / "nowhere"), "--state-dir", str(tmp_path))
     with FakeFrontier() as frontier:
         config = write_config(tmp_path / "config.yaml", frontier)
-    said = refused("--config", str(config), "--state-dir", str(tmp_path), "--port", str(free_port()))
+    said = refused(
+        "--config", str(config), "--state-dir", str(tmp_path), "--port", str(free_port())
+    )
     assert "FRONTIER_KEY" in said
 
 
@@ -101,9 +103,7 @@ class Restarted:
     def client(self, scope: Scope | None) -> httpx.Client:
         """A client with a key of one scope, or without a key."""
         headers = {} if scope is None else {"authorization": f"Bearer {KEYS[scope]}"}
-        return httpx.Client(
-            base_url=self.system.url, headers=headers, timeout=60, trust_env=False
-        )
+        return httpx.Client(base_url=self.system.url, headers=headers, timeout=60, trust_env=False)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def restarted(
     environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Restarted]:
-    """Two versions, one rollback, SIGTERM with a request under way; then the same state with keys."""
+    """Two versions, a rollback, SIGTERM with a request under way; then the same state with keys."""
     home = tmp_path_factory.mktemp("again")
     with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as http:
         source = ADAPTERS_DIR / "returns"
@@ -232,7 +232,7 @@ def test_scopes(restarted: Restarted, scope: Scope, allowed: list[str]) -> None:
 
 
 def test_keys_of_both_vendors(restarted: Restarted) -> None:
-    """Anthropic's header carries a key as well as OpenAI's; the record names the caller, not the key."""
+    """Anthropic's header carries a key as well; the record names the caller, not the key."""
     with restarted.client(None) as http, restarted.client(Scope.ADMIN) as admin:
         response = http.post(
             "/v1/messages",
@@ -246,6 +246,6 @@ def test_keys_of_both_vendors(restarted: Restarted) -> None:
 
 
 def test_ctrl_c_leaves_nothing(restarted: Restarted) -> None:
-    """Ctrl-C reaches the whole foreground group: exit code 0, and no process is left. Comes last."""
+    """Ctrl-C reaches the whole foreground group: exit code 0, no process is left. Comes last."""
     restarted.system.stop(ctrl_c=True)
     assert KEYS[Scope.ADMIN] not in restarted.system.said()

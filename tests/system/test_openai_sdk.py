@@ -49,9 +49,7 @@ def test_chat(openai_client: openai.OpenAI) -> None:
     assert answer.choices[0].finish_reason in {"stop", "length"}
     assert answer.usage is not None
     assert 0 < answer.usage.completion_tokens <= 16
-    assert (
-        answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
-    )
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
 @pytest.mark.parametrize("model", [BASE, "returns", OPENAI_FRONTIER])
@@ -71,12 +69,10 @@ def test_streamed_chat_says_the_same(
 def test_stream_counts_tokens_only_when_asked(
     openai_client: openai.OpenAI, frontier: FakeFrontier, model: str
 ) -> None:
-    """`stream_options.include_usage` decides on the extra chunk, though the router always counts."""
+    """`include_usage` decides on the extra chunk, though the router itself always counts."""
     create = openai_client.chat.completions.create
     silent = list(create(**ask(model=model, stream=True)))
-    counted = list(
-        create(**ask(model=model, stream=True, stream_options={"include_usage": True}))
-    )
+    counted = list(create(**ask(model=model, stream=True, stream_options={"include_usage": True})))
     assert all(chunk.usage is None and chunk.choices for chunk in silent)
     assert counted[-1].choices == []
     assert counted[-1].usage.completion_tokens > 0
@@ -95,7 +91,7 @@ def test_completions(openai_client: openai.OpenAI, frontier: FakeFrontier) -> No
 
 @pytest.mark.parametrize("model", [BASE, OPENAI_FRONTIER])
 def test_responses(openai_client: openai.OpenAI, frontier: FakeFrontier, model: str) -> None:
-    """The Responses API, whole and streamed: the deltas are the text, the last event completes it."""
+    """The Responses API: a stream's deltas are the text, and its last event completes it."""
     body: Any = {"model": model, "input": RETURNS_QUESTION, "temperature": 0}
     whole = openai_client.responses.create(**body, max_output_tokens=40)
     events = list(openai_client.responses.create(**body, max_output_tokens=40, stream=True))
@@ -177,11 +173,10 @@ def test_several_choices(openai_client: openai.OpenAI) -> None:
 def test_seed(openai_client: openai.OpenAI) -> None:
     """The same seed draws the same answer, other seeds do not all."""
 
-    def drawn(seed: int) -> str | None:
-        answer = openai_client.chat.completions.create(
-            **ask("Hello!", temperature=2.0, seed=seed, max_tokens=24)
-        )
-        return answer.choices[0].message.content
+    def drawn(seed: int) -> str:
+        body = ask("Hello!", temperature=2.0, seed=seed, max_tokens=24)
+        answer = openai_client.chat.completions.create(**body)
+        return str(answer.choices[0].message.content)
 
     assert drawn(7) == drawn(7)
     assert len({drawn(seed) for seed in range(4)}) > 1
@@ -232,9 +227,7 @@ def test_prompt_that_is_too_long(openai_client: openai.OpenAI) -> None:
 def test_wrong_types(openai_client: openai.OpenAI, wrong: dict[str, Any]) -> None:
     """Fields of the wrong type or value are the client's error, never a stack trace."""
     with pytest.raises(openai.BadRequestError) as caught:
-        openai_client.post(
-            "/chat/completions", body={**ask(), **wrong}, cast_to=httpx.Response
-        )
+        openai_client.post("/chat/completions", body={**ask(), **wrong}, cast_to=httpx.Response)
     error = caught.value.response.json()["error"]
     assert error.keys() == {"message", "type", "param", "code"}
     assert "Traceback" not in error["message"]

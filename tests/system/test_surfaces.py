@@ -75,7 +75,7 @@ def test_one_scrape_has_everything(http: httpx.Client) -> None:
 
 
 def test_metrics_count_requests(http: httpx.Client) -> None:
-    """A request moves the counters of its endpoint, target and status, and no content is a label."""
+    """A request moves the counter of its endpoint, target and status; no content is a label."""
 
     def counted() -> float:
         families = text_string_to_metric_families(http.get("/metrics").text)

@@ -95,9 +95,7 @@ def flip(http: httpx.Client, names: tuple[str, str]) -> list[float]:
     return seconds
 
 
-def test_flips_under_load(
-    system: Running, http: httpx.Client, versions: tuple[str, str]
-) -> None:
+def test_flips_under_load(system: Running, http: httpx.Client, versions: tuple[str, str]) -> None:
     """Every request that runs while versions flip gets one version's whole and right answer."""
     known = {
         (f"adapter:{name}", prompt): whole(http, name, prompt).text

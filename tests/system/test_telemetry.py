@@ -70,9 +70,7 @@ def test_refusals_are_traced(http: httpx.Client, collector: Collector) -> None:
 def test_request_log(system: Running, http: httpx.Client) -> None:
     """Each request is one line of JSON with its ids, its target and its stages."""
     given = f"log-{secrets.token_hex(4)}"
-    response = http.post(
-        PATH, json=chat_body("returns", "hello"), headers={"x-request-id": given}
-    )
+    response = http.post(PATH, json=chat_body("returns", "hello"), headers={"x-request-id": given})
 
     def written() -> list[dict[str, object]]:
         texts = [path.read_text() for path in system.logs.glob("requests-*.jsonl")]

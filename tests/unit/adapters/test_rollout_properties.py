@@ -1,4 +1,4 @@
-"""Whatever happens to an alias, in whatever order: what it points at is there, and nothing else is."""
+"""Whatever happens to an alias, in whatever order: what it points at is there, nothing else is."""
 
 from __future__ import annotations
 
