@@ -87,7 +87,7 @@ def _title(process: psutil.Process) -> list[str]:
 
 
 def _client(two: Running, number: int, known: dict[str, str], stop: threading.Event) -> list[str]:
-    """Ask until told to stop; returns what went wrong. A 503 or a cut is tried again, once known."""
+    """Ask until told to stop, trying again after errors; returns what went wrong."""
     problems = []
     with httpx.Client(base_url=two.url, timeout=60, trust_env=False) as client:
         for turn in itertools.count(number):
@@ -145,7 +145,7 @@ def test_an_engine_replica_dies(two: Running, front: httpx.Client) -> None:
             lambda: len({r["id"] for r in ready(front)} - before) == 1, "a successor", RECOVERY_S
         )
         seconds = time.monotonic() - began
-    print(f"engine replica back after {seconds:.1f} s")
+    print(f"engine replica back after {seconds:.1f} s")  # noqa: T201 - seen with `pytest -rP`
     assert not gone, f"left behind: {gone}"
     assert not problems(clients)
     live = front.get(f"/admin/v1/adapters/{ALIAS}").json()["live"]
@@ -161,7 +161,7 @@ def test_the_registry_dies(two: Running, front: httpx.Client) -> None:
         processes(two, "ServeReplica:graftwork:registry")[0].kill()
         eventually(lambda: len(ready(front)) == 2, "the registry is back", RECOVERY_S)
         seconds = time.monotonic() - began
-    print(f"registry back after {seconds:.1f} s")
+    print(f"registry back after {seconds:.1f} s")  # noqa: T201 - seen with `pytest -rP`
     assert not problems(clients)
     after = front.get(f"/admin/v1/adapters/{ALIAS}").json()
     assert (after["live"], after["versions"]) == (before["live"], before["versions"])
@@ -180,7 +180,7 @@ def test_the_router_dies(two: Running, front: httpx.Client) -> None:
         time.sleep(0.5)
         eventually(lambda: len(ready(front)) == 2, "the router is back", RECOVERY_S)
         seconds = time.monotonic() - began
-    print(f"router back after {seconds:.1f} s")
+    print(f"router back after {seconds:.1f} s")  # noqa: T201 - seen with `pytest -rP`
     assert not [problem for problem in problems(clients) if problem.startswith("WRONG")]
     answer = chat(front, ALIAS)
     assert target(answer).startswith(f"adapter:{ALIAS}@")
