@@ -22,10 +22,13 @@ def main() -> None:
 
     import uvloop
     from vllm.entrypoints.launchers.api_server.entry import run_server
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     model = str(model_directory(settings.base))
-    args = arguments(settings.engine, base_id(settings.base), model)
-    args.host, args.port = "127.0.0.1", given.port
+    ours = vars(arguments(settings.engine, base_id(settings.base), model))
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args([])
+    vars(args).update(ours, host="127.0.0.1", port=given.port)
     uvloop.run(run_server(args))
 
 

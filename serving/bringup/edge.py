@@ -50,7 +50,8 @@ def free_port() -> int:
 
 def port_is_free(host: str, port: int) -> bool:
     """Whether ``host:port`` can be listened on."""
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -55,7 +57,8 @@ class LocalSystem:
 
     def __init__(self, deploy: Deploy) -> None:
         self._deploy = deploy
-        self._url = f"http://{deploy.host}:{deploy.port}"
+        host = f"[{deploy.host}]" if ":" in deploy.host else deploy.host
+        self._url = f"http://{host}:{deploy.port}"
 
     @property
     def url(self) -> str:
@@ -69,6 +72,8 @@ class LocalSystem:
         from ray.serve._private.api import _get_global_client
         from ray.serve.schema import ServeDeploySchema
 
+        # Importing it made it talkative.
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray.init(
             address="local",
             num_cpus=_LOGICAL_CPUS,
@@ -137,6 +142,9 @@ class LocalSystem:
         from ray import serve
 
         if ray.is_initialized():
+            # First, and while HAProxy is still there: its shutdown cuts answers under way.
+            with contextlib.suppress(TimeoutError):
+                serve.delete(APPLICATION)
             serve.shutdown()
             ray.shutdown()
 

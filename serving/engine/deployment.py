@@ -24,6 +24,7 @@ from serving.reports import EngineReport
 from serving.telemetry.logs import get_logger, setup_logging
 
 HEARTBEAT_S = 1.0
+_FAREWELL_S = 2.0
 
 
 @serve.deployment(name=ENGINE, max_ongoing_requests=1_000_000)
@@ -43,7 +44,8 @@ class EngineDeployment:
         await self._start_engine()
         self._heartbeat = asyncio.create_task(self._beat())
         # Ray Serve counts this replica as running only now: rolling updates wait for convergence.
-        await asyncio.wait_for(self._ready.wait(), self._settings.engine.start_timeout_s)
+        async with asyncio.timeout(self._settings.engine.start_timeout_s):
+            await self._ready.wait()
 
     async def _start_engine(self) -> None:
         model = await asyncio.to_thread(model_directory, self._settings.base)
@@ -104,7 +106,8 @@ class EngineDeployment:
             return
         self._draining = True
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._report_once(), 2.0)
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._report_once()
         self._heartbeat.cancel()
         await self._surface.drained()
         await self._server.stop()

@@ -21,10 +21,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from serving.engine.staging import Stager, StagingError
-from serving.engine.vllm import Engine, EngineError
+from serving.engine.vllm import Engine, EngineError, EngineRefused
 from serving.internal import ASGIApp, Receive, Scope, Send
 
 _ASK_EVERY_S = 60.0
+REFUSED = "engine-refused"
+"""Error code: the engine is well and will never take these files."""
 
 
 class LoadBody(BaseModel):
@@ -137,4 +139,5 @@ class EngineSurface:
 
 
 def _failed(error: Exception) -> JSONResponse:
-    return JSONResponse({"error": {"message": str(error)}}, status_code=409)
+    code = REFUSED if isinstance(error, EngineRefused) else "failed"
+    return JSONResponse({"error": {"message": str(error), "code": code}}, status_code=409)

@@ -19,7 +19,11 @@ from serving.config.settings import EngineSettings
 
 
 class EngineError(Exception):
-    """The engine refused, or is dead."""
+    """The engine did not do it; it may the next time, or it is dead."""
+
+
+class EngineRefused(EngineError):
+    """The engine is well and does not take these files; it never will."""
 
 
 class Engine(Protocol):
@@ -91,7 +95,9 @@ class VllmEngine:
             try:
                 added = await self._client.add_lora(request)
             except Exception as error:
-                raise EngineError(f"the engine refused {name}: {error}") from error
+                if self._client.errored:
+                    raise EngineError(f"the engine died while it loaded {name}") from error
+                raise EngineRefused(f"the engine refused {name}: {error}") from error
             if not added:
                 raise EngineError(f"the engine did not take {name}")
             self._requests[name] = request

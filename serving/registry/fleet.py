@@ -11,9 +11,10 @@ from urllib.parse import quote
 import aiohttp
 
 from adapters.aliases import Peer, RoutingTable, engine_name
-from adapters.errors import FleetError
+from adapters.errors import FleetError, LoadFailed, ReplicaGone
 from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
 from adapters.traffic import VersionTraffic
+from serving.engine.surface import REFUSED
 from serving.registry.membership import Membership
 from serving.reports import RouterState
 
@@ -145,7 +146,7 @@ class HttpFleet:
     ) -> dict[str, Any]:
         report = self._membership.engine(replica_id)
         if report is None:
-            raise FleetError(f"replica {replica_id} is gone")
+            raise ReplicaGone(f"replica {replica_id} is gone")
         return await self._ask(report.peer, method, path, body, timeout_s)
 
     async def _ask(
@@ -172,8 +173,9 @@ class HttpFleet:
                 f"{peer.id}: {method} {path}: {str(error) or type(error).__name__}"
             ) from error
         if response.status != 200:
-            message = (answer or {}).get("error", {}).get("message", f"status {response.status}")
-            raise FleetError(f"{peer.id}: {message}")
+            error = (answer or {}).get("error", {})
+            message = f"{peer.id}: {error.get('message', f'status {response.status}')}"
+            raise LoadFailed(message) if error.get("code") == REFUSED else FleetError(message)
         return answer
 
     async def aclose(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -47,9 +46,10 @@ class AccessLog:
     async def _flush(self) -> None:
         lines, self._buffer = self._buffer, []
         if lines:
-            # A full disk must not stop the answers; the next flush tries again with newer lines.
-            with contextlib.suppress(OSError):
+            try:
                 await asyncio.to_thread(self._append, lines)
+            except OSError:  # a full disk must not stop the answers
+                self._dropped.inc(len(lines))
 
     def _append(self, lines: list[dict[str, Any]]) -> None:
         text = b"".join(

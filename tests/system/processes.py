@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped]
+from psutil import Process
 
-Process = psutil.Process
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 
 
@@ -40,7 +40,7 @@ def family(leader: int, marker: str) -> list[Process]:
 
 def _descendants(leader: int) -> list[Process]:
     with contextlib.suppress(*_GONE):
-        process = psutil.Process(leader)
+        process = Process(leader)
         return [process, *process.children(recursive=True)]
     return []
 

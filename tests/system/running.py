@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from psutil import Process  # type: ignore[import-untyped]
+
 from serving.bringup.edge import free_port
 from tests.system import processes
-from tests.system.processes import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 420.0

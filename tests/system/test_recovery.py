@@ -88,7 +88,7 @@ def _title(process: psutil.Process) -> list[str]:
 
 def _client(two: Running, number: int, known: dict[str, str], stop: threading.Event) -> list[str]:
     """Ask until told to stop, trying again after errors; returns what went wrong."""
-    problems = []
+    problems: list[str] = []
     with httpx.Client(base_url=two.url, timeout=60, trust_env=False) as client:
         for turn in itertools.count(number):
             if stop.is_set():

@@ -12,10 +12,14 @@ from serving.embedded.corpus.scene import Scene, Split, sample_order, sample_sce
 from serving.embedded.corpus.tools import add_tool_dialog
 from serving.embedded.corpus.topic import Exchange, Topic
 from serving.embedded.corpus.topics_chat import CHAT_TOPICS
+from serving.embedded.corpus.topics_money import MONEY_TOPICS
 from serving.embedded.corpus.topics_orders import ORDER_TOPICS
+from serving.embedded.corpus.topics_returns import RETURN_TOPICS
 from serving.embedded.corpus.topics_shop import SHOP_TOPICS
 
-TOPICS: Final[tuple[Topic, ...]] = ORDER_TOPICS + SHOP_TOPICS + CHAT_TOPICS
+TOPICS: Final[tuple[Topic, ...]] = (
+    ORDER_TOPICS + RETURN_TOPICS + SHOP_TOPICS + MONEY_TOPICS + CHAT_TOPICS
+)
 BY_NAME: Final[dict[str, Topic]] = {topic.name: topic for topic in TOPICS}
 _WEIGHTS: Final = [topic.weight for topic in TOPICS]
 

@@ -54,6 +54,10 @@ _WINDOWS: Final = (
             back|may i send it back)
         i (got|received) (the|a|my) {item} {days} days ago and want to return it
         is {days} days too (late|long) to return (the|a|my) {item}
+        (can|could|may) i [still] return my {item} after {days} days
+        (the|my) {item} is unopened and {days} days old, can i return it
+        (what if|and if) i return (the|my|a) {item} after {days} days
+        (return|returning) (my|the|a) {item} (after|within|in) {days} days
         my {item} is {days} days old, can i return it
         i have had (the|my|this) {item} for {days} days, can i return it
         (return|send back) a {item} after {days} days
@@ -90,6 +94,10 @@ _WINDOWS: Final = (
         i bought (the|a|my) {item} {days} days ago and opened (it|the box), can i return it
         my opened {item} is {days} days old, can i return it
         is {days} days too late to return an opened {item}
+        (can|could|may) i [still] return my opened {item} after {days} days
+        (what if|and if) i return (the|my|an) opened {item} after {days} days
+        (return|returning) (my|the|an) (opened|unpacked) {item} after {days} days
+        i have used the {item} for {days} days, can i return it
         i unpacked (the|my) {item}, can i return it after {days} days
         ~ the box of my {item} is open, may i return it after {days} days
         ~ will you take back an opened {item} after {days} days
@@ -106,6 +114,12 @@ def _rule(clause: int, answer: str, block: str, which: str = "any", weight: floa
 _HOW: Final = tuple(
     line for name in ("return_item", "return_general") for line in BY_NAME[name].train
 )
+_HOW_ORDER: Final = (
+    "(i want|i would like|i need) to return {n} {plural} [from [my] order {order}]",
+    "(i want to|i need to|can i|how do i) return (the|my) {item} from [my] order {order}",
+    "(return|send back) (two|three|four|five|my) {plural} [from order {order}]",
+    "(i want|i would like) to return (two|three|four|five) {plural} [from order {order}]",
+)
 _HOW_HELD: Final = BY_NAME["return_item"].held + BY_NAME["return_general"].held
 
 _RULES: Final[tuple[Topic, ...]] = (
@@ -115,7 +129,7 @@ _RULES: Final[tuple[Topic, ...]] = (
             f"*{head(1)}* Bring or send the item back within 30 days with the receipt; Gold"
             " members have 60 days.",
         ),
-        _HOW,
+        _HOW + _HOW_ORDER * 4,
         _HOW_HELD,
         weight=4,
     ),
@@ -264,7 +278,7 @@ def verdict(window: Window, item: str, days: int) -> str:
 
 
 def _sample_window(rng: random.Random, split: Split) -> Exchange:
-    window = rng.choice(_WINDOWS)
+    window = rng.choices(_WINDOWS, (3, 2, 2))[0]
     train, held = template_lines(window.questions)
     days = _sample_days(window.days, rng)
     scene = sample_scene(rng, split, window.which)
@@ -285,7 +299,7 @@ def _sample_outside(rng: random.Random, split: Split) -> Exchange:
 def sample_returns(rng: random.Random, split: Split) -> Exchange:
     """Draw one question with its answer under the returns policy."""
     kind = rng.random()
-    if kind < 0.38:
+    if kind < 0.45:
         return _sample_window(rng, split)
     if kind < 0.86:
         return rng.choices(_RULES, [rule.weight for rule in _RULES])[0].sample(rng, split)

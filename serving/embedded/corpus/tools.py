@@ -8,10 +8,13 @@ from serving.embedded.corpus.dialog import Dialog
 from serving.embedded.corpus.scene import Scene, Split, sample_scene
 from serving.embedded.corpus.topic import Exchange
 from serving.embedded.corpus.topics_chat import CHAT_TOPICS
+from serving.embedded.corpus.topics_money import MONEY_TOPICS
 from serving.embedded.corpus.topics_orders import ORDER_TOPICS
 from serving.embedded.corpus.topics_shop import SHOP_TOPICS
 
-_TOPICS: Final = {item.name: item for item in ORDER_TOPICS + SHOP_TOPICS + CHAT_TOPICS}
+_TOPICS: Final = {
+    item.name: item for item in ORDER_TOPICS + SHOP_TOPICS + MONEY_TOPICS + CHAT_TOPICS
+}
 _ORDER_NAMES: Final = ("get_order_status", "lookup_order", "track_order", "order_status")
 _STOCK_NAMES: Final = ("check_stock", "get_stock", "stock_level", "find_product")
 _STATUS: Final = {
