@@ -173,9 +173,9 @@ class HttpFleet:
                 f"{peer.id}: {method} {path}: {str(error) or type(error).__name__}"
             ) from error
         if response.status != 200:
-            error = (answer or {}).get("error", {})
-            message = f"{peer.id}: {error.get('message', f'status {response.status}')}"
-            raise LoadFailed(message) if error.get("code") == REFUSED else FleetError(message)
+            said = (answer or {}).get("error", {})
+            message = f"{peer.id}: {said.get('message', f'status {response.status}')}"
+            raise LoadFailed(message) if said.get("code") == REFUSED else FleetError(message)
         return answer
 
     async def aclose(self) -> None:
