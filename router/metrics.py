@@ -28,6 +28,7 @@ _DURATION_S = (
     81.92,
 )
 _FIRST_TOKEN_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
+_PER_TOKEN_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
 _STAGE_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 30)
 _LABELS = ("gen_ai_operation_name", "gen_ai_response_model")
@@ -63,6 +64,13 @@ class RouterMetrics:
             "From the request's arrival to the first byte of a streamed answer.",
             _LABELS,
             buckets=_FIRST_TOKEN_S,
+            registry=registry,
+        )
+        self.per_token = Histogram(
+            "gen_ai_server_time_per_output_token_seconds",
+            "Time between tokens of a streamed answer, after the first; mean of each answer.",
+            _LABELS,
+            buckets=_PER_TOKEN_S,
             registry=registry,
         )
         self.tokens = Histogram(
@@ -116,6 +124,10 @@ class RouterMetrics:
         self.duration.labels(*labels).observe(exchange.seconds)
         if exchange.stream and exchange.first_byte_s is not None:
             self.first_token.labels(*labels).observe(exchange.first_byte_s)
+            tokens = exchange.usage.output_tokens or 0
+            if tokens > 1:
+                streaming_s = exchange.seconds - exchange.first_byte_s
+                self.per_token.labels(*labels).observe(streaming_s / (tokens - 1))
         if exchange.usage.input_tokens is not None:
             self.tokens.labels(*labels, "input").observe(exchange.usage.input_tokens)
         if exchange.usage.output_tokens is not None:
@@ -132,7 +144,7 @@ class RouterMetrics:
         """Drop a retired target's label values, so that the names stay bounded."""
         for metric in (self.requests, self.attempts, self.cost):
             metric.remove_by_labels({"target": target})
-        for histogram in (self.duration, self.first_token, self.tokens):
+        for histogram in (self.duration, self.first_token, self.per_token, self.tokens):
             histogram.remove_by_labels({"gen_ai_response_model": target})
 
 
