@@ -1,0 +1,105 @@
+"""One router process wired together, without Ray: the deployment runs it, a benchmark can too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from router.admin import AdminProxy
+from router.catalog import Catalog
+from router.fair import FairQueues, fair_limits
+from router.http import Door
+from router.keys import Keyring, load_keys
+from router.metrics import RouterMetrics
+from router.pipeline import Pipeline
+from router.records import Records
+from router.stages import context
+from router.stages.admit import Admission
+from router.stages.intent import KeywordClassifier
+from router.stages.send import Sender
+from router.stages.settle import Ledger, Settlement
+from router.stages.shadow import Shadow
+from router.table import TableHolder
+from router.targets.catalog import frontier_targets
+from router.targets.http_client import HttpClient
+from router.traffic import Traffic
+from serving.config.settings import Settings
+from serving.internal import KEEPALIVE_S
+from serving.router.internal import RouterSurface
+from serving.router.peers import Peers
+from serving.telemetry.access_log import AccessLog
+from serving.telemetry.scrape import merge
+
+
+class RouterProcess:
+    """Everything that one router needs. Belongs to the running event loop.
+
+    Attributes:
+        holder: the routing table in use; tables are applied to it.
+        door: the ASGI application for clients.
+        surface: the ASGI application for the registry and the other routers.
+    """
+
+    def __init__(self, settings: Settings, identity: str, environ: Mapping[str, str]) -> None:
+        config, limits = settings.router, settings.router.limits
+        self._identity = identity
+        # Engines keep idle connections longer than providers do (serving/internal.py).
+        self._engines = HttpClient(keepalive_s=KEEPALIVE_S / 2)
+        self._providers = HttpClient()
+        catalog = Catalog(
+            self._engines,
+            frontier_targets(self._providers, config.providers, environ),
+            default_frontier=config.auto.frontier,
+            connect_timeout_s=limits.connect_timeout_s,
+        )
+        keyring = Keyring(load_keys(config.auth))
+        admission = Admission(keyring, limits)
+        self._registry = CollectorRegistry()
+        self._metrics = RouterMetrics(self._registry, lambda: admission.under_way)
+        self._traffic = Traffic()
+        queues = FairQueues(fair_limits(config.fairness, settings.engine.max_loras))
+        self.holder = TableHolder(queues, self._forget)
+        self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
+        ledger = Ledger(limits.decisions_kept)
+        self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
+        pipeline = Pipeline(
+            admission,
+            KeywordClassifier(config.auto),
+            catalog,
+            self.holder,
+            Sender(catalog, self.holder, limits, context.assemble),
+            Settlement(catalog, ledger, self._metrics, self._traffic, self._access_log.write),
+            self._shadow,
+        )
+        self._peers = Peers(self.holder, identity)
+        self._admin = AdminProxy(self.holder, limits.max_archive_bytes)
+        records = Records(ledger, self._peers, limits.decisions_kept)
+        self.surface = RouterSurface(self.holder, ledger, self._traffic, self._registry).asgi_app()
+        self.door = Door(
+            config, keyring, pipeline, catalog, self.holder, self._admin, records, self._scrape
+        )
+
+    def start(self) -> None:
+        """Begin to write logs."""
+        self._access_log.start()
+
+    def _forget(self, name: str) -> None:
+        """A version left the table: drop its labels and counts, so that both stay bounded."""
+        self._metrics.forget(f"adapter:{name}")
+        self._traffic.forget(name)
+
+    async def _scrape(self) -> bytes:
+        self._metrics.epoch.set(self.holder.current.epoch)
+        own = generate_latest(self._registry).decode()
+        others = await self._peers.metrics()
+        merged = await asyncio.to_thread(merge, [(self._identity, own), *others])
+        return merged.encode()
+
+    async def aclose(self) -> None:
+        """Stop background work, write what is left of the log, close every connection."""
+        await self._shadow.aclose()
+        await self._access_log.aclose()
+        for part in (self._engines, self._providers, self._peers, self._admin):
+            await part.aclose()
