@@ -111,6 +111,8 @@ def encode_headers(values: Mapping[str, str]) -> list[Header]:
 
 
 def _safe(value: str) -> bytes:
+    if value.isprintable():
+        return value.encode("latin-1", "replace")
     clean = "".join(c if c.isprintable() else "?" for c in value)
     return clean.encode("latin-1", "replace")
 

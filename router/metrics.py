@@ -6,6 +6,7 @@ Source of the GenAI names and buckets: OpenTelemetry semantic conventions for ge
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -46,6 +47,7 @@ class RouterMetrics:
     """One process's metrics; labels come from configuration and table, so they are bounded."""
 
     def __init__(self, registry: CollectorRegistry, in_flight: Callable[[], int]) -> None:
+        self._children: dict[tuple[Any, ...], Any] = {}
         self.requests = Counter(
             "graftwork_requests",
             "Answered and refused inference requests.",
@@ -120,25 +122,34 @@ class RouterMetrics:
         target = exchange.chosen.target if exchange.chosen else NO_TARGET
         endpoint = exchange.endpoint.value
         labels = (_OPERATIONS[endpoint], target)
-        self.requests.labels(endpoint, target, str(exchange.status)).inc()
-        self.duration.labels(*labels).observe(exchange.seconds)
+        child = self._child
+        child(self.requests, endpoint, target, str(exchange.status)).inc()
+        child(self.duration, *labels).observe(exchange.seconds)
         if exchange.stream and exchange.first_byte_s is not None:
-            self.first_token.labels(*labels).observe(exchange.first_byte_s)
+            child(self.first_token, *labels).observe(exchange.first_byte_s)
             tokens = exchange.usage.output_tokens or 0
             if tokens > 1:
                 streaming_s = exchange.seconds - exchange.first_byte_s
-                self.per_token.labels(*labels).observe(streaming_s / (tokens - 1))
+                child(self.per_token, *labels).observe(streaming_s / (tokens - 1))
         if exchange.usage.input_tokens is not None:
-            self.tokens.labels(*labels, "input").observe(exchange.usage.input_tokens)
+            child(self.tokens, *labels, "input").observe(exchange.usage.input_tokens)
         if exchange.usage.output_tokens is not None:
-            self.tokens.labels(*labels, "output").observe(exchange.usage.output_tokens)
+            child(self.tokens, *labels, "output").observe(exchange.usage.output_tokens)
         for stage, seconds in exchange.timings:
-            self.stages.labels(stage).observe(seconds)
+            child(self.stages, stage).observe(seconds)
         self.overhead.observe(overhead_s(exchange))
         for attempt in exchange.attempts:
-            self.attempts.labels(attempt.target, attempt.outcome).inc()
+            child(self.attempts, attempt.target, attempt.outcome).inc()
         if exchange.cost_usd:
-            self.cost.labels(target).inc(exchange.cost_usd)
+            child(self.cost, target).inc(exchange.cost_usd)
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """``metric.labels`` is a third of this module's cost: remember what it returned."""
+        key = (metric, *labels)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = metric.labels(*labels)
+        return found
 
     def forget(self, target: str) -> None:
         """Drop a retired target's label values, so that the names stay bounded."""
@@ -146,6 +157,7 @@ class RouterMetrics:
             metric.remove_by_labels({"target": target})
         for histogram in (self.duration, self.first_token, self.per_token, self.tokens):
             histogram.remove_by_labels({"gen_ai_response_model": target})
+        self._children = {key: c for key, c in self._children.items() if target not in key}
 
 
 def overhead_s(exchange: Exchange) -> float:
