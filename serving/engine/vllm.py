@@ -17,6 +17,9 @@ from typing import Any, Protocol
 
 from serving.config.settings import EngineSettings
 
+# What the module corrects when vLLM's workers import it is told there.
+_CPU_CORRECTIONS = {"worker_extension_cls": "serving.engine.cpu_lora.WorkerExtension"}
+
 
 class EngineError(Exception):
     """The engine did not do it; it may the next time, or it is dead."""
@@ -151,6 +154,7 @@ def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Na
     """What vLLM's own server takes on its command line: engine and frontend arguments together."""
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.launchers.cli_args import FrontendArgs
+    from vllm.platforms import current_platform
 
     merged = {
         **_defaults(FrontendArgs),
@@ -163,6 +167,7 @@ def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Na
         "max_lora_rank": settings.max_lora_rank,
         "disable_uvicorn_access_log": True,
         "enable_prompt_tokens_details": True,
+        **(_CPU_CORRECTIONS if current_platform.is_cpu() else {}),
         **settings.vllm,
     }
     return argparse.Namespace(**merged)

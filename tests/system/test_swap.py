@@ -1,4 +1,4 @@
-"""Laws 1 and 2, small: versions flip under load, nobody fails, nobody gets the wrong weights."""
+"""Laws 1 and 2, small: under load nobody fails and nobody gets the wrong weights."""
 
 from __future__ import annotations
 
@@ -133,3 +133,21 @@ def test_stream_keeps_its_version(http: httpx.Client, versions: tuple[str, str])
     assert len(rest) > 100
     assert {orjson.loads(line[6:])["model"] for line in rest} == {began}
     assert began in resident(http)
+
+
+def test_base_beside_adapters(system: Running, versions: tuple[str, str]) -> None:
+    """A request that shares its batch with adapters, all slots in use, is answered by its own."""
+    models = ["base", "returns", "extract", *versions]
+
+    def asked(number: int) -> list[tuple[str, str, str]]:
+        with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as http:
+            turns = range(number, number + 3 * len(models))
+            pairs = [(models[turn % len(models)], PROMPTS[turn % len(PROMPTS)]) for turn in turns]
+            return [(model, prompt, whole(http, model, prompt).text) for model, prompt in pairs]
+
+    alone = {(model, prompt): text for model, prompt, text in asked(0)}
+    assert len(alone) == len(models) * len(PROMPTS)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        together = [each for found in pool.map(asked, range(CLIENTS)) for each in found]
+    wrong = [each for each in together if alone[each[0], each[1]] != each[2]]
+    assert not wrong, wrong[:3]

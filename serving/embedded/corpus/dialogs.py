@@ -130,17 +130,17 @@ def _mixed(dialog: Dialog, rng: random.Random, split: Split) -> None:
 
 
 def _many_orders(dialog: Dialog, rng: random.Random, split: Split) -> None:
-    _several_orders(dialog, rng, split, 6)
+    _several_orders(dialog, rng, split, 4)
 
 
 _KINDS: Final[tuple[tuple[float, Callable[[Dialog, random.Random, Split], None]], ...]] = (
     (10.0, _mixed),
     (0.7, _ask_order_number),
-    (2.0, _many_orders),
+    (1.2, _many_orders),
     (0.8, _same_for_another),
     (1.0, _more_about_it),
     (0.2, _persona),
-    (1.2, add_tool_dialog),
+    (1.6, add_tool_dialog),
 )
 
 

@@ -92,7 +92,7 @@ def add_noise(
     text: str, rng: random.Random, keep: frozenset[str] = frozenset(), blur: bool = True
 ) -> str:
     """Return ``text`` as a hurried customer might type it; words in ``keep`` stay whole."""
-    if blur and rng.random() < 0.25:
+    if blur and rng.random() < 0.15:
         text = _blur_words(text, rng)
     if rng.random() < 0.15:
         text = rng.choice(_LEADS) + text

@@ -27,7 +27,7 @@ _RIMES: Final = ("a", "e", "i", "o", "u", "ar", "en", "ip", "ock", "um", "ib", "
 
 def order_is_held(order: str) -> bool:
     """Tell whether an order number is kept out of training."""
-    return int(order[1:]) % 10 == 7
+    return zlib.crc32(order.encode()) % 10 == 7
 
 
 def item_is_held(item: str) -> bool:
