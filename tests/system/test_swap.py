@@ -139,15 +139,17 @@ def test_base_beside_adapters(system: Running, versions: tuple[str, str]) -> Non
     """A request that shares its batch with adapters, all slots in use, is answered by its own."""
     models = ["base", "returns", "extract", *versions]
 
-    def asked(number: int) -> list[tuple[str, str, str]]:
+    def asked(number: int, count: int) -> list[tuple[str, str, str]]:
         with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as http:
-            turns = range(number, number + 3 * len(models))
+            turns = range(number, number + count)
             pairs = [(models[turn % len(models)], PROMPTS[turn % len(PROMPTS)]) for turn in turns]
             return [(model, prompt, whole(http, model, prompt).text) for model, prompt in pairs]
 
-    alone = {(model, prompt): text for model, prompt, text in asked(0)}
-    assert len(alone) == len(models) * len(PROMPTS)
+    everything = len(models) * len(PROMPTS)
+    alone = {(model, prompt): text for model, prompt, text in asked(0, everything)}
+    assert len(alone) == everything
     with ThreadPoolExecutor(CLIENTS) as pool:
-        together = [each for found in pool.map(asked, range(CLIENTS)) for each in found]
+        running = [pool.submit(asked, number, 8) for number in range(CLIENTS)]
+        together = [answer for each in running for answer in each.result(60)]
     wrong = [each for each in together if alone[each[0], each[1]] != each[2]]
     assert not wrong, wrong[:3]
