@@ -19,7 +19,7 @@ def consider(exchange: Exchange, catalog: Catalog) -> list[Option]:
     model, table = exchange.model, exchange.table
     if exchange.endpoint is Endpoint.EMBEDDINGS and model not in catalog.frontiers:
         _require_known(exchange)
-        return _embedders(catalog)
+        return _embedders(exchange, catalog)
     if model == AUTO:
         return _auto(exchange, catalog)
     if model in (table.base_id, BASE):
@@ -41,11 +41,12 @@ def _require_known(exchange: Exchange) -> None:
         raise _not_found(exchange.model)
 
 
-def _embedders(catalog: Catalog) -> list[Option]:
-    if not catalog.embedders:
+def _embedders(exchange: Exchange, catalog: Catalog) -> list[Option]:
+    # Who names a local model means it: the text must not leave for a provider instead.
+    if exchange.model != AUTO or not catalog.embedders:
         raise InvalidRequest(
-            "No configured target embeds: a base that generates cannot. Add a provider whose model "
-            "has the capability 'embeddings'.",
+            f"{exchange.model!r} cannot embed: a base that generates does not. Name a provider's "
+            "model that has the capability 'embeddings', or use 'auto' where one is configured.",
             code="unsupported_endpoint",
             param="model",
         )

@@ -111,10 +111,15 @@ def test_embeddings_from_a_frontier(openai_client: openai.OpenAI, frontier: Fake
 
 
 def test_embeddings_go_to_whoever_has_them(http: httpx.Client, frontier: FakeFrontier) -> None:
-    """A base that generates cannot embed: a target that can answers, and the header says so."""
-    response = http.post("/v1/embeddings", json={"model": BASE, "input": "lamp"})
+    """`auto` finds a target that embeds; naming a local model does not send the text out."""
+    response = http.post("/v1/embeddings", json={"model": "auto", "input": "lamp"})
     assert response.status_code == 200, response.text
     assert target(response) == f"frontier:{OPENAI_FRONTIER}"
+    frontier.forget()
+    refused = http.post("/v1/embeddings", json={"model": BASE, "input": "lamp"})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == "unsupported_endpoint"
+    assert not frontier.requests
 
 
 def test_models(openai_client: openai.OpenAI) -> None:

@@ -285,11 +285,15 @@ def test_no_shadow_for_others(model: str) -> None:
 
 
 def test_embeddings_go_to_who_embeds() -> None:
-    """A base that generates cannot embed, so known local names mean a model that can."""
-    for model in ("auto", "base", "returns"):
-        found = exchange(model, table=SEEN, endpoint=Endpoint.EMBEDDINGS)
-        assert targets(found) == [f"frontier:{EMBEDDER}"]
+    """A base that generates cannot embed: `auto` finds a model that can, and a local name is
+    refused, so that the text does not leave for a provider that nobody named.
+    """
+    found = exchange("auto", table=SEEN, endpoint=Endpoint.EMBEDDINGS)
+    assert targets(found) == [f"frontier:{EMBEDDER}"]
+    for model in ("base", "returns"):
+        with pytest.raises(InvalidRequest, match="cannot embed"):
+            targets(exchange(model, table=SEEN, endpoint=Endpoint.EMBEDDINGS))
     with pytest.raises(NotFound):
         targets(exchange("nobody", table=SEEN, endpoint=Endpoint.EMBEDDINGS))
-    with pytest.raises(InvalidRequest, match="No configured target embeds"):
+    with pytest.raises(InvalidRequest, match="cannot embed"):
         consider(exchange(table=SEEN, endpoint=Endpoint.EMBEDDINGS), Catalog(HttpClient(), {}))
