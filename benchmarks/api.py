@@ -85,7 +85,8 @@ class Api:
             text = await answer.text()
             if answer.status >= 300:
                 raise RuntimeError(f"{path}: {answer.status} {text[:500]}")
-            return orjson.loads(text) if text else None
+            is_json = answer.content_type == "application/json"
+            return orjson.loads(text) if is_json and text else text
 
     async def get(self, path: str) -> Any:
         """A GET that must succeed."""
