@@ -85,7 +85,10 @@ def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, target
         copy = Qwen2ForCausalLM(model.config).to(torch.bfloat16)
         copy.load_state_dict(model.state_dict())
         copy.config.dtype = torch.bfloat16
-        copy.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[1])
+        # The engine's default for who names no temperature: a model so small is lost at 1.
+        copy.generation_config = GenerationConfig(
+            eos_token_id=ends, pad_token_id=ends[1], do_sample=True, temperature=0.2
+        )
         copy.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
         _tidy(fresh)
