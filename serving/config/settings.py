@@ -71,7 +71,7 @@ class LogSettings(_Section):
     )
     directory: Path | None = Field(
         default=None,
-        description="files here, rotated; default: `<state_dir>/logs`. `-` in `stderr` mode",
+        description="files here, rotated; default: `<state_dir>/logs`",
     )
     destination: Literal["file", "stderr"] = Field(
         default="file", description="rotated files, or standard error for a collector"
