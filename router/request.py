@@ -54,12 +54,19 @@ class Option:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call of one target."""
+    """One call of one target. Each is paid, also one whose answer is thrown away."""
 
-    target: str
+    option: Option
     replica: str | None = None
     outcome: str = "pending"
     seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+
+    @property
+    def target(self) -> str:
+        """What was called."""
+        return self.option.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +101,12 @@ class Exchange:
     intent: Intent = field(default_factory=Intent)
     options: tuple[Option, ...] = ()
     chosen: Option | None = None
+    given_up: set[str] = field(default_factory=set)
+    """Targets that are not asked (again): they failed for good, or their answer was not enough."""
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
+    """Of all attempts."""
     shadow: Option | None = None
     """The candidate that will answer in secret, when this request was sampled."""
     captured: bytearray | None = None
@@ -142,6 +152,9 @@ class Exchange:
                     "replica": attempt.replica,
                     "outcome": attempt.outcome,
                     "seconds": round(attempt.seconds, 6),
+                    "input_tokens": attempt.usage.input_tokens,
+                    "output_tokens": attempt.usage.output_tokens,
+                    "cost_usd": attempt.cost_usd,
                 }
                 for attempt in self.attempts
             ],

@@ -34,6 +34,8 @@ class RouterReport(_Frozen):
     peer: Peer
     revision: int = -1
     """Of the routing table that it applies; -1 before the first."""
+    knows: frozenset[str] = frozenset()
+    """The ready engine replicas in that table."""
 
 
 class RouterState(_Frozen):

@@ -66,7 +66,7 @@ class Sender:
         deadline = time.monotonic() + self._timeout_s(exchange)
         failure: RouterError | None = None
         for option in exchange.options:
-            if not option.allowed:
+            if not option.allowed or option.target in exchange.given_up:
                 continue
             for target, replica in self._targets(option):
                 left_s = deadline - time.monotonic()
@@ -98,13 +98,14 @@ class Sender:
         replica: Replica | None,
         left_s: float,
     ) -> Counted:
-        attempt = Attempt(option.target, replica.id if replica else None)
+        attempt = Attempt(option, replica.id if replica else None)
         exchange.attempts.append(attempt)
         exchange.chosen = option
         started = time.perf_counter()
         try:
             answer = await self._call(exchange, option, target, replica, left_s)
             attempt.outcome = "ok"
+            attempt.usage = answer.usage
             return answer
         except TargetRejected as error:
             attempt.outcome = f"rejected {error.status}"

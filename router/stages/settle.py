@@ -53,9 +53,10 @@ class Settlement:
         self._log = log
 
     def price(self, exchange: Exchange) -> None:
-        """Set the cost from the usage that is known now."""
-        if exchange.chosen is not None:
-            exchange.cost_usd = self._catalog.cost_usd(exchange.chosen, exchange.usage)
+        """Set the cost of every attempt, and so of the exchange, from the usage known now."""
+        for attempt in exchange.attempts:
+            attempt.cost_usd = self._catalog.cost_usd(attempt.option, attempt.usage)
+        exchange.cost_usd = sum(attempt.cost_usd for attempt in exchange.attempts)
 
     def settle(self, exchange: Exchange) -> None:
         """Price, measure, keep and log."""

@@ -12,6 +12,10 @@ from serving.reports import EngineReport, RouterReport
 
 TTL_S = 6.0
 """A process that has not reported for so long is gone."""
+GRACE_S = 20.0
+"""After so long a restarted registry no longer waits for engines that only routers know."""
+TICK_S = 1.0
+"""Between two looks at who is silent."""
 
 _Report = TypeVar("_Report", EngineReport, RouterReport)
 
@@ -30,11 +34,24 @@ class Membership:
         self._engines: dict[str, _Seen[EngineReport]] = {}
         self._routers: dict[str, _Seen[RouterReport]] = {}
         self._ready: set[str] = set()
+        self._awaited: set[str] = set()
+        self._grace_ends = clock() + GRACE_S
+        self._looked_at = clock()
+
+    @property
+    def settled(self) -> bool:
+        """Whether every engine that a router still uses has been heard.
+
+        A registry that was just restarted knows nobody; a table of its own would take replicas
+        from the routers that are alive.
+        """
+        return not self._awaited or self._clock() >= self._grace_ends
 
     def engine_reported(self, report: EngineReport) -> bool:
         """Take a report. Returns True when it changes what routers should see."""
         identity = report.peer.id
         before = self._engines.get(identity)
+        self._awaited.discard(identity)
         if report.draining:
             self._engines.pop(identity, None)
             self._ready.discard(identity)
@@ -48,12 +65,21 @@ class Membership:
     def router_reported(self, report: RouterReport) -> bool:
         """Take a report. Returns True when the router is new."""
         known = report.peer.id in self._routers
+        if not known and self._clock() < self._grace_ends:
+            self._awaited |= report.knows - self._engines.keys()
         self._routers[report.peer.id] = _Seen(report, self._clock())
         return not known
 
     def expire(self) -> bool:
         """Forget who has been silent for ``TTL_S``. Returns True when an engine or router left."""
-        oldest = self._clock() - TTL_S
+        now = self._clock()
+        # Who looks late was itself kept from hearing: that time does not count as silence.
+        late, self._looked_at = max(0.0, now - self._looked_at - 2 * TICK_S), now
+        for engine in self._engines.values():
+            engine.at = min(now, engine.at + late)
+        for router in self._routers.values():
+            router.at = min(now, router.at + late)
+        oldest = now - TTL_S
         gone_engines = [i for i, seen in self._engines.items() if seen.at < oldest]
         gone_routers = [i for i, seen in self._routers.items() if seen.at < oldest]
         for identity in gone_engines:

@@ -27,11 +27,10 @@ from serving.config.settings import Settings
 from serving.content import open_content
 from serving.embedded import ADAPTERS_DIR
 from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
-from serving.registry.membership import Membership
+from serving.registry.membership import TICK_S, Membership
 from serving.reports import EngineReport, RouterReport
 from serving.telemetry.logs import get_logger
 
-_TICK_S = 1.0
 _PATIENCE_PASSES = 3
 """Passes after which a replica that cannot converge serves what it holds, if it is alone."""
 
@@ -123,7 +122,9 @@ class RegistryService:
         """Take a router's report. Returns the table when the router's is older."""
         if self.membership.router_reported(report):
             self.publish()
-        return self._table if self._table.revision != report.revision else None
+        if not self.membership.settled or self._table.revision == report.revision:
+            return None
+        return self._table
 
     def base(self) -> BaseFacts | None:
         """The base that the engines serve; None until the first reported."""
@@ -157,7 +158,8 @@ class RegistryService:
             await self._publish_now.wait()
             self._publish_now.clear()
             await self._rebuild()
-            await self.fleet.publish(self._table)
+            if self.membership.settled:
+                await self.fleet.publish(self._table)
 
     async def _rebuild(self) -> None:
         snapshot = await asyncio.to_thread(self.registry.snapshot)
@@ -230,7 +232,7 @@ class RegistryService:
 
     async def _expiring(self) -> None:
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
             if self.membership.expire():
                 self._converge_now.set()
                 self.publish()

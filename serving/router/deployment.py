@@ -58,7 +58,9 @@ class RouterDeployment:
     async def _report_once(self) -> None:
         holder = self._router.holder
         report = RouterReport(
-            peer=self._server.peer(self._identity), revision=holder.current.revision
+            peer=self._server.peer(self._identity),
+            revision=holder.current.revision,
+            knows=frozenset(r.id for r in holder.current.replicas if r.ready),
         )
         answer = await self._registry.router_report.remote(report.model_dump(mode="json"))
         table: RoutingTable | None = RouterReply.model_validate(answer).table

@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 
 from adapters.aliases import Peer
-from serving.registry.membership import TTL_S, Membership
+from serving.registry.membership import GRACE_S, TICK_S, TTL_S, Membership
 from serving.reports import EngineReport, RouterReport
 from tests.fakes.tiny_adapter import BASE
 
 
 class Clock:
     """Time that passes when told to."""
+
+    def pass_by(self, members: Membership, seconds: float) -> None:
+        """Time passes, and the registry looks every tick, as it does when it is well."""
+        for _ in range(int(seconds / TICK_S)):
+            self.now += TICK_S
+            members.expire()
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -46,9 +52,9 @@ def engine(
     )
 
 
-def router(name: str = "door") -> RouterReport:
+def router(name: str = "door", knows: frozenset[str] = frozenset()) -> RouterReport:
     """What a router says of itself."""
-    return RouterReport(peer=Peer(id=name, url=f"http://{name}", secret="s"))
+    return RouterReport(peer=Peer(id=name, url=f"http://{name}", secret="s"), knows=knows)
 
 
 def test_an_engine_is_not_advertised_until_it_has_converged(members: Membership) -> None:
@@ -74,7 +80,7 @@ def test_silence_is_an_end(members: Membership, clock: Clock) -> None:
     members.engine_reported(engine("two"))
     members.router_reported(router())
     members.set_ready("one", True)
-    clock.now += TTL_S
+    clock.pass_by(members, TTL_S)
     members.engine_reported(engine("two"))
     assert not members.expire()
     clock.now += 0.001
@@ -131,3 +137,37 @@ def test_order_is_stable(members: Membership) -> None:
         members.router_reported(router(name))
     assert [replica.id for replica in members.replicas()] == ["one", "three", "two"]
     assert [peer.id for peer in members.routers()] == ["one", "three", "two"]
+
+
+def test_who_was_kept_from_hearing_takes_nobody_for_dead(members: Membership, clock: Clock) -> None:
+    """A registry that stood still for a minute gives everybody the time to report again."""
+    members.engine_reported(engine("one", ready=True))
+    clock.now += 60
+    assert not members.expire()
+    assert members.is_ready("one")
+    clock.pass_by(members, TTL_S + TICK_S)
+    assert not members.is_ready("one")
+
+
+def test_a_restarted_registry_waits_for_the_engines_that_routers_use(
+    members: Membership,
+) -> None:
+    """Before it has heard all of them, its table would take live replicas from the routers."""
+    assert members.settled
+    members.router_reported(router(knows=frozenset({"one", "two"})))
+    assert not members.settled
+    members.engine_reported(engine("one", ready=True))
+    assert not members.settled
+    members.engine_reported(engine("two", draining=True))
+    assert members.settled
+
+
+def test_an_engine_that_died_with_the_registry_is_not_waited_for_for_ever(
+    members: Membership, clock: Clock
+) -> None:
+    """After the grace the table goes out without it; a router that comes later changes nothing."""
+    members.router_reported(router(knows=frozenset({"gone"})))
+    clock.now += GRACE_S
+    assert members.settled
+    members.router_reported(router("second", frozenset({"gone", "other"})))
+    assert members.settled
