@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from router.sections.priority import Priority, PriorityConfig
 from router.targets.providers import ProviderConfig
 
 
@@ -43,6 +44,10 @@ class ApiKey(_Section):
         default=frozenset({Scope.INFERENCE}), description="what it may do"
     )
     tenant: str = Field(default="default", description="whose limits and adapters apply")
+    priority: Priority = Field(
+        default=Priority.STANDARD,
+        description="the most urgent class that its requests may have",
+    )
 
 
 class AuthConfig(_Section):
@@ -132,6 +137,7 @@ class RouterConfig(_Section):
     auto: AutoConfig = AutoConfig()
     limits: LimitsConfig = LimitsConfig()
     fairness: FairnessConfig = FairnessConfig()
+    priority: PriorityConfig = PriorityConfig()
     providers: tuple[ProviderConfig, ...] = ()
 
     @model_validator(mode="after")

@@ -7,7 +7,9 @@ RouterError                     the door answers with its status, type, code
 ├── NotFound            404     unknown route, model or decision
 ├── MethodNotAllowed    405
 ├── TooLarge            413     body over the configured limit
-├── Overloaded          429/503 come back later (``retry_after_s``)
+├── Overloaded          503     come back later (``retry_after_s``)
+├── RateLimited         429     the caller's requests or tokens are used up
+│   └── BudgetExceeded          a budget does not cover it
 └── TargetError                 a target failed; sorted by what the caller may do
     ├── TargetRejected          the target says that the request is wrong: do not try elsewhere
     ├── TargetUnavailable       nothing was answered: another target may be tried
@@ -122,6 +124,13 @@ class RateLimited(RouterError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+
+
+class BudgetExceeded(RateLimited):
+    """A configured budget does not cover the request; the message says which, and until when."""
+
+    type = "insufficient_quota"
+    code = "budget_exceeded"
 
 
 class TargetError(RouterError):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from router.config import FairnessConfig
 from router.errors import Overloaded
+from router.sections.priority import Priority, PriorityConfig
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class FairLimits:
     """After so long a waiting request is not overtaken by later ones."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Share of an alias against others; 1 unless named."""
+    priority: PriorityConfig = field(default_factory=PriorityConfig)
 
 
 @dataclass(order=True)
@@ -39,6 +41,7 @@ class _Waiter:
     finish: float
     number: int
     name: str = field(compare=False)
+    weight: float = field(compare=False)
     since: float = field(compare=False)
     turn: asyncio.Future[None] = field(compare=False)
 
@@ -55,7 +58,7 @@ class FairQueue:
         self._running: Counter[str] = Counter()
         self._total = 0
         self._waiting: list[_Waiter] = []
-        self._finish: dict[str, float] = {}
+        self._finish: dict[tuple[str, Priority], float] = {}
         self._virtual = 0.0
         self._numbers = itertools.count()
 
@@ -69,17 +72,17 @@ class FairQueue:
         """Requests waiting."""
         return len(self._waiting)
 
-    async def acquire(self, name: str) -> None:
+    async def acquire(self, name: str, priority: Priority = Priority.INTERACTIVE) -> None:
         """Wait for a place for one request of an engine name. Raises ``Overloaded`` when full."""
         if not self._waiting and self._fits(name):
             self._enter(name)
             return
-        if len(self._waiting) >= self._limits.max_queued:
+        if len(self._waiting) >= self._limits.max_queued * self._limits.priority.room[priority]:
             raise Overloaded(
                 f"{len(self._waiting)} requests wait for this replica, which is its limit.",
                 retry_after_s=1.0,
             )
-        waiter = self._enqueue(name)
+        waiter = self._enqueue(name, priority)
         self._dispatch()
         try:
             await waiter.turn
@@ -100,14 +103,18 @@ class FairQueue:
             del self._running[name]
         self._dispatch()
 
-    def _enqueue(self, name: str) -> _Waiter:
-        start = max(self._virtual, self._finish.get(name, 0.0))
-        finish = start + 1.0 / self._weight(name)
-        self._finish[name] = finish
+    def _enqueue(self, name: str, priority: Priority) -> _Waiter:
+        # A class of an adapter is a flow of its own: its batch work must not hold its rest back.
+        flow = (name, priority)
+        weight = self._weight(name) * self._limits.priority.weights[priority]
+        start = max(self._virtual, self._finish.get(flow, 0.0))
+        finish = start + 1.0 / weight
+        self._finish[flow] = finish
         waiter = _Waiter(
             finish,
             next(self._numbers),
             name,
+            weight,
             self._clock(),
             asyncio.get_running_loop().create_future(),
         )
@@ -151,12 +158,14 @@ class FairQueue:
             self._finish.clear()
 
     def _admit(self, waiter: _Waiter) -> None:
-        self._virtual = max(self._virtual, waiter.finish - 1.0 / self._weight(waiter.name))
+        self._virtual = max(self._virtual, waiter.finish - 1.0 / waiter.weight)
         self._enter(waiter.name)
         waiter.turn.set_result(None)
 
 
-def fair_limits(config: FairnessConfig, max_loras: int) -> FairLimits:
+def fair_limits(
+    config: FairnessConfig, max_loras: int, priority: PriorityConfig | None = None
+) -> FairLimits:
     """Limits as configured; ``max_loras``: adapters that the engine fits into one batch."""
     return FairLimits(
         max_in_flight=config.max_in_flight_per_replica,
@@ -164,6 +173,7 @@ def fair_limits(config: FairnessConfig, max_loras: int) -> FairLimits:
         max_queued=config.max_queued_per_replica,
         patience_s=config.patience_s,
         weights=config.weights,
+        priority=priority or PriorityConfig(),
     )
 
 

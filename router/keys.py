@@ -13,9 +13,12 @@ import yaml
 from router.config import ApiKey, AuthConfig, Scope
 from router.errors import Forbidden, Unauthenticated
 from router.request import Caller
+from router.sections.priority import Priority
 
 KEY_PREFIX = "gw-"
-LOCAL = Caller(name="local", tenant="default", scopes=frozenset(Scope))
+LOCAL = Caller(
+    name="local", tenant="default", scopes=frozenset(Scope), priority=Priority.INTERACTIVE
+)
 """Whoever reaches a loopback-only process that has no keys."""
 
 
@@ -56,7 +59,10 @@ class Keyring:
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._callers = {
-            key.sha256: Caller(name=key.name, tenant=key.tenant, scopes=key.scopes) for key in keys
+            key.sha256: Caller(
+                name=key.name, tenant=key.tenant, scopes=key.scopes, priority=key.priority
+            )
+            for key in keys
         }
 
     @property

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from adapters.aliases import RoutingTable
 from router.config import Scope
+from router.sections.priority import Priority
 from router.targets.base import Endpoint, Usage
 
 AUTO = "auto"
@@ -23,6 +24,8 @@ class Caller:
     name: str
     tenant: str
     scopes: frozenset[Scope]
+    priority: Priority = Priority.STANDARD
+    """The most urgent class that its requests may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,10 @@ class Attempt:
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
+    estimated: bool = False
+    """Whether tokens and cost are an estimate, because the target did not tell them."""
+    streamed: int = 0
+    """Server-sent events that arrived, about one per token."""
 
     @property
     def target(self) -> str:
@@ -76,6 +83,18 @@ class Hints:
     max_cost_usd: float | None = None
     session: str | None = None
     timeout_s: float | None = None
+
+
+class Hold(Protocol):
+    """What is set aside of the budgets for one request (law 7)."""
+
+    async def cover(self, option: Option) -> None:
+        """Set the worst case of one more attempt aside. Raises ``BudgetExceeded``."""
+        ...
+
+    def settle(self, tokens: int, cost_usd: float) -> None:
+        """Book what was used in place of what was set aside; idempotent."""
+        ...
 
 
 @dataclass(slots=True)
@@ -95,6 +114,9 @@ class Exchange:
     model: str = AUTO
     body: dict[str, Any] = field(default_factory=dict)
     stream: bool = False
+    body_bytes: int = 0
+    """Size of the body as it came; the prompt has no more tokens than that."""
+    priority: Priority = Priority.STANDARD
     hints: Hints = field(default_factory=Hints)
     text: str = ""
     """The newest user text, for the intent."""
@@ -117,8 +139,18 @@ class Exchange:
     """(stage, seconds), in order."""
     rate: tuple[int, int, float] = (0, 0, 0.0)
     """Rate limit: requests allowed, remaining, seconds to reset."""
+    hold: Hold | None = None
+    cache: str | None = None
+    """``hit`` or ``miss``; None when the response cache was not asked."""
+    extra_headers: dict[str, str] = field(default_factory=dict)
+    """Response headers that stages add."""
     first_byte_s: float | None = None
     seconds: float = 0.0
+
+    async def cover(self, option: Option) -> None:
+        """To be called before every attempt, whoever makes it. Raises ``BudgetExceeded``."""
+        if self.hold is not None:
+            await self.hold.cover(option)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -140,6 +172,8 @@ class Exchange:
             "tenant": self.caller.tenant if self.caller else None,
             "model": self.model,
             "stream": self.stream,
+            "priority": self.priority.value,
+            "cache": self.cache,
             "intent": {"name": self.intent.name, "confidence": self.intent.confidence},
             "candidates": [
                 {"target": option.target, "allowed": option.allowed, "reason": option.reason}
@@ -155,6 +189,7 @@ class Exchange:
                     "input_tokens": attempt.usage.input_tokens,
                     "output_tokens": attempt.usage.output_tokens,
                     "cost_usd": attempt.cost_usd,
+                    "estimated": attempt.estimated,
                 }
                 for attempt in self.attempts
             ],

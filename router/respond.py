@@ -131,5 +131,6 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "x-ratelimit-remaining-requests": str(rate[1]),
         "x-ratelimit-reset-requests": f"{rate[2]:.0f}s",
         "server-timing": timings,
+        **exchange.extra_headers,
     }
     return encode_headers(values)

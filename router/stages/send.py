@@ -10,6 +10,7 @@ from adapters.aliases import Replica
 from router.catalog import Catalog
 from router.config import LimitsConfig
 from router.errors import (
+    BudgetExceeded,
     Overloaded,
     RouterError,
     TargetRejected,
@@ -73,7 +74,11 @@ class Sender:
                 if left_s <= 0 or len(exchange.attempts) >= MAX_ATTEMPTS:
                     raise failure or TargetTimeout("no time left to answer")
                 try:
+                    await exchange.cover(option)
                     return await self._try(exchange, option, target, replica, left_s)
+                except BudgetExceeded as error:  # a cheaper target may still be within the budget
+                    failure = failure or error
+                    break
                 except (TargetUnavailable, Overloaded) as error:
                     failure = error
         raise failure or TargetUnavailable(
@@ -129,7 +134,7 @@ class Sender:
             return Counted(await target.send(call), _nothing)
         name = option.engine_name
         queue = self._holder.queues.of(replica.id, exchange.table.base_id)
-        await queue.acquire(name)
+        await queue.acquire(name, exchange.priority)
         try:
             answer = await target.send(call)
         except BaseException as error:

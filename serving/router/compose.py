@@ -55,11 +55,13 @@ class RouterProcess:
             connect_timeout_s=limits.connect_timeout_s,
         )
         keyring = Keyring(load_keys(config.auth))
-        admission = Admission(keyring, limits)
+        admission = Admission(keyring, limits, config.priority)
         self._registry = CollectorRegistry()
         self._metrics = RouterMetrics(self._registry, lambda: admission.under_way)
         self._traffic = Traffic()
-        queues = FairQueues(fair_limits(config.fairness, settings.engine.max_loras))
+        queues = FairQueues(
+            fair_limits(config.fairness, settings.engine.max_loras, config.priority)
+        )
         self.holder = TableHolder(queues, self._forget)
         self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
         ledger = Ledger(limits.decisions_kept)

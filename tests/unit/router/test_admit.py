@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from router.config import ApiKey, LimitsConfig, Scope
-from router.errors import Forbidden, Overloaded, RateLimited, Unauthenticated
+from router.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
 from router.keys import Keyring, hash_key
+from router.sections.priority import Priority
 from router.stages import admit
 from router.stages.admit import Admission
 from tests.fakes.exchanges import exchange
@@ -113,3 +114,53 @@ def test_tenants_that_are_remembered_are_bounded(
         stage.admit(exchange(headers={"x-api-key": each.name}))
         clock.now += 30
     assert len(stage._windows) <= 11
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "found"),
+    [
+        (Priority.STANDARD, None, Priority.STANDARD),
+        (Priority.STANDARD, "batch", Priority.BATCH),
+        (Priority.STANDARD, "interactive", Priority.STANDARD),
+        (Priority.INTERACTIVE, "Interactive", Priority.INTERACTIVE),
+        (Priority.BATCH, "interactive", Priority.BATCH),
+    ],
+)
+def test_a_request_may_be_less_urgent_than_its_key(
+    own: Priority, wanted: str | None, found: Priority
+) -> None:
+    """The header lowers the class; it never raises it above the key's own."""
+    mine = key("app", Scope.INFERENCE).model_copy(update={"priority": own})
+    headers = {"x-api-key": "app"} | ({"x-graftwork-priority": wanted} if wanted else {})
+    asked = exchange(headers=headers)
+    admission(mine).admit(asked)
+    assert asked.priority is found
+
+
+def test_an_unknown_class_is_explained() -> None:
+    """400 names the classes that there are."""
+    with pytest.raises(InvalidRequest, match="interactive, standard, batch"):
+        admission().admit(exchange(headers={"x-graftwork-priority": "vip"}))
+
+
+def test_the_least_urgent_is_shed_first() -> None:
+    """Near the limit batch is refused while the rest is served; at the limit everybody is."""
+    stage = admission(max_concurrent_requests=20)
+    refused_from = {Priority.BATCH: 15, Priority.STANDARD: 19, Priority.INTERACTIVE: 20}
+    for priority, limit in refused_from.items():
+        headers = {"x-graftwork-priority": priority.value}
+        stage.under_way = limit - 1
+        stage.admit(exchange(headers=headers))
+        stage.under_way = limit
+        with pytest.raises(Overloaded, match=priority.value):
+            stage.admit(exchange(headers=headers))
+
+
+def test_nothing_is_admitted_while_something_behind_is_choked() -> None:
+    """What cannot be recorded is not answered; the client is told to come back."""
+    reasons: list[str | None] = ["the journal's queue is full", None]
+    stage = Admission(Keyring(()), LimitsConfig(), choked=lambda: reasons.pop(0))
+    with pytest.raises(Overloaded, match="journal") as refused:
+        stage.admit(exchange())
+    assert refused.value.retry_after_s
+    stage.admit(exchange())

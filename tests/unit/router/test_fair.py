@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from router.errors import Overloaded
 from router.fair import FairLimits, FairQueue, FairQueues
+from router.sections.priority import Priority
 
 BASE = "base"
 
@@ -169,3 +170,41 @@ def test_limits_hold_and_everybody_is_served(
         assert not [r for r in results if isinstance(r, Exception)]
 
     asyncio.run(scenario())
+
+
+async def test_urgent_work_of_an_adapter_overtakes_its_own_batch_work() -> None:
+    """A class is a flow of its own: fifty waiting batch requests do not hold one urgent back."""
+    queue = FairQueue(BASE, FairLimits(max_in_flight=1, max_adapters=4))
+    order: list[Priority] = []
+
+    async def one(priority: Priority) -> None:
+        await queue.acquire("a@1", priority)
+        order.append(priority)
+        queue.release("a@1")
+
+    await queue.acquire("a@1")
+    tasks = [asyncio.create_task(one(Priority.BATCH)) for _ in range(50)]
+    await _settled()
+    tasks.append(asyncio.create_task(one(Priority.INTERACTIVE)))
+    await _settled()
+    queue.release("a@1")
+    await asyncio.gather(*tasks)
+    assert order.index(Priority.INTERACTIVE) <= 1
+
+
+async def test_the_least_urgent_is_turned_away_from_a_filling_queue_first() -> None:
+    """A queue that batch work may no longer enter still has room for interactive work."""
+    queue = FairQueue(BASE, FairLimits(max_in_flight=1, max_queued=4))
+    await queue.acquire("a@1")
+    tasks = [asyncio.create_task(queue.acquire("a@1", Priority.BATCH)) for _ in range(3)]
+    await _settled()
+    with pytest.raises(Overloaded):
+        await queue.acquire("a@1", Priority.BATCH)
+    tasks.append(asyncio.create_task(queue.acquire("a@1", Priority.INTERACTIVE)))
+    await _settled()
+    assert queue.queued == 4
+    with pytest.raises(Overloaded):
+        await queue.acquire("a@1", Priority.INTERACTIVE)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

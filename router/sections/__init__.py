@@ -1,0 +1,1 @@
+"""Sections of the configuration that know nothing of the rest, one subject a file."""
