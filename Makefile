@@ -11,11 +11,11 @@ BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check format bench bench-swap lock clean env
+.PHONY: help serve test test-fast test-k8s k8s check format bench bench-swap lock clean env
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 serve: ## bring the whole system up on http://127.0.0.1:8000 (Ctrl-C stops it)
 	@$(BOOTSTRAP)
@@ -29,6 +29,12 @@ test: check ## check, then every test: fast ones and those that start the real s
 
 test-fast: env ## only the tests that start nothing
 	@exec $(BIN)/python -m pytest -m "not system" $(ARGS) < /dev/null
+
+test-k8s: env ## only the Kubernetes manifests, against schemas, the operator's rules and each other
+	@exec $(BIN)/python -m pytest tests/k8s $(ARGS) < /dev/null
+
+k8s: env ## write the overlays' serveConfigV2 from the deploy files
+	@$(BIN)/python -m scripts.serve_config $(ARGS)
 
 check: env ## lint, format, types and layering
 	@$(BIN)/ruff check .

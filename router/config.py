@@ -55,7 +55,9 @@ class AuthConfig(_Section):
 
     keys: tuple[ApiKey, ...] = ()
     keys_file: Path | None = Field(
-        default=None, description="YAML or JSON list of keys, read at start, added to `keys`"
+        default=None,
+        description="YAML or JSON list of keys, or a directory of such files; read at start, added "
+        "to `keys`; must hold a key",
     )
 
 

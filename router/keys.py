@@ -36,11 +36,22 @@ def load_keys(config: AuthConfig) -> tuple[ApiKey, ...]:
     """All configured keys. Raises ``ValueError`` or ``OSError`` for an unreadable keys file."""
     keys = list(config.keys)
     if config.keys_file is not None:
-        keys += [ApiKey.model_validate(row) for row in _read(config.keys_file)]
+        rows = [row for path in _files(config.keys_file) for row in _read(path)]
+        if not rows:
+            # Who names a file wants keys: without one, everything would be open.
+            raise ValueError(f"{config.keys_file} holds no key")
+        keys += [ApiKey.model_validate(row) for row in rows]
     names = [key.name for key in keys]
     if len(names) != len(set(names)):
         raise ValueError(f"keys must have distinct names, got {sorted(names)}")
     return tuple(keys)
+
+
+def _files(place: Path) -> list[Path]:
+    """The file itself, or every file of a directory: a cluster mounts Secrets as one."""
+    if not place.is_dir():
+        return [place]
+    return sorted(path for path in place.iterdir() if not path.name.startswith("."))
 
 
 def _read(path: Path) -> list[object]:

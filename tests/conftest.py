@@ -12,6 +12,8 @@ import pytest
 from hypothesis import settings
 
 SETTING_PREFIXES = ("ANTHROPIC_", "GRAFTWORK_", "HF_", "OPENAI_", "OTEL_", "RAY_", "VLLM_")
+# Where the files of other projects are that some tests read.
+KEPT = {"GRAFTWORK_CRDS"}
 SETTING_SUFFIXES = ("_API_KEY", "_PROXY", "_TOKEN")
 OUTBOUND_EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
 
@@ -57,7 +59,8 @@ def _guard(event: str, arguments: tuple[object, ...]) -> None:
 def pytest_configure() -> None:
     """Forget the developer's own settings, also for fixtures that outlive a test."""
     for name in list(os.environ):
-        if name.startswith(SETTING_PREFIXES) or name.upper().endswith(SETTING_SUFFIXES):
+        foreign = name.startswith(SETTING_PREFIXES) or name.upper().endswith(SETTING_SUFFIXES)
+        if foreign and name not in KEPT:
             del os.environ[name]
     sys.addaudithook(_guard)
 

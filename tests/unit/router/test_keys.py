@@ -107,3 +107,25 @@ def test_names_are_distinct(tmp_path: Path) -> None:
 def test_the_ring_keeps_no_key() -> None:
     """What is held in memory is hashes and names, never a key."""
     assert SECRET not in repr(vars(Keyring([OWNER])))
+
+
+def _row(name: str) -> dict[str, object]:
+    return {"name": name, "sha256": hash_key(name), "scopes": ["inference"]}
+
+
+def test_keys_may_lie_in_several_files_of_a_directory(tmp_path: Path) -> None:
+    """A cluster mounts one Secret for applications and another for operators side by side."""
+    (tmp_path / "application.yaml").write_text(yaml.safe_dump([_row("app")]))
+    (tmp_path / "admin.json").write_text(json.dumps([_row("operator")]))
+    # The kubelet's own bookkeeping in a mounted Secret.
+    (tmp_path / "..data").mkdir()
+    found = load_keys(AuthConfig(keys_file=tmp_path))
+    assert [key.name for key in found] == ["operator", "app"]
+
+
+def test_a_keys_file_without_keys_does_not_open_everything(tmp_path: Path) -> None:
+    """An empty Secret is a mistake, and not the wish to have no keys."""
+    (tmp_path / "keys.yaml").write_text("[]")
+    for place in (tmp_path, tmp_path / "keys.yaml"):
+        with pytest.raises(ValueError, match="holds no key"):
+            load_keys(AuthConfig(keys_file=place))
