@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adapters.aliases import Replica
+from router.deciding.cards import FREE, Price
 from router.request import Option
 from router.targets.base import Target, Usage
 from router.targets.catalog import FrontierTarget
@@ -23,9 +24,11 @@ class Catalog:
         *,
         default_frontier: str | None = None,
         connect_timeout_s: float = 5.0,
+        local_price: Price = FREE,
     ) -> None:
         self._client = client
         self._connect_timeout_s = connect_timeout_s
+        self._local_price = local_price
         self.frontiers = frontiers
         """By public name ``<provider>/<model>``."""
         self.default_frontier = default_frontier
@@ -51,7 +54,7 @@ class Catalog:
         )
 
     def cost_usd(self, option: Option, usage: Usage) -> float:
-        """What an answer cost; local ones are free until their cost per token is measured."""
+        """What an answer cost; a local one by the configured price of a replica's hour."""
         if option.is_local:
-            return 0.0
+            return self._local_price.paid(usage)
         return self.frontier(option).card.cost_usd(usage) or 0.0

@@ -15,7 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from router.sections.policy import PolicyConfig
 from router.sections.priority import Priority, PriorityConfig
+from router.sections.routing import RoutingConfig
 from router.targets.providers import ProviderConfig
 
 
@@ -140,6 +142,8 @@ class RouterConfig(_Section):
     limits: LimitsConfig = LimitsConfig()
     fairness: FairnessConfig = FairnessConfig()
     priority: PriorityConfig = PriorityConfig()
+    policy: PolicyConfig = PolicyConfig()
+    routing: RoutingConfig = RoutingConfig()
     providers: tuple[ProviderConfig, ...] = ()
 
     @model_validator(mode="after")

@@ -204,9 +204,18 @@ class Door:
             headers=headers,
             table=self._holder.current,
         )
-        self._pipeline.admit(exchange)
+        # Asking what would be done uses up no limit: nothing is called, nothing is spent.
+        exchange.caller = self._keyring.identify(
+            headers.get("authorization"), headers.get("x-api-key")
+        )
+        self._keyring.authorize(exchange.caller, KeyScope.INFERENCE)
         raw = await read_body(scope, receive, self._config.limits.max_body_bytes)
-        self._pipeline.decide(exchange, raw)
+        try:
+            self._pipeline.decide(exchange, raw)
+        except RouterError as error:
+            if not exchange.options:
+                raise
+            exchange.status, exchange.error = error.status, error.code
         record = exchange.record()
         await send_json(send, 200, {"object": "decision", "dry_run": True, **record})
 

@@ -1,10 +1,10 @@
 """One request from its bytes to its answer: every stage, in order; the table of contents.
 
-    admit → data-prep → governance in → intent → choose → policy → context + send → confidence
+    admit → data-prep → governance in → intent → policy → choose → context + send → confidence
           → governance out → stream → settle → shadow
 
-``choose`` names the candidates and ``policy`` strikes out what may not be used, so that ``send``
-and every retry inside it see only what is permitted (law 5).
+``policy`` says what the caller may be answered by, and ``choose`` names, filters and ranks the
+candidates, so that ``send`` and every retry inside it see only what is permitted (law 5).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from router.catalog import Catalog
-from router.errors import Forbidden
+from router.deciding.learning import Learning
+from router.deciding.refusals import nobody
 from router.request import Exchange
 from router.stages import choose, confidence, data_prep, governance, policy, shadow
 from router.stages.admit import Admission
@@ -30,7 +30,8 @@ class Pipeline:
         self,
         admission: Admission,
         classifier: KeywordClassifier,
-        catalog: Catalog,
+        chooser: choose.Chooser,
+        learning: Learning,
         holder: TableHolder,
         sender: Sender,
         settlement: Settlement,
@@ -39,7 +40,8 @@ class Pipeline:
         self._shadow = shadows
         self._admission = admission
         self._classifier = classifier
-        self._catalog = catalog
+        self._chooser = chooser
+        self._learning = learning
         self._holder = holder
         self._sender = sender
         self._settlement = settlement
@@ -63,14 +65,13 @@ class Pipeline:
             governance.inbound(exchange)
         with exchange.stage("intent"):
             self._classifier.classify(exchange)
-        with exchange.stage("choose"):
-            options = choose.consider(exchange, self._catalog)
         with exchange.stage("policy"):
-            exchange.options = policy.permit(exchange, options)
+            permission = policy.permit(exchange, self._chooser.policies)
+        with exchange.stage("choose"):
+            exchange.options = self._chooser.choose(exchange, permission)
         exchange.chosen = next((option for option in exchange.options if option.allowed), None)
         if exchange.chosen is None:
-            reasons = "; ".join(f"{o.target}: {o.reason}" for o in exchange.options)
-            raise Forbidden(f"Policy permits no target for this request ({reasons}).")
+            raise nobody(exchange.options)
         exchange.shadow = choose.shadowed(exchange)
 
     @contextmanager
@@ -83,6 +84,7 @@ class Pipeline:
         finally:
             self._admission.under_way -= 1
             self._settlement.settle(exchange)
+            self._learning.observe(exchange)
             self._shadow.follow(exchange)
 
     async def send(self, exchange: Exchange) -> Counted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
@@ -29,7 +30,14 @@ class Elsewhere(Protocol):
 class Records:
     """Looks here first, then at the other replicas."""
 
-    def __init__(self, ledger: Ledger, elsewhere: Elsewhere, feedback_kept: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        elsewhere: Elsewhere,
+        feedback_kept: int,
+        on_judged: Callable[[Mapping[str, Any], str, Any], None] = lambda *_: None,
+    ) -> None:
+        self._on_judged = on_judged
         self._ledger = ledger
         self._elsewhere = elsewhere
         self._feedback: deque[dict[str, Any]] = deque(maxlen=feedback_kept)
@@ -53,5 +61,6 @@ class Records:
 
     async def add_feedback(self, feedback: Feedback, caller: str) -> None:
         """Keep a judgement. Raises ``NotFound`` for an unknown decision."""
-        await self.find(feedback.decision_id)
+        record = await self.find(feedback.decision_id)
         self._feedback.append({**feedback.model_dump(), "caller": caller})
+        self._on_judged(record, feedback.kind, feedback.value)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from adapters.aliases import RoutingTable
 from router.config import Scope
+from router.decided import Assurance, Decided, Needs
 from router.sections.priority import Priority
 from router.targets.base import Endpoint, Usage
 
@@ -48,11 +49,33 @@ class Option:
     """What the local engine calls it; None for a frontier."""
     allowed: bool = True
     reason: str = ""
+    code: str = ""
+    """Why it is where it is, for programs; ``docs/routing.md`` lists the codes."""
+    rank: int | None = None
+    """1 is asked first; None for what may not be asked."""
+    cost_usd: float | None = None
+    """Expected cost of the answer; None where no price is known."""
+    quality: float | None = None
+    """Expected probability that the answer is good, 0 to 1."""
+    affinity: str | None = None
+    """Who likes to come back to the same replica: the session, whose prefix is cached there."""
 
     @property
     def is_local(self) -> bool:
         """Whether the engine's replicas answer."""
         return self.engine_name is not None
+
+    def told(self) -> dict[str, Any]:
+        """As the decision record has it."""
+        return {
+            "target": self.target,
+            "allowed": self.allowed,
+            "code": self.code,
+            "reason": self.reason,
+            "rank": self.rank,
+            "cost_usd": self.cost_usd,
+            "quality": self.quality,
+        }
 
 
 @dataclass(slots=True)
@@ -121,6 +144,8 @@ class Exchange:
     text: str = ""
     """The newest user text, for the intent."""
     intent: Intent = field(default_factory=Intent)
+    needs: Needs = field(default_factory=Needs)
+    decided: Decided = field(default_factory=Decided)
     options: tuple[Option, ...] = ()
     chosen: Option | None = None
     given_up: set[str] = field(default_factory=set)
@@ -129,6 +154,12 @@ class Exchange:
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
     """Of all attempts."""
+    probe: Mapping[str, Any] | None = None
+    """Fields that a local target's call gets so that its answer can be judged."""
+    assured: list[Assurance] = field(default_factory=list)
+    """One for each answer that was judged, in order; the last one went out."""
+    review: str | None = None
+    """Why a person should look at this exchange."""
     shadow: Option | None = None
     """The candidate that will answer in secret, when this request was sampled."""
     captured: bytearray | None = None
@@ -175,10 +206,11 @@ class Exchange:
             "priority": self.priority.value,
             "cache": self.cache,
             "intent": {"name": self.intent.name, "confidence": self.intent.confidence},
-            "candidates": [
-                {"target": option.target, "allowed": option.allowed, "reason": option.reason}
-                for option in self.options
-            ],
+            "candidates": [option.told() for option in self.options],
+            "decided": self.decided.told(),
+            "features": self._features(),
+            "assurance": [each.told() for each in self.assured],
+            "review": self.review,
             "target": self.chosen.target if self.chosen else None,
             "attempts": [
                 {
@@ -205,6 +237,19 @@ class Exchange:
             "stages": {name: round(seconds, 6) for name, seconds in self.timings},
             "first_byte_s": self.first_byte_s,
             "seconds": round(self.seconds, 6),
+        }
+
+    def _features(self) -> dict[str, Any]:
+        """All that the decision was made from, without content: enough to make it again."""
+        return {
+            "input_tokens": self.needs.input_tokens,
+            "max_output_tokens": self.needs.max_output_tokens,
+            "needs": sorted(self.needs.features),
+            "posterior": dict(getattr(self.intent, "posterior", {})),
+            "max_cost_usd": self.hints.max_cost_usd,
+            "session": self.hints.session is not None,
+            "base": self.table.base_id,
+            "context_window": self.table.max_model_len,
         }
 
 

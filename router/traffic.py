@@ -29,11 +29,11 @@ class Traffic:
 
     def observe(self, exchange: Exchange) -> None:
         """Count one finished exchange."""
-        first = exchange.options[0] if exchange.options else None
-        if first is not None and first.target.startswith(_ADAPTER):
-            tried = {attempt.target for attempt in exchange.attempts}
-            if exchange.attempts and first.target not in tried:
-                self._of(first.target).wanted += 1
+        wanted = exchange.decided.wanted
+        if wanted is None and exchange.options:
+            wanted = exchange.options[0].target
+        if wanted is not None and wanted.startswith(_ADAPTER) and exchange.attempts:
+            self._of(wanted).wanted += all(a.target != wanted for a in exchange.attempts)
         for attempt in exchange.attempts:
             if attempt.target.startswith(_ADAPTER):
                 self._attempt(exchange, attempt.target, attempt.outcome)

@@ -1,110 +1,208 @@
-"""Which targets may answer, best first, each with the reason. An alias is resolved here, once."""
+"""Which targets may answer, best first, each with its reason: candidates, filter, ranking."""
 
 from __future__ import annotations
 
-import hashlib
-
-from adapters.aliases import Alias, RoutingTable, engine_name
-from router.catalog import Catalog
-from router.errors import InvalidRequest, NotFound
-from router.request import AUTO, BASE, Exchange, Option
-from router.targets.base import Endpoint
+from adapters.aliases import engine_name
+from router.config import RouterConfig
+from router.deciding import candidates, filters
+from router.deciding.cards import FREE, Card, Deck, Decks, frontier_cards
+from router.deciding.codes import Code
+from router.deciding.filters import AllWell, Bounds, Health
+from router.deciding.learning import Learning
+from router.deciding.policy import Permission, PolicyBook
+from router.deciding.ranking import Candidate, ranked
+from router.deciding.sessions import Stay
+from router.deciding.steering import explored, keep_session
+from router.request import AUTO, Exchange, Option
+from router.sections.routing import DEFAULT_ROUTE, RouteConfig
 
 _PIN = "@"
-_BUCKETS = 10_000
+_LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY})
+_NO_ROUTE = RouteConfig()
 
 
-def consider(exchange: Exchange, catalog: Catalog) -> list[Option]:
-    """Candidates for the named model, best first. Raises ``NotFound`` (``model_not_found``)."""
-    model, table = exchange.model, exchange.table
-    if exchange.endpoint is Endpoint.EMBEDDINGS and model not in catalog.frontiers:
-        _require_known(exchange)
-        return _embedders(exchange, catalog)
-    if model == AUTO:
-        return _auto(exchange, catalog)
-    if model in (table.base_id, BASE):
-        return [_base(table, "named by the client")]
-    if model in table.aliases:
-        return _alias(exchange, table.aliases[model], catalog, "named by the client")
-    alias, _, digest = model.partition(_PIN)
-    if digest and alias in table.aliases:
-        return _pinned(exchange, table.aliases[alias], digest, catalog)
-    if model in catalog.frontiers:
-        return [_frontier(model, "named by the client")]
-    raise _not_found(model)
+class Chooser:
+    """Decides; remembers nothing itself. Calls nobody and never waits."""
 
+    def __init__(
+        self,
+        config: RouterConfig,
+        learning: Learning,
+        health: Health | None = None,
+    ) -> None:
+        routing = config.routing
+        cards = frontier_cards(config.providers)
+        aliases = {i.name: i.alias for i in config.auto.intents if i.alias is not None}
+        self.policies = PolicyBook(config.policy)
+        self.decks = Decks(cards, routing.local, aliases)
+        self._frontiers = candidates.Frontiers(cards, routing.frontiers, config.auto.frontier)
+        self._routing = routing
+        self._quality = learning.quality
+        self._measured = learning.measured
+        self._sessions = learning.sessions
+        self._health = health or AllWell()
 
-def _require_known(exchange: Exchange) -> None:
-    """A name that nothing has is unknown, whatever the endpoint."""
-    table, alias = exchange.table, exchange.model.partition(_PIN)[0]
-    if exchange.model not in (AUTO, BASE, table.base_id) and alias not in table.aliases:
-        raise _not_found(exchange.model)
+    def choose(self, exchange: Exchange, permission: Permission) -> tuple[Option, ...]:
+        """All candidates: those that may be asked first, in order, then the others.
 
+        Raises:
+            NotFound: the model does not exist (``model_not_found``).
+            InvalidRequest: a local model was named for an endpoint that it does not have.
+        """
+        deck = self.decks.of(exchange.table)
+        considered = candidates.consider(exchange, deck, self._frontiers)
+        stay = self._sessions.of(exchange)
+        route = self._route(exchange)
+        self._weigh(exchange, considered, stay, deck)
+        self._strike(exchange, considered, permission, route, deck)
+        ordered = self._order(exchange, considered, stay, route)
+        _lift(ordered)
+        return _options(exchange, ordered)
 
-def _embedders(exchange: Exchange, catalog: Catalog) -> list[Option]:
-    # Who names a local model means it: the text must not leave for a provider instead.
-    if exchange.model != AUTO or not catalog.embedders:
-        raise InvalidRequest(
-            f"{exchange.model!r} cannot embed: a base that generates does not. Name a provider's "
-            "model that has the capability 'embeddings', or use 'auto' where one is configured.",
-            code="unsupported_endpoint",
-            param="model",
+    def _route(self, exchange: Exchange) -> RouteConfig:
+        name = exchange.intent.name if exchange.model == AUTO else exchange.model.partition(_PIN)[0]
+        routes = self._routing.routes
+        if name is not None and name in routes:
+            exchange.decided.route = name
+            return routes[name]
+        return routes.get(DEFAULT_ROUTE, _NO_ROUTE)
+
+    def _weigh(
+        self, exchange: Exchange, considered: list[Candidate], stay: Stay | None, deck: Deck
+    ) -> None:
+        """Expected cost and quality of every candidate."""
+        needs, posterior = exchange.needs, candidates.posterior(exchange)
+        for candidate in considered:
+            card = candidate.card
+            target = card.target
+            if card.price is not FREE:
+                output = needs.output_tokens(self._measured.output_tokens(target))
+                cached = stay.input_tokens if stay is not None and stay.target == target else 0
+                candidate.cost_usd = card.price.expected(needs.input_tokens, output, cached)
+            candidate.quality = self._quality.expected(card, posterior, deck.claimed)
+
+    def _strike(
+        self,
+        exchange: Exchange,
+        considered: list[Candidate],
+        permission: Permission,
+        route: RouteConfig,
+        deck: Deck,
+    ) -> None:
+        """Refuse what may not be asked; a named model that policy forbids ends the request."""
+        for candidate in considered:
+            if candidate.refusal is None:
+                _forbid(candidate, permission)
+        named = [candidate for candidate in considered if candidate.named]
+        if named and all(candidate.refusal is not None for candidate in named):
+            for candidate in considered:
+                candidate.refuse(
+                    Code.POLICY_DENIED, "nothing answers in place of what is forbidden"
+                )
+            return
+        bounds = _bounds(exchange, route)
+        timed = bounds.max_first_byte_s is not None or bounds.max_total_s is not None
+        for candidate in considered:
+            if candidate.refusal is None:
+                _apply(candidate, self._misfit(exchange, candidate, bounds, deck))
+            if timed and candidate.refusal is None and not candidate.named:
+                latency = self._measured.latency(candidate.card.target)
+                _apply(candidate, filters.too_slow(*latency, bounds))
+
+    def _misfit(
+        self, exchange: Exchange, candidate: Candidate, bounds: Bounds, deck: Deck
+    ) -> filters.Refusal | None:
+        card = candidate.card
+        # Who names a model is trusted to know it: what it cannot do, it says itself.
+        refusal = (
+            None if candidate.named else filters.unfit(card, exchange.endpoint, exchange.needs)
         )
-    return [_frontier(model, "a model that embeds") for model in catalog.embedders]
+        refusal = (
+            refusal or filters.too_dear(candidate.cost_usd, bounds) or filters.cold(card, deck)
+        )
+        if refusal is None and (why := self._health.why_not(card.target)) is not None:
+            return Code.UNHEALTHY, why
+        return refusal
+
+    def _order(
+        self,
+        exchange: Exchange,
+        considered: list[Candidate],
+        stay: Stay | None,
+        route: RouteConfig,
+    ) -> list[Candidate]:
+        decided = exchange.decided
+        if exchange.model != AUTO:
+            decided.how = "named"
+            return considered
+        decided.how, decided.risk = "ranked", route.risk
+        ordered = ranked(considered, route.risk)
+        session = exchange.hints.session
+        if session is not None:
+            slack = self._routing.sessions.slack
+            if keep_session(ordered, stay, session, risk=route.risk, slack=slack):
+                decided.how = "session"
+        elif explored(ordered, exchange.request_id, self._routing.explore):
+            decided.how = "explored"
+        return ordered
 
 
-def _not_found(model: str) -> NotFound:
-    return NotFound(
-        f"The model {model!r} does not exist. GET /v1/models lists what does.",
-        code="model_not_found",
-        param="model",
+def _forbid(candidate: Candidate, permission: Permission) -> None:
+    why = permission.why_not(candidate.card)
+    if why is not None:
+        candidate.refuse(Code.POLICY_DENIED, why)
+    elif not candidate.card.serves(permission.tenant):
+        candidate.refuse(Code.TENANT, f"does not serve the tenant {permission.tenant!r}")
+
+
+def _apply(candidate: Candidate, refusal: filters.Refusal | None) -> None:
+    if refusal is not None:
+        candidate.refuse(*refusal)
+
+
+def _bounds(exchange: Exchange, route: RouteConfig) -> Bounds:
+    costs = [c for c in (exchange.hints.max_cost_usd, route.max_cost_usd) if c is not None]
+    return Bounds(min(costs, default=None), route.max_first_byte_s, route.max_total_s)
+
+
+def _lift(ordered: list[Candidate]) -> None:
+    """When only moments speak against everybody, delivery may try: it knows the newest state."""
+    if any(candidate.refusal is None for candidate in ordered):
+        return
+    for candidate in ordered:
+        if candidate.refusal in _LIFTED:
+            candidate.refusal = None
+            candidate.why += "; nobody else may answer"
+
+
+def _options(exchange: Exchange, ordered: list[Candidate]) -> tuple[Option, ...]:
+    session, caller = exchange.hints.session, exchange.caller
+    affinity = None if session is None or caller is None else f"{caller.tenant}/{session}"
+    asked: list[Option] = []
+    refused: list[Option] = []
+    for candidate in ordered:
+        if candidate.refusal is Code.NOT_RESIDENT and not asked and exchange.decided.wanted is None:
+            exchange.decided.wanted = candidate.card.target
+        if candidate.refusal is None:
+            asked.append(_option(candidate, len(asked) + 1, affinity))
+        else:
+            refused.append(_option(candidate, None, None))
+    return (*asked, *refused)
+
+
+def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Option:
+    card: Card = candidate.card
+    return Option(
+        card.target,
+        card.engine_name,
+        rank is not None,
+        candidate.why,
+        candidate.code,
+        rank,
+        candidate.cost_usd,
+        candidate.quality,
+        affinity,
     )
-
-
-def _auto(exchange: Exchange, catalog: Catalog) -> list[Option]:
-    table, intent = exchange.table, exchange.intent
-    found = intent.alias or _alias_for(table, intent.name)
-    options: list[Option] = []
-    if found is not None and found in table.aliases:
-        reason = f"answers the intent {intent.name!r}"
-        options += _versions(exchange, table.aliases[found], reason)
-    options.append(_base(table, "the base answers what no adapter claims"))
-    return options + _configured_frontier(catalog)
-
-
-def _alias_for(table: RoutingTable, intent: str | None) -> str | None:
-    """The alias whose live version declares the intent in its manifest."""
-    if intent is None:
-        return None
-    return next((a.name for a in table.aliases.values() if intent in a.intents and a.live), None)
-
-
-def _alias(exchange: Exchange, alias: Alias, catalog: Catalog, reason: str) -> list[Option]:
-    fallback = f"in place of {alias.name!r}, which cannot answer"
-    return [
-        *_versions(exchange, alias, reason),
-        _base(exchange.table, fallback),
-        *_configured_frontier(catalog),
-    ]
-
-
-def _versions(exchange: Exchange, alias: Alias, reason: str) -> list[Option]:
-    """The version for this request, then the one before it."""
-    options = []
-    digest = _canary(exchange, alias) or alias.live
-    if digest is not None:
-        options.append(_adapter(alias, digest, reason))
-    for other in (alias.live, alias.previous):
-        if other is not None and all(
-            o.engine_name != engine_name(alias.name, other) for o in options
-        ):
-            options.append(_adapter(alias, other, "the version before, in its place"))
-    return options
-
-
-def _canary(exchange: Exchange, alias: Alias) -> str | None:
-    """The canary's digest when this request falls into its share; sticky per session."""
-    return _sampled(alias, "canary", exchange.hints.session or exchange.request_id)
 
 
 def shadowed(exchange: Exchange) -> Option | None:
@@ -115,57 +213,8 @@ def shadowed(exchange: Exchange) -> Option | None:
     alias = exchange.table.aliases.get(chosen.engine_name.partition(_PIN)[0])
     if alias is None or _PIN in exchange.model:  # pinned: nobody else's business
         return None
-    digest = _sampled(alias, "shadow", exchange.request_id)
+    digest = candidates.sampled(alias, "shadow", exchange.request_id)
     if digest is None or engine_name(alias.name, digest) == chosen.engine_name:
         return None
-    return _adapter(alias, digest, "answers in secret")
-
-
-def _sampled(alias: Alias, stage: str, key: str) -> str | None:
-    """The alias's candidate of that stage when ``key`` falls into its share."""
-    candidate = next((c for c in alias.candidates if c.stage == stage and c.percent > 0), None)
-    if candidate is None:
-        return None
-    seed = f"{alias.name}/{candidate.digest}/{key}".encode()
-    bucket = int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big") % _BUCKETS
-    return candidate.digest if bucket < candidate.percent * _BUCKETS / 100 else None
-
-
-def _pinned(exchange: Exchange, alias: Alias, digest: str, catalog: Catalog) -> list[Option]:
-    full = _full_digest(alias.versions, digest)
-    if full is not None:
-        return [
-            _adapter(alias, full, "pinned by the client"),
-            _base(exchange.table, f"in place of {exchange.model!r}, which cannot answer"),
-            *_configured_frontier(catalog),
-        ]
-    if _full_digest(alias.retired, digest) is not None:
-        return _alias(exchange, alias, catalog, f"in place of {exchange.model!r}, which is retired")
-    raise NotFound(
-        f"{alias.name!r} has no version {digest!r}.", code="model_not_found", param="model"
-    )
-
-
-def _full_digest(digests: tuple[str, ...], wanted: str) -> str | None:
-    if len(wanted) not in (12, 64):
-        return None
-    return next((full for full in digests if full.startswith(wanted)), None)
-
-
-def _adapter(alias: Alias, digest: str, reason: str) -> Option:
     name = engine_name(alias.name, digest)
-    return Option(target=f"adapter:{name}", engine_name=name, reason=reason)
-
-
-def _base(table: RoutingTable, reason: str) -> Option:
-    return Option(target=BASE, engine_name=table.base_id, reason=reason)
-
-
-def _frontier(model: str, reason: str) -> Option:
-    return Option(target=f"frontier:{model}", reason=reason)
-
-
-def _configured_frontier(catalog: Catalog) -> list[Option]:
-    if catalog.default_frontier is None:
-        return []
-    return [_frontier(catalog.default_frontier, "the configured frontier, when nothing local can")]
+    return Option(f"adapter:{name}", name, reason="answers in secret")

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from router.deciding.needs import read_needs
 from router.errors import InvalidRequest
 from router.request import AUTO, Exchange, Hints
 from router.targets.base import Endpoint
@@ -17,13 +18,14 @@ _HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms"})
 
 
 def parse(exchange: Exchange, raw: bytes) -> None:
-    """Fill in body, model, stream, hints and text. Raises ``InvalidRequest``."""
+    """Fill in body, model, stream, hints, needs and text. Raises ``InvalidRequest``."""
     body = _decode(raw)
     extension = body.pop(EXTENSION, None)
     exchange.body = body
     exchange.model = _model(body)
     exchange.stream = _stream(body)
     exchange.hints = _hints(exchange, extension)
+    exchange.needs = read_needs(body)
     exchange.text = newest_text(exchange.endpoint, body)[-_MAX_TEXT_CHARS:]
 
 

@@ -1,20 +1,19 @@
-"""What is permitted for this caller. Allow and deny rules attach here; none is configured yet."""
+"""What is permitted for this caller and intent, by rules over targets, regions, tenants and keys.
+
+A full rule language with obligations attaches here: whatever it is, the rest of the path asks only
+``Permission.why_not``, and every retry, fallback and escalation sees what it left (law 5).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from router.request import Exchange, Option
-
-
-def permit(exchange: Exchange, options: Sequence[Option]) -> tuple[Option, ...]:
-    """Mark every option that may not be used, with the reason; retries see only these (law 5)."""
-    return tuple(_judge(exchange, option) for option in options)
+from router.deciding.policy import Permission, PolicyBook
+from router.errors import Forbidden
+from router.request import Exchange
 
 
-def _judge(exchange: Exchange, option: Option) -> Option:
-    caller = exchange.caller
-    if caller is None:
-        return replace(option, allowed=False, reason="nobody is authenticated")
-    return option
+def permit(exchange: Exchange, book: PolicyBook) -> Permission:
+    """The caller's permission. Raises ``Forbidden`` when nobody is authenticated."""
+    if exchange.caller is None:
+        raise Forbidden("Nobody is authenticated.", code="policy_denied")
+    exchange.decided.policy_version = book.version
+    return book.permission(exchange.caller, exchange.intent.name)

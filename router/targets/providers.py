@@ -74,6 +74,9 @@ class ModelCard(_Record):
     )
     intents: tuple[str, ...] = Field(default=(), description="intents that it is meant for")
     regions: tuple[str, ...] = Field(default=(), description="where it may process data")
+    tenants: tuple[str, ...] = Field(
+        default=("*",), description="globs over the tenants that may use it"
+    )
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What an answer cost, USD; None when the provider did not count its tokens."""

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from router.admin import AdminProxy
 from router.catalog import Catalog
+from router.deciding.cards import local_price
+from router.deciding.learning import Learning
 from router.fair import FairQueues, fair_limits
 from router.http import Door
 from router.keys import Keyring, load_keys
@@ -17,6 +19,7 @@ from router.pipeline import Pipeline
 from router.records import Records
 from router.stages import context
 from router.stages.admit import Admission
+from router.stages.choose import Chooser
 from router.stages.intent import KeywordClassifier
 from router.stages.send import Sender
 from router.stages.settle import Ledger, Settlement
@@ -53,6 +56,7 @@ class RouterProcess:
             frontier_targets(self._providers, config.providers, environ),
             default_frontier=config.auto.frontier,
             connect_timeout_s=limits.connect_timeout_s,
+            local_price=local_price(config.routing.local.price),
         )
         keyring = Keyring(load_keys(config.auth))
         admission = Admission(keyring, limits, config.priority)
@@ -64,12 +68,14 @@ class RouterProcess:
         )
         self.holder = TableHolder(queues, self._forget)
         self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
+        self._learning = Learning(config.routing)
         ledger = Ledger(limits.decisions_kept)
         self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
         pipeline = Pipeline(
             admission,
             KeywordClassifier(config.auto),
-            catalog,
+            Chooser(config, self._learning),
+            self._learning,
             self.holder,
             Sender(catalog, self.holder, limits, context.assemble),
             Settlement(catalog, ledger, self._metrics, self._traffic, self._access_log.write),
@@ -77,7 +83,7 @@ class RouterProcess:
         )
         self._peers = Peers(self.holder, identity)
         self._admin = AdminProxy(self.holder, limits.max_archive_bytes)
-        records = Records(ledger, self._peers, limits.decisions_kept)
+        records = Records(ledger, self._peers, limits.decisions_kept, self._learning.judged)
         self.surface = RouterSurface(self.holder, ledger, self._traffic, self._registry).asgi_app()
         self.door = Door(
             config, keyring, pipeline, catalog, self.holder, self._admin, records, self._scrape
@@ -91,6 +97,7 @@ class RouterProcess:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
         self._metrics.forget(f"adapter:{name}")
         self._traffic.forget(name)
+        self._learning.forget(f"adapter:{name}")
 
     async def _scrape(self) -> bytes:
         self._metrics.epoch.set(self.holder.current.epoch)

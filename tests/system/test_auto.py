@@ -51,7 +51,8 @@ def test_dry_run_calls_nobody(http: httpx.Client, frontier: FakeFrontier) -> Non
     assert told["object"] == "decision"
     assert told["dry_run"] is True
     assert told["target"].startswith("adapter:returns@")
-    assert [c["target"] for c in told["candidates"]][-1] == "base"
+    assert [c["target"] for c in told["candidates"] if c["allowed"]][-1] == "base"
+    assert {c["code"] for c in told["candidates"] if not c["allowed"]} <= {"not_offered"}
     assert all(candidate["reason"] for candidate in told["candidates"])
     assert told["attempts"] == []
     away = http.post("/v1/decision", json=chat_body(OPENAI_FRONTIER, "hello")).json()

@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.aliases import Alias, Candidate, RoutingTable, engine_name
-from router.catalog import Catalog
+from router.config import AutoConfig, RouterConfig
+from router.deciding.learning import Learning
 from router.errors import InvalidRequest, NotFound
-from router.request import Exchange, Intent
-from router.stages.choose import consider, shadowed
+from router.request import Caller, Exchange, Intent, Option
+from router.stages.choose import Chooser, shadowed
+from router.stages.policy import permit
 from router.targets.base import Endpoint
-from router.targets.catalog import frontier_targets
-from router.targets.http_client import HttpClient
 from router.targets.providers import Capability, ModelCard, ProviderConfig
-from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, table
+from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, replica
+from tests.fakes.exchanges import table as table_of
 
 BIG = "cloud/big"
 EMBEDDER = "cloud/embedder"
@@ -35,19 +36,35 @@ def alias(**fields: object) -> Alias:
     return Alias.model_validate({**defaults, **fields})
 
 
-def catalog(*, default: str | None = None) -> Catalog:
+def table(*aliases: Alias) -> RoutingTable:
+    """A table with these aliases, and an engine that holds all of their versions."""
+    held = (engine_name(a.name, digest) for a in aliases for digest in a.versions)
+    return table_of(*aliases, replicas=(replica("r1", *held),))
+
+
+ANYBODY = Caller("anybody", "default", frozenset())
+
+
+def chooser(*, default: str | None = None, embeds: bool = True) -> Chooser:
     """One provider with a model that talks and one that embeds; nobody is called."""
-    client = HttpClient()
     prices = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+    capability = Capability.EMBEDDINGS if embeds else Capability.CHAT
     provider = ProviderConfig(
         name="cloud",
         base_url="http://127.0.0.1:9/v1",
         models=(
             ModelCard(id="big", **prices),
-            ModelCard(id="embedder", capabilities=frozenset({Capability.EMBEDDINGS}), **prices),
+            ModelCard(id="embedder", capabilities=frozenset({capability}), **prices),
         ),
     )
-    return Catalog(client, frontier_targets(client, [provider], {}), default_frontier=default)
+    config = RouterConfig(auto=AutoConfig(frontier=default), providers=(provider,))
+    return Chooser(config, Learning(config.routing))
+
+
+def consider(found: Exchange, by: Chooser) -> tuple[Option, ...]:
+    """The decision, as the pipeline takes it."""
+    found.caller = found.caller or ANYBODY
+    return by.choose(found, permit(found, by.policies))
 
 
 def name(digest: str) -> str:
@@ -57,7 +74,12 @@ def name(digest: str) -> str:
 
 def targets(found: Exchange, *, default: str | None = None) -> list[str]:
     """What may answer, best first."""
-    return [option.target for option in consider(found, catalog(default=default))]
+    return allowed(found, chooser(default=default))
+
+
+def allowed(found: Exchange, by: Chooser) -> list[str]:
+    """What may answer, best first, to this chooser."""
+    return [option.target for option in consider(found, by) if option.allowed]
 
 
 SEEN = table(alias())
@@ -72,7 +94,7 @@ def test_the_live_version_answers_for_its_alias() -> None:
 
 def test_every_option_has_its_reason() -> None:
     """The decision record can say why each candidate is one."""
-    options = consider(exchange("returns", table=SEEN), catalog(default=BIG))
+    options = consider(exchange("returns", table=SEEN), chooser(default=BIG))
     assert all(option.reason for option in options)
     assert options[0].engine_name == engine_name("returns", LIVE)
     assert options[-1].engine_name is None
@@ -105,7 +127,7 @@ def test_a_pinned_version(digest: str, digits: int) -> None:
 
 def test_a_retired_version() -> None:
     """A pin on a version that is gone is answered by the alias, and the reason says so (law 3)."""
-    options = consider(exchange(f"returns@{GONE[:12]}", table=SEEN), catalog())
+    options = consider(exchange(f"returns@{GONE[:12]}", table=SEEN), chooser())
     assert [option.target for option in options] == [name(LIVE), name(BEFORE), "base"]
     assert "which is retired" in options[0].reason
 
@@ -132,7 +154,7 @@ def test_unknown_names(model: str) -> None:
     """What nothing has is 404 ``model_not_found`` with the field, as OpenAI's clients expect."""
     for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS):
         with pytest.raises(NotFound) as refused:
-            consider(exchange(model, table=SEEN, endpoint=endpoint), catalog())
+            consider(exchange(model, table=SEEN, endpoint=endpoint), chooser())
         assert (refused.value.status, refused.value.code) == (404, "model_not_found")
         assert refused.value.param == "model"
 
@@ -187,7 +209,7 @@ def test_a_canary_gets_its_share(percent: float) -> None:
     """Over many requests the share is the configured one, within four standard deviations."""
     seen, count = with_canary(percent), 4000
     hits = sum(
-        consider(exchange("returns", table=seen, request_id=f"req_{n}"), CATALOG)[0].target
+        consider(exchange("returns", table=seen, request_id=f"req_{n}"), CHOOSER)[0].target
         == name(TRIED)
         for n in range(count)
     )
@@ -195,7 +217,7 @@ def test_a_canary_gets_its_share(percent: float) -> None:
     assert abs(hits / count - share) < 4 * (share * (1 - share) / count) ** 0.5
 
 
-CATALOG = catalog()
+CHOOSER = chooser()
 
 
 @pytest.mark.parametrize(("percent", "hit"), [(0, False), (100, True)])
@@ -208,8 +230,8 @@ def test_none_and_all(percent: float, hit: bool) -> None:
 
 
 def targets_of(found: Exchange) -> list[str]:
-    """Like ``targets``, with one catalog for all."""
-    return [option.target for option in consider(found, CATALOG)]
+    """Like ``targets``, with one chooser for all."""
+    return allowed(found, CHOOSER)
 
 
 def test_a_session_stays_on_its_version() -> None:
@@ -259,7 +281,7 @@ def test_a_pin_is_no_canary() -> None:
 def chosen(model: str, percent: float = 100) -> Exchange:
     """A request whose target is chosen, while a version is in shadow."""
     found = exchange(model, table=with_canary(percent, "shadow"))
-    found.chosen = consider(found, CATALOG)[0]
+    found.chosen = consider(found, CHOOSER)[0]
     return found
 
 
@@ -296,4 +318,4 @@ def test_embeddings_go_to_who_embeds() -> None:
     with pytest.raises(NotFound):
         targets(exchange("nobody", table=SEEN, endpoint=Endpoint.EMBEDDINGS))
     with pytest.raises(InvalidRequest, match="cannot embed"):
-        consider(exchange(table=SEEN, endpoint=Endpoint.EMBEDDINGS), Catalog(HttpClient(), {}))
+        consider(exchange(table=SEEN, endpoint=Endpoint.EMBEDDINGS), chooser(embeds=False))

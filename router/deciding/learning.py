@@ -1,0 +1,49 @@
+"""What deciding learns from finished exchanges and from what people say of them afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from router.deciding.measured import Measured
+from router.deciding.quality import Quality
+from router.deciding.sessions import Sessions
+from router.request import Exchange
+from router.sections.routing import RoutingConfig
+
+
+class Learning:
+    """The memories that a decision reads, and what feeds them."""
+
+    def __init__(self, config: RoutingConfig) -> None:
+        self.quality = Quality(config.quality)
+        self.measured = Measured()
+        self.sessions = Sessions(config.sessions)
+
+    def observe(self, exchange: Exchange) -> None:
+        """After the last byte: lengths, latencies, who answered the session."""
+        self.measured.observe(exchange)
+        self.sessions.observe(exchange)
+
+    def judged(self, record: Mapping[str, Any], kind: str, value: Any) -> None:
+        """Somebody judged an answer: a boolean, or a share of success from 0 to 1."""
+        success = success_of(kind, value)
+        target = record.get("target")
+        if success is None or target is None:
+            return
+        intent = (record.get("intent") or {}).get("name")
+        self.quality.judge(str(record["id"]), intent, str(target), success)
+
+    def forget(self, target: str) -> None:
+        """A target is gone: so is what was learned of it."""
+        self.quality.forget(target)
+        self.measured.forget(target)
+
+
+def success_of(kind: str, value: Any) -> float | None:
+    """How good the answer was, 0 to 1; None when the feedback does not say."""
+    if kind == "boolean":
+        return float(value)
+    if kind == "float" and 0.0 <= value <= 1.0:
+        return float(value)
+    return None

@@ -1,0 +1,91 @@
+"""Choosers over small worlds: some frontier models, one engine, the alias ``returns``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.aliases import Alias, RoutingTable, engine_name
+from router.config import RouterConfig
+from router.deciding.learning import Learning
+from router.errors import RouterError
+from router.request import Caller, Exchange, Option
+from router.stages.choose import Chooser
+from router.stages.policy import permit
+from tests.fakes.exchanges import BEFORE, LIVE, TRIED, replica, table
+
+ANYBODY = Caller("anybody", "default", frozenset())
+BIG, SMALL = "cloud/big", "cloud/small"
+
+
+def model(name: str, usd_per_mtok: float = 1.0, **fields: Any) -> dict[str, Any]:
+    """A frontier model whose tokens all cost the same."""
+    return {
+        "id": name,
+        "input_usd_per_mtok": usd_per_mtok,
+        "output_usd_per_mtok": usd_per_mtok,
+        **fields,
+    }
+
+
+def config(models: Sequence[dict[str, Any]] = (), **fields: Any) -> RouterConfig:
+    """One provider, ``cloud``, with these models (default: ``big`` and the cheaper ``small``)."""
+    found = list(models) or [model("big", 10.0), model("small", 1.0)]
+    provider = {"name": "cloud", "base_url": "http://127.0.0.1:9/v1", "models": found}
+    return RouterConfig.model_validate({"providers": [provider], **fields})
+
+
+def chooser(models: Sequence[dict[str, Any]] = (), **fields: Any) -> Chooser:
+    """A chooser that has learned nothing yet."""
+    made = config(models, **fields)
+    return Chooser(made, Learning(made.routing))
+
+
+def returns(**fields: Any) -> Alias:
+    """The alias ``returns``, made for the intent of the same name."""
+    defaults = {
+        "name": "returns",
+        "live": LIVE,
+        "previous": BEFORE,
+        "versions": (LIVE, BEFORE, TRIED),
+        "intents": ("returns",),
+    }
+    return Alias.model_validate({**defaults, **fields})
+
+
+def world(*aliases: Alias, cold: Sequence[str] = (), **fields: Any) -> RoutingTable:
+    """A table whose one engine holds every version except those of ``cold``."""
+    held = [
+        engine_name(alias.name, digest)
+        for alias in aliases
+        for digest in alias.versions
+        if engine_name(alias.name, digest) not in cold
+    ]
+    return table(*aliases, replicas=(replica("r1", *held),), **fields)
+
+
+def decide(found: Exchange, by: Chooser) -> tuple[Option, ...]:
+    """All options, as the pipeline gets them; they are put into the exchange too."""
+    found.caller = found.caller or ANYBODY
+    found.options = by.choose(found, permit(found, by.policies))
+    found.chosen = next((option for option in found.options if option.allowed), None)
+    return found.options
+
+
+def allowed(found: Exchange, by: Chooser) -> list[str]:
+    """What may be asked, best first."""
+    return [option.target for option in decide(found, by) if option.allowed]
+
+
+def refused(found: Exchange, by: Chooser) -> dict[str, str]:
+    """The code of everything that may not be asked."""
+    return {option.target: option.code for option in decide(found, by) if not option.allowed}
+
+
+def error(found: Exchange, by: Chooser) -> RouterError:
+    """What the client is told when nobody may answer."""
+    from router.deciding.refusals import nobody
+
+    options = decide(found, by)
+    assert not any(option.allowed for option in options)
+    return nobody(options)
