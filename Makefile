@@ -11,11 +11,13 @@ BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast test-k8s k8s check format bench bench-swap lock clean env
+.PHONY: help serve test test-fast test-k8s k8s check format lock clean env
+.PHONY: bench bench-swap bench-gateway
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s
+", $$1, $$2}'
 
 serve: ## bring the whole system up on http://127.0.0.1:8000 (Ctrl-C stops it)
 	@$(BOOTSTRAP)
@@ -51,6 +53,9 @@ bench: env ## measure the router's overhead against vLLM's own server
 
 bench-swap: env ## replace and roll back adapters under load, against vLLM's own route
 	@exec $(BIN)/python -m benchmarks.swap $(ARGS)
+
+bench-gateway: env ## CPU and latency of one router process, beside LiteLLM's
+	@exec $(BIN)/python -m benchmarks.gateway $(ARGS)
 
 lock: ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	@$(or $(PYTHON),python3) scripts/lock.py $(ARGS)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httptools
@@ -28,10 +31,13 @@ class Figures:
 
 
 class _Client(asyncio.Protocol):
-    """Sends the same request again as soon as the answer to the last is complete."""
+    """Sends the next request as soon as the last is answered, or when its turn has come."""
 
-    def __init__(self, request: bytes, until: float, latencies: list[float]) -> None:
-        self._request = request
+    def __init__(
+        self, requests: Sequence[bytes], until: float, latencies: list[float], pace_s: float
+    ) -> None:
+        self._requests = itertools.cycle(requests)
+        self._pace_s = pace_s
         self._until = until
         self._latencies = latencies
         self._sent = 0.0
@@ -46,7 +52,7 @@ class _Client(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -61,7 +67,9 @@ class _Client(asyncio.Protocol):
             self._transport.close()
             return
         self._parser = httptools.HttpResponseParser(self)
-        asyncio.get_running_loop().call_soon(self._send)
+        # Spread, so that paced clients do not march in step.
+        wait_s = self._pace_s * random.uniform(0.5, 1.5) - (now - self._sent)  # noqa: S311
+        asyncio.get_running_loop().call_later(max(0.0, wait_s), self._send)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
@@ -79,14 +87,31 @@ def post(host: str, port: int, path: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-async def run(host: str, port: int, request: bytes, clients: int, seconds: float) -> Figures:
-    """Keep ``clients`` requests under way for ``seconds``; returns what that gave."""
+async def run(
+    host: str,
+    port: int,
+    request: bytes | Sequence[bytes],
+    clients: int,
+    seconds: float,
+    pace_s: float = 0.0,
+) -> Figures:
+    """Keep ``clients`` at work for ``seconds``; returns what that gave.
+
+    Args:
+        host: where the server listens.
+        port: its port.
+        request: one request, or several that each client sends in turn.
+        clients: connections, each with one request under way at most.
+        seconds: how long.
+        pace_s: mean time between two requests of a client; 0: one after the other.
+    """
+    requests = [request] if isinstance(request, bytes) else request
     loop, latencies = asyncio.get_running_loop(), list[float]()
     started = time.perf_counter()
     protocols = [
         (
             await loop.create_connection(
-                lambda: _Client(request, started + seconds, latencies), host, port
+                lambda: _Client(requests, started + seconds, latencies, pace_s), host, port
             )
         )[1]
         for _ in range(clients)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-_START_S = 600.0
+_START_S = 240.0
 _STOP_S = 60.0
 
 
