@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-OFFERED = re.findall(r"^([a-z0-9-]+):[^=]*?## ", MAKEFILE, re.MULTILINE)
+OFFERED = re.findall(r"^([a-z0-9-]+):[^=\n]*## ", MAKEFILE, re.MULTILINE)
 
 
 def make(*arguments: str) -> str:
