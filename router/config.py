@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from router.sections.policy import PolicyConfig
+from router.delivery.config import DeliveryConfig
 from router.sections.priority import Priority, PriorityConfig
 from router.sections.routing import RoutingConfig
 from router.targets.providers import ProviderConfig
@@ -144,6 +145,7 @@ class RouterConfig(_Section):
     priority: PriorityConfig = PriorityConfig()
     policy: PolicyConfig = PolicyConfig()
     routing: RoutingConfig = RoutingConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
     providers: tuple[ProviderConfig, ...] = ()
 
     @model_validator(mode="after")

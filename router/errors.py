@@ -18,7 +18,35 @@ RouterError                     the door answers with its status, type, code
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
+
+
+class Failure(StrEnum):
+    """How a target failed; what may be done about it is in `router/delivery/verdict.py`."""
+
+    UNREACHABLE = "unreachable"
+    """No connection."""
+    RESET = "reset"
+    """The connection ended without an answer."""
+    TIMEOUT = "timeout"
+    """Nothing, or not enough, in time."""
+    SERVER = "server_error"
+    """5xx."""
+    LIMITED = "rate_limited"
+    """429, or 503 with ``Retry-After``."""
+    CREDENTIALS = "credentials"
+    """The provider does not accept our key, or our account is used up."""
+    MISSING = "missing"
+    """It does not have the model."""
+    BUSY = "busy"
+    """Our own limit of calls to it is reached."""
+    BROKEN = "broken"
+    """It answered something that is no answer: HTML, half a JSON, an error inside a 200."""
+    CUT = "cut"
+    """The answer ended before it was complete."""
+    STALLED = "stalled"
+    """The answer began and then nothing came."""
 
 
 class RouterError(Exception):
@@ -116,6 +144,7 @@ class Overloaded(RouterError):
     status = 503
     type = "server_error"
     code = "overloaded"
+    failure = Failure.BUSY
 
 
 class RateLimited(RouterError):
@@ -174,10 +203,16 @@ class TargetUnavailable(TargetError):
     code = "upstream_unavailable"
 
     def __init__(
-        self, message: str, *, status: int = 502, retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        status: int = 502,
+        retry_after_s: float | None = None,
+        failure: Failure = Failure.SERVER,
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.status = status
+        self.failure = failure
 
 
 class TargetTimeout(TargetUnavailable):
@@ -185,11 +220,17 @@ class TargetTimeout(TargetUnavailable):
 
     code = "upstream_timeout"
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, status=504)
+    def __init__(self, message: str, *, failure: Failure = Failure.TIMEOUT) -> None:
+        super().__init__(message, status=504, failure=failure)
 
 
 class TargetBroken(TargetError):
     """The target's stream ended before it was complete."""
 
     code = "upstream_stream_broken"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, failure: Failure = Failure.BROKEN
+    ) -> None:
+        super().__init__(message, code=code)
+        self.failure = failure

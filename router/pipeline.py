@@ -18,7 +18,7 @@ from router.request import Exchange
 from router.stages import choose, confidence, data_prep, governance, policy, shadow
 from router.stages.admit import Admission
 from router.stages.intent import KeywordClassifier
-from router.stages.send import Counted, Sender
+from router.stages.send import Delivered, Sender
 from router.stages.settle import Settlement
 from router.table import TableHolder
 
@@ -87,7 +87,7 @@ class Pipeline:
             self._learning.observe(exchange)
             self._shadow.follow(exchange)
 
-    async def send(self, exchange: Exchange) -> Counted:
+    async def send(self, exchange: Exchange) -> Delivered:
         """An answer whose status has arrived, good enough to go out. Raises ``TargetError``."""
         with exchange.stage("send"):
             answer = await self._sender.send(exchange)
@@ -96,7 +96,7 @@ class Pipeline:
             confidence.good_enough(exchange)
         return answer
 
-    def outbound(self, exchange: Exchange, answer: Counted) -> AsyncIterator[bytes]:
+    def outbound(self, exchange: Exchange, answer: Delivered) -> AsyncIterator[bytes]:
         """The answer's bytes as the client may see them."""
         chunks = answer.chunks()
         if exchange.shadow is not None:

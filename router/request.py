@@ -160,6 +160,8 @@ class Exchange:
     """One for each answer that was judged, in order; the last one went out."""
     review: str | None = None
     """Why a person should look at this exchange."""
+    delivery: list[dict[str, Any]] = field(default_factory=list)
+    """What happened on the way to the answer: who was passed over, hedged or rescued, and why."""
     shadow: Option | None = None
     """The candidate that will answer in secret, when this request was sampled."""
     captured: bytearray | None = None
@@ -225,6 +227,7 @@ class Exchange:
                 }
                 for attempt in self.attempts
             ],
+            "delivery": self.delivery,
             "table_epoch": self.table.epoch,
             "usage": {
                 "input_tokens": self.usage.input_tokens,

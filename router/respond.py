@@ -13,14 +13,14 @@ from router.errors import RouterError, TargetBroken
 from router.metrics import overhead_s
 from router.pipeline import Pipeline
 from router.request import Exchange
-from router.stages.send import Counted
+from router.stages.send import Delivered
 from router.targets.base import Endpoint
 from router.targets.translate.sse import error_event
 
 _EVENT_STREAM = "text/event-stream"
 
 
-async def respond(pipeline: Pipeline, exchange: Exchange, answer: Counted, send: Send) -> None:
+async def respond(pipeline: Pipeline, exchange: Exchange, answer: Delivered, send: Send) -> None:
     """Pass the answer on; the answer is closed in any case."""
     try:
         chunks = pipeline.outbound(exchange, answer)
@@ -35,7 +35,7 @@ async def respond(pipeline: Pipeline, exchange: Exchange, answer: Counted, send:
 async def _whole(
     pipeline: Pipeline,
     exchange: Exchange,
-    answer: Counted,
+    answer: Delivered,
     chunks: AsyncIterator[bytes],
     send: Send,
 ) -> None:
@@ -50,7 +50,7 @@ async def _whole(
 async def _stream(
     pipeline: Pipeline,
     exchange: Exchange,
-    answer: Counted,
+    answer: Delivered,
     chunks: AsyncIterator[bytes],
     send: Send,
 ) -> None:

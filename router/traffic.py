@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
+from router.delivery.outcomes import CANCELLED, REJECTED
 from router.request import Exchange
 
 _ADAPTER = "adapter:"
@@ -44,7 +45,7 @@ class Traffic:
         failed = exchange.status >= _SERVER_ERROR or exchange.error == "upstream_stream_broken"
         if outcome == "ok" and not failed:
             counts.latency[bucket(exchange.seconds)] += 1
-        elif not outcome.startswith("rejected"):
+        elif not outcome.startswith((REJECTED, CANCELLED)):
             counts.errors += 1
 
     def shadowed(self, name: str, agreement: float | None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from router.targets.base import Answer, Call, Endpoint
+from router.targets.base import Answer, Call, CallLimits, Endpoint
 from router.targets.frontier import Provider, TranslatedAnswer, Upstream, require_endpoint
-from router.targets.providers import ModelCard
+from router.targets.prefill import continued
+from router.targets.providers import Capability, ModelCard, PrefillStyle
 from router.targets.translate.answer_to_chat import chat_answer
 from router.targets.translate.chat_to_messages import messages_request
 from router.targets.translate.stream_to_chat import ChatStream
@@ -22,6 +24,12 @@ class AnthropicTarget:
         self.card = card
         self.name = f"frontier:{provider.config.name}/{card.id}"
         self._provider = provider
+        self.limits: CallLimits = provider.config.limits()
+
+    def can_continue(self, endpoint: Endpoint) -> bool:
+        """Models that take a last message of the assistant; the newest do not."""
+        served = self._provider.config.endpoints(self.card)
+        return Capability.PREFILL in self.card.capabilities and endpoint in served
 
     async def send(self, call: Call) -> Answer:
         """Call the model.
@@ -32,14 +40,13 @@ class AnthropicTarget:
             TargetUnavailable: it cannot answer now.
         """
         require_endpoint(self.name, self._provider.config, self.card, call)
+        body = continued(call, PrefillStyle.MESSAGE)
         if call.endpoint is Endpoint.MESSAGES:
-            return await self._provider.send(
-                self.name, call, Upstream(Endpoint.MESSAGES, call.body)
-            )
-        return await self._send_chat(call)
+            return await self._provider.send(self.name, call, Upstream(Endpoint.MESSAGES, body))
+        return await self._send_chat(call, body)
 
-    async def _send_chat(self, call: Call) -> Answer:
-        body = messages_request(call.body, default_max_tokens=self.card.max_output_tokens)
+    async def _send_chat(self, call: Call, chat: dict[str, Any]) -> Answer:
+        body = messages_request(chat, default_max_tokens=self.card.max_output_tokens)
         raw = await self._provider.send(self.name, call, Upstream(Endpoint.MESSAGES, body))
         options = call.body.get("stream_options")
         include_usage = isinstance(options, dict) and bool(options.get("include_usage"))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from router.errors import TargetBroken
+
 
 class Endpoint(StrEnum):
     """The public inference endpoints; the value is the path."""
@@ -33,6 +35,17 @@ class Call:
     timeout_s: float
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers to pass on, such as ``traceparent``."""
+    prefill: str = ""
+    """What the assistant said so far: the answer is to go on from there. See ``can_continue``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds that are configured for one target, seconds; None: the router's own."""
+
+    first_token_s: float | None = None
+    whole_answer_s: float | None = None
+    idle_s: float | None = None
 
 
 @dataclass
@@ -61,6 +74,10 @@ class Answer(Protocol):
         """The body's bytes as they arrive. Raises ``TargetBroken`` when the stream is cut."""
         ...
 
+    def interrupt(self, error: TargetBroken) -> None:
+        """Let the read of ``chunks`` that is waiting fail with ``error``."""
+        ...
+
     async def aclose(self) -> None:
         """Give the connection back or, when the body was not read to its end, cut it."""
         ...
@@ -71,6 +88,15 @@ class Target(Protocol):
 
     name: str
     """``base``, ``adapter:<alias>@<digest12>`` or ``frontier:<provider>/<model>``."""
+
+    @property
+    def limits(self) -> CallLimits:
+        """Its own bounds."""
+        ...
+
+    def can_continue(self, endpoint: Endpoint) -> bool:
+        """Whether a call may carry a ``prefill``."""
+        ...
 
     async def send(self, call: Call) -> Answer:
         """Start the call; returns once a successful status has arrived.

@@ -10,11 +10,17 @@ from typing import Any, Final, Protocol
 import orjson
 from yarl import URL
 
-from router.errors import InvalidRequest, TargetBroken, TargetError, TargetUnavailable
+from router.errors import (
+    Failure,
+    InvalidRequest,
+    TargetBroken,
+    TargetError,
+    TargetUnavailable,
+)
 from router.targets.base import Call, Endpoint, Usage
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
 from router.targets.providers import Dialect, ModelCard, ProviderConfig, read_key
-from router.targets.upstream_error import read_error, rejection, unavailable
+from router.targets.upstream_error import failure_of, read_error, rejection, unavailable
 
 ANTHROPIC_VERSION: Final = "2023-06-01"
 FULL_RETRY_AFTER_S: Final = 1.0
@@ -91,6 +97,7 @@ class Provider:
                 f"{target} has {self.in_flight} calls under way, its limit.",
                 status=503,
                 retry_after_s=FULL_RETRY_AFTER_S,
+                failure=Failure.BUSY,
             )
         self.in_flight += 1
         try:
@@ -107,7 +114,9 @@ class Provider:
         if answer.is_stream != call.stream:
             await answer.aclose()
             asked = "a stream" if call.stream else "a whole answer"
-            raise TargetUnavailable(f"{target} was asked for {asked} and gave something else.")
+            raise TargetUnavailable(
+                f"{target} was asked for {asked} and gave something else.", failure=Failure.BROKEN
+            )
         return answer
 
     async def _post(self, target: str, call: Call, upstream: Upstream) -> RawAnswer:
@@ -133,12 +142,13 @@ class Provider:
     ) -> TargetError:
         status = answer.status
         error = read_error(status, await answer.error_body())
-        if status in _CLIENTS_FAULT:
+        if status in _CLIENTS_FAULT or error.is_refusal:
             return rejection(status, error, payload=upstream.endpoint is call.endpoint)
         detail = error.message
         if status in _CREDENTIALS:  # what it says may repeat parts of the key
             detail = "it does not accept the configured credentials"
-        return unavailable(target, status, detail, answer.headers)
+        failure = failure_of(status, error, answer.headers)
+        return unavailable(target, status, detail, answer.headers, failure)
 
     def _ended(self) -> None:
         self.in_flight -= 1
@@ -200,6 +210,10 @@ class TranslatedAnswer:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             await self.aclose()
             raise TargetBroken("The answer does not have the shape of its API.") from error
+
+    def interrupt(self, error: TargetBroken) -> None:
+        """Let the read that is waiting fail with ``error``."""
+        self._raw.interrupt(error)
 
     async def aclose(self) -> None:
         """Cut the connection unless the body was read to its end."""

@@ -11,7 +11,7 @@ from typing import Final, Self
 import aiohttp
 from yarl import URL
 
-from router.errors import TargetBroken, TargetTimeout, TargetUnavailable
+from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
 from router.targets.base import Endpoint, Usage
 from router.targets.watch import BodyWatch, StreamWatch, Watch
 
@@ -36,13 +36,14 @@ class RawAnswer:
         usage: filled in as the body goes by, once ``watch`` was called.
     """
 
-    __slots__ = ("_on_end", "_response", "_target", "_watch", "content_type", "headers", "status",
-                 "usage")  # fmt: skip
+    __slots__ = ("_interrupted", "_on_end", "_response", "_target", "_watch", "content_type",
+                 "headers", "status", "usage")  # fmt: skip
 
     def __init__(self, response: aiohttp.ClientResponse, target: str) -> None:
         self._response = response
         self._target = target
         self._watch: Watch | None = None
+        self._interrupted: TargetBroken | None = None
         self._on_end: Callable[[], None] | None = None
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -116,6 +117,11 @@ class RawAnswer:
             await self.aclose()
         return bytes(body[:MAX_ERROR_BODY_BYTES])
 
+    def interrupt(self, error: TargetBroken) -> None:
+        """Cut the connection; the read that is waiting, or the next one, fails with ``error``."""
+        self._interrupted = error
+        self._response.close()  # which wakes the read
+
     async def aclose(self) -> None:
         """Cut the connection unless the body was read to its end: the target stops its work."""
         self._response.close()
@@ -140,9 +146,15 @@ class RawAnswer:
     def _cut(self, error: BaseException) -> TargetBroken:
         self._response.close()
         self._ended()
+        if self._interrupted is not None:
+            return self._interrupted
         if isinstance(error, asyncio.TimeoutError):
-            return TargetBroken(f"{self._target} did not finish its answer in time.")
-        return TargetBroken(f"{self._target} cut its answer short.")
+            return TargetBroken(
+                f"{self._target} did not finish its answer in time.",
+                code=TargetTimeout.code,
+                failure=Failure.TIMEOUT,
+            )
+        return TargetBroken(f"{self._target} cut its answer short.", failure=Failure.CUT)
 
 
 class HttpClient:
@@ -211,16 +223,30 @@ class HttpClient:
                 allow_redirects=False,
             )
         except aiohttp.ConnectionTimeoutError as error:
-            raise TargetTimeout(f"No connection to {target} in {connect_timeout_s:g} s.") from error
+            raise TargetTimeout(
+                f"No connection to {target} in {connect_timeout_s:g} s.",
+                failure=Failure.UNREACHABLE,
+            ) from error
         except TimeoutError as error:
             raise TargetTimeout(f"{target} did not answer in {timeout_s:g} s.") from error
         except aiohttp.ClientConnectorError as error:
-            raise TargetUnavailable(f"{target} cannot be reached.") from error
+            raise TargetUnavailable(
+                f"{target} cannot be reached.", failure=Failure.UNREACHABLE
+            ) from error
+        except aiohttp.ClientResponseError as error:
+            raise TargetUnavailable(
+                f"{target} answered something that is not HTTP.", failure=Failure.BROKEN
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise TargetUnavailable(f"{target} closed the connection without an answer.") from error
+            raise TargetUnavailable(
+                f"{target} closed the connection without an answer.", failure=Failure.RESET
+            ) from error
         if response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()
-            raise TargetUnavailable(f"{target} compressed its answer although it was told not to.")
+            raise TargetUnavailable(
+                f"{target} compressed its answer although it was told not to.",
+                failure=Failure.BROKEN,
+            )
         return RawAnswer(response, target)
 
     async def aclose(self) -> None:

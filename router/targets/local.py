@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
+from typing import Any
 
 import orjson
 from yarl import URL
 
-from router.errors import TargetError, TargetRejected
-from router.targets.base import Answer, Call, Endpoint
+from router.errors import Failure, TargetError, TargetRejected, TargetUnavailable
+from router.targets.base import Answer, Call, CallLimits, Endpoint
+from router.targets.frontier import TranslatedAnswer
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
-from router.targets.upstream_error import UpstreamError, read_error, rejection, unavailable
+from router.targets.prefill import continued, unfinished
+from router.targets.providers import PrefillStyle
+from router.targets.translate.answer_to_messages import messages_answer
+from router.targets.translate.messages_to_chat import chat_request
+from router.targets.translate.stream_to_messages import MessagesStream
+from router.targets.upstream_error import (
+    UpstreamError,
+    failure_of,
+    read_error,
+    rejection,
+    unavailable,
+)
 from router.targets.usage import ask_for_usage
 
 _JSON_HEADERS = json_headers()
 # About the replica or our secret, not about the request: another replica may be asked.
 _NOT_THE_CLIENTS_FAULT = frozenset({401, 403, 404, 408, 409, 425, 429, 499})
 _NOT_SERVED = frozenset({404, 405, 501})
+_CONTINUABLE = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.MESSAGES})
+_NO_LIMITS = CallLimits()
 
 
 class LocalTarget:
@@ -47,6 +63,15 @@ class LocalTarget:
         self._connect_timeout_s = connect_timeout_s
         self.name = name
 
+    @property
+    def limits(self) -> CallLimits:
+        """The router's own apply."""
+        return _NO_LIMITS
+
+    def can_continue(self, endpoint: Endpoint) -> bool:
+        """vLLM does, wherever there is text to go on from."""
+        return endpoint in _CONTINUABLE
+
     async def send(self, call: Call) -> Answer:
         """Forward the call; its bytes come back as vLLM writes them.
 
@@ -55,7 +80,30 @@ class LocalTarget:
             TargetUnavailable: this replica cannot answer, for example because it does not hold the
                 adapter; another one may.
         """
-        body, hide_usage = ask_for_usage(call)
+        if not call.prefill:
+            body, hide_usage = ask_for_usage(call, call.body)
+            return await self._post(call, call.endpoint, body, hide_usage=hide_usage)
+        if call.endpoint is Endpoint.MESSAGES:
+            return await self._continue_as_chat(call)
+        body, hide_usage = ask_for_usage(call, continued(call, PrefillStyle.CONTINUE))
+        return await self._post(call, call.endpoint, body, hide_usage=hide_usage)
+
+    async def _continue_as_chat(self, call: Call) -> Answer:
+        """vLLM's Messages route answers a last message of the assistant, chat goes on from it."""
+        body = chat_request(call.body, max_tokens_field="max_tokens", ask_for_usage=True)
+        body = unfinished(body, call.prefill, PrefillStyle.CONTINUE)
+        raw = await self._post(call, Endpoint.CHAT, body, hide_usage=False)
+        model = str(call.body.get("model", self.name))
+        fallback_id = f"msg_{time.time_ns():x}"
+        return TranslatedAnswer(
+            raw,
+            MessagesStream(model=model, fallback_id=fallback_id),
+            lambda answer: messages_answer(answer, model=model, fallback_id=fallback_id),
+        )
+
+    async def _post(
+        self, call: Call, endpoint: Endpoint, body: dict[str, Any], *, hide_usage: bool
+    ) -> RawAnswer:
         headers = {
             **call.headers,
             **_JSON_HEADERS,
@@ -63,16 +111,21 @@ class LocalTarget:
             "X-Request-Id": call.request_id,
         }
         answer = await self._client.post(
-            _endpoint_url(self._url, call.endpoint),
+            _endpoint_url(self._url, endpoint),
             headers,
             orjson.dumps(body),
             target=self.name,
             connect_timeout_s=self._connect_timeout_s,
             timeout_s=call.timeout_s,
         )
-        if answer.status == 200:
-            return answer.watch(call.endpoint, hide_usage=hide_usage)
-        raise await self._failure(call, answer)
+        if answer.status != 200:
+            raise await self._failure(call, answer)
+        if answer.is_stream != call.stream:
+            await answer.aclose()
+            raise TargetUnavailable(
+                f"{self.name} answered something that was not asked for.", failure=Failure.BROKEN
+            )
+        return answer.watch(endpoint, hide_usage=hide_usage)
 
     async def _failure(self, call: Call, answer: RawAnswer) -> TargetError:
         status = answer.status
@@ -85,7 +138,8 @@ class LocalTarget:
             )
         if 400 <= status < 500 and status not in _NOT_THE_CLIENTS_FAULT:
             return rejection(status, error)
-        return unavailable(self.name, status, error.message, answer.headers)
+        failure = failure_of(status, error, answer.headers)
+        return unavailable(self.name, status, error.message, answer.headers, failure)
 
 
 def _is_about_the_model(error: UpstreamError) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from router.targets.base import Answer, Call, Endpoint
+from router.targets.base import Answer, Call, CallLimits, Endpoint
 from router.targets.frontier import Provider, TranslatedAnswer, Upstream, require_endpoint
-from router.targets.providers import Capability, ModelCard
+from router.targets.prefill import continued, unfinished
+from router.targets.providers import Capability, ModelCard, PrefillStyle
 from router.targets.translate.answer_to_messages import messages_answer
 from router.targets.translate.messages_to_chat import chat_request
 from router.targets.translate.stream_to_messages import MessagesStream
@@ -25,6 +26,15 @@ class OpenAITarget:
         self.name = f"frontier:{provider.config.name}/{card.id}"
         self._provider = provider
         self._translates = Capability.MESSAGES not in card.capabilities
+        self.limits: CallLimits = provider.config.limits()
+
+    def can_continue(self, endpoint: Endpoint) -> bool:
+        """Any model that completes prompts does; a chat model only when its card says so."""
+        if endpoint not in self._provider.config.endpoints(self.card):
+            return False
+        if endpoint is Endpoint.COMPLETIONS:
+            return True
+        return Capability.PREFILL in self.card.capabilities and endpoint is not Endpoint.RESPONSES
 
     async def send(self, call: Call) -> Answer:
         """Call the model.
@@ -38,7 +48,13 @@ class OpenAITarget:
         require_endpoint(self.name, config, self.card, call)
         if call.endpoint is Endpoint.MESSAGES and self._translates:
             return await self._send_as_chat(call)
-        body, hide_usage = ask_for_usage(call) if config.stream_usage else (call.body, False)
+        body = call.body
+        if call.prefill:
+            native = call.endpoint is Endpoint.MESSAGES
+            body = continued(call, PrefillStyle.MESSAGE if native else config.prefill_style)
+        hide_usage = False
+        if config.stream_usage:
+            body, hide_usage = ask_for_usage(call, body)
         upstream = Upstream(call.endpoint, body, hide_usage)
         return await self._provider.send(self.name, call, upstream)
 
@@ -49,6 +65,8 @@ class OpenAITarget:
             max_tokens_field=config.max_tokens_field,
             ask_for_usage=config.stream_usage,
         )
+        if call.prefill:
+            body = unfinished(body, call.prefill, config.prefill_style)
         raw = await self._provider.send(self.name, call, Upstream(Endpoint.CHAT, body))
         model = str(call.body.get("model", self.card.id))
         fallback_id = f"msg_{time.time_ns():x}"

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from router.targets.base import Endpoint, Usage
+from router.targets.base import CallLimits, Endpoint, Usage
 
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 ModelId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -46,6 +46,19 @@ class Capability(StrEnum):
     TOOLS = "tools"
     VISION = "vision"
     JSON_SCHEMA = "json_schema"
+    PREFILL = "prefill"
+    """It goes on from a last message of the assistant, without repeating it."""
+
+
+class PrefillStyle(StrEnum):
+    """How a last message of the assistant is marked as unfinished."""
+
+    MESSAGE = "message"
+    """Not at all: it is enough that it is the last (OpenRouter, for models that can)."""
+    PREFIX = "prefix"
+    """``"prefix": true`` on the message (DeepSeek)."""
+    CONTINUE = "continue_final_message"
+    """vLLM's and SGLang's fields of the request."""
 
 
 _NATIVE = {
@@ -109,6 +122,15 @@ class ProviderConfig(_Record):
     models: tuple[ModelCard, ...] = Field(min_length=1)
     connect_timeout_s: float = Field(default=5.0, gt=0, description="for a connection, seconds")
     total_timeout_s: float = Field(default=600.0, gt=0, description="for a whole call, seconds")
+    first_token_timeout_s: float | None = Field(
+        default=None, gt=0, description="in place of `delivery.timeouts.first_token_s`"
+    )
+    whole_answer_timeout_s: float | None = Field(
+        default=None, gt=0, description="in place of `delivery.timeouts.whole_answer_s`"
+    )
+    idle_timeout_s: float | None = Field(
+        default=None, gt=0, description="in place of `delivery.timeouts.idle_s`"
+    )
     headers: dict[str, str] = Field(
         default_factory=dict, description="sent with every call; no place for secrets"
     )
@@ -124,6 +146,11 @@ class ProviderConfig(_Record):
         default="max_tokens",
         description="what an OpenAI-compatible upstream calls the bound on the answer when a "
         "`/v1/messages` call is translated for it",
+    )
+    prefill_style: PrefillStyle = Field(
+        default=PrefillStyle.MESSAGE,
+        description="how an OpenAI-compatible upstream is asked to go on from the assistant's last "
+        "message, for models that have `prefill`",
     )
 
     @field_validator("base_url")
@@ -153,6 +180,12 @@ class ProviderConfig(_Record):
         if self.dialect is Dialect.ANTHROPIC or not urlsplit(base).path:
             return base.removesuffix("/v1") + endpoint.value
         return base + endpoint.value.removeprefix("/v1")
+
+    def limits(self) -> CallLimits:
+        """The provider's own bounds."""
+        return CallLimits(
+            self.first_token_timeout_s, self.whole_answer_timeout_s, self.idle_timeout_s
+        )
 
     def endpoints(self, card: ModelCard) -> frozenset[Endpoint]:
         """The public endpoints that the model answers, translated ones included."""

@@ -11,10 +11,21 @@ from typing import Any
 
 import orjson
 
-from router.errors import TargetRejected, TargetUnavailable
+from router.errors import Failure, TargetRejected, TargetUnavailable
 
 CONTEXT_OVERFLOW = "context_length_exceeded"
 """The code of every prompt that does not fit, whatever the upstream calls it."""
+REFUSALS = frozenset(
+    {
+        "content_filter",
+        "content_policy_violation",
+        "moderation_blocked",
+        "responsible_ai_policy_violation",
+    }
+)
+"""Codes of a refusal by the provider's policy: final, never routed around (law 5)."""
+ACCOUNT_IS_EMPTY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+"""Codes of a 429 that no patience helps against."""
 MAX_RETRY_AFTER_S = 24 * 3600.0
 _MAX_TEXT = 500
 # vLLM names the field; Anthropic and older servers give no code for this at all, so their words
@@ -53,6 +64,16 @@ class UpstreamError:
             or self.param in _OVERFLOW_PARAMS
             or _OVERFLOW_WORDS.search(self.message) is not None
         )
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the provider's policy refused the content, whatever the status."""
+        if self.code in REFUSALS or self.type in REFUSALS:
+            return True
+        error = self.payload.get("error") if isinstance(self.payload, dict) else None
+        metadata = error.get("metadata") if isinstance(error, dict) else None
+        # OpenRouter says 403 with the reasons of its moderation, and a number for a code.
+        return isinstance(metadata, dict) and bool(metadata.get("flagged_input"))
 
 
 def read_error(status: int, body: bytes) -> UpstreamError:
@@ -98,14 +119,30 @@ def rejection(status: int, error: UpstreamError, *, payload: bool = True) -> Tar
 
 
 def unavailable(
-    target: str, status: int, detail: str, headers: Mapping[str, str]
+    target: str, status: int, detail: str, headers: Mapping[str, str], failure: Failure
 ) -> TargetUnavailable:
     """An answer that another target may do better."""
     return TargetUnavailable(
         f"{target} answered {status}: {detail}",
         status=status if status in {429, 503} else 502,
         retry_after_s=retry_after_s(headers),
+        failure=failure,
     )
+
+
+def failure_of(status: int, error: UpstreamError, headers: Mapping[str, str]) -> Failure:
+    """What a status says about the target."""
+    if status == 429 and (error.code in ACCOUNT_IS_EMPTY or error.type in ACCOUNT_IS_EMPTY):
+        return Failure.CREDENTIALS
+    if status == 429 or (status in {503, 529} and "Retry-After" in headers):
+        return Failure.LIMITED
+    if status in {401, 402, 403}:
+        return Failure.CREDENTIALS
+    if status == 404:
+        return Failure.MISSING
+    if status in {408, 504}:
+        return Failure.TIMEOUT
+    return Failure.SERVER if status >= 500 else Failure.BROKEN
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

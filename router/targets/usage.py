@@ -9,15 +9,14 @@ from router.targets.base import Call, Endpoint, Usage
 _WITH_STREAM_OPTIONS = (Endpoint.CHAT, Endpoint.COMPLETIONS)
 
 
-def ask_for_usage(call: Call) -> tuple[dict[str, Any], bool]:
-    """The body to send, and whether the usage-only event must be hidden from the client.
+def ask_for_usage(call: Call, body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """What to send for ``body``, and whether the usage-only event is hidden from the client.
 
     A streamed chat or completion tells its token counts only when asked. Budgets and costs need
     them for every stream, local ones too, so they are always asked for; a client that did not ask
     does not see the extra event. ``call.body`` is shared by the attempts of a request and is never
     changed.
     """
-    body = call.body
     if not call.stream or call.endpoint not in _WITH_STREAM_OPTIONS:
         return body, False
     options = body.get("stream_options")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from router.errors import TargetBroken
+from router.errors import Failure, TargetBroken
 from router.targets import usage as token_counts
 from router.targets.base import Endpoint, Usage
 
@@ -78,7 +78,9 @@ class StreamWatch:
         if self._last_event.search(data):
             self.done = True
         elif last:
-            self.failure = TargetBroken(f"{self._target} ended its stream before it was complete.")
+            self.failure = TargetBroken(
+                f"{self._target} ended its stream before it was complete.", failure=Failure.CUT
+            )
         # JSON that breaks off, or anything else that is not a plain event, is looked at closely.
         if b'"usage"' in data or b'"error"' in data or not data.endswith(b"}\n\n"):
             return self._inspect(data)

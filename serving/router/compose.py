@@ -77,7 +77,7 @@ class RouterProcess:
             Chooser(config, self._learning),
             self._learning,
             self.holder,
-            Sender(catalog, self.holder, limits, context.assemble),
+            Sender(catalog, self.holder, limits, config.delivery, context.assemble),
             Settlement(catalog, ledger, self._metrics, self._traffic, self._access_log.write),
             self._shadow,
         )

@@ -211,7 +211,10 @@ async def test_no_status_in_time(client: HttpClient) -> None:
 async def test_no_answer_at_all(client: HttpClient, script: list[bytes]) -> None:
     """A reset and broken HTTP before the status leave the request to another target."""
     async with wire(script) as server:
-        with pytest.raises(TargetUnavailable, match="base closed the connection"):
+        with pytest.raises(
+            TargetUnavailable,
+            match=r"base (closed|answered something)",
+        ):
             await _post(client, server)
 
 

@@ -1,0 +1,87 @@
+"""Send to the best target that can answer; when it cannot, to the next (law 3, law 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from router.catalog import Catalog
+from router.config import LimitsConfig
+from router.delivery.config import DeliveryConfig
+from router.delivery.health import HealthBook
+from router.errors import BudgetExceeded, RouterError, TargetTimeout, TargetUnavailable
+from router.request import Assemble, Exchange
+from router.stages.send.answer import Delivered
+from router.stages.send.attempt import Calls, Started
+from router.stages.send.candidate import Candidate
+from router.stages.send.course import Course
+from router.table import TableHolder
+
+
+class Sender:
+    """Tries the permitted options until one begins to answer."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        holder: TableHolder,
+        limits: LimitsConfig,
+        config: DeliveryConfig,
+        assemble: Assemble,
+        book: HealthBook | None = None,
+    ) -> None:
+        self._limits = limits
+        self._config = config
+        self.book = book or HealthBook(config)
+        self._calls = Calls(catalog, holder, config, assemble, self.book)
+
+    async def send(self, exchange: Exchange) -> Delivered:
+        """The first answer that has begun. Raises the failure that the client should hear of."""
+        course = Course(exchange, self._calls, self._config.retry)
+        while True:
+            left_s = self._left_s(exchange)
+            if left_s <= 0 or len(exchange.attempts) >= self._config.retry.max_attempts:
+                raise course.failure or TargetTimeout("no time left to answer")
+            found = course.next(time.monotonic())
+            if found is None or found[1] >= left_s:
+                raise course.failure or _nobody(exchange)
+            candidate, pause_s = found
+            if pause_s:
+                await asyncio.sleep(pause_s)
+                left_s = self._left_s(exchange)
+            try:
+                await exchange.cover(candidate.option)
+                started = await self._try(exchange, course, candidate, left_s)
+            except BudgetExceeded as error:
+                course.too_dear(candidate.option, error)
+            except RouterError as error:
+                course.learn(candidate, error, time.monotonic())
+            else:
+                return Delivered(exchange, started)
+
+    async def _try(
+        self, exchange: Exchange, course: Course, candidate: Candidate, left_s: float
+    ) -> Started:
+        course.asked(candidate)
+        exchange.chosen = candidate.option
+        share = self._share(exchange, course, candidate)
+        return await self._calls.start(exchange, candidate, left_s, share=share)
+
+    def _share(self, exchange: Exchange, course: Course, candidate: Candidate) -> float:
+        """Somebody else must still have time to answer, when there is somebody."""
+        if len(exchange.attempts) + 1 >= self._config.retry.max_attempts:
+            return 1.0
+        others = any(c.key != candidate.key for c in course.fresh(time.monotonic()))
+        return self._config.timeouts.share if others else 1.0
+
+    def _left_s(self, exchange: Exchange) -> float:
+        limit = self._limits.request_timeout_s
+        return (
+            min(limit, exchange.hints.timeout_s or limit) + exchange.started - time.perf_counter()
+        )
+
+
+def _nobody(exchange: Exchange) -> RouterError:
+    return TargetUnavailable(
+        f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more", status=503
+    )

@@ -1,0 +1,30 @@
+"""Asking a target to go on from what the assistant said so far, in each dialect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.targets.base import Call, Endpoint
+from router.targets.providers import PrefillStyle
+
+Body = dict[str, Any]
+
+
+def continued(call: Call, style: PrefillStyle) -> Body:
+    """The body with the prefill in it; the call's own when there is none to add."""
+    if not call.prefill:
+        return call.body
+    if call.endpoint is Endpoint.COMPLETIONS:
+        return {**call.body, "prompt": call.body["prompt"] + call.prefill}
+    return unfinished(call.body, call.prefill, style)
+
+
+def unfinished(body: Body, prefill: str, style: PrefillStyle) -> Body:
+    """A chat or Messages body whose last message is the assistant's unfinished one."""
+    last: Body = {"role": "assistant", "content": prefill}
+    if style is PrefillStyle.PREFIX:
+        last["prefix"] = True
+    found = {**body, "messages": [*body["messages"], last]}
+    if style is PrefillStyle.CONTINUE:
+        found |= {"continue_final_message": True, "add_generation_prompt": False}
+    return found
