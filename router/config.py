@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from router.sections.policy import PolicyConfig
 from router.delivery.config import DeliveryConfig
+from router.sections.policy import PolicyConfig
 from router.sections.priority import Priority, PriorityConfig
 from router.sections.routing import RoutingConfig
 from router.targets.providers import ProviderConfig

@@ -86,7 +86,7 @@ class BreakerConfig(_Section):
 class HedgeConfig(_Section):
     """A second call when the first is slower than usual. Off unless enabled."""
 
-    enabled: bool = False
+    enabled: bool = Field(default=False, description="ask a second target when the first is slow")
     models: frozenset[str] = Field(
         default=frozenset(),
         description="values of `model` that are hedged (`auto`, an alias, `<provider>/<model>`); "
@@ -106,7 +106,7 @@ class HedgeConfig(_Section):
 class RescueConfig(_Section):
     """Continuing a broken stream on another target."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="go on elsewhere when a stream breaks")
     max_rescues: int = Field(default=2, ge=0, description="continuations of one stream")
     max_chars: int = Field(
         default=200_000, ge=1, description="longer answers are not continued, characters"
