@@ -90,6 +90,12 @@ class RolloutSettings(_Section):
         description="longest wait for the base and a first replica, seconds, so that a push may "
         "come before the engines are up",
     )
+    unreachable_timeout_s: float = Field(
+        default=15.0,
+        ge=0,
+        description="longest wait until a replica that does not answer is known to be dead or "
+        "answers again, seconds; a publish waits for it instead of failing",
+    )
     routers_timeout_s: float = Field(
         default=10.0, gt=0, description="longest wait until every router has a new table, seconds"
     )

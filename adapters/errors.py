@@ -22,6 +22,9 @@
     │   └── NothingToRollBack    the alias has no previous version
     ├── FleetError               an engine or a router did not obey: reconcile tries again
     │   ├── ReplicaGone          the replica died or left: others serve
+    │   ├── Unreachable          it does not answer: dead and not yet known to be, or cut off
+    │   │   └── ConnectionBroke  ... since it began to work on this call
+    │   ├── InUse                a request still runs on what should leave: later
     │   ├── LoadFailed           the engine refused the version
     │   └── QuorumNotReached     too few replicas or routers acknowledged in time
     └── ProbeFailed              the loaded version shows no effect or misses its golden logprobs
@@ -224,6 +227,24 @@ class ReplicaGone(FleetError):
     """The replica died or left the fleet."""
 
     code = "replica-gone"
+
+
+class Unreachable(FleetError):
+    """The replica does not answer; whether it is dead, membership will tell."""
+
+    code = "unreachable"
+
+
+class ConnectionBroke(Unreachable):
+    """It had taken the call and fell silent before it answered: perhaps it died of it."""
+
+    code = "connection-broke"
+
+
+class InUse(FleetError):
+    """A request is still under way on the version that should leave the replica."""
+
+    code = "in-use"
 
 
 class LoadFailed(FleetError):

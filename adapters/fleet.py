@@ -53,11 +53,29 @@ class Fleet(Protocol):
         ...
 
     async def unload(self, replica_id: str, name: str) -> None:
-        """Remove an engine name from the engine and confirm that it is gone; idempotent."""
+        """Remove an engine name from the engine and confirm that it is gone; idempotent.
+
+        Raises ``InUse`` while a request runs on it there: the engine is the one that knows.
+        """
+        ...
+
+    async def withhold(self, replica_id: str, name: str, timeout_s: float) -> bool:
+        """Have routers stop choosing the replica for the name, until ``restore``.
+
+        False when a router has not applied that in time: it may still send requests there.
+        """
+        ...
+
+    def restore(self, replica_id: str, name: str) -> None:
+        """Let routers choose the replica for the name again, if it holds it; idempotent."""
         ...
 
     async def residency(self, replica_id: str) -> frozenset[str]:
         """Engine names that the engine truly holds."""
+        ...
+
+    def held(self, replica_id: str) -> frozenset[str]:
+        """The same as the replica said last; costs nothing, and is what routers go by."""
         ...
 
     async def probe(

@@ -11,7 +11,14 @@ from typing import TypeVar
 
 from adapters.aliases import engine_name
 from adapters.config import RolloutSettings
-from adapters.errors import FleetError, LoadFailed, QuorumNotReached, ReplicaGone
+from adapters.errors import (
+    FleetError,
+    InUse,
+    LoadFailed,
+    QuorumNotReached,
+    ReplicaGone,
+    Unreachable,
+)
 from adapters.events import EventBus
 from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult
 from adapters.locks import KeyedLocks
@@ -58,20 +65,54 @@ class Loader:
         failed: dict[str, FleetError] = {}
         slowest = 0.0
         # Homes are asked for again each time: replicas come and go while others load.
-        while todo := [r for r in self.homes(files.alias) if r not in held and r not in failed]:
+        while todo := self._todo(files.alias, held, failed):
             try:
                 result = await self.load(todo[0], files, make_room)
             except LoadFailed:
                 raise
             except FleetError as error:
                 failed[todo[0]] = error
-                continue
-            held.add(todo[0])
-            slowest = max(slowest, result.seconds)
-            if len(todo) > 1 and not result.already_resident:
-                await asyncio.sleep(self._settings.stagger_s)
+            else:
+                held.add(todo[0])
+                slowest = max(slowest, result.seconds)
+                if len(todo) > 1 and not result.already_resident:
+                    await asyncio.sleep(self._settings.stagger_s)
+            if not self._todo(files.alias, held, failed):
+                await self.settle(failed)
         self._require_quorum(files, held, failed)
         return slowest
+
+    def _todo(self, alias: str, held: set[str], failed: dict[str, FleetError]) -> list[str]:
+        return [r for r in self.homes(alias) if r not in held and r not in failed]
+
+    async def settle(self, failed: dict[str, FleetError]) -> bool:
+        """Who did not answer is dead, and then no home, or answers, and then may be tried again.
+
+        Waits until that is clear and takes the latter out of ``failed``. False when nobody was
+        silent.
+        """
+        silent = [r for r, error in failed.items() if isinstance(error, Unreachable)]
+        answers = await asyncio.gather(*map(self.is_back, silent))
+        for replica, back in zip(silent, answers, strict=True):
+            # Once: a second silence is its answer.
+            failed[replica] = FleetError(str(failed[replica]))
+            if back:
+                del failed[replica]
+        return bool(silent)
+
+    async def is_back(self, replica: str) -> bool:
+        """Wait until a silent replica answers (True), or has left the fleet or stays silent."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.unreachable_timeout_s
+        while replica in self._fleet.replica_ids():
+            try:
+                await self._fleet.residency(replica)
+                return True
+            except FleetError:
+                if clock() >= deadline:
+                    return False
+            await asyncio.sleep(_RETRY_S)
+        return False
 
     async def load(self, replica: str, files: AdapterFiles, make_room: MakeRoom) -> LoadResult:
         """Load on one replica, trying again when the reason may pass. Raises ``FleetError``."""
@@ -109,11 +150,9 @@ class Loader:
         work = self._fleet.probe(replica, name, golden_prompts)
         return await self._timed(work, f"probe on {replica}")
 
-    async def missing(self, files: AdapterFiles, name: str) -> list[str]:
-        """Homes that do not hold the version, or do not answer."""
-        homes = self.homes(files.alias)
-        answers = await asyncio.gather(*(self._holds(replica, name) for replica in homes))
-        return [replica for replica, holds in zip(homes, answers, strict=True) if not holds]
+    def missing(self, alias: str, name: str) -> list[str]:
+        """Homes that do not hold the version, as they said last: a flip waits for no engine."""
+        return [replica for replica in self.homes(alias) if name not in self._fleet.held(replica)]
 
     async def unload_all(self, name: str, replicas: Iterable[str] | None = None) -> bool:
         """Unload everywhere, or on ``replicas``, and verify; False when one may still hold it."""
@@ -128,6 +167,8 @@ class Loader:
                 return name not in await self._fleet.residency(replica)
             except ReplicaGone:
                 return True
+            except InUse:
+                return False
             except FleetError as error:
                 self._events.emit("unload-failed", replica=replica, name=name, error=str(error))
                 return replica not in self._fleet.replica_ids()
@@ -139,12 +180,6 @@ class Loader:
         held = await self._fleet.residency(replica)
         name = engine_name(files.alias, files.digest)
         return name in held or len(held) < self._settings.capacity
-
-    async def _holds(self, replica: str, name: str) -> bool:
-        try:
-            return name in await self._fleet.residency(replica)
-        except FleetError:
-            return False
 
     async def _timed(self, work: Awaitable[_T], what: str) -> _T:
         try:

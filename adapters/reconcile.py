@@ -172,6 +172,8 @@ class Reconciler:
             return
         for version in self._desired(snapshot, replica, reports):
             if version.name in report.held:
+                if not self._rollout.names.busy(version.name):
+                    self._fleet.restore(replica, version.name)
                 continue
             try:
                 done = await self._load(replica, version)
@@ -229,11 +231,17 @@ class Reconciler:
         )
 
     async def _remove(self, replica: str, name: str, version: VersionRecord | None) -> bool:
+        """A copy that moved may be hot elsewhere: only its requests on this replica matter."""
+        moved = version is not None and version.state in RESIDENT
         async with self._rollout.names.hold(name):
-            if self._fleet.in_flight(name) > 0 or await self._is_wanted_now(name, version):
+            if not moved and self._fleet.in_flight(name) > 0:
                 return False
-            if not await self._rollout.loader.unload(replica, name):
+            if await self._is_wanted_now(name, version):
                 return False
+            if not await self._rollout.retirer.leave(replica, name):
+                # Stays withheld: the next pass finds fewer requests on it.
+                return False
+            self._fleet.restore(replica, name)
         self._events.emit("residue-removed", replica=replica, name=name)
         return True
 

@@ -98,6 +98,7 @@ class Retirer:
     async def finish(self, alias: str, digest: str) -> bool:
         """DRAIN and RETIRE one version; False when it is still in use, to be looked at again."""
         version = await self._ledger.version(alias, digest)
+        began = version.left_epoch
         # A router with an old table may still start requests on it.
         if not await self._ledger.applied(await self._ledger.call(self._ledger.registry.epoch)):
             return self._overdue(version, "a router has not applied the table")
@@ -109,6 +110,8 @@ class Retirer:
             version = await self._ledger.version(alias, digest)
             if version.state is not State.DRAINING:
                 return True
+            if version.left_epoch != began:
+                return self._overdue(version, "it came back and left again meanwhile")
             if not await self._loader.unload_all(version.name):
                 return self._overdue(version, "an engine still holds it")
             await self._ledger.move(version, State.RETIRED, by=_BY)
@@ -145,12 +148,30 @@ class Retirer:
             if self._names.busy(name) or self._fleet.in_flight(name) > 0:
                 continue
             async with self._names.hold(name):
-                if not await self._loader.unload(replica, name):
-                    continue
-            self._events.emit("evicted", replica=replica, name=name)
+                left = await self.leave(replica, name)
+                self._fleet.restore(replica, name)
             self._ledger.show()
-            return True
+            if left:
+                self._events.emit("evicted", replica=replica, name=name)
+                return True
         return False
+
+    async def leave(self, replica: str, name: str) -> bool:
+        """Take one copy off one replica; hold the name's lock. False when it is still in use.
+
+        Routers stop choosing the replica first, and the engine refuses while a request that chose
+        it before is under way: no request can meet a copy that is leaving. Afterwards, and when it
+        has failed, ``Fleet.restore`` ends the withholding.
+        """
+        if not await self._fleet.withhold(replica, name, self._settings.routers_timeout_s):
+            return False
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.drain_settle_s
+        while not await self._loader.unload(replica, name):
+            if clock() >= deadline:
+                return False
+            await asyncio.sleep(self._settings.drain_poll_s)
+        return True
 
     def _tenant(self, name: str) -> str:
         return self._settings.tenants.get(name.partition("@")[0], "default")

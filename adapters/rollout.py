@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from adapters.errors import (
     AdapterError,
     CheckResult,
     Conflict,
+    ConnectionBroke,
     FleetError,
     LoadFailed,
     ManifestError,
@@ -143,15 +145,9 @@ class Rollout:
         except ManifestError as error:
             return await self._refuse_unnamed(alias, directory, error)
         async with self._arrivals.hold((alias, digest)):
-            version, starts = await self.ledger.call(
-                self._registry.receive,
-                alias,
-                digest,
-                plan=Plan(stage, percent),
-                by=author,
-                revive=revive,
-            )
-            if starts:
+            plan = Plan(stage, percent)
+            version, starts = await self._receive(alias, digest, plan, author, revive)
+            if starts and version.state is State.RECEIVED:
                 self.events.emit("version-received", alias, digest, author=author)
                 version = await self._intake.admit(version, directory, author)
         if version.state in _PREPARABLE and starts:
@@ -159,6 +155,24 @@ class Rollout:
         if wait:
             await self.jobs.wait(f"publish:{version.name}", self._config.push.wait_timeout_s)
         return await self._outcome(alias, digest, known=not starts)
+
+    async def _receive(
+        self, alias: str, digest: str, plan: Plan, by: str, revive: bool
+    ) -> tuple[VersionRecord, bool]:
+        """Record the arrival; says whether a journey starts with it."""
+        receive = partial(self._registry.receive, alias, digest, plan=plan, by=by, revive=revive)
+        version, starts = await self.ledger.call(receive)
+        if not revive or version.state is not State.DRAINING:
+            return version, starts
+        # After the step of the drain that is under way: what that unloads is loaded again.
+        async with self.names.hold(version.name):
+            version, drained = await self.ledger.call(
+                self._registry.revive, alias, digest, plan=plan, by=by
+            )
+        if drained:
+            self.events.emit("version-revived", alias, digest, author=by)
+            return version, True
+        return await self.ledger.call(receive)
 
     async def _publish(self, alias: str, digest: str) -> None:
         """PREPARE, PROBE, COMMIT; whatever fails before the commit is undone."""
@@ -194,6 +208,8 @@ class Rollout:
         while True:
             homes = await self.loader.wait_for_homes(version.alias)
             untried = [replica for replica in homes if replica not in failed]
+            if not untried and await self.loader.settle(failed):
+                continue
             if not untried:
                 raise failed[homes[0]]
             replica = untried[0]
@@ -205,9 +221,15 @@ class Rollout:
                 raise
             except FleetError as error:
                 failed[replica] = error
-                deaths += replica not in self._fleet.replica_ids()
+                deaths += await self._died(replica, error)
                 if deaths >= _SUSPICIOUS_DEATHS:
                     raise LoadFailed(f"{deaths} replicas died while they loaded it") from error
+
+    async def _died(self, replica: str, error: FleetError) -> bool:
+        """Whether a replica died while it was at work on a version."""
+        if isinstance(error, ConnectionBroke):
+            await self.loader.is_back(replica)
+        return replica not in self._fleet.replica_ids()
 
     async def _probe(self, replica: str, version: VersionRecord) -> None:
         """Raise ``ProbeFailed`` unless the engine computes something, and the right thing."""
@@ -336,7 +358,7 @@ class Rollout:
         """The version, resident wherever it should be. ``urgent``: on one replica is enough."""
         files = self._files(version)
         if version.state in CALLABLE:
-            missing = await self.loader.missing(files, version.name)
+            missing = self.loader.missing(version.alias, version.name)
             if not missing or (urgent and len(missing) < len(self.loader.homes(version.alias))):
                 return version
             async with self.names.hold(version.name):

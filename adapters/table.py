@@ -65,10 +65,12 @@ def _alias(
     retired: tuple[str, ...],
 ) -> Alias:
     live = alias.live if alias.live in versions else None
+    # Routers answer with it when the live one cannot: not with what somebody just took back.
+    falls_back = alias.previous in versions and not alias.rolled_back
     return Alias(
         name=alias.name,
         live=live,
-        previous=alias.previous if alias.previous in versions else None,
+        previous=alias.previous if falls_back else None,
         candidates=tuple(
             Candidate(digest=each.digest, stage=each.stage, percent=each.percent)
             for each in candidates

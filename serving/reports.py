@@ -25,6 +25,8 @@ class EngineReport(_Frozen):
     draining: bool = False
     resident: frozenset[str] = frozenset()
     """Engine names, as the engine itself lists them."""
+    answer: int = 0
+    """Which of the engine's words ``resident`` is: reports and answers overtake each other."""
     in_flight: int = 0
 
 

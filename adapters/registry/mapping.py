@@ -35,6 +35,7 @@ def alias(row: models.AliasRow) -> records.AliasRecord:
         name=row.name,
         live=row.live,
         previous=row.previous,
+        rolled_back=row.rolled_back,
         epoch=row.epoch,
         intents=tuple(row.intents),
         created_at=row.created_at,
@@ -71,4 +72,6 @@ def history(row: models.HistoryRow) -> records.HistoryRecord:
 
 def sighting(row: models.SightingRow) -> records.Sighting:
     """An entry of the watched store."""
-    return records.Sighting(row.source, row.fingerprint, row.digest, row.outcome, row.detail)
+    return records.Sighting(
+        row.source, row.fingerprint, row.digest, row.outcome, row.detail, row.base
+    )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -83,6 +84,8 @@ class AliasRow(Base):
     name: Mapped[str] = mapped_column(String(128), primary_key=True)
     live: Mapped[str | None] = mapped_column(String(64))
     previous: Mapped[str | None] = mapped_column(String(64))
+    rolled_back: Mapped[bool] = mapped_column(server_default=false())
+    """``previous`` was left by a rollback: a person may return to it, no request may fall to it."""
     epoch: Mapped[int]
     """The epoch of its last change; 0 until something of it could be called."""
     intents: Mapped[list[Any]]
@@ -165,6 +168,8 @@ class SightingRow(Base):
 
     source: Mapped[str] = mapped_column(String(512), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(128))
+    base: Mapped[str] = mapped_column(String(128), server_default="")
+    """Digest of the base that was served when it was judged; empty when nobody wrote it down."""
     digest: Mapped[str | None] = mapped_column(String(64))
     outcome: Mapped[str] = mapped_column(String(16))
     detail: Mapped[str] = mapped_column(Text)

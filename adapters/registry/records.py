@@ -52,6 +52,8 @@ class AliasRecord:
     name: str
     live: str | None
     previous: str | None
+    rolled_back: bool
+    """``previous`` was left by a rollback: never an answer in the live version's place."""
     epoch: int
     intents: tuple[str, ...]
     created_at: datetime
@@ -94,6 +96,8 @@ class Sighting:
     digest: str | None
     outcome: str
     detail: str = ""
+    base: str = ""
+    """Digest of the base that was served then; empty when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,9 @@ from adapters.registry.transaction import Transaction
 _RETIRED_NAMED = 16
 """Versions per alias that routers still know by name after they left."""
 
+ROLLBACK = "rollback"
+"""The action of a commit that leaves a version on purpose."""
+
 RETRIED = frozenset({State.FAILED, State.REJECTED})
 """States from which pushing the same bytes starts the journey again."""
 
@@ -108,6 +111,16 @@ class Registry:
                 row.plan, row.plan_percent, row.error = plan.stage, plan.percent, ""
             tx.session.flush()
             return mapping.version(row), starts
+
+    def revive(self, alias: str, digest: str, *, plan: Plan, by: str) -> tuple[VersionRecord, bool]:
+        """Turn a version that drains back towards ``plan``. Returns it, and whether it drained."""
+        with self._write(by) as tx:
+            row = tx.version(alias, digest)
+            drained = State(row.state) is State.DRAINING
+            if drained:
+                tx.move(row, State.PREPARING, action="revive")
+                row.plan, row.plan_percent, row.error = plan.stage, plan.percent, ""
+            return mapping.version(row), drained
 
     def move(
         self, alias: str, digest: str, to: State, *, by: str, detail: str = "", **facts: Any
@@ -190,6 +203,7 @@ class Registry:
             if old is not None:
                 self._demote(tx, alias, old, demote_to, detail)
             row.previous = old if demote_to is State.SUPERSEDED else None
+            row.rolled_back = action == ROLLBACK
             row.live = digest
             row.intents = list(version.manifest.get("intents") or ())
             self._stamp(tx, row)
@@ -330,6 +344,7 @@ class Registry:
                 SightingRow(
                     source=sighting.source,
                     fingerprint=sighting.fingerprint,
+                    base=sighting.base,
                     digest=sighting.digest,
                     outcome=sighting.outcome,
                     detail=sighting.detail,

@@ -109,6 +109,7 @@ class LocalTarget:
             **_JSON_HEADERS,
             "Authorization": self._authorization,
             "X-Request-Id": call.request_id,
+            "X-Graftwork-Target": self.name,
         }
         answer = await self._client.post(
             _endpoint_url(self._url, endpoint),

@@ -62,13 +62,15 @@ class EngineDeployment:
 
     async def report(self) -> EngineReport:
         """This replica as it is now."""
+        held = await self._surface.residency()
         return EngineReport(
             peer=self._server.peer(self._identity),
             base=self._base,
             max_model_len=self._engine.max_model_len,
             ready=self._ready.is_set(),
             draining=self._draining,
-            resident=await self._surface.residency(),
+            resident=held.resident,
+            answer=held.answer,
             in_flight=self._surface.in_flight,
         )
 

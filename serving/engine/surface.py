@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +30,10 @@ from serving.internal import ASGIApp, Receive, Scope, Send
 _ASK_EVERY_S = 60.0
 REFUSED = "engine-refused"
 """Error code: the engine is well and will never take these files."""
+IN_USE = "in-use"
+"""Error code: a request is under way on the adapter that should leave."""
+_TARGET = b"x-graftwork-target"
+_ADAPTER = b"adapter:"
 
 
 class LoadBody(BaseModel):
@@ -47,6 +54,15 @@ class ProbeBody(BaseModel):
     prompts: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Residency:
+    """What the engine holds, by its own word."""
+
+    answer: int
+    """Which word: a higher number is a later one."""
+    resident: frozenset[str]
+
+
 class EngineSurface:
     """Dispatches between vLLM's app and the adapter routes."""
 
@@ -56,7 +72,9 @@ class EngineSurface:
         self._vllm: ASGIApp = engine.asgi_app()
         self._control: ASGIApp = self._build_control()  # type: ignore[assignment]
         self.in_flight = 0
+        self._in_use: Counter[str] = Counter()
         self._resident: frozenset[str] = frozenset()
+        self._answers = 0
         self._ask_at = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,12 +83,17 @@ class EngineSurface:
         if scope["path"].startswith("/internal/"):
             await self._control(scope, receive, send)
             return
+        name = _adapter_of(scope)
         self.in_flight += 1
+        self._in_use[name] += 1
         self._idle.clear()
         try:
             await self._vllm(scope, receive, send)
         finally:
             self.in_flight -= 1
+            self._in_use[name] -= 1
+            if not self._in_use[name]:
+                del self._in_use[name]
             if not self.in_flight:
                 self._idle.set()
 
@@ -88,56 +111,71 @@ class EngineSurface:
             ]
         )
 
-    async def residency(self) -> frozenset[str]:
-        """What the engine holds, as it last said; asked again after every change and now and then.
+    async def residency(self) -> Residency:
+        """What the engine holds, as it last said; asked again after a failure and now and then.
 
         Not at each call: a question makes the engine's worker spin on its queue for a second.
         """
-        now = time.monotonic()
-        if now >= self._ask_at:
-            self._resident = await self._engine.resident()
-            self._ask_at = now + _ASK_EVERY_S
-        return self._resident
+        if time.monotonic() >= self._ask_at:
+            self._heard(await self._engine.resident())
+        return Residency(self._answers, self._resident)
+
+    def _heard(self, resident: frozenset[str]) -> dict[str, Any]:
+        """Take the engine's word; the number tells others which of two words is the later."""
+        self._answers += 1
+        self._resident = resident
+        self._ask_at = time.monotonic() + _ASK_EVERY_S
+        return {"resident": sorted(resident), "answer": self._answers}
 
     async def _list(self, _: Request) -> JSONResponse:
-        return JSONResponse({"resident": sorted(await self._ask())})
-
-    async def _ask(self) -> frozenset[str]:
-        self._ask_at = 0.0
-        return await self.residency()
+        return JSONResponse(self._heard(await self._engine.resident()))
 
     async def _load(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         body = LoadBody.model_validate_json(await request.body())
-        if name in await self._ask():
-            return JSONResponse({"seconds": 0.0, "already_resident": True})
         try:
             staged = await self._stager.stage(body.alias, body.digest)
-            seconds = await self._engine.add(name, str(staged))
+            held = await self._engine.add(name, str(staged))
         except (EngineError, StagingError) as error:
-            return _failed(error)
-        finally:
             self._ask_at = 0.0
-        return JSONResponse({"seconds": seconds, "already_resident": False})
+            return _failed(error)
+        already = held.seconds == 0.0
+        said = self._heard(held.resident)
+        return JSONResponse({"seconds": held.seconds, "already_resident": already, **said})
 
     async def _unload(self, request: Request) -> JSONResponse:
+        name = request.path_params["name"]
+        if self._in_use[name]:
+            return _error(f"{self._in_use[name]} requests are under way on {name}", IN_USE)
+        # Nothing comes between the look and this: who arrives later is sent to another replica.
+        self._engine.close(name)
         try:
-            await self._engine.remove(request.path_params["name"])
+            resident = await self._engine.remove(name)
         except EngineError as error:
-            return _failed(error)
-        finally:
             self._ask_at = 0.0
-        return JSONResponse({})
+            return _failed(error)
+        return JSONResponse(self._heard(resident))
 
     async def _probe(self, request: Request) -> Response:
         body = ProbeBody.model_validate_json(await request.body())
-        if body.name is not None and body.name not in await self._ask():
+        if body.name is not None and body.name not in self._resident:
             return _failed(EngineError(f"{body.name} is not resident"))
         scores = await self._engine.score(body.name, body.prompts)
         # orjson writes NaN as null, which the registry reads as one: a broken adapter has some.
         return Response(orjson.dumps({"logprobs": scores}), media_type="application/json")
 
 
+def _adapter_of(scope: Scope) -> str:
+    """The engine name that the router says this request is for; empty for the base."""
+    for name, value in scope["headers"]:
+        if name == _TARGET and value.startswith(_ADAPTER):
+            return str(value.removeprefix(_ADAPTER).decode("latin-1"))
+    return ""
+
+
 def _failed(error: Exception) -> JSONResponse:
-    code = REFUSED if isinstance(error, EngineRefused) else "failed"
-    return JSONResponse({"error": {"message": str(error), "code": code}}, status_code=409)
+    return _error(str(error), REFUSED if isinstance(error, EngineRefused) else "failed")
+
+
+def _error(message: str, code: str) -> JSONResponse:
+    return JSONResponse({"error": {"message": message, "code": code}}, status_code=409)

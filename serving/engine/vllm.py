@@ -12,7 +12,7 @@ import asyncio
 import dataclasses
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from serving.config.settings import EngineSettings
@@ -29,13 +29,24 @@ class EngineRefused(EngineError):
     """The engine is well and does not take these files; it never will."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """An adapter that the engine holds now."""
+
+    seconds: float
+    """What the load took; 0 when it was there already."""
+    resident: frozenset[str]
+    """Everything that the engine holds, as it says itself."""
+
+
 class Engine(Protocol):
     """What a replica needs from an engine."""
 
     async def start(self) -> None: ...
     def asgi_app(self) -> Any: ...
-    async def add(self, name: str, path: str) -> float: ...
-    async def remove(self, name: str) -> None: ...
+    async def add(self, name: str, path: str) -> Held: ...
+    def close(self, name: str) -> None: ...
+    async def remove(self, name: str) -> frozenset[str]: ...
     async def resident(self) -> frozenset[str]: ...
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]: ...
     async def check(self) -> None: ...
@@ -86,42 +97,64 @@ class VllmEngine:
         """vLLM's OpenAI application; internal, to be guarded by a secret."""
         return self._app
 
-    async def add(self, name: str, path: str) -> float:
-        """Load the adapter directory ``path`` under ``name``; idempotent. Returns seconds."""
+    async def add(self, name: str, path: str) -> Held:
+        """Load the adapter directory ``path`` under ``name``; idempotent."""
         from vllm.lora.request import LoRARequest
 
         async with self._lock:
-            if name in self._requests:
-                return 0.0
+            if name in self._requests and name in (resident := await self.resident()):
+                self._open(name)
+                return Held(0.0, resident)
             request = LoRARequest(lora_name=name, lora_int_id=next(self._ids), lora_path=path)
             started = time.perf_counter()
-            try:
-                added = await self._client.add_lora(request)
-            except Exception as error:
-                if self._client.errored:
-                    raise EngineError(f"the engine died while it loaded {name}") from error
-                raise EngineRefused(f"the engine refused {name}: {error}") from error
-            if not added:
+            # Asked in one breath: each call on its own waits for the end of a decoding step.
+            calls: list[Awaitable[Any]] = [self._load(name, request), self._client.list_loras()]
+            answers: Any = await asyncio.gather(*calls, return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+            added, held = answers
+            if not added or request.lora_int_id not in held:
                 raise EngineError(f"the engine did not take {name}")
             self._requests[name] = request
-            self._app.state.openai_serving_models.lora_requests[name] = request
-            return time.perf_counter() - started
+            self._open(name)
+            return Held(time.perf_counter() - started, self._named(held))
 
-    async def remove(self, name: str) -> None:
-        """Free the adapter in the engine and confirm that it is gone; idempotent."""
+    async def _load(self, name: str, request: Any) -> bool:
+        try:
+            return bool(await self._client.add_lora(request))
+        except Exception as error:
+            if self._client.errored:
+                raise EngineError(f"the engine died while it loaded {name}") from error
+            raise EngineRefused(f"the engine refused {name}: {error}") from error
+
+    def _open(self, name: str) -> None:
+        self._app.state.openai_serving_models.lora_requests[name] = self._requests[name]
+
+    def close(self, name: str) -> None:
+        """From this moment on new requests for the name are answered 404."""
+        self._app.state.openai_serving_models.lora_requests.pop(name, None)
+
+    async def remove(self, name: str) -> frozenset[str]:
+        """Free the adapter, confirm that it is gone; idempotent. Returns what is still held."""
         async with self._lock:
+            self.close(name)
             request = self._requests.get(name)
-            self._app.state.openai_serving_models.lora_requests.pop(name, None)
             if request is None:
-                return
-            await self._client.remove_lora(request.lora_int_id)
-            if request.lora_int_id in await self._client.list_loras():
+                return await self.resident()
+            _, held = await asyncio.gather(
+                self._client.remove_lora(request.lora_int_id), self._client.list_loras()
+            )
+            if request.lora_int_id in held:
                 raise EngineError(f"the engine still holds {name}")
             del self._requests[name]
+            return self._named(held)
 
     async def resident(self) -> frozenset[str]:
         """Names of the adapters that the engine's workers hold now."""
-        held = await self._client.list_loras()
+        return self._named(await self._client.list_loras())
+
+    def _named(self, held: set[int]) -> frozenset[str]:
         return frozenset(n for n, r in self._requests.items() if r.lora_int_id in held)
 
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:

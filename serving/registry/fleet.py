@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import orjson
 
-from adapters.aliases import Peer, RoutingTable, engine_name
-from adapters.errors import FleetError, LoadFailed, ReplicaGone
+from adapters.aliases import Peer, Replica, RoutingTable, engine_name
+from adapters.errors import (
+    ConnectionBroke,
+    FleetError,
+    InUse,
+    LoadFailed,
+    ReplicaGone,
+    Unreachable,
+)
 from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
 from adapters.traffic import VersionTraffic
-from serving.engine.surface import REFUSED
+from serving.engine.surface import IN_USE, REFUSED
+from serving.registry.broadcast import Broadcast
 from serving.registry.membership import Membership
 from serving.reports import RouterState
 
@@ -26,18 +36,24 @@ PROBE_PROMPTS = (
 )
 _LOAD_TIMEOUT_S = 300.0
 _ASK_TIMEOUT_S = 10.0
-_POLL_S = 0.01
 ROUTERS_POLL_S = 0.25
 """Age of in-flight counts at most, seconds; `rollout.drain_settle_s` must be longer."""
 
 
 class HttpFleet:
-    """The live engines and routers, addressed one by one."""
+    """The live engines and routers, addressed one by one.
 
-    def __init__(self, membership: Membership) -> None:
+    ``refresh`` has the routers see the present state, and returns the revision of the first table
+    that shows it.
+    """
+
+    def __init__(self, membership: Membership, refresh: Callable[[], Awaitable[int]]) -> None:
         self._membership = membership
+        self._refresh = refresh
         self._session: aiohttp.ClientSession | None = None
-        self._states: dict[str, RouterState] = {}
+        self._broadcast = Broadcast(self._put_table, membership.routers)
+        self._withheld: set[tuple[str, str]] = set()
+        self._background: set[asyncio.Future[int]] = set()
 
     def replica_ids(self) -> Sequence[str]:
         """Engines that report, ready or still converging."""
@@ -48,20 +64,57 @@ class HttpFleet:
         name = engine_name(files.alias, files.digest)
         body = {"alias": files.alias, "digest": files.digest}
         answer = await self._engine(replica_id, "PUT", _adapter(name), body, _LOAD_TIMEOUT_S)
-        await self.residency(replica_id)
+        self._holds(replica_id, answer)
         return LoadResult(replica_id, answer["seconds"], answer["already_resident"])
 
     async def unload(self, replica_id: str, name: str) -> None:
-        """Have one replica free an adapter. Raises ``FleetError`` when it still holds it."""
-        await self._engine(replica_id, "DELETE", _adapter(name))
-        await self.residency(replica_id)
+        """Have one replica free an adapter.
+
+        Raises ``InUse`` while a request runs on it, ``FleetError`` when it is still held.
+        """
+        self._holds(replica_id, await self._engine(replica_id, "DELETE", _adapter(name)))
 
     async def residency(self, replica_id: str) -> frozenset[str]:
         """What one replica's engine holds now."""
         answer = await self._engine(replica_id, "GET", "/internal/adapters")
+        return self._holds(replica_id, answer)
+
+    def held(self, replica_id: str) -> frozenset[str]:
+        """What one replica's engine held when it last said so."""
+        report = self._membership.engine(replica_id)
+        return report.resident if report is not None else frozenset()
+
+    def _holds(self, replica_id: str, answer: dict[str, Any]) -> frozenset[str]:
         resident = frozenset(answer["resident"])
-        self._membership.set_resident(replica_id, resident)
+        self._membership.set_resident(replica_id, resident, answer["answer"])
         return resident
+
+    async def withhold(self, replica_id: str, name: str, timeout_s: float) -> bool:
+        """Take one copy out of the table, and wait until no router chooses it any more."""
+        self._withheld.add((replica_id, name))
+        revision = await self._refresh()
+        return await self._broadcast.agreed(lambda said: said.revision >= revision, timeout_s)
+
+    def restore(self, replica_id: str, name: str) -> None:
+        """Put a copy that was withheld back into the table."""
+        if (replica_id, name) in self._withheld:
+            self._withheld.discard((replica_id, name))
+            shown = asyncio.ensure_future(self._refresh())
+            self._background.add(shown)
+            shown.add_done_callback(self._background.discard)
+
+    def shown(self, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
+        """The replicas as routers may see them: without copies that are about to leave."""
+        replicas = tuple(replicas)
+        alive = {replica.id for replica in replicas}
+        self._withheld = {copy for copy in self._withheld if copy[0] in alive}
+        return tuple(map(self._without_withheld, replicas))
+
+    def _without_withheld(self, replica: Replica) -> Replica:
+        hidden = {name for identity, name in self._withheld if identity == replica.id}
+        if not hidden & replica.resident:
+            return replica
+        return replica.model_copy(update={"resident": replica.resident - hidden})
 
     async def probe(
         self, replica_id: str, name: str, golden_prompts: Sequence[str] = ()
@@ -90,51 +143,35 @@ class HttpFleet:
         answer = await self._engine(replica_id, "POST", "/internal/probe", body, _LOAD_TIMEOUT_S)
         return [[math.nan if x is None else x for x in row] for row in answer["logprobs"]]
 
-    async def publish(self, table: RoutingTable) -> None:
-        """Hand a new table to every live router; who misses it asks at its next report."""
-        payload = table.model_dump(mode="json")
-        await asyncio.gather(
-            *(
-                self._ask(router, "PUT", "/internal/table", payload)
-                for router in self._membership.routers()
-            ),
-            return_exceptions=True,
-        )
+    def publish(self, table: RoutingTable) -> None:
+        """Begin to hand a new table to every live router; never blocks."""
+        self._broadcast.send(table)
 
     async def routers_applied(self, epoch: int, timeout_s: float) -> bool:
         """Wait until every live router applies a table of at least this epoch."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    await self.ask_routers()
-                    if all(state.epoch >= epoch for state in self._states.values()):
-                        return True
-                    await asyncio.sleep(_POLL_S)
-        except TimeoutError:
-            return False
+        return await self._broadcast.agreed(lambda said: said.epoch >= epoch, timeout_s)
 
     def in_flight(self, name: str) -> int:
         """Requests under way on an engine name, as the routers last said."""
-        return sum(state.in_flight.get(name, 0) for state in self._states.values())
+        return sum(s.in_flight.get(name, 0) for s in self._broadcast.states().values())
 
     async def ask_routers(self) -> None:
         """Refresh what is known of every live router; a silent one keeps its last word."""
-        routers = self._membership.routers()
-        answers = await asyncio.gather(*map(self._router_state, routers))
-        self._states = {
-            router.id: answer or self._states.get(router.id) or RouterState(revision=-1, epoch=-1)
-            for router, answer in zip(routers, answers, strict=True)
-        }
+        await asyncio.gather(*map(self._ask_router, self._membership.routers()))
 
     def traffic(self) -> dict[str, dict[str, VersionTraffic]]:
         """What each live router has counted since it began, by router and engine name."""
-        return {router: state.traffic for router, state in self._states.items()}
+        return {router: state.traffic for router, state in self._broadcast.states().items()}
 
-    async def _router_state(self, router: Peer) -> RouterState | None:
-        try:
-            return RouterState.model_validate(await self._ask(router, "GET", "/internal/state"))
-        except FleetError:
-            return None
+    async def _ask_router(self, router: Peer) -> None:
+        with contextlib.suppress(FleetError):
+            said = await self._ask(router, "GET", "/internal/state")
+            await self._broadcast.hear(router, RouterState.model_validate(said))
+
+    async def _put_table(self, router: Peer, payload: bytes) -> RouterState:
+        return RouterState.model_validate(
+            await self._ask(router, "PUT", "/internal/table", payload)
+        )
 
     async def _engine(
         self,
@@ -163,25 +200,43 @@ class HttpFleet:
             async with self._session.request(
                 method,
                 peer.url + path,
-                json=body,
+                data=body if isinstance(body, bytes) else _json(body),
                 headers={"Authorization": f"Bearer {peer.secret}"},
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
                 answer: dict[str, Any] = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise FleetError(
-                f"{peer.id}: {method} {path}: {str(error) or type(error).__name__}"
-            ) from error
+            why = str(error) or type(error).__name__
+            raise _kind(error)(f"{peer.id}: {method} {path}: {why}") from error
         if response.status != 200:
             said = (answer or {}).get("error", {})
             message = f"{peer.id}: {said.get('message', f'status {response.status}')}"
-            raise LoadFailed(message) if said.get("code") == REFUSED else FleetError(message)
+            raise _SAID.get(said.get("code", ""), FleetError)(message)
         return answer
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Stop publishing and close every connection."""
+        await self._broadcast.aclose()
+        for shown in self._background:
+            shown.cancel()
         if self._session is not None:
             await self._session.close()
+
+
+_SAID: dict[str, type[FleetError]] = {REFUSED: LoadFailed, IN_USE: InUse}
+
+
+def _kind(error: Exception) -> type[FleetError]:
+    """What a call that got no answer says about the process that was asked."""
+    if isinstance(error, (aiohttp.ClientConnectorError, TimeoutError)):
+        return Unreachable
+    if isinstance(error, (aiohttp.ServerDisconnectedError, OSError)):
+        return ConnectionBroke
+    return FleetError
+
+
+def _json(body: Any) -> bytes | None:
+    return None if body is None else orjson.dumps(body)
 
 
 def _adapter(name: str) -> str:

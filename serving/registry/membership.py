@@ -56,6 +56,10 @@ class Membership:
             self._engines.pop(identity, None)
             self._ready.discard(identity)
             return before is not None
+        if before is not None and report.answer < before.report.answer:
+            # It was on its way while the engine told more.
+            later = {"resident": before.report.resident, "answer": before.report.answer}
+            report = report.model_copy(update=later)
         self._engines[identity] = _Seen(report, self._clock())
         if report.ready:
             # The registry was restarted: the replica has converged under its predecessor.
@@ -100,11 +104,11 @@ class Membership:
         """Whether the engine is advertised."""
         return identity in self._ready
 
-    def set_resident(self, identity: str, resident: frozenset[str]) -> None:
-        """Record what an engine just said that it holds."""
+    def set_resident(self, identity: str, resident: frozenset[str], answer: int) -> None:
+        """Record what an engine said that it holds; ``answer`` numbers its words."""
         seen = self._engines.get(identity)
-        if seen is not None:
-            seen.report = seen.report.model_copy(update={"resident": resident})
+        if seen is not None and answer >= seen.report.answer:
+            seen.report = seen.report.model_copy(update={"resident": resident, "answer": answer})
 
     def engines(self) -> tuple[EngineReport, ...]:
         """Every live engine, ready or converging, oldest identity first."""

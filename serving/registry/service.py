@@ -48,7 +48,7 @@ class RegistryService:
         self.store = open_content(settings)
         self.events = EventBus(self.config.events_kept, self._log_event)
         self.membership = Membership()
-        self.fleet = HttpFleet(self.membership)
+        self.fleet = HttpFleet(self.membership, self.refresh)
         rollout = self.config.rollout
         self.rollout = Rollout(
             self.registry,
@@ -73,6 +73,7 @@ class RegistryService:
         self._next_prefetch = 0.0
         self._converge_now = asyncio.Event()
         self._publish_now = asyncio.Event()
+        self._wait_for_table: list[asyncio.Future[int]] = []
         self._base_is_up = asyncio.Event()
         # Nobody is advertised before that: who is told "ready" finds the seeds there.
         self._prepared = asyncio.Event()
@@ -153,13 +154,24 @@ class RegistryService:
         """Have the routers see the registry's present content; never blocks."""
         self._publish_now.set()
 
+    async def refresh(self) -> int:
+        """The same; returns the revision of the first table that shows the present state."""
+        built: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._wait_for_table.append(built)
+        self._publish_now.set()
+        return await built
+
     async def _publishing(self) -> None:
         while True:
             await self._publish_now.wait()
             self._publish_now.clear()
+            waiting, self._wait_for_table = self._wait_for_table, []
             await self._rebuild()
+            for built in waiting:
+                if not built.done():
+                    built.set_result(self._table.revision)
             if self.membership.settled:
-                await self.fleet.publish(self._table)
+                self.fleet.publish(self._table)
 
     async def _rebuild(self) -> None:
         snapshot = await asyncio.to_thread(self.registry.snapshot)
@@ -172,7 +184,7 @@ class RegistryService:
             base_id=base.base_id if base else "",
             base_digest=base.digest if base else None,
             max_model_len=min((e.max_model_len for e in engines), default=None),
-            replicas=self.membership.replicas(),
+            replicas=self.fleet.shown(self.membership.replicas()),
             registry=self._peer,
             routers=self.membership.routers(),
         )

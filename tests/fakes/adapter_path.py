@@ -160,8 +160,8 @@ class AdapterPath:
     def publish(self) -> None:
         """Build the routing table as the registry process would."""
         replicas = [
-            Replica(id=name, url="", secret="", resident=frozenset(engine.resident))
-            for name, engine in self.fleet.engines.items()
+            Replica(id=name, url="", secret="", resident=self._shown(name))
+            for name in self.fleet.engines
         ]
         self.tables.append(
             build_table(
@@ -172,6 +172,10 @@ class AdapterPath:
                 replicas=replicas,
             )
         )
+
+    def _shown(self, replica: str) -> frozenset[str]:
+        hidden = {name for where, name in self.fleet.withheld if where == replica}
+        return self.fleet.held(replica) - hidden
 
     @property
     def table(self) -> RoutingTable:

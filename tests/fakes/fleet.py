@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from adapters.aliases import engine_name
-from adapters.errors import FleetError, ReplicaGone
+from adapters.errors import FleetError, InUse, ReplicaGone
 from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult
 
 Rule = Callable[[str, str | None, str], None]
@@ -32,6 +32,10 @@ class FakeFleet(Fleet):
     def __init__(self, *replicas: str, load_s: float = 0.0) -> None:
         self.engines = {replica: FakeEngine() for replica in replicas}
         self.requests: Counter[str] = Counter()
+        """Under way by engine name; wherever there is no count of its own, on every replica."""
+        self.requests_on: dict[str, Counter[str]] = {}
+        """By replica, then by engine name, for the replicas that are named here."""
+        self.withheld: set[tuple[str, str]] = set()
         self.rules: list[Rule] = []
         self.calls: list[tuple[str, str | None, str]] = []
         self.delta = 0.5
@@ -83,9 +87,28 @@ class FakeFleet(Fleet):
         """Stop holding the version, and remember if somebody was still using it."""
         engine = self._enter("unload", replica_id, name)
         await asyncio.sleep(0)
-        if self.requests[name] > 0:
+        here = self.requests_on.get(replica_id)
+        if here is not None and here[name] > 0:
+            raise InUse(f"a request is under way on {name}")
+        if here is None and self.requests[name] > 0:
             self.unloaded_in_use.append(name)
         engine.resident.discard(name)
+
+    async def withhold(self, replica_id: str, name: str, timeout_s: float) -> bool:
+        """Taken out of the next table; applied unless ``router_epoch`` says that a router lags."""
+        self.calls.append(("withhold", replica_id, name))
+        self.withheld.add((replica_id, name))
+        await asyncio.sleep(0)
+        return self.router_epoch is None
+
+    def restore(self, replica_id: str, name: str) -> None:
+        """Back into the next table."""
+        self.withheld.discard((replica_id, name))
+
+    def held(self, replica_id: str) -> frozenset[str]:
+        """What the replica holds; a dead one is nobody's home."""
+        engine = self.engines.get(replica_id)
+        return frozenset(engine.resident if engine is not None else ())
 
     async def residency(self, replica_id: str) -> frozenset[str]:
         """What the replica holds."""

@@ -121,8 +121,8 @@ def test_readiness_changes_are_told_once(members: Membership) -> None:
 def test_residency_is_the_engines_own_word(members: Membership) -> None:
     """What an engine just said replaces what it reported; unknown engines are ignored."""
     members.engine_reported(engine("one", "returns@0"))
-    members.set_resident("one", frozenset({"returns@1"}))
-    members.set_resident("nobody", frozenset({"returns@1"}))
+    members.set_resident("one", frozenset({"returns@1"}), 1)
+    members.set_resident("nobody", frozenset({"returns@1"}), 1)
     assert [replica.resident for replica in members.replicas()] == [frozenset({"returns@1"})]
     found = members.engine("one")
     assert found is not None
@@ -171,3 +171,13 @@ def test_an_engine_that_died_with_the_registry_is_not_waited_for_for_ever(
     assert members.settled
     members.router_reported(router("second", frozenset({"gone", "other"})))
     assert members.settled
+
+
+def test_a_report_that_was_overtaken_does_not_undo_what_was_learnt(members: Membership) -> None:
+    """An engine's report may leave before a load and arrive after the load's own answer."""
+    members.engine_reported(engine("one"))
+    members.set_resident("one", frozenset({"returns@1"}), 2)
+    late = engine("one").model_copy(update={"answer": 1})
+    assert not members.engine_reported(late)
+    members.set_resident("one", frozenset(), 1)
+    assert [replica.resident for replica in members.replicas()] == [frozenset({"returns@1"})]

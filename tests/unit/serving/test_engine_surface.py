@@ -1,0 +1,168 @@
+"""An engine replica's internal surface, over a fake engine: nothing is freed while it is in use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.store import LocalStore
+from serving.engine.staging import Stager
+from serving.engine.surface import IN_USE, EngineSurface
+from serving.engine.vllm import Held
+from tests.fakes.tiny_adapter import tiny_adapter
+
+NAME = "returns@0123456789ab"
+
+
+class FakeEngine:
+    """Holds names; its app answers 404 for what it does not offer, and 200 when it is let."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+        self.offered: set[str] = set()
+        self.asked = 0
+        self.let = asyncio.Event()
+        self.let.set()
+        self.arrived = asyncio.Event()
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    def asgi_app(self) -> Any:
+        """Answers under the name in the path."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            found = scope["path"].lstrip("/") in self.offered
+            self.arrived.set()
+            await self.let.wait()
+            status = 200 if found else 404
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        return app
+
+    async def add(self, name: str, path: str) -> Held:
+        """Hold it."""
+        self.held.add(name)
+        self.offered.add(name)
+        return Held(0.1, frozenset(self.held))
+
+    def close(self, name: str) -> None:
+        """Offer it no more."""
+        self.offered.discard(name)
+
+    async def remove(self, name: str) -> frozenset[str]:
+        """Free it."""
+        assert name not in self.offered
+        self.held.discard(name)
+        return frozenset(self.held)
+
+    async def resident(self) -> frozenset[str]:
+        """What it holds; each question is counted."""
+        self.asked += 1
+        return frozenset(self.held)
+
+    async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
+        """Nothing is scored here."""
+        return []
+
+    async def check(self) -> None:
+        """It is well."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+
+@pytest.fixture
+async def engine() -> FakeEngine:
+    """An engine that holds nothing."""
+    return FakeEngine()
+
+
+@pytest.fixture
+def surface(engine: FakeEngine, tmp_path: Path) -> EngineSurface:
+    """Its surface; versions come from a store whose only version is the tiny adapter."""
+
+    class OneVersion(LocalStore):
+        def path(self, alias: str, digest: str) -> Path:
+            return tiny_adapter(tmp_path / "version", 1)
+
+    return EngineSurface(engine, Stager(OneVersion(tmp_path)))
+
+
+@pytest.fixture
+async def http(surface: EngineSurface) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of it."""
+    transport = httpx.ASGITransport(surface)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://engine") as client:
+        yield client
+
+
+async def load(http: httpx.AsyncClient) -> dict[str, Any]:
+    """Load the version."""
+    body = {"alias": "returns", "digest": "0" * 64}
+    return dict((await http.put(f"/internal/adapters/{NAME}", json=body)).json())
+
+
+async def call(http: httpx.AsyncClient) -> httpx.Response:
+    """A request for the version, as a router sends it."""
+    return await http.get(f"/{NAME}", headers={"x-graftwork-target": f"adapter:{NAME}"})
+
+
+async def test_nothing_is_freed_while_a_request_runs_on_it(
+    http: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    """The engine itself counts, so no router's word can be too old."""
+    await load(http)
+    engine.let.clear()
+    request = asyncio.create_task(call(http))
+    await engine.arrived.wait()
+    refused = await http.delete(f"/internal/adapters/{NAME}")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, IN_USE)
+    assert engine.held == engine.offered == {NAME}
+    engine.let.set()
+    assert (await request).status_code == 200
+    freed = await http.delete(f"/internal/adapters/{NAME}")
+    assert (freed.status_code, freed.json()["resident"]) == (200, [])
+
+
+async def test_a_request_for_another_adapter_keeps_nothing(
+    http: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    """The base's requests and other adapters' do not count."""
+    await load(http)
+    engine.let.clear()
+    requests = [
+        asyncio.create_task(http.get("/x", headers={"x-graftwork-target": target}))
+        for target in ("base", "adapter:other@0123456789ab")
+    ]
+    await engine.arrived.wait()
+    assert (await http.delete(f"/internal/adapters/{NAME}")).status_code == 200
+    engine.let.set()
+    await asyncio.gather(*requests)
+
+
+async def test_who_comes_after_the_end_is_sent_elsewhere(http: httpx.AsyncClient) -> None:
+    """404: the router asks another replica."""
+    await load(http)
+    assert (await call(http)).status_code == 200
+    await http.delete(f"/internal/adapters/{NAME}")
+    assert (await call(http)).status_code == 404
+
+
+async def test_a_change_tells_what_is_held_without_another_question(
+    http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
+) -> None:
+    """Each question waits for the end of a decoding step; later words have higher numbers."""
+    loaded = await load(http)
+    said = await surface.residency()
+    assert (loaded["resident"], sorted(said.resident), engine.asked) == ([NAME], [NAME], 0)
+    assert said.answer == loaded["answer"]
+    listed = (await http.get("/internal/adapters")).json()
+    assert (listed["resident"], engine.asked) == ([NAME], 1)
+    assert listed["answer"] > loaded["answer"]
