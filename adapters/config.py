@@ -207,6 +207,21 @@ class LadderSettings(_Section):
     tick_s: float = Field(default=1.0, gt=0, description="seconds between looks at the evidence")
 
 
+class CollectSettings(_Section):
+    """Which files leave the store of published versions, and when."""
+
+    keep_s: float | None = Field(
+        default=30 * 86_400.0,
+        ge=0,
+        description="seconds for which the files of a retired, failed or quarantined version stay; "
+        "null: for ever. What is live, previous or a candidate of an alias stays anyhow, and so "
+        "does everything of a pinned alias",
+    )
+    every_s: float = Field(
+        default=3600.0, gt=0, description="seconds between looks for files that may leave"
+    )
+
+
 class AdaptersConfig(_Section):
     """Everything about adapters."""
 
@@ -234,6 +249,9 @@ class AdaptersConfig(_Section):
     rollout: RolloutSettings = Field(default_factory=RolloutSettings, description="publishing")
     ladder: LadderSettings = Field(
         default_factory=LadderSettings, description="automatic promotion and rollback"
+    )
+    collect: CollectSettings = Field(
+        default_factory=CollectSettings, description="cleaning the store of published versions"
     )
     events_kept: int = Field(
         default=1000, ge=10, description="adapter events remembered for the event stream"

@@ -228,6 +228,18 @@ def _moves(parts: _Parts) -> APIRouter:
         outcomes = await rollout.retire(alias, digest, actor)
         return models.Retired(alias=alias, versions=[_pushed(each) for each in outcomes])
 
+    @routes.post("/gc", summary="Remove files that nobody can want back from the store")
+    async def collect(
+        body: models.CollectRequest | None = None, actor: Actor = "admin"
+    ) -> models.Collected:
+        dry_run = body is not None and body.dry_run
+        found = await rollout.collect(dry_run=dry_run, by=actor)
+        return models.Collected(
+            dry_run=dry_run,
+            size_bytes=sum(each.size_bytes for each in found),
+            versions=[models.CollectedVersion.model_validate(each) for each in found],
+        )
+
     return routes
 
 

@@ -79,6 +79,9 @@ RESIDENT = CALLABLE
 IN_ENGINE = RESIDENT | {_S.PREPARING, _S.PREPARED, _S.DRAINING}
 """An engine may rightly hold the version; in any other state it is residue."""
 
+COLLECTABLE = frozenset({_S.RETIRED, _S.FAILED, _S.QUARANTINED})
+"""Nobody serves the version; its files may leave the store after a time."""
+
 UNFINISHED = frozenset({_S.RECEIVED, _S.CHECKED, _S.STORED, _S.PREPARING, _S.PREPARED, _S.DRAINING})
 """States that nobody rests in: after a crash they are continued or undone."""
 

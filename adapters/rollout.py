@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.base_model import BaseFacts
+from adapters.collect import Collector, Garbage
 from adapters.config import AdaptersConfig
 from adapters.errors import (
     AdapterError,
@@ -112,6 +113,9 @@ class Rollout:
         self._publishes = KeyedLocks()
         self._arrivals = KeyedLocks()
         self._intake = Intake(self.ledger, store, base, config)
+        self._collector = Collector(
+            self.ledger, store, (self._arrivals, self._publishes), config, events
+        )
         self.retirer = Retirer(
             self.ledger, fleet, self.loader, self.names, self.jobs, settings, events, self.heat
         )
@@ -162,6 +166,8 @@ class Rollout:
         """Record the arrival; says whether a journey starts with it."""
         receive = partial(self._registry.receive, alias, digest, plan=plan, by=by, revive=revive)
         version, starts = await self.ledger.call(receive)
+        if not starts and self._is_stranded(version, revive):
+            return await self._start_again(version, partial(receive, revive=True), by)
         if not revive or version.state is not State.DRAINING:
             return version, starts
         # After the step of the drain that is under way: what that unloads is loaded again.
@@ -172,6 +178,26 @@ class Rollout:
         if drained:
             self.events.emit("version-revived", alias, digest, author=by)
             return version, True
+        return await self.ledger.call(receive)
+
+    def _is_stranded(self, version: VersionRecord, revive: bool) -> bool:
+        """Whether a version that should serve was made for a base that is not served any more.
+
+        Without ``revive`` only a live one counts: what was left on purpose does not come back.
+        """
+        wanted = (CALLABLE | {State.DRAINING}) if revive else {State.LIVE}
+        return version.state in wanted and self.base_digest not in {None, version.base}
+
+    async def _start_again(
+        self,
+        version: VersionRecord,
+        receive: Callable[[], tuple[VersionRecord, bool]],
+        by: str,
+    ) -> tuple[VersionRecord, bool]:
+        """Take a version out of service, and begin its journey anew for the base of now."""
+        await self.retirer.withdraw(version.alias, [version.digest], by=by, forget=False)
+        if not await self.retirer.finish(version.alias, version.digest):
+            raise Conflict(f"{version.name} still answers requests on another base")
         return await self.ledger.call(receive)
 
     async def _publish(self, alias: str, digest: str) -> None:
@@ -391,6 +417,10 @@ class Rollout:
         if version.base != base.digest:
             raise Conflict(f"{version.name} was checked against another base; push it again")
 
+    async def collect(self, *, dry_run: bool = False, by: str = "collector") -> list[Garbage]:
+        """Remove files from the store that nobody can want back; says which. See ``Collector``."""
+        return await self._collector.collect(dry_run=dry_run, by=by)
+
     # Start and end
 
     async def resume(self) -> None:
@@ -426,6 +456,12 @@ class Rollout:
         await self.jobs.aclose()
 
     # Small things
+
+    @property
+    def base_digest(self) -> str | None:
+        """Digest of the base that is served; None until the engines are up."""
+        base = self._base()
+        return base.digest if base is not None else None
 
     def _files(self, version: VersionRecord) -> AdapterFiles:
         return self._store.files(version.alias, version.digest)

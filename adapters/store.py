@@ -76,12 +76,20 @@ class Store(Protocol):
         """Whether the store holds all of the version."""
         ...
 
+    def size(self, alias: str, digest: str) -> int | None:
+        """Bytes that the store holds of the version; None when it does not hold it."""
+        ...
+
     def delete(self, alias: str, digest: str) -> None:
         """Remove a version; idempotent."""
         ...
 
     def list(self) -> Sequence[AdapterFiles]:
         """Every version, by alias and digest."""
+        ...
+
+    def sweep(self, *, older_than_s: float = 3600.0) -> int:
+        """Remove what writers that died left half-done here; returns how many directories."""
         ...
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:
@@ -125,6 +133,12 @@ class LocalStore:
         """See ``Store.exists``."""
         return self.files(alias, digest).path.is_dir()
 
+    def size(self, alias: str, digest: str) -> int | None:
+        """See ``Store.size``."""
+        path = self.files(alias, digest).path
+        with _store_errors(f"measuring {alias}"):
+            return sum(f.stat().st_size for f in path.iterdir()) if path.is_dir() else None
+
     def delete(self, alias: str, digest: str) -> None:
         """See ``Store.delete``; the version is gone at once, its bytes a moment later."""
         path = self.files(alias, digest).path
@@ -150,7 +164,7 @@ class LocalStore:
         _check_digest(self.path(alias, digest), digest)
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
-        """Remove what writers that died left half-done; returns how many directories."""
+        """See ``Store.sweep``."""
         before = time.time() - older_than_s
         leftovers = [
             path

@@ -88,6 +88,13 @@ class ObjectStore:
                 return False
             return True
 
+    def size(self, alias: str, digest: str) -> int | None:
+        """See ``Store.size``."""
+        if not self.exists(alias, digest):
+            return None
+        with _bucket_errors(f"measuring {alias}"):
+            return sum(size for _, size in self._objects(_key(alias, digest)))
+
     def delete(self, alias: str, digest: str) -> None:
         """See ``Store.delete``; the cached copy goes too."""
         key = _key(alias, digest)
@@ -109,6 +116,10 @@ class ObjectStore:
                     with suppress(BadName):
                         found.append(self.files(parts[1], parts[2]))
         return sorted(found, key=lambda files: (files.alias, files.digest))
+
+    def sweep(self, *, older_than_s: float = 3600.0) -> int:
+        """See ``Store.sweep``: in the cache; a bucket shows whole versions only."""
+        return self._cache.sweep(older_than_s=older_than_s)
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:
         """See ``Store.quarantine``: the files stay on this machine, the reasons go up as well."""

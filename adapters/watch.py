@@ -2,8 +2,9 @@
 
 An entry is taken when it is complete (``_SUCCESS``) or has not changed for ``settle_s``; its files
 are copied first and the copy is judged, so that nobody can change it in between. The registry
-remembers each entry's fingerprint: content is taken once, and a refused one again only after it has
-changed. A publish that fails for a passing reason is tried again, each time later.
+remembers each entry's fingerprint and the base of that time: content is taken once, and again only
+after it, or the base that is served, has changed. A publish that fails for a passing reason is
+tried again, each time later.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class Watcher:
     def _due_in(self, found: Found, known: Sighting | None) -> float | None:
         """Seconds until the entry may be taken; None when it was taken as it is."""
         now = self._clock()
-        if known is not None and known.fingerprint == found.fingerprint:
+        if known is not None and self._is_judged(found, known):
             self._still.pop(found.source, None)
             return None
         retry = self._retries.get(found.source)
@@ -143,6 +144,11 @@ class Watcher:
         if still is None or still.fingerprint != found.fingerprint:
             still = self._still[found.source] = _Stillness(found.fingerprint, now)
         return still.since + self._settings.settle_s - now
+
+    def _is_judged(self, found: Found, known: Sighting) -> bool:
+        base = self._rollout.base_digest
+        same_base = base is None or known.base in {"", base}
+        return known.fingerprint == found.fingerprint and same_base
 
     async def _take_in_order(self, entries: list[Found]) -> None:
         # The newest last: when several wait, that one ends up live.
@@ -201,7 +207,8 @@ class Watcher:
     async def _remember(
         self, found: Found, digest: str | None, outcome: str, detail: str = ""
     ) -> None:
-        sighting = Sighting(found.source, found.fingerprint, digest, outcome, detail)
+        base = self._rollout.base_digest or ""
+        sighting = Sighting(found.source, found.fingerprint, digest, outcome, detail, base)
         await asyncio.to_thread(self._registry.remember, sighting)
         self._retries.pop(found.source, None)
         self._still.pop(found.source, None)

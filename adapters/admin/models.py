@@ -175,6 +175,23 @@ class Retired(_Answer):
     versions: list[Pushed]
 
 
+class CollectedVersion(_Answer):
+    """A version whose files left the store, or would."""
+
+    name: str
+    state: str
+    since: datetime = Field(description="when it came to rest in that state")
+    size_bytes: int
+
+
+class Collected(_Answer):
+    """What a look for garbage found."""
+
+    dry_run: bool
+    size_bytes: int
+    versions: list[CollectedVersion]
+
+
 class ReplicaList(_Answer):
     """Every live engine replica and what it truly holds."""
 
@@ -203,6 +220,12 @@ class RollbackRequest(_Request):
     """Nothing, or why the version that is live must never come back."""
 
     quarantine: str | None = Field(default=None, max_length=500)
+
+
+class CollectRequest(_Request):
+    """Whether to look only."""
+
+    dry_run: bool = False
 
 
 class RetireRequest(_Request):

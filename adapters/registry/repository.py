@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
-from adapters.lifecycle import CALLABLE, State
+from adapters.lifecycle import CALLABLE, COLLECTABLE, State
 from adapters.registry import database, mapping
 from adapters.registry.models import (
     AliasRow,
@@ -169,6 +169,20 @@ class Registry:
             query = query.where(VersionRow.state.in_([state.value for state in states]))
         with self._read() as session:
             return [mapping.version(row) for row in session.scalars(query)]
+
+    def collect(self, alias: str, digest: str, *, before: datetime, by: str) -> bool:
+        """Write down that a version's files leave the store; False when they may not.
+
+        They may when the version has rested since ``before`` where nobody serves it, and no alias
+        points at it.
+        """
+        with self._write(by) as tx:
+            row, version = tx.alias(alias), tx.version(alias, digest)
+            resting = State(version.state) in COLLECTABLE and version.updated_at <= before
+            if not resting or digest in {row.live, row.previous}:
+                return False
+            tx.note("collect", alias, digest, version.state, version.state)
+            return True
 
     # Aliases
 

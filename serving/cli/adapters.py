@@ -147,6 +147,28 @@ def retire(
     _move(alias, "retire", {} if digest is None else {"digest": digest}, (url, key, as_json))
 
 
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Free the store of versions that nobody can want back. `adapters.collect` says which."""
+    with connected(url, key, as_json=as_json) as client:
+        answer = client.post("/admin/v1/gc", {"dry_run": dry_run})
+    if as_json:
+        emit(answer)
+        return
+    rows = [
+        (each["name"], each["state"], _when(each["since"]), f"{each['size_bytes']:,}")
+        for each in answer["versions"]
+    ]
+    if rows:
+        table(("version", "state", "since", "bytes"), rows)
+    verb = "would be freed" if dry_run else "freed"
+    typer.echo(f"{len(rows)} versions, {answer['size_bytes']:,} bytes {verb}")
+
+
 def _move(
     alias: str, verb: str, body: Mapping[str, Any], server: tuple[str, str | None, bool]
 ) -> None:

@@ -89,6 +89,7 @@ class RegistryService:
             self._expiring(),
             self._listening(),
             self._ladder.run(),
+            self._collecting(),
             self._watcher.run(),
             self._resuming(),
         )
@@ -248,6 +249,14 @@ class RegistryService:
             if self.membership.expire():
                 self._converge_now.set()
                 self.publish()
+
+    async def _collecting(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.collect.every_s)
+            try:
+                await self.rollout.collect()
+            except AdapterError as error:
+                self.events.emit("collect-failed", error=str(error))
 
     async def _resuming(self) -> None:
         """Once the base is up: finish what was interrupted, then publish what comes with it."""

@@ -599,6 +599,7 @@ async def test_the_api_reference_is_complete(door: Door) -> None:
         f"{one}/retire",
         "/admin/v1/replicas",
         "/admin/v1/events",
+        "/admin/v1/gc",
     }
     push = spec["paths"][f"{one}/versions"]["post"]
     assert {"200", "201", "202", "400", "413", "422", "503"} <= set(push["responses"])

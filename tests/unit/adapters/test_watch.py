@@ -21,7 +21,7 @@ from adapters.sources import Found, LocalSource, ObjectSource, Source, open_sour
 from adapters.watch import Watcher
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet
-from tests.fakes.tiny_adapter import tiny_adapter
+from tests.fakes.tiny_adapter import BASE, tiny_adapter
 
 QUICK = WatchSettings(settle_s=2.0, poll_s=0.05, retry_s=5.0)
 
@@ -308,6 +308,57 @@ async def test_a_retired_version_is_not_brought_back(watched: Watched, root: Pat
     await watched.look()
     version = watched.path.registry.version("returns", watched.path.digest(1))
     assert version.state is State.RETIRED
+
+
+OTHER_BASE = BASE.model_copy(update={"digest": "c" * 64})
+LARGER_BASE = OTHER_BASE.model_copy(
+    update={"linears": {"model.layers.0.self_attn.q_proj": (32, 8)}}
+)
+
+
+async def test_another_base_is_another_judgement(watched: Watched, root: Path) -> None:
+    """What fits it is published for it; what does not gets its reasons, until the base is back."""
+    finish(drop(root, 1))
+    await watched.look()
+    path = watched.path
+    assert path.registry.version("returns", path.digest(1)).base == BASE.digest
+    path.base = OTHER_BASE
+    await watched.look()
+    version = path.registry.version("returns", path.digest(1))
+    assert (version.state, version.base) == (State.LIVE, OTHER_BASE.digest)
+    path.base = LARGER_BASE.model_copy(update={"digest": "d" * 64})
+    await watched.look()
+    assert watched.live() is None
+    assert (root / "returns" / "v1.rejected.json").exists()
+    path.base = BASE
+    await watched.look()
+    assert watched.live() == path.digest(1)
+    assert not (root / "returns" / "v1.rejected.json").exists()
+
+
+async def test_another_base_brings_nothing_back(watched: Watched, root: Path) -> None:
+    """What an operator retired stays retired, whatever is served."""
+    finish(drop(root, 1))
+    await watched.look()
+    await watched.path.rollout.retire("returns")
+    await watched.path.idle()
+    watched.path.base = OTHER_BASE
+    await watched.look()
+    version = watched.path.registry.version("returns", watched.path.digest(1))
+    assert version.state is State.RETIRED
+
+
+async def test_a_restart_judges_nothing_anew(watched: Watched, root: Path) -> None:
+    """The base is remembered with the verdict, and none is known before the engines are up."""
+    finish(drop(root, 1, broken=True))
+    await watched.look()
+    said = kinds(watched.path)
+    watched.restart()
+    watched.path.base = None
+    await watched.look()
+    watched.path.base = BASE
+    await watched.look()
+    assert kinds(watched.path) == said
 
 
 async def test_a_store_that_cannot_be_written_still_rejects(

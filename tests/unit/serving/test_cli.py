@@ -319,6 +319,25 @@ def test_moves(server: AdminServer) -> None:
     )
 
 
+def test_cleaning_the_store(server: AdminServer) -> None:
+    """A dry run says what would go; then it goes, and there is nothing more."""
+    server.path.rollout._collector._keep_s = 0.0
+    for seed in (1, 2):
+        server.push("returns", seed)
+    assert run("retire", "returns", url=server.url).exit_code == 0
+    server.portal.call(server.path.idle)
+    for flags, versions, verb in (
+        (["--dry-run"], "2", "would be freed"),
+        ([], "2", "freed"),
+        ([], "0", "freed"),
+    ):
+        result = run("gc", *flags, url=server.url)
+        assert result.exit_code == 0, result.output
+        words = result.stdout.splitlines()[-1].split()
+        assert (words[0], " ".join(words[4:])) == (versions, verb)
+    assert not server.path.store.exists("returns", server.path.digest(1))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
