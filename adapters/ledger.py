@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -71,10 +72,18 @@ class Ledger:
         Never raises: the change is in the database already, and a router that is late now gets the
         table later.
         """
+        began = time.perf_counter()
         self.show()
         applied = await self.applied(epoch)
+        seconds = time.perf_counter() - began
         self._events.emit(
-            "alias-changed", alias, digest, action=action, epoch=epoch, applied=applied
+            "alias-changed",
+            alias,
+            digest,
+            action=action,
+            epoch=epoch,
+            applied=applied,
+            seconds=round(seconds, 4),
         )
         return applied
 

@@ -19,7 +19,7 @@ from adapters.fleet import AdapterFiles, Fleet
 from adapters.lifecycle import IN_ENGINE, RESIDENT, State
 from adapters.loading import NO_CAPACITY
 from adapters.placement import place
-from adapters.registry import Registry, Snapshot, VersionRecord
+from adapters.registry import Registry, Snapshot, VersionBrief
 from adapters.rollout import Rollout
 from adapters.store import Store
 
@@ -54,7 +54,7 @@ def desired_for(
     *,
     copies: int | None = None,
     base_digest: str | None = None,
-) -> list[VersionRecord]:
+) -> list[VersionBrief]:
     """The versions that a replica should hold, the most urgent first. Pure.
 
     Versions that were made for another base are nobody's.
@@ -137,7 +137,7 @@ class Reconciler:
 
     def _desired(
         self, snapshot: Snapshot, replica: str, replicas: Iterable[str]
-    ) -> list[VersionRecord]:
+    ) -> list[VersionBrief]:
         base = self._base()
         wanted = desired_for(
             snapshot,
@@ -150,7 +150,7 @@ class Reconciler:
             return wanted
         return sorted(wanted, key=self._deserves)[: self._settings.capacity]
 
-    def _deserves(self, version: VersionRecord) -> tuple[bool, bool, float]:
+    def _deserves(self, version: VersionBrief) -> tuple[bool, bool, float]:
         """Order of claims on a full replica: pinned first, then whatever was used last."""
         return (
             version.state is State.SUPERSEDED,
@@ -192,7 +192,7 @@ class Reconciler:
             else:
                 report.loaded += [version.name] if done else []
 
-    async def _load(self, replica: str, version: VersionRecord) -> bool:
+    async def _load(self, replica: str, version: VersionBrief) -> bool:
         names = self._rollout.names
         async with names.hold(version.name):
             # It may have been retired since the snapshot.
@@ -219,7 +219,7 @@ class Reconciler:
                 report.removed.append(name)
 
     def _moved_away(
-        self, replica: str, version: VersionRecord, reports: dict[str, ReplicaReport]
+        self, replica: str, version: VersionBrief, reports: dict[str, ReplicaReport]
     ) -> bool:
         """Whether the version is wanted on other replicas, and all of those hold it already."""
         homes = place(version.alias, reports, self._settings.copies)
@@ -230,7 +230,7 @@ class Reconciler:
             for home in homes
         )
 
-    async def _remove(self, replica: str, name: str, version: VersionRecord | None) -> bool:
+    async def _remove(self, replica: str, name: str, version: VersionBrief | None) -> bool:
         """A copy that moved may be hot elsewhere: only its requests on this replica matter."""
         moved = version is not None and version.state in RESIDENT
         async with self._rollout.names.hold(name):
@@ -245,7 +245,7 @@ class Reconciler:
         self._events.emit("residue-removed", replica=replica, name=name)
         return True
 
-    async def _is_wanted_now(self, name: str, version: VersionRecord | None) -> bool:
+    async def _is_wanted_now(self, name: str, version: VersionBrief | None) -> bool:
         """Whether a publish has begun since the snapshot; a moved copy is wanted elsewhere only."""
         if version is not None and version.state in RESIDENT:
             return False

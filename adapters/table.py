@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from adapters.aliases import Alias, Candidate, Peer, Replica, RoutingTable
 from adapters.lifecycle import CALLABLE
-from adapters.registry.records import AliasRecord, CandidateRecord, Snapshot, VersionRecord
+from adapters.registry.records import AliasRecord, CandidateRecord, Snapshot, VersionBrief
 
 
 def build_table(
@@ -49,9 +49,9 @@ def build_table(
 
 
 def _by_alias(
-    versions: Iterable[VersionRecord], base_digest: str | None
-) -> dict[str, dict[str, VersionRecord]]:
-    callable_ones: dict[str, dict[str, VersionRecord]] = defaultdict(dict)
+    versions: Iterable[VersionBrief], base_digest: str | None
+) -> dict[str, dict[str, VersionBrief]]:
+    callable_ones: dict[str, dict[str, VersionBrief]] = defaultdict(dict)
     for version in versions:
         if version.state in CALLABLE and base_digest in {None, version.base}:
             callable_ones[version.alias][version.digest] = version
@@ -60,7 +60,7 @@ def _by_alias(
 
 def _alias(
     alias: AliasRecord,
-    versions: dict[str, VersionRecord],
+    versions: dict[str, VersionBrief],
     candidates: Iterable[CandidateRecord],
     retired: tuple[str, ...],
 ) -> Alias:

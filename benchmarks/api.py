@@ -88,6 +88,13 @@ class Api:
             is_json = answer.content_type == "application/json"
             return orjson.loads(text) if is_json and text else text
 
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """Adapter events that the server remembers, then those to come."""
+        async with self._session.get(f"{self.url}/admin/v1/events?after=0") as answer:
+            async for line in answer.content:
+                if line.startswith(b"data: {"):
+                    yield orjson.loads(line.removeprefix(b"data: "))
+
     async def get(self, path: str) -> Any:
         """A GET that must succeed."""
         async with self._session.get(self.url + path) as answer:

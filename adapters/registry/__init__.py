@@ -9,6 +9,7 @@ from adapters.registry.records import (
     Sighting,
     Snapshot,
     Stage,
+    VersionBrief,
     VersionRecord,
 )
 from adapters.registry.repository import Registry
@@ -23,5 +24,6 @@ __all__ = [
     "Sighting",
     "Snapshot",
     "Stage",
+    "VersionBrief",
     "VersionRecord",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 from adapters.lifecycle import State
 from adapters.registry import models, records
@@ -27,6 +28,25 @@ def version(row: models.VersionRow) -> records.VersionRecord:
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+BRIEF = (
+    models.VersionRow.alias,
+    models.VersionRow.digest,
+    models.VersionRow.name,
+    models.VersionRow.state,
+    models.VersionRow.base,
+    models.VersionRow.effect,
+    models.VersionRow.load_seconds,
+    models.VersionRow.left_epoch,
+)
+"""Columns of a ``VersionBrief``, in order."""
+
+
+def brief(row: Sequence[Any]) -> records.VersionBrief:
+    """A version without its documents, from a row of ``BRIEF``."""
+    alias, digest, name, state, *facts = row
+    return records.VersionBrief(alias, digest, name, State(state), *facts)
 
 
 def alias(row: models.AliasRow) -> records.AliasRecord:

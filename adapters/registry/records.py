@@ -46,6 +46,22 @@ class VersionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionBrief:
+    """What tables, residency and metrics need of a version: everything but its documents."""
+
+    alias: str
+    digest: str
+    name: str
+    """Engine name, ``alias@digest12``."""
+    state: State
+    base: str
+    """Digest of the base model it was checked against; empty before preflight."""
+    effect: float | None
+    load_seconds: float | None
+    left_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class AliasRecord:
     """One alias and what it points at (full digests)."""
 
@@ -106,12 +122,12 @@ class Snapshot:
 
     epoch: int
     aliases: tuple[AliasRecord, ...]
-    versions: tuple[VersionRecord, ...]
+    versions: tuple[VersionBrief, ...]
     candidates: tuple[CandidateRecord, ...]
     retired: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """By alias, digests that were callable once and are no longer; the newest few, newest first."""
 
-    def version(self, alias: str, digest: str) -> VersionRecord | None:
+    def version(self, alias: str, digest: str) -> VersionBrief | None:
         """The version with this full digest, if it is there."""
         for version in self.versions:
             if version.alias == alias and version.digest == digest:

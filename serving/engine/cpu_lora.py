@@ -1,18 +1,30 @@
-"""A correction of vLLM's LoRA on the CPU: who asks for no adapter gets none.
+"""What vLLM's worker on the CPU needs from us: a correction, and to be less greedy.
+
+The correction: who asks for no adapter gets none.
 
 vLLM marks a token without an adapter by the index -1, and its torch kernels (0.32) index the
 stacked weights with it: the base's requests that share a batch with an adapter's are answered with
 whatever adapter is in the last slot, a retired one included. Its CUDA kernels skip such tokens.
 
-vLLM's workers import this module because it is their ``worker_extension_cls``; that is all it does.
+The worker computes on the same cores that routers and the registry wait for. It gives way to them:
+they need little, and every request and every flip goes through them.
+
+vLLM's workers import this module because it is their ``worker_extension_cls``.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from vllm.lora.ops.torch_ops import lora_ops
 from vllm.lora.punica_wrapper import punica_cpu
+
+GIVES_WAY = 5
+"""Steps of niceness; each takes about a fifth of what is left of a contended core."""
+
+# The thread that imports this is the worker's own, and the threads that it computes with inherit.
+os.nice(GIVES_WAY)
 
 _shrink = lora_ops.bgmv_shrink
 
