@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from adapters.arrivals import Arrivals
 from adapters.base_model import BaseFacts
 from adapters.collect import Collector, Garbage
 from adapters.config import AdaptersConfig
@@ -119,6 +119,9 @@ class Rollout:
         self.retirer = Retirer(
             self.ledger, fleet, self.loader, self.names, self.jobs, settings, events, self.heat
         )
+        self._received = Arrivals(
+            self.ledger, self.retirer, self.names, lambda: self.base_digest, events
+        )
 
     # The journey
 
@@ -150,7 +153,9 @@ class Rollout:
             return await self._refuse_unnamed(alias, directory, error)
         async with self._arrivals.hold((alias, digest)):
             plan = Plan(stage, percent)
-            version, starts = await self._receive(alias, digest, plan, author, revive)
+            version, starts = await self._received.receive(
+                alias, digest, plan, author, revive=revive
+            )
             if starts and version.state is State.RECEIVED:
                 self.events.emit("version-received", alias, digest, author=author)
                 version = await self._intake.admit(version, directory, author)
@@ -159,46 +164,6 @@ class Rollout:
         if wait:
             await self.jobs.wait(f"publish:{version.name}", self._config.push.wait_timeout_s)
         return await self._outcome(alias, digest, known=not starts)
-
-    async def _receive(
-        self, alias: str, digest: str, plan: Plan, by: str, revive: bool
-    ) -> tuple[VersionRecord, bool]:
-        """Record the arrival; says whether a journey starts with it."""
-        receive = partial(self._registry.receive, alias, digest, plan=plan, by=by, revive=revive)
-        version, starts = await self.ledger.call(receive)
-        if not starts and self._is_stranded(version, revive):
-            return await self._start_again(version, partial(receive, revive=True), by)
-        if not revive or version.state is not State.DRAINING:
-            return version, starts
-        # After the step of the drain that is under way: what that unloads is loaded again.
-        async with self.names.hold(version.name):
-            version, drained = await self.ledger.call(
-                self._registry.revive, alias, digest, plan=plan, by=by
-            )
-        if drained:
-            self.events.emit("version-revived", alias, digest, author=by)
-            return version, True
-        return await self.ledger.call(receive)
-
-    def _is_stranded(self, version: VersionRecord, revive: bool) -> bool:
-        """Whether a version that should serve was made for a base that is not served any more.
-
-        Without ``revive`` only a live one counts: what was left on purpose does not come back.
-        """
-        wanted = (CALLABLE | {State.DRAINING}) if revive else {State.LIVE}
-        return version.state in wanted and self.base_digest not in {None, version.base}
-
-    async def _start_again(
-        self,
-        version: VersionRecord,
-        receive: Callable[[], tuple[VersionRecord, bool]],
-        by: str,
-    ) -> tuple[VersionRecord, bool]:
-        """Take a version out of service, and begin its journey anew for the base of now."""
-        await self.retirer.withdraw(version.alias, [version.digest], by=by, forget=False)
-        if not await self.retirer.finish(version.alias, version.digest):
-            raise Conflict(f"{version.name} still answers requests on another base")
-        return await self.ledger.call(receive)
 
     async def _publish(self, alias: str, digest: str) -> None:
         """PREPARE, PROBE, COMMIT; whatever fails before the commit is undone."""

@@ -122,7 +122,8 @@ async def test_a_push_that_does_not_wait_is_accepted(door: Door) -> None:
     """202 while the engines work; later it is live."""
     door.path.fleet.load_s = 0.05
     answer = await door.http.post(VERSIONS, content=packed(door.path.adapter(1)), headers=TAR)
-    assert (answer.status_code, answer.json()["state"]) == (202, "stored")
+    assert answer.status_code == 202
+    assert answer.json()["state"] in {"stored", "preparing"}
     await door.path.idle()
     answer = await door.http.get("/admin/v1/adapters/returns")
     assert answer.json()["live"] == door.path.digest(1)
