@@ -17,7 +17,7 @@ from router.deciding.refusals import nobody
 from router.request import Exchange
 from router.stages import choose, confidence, data_prep, governance, policy, shadow
 from router.stages.admit import Admission
-from router.stages.intent import KeywordClassifier
+from router.stages.intent import IntentStage
 from router.stages.send import Delivered, Sender
 from router.stages.settle import Settlement
 from router.table import TableHolder
@@ -29,7 +29,7 @@ class Pipeline:
     def __init__(
         self,
         admission: Admission,
-        classifier: KeywordClassifier,
+        classifier: IntentStage,
         chooser: choose.Chooser,
         learning: Learning,
         holder: TableHolder,

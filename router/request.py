@@ -37,6 +37,14 @@ class Intent:
     confidence: float | None = None
     """0 to 1; None when nothing was classified."""
     alias: str | None = None
+    source: str | None = None
+    """``pinned`` by the client, a ``keyword`` rule, or the ``model``."""
+    out_of_scope: bool = False
+    """The model read the text and found none of the declared intents."""
+    posterior: Mapping[str, float] = field(default_factory=dict)
+    """The model's most probable intents, best first."""
+    model: str = ""
+    """Version of the intent model that decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,7 @@ class Hints:
     max_cost_usd: float | None = None
     session: str | None = None
     timeout_s: float | None = None
+    intent: str | None = None
 
 
 class Hold(Protocol):
@@ -207,7 +216,14 @@ class Exchange:
             "stream": self.stream,
             "priority": self.priority.value,
             "cache": self.cache,
-            "intent": {"name": self.intent.name, "confidence": self.intent.confidence},
+            "intent": {
+                "name": self.intent.name,
+                "confidence": self.intent.confidence,
+                "source": self.intent.source,
+                "out_of_scope": self.intent.out_of_scope,
+                "posterior": dict(self.intent.posterior),
+                "model": self.intent.model,
+            },
             "candidates": [option.told() for option in self.options],
             "decided": self.decided.told(),
             "features": self._features(),

@@ -14,7 +14,7 @@ from router.targets.base import Endpoint
 EXTENSION = "graftwork"
 _MAX_MODEL_LENGTH = 256
 _MAX_TEXT_CHARS = 4000
-_HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms"})
+_HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent"})
 
 
 def parse(exchange: Exchange, raw: bytes) -> None:
@@ -73,12 +73,16 @@ def _hints(exchange: Exchange, extension: Any) -> Hints:
     session = headers.get("x-graftwork-session", extension.get("session"))
     if session is not None and (not isinstance(session, str) or len(session) > _MAX_MODEL_LENGTH):
         raise InvalidRequest("'session' must be a short string.", param=f"{EXTENSION}.session")
+    intent = headers.get("x-graftwork-intent", extension.get("intent"))
+    if intent is not None and (not isinstance(intent, str) or not 0 < len(intent) <= 256):
+        raise InvalidRequest("'intent' must be a short string.", param=f"{EXTENSION}.intent")
     return Hints(
         max_cost_usd=_number(
             headers.get("x-graftwork-max-cost-usd", extension.get("max_cost_usd")), "max_cost_usd"
         ),
         session=session,
         timeout_s=timeout_ms / 1000 if timeout_ms else None,
+        intent=intent,
     )
 
 

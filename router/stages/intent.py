@@ -1,78 +1,55 @@
-"""What is asked: the intents that the configuration declares, by keyword and by example."""
+"""What is asked: a pin by the client, else keyword rules, else the trained model.
+
+A pin is the header ``x-graftwork-intent``, the body's ``graftwork.intent``, or a string
+``metadata.intent``, in this order. Only ``model: auto`` needs an intent: who names a model gets it,
+and nobody's words are read for it.
+"""
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
-from dataclasses import dataclass
-
-from router.config import AutoConfig, IntentConfig
+from router.errors import InvalidRequest
+from router.intent.source import IntentSource
+from router.intent.view import reading
 from router.request import AUTO, Exchange, Intent
 
-_WORD = re.compile(r"[\w']+")
-_KEYWORD_CONFIDENCE = 0.9
+HEADER = "x-graftwork-intent"
 
 
-@dataclass(frozen=True)
-class _Example:
-    intent: IntentConfig
-    vector: dict[str, float]
+class IntentStage:
+    """Sets the exchange's intent."""
 
-
-class KeywordClassifier:
-    """Keywords first, then the most similar example by TF-IDF cosine over words."""
-
-    def __init__(self, config: AutoConfig) -> None:
-        self._threshold = config.threshold
-        self._keywords = [
-            # Not \b: a keyword such as "c++" ends in no word character.
-            (re.compile(rf"(?<!\w){re.escape(keyword.lower())}(?!\w)"), intent)
-            for intent in config.intents
-            for keyword in intent.keywords
-        ]
-        texts = [(intent, example) for intent in config.intents for example in intent.examples]
-        counts = Counter(word for _, text in texts for word in set(_words(text)))
-        self._idf = {word: math.log(1 + len(texts) / n) for word, n in counts.items()}
-        self._examples = [_Example(intent, self._vector(text)) for intent, text in texts]
+    def __init__(self, source: IntentSource) -> None:
+        self._source = source
 
     def classify(self, exchange: Exchange) -> None:
-        """Set the exchange's intent; only ``model: auto`` needs one."""
-        if exchange.model != AUTO or not exchange.text:
+        """Set the exchange's intent. Raises ``InvalidRequest`` for a pin that nobody declares."""
+        if exchange.model != AUTO:
             return
-        found = self._by_keyword(exchange.text.lower()) or self._by_example(exchange.text)
-        if found is not None:
-            exchange.intent = found
-
-    def _by_keyword(self, text: str) -> Intent | None:
-        for pattern, intent in self._keywords:
-            if pattern.search(text):
-                return Intent(intent.name, _KEYWORD_CONFIDENCE, intent.alias)
-        return None
-
-    def _by_example(self, text: str) -> Intent | None:
-        vector = self._vector(text)
-        scored = [(_cosine(vector, example.vector), example.intent) for example in self._examples]
-        if not scored:
-            return None
-        score, intent = max(scored, key=lambda pair: pair[0])
-        if score < self._threshold:
-            return Intent(None, round(1 - score, 4))
-        return Intent(intent.name, round(score, 4), intent.alias)
-
-    def _vector(self, text: str) -> dict[str, float]:
-        weights = {
-            word: count * self._idf.get(word, 0.0) for word, count in Counter(_words(text)).items()
-        }
-        norm = math.sqrt(sum(weight * weight for weight in weights.values()))
-        return {word: weight / norm for word, weight in weights.items()} if norm else {}
+        model = self._source.current
+        pin = _pinned(exchange)
+        if pin is not None:
+            known = model.names | _claimed(exchange)
+            if pin not in known:
+                raise InvalidRequest(
+                    f"The pinned intent {pin!r} is not declared; known: {sorted(known)}. Name one "
+                    f"of them, or leave out {HEADER}, 'graftwork.intent' and 'metadata.intent'.",
+                    code="unknown_intent",
+                    param="graftwork.intent",
+                )
+            exchange.intent = Intent(pin, 1.0, model.alias(pin), source="pinned")
+        elif exchange.text:
+            exchange.intent = model.classify(exchange.text, reading(exchange))
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+def _pinned(exchange: Exchange) -> str | None:
+    if exchange.hints.intent is not None:
+        return exchange.hints.intent
+    metadata = exchange.body.get("metadata")
+    value = metadata.get("intent") if isinstance(metadata, dict) else None
+    return value if isinstance(value, str) and value else None
 
 
-def _cosine(a: dict[str, float], b: dict[str, float]) -> float:
-    if len(b) < len(a):
-        a, b = b, a
-    return sum(weight * b.get(word, 0.0) for word, weight in a.items())
+def _claimed(exchange: Exchange) -> set[str]:
+    """The intents that live versions declare in their manifests."""
+    aliases = exchange.table.aliases.values()
+    return {intent for alias in aliases if alias.live for intent in alias.intents}

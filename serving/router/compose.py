@@ -13,6 +13,7 @@ from router.deciding.cards import local_price
 from router.deciding.learning import Learning
 from router.fair import FairQueues, fair_limits
 from router.http import Door
+from router.intent.source import IntentSource
 from router.keys import Keyring, load_keys
 from router.metrics import RouterMetrics
 from router.pipeline import Pipeline
@@ -20,7 +21,7 @@ from router.records import Records
 from router.stages import context
 from router.stages.admit import Admission
 from router.stages.choose import Chooser
-from router.stages.intent import KeywordClassifier
+from router.stages.intent import IntentStage
 from router.stages.send import Sender
 from router.stages.settle import Ledger, Settlement
 from router.stages.shadow import Shadow
@@ -73,7 +74,7 @@ class RouterProcess:
         self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
         pipeline = Pipeline(
             admission,
-            KeywordClassifier(config.auto),
+            IntentStage(IntentSource(config.auto)),
             Chooser(config, self._learning),
             self._learning,
             self.holder,

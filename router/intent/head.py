@@ -1,0 +1,76 @@
+"""A vector becomes a verdict: which intent, how sure, or none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.intent.encoder import Vector
+
+TOP = 5
+_SHARPNESS = 16.0
+"""Of the softmax over cosines. At 0.1 above the threshold the best intent has 5 times the weight
+of "none"; an example itself is certain to three digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a head says about one text.
+
+    Attributes:
+        intent: the most probable intent, None when the text is out of scope.
+        confidence: 0 to 1, of this verdict.
+        out_of_scope: none of the declared intents is meant.
+        posterior: the most probable intents and their probabilities, best first.
+    """
+
+    intent: str | None
+    confidence: float
+    out_of_scope: bool
+    posterior: Mapping[str, float] = field(default_factory=dict)
+
+
+class Head(Protocol):
+    """Judges vectors of one encoder."""
+
+    def judge(self, text: str, vector: Vector) -> Verdict:
+        """The verdict on a text and its vector."""
+
+
+class NearestHead:
+    """For a handful of examples per intent: the cosine to each intent's nearest example.
+
+    "None of them" takes part as if it had an example at cosine ``threshold``, so the verdict is
+    out of scope exactly when no example is at least that near. The probabilities are a softmax of
+    these cosines: ordered and bounded, but no frequencies; calibration needs more examples.
+    """
+
+    def __init__(self, vectors: NDArray[np.float32], intents: Sequence[str], threshold: float):
+        self._names = sorted(set(intents))
+        self._vectors = vectors
+        self._owner = np.array([self._names.index(name) for name in intents])
+        self._threshold = threshold
+
+    def judge(self, text: str, vector: Vector) -> Verdict:
+        """The verdict on a vector; the text itself does not matter."""
+        del text
+        cosines = np.full(len(self._names) + 1, -1.0)
+        np.maximum.at(cosines, self._owner, self._vectors @ vector)
+        cosines[-1] = self._threshold
+        weights = np.exp(_SHARPNESS * (cosines - cosines.max()))
+        weights /= weights.sum()
+        best = int(cosines[:-1].argmax())
+        posterior = ranked(self._names, weights[:-1])
+        if cosines[best] < self._threshold:
+            return Verdict(None, float(weights[-1]), out_of_scope=True, posterior=posterior)
+        return Verdict(self._names[best], float(weights[best]), False, posterior)
+
+
+def ranked(names: Sequence[str], weights: NDArray[np.floating]) -> dict[str, float]:
+    """The ``TOP`` names with the most weight, best first."""
+    order = np.argsort(-weights, kind="stable")[:TOP]
+    return {names[index]: round(float(weights[index]), 4) for index in order}

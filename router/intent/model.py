@@ -1,0 +1,92 @@
+"""One version of the intents: rules, encoder and head together; immutable, swapped whole."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router.config import IntentConfig
+from router.intent.encoder import Encoder
+from router.intent.examples import Example
+from router.intent.head import Head, Verdict
+from router.intent.keywords import KeywordRules
+from router.intent.view import other_script
+from router.request import Intent
+
+KEYWORD_CONFIDENCE = 0.9
+_MAX_REMEMBERED = 2048
+"""Verdicts on repeated texts that are kept (law 9)."""
+
+_UNREADABLE = Verdict(None, 1.0, out_of_scope=True)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A head with what it belongs to."""
+
+    encoder: Encoder
+    head: Head
+    version: str
+    only_latin: bool
+    """No example is written in another script: the head cannot know such texts."""
+
+
+class IntentModel:
+    """What `model: auto` recognises: keyword rules first, then the head, if there is one."""
+
+    def __init__(self, intents: Sequence[IntentConfig], trained: Trained | None = None) -> None:
+        self._aliases = {intent.name: intent.alias for intent in intents}
+        self._rules = KeywordRules(intents)
+        self._trained = trained
+        self._remembered: OrderedDict[str, Verdict] = OrderedDict()
+
+    @property
+    def version(self) -> str:
+        """The head's version: a hash of encoder, settings and examples; empty without a head."""
+        return self._trained.version if self._trained else ""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The declared intents."""
+        return frozenset(self._aliases)
+
+    def alias(self, intent: str) -> str | None:
+        """The adapter that the declaration names for the intent."""
+        return self._aliases.get(intent)
+
+    def classify(self, newest: str, view: str) -> Intent:
+        """The intent of the newest text, read in its view (``view.reading``)."""
+        named = self._rules.match(newest) or self._rules.match(view)
+        if named is not None:
+            return Intent(named, KEYWORD_CONFIDENCE, self.alias(named), source="keyword")
+        if self._trained is None:
+            return Intent()
+        verdict = self._judge(self._trained, view)
+        return Intent(
+            verdict.intent,
+            round(verdict.confidence, 4),
+            None if verdict.intent is None else self.alias(verdict.intent),
+            source="model",
+            out_of_scope=verdict.out_of_scope,
+            posterior=verdict.posterior,
+            model=self.version,
+        )
+
+    def _judge(self, trained: Trained, text: str) -> Verdict:
+        known = self._remembered.get(text)
+        if known is not None:
+            self._remembered.move_to_end(text)
+            return known
+        if trained.only_latin and other_script(text):
+            return _UNREADABLE
+        verdict = trained.head.judge(text, trained.encoder.encode(text))
+        self._remembered[text] = verdict
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return verdict
+
+
+def only_latin(examples: Sequence[Example]) -> bool:
+    """Whether no example is written in a script other than Latin."""
+    return not any(other_script(example.text) for example in examples)
