@@ -67,7 +67,7 @@ class _Selectors:
     def _walk(self, node: Any) -> None:
         if isinstance(node, promql_parser.VectorSelector):
             labels = frozenset(m.name for m in node.matchers.matchers)
-            self.found.append((node.name, labels - {"__name__"}))
+            self.found.append((node.name or "", labels - {"__name__"}))
         if isinstance(node, promql_parser.AggregateExpr) and node.modifier is not None:
             self.grouping |= set(node.modifier.labels)
         for part in ("expr", "lhs", "rhs", "param", "vector_selector"):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.k8s import checks, crds
-from tests.k8s.rendering import Object, Objects, find, groups, render
+from tests.k8s.rendering import Object, Objects, every, find, groups, render
 
 Break = Callable[[Objects], Any]
 
@@ -46,7 +46,8 @@ def serve(objects: Objects, change: Callable[[Any], Any]) -> None:
 
 def runtime(objects: Objects) -> Any:
     """The variables of every Ray container."""
-    return find(objects, "ConfigMap")["data"]
+    found = every(objects, "ConfigMap")
+    return next(o for o in found if o["metadata"]["name"].startswith("graftwork-runtime"))["data"]
 
 
 def without(objects: Objects, kind: str, name: str) -> None:
