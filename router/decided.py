@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+ESCALATED: Final = "escalated"
+"""Outcome of an attempt whose answer was good, but not good enough."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ _OPERATIONS = {
     "/v1/embeddings": "embeddings",
 }
 NO_TARGET = "none"
+_WAITING = frozenset({"send", "confidence", "escalate"})
 
 
 class RouterMetrics:
@@ -161,5 +162,5 @@ class RouterMetrics:
 
 
 def overhead_s(exchange: Exchange) -> float:
-    """Time spent in stages other than waiting for the target, seconds."""
-    return sum(seconds for stage, seconds in exchange.timings if stage != "send")
+    """Time spent in stages other than waiting for targets, seconds."""
+    return sum(seconds for stage, seconds in exchange.timings if stage not in _WAITING)

@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from router.deciding.learning import Learning
 from router.deciding.refusals import nobody
+from router.deciding.watched import Outgoing
+from router.errors import RouterError
 from router.request import Exchange
-from router.stages import choose, confidence, data_prep, governance, policy, shadow
+from router.stages import choose, data_prep, governance, policy, shadow
 from router.stages.admit import Admission
+from router.stages.confidence import Judge, Verdict
 from router.stages.intent import IntentStage
-from router.stages.send import Delivered, Sender
+from router.stages.send import Sender
 from router.stages.settle import Settlement
 from router.table import TableHolder
 
@@ -31,7 +33,7 @@ class Pipeline:
         admission: Admission,
         classifier: IntentStage,
         chooser: choose.Chooser,
-        learning: Learning,
+        judge: Judge,
         holder: TableHolder,
         sender: Sender,
         settlement: Settlement,
@@ -41,7 +43,7 @@ class Pipeline:
         self._admission = admission
         self._classifier = classifier
         self._chooser = chooser
-        self._learning = learning
+        self._judge = judge
         self._holder = holder
         self._sender = sender
         self._settlement = settlement
@@ -72,6 +74,7 @@ class Pipeline:
         exchange.chosen = next((option for option in exchange.options if option.allowed), None)
         if exchange.chosen is None:
             raise nobody(exchange.options)
+        self._judge.prepare(exchange)
         exchange.shadow = choose.shadowed(exchange)
 
     @contextmanager
@@ -84,19 +87,38 @@ class Pipeline:
         finally:
             self._admission.under_way -= 1
             self._settlement.settle(exchange)
-            self._learning.observe(exchange)
+            self._chooser.learning.observe(exchange)
             self._shadow.follow(exchange)
 
-    async def send(self, exchange: Exchange) -> Delivered:
+    async def send(self, exchange: Exchange) -> Outgoing:
         """An answer whose status has arrived, good enough to go out. Raises ``TargetError``."""
         with exchange.stage("send"):
-            answer = await self._sender.send(exchange)
+            answer: Outgoing = await self._sender.send(exchange)
         exchange.usage = answer.usage
         with exchange.stage("confidence"):
-            confidence.good_enough(exchange)
-        return answer
+            verdict = await self._judge.examine(exchange, answer)
+        if not verdict.good:
+            with exchange.stage("escalate"):
+                verdict = await self._escalate(exchange, verdict)
+        return verdict.answer
 
-    def outbound(self, exchange: Exchange, answer: Delivered) -> AsyncIterator[bytes]:
+    async def _escalate(self, exchange: Exchange, verdict: Verdict) -> Verdict:
+        """Ask better targets as long as the answer is not good enough and one of them is left."""
+        while not verdict.good and self._judge.leaves_better(exchange, verdict):
+            try:
+                better: Outgoing = await self._sender.send(exchange)
+            except RouterError:
+                verdict.restore(exchange)
+                break
+            except BaseException:
+                await verdict.answer.aclose()
+                raise
+            await verdict.dismiss(exchange)
+            exchange.usage = better.usage
+            verdict = await self._judge.examine(exchange, better)
+        return verdict
+
+    def outbound(self, exchange: Exchange, answer: Outgoing) -> AsyncIterator[bytes]:
         """The answer's bytes as the client may see them."""
         chunks = answer.chunks()
         if exchange.shadow is not None:

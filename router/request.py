@@ -194,6 +194,14 @@ class Exchange:
         if self.hold is not None:
             await self.hold.cover(option)
 
+    @property
+    def confidence(self) -> float | None:
+        """P(correct) of the answer where it was judged, otherwise how sure the intent is."""
+        judged = self.assured[-1] if self.assured else None
+        if judged is not None and self.chosen is not None and judged.target == self.chosen.target:
+            return judged.probability
+        return self.intent.confidence
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Book the time inside to a stage, also when it raises."""

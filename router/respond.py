@@ -9,18 +9,18 @@ from typing import Any
 import orjson
 
 from router.asgi import Header, Send, encode_headers, error_headers, send_body, send_json
+from router.deciding.watched import Outgoing
 from router.errors import RouterError, TargetBroken
 from router.metrics import overhead_s
 from router.pipeline import Pipeline
 from router.request import Exchange
-from router.stages.send import Delivered
 from router.targets.base import Endpoint
 from router.targets.translate.sse import error_event
 
 _EVENT_STREAM = "text/event-stream"
 
 
-async def respond(pipeline: Pipeline, exchange: Exchange, answer: Delivered, send: Send) -> None:
+async def respond(pipeline: Pipeline, exchange: Exchange, answer: Outgoing, send: Send) -> None:
     """Pass the answer on; the answer is closed in any case."""
     try:
         chunks = pipeline.outbound(exchange, answer)
@@ -35,7 +35,7 @@ async def respond(pipeline: Pipeline, exchange: Exchange, answer: Delivered, sen
 async def _whole(
     pipeline: Pipeline,
     exchange: Exchange,
-    answer: Delivered,
+    answer: Outgoing,
     chunks: AsyncIterator[bytes],
     send: Send,
 ) -> None:
@@ -50,7 +50,7 @@ async def _whole(
 async def _stream(
     pipeline: Pipeline,
     exchange: Exchange,
-    answer: Delivered,
+    answer: Outgoing,
     chunks: AsyncIterator[bytes],
     send: Send,
 ) -> None:
@@ -114,16 +114,14 @@ async def respond_error(exchange: Exchange, error: RouterError, send: Send) -> N
 
 def response_headers(exchange: Exchange) -> list[Header]:
     """The contract's response headers, as far as they are known now."""
-    intent, rate = exchange.intent, exchange.rate
+    intent, rate, confidence = exchange.intent, exchange.rate, exchange.confidence
     timings = ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in exchange.timings)
     values = {
         "x-request-id": exchange.request_id,
         "x-graftwork-decision-id": exchange.decision_id,
         "x-graftwork-target": exchange.chosen.target if exchange.chosen else "none",
         "x-graftwork-intent": intent.name or "none",
-        "x-graftwork-confidence": "none"
-        if intent.confidence is None
-        else f"{intent.confidence:.4f}",
+        "x-graftwork-confidence": "none" if confidence is None else f"{confidence:.4f}",
         "x-graftwork-attempts": str(len(exchange.attempts)),
         "x-graftwork-cost-usd": f"{exchange.cost_usd:.8f}",
         "x-graftwork-overhead-ms": f"{overhead_s(exchange) * 1000:.2f}",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
+from router.decided import ESCALATED
 from router.delivery.outcomes import CANCELLED, REJECTED
 from router.request import Exchange
 
 _ADAPTER = "adapter:"
 _SERVER_ERROR = 500
+_NO_FAULT = (REJECTED, CANCELLED, ESCALATED)
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ class Traffic:
         failed = exchange.status >= _SERVER_ERROR or exchange.error == "upstream_stream_broken"
         if outcome == "ok" and not failed:
             counts.latency[bucket(exchange.seconds)] += 1
-        elif not outcome.startswith((REJECTED, CANCELLED)):
+        elif not outcome.startswith(_NO_FAULT):
             counts.errors += 1
 
     def shadowed(self, name: str, agreement: float | None) -> None:

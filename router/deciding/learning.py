@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from router.deciding.calibration import Calibration
+from router.deciding.logprobs import Features
 from router.deciding.measured import Measured
-from router.deciding.quality import Quality
+from router.deciding.quality import NO_INTENT, Quality
 from router.deciding.sessions import Sessions
 from router.request import Exchange
 from router.sections.routing import RoutingConfig
@@ -18,6 +20,7 @@ class Learning:
     def __init__(self, config: RoutingConfig) -> None:
         self.quality = Quality(config.quality)
         self.measured = Measured()
+        self.calibration = Calibration()
         self.sessions = Sessions(config.sessions)
 
     def observe(self, exchange: Exchange) -> None:
@@ -32,12 +35,23 @@ class Learning:
         if success is None or target is None:
             return
         intent = (record.get("intent") or {}).get("name")
-        self.quality.judge(str(record["id"]), intent, str(target), success)
+        again = not self.quality.judge(str(record["id"]), intent, str(target), success)
+        features = _features(record, str(target))
+        if features is not None and not again:
+            self.calibration.judge(intent or NO_INTENT, str(target), features, success)
 
     def forget(self, target: str) -> None:
         """A target is gone: so is what was learned of it."""
         self.quality.forget(target)
         self.measured.forget(target)
+
+
+def _features(record: Mapping[str, Any], target: str) -> Features | None:
+    """The probabilities of the answer that went out, where it was judged by them."""
+    told = (record.get("assurance") or [None])[-1]
+    if not isinstance(told, Mapping) or told.get("target") != target:
+        return None
+    return Features(told["tokens"], told["mean_logprob"], told["min_logprob"], told["entropy"])
 
 
 def success_of(kind: str, value: Any) -> float | None:

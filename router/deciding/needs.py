@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 from router.decided import Needs
+from router.deciding.logprobs import is_asked_for
 
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
@@ -87,7 +88,7 @@ def _features(body: dict[str, Any], *, pictures: bool) -> list[str]:
         found.append("json_schema")
     if pictures:
         found.append("vision")
-    if body.get("logprobs") not in (None, False):
+    if is_asked_for(body):
         found.append("logprobs")
     return found
 

@@ -115,9 +115,13 @@ class Quality:
             return ADAPTER_FOR_ITS_INTENT if own else ADAPTER_FOR_ANOTHER_INTENT, DEFAULT_STRENGTH
         return BASE_FOR_A_CLAIMED_INTENT if intent in claimed else BASE, DEFAULT_STRENGTH
 
-    def judge(self, decision_id: str, intent: str | None, target: str, success: float) -> None:
-        """Take a judgement, 0 to 1. A later one about the same decision replaces the former."""
+    def judge(self, decision_id: str, intent: str | None, target: str, success: float) -> bool:
+        """Take a judgement, 0 to 1. A later one about the same decision replaces the former.
+
+        Returns whether it is the first one about the decision.
+        """
         key = (intent or NO_INTENT, target)
+        first = decision_id not in self._judged
         self._take_back(decision_id)
         cell = self._cells.pop(key, None) or _Cell()
         self._cells[key] = cell  # newest last: what was not judged for longest falls out
@@ -129,6 +133,7 @@ class Quality:
             self._judged.popitem(last=False)
         if len(self._cells) > self._config.cells_kept:
             self._cells.popitem(last=False)
+        return first
 
     def _take_back(self, decision_id: str) -> None:
         before = self._judged.pop(decision_id, None)

@@ -37,6 +37,7 @@ class Chooser:
         self.decks = Decks(cards, routing.local, aliases)
         self._frontiers = candidates.Frontiers(cards, routing.frontiers, config.auto.frontier)
         self._routing = routing
+        self.learning = learning
         self._quality = learning.quality
         self._measured = learning.measured
         self._sessions = learning.sessions

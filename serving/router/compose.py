@@ -21,6 +21,7 @@ from router.records import Records
 from router.stages import context
 from router.stages.admit import Admission
 from router.stages.choose import Chooser
+from router.stages.confidence import Judge
 from router.stages.intent import IntentStage
 from router.stages.send import Sender
 from router.stages.settle import Ledger, Settlement
@@ -76,7 +77,7 @@ class RouterProcess:
             admission,
             IntentStage(IntentSource(config.auto)),
             Chooser(config, self._learning),
-            self._learning,
+            Judge(config.routing, self._learning.calibration),
             self.holder,
             Sender(catalog, self.holder, limits, config.delivery, context.assemble),
             Settlement(catalog, ledger, self._metrics, self._traffic, self._access_log.write),

@@ -1,0 +1,266 @@
+"""An answer that its own tokens doubt does not go out while somebody better may answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.aliases import Replica, RoutingTable
+from tests.fakes.engine import FakeEngine, Says
+from tests.fakes.exchanges import BASE_ID
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.router_process import router
+
+SURE, UNSURE = -0.05, -2.0
+CHAT = "/v1/chat/completions"
+LONG = "one two three four five six seven eight"
+
+
+def asked(path: str = CHAT, **fields: Any) -> dict[str, Any]:
+    """A request for `auto`."""
+    said = {"prompt": "hello"} if path == "/v1/completions" else {
+        "messages": [{"role": "user", "content": "hello"}]
+    }  # fmt: skip
+    return {"model": "auto", **said, **fields}
+
+
+@asynccontextmanager
+async def world(
+    state: Path,
+    base: Says,
+    confidence: Mapping[str, Any] | None = None,
+    frontier: FakeFrontier | None = None,
+    **routing: Any,
+) -> AsyncIterator[tuple[httpx.AsyncClient, FakeEngine]]:
+    """A base that says something, and a frontier model that is better."""
+    config: dict[str, Any] = {"routing": {"frontiers": ["*"], **routing}}
+    if confidence is not None:
+        config["routing"]["routes"] = {"*": {"confidence": dict(confidence)}}
+    if frontier is not None:
+        prices = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+        card = {"id": "big", "capabilities": ["chat", "completions"], **prices}
+        config["providers"] = [{"name": "cloud", "base_url": frontier.openai_url, "models": [card]}]
+    async with FakeEngine({BASE_ID: base}) as engine:
+        replica = Replica(id="r1", url=engine.url, secret="s")
+        table = RoutingTable(revision=1, base_id=BASE_ID, replicas=(replica,))
+        async with router(state, config, table) as (client, _):
+            yield client, engine
+
+
+async def record_of(client: httpx.AsyncClient, response: httpx.Response) -> dict[str, Any]:
+    """The decision record of a response."""
+    identity = response.headers["x-graftwork-decision-id"]
+    found = await client.get(f"/admin/v1/decisions/{identity}")
+    return dict(found.json())
+
+
+def events(response: httpx.Response) -> list[dict[str, Any]]:
+    """The JSON events of a stream."""
+    lines = [line for line in response.text.splitlines() if line.startswith("data: {")]
+    return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+def text_of(response: httpx.Response) -> str:
+    """What a stream or a whole answer says."""
+    if response.headers["content-type"].startswith("text/event-stream"):
+        choices = [c for event in events(response) for c in event.get("choices", ())]
+        return "".join(c.get("delta", {}).get("content") or c.get("text") or "" for c in choices)
+    choice = response.json()["choices"][0]
+    return str(choice["message"]["content"] if "message" in choice else choice["text"])
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_sure_answer_goes_out_unchanged(tmp_path: Path, path: str, stream: bool) -> None:
+    """The client sees no logprobs that it did not ask for, and P(correct) in the header."""
+    async with world(tmp_path, Says(LONG, SURE), {"threshold": 0.5}) as (client, engine):
+        response = await client.post(path, json=asked(path, stream=stream))
+        assert text_of(response) == LONG
+        assert response.headers["x-graftwork-target"] == "base"
+        assert response.headers["x-graftwork-confidence"] == "0.9512"  # exp(-0.05)
+        assert "token_logprobs" not in response.text
+        assert "top_logprobs" not in response.text
+        assert engine.requests[0]["logprobs"] in (True, 5)
+        record = await record_of(client, response)
+        told = record["assurance"][0]
+        assert told["tokens"] >= (1 if stream else 8)
+        assert told["calibrated"] is False
+        assert record["review"] is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_asks_for_logprobs_gets_them(tmp_path: Path, stream: bool) -> None:
+    """They are read in passing."""
+    async with world(tmp_path, Says(LONG, SURE), {"threshold": 0.5}) as (client, engine):
+        response = await client.post(CHAT, json=asked(stream=stream, logprobs=True))
+        assert engine.requests[0]["logprobs"] is True
+        assert "top_logprobs" not in engine.requests[0]
+        assert '"logprob":-0.05' in response.text.replace(" ", "")
+        assert (await record_of(client, response))["assurance"][0]["entropy"] is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_without_the_section_nothing_is_asked(tmp_path: Path, stream: bool) -> None:
+    """Routes that do not judge cost nothing and change nothing."""
+    async with world(tmp_path, Says(LONG, UNSURE)) as (client, engine):
+        response = await client.post(CHAT, json=asked(stream=stream))
+        assert text_of(response) == LONG
+        assert "logprobs" not in engine.requests[0]
+        assert response.headers["x-graftwork-confidence"] == "none"
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+@pytest.mark.parametrize(
+    ("stream", "how"), [(False, "hold"), (True, "first_tokens"), (True, "hold")]
+)
+async def test_an_unsure_answer_escalates(
+    tmp_path: Path, path: str, stream: bool, how: str
+) -> None:
+    """The better target answers; not a byte of the first answer is seen; both are paid."""
+    with FakeFrontier(text="certainly") as frontier:
+        settings = {"threshold": 0.5, "stream": how, "first_tokens": 3}
+        price = {"replica_hour_usd": 3.6, "output_tokens_per_s": 1, "input_tokens_per_s": 1}
+        async with world(
+            tmp_path, Says(LONG, UNSURE), settings, frontier, local={"price": price}
+        ) as (client, _):
+            response = await client.post(path, json=asked(path, stream=stream))
+            assert text_of(response) == "certainly"
+            assert "three" not in response.text
+            assert response.headers["x-graftwork-target"] == "frontier:cloud/big"
+            assert response.headers["x-graftwork-attempts"] == "2"
+            record = await record_of(client, response)
+    first, second = record["attempts"]
+    assert (first["outcome"], second["outcome"]) == ("escalated", "ok")
+    assert first["output_tokens"] >= 3
+    assert first["cost_usd"] == pytest.approx(
+        0.001 * (first["input_tokens"] + first["output_tokens"])
+    )
+    assert record["cost_usd"] == pytest.approx(first["cost_usd"] + second["cost_usd"])
+    assert "below 0.500" in record["review"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nobody_better(tmp_path: Path, stream: bool) -> None:
+    """Without anybody better the answer goes out, marked for review."""
+    async with world(tmp_path, Says(LONG, UNSURE), {"threshold": 0.5}) as (client, engine):
+        response = await client.post(CHAT, json=asked(stream=stream))
+        assert text_of(response) == LONG
+        assert response.headers["x-graftwork-confidence"] == "0.1353"
+        assert engine.asked() == [BASE_ID]
+        assert (await record_of(client, response))["review"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_better_one_is_down(tmp_path: Path, stream: bool) -> None:
+    """The doubtful answer was kept and goes out whole: escalation never costs an answer."""
+    with FakeFrontier(api_key="another") as frontier:  # refuses our credentials
+        async with world(tmp_path, Says(LONG, UNSURE), {"threshold": 0.5}, frontier) as (client, _):
+            response = await client.post(CHAT, json=asked(stream=stream))
+            assert response.status_code == 200
+            assert text_of(response) == LONG
+            assert response.headers["x-graftwork-target"] == "base"
+
+
+async def test_the_clients_cost_limit_holds_for_both_calls(tmp_path: Path) -> None:
+    """What is left of the limit after the first call must cover the second."""
+    price = {"replica_hour_usd": 3.6, "output_tokens_per_s": 1, "input_tokens_per_s": 1}
+    with FakeFrontier(text="certainly") as frontier:
+        async with world(
+            tmp_path, Says(LONG, UNSURE), {"threshold": 0.5}, frontier, local={"price": price}
+        ) as (client, _):
+            body = asked(max_tokens=10)
+            response = await client.post(
+                CHAT, json=body, headers={"x-graftwork-max-cost-usd": "0.02"}
+            )
+            told = (await client.post("/v1/decision", json=body)).json()
+            costs = [c["cost_usd"] for c in told["candidates"]]
+            assert max(costs) < 0.02
+            assert response.headers["x-graftwork-target"] == "frontier:cloud/big"
+            tight = str(costs[0] + costs[1] / 2)
+            response = await client.post(
+                CHAT, json=body, headers={"x-graftwork-max-cost-usd": tight}
+            )
+            assert response.headers["x-graftwork-target"] == "base"
+
+
+async def test_a_slow_stream_is_judged_at_its_deadline(tmp_path: Path) -> None:
+    """What is there when time is over decides; the rest follows as it comes."""
+    base = Says(LONG, SURE, pause_after=2)
+    settings = {"threshold": 0.5, "first_tokens": 6, "deadline_s": 0.05}
+    async with world(tmp_path, base, settings) as (client, _):
+        begun = asyncio.Event()
+        asking = asyncio.create_task(_post(client, asked(stream=True), begun))
+        await begun.wait()  # the engine is still paused: only the deadline can have decided
+        base.go.set()
+        response = await asking
+        assert text_of(response) == LONG
+        assert (await record_of(client, response))["assurance"][0]["tokens"] == 2
+
+
+async def _post(
+    client: httpx.AsyncClient, body: dict[str, Any], begun: asyncio.Event
+) -> httpx.Response:
+    """POST to the door; ``begun`` is set when the response starts."""
+    door = client._transport.app  # type: ignore[attr-defined]
+
+    async def told(scope: Any, receive: Any, send: Any) -> None:
+        async def heard(message: Any) -> None:
+            begun.set()
+            await send(message)
+
+        await door(scope, receive, heard)
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(told), base_url=client.base_url
+    ) as watching:
+        return await watching.post(CHAT, json=body)
+
+
+async def test_a_named_model_is_judged_but_stays(tmp_path: Path) -> None:
+    """Who names the base gets the base: it has nobody to escalate to."""
+    with FakeFrontier() as frontier:
+        async with world(tmp_path, Says(LONG, UNSURE), {"threshold": 0.5}, frontier) as (client, _):
+            response = await client.post(CHAT, json={**asked(), "model": "base"})
+            assert response.headers["x-graftwork-target"] == "base"
+            assert frontier.requests == []
+
+
+async def test_policy_holds_for_escalation(tmp_path: Path) -> None:
+    """What policy forbids is not asked, however unsure the answer is (law 5)."""
+    with FakeFrontier() as frontier:
+        async with FakeEngine({BASE_ID: Says(LONG, UNSURE)}) as engine:
+            card = {"id": "big", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+            config = {
+                "routing": {
+                    "frontiers": ["*"],
+                    "routes": {"*": {"confidence": {"threshold": 0.9}}},
+                },
+                "policy": {"rules": [{"name": "r", "effect": "deny", "targets": ["frontier:*"]}]},
+                "providers": [{"name": "cloud", "base_url": frontier.openai_url, "models": [card]}],
+            }
+            replica = Replica(id="r1", url=engine.url, secret="s")
+            table = RoutingTable(revision=1, base_id=BASE_ID, replicas=(replica,))
+            async with router(tmp_path, config, table) as (client, _):
+                response = await client.post(CHAT, json=asked())
+                assert response.headers["x-graftwork-target"] == "base"
+        assert frontier.requests == []
+
+
+async def test_feedback_reaches_quality_and_calibration(tmp_path: Path) -> None:
+    """A judged answer moves the expected quality of its target for the next decision."""
+    async with world(tmp_path, Says(LONG, SURE), {}) as (client, _):
+        before = (await client.post("/v1/decision", json=asked())).json()["candidates"][0]
+        response = await client.post(CHAT, json=asked())
+        said = {"decision_id": response.headers["x-graftwork-decision-id"], "kind": "boolean"}
+        for value in (True, False):  # the later one replaces the former
+            given = await client.post("/v1/feedback", json={**said, "value": value})
+            assert given.status_code == 200, given.text
+        after = (await client.post("/v1/decision", json=asked())).json()["candidates"][0]
+        assert after["quality"] == pytest.approx(before["quality"] * 20 / 21, abs=1e-3)
