@@ -228,6 +228,8 @@ class TargetBroken(TargetError):
     """The target's stream ended before it was complete."""
 
     code = "upstream_stream_broken"
+    sequence = 0
+    """The number of its event, in a dialect that numbers its events."""
 
     def __init__(
         self, message: str, *, code: str | None = None, failure: Failure = Failure.BROKEN

@@ -65,7 +65,13 @@ async def _stream(
         exchange.error = error.code
         if not started:
             raise
-        body = error_event(exchange.endpoint, error.message, code=error.code, kind=error.type)
+        body = error_event(
+            exchange.endpoint,
+            error.message,
+            code=error.code,
+            kind=error.type,
+            sequence=error.sequence,
+        )
         await send({"type": "http.response.body", "body": body, "more_body": True})
     if not started:
         await _start_stream(exchange, answer.status, send)
@@ -87,7 +93,7 @@ async def _start_stream(exchange: Exchange, status: int, send: Send) -> None:
 
 def final_comment(exchange: Exchange) -> bytes:
     """What is known only at the end of a stream, as an SSE comment that clients skip."""
-    facts = {
+    facts: dict[str, Any] = {
         "decision_id": exchange.decision_id,
         "target": exchange.chosen.target if exchange.chosen else None,
         "attempts": len(exchange.attempts),
@@ -95,6 +101,9 @@ def final_comment(exchange: Exchange) -> bytes:
         "output_tokens": exchange.usage.output_tokens,
         "cost_usd": exchange.cost_usd,
     }
+    rescued = [note for note in exchange.delivery if "rescued" in note]
+    if rescued:
+        facts["rescued"] = rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
 
 

@@ -199,6 +199,9 @@ class FakeFrontier:
             if self.api_key not in {bearer, request.headers.get("x-api-key")}:
                 message = f"Incorrect API key provided: {bearer[:6]}***"
                 return error_response(request.path, 401, message, "invalid_api_key")
+        if request.path == MESSAGES and _ends_in_space(body):
+            message = "messages: final assistant content cannot end with trailing whitespace"
+            return error_response(request.path, 400, message, None)
         if self.models and body.get("model") not in self.models:
             return error_response(
                 request.path, 404, f"no model {body.get('model')}", "model_not_found"
@@ -235,6 +238,13 @@ class FakeFrontier:
     async def _list_requests(self, request: web.Request) -> web.Response:
         found = [{"path": r.path, "headers": r.headers, "body": r.body} for r in self._received]
         return web.json_response(found)
+
+
+def _ends_in_space(body: dict[str, Any]) -> bool:
+    last = body["messages"][-1]
+    content = last["content"]
+    said = content if isinstance(content, str) else content[-1].get("text", "")
+    return last["role"] == "assistant" and bool(said[-1:].isspace())
 
 
 def main() -> None:

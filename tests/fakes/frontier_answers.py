@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES, MESSAGES, EMBEDDINGS = "/v1/responses", "/v1/messages", "/v1/embeddings"
 CREATED = 1_700_000_000
 DIMENSIONS = 8
+_WORD = re.compile(r"\s*\S+|\s+$")
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,15 @@ def compose(path: str, body: Json, text: str, cached_tokens: int) -> Reply:
     prompt = prompt_of(body)
     calls = _calls(body, prompt) if path in {CHAT, MESSAGES} else []
     said = prompt[4:] if prompt.startswith("say ") else text
-    pieces = (
-        [] if calls else [word if n == 0 else " " + word for n, word in enumerate(said.split())]
-    )
+    prefill = _prefill(path, body)
+    pieces = [] if calls else _pieces(said, prefill)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     cut = isinstance(limit, int) and limit < len(pieces)
     return Reply(
         model=str(body.get("model", "fake")),
         pieces=pieces[:limit] if cut else pieces,
         calls=calls,
-        prompt_tokens=max(len(prompt.split()), cached_tokens),
+        prompt_tokens=max(len(prompt.split()) + len(_WORD.findall(prefill)), cached_tokens),
         cached_tokens=cached_tokens,
         finish="tool_calls" if calls else "length" if cut else "stop",
     )
@@ -83,6 +84,25 @@ def prompt_of(body: Json) -> str:
     if isinstance(content, str):
         return content
     return " ".join(part.get("text", "") for part in content)
+
+
+def _pieces(said: str, prefill: str) -> list[str]:
+    """The words of what is still to be said; white space belongs to the word that follows."""
+    whole = " ".join(said.split()) if "  " not in said and "\n" not in said else said
+    rest = whole.removeprefix(prefill)
+    return _WORD.findall(rest)
+
+
+def _prefill(path: str, body: Json) -> str:
+    """What the assistant said already: its message is the last one, or follows a ``|``."""
+    if path == COMPLETIONS:
+        _, mark, prefill = str(body.get("prompt", "")).rpartition("|")
+        return prefill if mark else ""
+    last = body["messages"][-1] if body.get("messages") else {}
+    content = last.get("content") if last.get("role") == "assistant" else ""
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content)
+    return content or ""
 
 
 def _calls(body: Json, prompt: str) -> list[ToolCall]:

@@ -25,7 +25,7 @@ from tests.fakes.frontier import FakeFrontier
 
 QUICK = DeliveryConfig.model_validate(
     {
-        "timeouts": {"first_token_s": 0.4, "whole_answer_s": 0.4, "idle_s": 0.4},
+        "timeouts": {"first_token_s": 0.8, "whole_answer_s": 0.8, "idle_s": 0.8},
         "retry": {"backoff_s": 0.01, "backoff_max_s": 0.02},
     }
 )

@@ -15,6 +15,7 @@ from router.stages.send.answer import Delivered
 from router.stages.send.attempt import Calls, Started
 from router.stages.send.candidate import Candidate
 from router.stages.send.course import Course
+from router.stages.send.rescue import Rescuer
 from router.table import TableHolder
 
 
@@ -34,6 +35,7 @@ class Sender:
         self._config = config
         self.book = book or HealthBook(config)
         self._calls = Calls(catalog, holder, config, assemble, self.book)
+        self._rescuer = Rescuer(self._calls, config, self._left_s)
 
     async def send(self, exchange: Exchange) -> Delivered:
         """The first answer that has begun. Raises the failure that the client should hear of."""
@@ -57,7 +59,7 @@ class Sender:
             except RouterError as error:
                 course.learn(candidate, error, time.monotonic())
             else:
-                return Delivered(exchange, started)
+                return Delivered(exchange, started, self._rescuer)
 
     async def _try(
         self, exchange: Exchange, course: Course, candidate: Candidate, left_s: float

@@ -52,7 +52,12 @@ def encode(data: dict[str, Any], event: str | None = None) -> bytes:
 
 
 def error_event(
-    endpoint: Endpoint, message: str, *, code: str, kind: str = "server_error"
+    endpoint: Endpoint,
+    message: str,
+    *,
+    code: str,
+    kind: str = "server_error",
+    sequence: int = 0,
 ) -> bytes:
     """The last event of a stream that failed, such as the dialect's official SDKs raise.
 
@@ -61,12 +66,13 @@ def error_event(
         message: for people.
         code: stable machine-readable code.
         kind: the error's ``type``.
+        sequence: the event's number, in Responses.
     """
     if endpoint is Endpoint.MESSAGES:
         error = {"type": kind, "message": message, "code": code}
         return encode({"type": "error", "error": error}, "error")
     if endpoint is Endpoint.RESPONSES:
         flat = {"type": "error", "code": code, "message": message, "param": None}
-        return encode({**flat, "sequence_number": 0}, "error")
+        return encode({**flat, "sequence_number": sequence}, "error")
     shape = {"message": message, "type": kind, "param": None, "code": code}
     return encode({"error": shape}) + DONE

@@ -1,0 +1,252 @@
+"""A broken stream and its continuation are one answer: each character once, one head, one end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from router.delivery.rescue.eligible import limit_of, obstacle, rest_of
+from router.delivery.rescue.said import Transcript
+from router.delivery.rescue.seam import Seam, split
+from router.delivery.rescue.splice import ending, splice
+from router.targets.base import Endpoint, Usage
+from router.targets.translate.sse import EventReader
+from router.targets.watch import StreamWatch
+from tests.fakes.frontier_answers import Reply
+from tests.fakes.frontier_streams import streamed
+
+ENDPOINTS = [Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.MESSAGES]
+WITH_USAGE = {"stream_options": {"include_usage": True}}
+PIECES = st.lists(
+    st.text(st.sampled_from('ab \n"\\é{}🙂'), min_size=1, max_size=4), min_size=1, max_size=12
+)
+
+
+def events_of(endpoint: Endpoint, pieces: list[str], model: str, prompt: int) -> list[bytes]:
+    """The events of an answer of these pieces."""
+    return streamed(endpoint, WITH_USAGE, Reply(model, pieces, prompt_tokens=prompt))
+
+
+def watched(endpoint: Endpoint, raw: bytes, sizes: list[int]) -> Iterator[bytes]:
+    """The bytes as the target's answer passes them on, in whatever pieces they arrive."""
+    watch = StreamWatch("x", endpoint, Usage())
+    start = turn = 0
+    while start < len(raw):
+        size = sizes[turn % len(sizes)]
+        turn += 1
+        found = watch.feed(raw[start : start + size], last=start + size >= len(raw))
+        start += size
+        if found:
+            yield found
+        if watch.failure:
+            return
+
+
+def read(endpoint: Endpoint, raw: bytes) -> tuple[str, list[dict[str, Any]]]:
+    """Text and events of a stream, as a client reads it."""
+    events = [event for event in EventReader().feed(raw) if event is not None]
+    if endpoint is Endpoint.MESSAGES:
+        deltas = [e["delta"] for e in events if e["type"] == "content_block_delta"]
+        return "".join(delta["text"] for delta in deltas), events
+    choices = [choice for event in events for choice in event["choices"]]
+    texts = [c["text"] if "text" in c else c["delta"].get("content", "") for c in choices]
+    return "".join(text or "" for text in texts), events
+
+
+def check_chat(events: list[dict[str, Any]], raw: bytes) -> None:
+    """One id, model and role; one finish reason; counts of the whole; the end, once."""
+    assert len({(e["id"], e["model"], e["created"]) for e in events}) == 1
+    choices = [choice for event in events for choice in event["choices"]]
+    assert sum("role" in choice.get("delta", {}) for choice in choices) <= 1
+    assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["stop"]
+    assert raw.count(b"[DONE]") == 1
+    assert raw.endswith(b"data: [DONE]\n\n")
+
+
+def check_messages(events: list[dict[str, Any]]) -> None:
+    """The grammar of a Messages stream, with blocks that open and close in order."""
+    kinds = [event["type"] for event in events if event["type"] != "ping"]
+    assert kinds[0] == "message_start"
+    assert kinds.count("message_start") == kinds.count("message_stop") == 1
+    assert kinds[-2:] == ["message_delta", "message_stop"]
+    is_open = None
+    for event in events:
+        if event["type"] == "content_block_start":
+            assert is_open is None
+            is_open = event["index"]
+        elif event["type"] == "content_block_delta":
+            assert event["index"] == is_open
+        elif event["type"] == "content_block_stop":
+            assert event["index"] == is_open
+            is_open = None
+    assert is_open is None
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("strips", [False, True])
+@given(
+    pieces=PIECES,
+    rest_sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    cut=st.floats(0, 1),
+    sizes=st.lists(st.integers(1, 200), min_size=1, max_size=8),
+)
+@example(pieces=["a", " ", "b"], rest_sizes=[1], cut=0.55, sizes=[7])
+def test_any_cut_and_any_chunks_give_the_whole_text_once(
+    endpoint: Endpoint,
+    strips: bool,
+    pieces: list[str],
+    rest_sizes: list[int],
+    cut: float,
+    sizes: list[int],
+) -> None:
+    """For every place of the cut, bytes included, and every split of the bytes.
+
+    The continuation begins where the prefill ends, so it writes the white space again that was kept
+    back; ``strips`` is a model that does not.
+    """
+    text = "".join(pieces)
+    whole = b"".join(events_of(endpoint, pieces, "first", prompt=5))
+    transcript, out = Transcript(endpoint, 10_000), b""
+    for chunk in watched(endpoint, whole[: int(cut * len(whole))], sizes):
+        out += chunk
+        transcript.add(chunk)
+    reading = transcript.read()
+    assert reading.text == read(endpoint, out)[0]
+    assert text.startswith(reading.text)
+    if reading.finished:
+        out += (
+            ending(transcript.reader, reading.deltas, full=False) if b"[DONE]" not in out else b""
+        )
+        assert read(endpoint, out)[0] == text
+        return
+    if not out:
+        return
+    prefill, space = split(reading.text)
+    rest = text[len(reading.text) :] if strips else text[len(prefill) :]
+    if strips and space and rest.startswith(space[0]):
+        return  # nobody can tell such a model's new space from the old one
+    parts, start, turn = [], 0, 0
+    while start < len(rest):
+        parts.append(rest[start : start + rest_sizes[turn % len(rest_sizes)]])
+        start += len(parts[-1])
+        turn += 1
+    prompt = 5 + reading.deltas
+    join = splice(transcript.reader, Seam(space), reading.deltas, None)
+    second = b"".join(events_of(endpoint, parts, "second", prompt=prompt))
+    for chunk in watched(endpoint, second, sizes):
+        out += join.feed(chunk)
+    said, events = read(endpoint, out)
+    assert said == text
+    if endpoint is Endpoint.MESSAGES:
+        check_messages(events)
+        assert events[-2]["usage"]["output_tokens"] == reading.deltas + len(parts)
+        return
+    check_chat(events, out)
+    usage = events[-1]["usage"]
+    assert usage["prompt_tokens"] == 5
+    assert usage["completion_tokens"] == reading.deltas + len(parts)
+    assert usage["total_tokens"] == 5 + reading.deltas + len(parts)
+
+
+@pytest.mark.parametrize(
+    ("sent", "pieces", "joined"),
+    [
+        (" ", [" world"], "world"),
+        (" ", ["world"], "world"),
+        ("\n\n", ["\n", "\n", "Next"], "Next"),
+        ("\n\n", ["\nNext"], "Next"),
+        (" ", ["\nNext"], "\nNext"),
+        ("", [" world"], " world"),
+        ("  ", [" ", "", " ", " x"], " x"),
+    ],
+)
+def test_white_space_at_the_seam(sent: str, pieces: list[str], joined: str) -> None:
+    """What the client has is taken off once; what is new stays."""
+    seam = Seam(sent)
+    assert "".join(seam.join(piece) for piece in pieces) == joined
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "continued"),
+    [
+        (Endpoint.CHAT, {"temperature": 0, "max_tokens": 5, "seed": 1, "n": 1}, True),
+        (Endpoint.CHAT, {"tools": [{}], "tool_choice": "auto"}, True),
+        (Endpoint.CHAT, {"logprobs": False, "response_format": {"type": "text"}}, True),
+        (Endpoint.CHAT, {"n": 2}, False),
+        (Endpoint.CHAT, {"logprobs": True}, False),
+        (Endpoint.CHAT, {"tool_choice": "required"}, False),
+        (Endpoint.CHAT, {"tool_choice": {"type": "function", "function": {}}}, False),
+        (Endpoint.CHAT, {"response_format": {"type": "json_object"}}, False),
+        (Endpoint.CHAT, {"structured_outputs": {"regex": "a"}}, False),
+        (Endpoint.CHAT, {"return_token_ids": True}, False),
+        (Endpoint.CHAT, {"something_new": 1}, False),
+        (Endpoint.COMPLETIONS, {"prompt": "a"}, True),
+        (Endpoint.COMPLETIONS, {"prompt": ["a", "b"]}, False),
+        (Endpoint.COMPLETIONS, {"prompt": "a", "echo": True}, False),
+        (Endpoint.MESSAGES, {"max_tokens": 5, "system": "s"}, True),
+        (Endpoint.MESSAGES, {"thinking": {"type": "enabled"}}, False),
+        (Endpoint.MESSAGES, {"tool_choice": {"type": "any"}}, False),
+        (Endpoint.RESPONSES, {"input": "a"}, False),
+    ],
+)
+def test_what_can_be_continued(endpoint: Endpoint, fields: dict[str, Any], continued: bool) -> None:
+    """Only what surely means the same for the rest of an answer."""
+    body = {"model": "m", "stream": True, **fields}
+    if endpoint in {Endpoint.CHAT, Endpoint.MESSAGES}:
+        body["messages"] = [{"role": "user", "content": "x"}]
+    assert (obstacle(endpoint, body) is None) is continued
+
+
+def test_an_answer_that_the_client_began_is_not_continued() -> None:
+    """Its prefix is not ours to repeat."""
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    assert obstacle(Endpoint.CHAT, {"messages": messages})
+
+
+def test_the_bound_on_tokens_shrinks() -> None:
+    """By what was sent; never to nothing, which no API accepts."""
+    body = {"max_tokens": 10, "max_completion_tokens": 12, "min_tokens": 3, "top_p": 1}
+    found = {"max_tokens": 6, "max_completion_tokens": 8, "min_tokens": 0, "top_p": 1}
+    assert rest_of(body, 4) == found
+    assert rest_of(body, 40)["max_tokens"] == 1
+    assert limit_of(body) == 10
+    assert limit_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "event"),
+    [
+        (Endpoint.CHAT, {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0}]}}]}),
+        (Endpoint.CHAT, {"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}),
+        (Endpoint.CHAT, {"choices": [{"index": 1, "delta": {"content": "b"}}]}),
+        (Endpoint.CHAT, {"choices": ["nonsense"]}),
+        (
+            Endpoint.MESSAGES,
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use"}},
+        ),
+        (
+            Endpoint.MESSAGES,
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta"}},
+        ),
+    ],
+)
+def test_what_was_sent_can_be_in_the_way(endpoint: Endpoint, event: dict[str, Any]) -> None:
+    """Tool calls, thoughts, several answers, and what nobody understands."""
+    transcript = Transcript(endpoint, 100)
+    transcript.add(b"data: " + orjson.dumps(event) + b"\n\n")
+    assert transcript.read().obstacle
+
+
+def test_a_transcript_is_bounded() -> None:
+    """Law 9: text over the limit is given up, not kept."""
+    transcript = Transcript(Endpoint.CHAT, 1000)
+    chunk = {"choices": [{"index": 0, "delta": {"content": "x" * 100}}]}
+    for _ in range(2000):
+        transcript.add(b"data: " + orjson.dumps(chunk) + b"\n\n")
+    assert transcript.read().obstacle
+    assert not transcript.read().text
