@@ -24,6 +24,8 @@ class Kind(StrEnum):
     """* ``after`` events, or half the body, then nothing."""
     CUT = "cut"
     """* Reset after ``after`` events, or after half the body."""
+    BREAK_OFF = "break_off"
+    """* Like ``CUT``, but closed politely: what was sent before surely arrives."""
     CUT_IN_EVENT = "cut_in_event"
     """* Like ``CUT``, in the middle of an event."""
     ERROR_MIDWAY = "error_midway"

@@ -15,6 +15,7 @@ from tests.fakes.frontier_answers import error_body
 from tests.fakes.frontier_streams import error_event
 
 JSON = "application/json"
+_IN_PARTS = {Kind.CUT, Kind.BREAK_OFF, Kind.CUT_IN_EVENT, Kind.HANG_MIDWAY, Kind.SLOW_DRIP}
 
 
 async def fail_early(request: web.Request, fault: Fault) -> web.StreamResponse | None:
@@ -50,7 +51,7 @@ async def fail_whole(request: web.Request, content: bytes, fault: Fault) -> web.
         return error_response(request.path, 200, fault.message, fault.code)
     if fault.kind is Kind.MALFORMED:
         return web.Response(body=content[:-7], content_type=JSON)
-    if fault.kind not in {Kind.CUT, Kind.CUT_IN_EVENT, Kind.HANG_MIDWAY, Kind.SLOW_DRIP}:
+    if fault.kind not in _IN_PARTS:
         return web.Response(body=content, content_type=JSON)
     response = await _begin(request, length=len(content))
     step = len(content) // 8 + 1
@@ -60,7 +61,7 @@ async def fail_whole(request: web.Request, content: bytes, fault: Fault) -> web.
         elif start > len(content) // 2:
             if fault.kind is Kind.HANG_MIDWAY:
                 await _hang()
-            _drop(request, reset=True)
+            _drop(request, reset=fault.kind is not Kind.BREAK_OFF)
             return response
         await response.write(content[start : start + step])
     return response
@@ -85,6 +86,9 @@ async def may_pass(
     match fault.kind:
         case Kind.HANG_MIDWAY:
             await _hang()
+        case Kind.BREAK_OFF:
+            _drop(request, reset=False)
+            return False
         case Kind.CUT | Kind.CUT_IN_EVENT:
             if fault.kind is Kind.CUT_IN_EVENT:
                 await response.write(event[: len(event) // 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.fakes.sending import BASE, QUICK, Desk, desk, frontier, provider, unt
 TEXT = "One two three four five six seven."
 WORDS = 7
 A, B = frontier("a"), frontier("b")
-BREAKS = [Kind.CUT, Kind.CUT_IN_EVENT, Kind.HANG_MIDWAY, Kind.ERROR_MIDWAY, Kind.MALFORMED]
+BREAKS = [Kind.BREAK_OFF, Kind.HANG_MIDWAY, Kind.ERROR_MIDWAY, Kind.MALFORMED]
 PREAMBLE = {Endpoint.CHAT: 1, Endpoint.COMPLETIONS: 0, Endpoint.MESSAGES: 3}
 """Events before the first word, in the fake's streams."""
 
@@ -83,7 +84,7 @@ def rescues(exchange: Exchange) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("endpoint", PREAMBLE)
 @pytest.mark.parametrize(
-    ("kind", "words"), [*((kind, 4) for kind in BREAKS), (Kind.CUT, 1), (Kind.CUT, 7)]
+    ("kind", "words"), [*((kind, 4) for kind in BREAKS), (Kind.BREAK_OFF, 1), (Kind.BREAK_OFF, 7)]
 )
 async def test_a_replica_goes_on_where_another_broke(
     one: FakeFrontier, other: FakeFrontier, endpoint: Endpoint, kind: Kind, words: int
@@ -115,9 +116,23 @@ async def test_a_replica_goes_on_where_another_broke(
         assert sent["add_generation_prompt"] is False
 
 
+@pytest.mark.parametrize("endpoint", PREAMBLE)
+@pytest.mark.parametrize("kind", [Kind.CUT, Kind.CUT_IN_EVENT])
+async def test_a_reset_may_take_bytes_with_it(
+    one: FakeFrontier, other: FakeFrontier, endpoint: Endpoint, kind: Kind
+) -> None:
+    """A reset overtakes what was sent: wherever that leaves the stream, the text is whole."""
+    one.misbehave(*[fault(kind, 4, endpoint)] * 2)
+    async with desk({}, [one, other]) as sending:
+        exchange = ask(sending, BASE, endpoint=endpoint)
+        raw = await sending.answer(exchange)
+    assert text_of(raw) == TEXT
+    assert raw.count(b"[DONE]") + raw.count(b"event: message_stop") == 1
+
+
 async def test_totals_of_a_rescued_stream(one: FakeFrontier, other: FakeFrontier) -> None:
     """The client that asked for usage gets that of the whole; each attempt keeps its own."""
-    one.misbehave(fault(Kind.CUT, 3))
+    one.misbehave(fault(Kind.BREAK_OFF, 3))
     async with desk({}, [one, other]) as sending:
         sending.holder.suspect(sending.holder.current.replicas[1])
         exchange = sending.exchange(
@@ -145,7 +160,7 @@ async def test_a_provider_goes_on_in_its_own_way(
         config = provider("b", other.url, prefill_style=style)
     else:
         config = provider("b", other.url, dialect=style)
-    one.misbehave(fault(Kind.CUT, 3, endpoint))
+    one.misbehave(fault(Kind.BREAK_OFF, 3, endpoint))
     async with desk({"b": config}, [one]) as sending:
         exchange = ask(sending, BASE, B, endpoint=endpoint)
         raw = await sending.answer(exchange)
@@ -162,7 +177,7 @@ async def test_a_local_model_goes_on_for_a_provider(
     one: FakeFrontier, other: FakeFrontier, stream_of: Dialect
 ) -> None:
     """A cut provider's stream ends with the base's words."""
-    one.misbehave(fault(Kind.CUT, 2, Endpoint.MESSAGES))
+    one.misbehave(fault(Kind.BREAK_OFF, 2, Endpoint.MESSAGES))
     config = provider("a", one.url, dialect=stream_of)
     async with desk({"a": config}, [other]) as sending:
         exchange = ask(sending, A, BASE, endpoint=Endpoint.MESSAGES)
@@ -177,7 +192,7 @@ async def test_only_who_can_and_may_goes_on(one: FakeFrontier, other: FakeFronti
     card = plain.models[0].model_copy(update={"capabilities": frozenset({"chat"})})
     without = provider("b", other.url).model_copy(update={"models": (card,)})
     forbidden = frontier("c", allowed=False)
-    one.misbehave(fault(Kind.CUT, 2), Kind.RESET, Kind.RESET)
+    one.misbehave(fault(Kind.BREAK_OFF, 2), Kind.RESET, Kind.RESET)
     with FakeFrontier(text=TEXT) as third:
         async with desk({"a": plain, "b": without, "c": third}) as sending:
             exchange = ask(sending, A, B, forbidden)
@@ -198,10 +213,10 @@ async def test_only_who_can_and_may_goes_on(one: FakeFrontier, other: FakeFronti
     ],
 )
 async def test_what_cannot_be_continued_ends_with_an_error(
-    one: FakeFrontier, other: FakeFrontier, fields: dict[str, object]
+    one: FakeFrontier, other: FakeFrontier, fields: dict[str, Any]
 ) -> None:
     """Never a truncated success, and never a guess."""
-    one.misbehave(Fault(Kind.CUT, after=3))
+    one.misbehave(Fault(Kind.BREAK_OFF, after=3))
     async with desk({"a": one, "b": other}) as sending:
         exchange = sending.exchange(A, B, stream=True, **fields)
         with pytest.raises(TargetBroken):
@@ -214,7 +229,7 @@ async def test_a_responses_stream_ends_with_a_numbered_error(
     one: FakeFrontier, other: FakeFrontier
 ) -> None:
     """The error event gets the number after the last one that was sent."""
-    one.misbehave(Fault(Kind.CUT, after=5))
+    one.misbehave(Fault(Kind.BREAK_OFF, after=5))
     async with desk({"a": one, "b": other}) as sending:
         exchange = sending.exchange(A, B, endpoint=Endpoint.RESPONSES, stream=True)
         with pytest.raises(TargetBroken) as caught:
@@ -226,7 +241,7 @@ async def test_a_responses_stream_that_said_nothing_starts_anew(
     one: FakeFrontier, other: FakeFrontier
 ) -> None:
     """Events that only announce are held back until there is content."""
-    one.misbehave(Fault(Kind.CUT, after=3))
+    one.misbehave(Fault(Kind.BREAK_OFF, after=3))
     async with desk({"a": one, "b": other}) as sending:
         raw = await sending.answer(sending.exchange(A, B, endpoint=Endpoint.RESPONSES, stream=True))
     assert raw.count(b"event: response.created\n") == raw.count(b"event: response.completed\n") == 1
@@ -252,7 +267,7 @@ async def test_a_stream_that_reached_its_bound_gets_its_end(
     one: FakeFrontier, other: FakeFrontier, endpoint: Endpoint
 ) -> None:
     """As many pieces as tokens were allowed: there is nothing left to generate."""
-    one.misbehave(fault(Kind.CUT, 3, endpoint))
+    one.misbehave(fault(Kind.BREAK_OFF, 3, endpoint))
     async with desk({"a": one, "b": other}) as sending:
         exchange = sending.exchange(A, B, endpoint=endpoint, stream=True, text="x|", max_tokens=3)
         raw = await sending.answer(exchange)
@@ -265,15 +280,15 @@ async def test_a_rescue_can_be_rescued_and_not_for_ever(
     one: FakeFrontier, other: FakeFrontier
 ) -> None:
     """Each break is continued from there, twice."""
-    one.misbehave(fault(Kind.CUT, 2), fault(Kind.CUT, 2))
-    other.misbehave(fault(Kind.CUT, 2))
+    one.misbehave(fault(Kind.BREAK_OFF, 2), fault(Kind.BREAK_OFF, 2))
+    other.misbehave(fault(Kind.BREAK_OFF, 2))
     async with desk({"a": one, "b": other}) as sending:
         exchange = ask(sending, A, B)
         with pytest.raises(TargetBroken):
             await sending.answer(exchange)
         assert [note["after_tokens"] for note in rescues(exchange)] == [2, 4]
-        one.misbehave(fault(Kind.CUT, 2))
-        other.misbehave(fault(Kind.CUT, 2))
+        one.misbehave(fault(Kind.BREAK_OFF, 2))
+        other.misbehave(fault(Kind.BREAK_OFF, 2))
         again = ask(sending, A, B)
         assert text_of(await sending.answer(again)) == TEXT
 
@@ -304,7 +319,7 @@ async def test_a_slow_client_is_not_a_stalled_target(one: FakeFrontier) -> None:
 
 async def test_leaving_a_stream_and_its_rescue(one: FakeFrontier, other: FakeFrontier) -> None:
     """Whoever speaks at that moment is told; what was sent by then is on record."""
-    one.misbehave(fault(Kind.CUT, 2))
+    one.misbehave(fault(Kind.BREAK_OFF, 2))
     other.misbehave(fault(Kind.HANG_MIDWAY, 2))
     patient = _idle(30.0)
     left = other.left
