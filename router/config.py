@@ -16,6 +16,8 @@ from pydantic import (
 )
 
 from router.delivery.config import DeliveryConfig
+from router.sections.budgets import BudgetsConfig
+from router.sections.cache import CacheConfig
 from router.sections.policy import PolicyConfig
 from router.sections.priority import Priority, PriorityConfig
 from router.sections.routing import RoutingConfig
@@ -153,6 +155,8 @@ class RouterConfig(_Section):
     policy: PolicyConfig = PolicyConfig()
     routing: RoutingConfig = RoutingConfig()
     delivery: DeliveryConfig = DeliveryConfig()
+    budgets: BudgetsConfig = BudgetsConfig()
+    cache: CacheConfig = CacheConfig()
     providers: tuple[ProviderConfig, ...] = ()
 
     @model_validator(mode="after")

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from router.budgets.holds import Budgets
+from router.cache.responses import Responses
 from router.deciding.refusals import nobody
 from router.deciding.watched import Outgoing
 from router.errors import RouterError
@@ -25,6 +28,15 @@ from router.stages.settle import Settlement
 from router.table import TableHolder
 
 
+@dataclass(frozen=True)
+class Books:
+    """What is looked into before a target is asked, and what is written into afterwards."""
+
+    budgets: Budgets
+    responses: Responses
+    settlement: Settlement
+
+
 class Pipeline:
     """The request path, wired once per process."""
 
@@ -36,9 +48,12 @@ class Pipeline:
         judge: Judge,
         holder: TableHolder,
         sender: Sender,
-        settlement: Settlement,
+        books: Books,
         shadows: shadow.Shadow,
     ) -> None:
+        self._budgets = books.budgets
+        self._responses = books.responses
+        self._settlement = books.settlement
         self._shadow = shadows
         self._admission = admission
         self._classifier = classifier
@@ -46,7 +61,6 @@ class Pipeline:
         self._judge = judge
         self._holder = holder
         self._sender = sender
-        self._settlement = settlement
 
     @property
     def under_way(self) -> int:
@@ -60,7 +74,7 @@ class Pipeline:
 
     def decide(self, exchange: Exchange, raw: bytes) -> None:
         """From the body's bytes to permitted options; calls nobody and never waits."""
-        exchange.table = self._holder.current
+        exchange.table, exchange.body_bytes = self._holder.current, len(raw)
         with exchange.stage("data-prep"):
             data_prep.parse(exchange, raw)
         with exchange.stage("governance"):
@@ -91,7 +105,15 @@ class Pipeline:
             self._shadow.follow(exchange)
 
     async def send(self, exchange: Exchange) -> Outgoing:
-        """An answer whose status has arrived, good enough to go out. Raises ``TargetError``."""
+        """An answer that has begun, good enough to go out.
+
+        Raises ``TargetError``, and ``BudgetExceeded`` when a budget does not cover the request.
+        """
+        with exchange.stage("budget"):
+            await self._budgets.open(exchange)
+        replayed = self._responses.look(exchange)
+        if replayed is not None:
+            return replayed
         with exchange.stage("send"):
             answer: Outgoing = await self._sender.send(exchange)
         exchange.usage = answer.usage
@@ -120,10 +142,13 @@ class Pipeline:
 
     def outbound(self, exchange: Exchange, answer: Outgoing) -> AsyncIterator[bytes]:
         """The answer's bytes as the client may see them."""
+        if exchange.cache == "hit":
+            return answer.chunks()
         chunks = answer.chunks()
         if exchange.shadow is not None:
             chunks = shadow.capture(exchange, chunks)
-        return governance.outbound(exchange, chunks)
+        chunks = governance.outbound(exchange, chunks)
+        return self._responses.keep(exchange, answer.status, answer.content_type, chunks)
 
     def price(self, exchange: Exchange) -> None:
         """Set the cost from the usage that is known now."""

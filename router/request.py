@@ -96,8 +96,9 @@ class Attempt:
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
+    billed: Usage = field(default_factory=Usage)
+    """What is paid for: ``usage``, or an estimate where the target did not tell."""
     estimated: bool = False
-    """Whether tokens and cost are an estimate, because the target did not tell them."""
     streamed: int = 0
     """Server-sent events that arrived, about one per token."""
 
@@ -182,6 +183,7 @@ class Exchange:
     rate: tuple[int, int, float] = (0, 0, 0.0)
     """Rate limit: requests allowed, remaining, seconds to reset."""
     hold: Hold | None = None
+    cache_key: object = None
     cache: str | None = None
     """``hit`` or ``miss``; None when the response cache was not asked."""
     extra_headers: dict[str, str] = field(default_factory=dict)
@@ -244,8 +246,8 @@ class Exchange:
                     "replica": attempt.replica,
                     "outcome": attempt.outcome,
                     "seconds": round(attempt.seconds, 6),
-                    "input_tokens": attempt.usage.input_tokens,
-                    "output_tokens": attempt.usage.output_tokens,
+                    "input_tokens": attempt.billed.input_tokens,
+                    "output_tokens": attempt.billed.output_tokens,
                     "cost_usd": attempt.cost_usd,
                     "estimated": attempt.estimated,
                 }

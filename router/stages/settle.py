@@ -5,14 +5,24 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from router.budgets.amounts import fill_in
 from router.catalog import Catalog
 from router.metrics import RouterMetrics
 from router.request import Exchange
 from router.traffic import Traffic
+from router.usage import UsageMeter
 
 Record = dict[str, Any]
+
+
+class Keeps(Protocol):
+    """Where decision records go. Must not wait."""
+
+    def add(self, record: Record) -> None:
+        """Take one record."""
+        ...
 
 
 class Ledger:
@@ -41,11 +51,13 @@ class Settlement:
     def __init__(
         self,
         catalog: Catalog,
-        ledger: Ledger,
+        ledger: Keeps,
         metrics: RouterMetrics,
         traffic: Traffic,
         log: Callable[[Record], None],
+        usage: UsageMeter | None = None,
     ) -> None:
+        self._usage = usage or UsageMeter()
         self._traffic = traffic
         self._catalog = catalog
         self._ledger = ledger
@@ -55,15 +67,25 @@ class Settlement:
     def price(self, exchange: Exchange) -> None:
         """Set the cost of every attempt, and so of the exchange, from the usage known now."""
         for attempt in exchange.attempts:
-            attempt.cost_usd = self._catalog.cost_usd(attempt.option, attempt.usage)
+            attempt.billed = fill_in(exchange, attempt)
+            attempt.cost_usd = self._catalog.cost_usd(attempt.option, attempt.billed)
         exchange.cost_usd = sum(attempt.cost_usd for attempt in exchange.attempts)
 
     def settle(self, exchange: Exchange) -> None:
         """Price, measure, keep and log."""
         self.price(exchange)
+        if exchange.hold is not None:
+            exchange.hold.settle(_tokens(exchange), exchange.cost_usd)
         exchange.seconds = time.perf_counter() - exchange.started
         record = exchange.record()
         self._ledger.add(record)
         self._metrics.observe(exchange)
         self._traffic.observe(exchange)
+        self._usage.book(exchange)
         self._log(record)
+
+
+def _tokens(exchange: Exchange) -> int:
+    """Prompt and answer tokens of all attempts."""
+    billed = (attempt.billed for attempt in exchange.attempts)
+    return sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in billed)

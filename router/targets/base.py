@@ -67,8 +67,11 @@ class Answer(Protocol):
 
     status: int
     content_type: str
-    usage: Usage
-    """Filled in at the latest when ``chunks`` is exhausted."""
+
+    @property
+    def usage(self) -> Usage:
+        """Filled in at the latest when ``chunks`` is exhausted."""
+        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body's bytes as they arrive. Raises ``TargetBroken`` when the stream is cut."""

@@ -16,6 +16,7 @@ from serving.config.settings import Settings
 from serving.internal import InternalServer
 from serving.names import REGISTRY
 from serving.node import internal_host, replica_id
+from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.metrics import RegistryCollector
 from serving.registry.service import RegistryService
 from serving.reports import EngineReport, RouterReply, RouterReport
@@ -31,6 +32,7 @@ class RegistryDeployment:
         setup_logging(self._settings, "registry")
         self._log = get_logger("graftwork.registry")
         self._service = RegistryService(self._settings)
+        self._accounts = AccountsSurface(self._settings)
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self._service))
         self._server = InternalServer(internal_host(self._settings))
@@ -50,7 +52,11 @@ class RegistryDeployment:
             service.replicas,
         )
         return Starlette(
-            routes=[Route("/metrics", self._get_metrics, methods=["GET"]), Mount("/", app=admin)]
+            routes=[
+                Route("/metrics", self._get_metrics, methods=["GET"]),
+                *self._accounts.routes(),
+                Mount("/", app=admin),
+            ]
         )
 
     async def _get_metrics(self, _: Request) -> Response:
@@ -76,3 +82,4 @@ class RegistryDeployment:
         self._closed = True
         await self._service.aclose()
         await self._server.stop()
+        self._accounts.close()

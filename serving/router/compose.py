@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 
 from router.admin import AdminProxy
+from router.cache.key import policy_version
+from router.cache.responses import Responses
+from router.cache.store import Store
 from router.catalog import Catalog
 from router.deciding.cards import local_price
 from router.deciding.learning import Learning
@@ -16,7 +19,7 @@ from router.http import Door
 from router.intent.source import IntentSource
 from router.keys import Keyring, load_keys
 from router.metrics import RouterMetrics
-from router.pipeline import Pipeline
+from router.pipeline import Books, Pipeline
 from router.records import Records
 from router.stages import context
 from router.stages.admit import Admission
@@ -32,6 +35,7 @@ from router.targets.http_client import HttpClient
 from router.traffic import Traffic
 from serving.config.settings import Settings
 from serving.internal import KEEPALIVE_S
+from serving.router.accounting import Accounting
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.telemetry.access_log import AccessLog
@@ -69,6 +73,7 @@ class RouterProcess:
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
         self.holder = TableHolder(queues, self._forget)
+        self._accounting = Accounting(config.budgets, catalog, self.holder, identity)
         self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
         self._learning = Learning(config.routing)
         ledger = Ledger(limits.decisions_kept)
@@ -80,7 +85,18 @@ class RouterProcess:
             Judge(config.routing, self._learning.calibration),
             self.holder,
             Sender(catalog, self.holder, limits, config.delivery, context.assemble),
-            Settlement(catalog, ledger, self._metrics, self._traffic, self._access_log.write),
+            Books(
+                self._accounting.budgets,
+                Responses(config.cache, policy_version(config), Store(config.cache)),
+                Settlement(
+                    catalog,
+                    ledger,
+                    self._metrics,
+                    self._traffic,
+                    self._access_log.write,
+                    self._accounting.usage,
+                ),
+            ),
             self._shadow,
         )
         self._peers = Peers(self.holder, identity)
@@ -94,6 +110,7 @@ class RouterProcess:
     def start(self) -> None:
         """Begin to write logs."""
         self._access_log.start()
+        self._accounting.start()
 
     def _forget(self, name: str) -> None:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
@@ -111,6 +128,7 @@ class RouterProcess:
     async def aclose(self) -> None:
         """Stop background work, write what is left of the log, close every connection."""
         await self._shadow.aclose()
+        await self._accounting.aclose()
         await self._access_log.aclose()
         for part in (self._engines, self._providers, self._peers, self._admin):
             await part.aclose()

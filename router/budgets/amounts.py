@@ -1,0 +1,145 @@
+"""How much a call may use at most, and about how much it used when the target does not say.
+
+The worst case of a prompt rests on this: every token of a byte-level tokenizer covers at least one
+byte, and what a chat template adds per message is shorter than the JSON around that message. The
+worst case of an answer is the bound that the client gave, or else the target's own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from router.budgets.accounts import NANO
+from router.catalog import Catalog
+from router.delivery.outcomes import NOT_BILLED
+from router.request import Attempt, Exchange, Option
+from router.sections.budgets import BudgetsConfig
+from router.targets.base import Endpoint, Usage
+
+TEMPLATE_TOKENS = 64
+"""What a target may put around a conversation as a whole."""
+TOOL_TOKENS = 1024
+"""What a target may add to explain the use of tools."""
+TYPICAL_BYTES_PER_TOKEN = 3
+"""For estimates, on the dear side: English has about four, most other scripts three."""
+TYPICAL_ANSWER_TOKENS = 512
+"""For estimates, when the client set no bound."""
+_UNKNOWN_WINDOW = 1_048_576
+_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_IMAGE_PARTS = frozenset({"image", "image_url", "input_image"})
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Tokens, and money in billionths of a dollar."""
+
+    tokens: int
+    nano: int
+
+
+class Bounds:
+    """Worst cases of calls."""
+
+    def __init__(self, catalog: Catalog, config: BudgetsConfig) -> None:
+        self._catalog = catalog
+        self._config = config
+
+    def prompt(self, exchange: Exchange) -> int:
+        """The most tokens that the prompt can have."""
+        inline, images = _images(exchange.body)
+        size = max(exchange.body_bytes - inline, 0)
+        tokens = math.ceil(size / self._config.bytes_per_token) + TEMPLATE_TOKENS
+        if exchange.body.get("tools"):
+            tokens += TOOL_TOKENS
+        return tokens + images * self._config.tokens_per_image
+
+    def attempt(self, exchange: Exchange, option: Option, prompt: int) -> Amount:
+        """The most that one attempt can use."""
+        window, longest = self._limits(exchange, option)
+        prompt = min(prompt, window)
+        output = 0
+        if exchange.endpoint is not Endpoint.EMBEDDINGS:
+            output = min(_asked(exchange.body, longest), longest) * _answers(exchange.body)
+        fresh = self._catalog.cost_usd(option, Usage(prompt, output, 0))
+        cached = self._catalog.cost_usd(option, Usage(prompt, output, prompt))
+        return Amount(prompt + output, to_nano(max(fresh, cached)))
+
+    def _limits(self, exchange: Exchange, option: Option) -> tuple[int, int]:
+        """Context window and longest answer of a target, tokens."""
+        if option.is_local:
+            window = exchange.table.max_model_len or _UNKNOWN_WINDOW
+            return window, window
+        card = self._catalog.frontier(option).card
+        return card.context_window, card.max_output_tokens
+
+
+def to_nano(usd: float) -> int:
+    """Billionths of a dollar, rounded up: a sum never shows less than was spent."""
+    return math.ceil(round(usd * NANO, 3))
+
+
+def fill_in(exchange: Exchange, attempt: Attempt) -> Usage:
+    """What an attempt used: as the target told it, else as an estimate (``attempt.estimated``).
+
+    Nothing is billed for an attempt that was refused or never reached its target. An attempt that
+    was cut, cancelled or timed out without counts is billed for its prompt and for what had been
+    streamed; when the answer was not to be streamed, for as much as the client allowed, because a
+    target may have written it all before it was told to stop.
+    """
+    told = attempt.usage
+    if told.input_tokens is not None and told.output_tokens is not None:
+        attempt.estimated = False
+        return told
+    if not attempt.streamed and attempt.outcome.startswith(NOT_BILLED):
+        return Usage(0, 0)
+    attempt.estimated = True
+    prompt = told.input_tokens
+    if prompt is None:
+        prompt = math.ceil(exchange.body_bytes / TYPICAL_BYTES_PER_TOKEN)
+    output = max(told.output_tokens or 0, attempt.streamed)
+    if not exchange.stream and exchange.endpoint is not Endpoint.EMBEDDINGS:
+        output = max(output, _asked(exchange.body, TYPICAL_ANSWER_TOKENS))
+    return Usage(prompt, output, told.cached_input_tokens)
+
+
+def _asked(body: dict[str, Any], otherwise: int) -> int:
+    """The client's own bound on the answer; the largest, should it give several."""
+    found = [body[name] for name in _BOUNDS if name in body]
+    numbers = [n for n in found if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+    return max(numbers) if numbers else otherwise
+
+
+def _answers(body: dict[str, Any]) -> int:
+    """How many answers are generated for one request."""
+    numbers = [body.get(name) for name in ("n", "best_of")]
+    prompts = body.get("prompt")
+    # A list of strings is several prompts; a list of numbers is the tokens of one.
+    many = sum(not isinstance(each, int) for each in prompts) if isinstance(prompts, list) else 1
+    return max([1, *(n for n in numbers if isinstance(n, int))]) * max(many, 1)
+
+
+def _images(body: dict[str, Any]) -> tuple[int, int]:
+    """Bytes of images that travel inside the body, and how many images there are."""
+    inline = count = 0
+    messages = body.get("messages", body.get("input"))
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(content, list):
+            continue
+        for part in content:
+            if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+                count += 1
+                inline += _inline_bytes(part)
+    return inline, count
+
+
+def _inline_bytes(part: dict[str, Any]) -> int:
+    found = part.get("image_url")
+    url = found.get("url") if isinstance(found, dict) else found
+    if isinstance(url, str) and url.startswith("data:"):
+        return len(url)
+    source = part.get("source")
+    data = source.get("data") if isinstance(source, dict) else None
+    return len(data) if isinstance(data, str) else 0

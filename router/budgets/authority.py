@@ -1,0 +1,142 @@
+"""Who hands out leases: parts of each limit that a router may spend without asking again.
+
+The law is one line of ``grant``: what all holders were granted never exceeds the limit. A router
+spends only what it was granted, so no number of routers, crashes or lost messages overspends.
+
+Amounts are absolute and asks are numbered. An ask that arrives twice or late changes nothing, and
+an answer that is lost leaves the authority knowing of more than the router does, never of less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from router.sections.budgets import Window
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Wish(_Message):
+    """What a router wants to hold of one account."""
+
+    account: str
+    budget: str = ""
+    metric: str = ""
+    window: Window = Window.TOTAL
+    limit: int = Field(ge=0)
+    ends: int | None = None
+    spent: int = Field(ge=0)
+    """Of what it was granted, used up for good."""
+    want: int = Field(ge=0)
+    """What it wants to own altogether, the used up part included; less gives back."""
+
+
+class LeaseAsk(_Message):
+    """One numbered message of one holder."""
+
+    holder: str
+    number: int
+    wishes: tuple[Wish, ...]
+
+
+class Lease(_Message):
+    """What a router may spend of one account, what it has spent included."""
+
+    account: str
+    granted: int
+    free: int
+    """What nobody holds; below 0 when more was used than a target had promised."""
+
+
+class LeaseAnswer(_Message):
+    """The answer to an ask; ``stale``: a later one was heard before, nothing was changed."""
+
+    leases: tuple[Lease, ...]
+    stale: bool = False
+
+
+class AuthorityUnreachable(Exception):
+    """Nobody answered; whether the ask was heard is not known."""
+
+
+class Authority(Protocol):
+    """The one place that knows every holder."""
+
+    async def lease(self, ask: LeaseAsk) -> LeaseAnswer:
+        """Grant and take back. Raises ``AuthorityUnreachable``."""
+        ...
+
+
+def grant(limit: int, others: int, granted: int, spent: int, want: int) -> int:
+    """What a holder owns after its wish.
+
+    Args:
+        limit: of the account.
+        others: what all other holders own together.
+        granted: what this holder owns now.
+        spent: what it has used up, which it can never give back.
+        want: what it wants to own.
+    """
+    granted = max(granted, spent)
+    want = max(want, spent)
+    if want <= granted:
+        return want
+    return max(granted, min(want, limit - others))
+
+
+@dataclass
+class _Held:
+    granted: int = 0
+    spent: int = 0
+
+
+@dataclass
+class _Book:
+    ends: int | None
+    holders: dict[str, _Held] = field(default_factory=dict)
+
+
+class LocalAuthority:
+    """Leases of one process without a registry; forgotten when it ends."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, _Book] = {}
+        self._numbers: dict[str, int] = {}
+
+    async def lease(self, ask: LeaseAsk) -> LeaseAnswer:
+        """Grant and take back; answers at once."""
+        return self.decide(ask)
+
+    def decide(self, ask: LeaseAsk) -> LeaseAnswer:
+        """The same, for callers without an event loop."""
+        if ask.number <= self._numbers.get(ask.holder, -1):
+            return LeaseAnswer(leases=(), stale=True)
+        self._numbers[ask.holder] = ask.number
+        return LeaseAnswer(leases=tuple(self._one(ask.holder, wish) for wish in ask.wishes))
+
+    def _one(self, holder: str, wish: Wish) -> Lease:
+        book = self._books.setdefault(wish.account, _Book(wish.ends))
+        others = sum(held.granted for name, held in book.holders.items() if name != holder)
+        held = book.holders.setdefault(holder, _Held())
+        held.granted = grant(wish.limit, others, held.granted, wish.spent, wish.want)
+        held.spent = max(held.spent, wish.spent)
+        return Lease(
+            account=wish.account, granted=held.granted, free=wish.limit - others - held.granted
+        )
+
+    def committed(self, account: str) -> int:
+        """What all holders own of an account."""
+        book = self._books.get(account)
+        return sum(held.granted for held in book.holders.values()) if book else 0
+
+    def forget(self, now_s: float, accounts: Sequence[str] = ()) -> None:
+        """Drop windows that are over."""
+        over = [n for n, b in self._books.items() if b.ends is not None and b.ends < now_s]
+        for name in (*over, *accounts):
+            self._books.pop(name, None)

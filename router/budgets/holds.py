@@ -1,0 +1,199 @@
+"""What one request has set aside, from its first attempt to its settlement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from router.budgets.accounts import NANO, Account, Metric
+from router.budgets.amounts import Amount, Bounds, to_nano
+from router.budgets.lessee import Lessee
+from router.budgets.purses import Purse, Purses, Scope
+from router.errors import BudgetExceeded
+from router.request import Exchange, Option
+from router.sections.budgets import BudgetsConfig, Window
+
+_ROUNDS = 4
+"""How often a request asks for more before it gives way to others that took it."""
+_SOON_S = 1.0
+"""When requests under way hold what is missing, they give some of it back soon."""
+_Need = list[tuple[Purse, int]]
+
+
+class Budgets:
+    """Sets aside and settles; shared by all requests of one router."""
+
+    def __init__(
+        self,
+        config: BudgetsConfig,
+        bounds: Bounds,
+        purses: Purses,
+        lessee: Lessee,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._bounds = bounds
+        self._purses = purses
+        self._lessee = lessee
+        self._clock = clock
+        self.refused = 0
+        """Requests that a budget did not cover."""
+        self.overrun_nano = 0
+        """Money that targets used above their own bounds, billionths of a dollar."""
+
+    async def open(self, exchange: Exchange) -> None:
+        """Count the request and give it a hold. Raises ``BudgetExceeded`` or ``Overloaded``."""
+        if not self._config.limits:
+            return
+        scope = self._purses.scope(exchange)
+        try:
+            await self.take([(purse, 1) for purse in scope.requests])
+        finally:
+            self._show(exchange, scope)
+        exchange.hold = RequestHold(self, exchange, scope, self._bounds)
+
+    async def take(self, need: _Need) -> None:
+        """Set all amounts aside, or none. Raises ``BudgetExceeded``."""
+        for _ in range(_ROUNDS):
+            short = [(purse, amount) for purse, amount in need if purse.left < amount]
+            if not short:
+                break
+            reached = await self._lessee.more(short)
+            short = [(purse, amount) for purse, amount in need if purse.left < amount]
+            if short and not reached:
+                self._refuse_unless_allowed(short)
+                break
+            if any(purse.free is not None and purse.free <= 0 for purse, _ in short):
+                self._refuse(short)
+        else:
+            if short := [(purse, amount) for purse, amount in need if purse.left < amount]:
+                self._refuse(short)
+        for purse, amount in need:
+            purse.held += amount
+
+    def _refuse_unless_allowed(self, short: _Need) -> None:
+        allowed = self._config.when_unreachable
+        policy = {Metric.REQUESTS: allowed.requests, Metric.TOKENS: allowed.tokens}
+        closed = [p for p, _ in short if policy.get(p.account.metric, "refuse") == "refuse"]
+        if closed:
+            self.refused += 1
+            error = BudgetExceeded(
+                f"The budget {closed[0].account.budget!r} cannot be checked: the registry does "
+                "not answer, and what this router held of it is used up.",
+                code="budget_unreachable",
+                retry_after_s=_SOON_S,
+            )
+            error.status, error.type = 503, "server_error"
+            raise error
+
+    def _refuse(self, short: _Need) -> None:
+        self.refused += 1
+        raise _exceeded(*short[0], self._clock())
+
+    def _show(self, exchange: Exchange, scope: Scope) -> None:
+        """Rate-limit headers: of the budget with the least left."""
+        now = self._clock()
+        if scope.requests:
+            least = min(scope.requests, key=lambda purse: purse.remaining)
+            exchange.rate = (least.account.limit, least.remaining, _resets_in(least.account, now))
+        if scope.tokens:
+            least = min(scope.tokens, key=lambda purse: purse.remaining)
+            exchange.extra_headers |= {
+                "x-ratelimit-limit-tokens": str(least.account.limit),
+                "x-ratelimit-remaining-tokens": str(least.remaining),
+                "x-ratelimit-reset-tokens": f"{_resets_in(least.account, now):.0f}s",
+            }
+
+    def start(self) -> None:
+        """Renew leases in the background."""
+        if self._config.limits:
+            self._lessee.start()
+
+    async def aclose(self) -> None:
+        """Give back what is not used up."""
+        if self._config.limits:
+            await self._lessee.aclose()
+
+
+class RequestHold:
+    """One request's part of its purses."""
+
+    __slots__ = ("_bounds", "_budgets", "_exchange", "_held", "_prompt", "_scope", "_settled")
+
+    def __init__(self, budgets: Budgets, exchange: Exchange, scope: Scope, bounds: Bounds) -> None:
+        self._budgets = budgets
+        self._exchange = exchange
+        self._scope = scope
+        self._bounds = bounds
+        self._held = Amount(0, 0)
+        self._prompt: int | None = None
+        self._settled = False
+
+    async def cover(self, option: Option) -> None:
+        """Set the worst case of one more attempt aside. Raises ``BudgetExceeded``."""
+        scope = self._scope
+        if not scope.tokens and not scope.money:
+            return
+        if self._prompt is None:
+            self._prompt = self._bounds.prompt(self._exchange)
+        # Who continues a broken stream is sent what the other wrote as part of the prompt.
+        begun = any(attempt.streamed for attempt in self._exchange.attempts)
+        prompt = self._prompt + (self._held.tokens if begun else 0)
+        worst = self._bounds.attempt(self._exchange, option, prompt)
+        need = [(purse, worst.tokens) for purse in scope.tokens]
+        if worst.nano:
+            need += [(purse, worst.nano) for purse in scope.money]
+        await self._budgets.take(need)
+        self._held = Amount(self._held.tokens + worst.tokens, self._held.nano + worst.nano)
+
+    def settle(self, tokens: int, cost_usd: float) -> None:
+        """Book what was used in place of what was set aside; idempotent."""
+        if self._settled:
+            return
+        self._settled = True
+        nano = to_nano(cost_usd)
+        self._budgets.overrun_nano += max(0, nano - self._held.nano)
+        _book(self._scope.requests, 1, 1)
+        _book(self._scope.tokens, self._held.tokens, tokens)
+        _book(self._scope.money, self._held.nano, nano)
+
+
+def _book(purses: Sequence[Purse], held: int, used: int) -> None:
+    for purse in purses:
+        purse.held -= held
+        purse.spent += used
+
+
+def _exceeded(purse: Purse, amount: int, now: float) -> BudgetExceeded:
+    account = purse.account
+    need, limit = _said(account, amount), _said(account, account.limit)
+    which = f"The budget {account.budget!r} allows {limit} per {account.window.value}"
+    if account.window is Window.TOTAL:
+        which = f"The budget {account.budget!r} allows {limit} in total"
+    if amount > account.limit:
+        error = BudgetExceeded(
+            f"{which}, and this request may need {need}; ask for fewer tokens (max_tokens)."
+        )
+    else:
+        resets = _resets_in(account, now)
+        held = purse.held >= amount
+        until = "it is never reset" if account.ends is None else f"it starts anew in {resets:.0f} s"
+        error = BudgetExceeded(
+            f"{which}, and what is left does not cover this request ({need} at most); {until}.",
+            retry_after_s=_SOON_S if held else resets if account.ends is not None else None,
+        )
+    if account.metric is not Metric.MONEY:
+        error.type, error.code = "rate_limit_error", "rate_limit_exceeded"
+    if account.window is Window.TOTAL:
+        error.type = error.code = "insufficient_quota"
+    return error
+
+
+def _said(account: Account, amount: int) -> str:
+    if account.metric is Metric.MONEY:
+        return f"{amount / NANO:.6f}".rstrip("0").rstrip(".") + " US dollars"
+    return f"{amount} {account.metric.value}"
+
+
+def _resets_in(account: Account, now: float) -> float:
+    return 0.0 if account.ends is None else max(0.0, account.ends - now)

@@ -1,0 +1,130 @@
+"""The cache as the request path sees it: look before the call, keep what ended well."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import orjson
+
+from router.cache.key import CacheKey, cache_key, deterministic
+from router.cache.store import Kept, Store
+from router.request import Exchange
+from router.sections.cache import CacheConfig
+from router.targets.base import Endpoint, Usage
+
+HEADER = "x-graftwork-cache"
+_STREAM = "text/event-stream"
+_PIECE = 16 * 1024
+_TAIL = 256
+_ENDS = {
+    Endpoint.CHAT: b"data: [DONE]",
+    Endpoint.COMPLETIONS: b"data: [DONE]",
+    Endpoint.RESPONSES: b"response.completed",
+    Endpoint.MESSAGES: b"message_stop",
+}
+_Chunks = AsyncIterator[bytes]
+_CUT_SHORT = (b'"error":{', b'"error": {', b"event: error")
+
+
+class Replayed:
+    """A kept answer, given again. Costs nothing and holds nothing."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self.status = kept.status
+        self.content_type = kept.content_type
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts of the first time."""
+        return self._kept.usage
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The same bytes; a stream is given in pieces between events."""
+        body = self._kept.body
+        if not self.content_type.startswith(_STREAM):
+            yield body
+            return
+        start = 0
+        while start < len(body):
+            end = body.find(b"\n\n", start + _PIECE)
+            end = len(body) if end < 0 else end + 2
+            yield body[start:end]
+            start = end
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+class Responses:
+    """Looks answers up and keeps them.
+
+    Args:
+        config: limits, and whether it is on.
+        policy_version: changes whenever what callers may use changes.
+        store: where answers are.
+    """
+
+    def __init__(self, config: CacheConfig, policy_version: str, store: Store) -> None:
+        self._config = config
+        self._version = policy_version
+        self.store = store
+        self.hits = 0
+        self.misses = 0
+
+    def look(self, exchange: Exchange) -> Replayed | None:
+        """The kept answer of a decided request; says in the exchange what it found."""
+        if not self._config.enabled or not self._applies(exchange):
+            return None
+        key = exchange.cache_key = cache_key(exchange, self._version)
+        kept = None
+        if "no-cache" not in exchange.headers.get("cache-control", ""):
+            kept = self.store.get(key)
+        if kept is None:
+            self.misses += 1
+            exchange.cache = exchange.extra_headers[HEADER] = "miss"
+            return None
+        self.hits += 1
+        exchange.cache = exchange.extra_headers[HEADER] = "hit"
+        exchange.usage = kept.usage
+        return Replayed(kept)
+
+    def _applies(self, exchange: Exchange) -> bool:
+        if "no-store" in exchange.headers.get("cache-control", ""):
+            return False
+        return not self._config.deterministic_only or deterministic(exchange)
+
+    def keep(self, exchange: Exchange, status: int, content_type: str, chunks: _Chunks) -> _Chunks:
+        """Pass an answer's bytes through and keep them, if it was asked for and ends well."""
+        key = exchange.cache_key
+        if not isinstance(key, CacheKey) or exchange.cache == "hit" or status != 200:
+            return chunks
+        return self._keep(key, exchange, content_type, chunks)
+
+    async def _keep(
+        self, key: CacheKey, exchange: Exchange, content_type: str, chunks: _Chunks
+    ) -> _Chunks:
+        body = bytearray()
+        async for chunk in chunks:
+            if len(body) <= self._config.max_answer_bytes:
+                body += chunk
+            yield chunk
+        chosen = exchange.chosen
+        if exchange.error is not None or chosen is None or chosen.target != key.target:
+            return
+        if _whole(exchange.endpoint, content_type, body):
+            self.store.put(key, Kept(200, content_type, bytes(body), exchange.usage))
+
+
+def _whole(endpoint: Endpoint, content_type: str, body: bytearray) -> bool:
+    """Whether an answer came to its proper end and holds no error."""
+    if content_type.startswith(_STREAM):
+        end = _ENDS.get(endpoint)
+        if end is None or end not in body[-_TAIL * 4 :]:
+            return False
+        return not any(sign in body for sign in _CUT_SHORT)
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(answer, dict) and not answer.get("error")

@@ -1,0 +1,115 @@
+"""Who used what: counts by hour, key, tenant, route and target, for all routers together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from router.request import Exchange
+
+HOUR_S = 3600
+MAX_ROWS = 50_000
+OTHER = "(other)"
+"""Stands for what did not find room any more (law 9)."""
+_NO_TARGET = "none"
+_PIN = "@"
+
+
+class UsageRow(BaseModel):
+    """Counts of one router in one hour; they only grow."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hour: int
+    """Its beginning, seconds since the epoch."""
+    key: str
+    tenant: str
+    route: str
+    target: str
+    requests: int = 0
+    """Answered or refused; booked to the target that was chosen last."""
+    refused: int = 0
+    """Of them, those that got a 4xx or 5xx, or left."""
+    cache_hits: int = 0
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    nano_usd: int = 0
+    """Billionths of a dollar."""
+
+
+class UsageReport(BaseModel):
+    """Rows of one router that changed since it was last heard."""
+
+    holder: str
+    rows: tuple[UsageRow, ...]
+
+
+class UsageKeeper(Protocol):
+    """Whoever adds the routers' counts up."""
+
+    async def report(self, report: UsageReport) -> None:
+        """Take absolute counts; hearing the same twice changes nothing."""
+        ...
+
+
+class UsageMeter:
+    """Counts in memory; bounded."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, max_rows: int = MAX_ROWS) -> None:
+        self._clock = clock
+        self._max_rows = max_rows
+        self._rows: dict[tuple[int, str, str, str, str], UsageRow] = {}
+        self._changed: set[tuple[int, str, str, str, str]] = set()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def book(self, exchange: Exchange) -> None:
+        """Add one settled exchange."""
+        hour = int(self._clock() // HOUR_S * HOUR_S)
+        caller = exchange.caller
+        # A name that nothing has never becomes a row: clients could invent any number of them.
+        route = exchange.model.partition(_PIN)[0] if exchange.options else _NO_TARGET
+        who = (hour, caller.name if caller else "", caller.tenant if caller else "", route)
+        row = self._row(*who, exchange.chosen.target if exchange.chosen else _NO_TARGET)
+        row.requests += 1
+        row.refused += exchange.status >= 400
+        row.cache_hits += exchange.cache == "hit"
+        for attempt in exchange.attempts:
+            row = self._row(*who, attempt.target)
+            row.attempts += 1
+            row.input_tokens += attempt.billed.input_tokens or 0
+            row.output_tokens += attempt.billed.output_tokens or 0
+            row.nano_usd += round(attempt.cost_usd * 1e9)
+
+    def _row(self, hour: int, key: str, tenant: str, route: str, target: str) -> UsageRow:
+        where = (hour, key, tenant, route, target)
+        row = self._rows.get(where)
+        if row is None:
+            if len(self._rows) >= self._max_rows:
+                where = (hour, OTHER, OTHER, OTHER, OTHER)
+            row = self._rows.get(where)
+            if row is None:
+                names = dict(zip(("hour", "key", "tenant", "route", "target"), where, strict=True))
+                row = self._rows[where] = UsageRow.model_validate(names)
+        self._changed.add(where)
+        return row
+
+    async def deliver(self, keeper: UsageKeeper, holder: str) -> None:
+        """Report what changed; what could not be delivered is reported again next time."""
+        places, self._changed = self._changed, set()
+        if places:
+            rows = tuple(self._rows[place].model_copy() for place in places)
+            try:
+                await keeper.report(UsageReport(holder=holder, rows=rows))
+            except BaseException:
+                self._changed |= places
+                raise
+        this_hour = int(self._clock() // HOUR_S * HOUR_S)
+        over = [p for p in self._rows if p[0] < this_hour and p not in self._changed]
+        for place in over:
+            del self._rows[place]

@@ -1,0 +1,81 @@
+"""A whole router process on loopback, as the deployment wires it, without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from adapters.aliases import Peer, RoutingTable
+from serving.config.settings import Settings
+from serving.internal import InternalServer
+from serving.registry.accounts.surface import AccountsSurface
+from serving.router.compose import RouterProcess
+
+
+@asynccontextmanager
+async def running_router(
+    settings: Settings,
+    identity: str = "router-1",
+    *,
+    registry: Peer | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[tuple[str, RouterProcess]]:
+    """Serve one; yields its URL and itself."""
+    process = RouterProcess(settings, identity, environ or {})
+    process.holder.apply(RoutingTable(revision=1, base_id="tiny", registry=registry))
+    process.start()
+    try:
+        async with _served(process.door) as url:
+            yield url, process
+    finally:
+        await process.aclose()
+
+
+@asynccontextmanager
+async def _served(app: Any) -> AsyncIterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1024)
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@asynccontextmanager
+async def running_books(settings: Settings) -> AsyncIterator[tuple[Peer, AccountsSurface]]:
+    """Serve the registry's books, with nothing else of the registry."""
+    books = AccountsSurface(settings)
+    server = InternalServer("127.0.0.1")
+    app: Any = Starlette(routes=books.routes())
+    await server.start(app)
+    try:
+        yield server.peer("registry"), books
+    finally:
+        await server.stop()
+        books.close()
+
+
+def settings_with(state_dir: Path, **router: Any) -> Settings:
+    """Settings of a router that keeps its state below a folder."""
+    return Settings.model_validate({"state_dir": str(state_dir), "router": router})
