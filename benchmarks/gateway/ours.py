@@ -41,6 +41,13 @@ def settings(provider_url: str, state_dir: Path) -> Settings:
         }
     ]
     router["auto"]["frontier"] = f"{PROVIDER}/{MODEL}"
+    router["budgets"] = {
+        "authority": "local",
+        "limits": [
+            {"name": "tenant-month", "tenant": "*", "window": "month", "usd": 10_000.0},
+            {"name": "key-minute", "key": "*", "window": "minute", "tokens": 1_000_000_000},
+        ],
+    }
     return Settings.model_validate(raw)
 
 
