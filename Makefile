@@ -12,7 +12,7 @@ BIN = .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-fast test-k8s k8s check format lock clean env
-.PHONY: bench bench-swap bench-gateway
+.PHONY: bench bench-faults bench-swap bench-gateway
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
@@ -49,6 +49,9 @@ format: env ## let ruff rewrite what it can
 
 bench: env ## measure the router's overhead against vLLM's own server
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+bench-faults: env ## what a client gets for every way in which a provider can fail
+	@exec $(BIN)/python -m benchmarks.faults
 
 bench-swap: env ## replace and roll back adapters under load, against vLLM's own route
 	@exec $(BIN)/python -m benchmarks.swap $(ARGS)

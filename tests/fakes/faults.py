@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,6 +41,16 @@ class Kind(StrEnum):
     """* Everything but the dialect's last event (``[DONE]``); a whole answer is not affected."""
     HTML = "html"
     """A 200 with a web page, as from a proxy."""
+    REDIRECT = "redirect"
+    """A 307 to somewhere else."""
+    BAD_GZIP = "bad_gzip"
+    """A 200 that claims to be compressed and is not."""
+    NOT_HTTP = "not_http"
+    """Bytes of another protocol."""
+    GIANT = "giant"
+    """* ``after`` events, then one that never ends; or a body of the same size."""
+    PINGS = "pings"
+    """* ``after`` events, then comments for ever; or white space before a body."""
     SLOW_DRIP = "slow_drip"
     """Right, but one piece every ``delay_s``; a whole answer in eight pieces."""
     SLOW_START = "slow_start"
@@ -72,8 +83,14 @@ class Fault:
 _IN_PROMPT = re.compile(r"\[\[fault:([a-z_0-9]+)(?::(\d+))?\]\]")
 
 
+_AS_JSON = re.compile(r"\[\[(\{.*?\})\]\]")
+
+
 def fault_in_prompt(text: str) -> Fault | None:
-    """The fault that a prompt asks for: ``[[fault:cut]]``, ``[[fault:status:429]]``."""
+    """The fault that a prompt asks for: ``[[fault:cut]]``, ``[[fault:status:429]]`` or JSON."""
+    whole = _AS_JSON.search(text)
+    if whole is not None:
+        return fault_from_json(json.loads(whole[1]))
     match = _IN_PROMPT.search(text)
     if match is None:
         return None

@@ -74,6 +74,7 @@ class FakeFrontier:
         models: the models that it has; others are a 404. Empty: whatever is asked for.
         api_key: what requests must bring, as ``Authorization: Bearer`` or ``x-api-key``.
         cached_tokens: how many prompt tokens it says were cached.
+        obeys: misbehave when the prompt says so.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class FakeFrontier:
         models: tuple[str, ...] = (),
         api_key: str | None = None,
         cached_tokens: int = 0,
+        obeys: bool = True,
     ) -> None:
+        self.obeys = obeys
         self.port = port
         self.text = text
         self.delay_s = delay_s
@@ -165,7 +168,9 @@ class FakeFrontier:
         body = orjson.loads(raw)
         headers = {name.lower(): value for name, value in request.headers.items()}
         self._received.append(Received(request.path, headers, raw, body))
-        fault = self._faults.popleft() if self._faults else fault_in_prompt(prompt_of(body))
+        fault = self._faults.popleft() if self._faults else None
+        if fault is None and self.obeys:
+            fault = fault_in_prompt(prompt_of(body))
         try:
             return await self._answer(request, body, fault)
         except (asyncio.CancelledError, ConnectionError):

@@ -15,6 +15,8 @@ from tests.fakes.frontier_answers import error_body
 from tests.fakes.frontier_streams import error_event
 
 JSON = "application/json"
+GIANT_BYTES = 17 * 1024 * 1024
+PING_S = 0.05
 _IN_PARTS = {Kind.CUT, Kind.BREAK_OFF, Kind.CUT_IN_EVENT, Kind.HANG_MIDWAY, Kind.SLOW_DRIP}
 
 
@@ -38,17 +40,39 @@ async def fail_early(request: web.Request, fault: Fault) -> web.StreamResponse |
             await asyncio.sleep(fault.delay_s)
         case Kind.ERROR_IN_200:
             return error_response(request.path, 200, fault.message, fault.code)
-        case Kind.EMPTY:
-            return web.Response(body=b"", content_type=_kind_of(await request.json()))
+        case _ if fault.kind in _INSTEAD:
+            return _say_instead(request, fault.kind, _kind_of(await request.json()))
+    return None
+
+
+_INSTEAD = {Kind.EMPTY, Kind.REDIRECT, Kind.BAD_GZIP, Kind.NOT_HTTP, Kind.HTML}
+
+
+def _say_instead(request: web.Request, kind: Kind, content_type: str) -> web.Response:
+    """Something that is no answer."""
+    match kind:
+        case Kind.REDIRECT:
+            return web.Response(status=307, headers={"Location": "http://127.0.0.1:9/elsewhere"})
+        case Kind.BAD_GZIP:
+            headers = {"Content-Encoding": "gzip", "Content-Type": content_type}
+            return web.Response(body=b"not compressed at all", headers=headers)
+        case Kind.NOT_HTTP:
+            _say_raw(request, b"220 mail.example ESMTP ready\r\n")
+            return web.Response()
         case Kind.HTML:
             return web.Response(text="<html>Welcome</html>", content_type="text/html")
-    return None
+        case _:
+            return web.Response(body=b"", content_type=content_type)
 
 
 async def fail_whole(request: web.Request, content: bytes, fault: Fault) -> web.StreamResponse:
     """Faults in the course of a whole answer."""
     if fault.kind is Kind.ERROR_MIDWAY:
         return error_response(request.path, 200, fault.message, fault.code)
+    if fault.kind is Kind.GIANT:
+        return web.Response(body=b'{"x":"' + b"x" * GIANT_BYTES + b'"}', content_type=JSON)
+    if fault.kind is Kind.PINGS:
+        return await _ping(await _begin(request, length=1_000_000), b" ")
     if fault.kind is Kind.MALFORMED:
         return web.Response(body=content[:-7], content_type=JSON)
     if fault.kind not in _IN_PARTS:
@@ -86,14 +110,13 @@ async def may_pass(
     match fault.kind:
         case Kind.HANG_MIDWAY:
             await _hang()
-        case Kind.BREAK_OFF:
-            _drop(request, reset=False)
-            return False
-        case Kind.CUT | Kind.CUT_IN_EVENT:
-            if fault.kind is Kind.CUT_IN_EVENT:
-                await response.write(event[: len(event) // 2])
-            await asyncio.sleep(0.02)  # a reset overtakes bytes that are still under way
-            _drop(request, reset=True)
+        case Kind.GIANT:
+            await response.write(b"data: " + b"x" * GIANT_BYTES)
+            await _hang()
+        case Kind.PINGS:
+            await _ping(response, b": still here\n\n")
+        case Kind.BREAK_OFF | Kind.CUT | Kind.CUT_IN_EVENT:
+            await _break_off(request, response, fault.kind, event)
             return False
         case Kind.ERROR_MIDWAY:
             await response.write(error_event(request.path, fault.message, fault.code))
@@ -102,6 +125,16 @@ async def may_pass(
             await response.write(b'data: {"choices":[{"delta":\n\n')
             return False
     return True
+
+
+async def _break_off(
+    request: web.Request, response: web.StreamResponse, kind: Kind, event: bytes
+) -> None:
+    if kind is Kind.CUT_IN_EVENT:
+        await response.write(event[: len(event) // 2])
+    if kind is not Kind.BREAK_OFF:
+        await asyncio.sleep(0.02)  # a reset overtakes bytes that are still under way
+    _drop(request, reset=kind is not Kind.BREAK_OFF)
 
 
 async def _begin(request: web.Request, length: int) -> web.StreamResponse:
@@ -133,6 +166,19 @@ def _drop(request: web.Request, *, reset: bool) -> None:
         transport.abort()
     else:
         transport.close()
+
+
+def _say_raw(request: web.Request, data: bytes) -> None:
+    transport = request.transport
+    if isinstance(transport, asyncio.Transport):
+        transport.write(data)
+        transport.close()
+
+
+async def _ping(response: web.StreamResponse, data: bytes) -> web.StreamResponse:
+    while True:
+        await response.write(data)
+        await asyncio.sleep(PING_S)
 
 
 async def _hang() -> None:

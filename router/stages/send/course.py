@@ -116,7 +116,8 @@ class Course:
         """Whether the same candidate is asked again before anybody else is."""
         told = error.retry_after_s
         if getattr(error, "failure", None) is Failure.LIMITED:
-            return told is not None and told <= self._config.wait_s
+            patient = self._tries.get(candidate.key, 0) <= self._config.same_target
+            return patient and told is not None and told <= self._config.wait_s
         if told is not None and told > self._config.wait_s:
             return False
         if candidate.replica is not None and any(

@@ -1,0 +1,25 @@
+"""Every fault, streamed and whole, with and without somebody who could answer in its place."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.faults.suite import CASES, Row, bench
+
+AT_ONCE = 24
+
+
+async def test_every_fault_is_answered_or_ends_with_an_error(tmp_path: Path) -> None:
+    """Answered in full by the fallback, or ended by a well-formed error, within the deadline."""
+    room = asyncio.Semaphore(AT_ONCE)
+    with bench(tmp_path) as running:
+
+        async def run(number: int) -> Row:
+            case = CASES[number // 4]
+            async with room:
+                return await running.run(case, stream=bool(number & 1), fallback=bool(number & 2))
+
+        rows = await asyncio.gather(*(run(number) for number in range(4 * len(CASES))))
+    assert [row for row in rows if not row.is_right] == []
+    assert sum(row.rescued for row in rows) >= 6
