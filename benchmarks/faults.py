@@ -17,13 +17,13 @@ from tests.faults.suite import CASES, DEADLINE_S, Row, bench
 
 
 async def _run(state: Path) -> list[Row]:
-    rows = []
     with bench(state) as running:
-        for case in CASES:
-            for fallback in (True, False):
-                for stream in (False, True):
-                    rows.append(await running.run(case, stream=stream, fallback=fallback))
-    return rows
+        return [
+            await running.run(case, stream=stream, fallback=fallback)
+            for case in CASES
+            for fallback in (True, False)
+            for stream in (False, True)
+        ]
 
 
 def _cell(row: Row) -> str:
