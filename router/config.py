@@ -20,6 +20,7 @@ from router.sections.budgets import BudgetsConfig
 from router.sections.cache import CacheConfig
 from router.sections.policy import PolicyConfig
 from router.sections.priority import Priority, PriorityConfig
+from router.sections.records import RecordsConfig
 from router.sections.routing import RoutingConfig
 from router.targets.providers import ProviderConfig
 
@@ -140,7 +141,7 @@ class LimitsConfig(_Section):
     request_timeout_s: float = Field(default=600.0, gt=0, description="whole call, seconds")
     connect_timeout_s: float = Field(default=5.0, gt=0, description="to a target, seconds")
     decisions_kept: int = Field(
-        default=10_000, ge=1, description="decision records kept in memory for /admin/v1/decisions"
+        default=1000, ge=1, description="newest decision records that are found without the disk"
     )
 
 
@@ -157,6 +158,7 @@ class RouterConfig(_Section):
     delivery: DeliveryConfig = DeliveryConfig()
     budgets: BudgetsConfig = BudgetsConfig()
     cache: CacheConfig = CacheConfig()
+    records: RecordsConfig = RecordsConfig()
     providers: tuple[ProviderConfig, ...] = ()
 
     @model_validator(mode="after")

@@ -2,65 +2,84 @@
 
 from __future__ import annotations
 
-from collections import deque
+import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import parse_qs
 
-from router.errors import InvalidRequest, NotFound
+from router.errors import NotFound
 from router.feedback import Feedback
-from router.stages.settle import Ledger
-
-_DEFAULT_LIMIT = 100
-_MAX_LIMIT = 1000
+from router.journal.logs import DecisionLog, FeedbackLog
+from router.journal.query import RecordQuery, parse_query
 
 
 class Elsewhere(Protocol):
-    """The other router replicas."""
+    """The other router replicas, as far as they answer."""
 
-    async def newest(self, limit: int) -> list[dict[str, Any]]:
-        """Their newest records, in any order."""
+    async def newest(self, query: RecordQuery) -> list[dict[str, Any]]:
+        """Their newest fitting records, in any order."""
         ...
 
     async def find(self, decision_id: str) -> dict[str, Any] | None:
         """One record of theirs."""
         ...
 
+    async def feedback(self, decision_id: str) -> list[dict[str, Any]]:
+        """What was said to them of a decision."""
+        ...
+
 
 class Records:
-    """Looks here first, then at the other replicas."""
+    """Looks here first, then at the other replicas; who shares a disk tells the same twice."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        decisions: DecisionLog,
+        feedback: FeedbackLog,
         elsewhere: Elsewhere,
-        feedback_kept: int,
         on_judged: Callable[[Mapping[str, Any], str, Any], None] = lambda *_: None,
     ) -> None:
         self._on_judged = on_judged
-        self._ledger = ledger
+        self._decisions = decisions
+        self._feedback = feedback
         self._elsewhere = elsewhere
-        self._feedback: deque[dict[str, Any]] = deque(maxlen=feedback_kept)
 
     async def newest(self, query: str) -> list[dict[str, Any]]:
-        """Newest first; ``?limit=`` up to 1000. Raises ``InvalidRequest``."""
-        text = parse_qs(query).get("limit", [str(_DEFAULT_LIMIT)])[0]
-        if not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
-            raise InvalidRequest(f"'limit' must be 1 to {_MAX_LIMIT}.", param="limit")
-        limit = int(text)
-        found = self._ledger.newest(limit) + await self._elsewhere.newest(limit)
-        return sorted(found, key=lambda record: -float(record["at"]))[:limit]
+        """Newest first; ``?limit=&since=&target=&tenant=``. Raises ``InvalidRequest``."""
+        wanted = parse_query(query)
+        found = await self._decisions.newest(wanted) + await self._elsewhere.newest(wanted)
+        return _once(found, lambda record: -float(record["at"]))[: wanted.limit]
 
     async def find(self, decision_id: str) -> dict[str, Any]:
         """One record with its feedback. Raises ``NotFound``."""
-        record = self._ledger.find(decision_id) or await self._elsewhere.find(decision_id)
+        record = await self._find(decision_id)
+        said = await self._feedback.about(decision_id)
+        said += await self._elsewhere.feedback(decision_id)
+        return {**record, "feedback": _once(said, lambda each: float(each["at"]))}
+
+    async def _find(self, decision_id: str) -> dict[str, Any]:
+        record = await self._decisions.find(decision_id)
+        record = record or await self._elsewhere.find(decision_id)
         if record is None:
             raise NotFound(f"There is no decision {decision_id!r}, or it is no longer kept.")
-        said = [f for f in self._feedback if f["decision_id"] == decision_id]
-        return {**record, "feedback": said}
+        return record
 
     async def add_feedback(self, feedback: Feedback, caller: str) -> None:
-        """Keep a judgement. Raises ``NotFound`` for an unknown decision."""
-        record = await self.find(feedback.decision_id)
-        self._feedback.append({**feedback.model_dump(), "caller": caller})
+        """Keep a judgement; durable when this returns. Raises ``NotFound`` for no such decision."""
+        record = await self._find(feedback.decision_id)
+        await self._feedback.add(
+            {
+                "id": f"fb_{secrets.token_hex(12)}",
+                "at": time.time(),
+                **feedback.model_dump(),
+                "caller": caller,
+            }
+        )
         self._on_judged(record, feedback.kind, feedback.value)
+
+
+def _once(
+    found: list[dict[str, Any]], order: Callable[[dict[str, Any]], float]
+) -> list[dict[str, Any]]:
+    """Each id once, in order."""
+    return sorted({each["id"]: each for each in found}.values(), key=order)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -23,26 +22,6 @@ class Keeps(Protocol):
     def add(self, record: Record) -> None:
         """Take one record."""
         ...
-
-
-class Ledger:
-    """The newest decision records of this process; bounded (law 9)."""
-
-    def __init__(self, kept: int) -> None:
-        self._records: deque[Record] = deque(maxlen=kept)
-
-    def add(self, record: Record) -> None:
-        """Append a record; the oldest falls out."""
-        self._records.append(record)
-
-    def newest(self, limit: int) -> list[Record]:
-        """Newest first."""
-        found = list(self._records)[-limit:] if limit > 0 else []
-        return found[::-1]
-
-    def find(self, decision_id: str) -> Record | None:
-        """One record."""
-        return next((r for r in reversed(self._records) if r["id"] == decision_id), None)
 
 
 class Settlement:

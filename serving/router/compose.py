@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,6 +18,7 @@ from router.deciding.learning import Learning
 from router.fair import FairQueues, fair_limits
 from router.http import Door
 from router.intent.source import IntentSource
+from router.journal.logs import open_logs
 from router.keys import Keyring, load_keys
 from router.metrics import RouterMetrics
 from router.pipeline import Books, Pipeline
@@ -27,7 +29,7 @@ from router.stages.choose import Chooser
 from router.stages.confidence import Judge
 from router.stages.intent import IntentStage
 from router.stages.send import Sender
-from router.stages.settle import Ledger, Settlement
+from router.stages.settle import Settlement
 from router.stages.shadow import Shadow
 from router.table import TableHolder
 from router.targets.catalog import frontier_targets
@@ -38,6 +40,7 @@ from serving.internal import KEEPALIVE_S
 from serving.router.accounting import Accounting
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
+from serving.router.readings import gauges
 from serving.telemetry.access_log import AccessLog
 from serving.telemetry.scrape import merge
 
@@ -65,7 +68,14 @@ class RouterProcess:
             local_price=local_price(config.routing.local.price),
         )
         keyring = Keyring(load_keys(config.auth))
-        admission = Admission(keyring, limits, config.priority)
+        self._decisions, self._feedback = open_logs(
+            settings.state_dir,
+            f"{identity}-{secrets.token_hex(4)}",
+            config.records,
+            limits.decisions_kept,
+        )
+        choked = self._decisions.journal.choked
+        admission = Admission(keyring, limits, config.priority, choked)
         self._registry = CollectorRegistry()
         self._metrics = RouterMetrics(self._registry, lambda: admission.under_way)
         self._traffic = Traffic()
@@ -74,9 +84,12 @@ class RouterProcess:
         )
         self.holder = TableHolder(queues, self._forget)
         self._accounting = Accounting(config.budgets, catalog, self.holder, identity)
+        cache = Store(config.cache)
+        self._registry.register(
+            gauges(self._accounting, cache, self._decisions.journal, self._feedback.journal)
+        )
         self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
         self._learning = Learning(config.routing)
-        ledger = Ledger(limits.decisions_kept)
         self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
         pipeline = Pipeline(
             admission,
@@ -87,10 +100,10 @@ class RouterProcess:
             Sender(catalog, self.holder, limits, config.delivery, context.assemble),
             Books(
                 self._accounting.budgets,
-                Responses(config.cache, policy_version(config), Store(config.cache)),
+                Responses(config.cache, policy_version(config), cache),
                 Settlement(
                     catalog,
-                    ledger,
+                    self._decisions,
                     self._metrics,
                     self._traffic,
                     self._access_log.write,
@@ -101,14 +114,18 @@ class RouterProcess:
         )
         self._peers = Peers(self.holder, identity)
         self._admin = AdminProxy(self.holder, limits.max_archive_bytes)
-        records = Records(ledger, self._peers, limits.decisions_kept, self._learning.judged)
-        self.surface = RouterSurface(self.holder, ledger, self._traffic, self._registry).asgi_app()
+        records = Records(self._decisions, self._feedback, self._peers, self._learning.judged)
+        self.surface = RouterSurface(
+            self.holder, self._decisions, self._feedback, self._traffic, self._registry
+        ).asgi_app()
         self.door = Door(
             config, keyring, pipeline, catalog, self.holder, self._admin, records, self._scrape
         )
 
     def start(self) -> None:
         """Begin to write logs."""
+        self._decisions.journal.start()
+        self._feedback.journal.start()
         self._access_log.start()
         self._accounting.start()
 
@@ -130,5 +147,7 @@ class RouterProcess:
         await self._shadow.aclose()
         await self._accounting.aclose()
         await self._access_log.aclose()
+        await asyncio.to_thread(self._decisions.journal.close)
+        await asyncio.to_thread(self._feedback.journal.close)
         for part in (self._engines, self._providers, self._peers, self._admin):
             await part.aclose()

@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from adapters.aliases import RoutingTable
-from router.stages.settle import Ledger
+from router.journal.logs import DecisionLog, FeedbackLog
+from router.journal.query import parse_query
 from router.table import TableHolder
 from router.traffic import Traffic
 from serving.reports import RouterState
@@ -21,11 +22,17 @@ class RouterSurface:
     """Routes below ``/internal`` and ``/metrics``."""
 
     def __init__(
-        self, holder: TableHolder, ledger: Ledger, traffic: Traffic, metrics: CollectorRegistry
+        self,
+        holder: TableHolder,
+        decisions: DecisionLog,
+        feedback: FeedbackLog,
+        traffic: Traffic,
+        metrics: CollectorRegistry,
     ) -> None:
         self._traffic = traffic
         self._holder = holder
-        self._ledger = ledger
+        self._log = decisions
+        self._said = feedback
         self._metrics_registry = metrics
 
     def asgi_app(self) -> Any:
@@ -36,6 +43,7 @@ class RouterSurface:
                 Route("/internal/state", self._get_state, methods=["GET"]),
                 Route("/internal/decisions", self._decisions, methods=["GET"]),
                 Route("/internal/decisions/{id}", self._decision, methods=["GET"]),
+                Route("/internal/feedback/{id}", self._feedback, methods=["GET"]),
                 Route("/metrics", self._metrics, methods=["GET"]),
             ]
         )
@@ -58,11 +66,14 @@ class RouterSurface:
         return JSONResponse(self.state().model_dump(mode="json"))
 
     async def _decisions(self, request: Request) -> JSONResponse:
-        return JSONResponse(self._ledger.newest(int(request.query_params.get("limit", "100"))))
+        return JSONResponse(await self._log.newest(parse_query(request.url.query)))
 
     async def _decision(self, request: Request) -> JSONResponse:
-        record = self._ledger.find(request.path_params["id"])
+        record = await self._log.find(request.path_params["id"])
         return JSONResponse(record, status_code=200 if record else 404)
+
+    async def _feedback(self, request: Request) -> JSONResponse:
+        return JSONResponse(await self._said.about(request.path_params["id"]))
 
     async def _metrics(self, _: Request) -> Response:
         return Response(generate_latest(self._metrics_registry), media_type="text/plain")

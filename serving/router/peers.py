@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
 from adapters.aliases import Peer
+from router.journal.query import RecordQuery
 from router.table import TableHolder
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
@@ -21,15 +23,20 @@ class Peers:
         self._own_id = own_id
         self._session: aiohttp.ClientSession | None = None
 
-    async def newest(self, limit: int) -> list[dict[str, Any]]:
+    async def newest(self, query: RecordQuery) -> list[dict[str, Any]]:
         """Newest decision records of the other routers."""
-        answers = await self._ask_routers(f"/internal/decisions?limit={limit}")
+        answers = await self._ask_routers(f"/internal/decisions?{query.encoded()}")
         return [record for answer in answers for record in answer]
 
     async def find(self, decision_id: str) -> dict[str, Any] | None:
         """One decision record of another router."""
-        answers = await self._ask_routers(f"/internal/decisions/{decision_id}")
+        answers = await self._ask_routers(f"/internal/decisions/{quote(decision_id, safe='')}")
         return answers[0] if answers else None
+
+    async def feedback(self, decision_id: str) -> list[dict[str, Any]]:
+        """What was said of a decision to the other routers."""
+        answers = await self._ask_routers(f"/internal/feedback/{quote(decision_id, safe='')}")
+        return [each for answer in answers for each in answer]
 
     async def metrics(self) -> list[tuple[str, str]]:
         """(process, Prometheus text) of every other process that answers."""

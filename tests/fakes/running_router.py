@@ -79,3 +79,14 @@ async def running_books(settings: Settings) -> AsyncIterator[tuple[Peer, Account
 def settings_with(state_dir: Path, **router: Any) -> Settings:
     """Settings of a router that keeps its state below a folder."""
     return Settings.model_validate({"state_dir": str(state_dir), "router": router})
+
+
+@asynccontextmanager
+async def internal_surface(process: RouterProcess, identity: str) -> AsyncIterator[Peer]:
+    """Serve what other routers ask of one."""
+    server = InternalServer("127.0.0.1")
+    await server.start(process.surface)
+    try:
+        yield server.peer(identity)
+    finally:
+        await server.stop()

@@ -1,0 +1,90 @@
+"""Decision records and feedback of this machine: journals to write to, archives to look into."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from router.errors import Overloaded
+from router.journal.archive import Archive
+from router.journal.frame import Record
+from router.journal.query import RecordQuery
+from router.journal.writer import Journal
+from router.sections.records import RecordsConfig
+
+_FEEDBACK_FACTOR = 8
+"""Feedback is what the next adapters learn from: it is kept so much longer than records."""
+
+
+class DecisionLog:
+    """Where decision records go, and come from."""
+
+    def __init__(self, journal: Journal, kept_in_memory: int) -> None:
+        self.journal = journal
+        self._archive = Archive(journal.directory)
+        self._newest: deque[Record] = deque(maxlen=kept_in_memory)
+
+    def add(self, record: Record) -> None:
+        """Take one record; never waits."""
+        self._newest.append(record)
+        self.journal.add(record)
+
+    async def newest(self, query: RecordQuery) -> list[Record]:
+        """The newest fitting records of this machine, from before a restart too."""
+        await self.journal.flushed()
+        return await asyncio.to_thread(
+            self._archive.newest,
+            query.limit,
+            since_s=query.since_s,
+            containing=query.signs,
+            wanted=query.fits,
+        )
+
+    async def find(self, decision_id: str) -> Record | None:
+        """One record of this machine."""
+        found = next((r for r in reversed(self._newest) if r["id"] == decision_id), None)
+        if found is not None:
+            return found
+        return await asyncio.to_thread(self._archive.find, "id", decision_id)
+
+
+class FeedbackLog:
+    """Where feedback goes, and comes from."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self._archive = Archive(journal.directory)
+
+    async def add(self, feedback: dict[str, Any]) -> None:
+        """Take one judgement; durable when this returns. Raises ``Overloaded``."""
+        self.journal.add(feedback)
+        if not await self.journal.flushed():
+            raise Overloaded(
+                "The disk does not take feedback at the moment; send it again later.",
+                retry_after_s=5.0,
+            )
+
+    async def about(self, decision_id: str) -> list[dict[str, Any]]:
+        """What was said of a decision on this machine, in order."""
+        found = await asyncio.to_thread(
+            lambda: list(self._archive.every("decision_id", decision_id))
+        )
+        return sorted(found, key=lambda each: float(each["at"]))
+
+
+def open_logs(
+    state_dir: Path, writer: str, config: RecordsConfig, kept_in_memory: int
+) -> tuple[DecisionLog, FeedbackLog]:
+    """Both logs below a state directory; nothing is written before their journals start."""
+    longer = config.model_copy(
+        update={
+            "kept_bytes": config.kept_bytes * _FEEDBACK_FACTOR,
+            "kept_days": config.kept_days * _FEEDBACK_FACTOR,
+            "sync_ms": 0.0,
+        }
+    )
+    decisions = Journal(state_dir / "decisions", writer, config)
+    feedback = Journal(state_dir / "feedback", writer, longer)
+    return DecisionLog(decisions, kept_in_memory), FeedbackLog(feedback)

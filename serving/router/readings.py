@@ -1,0 +1,43 @@
+"""What of a router's queues, caches and books is worth a gauge."""
+
+from __future__ import annotations
+
+from router.cache.store import Store
+from router.gauges import Gauges
+from router.journal.writer import Journal
+from serving.router.accounting import Accounting
+
+
+def gauges(accounting: Accounting, cache: Store, decisions: Journal, feedback: Journal) -> Gauges:
+    """The gauges of one router process."""
+    budgets = accounting.budgets
+    return Gauges(
+        {
+            "graftwork_decisions_queued": (
+                "Decision records that wait for the disk.",
+                lambda: decisions.queued,
+            ),
+            "graftwork_records_lost": (
+                "Records that found no room before the disk took them.",
+                lambda: decisions.lost + feedback.lost,
+            ),
+            "graftwork_response_cache_bytes": ("Kept answers.", lambda: cache.bytes),
+            "graftwork_response_cache_answers": ("Kept answers.", lambda: len(cache)),
+            "graftwork_budget_accounts": (
+                "Running counts of budgets.",
+                lambda: len(accounting.purses),
+            ),
+            "graftwork_budget_refusals": (
+                "Requests that a budget did not cover, since the start.",
+                lambda: budgets.refused,
+            ),
+            "graftwork_budget_overrun_usd": (
+                "Money that targets used above their own bounds, since the start.",
+                lambda: budgets.overrun_nano / 1e9,
+            ),
+            "graftwork_usage_rows": (
+                "Counts of usage that are kept in memory.",
+                lambda: len(accounting.usage),
+            ),
+        }
+    )

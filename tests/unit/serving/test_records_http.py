@@ -1,0 +1,153 @@
+"""Decision records and feedback over real HTTP: after a restart, and from any router."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from adapters.aliases import RoutingTable
+from serving.config.settings import Settings
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.running_router import internal_surface, running_router, settings_with
+
+CARD = {"id": "big", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+
+
+@pytest.fixture
+def frontier() -> Iterator[FakeFrontier]:
+    """The provider."""
+    with FakeFrontier() as running:
+        yield running
+
+
+def settings(root: Path, frontier: FakeFrontier, **more: Any) -> Settings:
+    """A router with one priced model."""
+    provider = {"name": "cloud", "base_url": frontier.openai_url, "models": [CARD]}
+    return settings_with(root, providers=[provider], **more)
+
+
+async def ask(
+    client: aiohttp.ClientSession, url: str, model: str = "cloud/big", **more: Any
+) -> tuple[str, aiohttp.ClientResponse, bytes]:
+    """One chat: the decision's id, the response, its body."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], **more}
+    headers = body.pop("headers", {})
+    async with client.post(f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
+        return answer.headers["x-graftwork-decision-id"], answer, await answer.read()
+
+
+async def look(client: aiohttp.ClientSession, url: str, path: str = "") -> Any:
+    """What the admin plane says of decisions."""
+    async with client.get(f"{url}/admin/v1/decisions{path}") as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def test_records_and_feedback_survive_a_restart(
+    tmp_path: Path, frontier: FakeFrontier
+) -> None:
+    """Answered and refused requests alike, with what was said of them."""
+    config = settings(tmp_path, frontier)
+    async with aiohttp.ClientSession() as client:
+        async with running_router(config, "first") as (url, _):
+            answered, _, _ = await ask(client, url)
+            refused, _, _ = await ask(client, url, model="nobody")
+            said = {"decision_id": answered, "kind": "boolean", "value": True}
+            async with client.post(f"{url}/v1/feedback", json=said) as answer:
+                assert answer.status == 200
+            found = await look(client, url)
+            assert {each["id"] for each in found["data"]} == {answered, refused}
+        async with running_router(config, "second") as (url, _):
+            record = await look(client, url, f"/{answered}")
+            assert record["target"] == "frontier:cloud/big"
+            assert record["attempts"][0]["estimated"] is False
+            assert [each["value"] for each in record["feedback"]] == [True]
+            assert (await look(client, url, f"/{refused}"))["status"] == 404
+            [only] = (await look(client, url, "?target=frontier:cloud/big"))["data"]
+            assert only["id"] == answered
+            assert (await look(client, url, "?tenant=nobody"))["data"] == []
+
+
+async def test_any_router_knows_what_another_recorded(
+    tmp_path: Path, frontier: FakeFrontier
+) -> None:
+    """Two machines: each asks the other; nothing is told twice."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        urls, processes, peers = [], [], []
+        for name in ("one", "two"):
+            config = settings(tmp_path / name, frontier)
+            url, process = await stack.enter_async_context(running_router(config, name))
+            peers.append(await stack.enter_async_context(internal_surface(process, name)))
+            urls.append(url)
+            processes.append(process)
+        for process in processes:
+            table = RoutingTable(revision=2, base_id="tiny", routers=tuple(peers))
+            process.holder.apply(table)
+        ours = [(await ask(client, url))[0] for url in urls]
+        for url in urls:
+            found = await look(client, url)
+            assert sorted(each["id"] for each in found["data"]) == sorted(ours)
+        # Feedback on the other router's decision is seen from both.
+        said = {"decision_id": ours[0], "kind": "comment", "value": "good"}
+        async with client.post(f"{urls[1]}/v1/feedback", json=said) as answer:
+            assert answer.status == 200
+        for url in urls:
+            record = await look(client, url, f"/{ours[0]}")
+            assert [each["value"] for each in record["feedback"]] == ["good"]
+
+
+async def test_odd_questions_are_refused(tmp_path: Path, frontier: FakeFrontier) -> None:
+    """400 for a parameter that nobody knows; 404 for feedback on nothing."""
+    async with (
+        running_router(settings(tmp_path, frontier)) as (url, _),
+        aiohttp.ClientSession() as client,
+    ):
+        async with client.get(f"{url}/admin/v1/decisions?tennant=shop") as answer:
+            assert answer.status == 400
+        said = {"decision_id": "dec_none", "kind": "boolean", "value": True}
+        async with client.post(f"{url}/v1/feedback", json=said) as answer:
+            assert answer.status == 404
+
+
+async def test_the_same_request_again_comes_from_the_cache(
+    tmp_path: Path, frontier: FakeFrontier
+) -> None:
+    """Whole and streamed; at no cost, with a record; never when it was not asked for."""
+    config = settings(tmp_path, frontier, cache={"enabled": True})
+    async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
+        for stream in (False, True):
+            _, first, told = await ask(client, url, temperature=0, stream=stream)
+            assert first.headers["x-graftwork-cache"] == "miss"
+            calls = len(frontier.requests)
+            identity, again, repeated = await ask(client, url, temperature=0, stream=stream)
+            assert again.headers["x-graftwork-cache"] == "hit"
+            assert again.headers["content-type"] == first.headers["content-type"]
+            assert again.headers["x-graftwork-cost-usd"] == "0.00000000"
+            assert repeated.split(b": graftwork")[0] == told.split(b": graftwork")[0]
+            assert len(frontier.requests) == calls
+            record = await look(client, url, f"/{identity}")
+            assert (record["cache"], record["attempts"], record["cost_usd"]) == ("hit", [], 0)
+        _, answer, _ = await ask(client, url)
+        assert "x-graftwork-cache" not in answer.headers
+        fresh = {"cache-control": "no-cache"}
+        _, answer, _ = await ask(client, url, temperature=0, headers=fresh)
+        assert answer.headers["x-graftwork-cache"] == "miss"
+
+
+async def test_what_ended_badly_is_not_kept(tmp_path: Path, frontier: FakeFrontier) -> None:
+    """A broken stream and an error in a 200 are asked for anew."""
+    config = settings(
+        tmp_path, frontier, cache={"enabled": True}, delivery={"retry": {"max_attempts": 1}}
+    )
+    async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
+        for stream, kind in ((True, "cut"), (True, "error_midway"), (False, "error_in_200")):
+            prompt = [{"role": "user", "content": f"[[fault:{kind}]] say a b c d e f g h"}]
+            for _ in range(2):
+                asked = await ask(client, url, temperature=0, stream=stream, messages=prompt)
+                assert asked[1].headers.get("x-graftwork-cache", "miss") == "miss"
