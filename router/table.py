@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from adapters.aliases import Replica, RoutingTable, engine_name
+from router.deciding.rendezvous import weight
 from router.fair import FairQueues
 from router.request import Option
 
 _SUSPECT_S = 2.0
+_BALANCE = 1.25
+_SPARE = 4
+"""A session leaves its replica when that has this many requests more than 1.25 times the mean."""
 
 
 class TableHolder:
@@ -58,7 +62,11 @@ class TableHolder:
         self._suspects[replica.id] = time.monotonic() + _SUSPECT_S
 
     def places(self, option: Option) -> list[Replica]:
-        """Ready replicas that truly hold the option now, least loaded first, suspects last."""
+        """Ready replicas that truly hold the option now, least loaded first, suspects last.
+
+        A session's own replica comes first, where its prefix is cached, unless that is much busier
+        than the others (rendezvous hashing with bounded loads; Mirrokni et al. 2018).
+        """
         name, now, table = option.engine_name, time.monotonic(), self.current
         held = [
             replica
@@ -67,7 +75,19 @@ class TableHolder:
         ]
         if len(held) > 1:
             held.sort(key=lambda r: (self._suspects.get(r.id, 0.0) > now, self.queues.depth(r.id)))
+            if option.affinity is not None:
+                self._favour(held, option.affinity, now)
         return held
+
+    def _favour(self, held: list[Replica], session: str, now: float) -> None:
+        """Put the session's replica first, or the next in its order that has room."""
+        mean = sum(self.queues.depth(replica.id) for replica in held) / len(held)
+        room = _SPARE + _BALANCE * mean
+        for replica in sorted(held, key=lambda r: weight(session, r.id), reverse=True):
+            if self._suspects.get(replica.id, 0.0) <= now and self.queues.depth(replica.id) < room:
+                held.remove(replica)
+                held.insert(0, replica)
+                return
 
     def missing(self) -> list[str]:
         """What keeps the system from being ready: the base, or committed versions held nowhere."""

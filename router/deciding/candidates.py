@@ -103,6 +103,8 @@ def posterior(exchange: Exchange) -> Mapping[str, float]:
 def _auto(exchange: Exchange, deck: Deck, frontiers: Frontiers) -> list[Candidate]:
     table, intent = exchange.table, exchange.intent
     found: list[Candidate] = []
+    if intent.name is not None and intent.alias is not None:
+        deck.claim(intent.name, intent.alias)
     own = _answering(deck, intent.name, intent.alias)
     for name in own:
         reason = f"answers the intent {intent.name!r}"

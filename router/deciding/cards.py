@@ -168,6 +168,14 @@ class Deck:
             )
         return card
 
+    def claim(self, intent: str, name: str) -> None:
+        """An alias turned out to be made for an intent: intents may change without a new table."""
+        names = self.by_intent.get(intent, ())
+        if name not in names and name in self.table.aliases:
+            self.by_intent[intent] = (*names, name)
+            self.claimed |= {intent}
+            self._made.clear()
+
     def is_held(self, card: Card) -> bool:
         """Whether some ready engine has it."""
         if card.engine_name is None:

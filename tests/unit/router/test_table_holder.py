@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from adapters.aliases import Alias, RoutingTable
@@ -133,3 +135,46 @@ def test_missing(holder: TableHolder) -> None:
 def test_secrets_are_not_printed() -> None:
     """A table in a log or a traceback does not tell the engines' secrets."""
     assert "secret=" not in repr(table(replicas=(replica("one"),)))
+
+
+async def test_a_session_prefers_its_replica(holder: TableHolder) -> None:
+    """Sessions spread over replicas and come back to theirs, until it is much busier."""
+    names = ("r1", "r2", "r3")
+    holder.apply(table(replicas=tuple(replica(each) for each in names)))
+
+    def first(session: str) -> str:
+        return holder.places(dataclasses.replace(BASE, affinity=session))[0].id
+
+    homes = {f"s{n}": first(f"s{n}") for n in range(60)}
+    assert set(homes.values()) == set(names)
+    assert all(first(session) == home for session, home in homes.items())
+    home = homes["s0"]
+    queue = holder.queues.of(home, BASE_ID)
+    while first("s0") == home:
+        await queue.acquire(BASE_ID)
+        assert queue.depth < 20, "a session stays on a replica however busy it is"
+    assert queue.depth > 4
+    queue.release(BASE_ID)
+    assert first("s0") == home
+
+
+def test_a_suspect_is_nobodys_home(holder: TableHolder) -> None:
+    """A replica that just failed is asked last, whose ever home it is."""
+    replicas = (replica("r1"), replica("r2"))
+    holder.apply(table(replicas=replicas))
+    own = dataclasses.replace(BASE, affinity="s")
+    home = holder.places(own)[0]
+    holder.suspect(home)
+    assert holder.places(own)[-1].id == home.id
+    assert len(holder.places(own)) == 2
+
+
+def test_a_session_moves_only_when_its_replica_leaves(holder: TableHolder) -> None:
+    """When a replica goes, the others' sessions stay where they are."""
+    replicas = tuple(replica(f"r{n}") for n in range(4))
+    holder.apply(table(replicas=replicas, revision=1))
+    own = {f"s{n}": dataclasses.replace(BASE, affinity=f"s{n}") for n in range(80)}
+    before = {session: holder.places(option)[0].id for session, option in own.items()}
+    holder.apply(table(replicas=replicas[1:], revision=2))
+    after = {session: holder.places(option)[0].id for session, option in own.items()}
+    assert {s for s in own if before[s] != after[s]} == {s for s in own if before[s] == "r0"}
