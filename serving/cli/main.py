@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from serving.cli import adapters, check, export, inspect, keys, look, push, serve
+from serving.cli import adapters, backup, check, export, inspect, keys, look, plan, push, serve
 
 app = typer.Typer(
     name="graftwork",
@@ -32,6 +32,9 @@ app.command("export")(export.export)
 app.command("replicas")(look.replicas)
 app.command("events")(look.events)
 app.command("decide")(look.decide)
+app.command("plan")(plan.plan)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(keys.app, name="keys")
 
 

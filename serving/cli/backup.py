@@ -1,0 +1,53 @@
+"""`graftwork backup` and `graftwork restore`: registry, adapters and records in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serving.cli.output import fail
+
+Config = Annotated[Path, typer.Option(help="deploy file, which says where everything is")]
+_LOCAL = Path("config/local.yaml")
+
+
+def backup(
+    output: Annotated[Path, typer.Argument(help="file to write, for example graftwork.tar")],
+    config: Config = _LOCAL,
+) -> None:
+    """Write registry, adapters and decision records into one file. The system may run."""
+    from serving.operations.backup import backup as make
+    from serving.operations.places import Refused, read_places
+
+    try:
+        found = make(read_places(config), output)
+    except Refused as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or output}: {error.strerror}")
+    typer.echo(f"{output}: {found.versions} versions, {found.files} files, {found.kind}")
+    for name in found.missing:
+        typer.echo(f"note: {name} is served, and its files are not in the store", err=True)
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="what `graftwork backup` wrote")],
+    config: Config = _LOCAL,
+    force: Annotated[bool, typer.Option("--force", help="over what is there")] = False,
+    check: Annotated[bool, typer.Option("--check", help="verify it and change nothing")] = False,
+) -> None:
+    """Put a backup in place. Stop the system first; everything is verified before it is touched."""
+    from serving.operations.backup import restore as put
+    from serving.operations.backup import verify
+    from serving.operations.places import Refused, read_places
+
+    try:
+        found = verify(source) if check else put(read_places(config), source, force=force)
+    except Refused as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or source}: {error.strerror}")
+    done = "is whole" if check else "restored"
+    typer.echo(f"{source} {done}: {found.versions} versions, {found.files} files, {found.made_at}")
