@@ -38,7 +38,7 @@ class Writer:
             info.mode = 0o600
             reader = _Hashing(source, info.size)
             # It raises when the file has become shorter.
-            self._tar.addfile(info, reader)  # type: ignore[arg-type]
+            self._tar.addfile(info, reader)
         self.files[name] = reader.hexdigest()
 
     def add_tree(self, name: str, directory: Path) -> None:

@@ -1,8 +1,8 @@
 """Graftwork on a Ray cluster of several nodes on this machine, as one program.
 
-``python -m tests.system.cluster CONFIG STATE_DIR PORT``. It says one line for each thing that
-happened, and obeys one line each on standard input: ``kill-node`` (SIGKILL to a worker node and to
-everything that runs on it, as when a machine loses power), ``add-node``, ``stop``.
+``python -m tests.system.cluster CONFIG STATE_DIR PORT``. It obeys one line each on standard input
+and answers each with one line: ``where`` (which node each engine is on), ``kill-node`` (SIGKILL to
+a worker node and all that runs on it, as when a machine loses power), ``add-node``, ``stop``.
 
 The nodes have addresses and stores of their own, but share the machine: the engines are spread by a
 resource that each worker node has once.
@@ -11,6 +11,7 @@ resource that each worker node has once.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -27,7 +28,11 @@ WORKERS = 2
 CONTROL, PLACE = "control", "engine_place"
 """Resources: of the head, for routers and the registry; of each worker, for one engine."""
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
-_HEAD = {"num_cpus": 8, "resources": {CONTROL: 100}, "include_dashboard": False}
+_HEAD = {
+    "num_cpus": 8,
+    "resources": {CONTROL: 100},
+    "include_dashboard": False,
+}
 _WORKER = {"num_cpus": 4, "resources": {PLACE: 1}}
 
 
@@ -111,6 +116,16 @@ def deploy(address: str, raw: dict[str, Any]) -> None:
     _get_global_client().deploy_apps(schema)
 
 
+def where() -> None:
+    """Say which node each running engine replica is on."""
+    from ray.serve._private.api import _get_global_client
+
+    details = _get_global_client().get_serve_details()
+    replicas = details["applications"]["graftwork"]["deployments"]["engine"]["replicas"]
+    nodes = {row["replica_id"]: row["node_id"] for row in replicas if row["state"] == "RUNNING"}
+    say("engines " + json.dumps(nodes))
+
+
 def take_down() -> None:
     """Stop the application, then this driver."""
     import ray
@@ -135,7 +150,7 @@ def main() -> None:
         raw = yaml.safe_load(config.read_text(encoding="utf-8"))
         deploy(nodes.address, spread(raw, port, state_dir))
         say("deployed")
-        commands = {"kill-node": nodes.kill, "add-node": nodes.add}
+        commands = {"kill-node": nodes.kill, "add-node": nodes.add, "where": where}
         for line in sys.stdin:
             if line.strip() == "stop":
                 break

@@ -19,7 +19,12 @@ from tests.system.config import FRONTIER_KEY, KEY_VARIABLE, write_config
 from tests.system.running import Running
 
 TEST_S, CALL_S = 120, 60.0
-_LAST = ("test_lifecycle.py", "test_recovery.py")
+_LAST = (
+    "test_lifecycle.py",
+    "test_recovery.py",
+    "test_multi_node.py",
+    "test_read_only.py",
+)
 """They stop the system of the others, and start their own: never two at a time."""
 _SYSTEM = pytest.StashKey[Running]()
 

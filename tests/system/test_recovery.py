@@ -6,12 +6,8 @@ answer. A system of its own, because what is killed here others still need.
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +19,14 @@ import yaml
 from serving.embedded import ADAPTERS_DIR
 from tests.fakes.frontier import FakeFrontier
 from tests.system import running
-from tests.system.client import chat, chat_body, eventually, move, push, said, target
+from tests.system.client import chat, eventually, move, push, target
 from tests.system.config import write_config
+from tests.system.load import load, problems
 from tests.system.running import Running
 
 pytestmark = pytest.mark.system
 
-CLIENTS = 4
 ALIAS = "steady"
-PROMPTS = ["How do I return a lamp?", "Can I get my money back for a kettle?"]
 RECOVERY_S = 150.0
 
 
@@ -86,48 +81,6 @@ def _title(process: psutil.Process) -> list[str]:
         return []
 
 
-def _client(two: Running, number: int, known: dict[str, str], stop: threading.Event) -> list[str]:
-    """Ask until told to stop, trying again after errors; returns what went wrong."""
-    problems: list[str] = []
-    with httpx.Client(base_url=two.url, timeout=60, trust_env=False) as client:
-        for turn in itertools.count(number):
-            if stop.is_set():
-                return problems
-            prompt = PROMPTS[turn % len(PROMPTS)]
-            try:
-                answer = client.post("/v1/chat/completions", json=chat_body(ALIAS, prompt))
-            except httpx.TransportError as error:
-                problems.append(f"{type(error).__name__}")
-                time.sleep(0.2)
-                continue
-            if answer.status_code != 200:
-                problems.append(f"{answer.status_code} {answer.text[:200]}")
-                time.sleep(0.2)
-            elif target(answer).startswith("adapter:") and said(answer) != known[prompt]:
-                problems.append(f"WRONG {said(answer)!r}")
-    return problems
-
-
-@contextmanager
-def load(two: Running, front: httpx.Client) -> Iterator[list[Future[list[str]]]]:
-    """Clients at work; their problems are complete when the block is over."""
-    known = {prompt: said(chat(front, ALIAS, prompt)) for prompt in PROMPTS}
-    stop = threading.Event()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients = [pool.submit(_client, two, number, known, stop) for number in range(CLIENTS)]
-        try:
-            time.sleep(0.5)
-            yield clients
-            time.sleep(1.0)
-        finally:
-            stop.set()
-
-
-def problems(clients: list[Future[list[str]]]) -> list[str]:
-    """Everything that went wrong for any client."""
-    return [problem for each in clients for problem in each.result(60)]
-
-
 @pytest.mark.timeout(300)
 def test_an_engine_replica_dies(two: Running, front: httpx.Client) -> None:
     """Nobody notices: the other replica answers, the dead one's engine processes go, and its
@@ -137,7 +90,7 @@ def test_an_engine_replica_dies(two: Running, front: httpx.Client) -> None:
     victim = processes(two, "ServeReplica:graftwork:engine")[0]
     children = victim.children(recursive=True)
     assert children, "the engine has processes of its own"
-    with load(two, front) as clients:
+    with load(two.url, front, ALIAS) as clients:
         began = time.monotonic()
         victim.kill()
         gone = psutil.wait_procs(children, timeout=30)[1]
@@ -156,7 +109,7 @@ def test_an_engine_replica_dies(two: Running, front: httpx.Client) -> None:
 def test_the_registry_dies(two: Running, front: httpx.Client) -> None:
     """Requests go on without it; its successor knows every alias, and publishes again."""
     before = front.get(f"/admin/v1/adapters/{ALIAS}").json()
-    with load(two, front) as clients:
+    with load(two.url, front, ALIAS) as clients:
         began = time.monotonic()
         processes(two, "ServeReplica:graftwork:registry")[0].kill()
         eventually(lambda: len(ready(front)) == 2, "the registry is back", RECOVERY_S)
@@ -174,7 +127,7 @@ def test_the_router_dies(two: Running, front: httpx.Client) -> None:
     """With the only router gone, clients get errors that they can try again, never a wrong answer;
     its successor has the whole table before it answers.
     """
-    with load(two, front) as clients:
+    with load(two.url, front, ALIAS) as clients:
         began = time.monotonic()
         processes(two, "ServeReplica:graftwork:router")[0].kill()
         time.sleep(0.5)
