@@ -99,6 +99,12 @@ class RouterMetrics:
         self.attempts = Counter(
             "graftwork_attempts", "Calls of targets.", ("target", "outcome"), registry=registry
         )
+        self.delivery = Counter(
+            "graftwork_delivery_events",
+            "Candidates skipped, calls hedged, streams rescued or not.",
+            ("event",),
+            registry=registry,
+        )
         self.cost = Counter(
             "graftwork_cost_usd",
             "Money spent on targets, US dollars.",
@@ -141,6 +147,8 @@ class RouterMetrics:
         self.overhead.observe(overhead_s(exchange))
         for attempt in exchange.attempts:
             child(self.attempts, attempt.target, attempt.outcome).inc()
+        for note in exchange.delivery:
+            child(self.delivery, next(iter(note))).inc()
         if exchange.cost_usd:
             child(self.cost, target).inc(exchange.cost_usd)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 
 from router.delivery.breaker import Breaker
@@ -25,6 +26,17 @@ class Health:
         self.paused_until = 0.0
         self.streams = Latencies()
         self.wholes = Latencies()
+
+    def why_not(self, now: float) -> str | None:
+        """What speaks against a call now, for the decision record."""
+        if self.paused_until > now:
+            return f"it asked for patience, {self.paused_until - now:.1f} s more"
+        if self.breaker.lets_in(now):
+            return None
+        opens_in = self.breaker.opens_in(now)
+        if opens_in:
+            return f"its breaker is open for {opens_in:.1f} s"
+        return "its breaker is half open and being probed"
 
     def pause(self, now: float, seconds: float) -> None:
         """The target asked for so much patience: nobody calls it before."""
@@ -50,6 +62,11 @@ class HealthBook:
                 del self._known[next(iter(self._known))]
             found = self._known[name] = Health(self._config, now, self.rng)
         return found
+
+    def why_not(self, target: str) -> str | None:
+        """Why a target should not be asked now; None when it may."""
+        found = self._known.get(target)
+        return None if found is None else found.why_not(time.monotonic())
 
     def forget(self, name: str) -> None:
         """A target or replica that is gone."""

@@ -15,6 +15,8 @@ from router.cache.store import Store
 from router.catalog import Catalog
 from router.deciding.cards import local_price
 from router.deciding.learning import Learning
+from router.delivery.health import HealthBook
+from router.delivery.metrics import HealthCollector
 from router.fair import FairQueues, fair_limits
 from router.http import Door
 from router.intent.source import IntentSource
@@ -90,14 +92,16 @@ class RouterProcess:
         )
         self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
         self._learning = Learning(config.routing)
+        self._health = HealthBook(config.delivery)
+        self._registry.register(HealthCollector(self._health))
         self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
         pipeline = Pipeline(
             admission,
             IntentStage(IntentSource(config.auto)),
-            Chooser(config, self._learning),
+            Chooser(config, self._learning, self._health),
             Judge(config.routing, self._learning.calibration),
             self.holder,
-            Sender(catalog, self.holder, limits, config.delivery, context.assemble),
+            Sender(catalog, self.holder, limits, config.delivery, context.assemble, self._health),
             Books(
                 self._accounting.budgets,
                 Responses(config.cache, policy_version(config), cache),
@@ -133,10 +137,13 @@ class RouterProcess:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
         self._metrics.forget(f"adapter:{name}")
         self._traffic.forget(name)
+        self._health.forget(f"adapter:{name}")
         self._learning.forget(f"adapter:{name}")
 
     async def _scrape(self) -> bytes:
-        self._metrics.epoch.set(self.holder.current.epoch)
+        table = self.holder.current
+        self._metrics.epoch.set(table.epoch)
+        self._health.keep_replicas({replica.id for replica in table.replicas})
         own = generate_latest(self._registry).decode()
         others = await self._peers.metrics()
         merged = await asyncio.to_thread(merge, [(self._identity, own), *others])

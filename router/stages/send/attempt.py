@@ -226,6 +226,9 @@ class Calls:
             attempt.seconds = time.perf_counter() - began
         attempt.outcome = OK
         started.began = began
+        if self._config.hedge.enabled:
+            health = candidate.health
+            (health.streams if call.stream else health.wholes).add(attempt.seconds)
         return started
 
     def _failed(

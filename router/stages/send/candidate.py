@@ -55,11 +55,9 @@ class Candidate:
 
     def why_not(self, now: float) -> str:
         """Why it is passed over now, for the decision record."""
-        if self.paused_for(now):
-            return f"it asked for patience, {self.paused_for(now):.1f} s more"
-        if self.opens_in(now):
-            return f"its breaker is open for {self.opens_in(now):.1f} s"
-        return "its breaker is half open and being probed"
+        there = self.health.why_not(now)
+        here = self.place.why_not(now) if self.place is not None else None
+        return there or here or "it may be asked"
 
 
 class Ticket:

@@ -15,6 +15,7 @@ from router.stages.send.answer import Delivered
 from router.stages.send.attempt import Calls, Started
 from router.stages.send.candidate import Candidate
 from router.stages.send.course import Course
+from router.stages.send.hedge import Hedger
 from router.stages.send.rescue import Rescuer
 from router.table import TableHolder
 
@@ -35,6 +36,7 @@ class Sender:
         self._config = config
         self.book = book or HealthBook(config)
         self._calls = Calls(catalog, holder, config, assemble, self.book)
+        self._hedger = Hedger(self._calls, config, self._left_s)
         self._rescuer = Rescuer(self._calls, config, self._left_s)
 
     async def send(self, exchange: Exchange) -> Delivered:
@@ -53,21 +55,28 @@ class Sender:
                 left_s = self._left_s(exchange)
             try:
                 await exchange.cover(candidate.option)
-                started = await self._try(exchange, course, candidate, left_s)
             except BudgetExceeded as error:
                 course.too_dear(candidate.option, error)
-            except RouterError as error:
-                course.learn(candidate, error, time.monotonic())
-            else:
+                continue
+            started = await self._try(exchange, course, candidate, left_s)
+            if started is not None:
                 return Delivered(exchange, started, self._rescuer)
 
     async def _try(
         self, exchange: Exchange, course: Course, candidate: Candidate, left_s: float
-    ) -> Started:
+    ) -> Started | None:
+        """One candidate, and who hedges it; None: it failed, and the course knows why."""
         course.asked(candidate)
         exchange.chosen = candidate.option
         share = self._share(exchange, course, candidate)
-        return await self._calls.start(exchange, candidate, left_s, share=share)
+        delay_s = self._hedger.delay_s(exchange, candidate)
+        if delay_s is not None:
+            return await self._hedger.race(exchange, course, candidate, share, delay_s)
+        try:
+            return await self._calls.start(exchange, candidate, left_s, share=share)
+        except RouterError as error:
+            course.learn(candidate, error, time.monotonic())
+            return None
 
     def _share(self, exchange: Exchange, course: Course, candidate: Candidate) -> float:
         """Somebody else must still have time to answer, when there is somebody."""
