@@ -34,6 +34,7 @@ async def _leave_when(
     }
     settings = Settings.model_validate({"state_dir": state, "router": router})
     process = RouterProcess(settings, "router-1", {})
+    process.start()
     body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
     leave, reply = asyncio.Event(), Reply()
     try:
@@ -44,15 +45,22 @@ async def _leave_when(
         await until(lambda: fact(reply))
         leave.set()
         await asyncio.wait_for(task, 10)
-        status, record = await _newest(process)
-        assert status == 200
-        return record
+        return await _newest(process)
     finally:
         await process.aclose()
 
 
-async def _newest(process: RouterProcess) -> tuple[int, dict[str, Any]]:
-    """The newest decision record, as the admin plane shows it."""
+async def _newest(process: RouterProcess) -> dict[str, Any]:
+    """The record of who left, as the admin plane shows it once it is written."""
+    async with asyncio.timeout(20):
+        while True:
+            for record in (await _decisions(process)).json()["data"]:
+                if record["error"] == "client_left":
+                    return dict(record)
+            await asyncio.sleep(0.01)
+
+
+async def _decisions(process: RouterProcess) -> Reply:
     reply = Reply()
 
     async def receive() -> dict[str, Any]:
@@ -66,11 +74,11 @@ async def _newest(process: RouterProcess) -> tuple[int, dict[str, Any]]:
         "type": "http",
         "method": "GET",
         "path": "/admin/v1/decisions",
-        "query_string": b"limit=1",
+        "query_string": b"limit=5",
         "headers": [(b"host", b"127.0.0.1")],
     }
     await process.door(scope, receive, send)
-    return reply.status, reply.json()["data"][0]
+    return reply
 
 
 @pytest.mark.parametrize("stream", [False, True])
