@@ -34,9 +34,9 @@ class Settlement:
         metrics: RouterMetrics,
         traffic: Traffic,
         log: Callable[[Record], None],
-        usage: UsageMeter | None = None,
+        usage: UsageMeter,
     ) -> None:
-        self._usage = usage or UsageMeter()
+        self._usage = usage
         self._traffic = traffic
         self._catalog = catalog
         self._ledger = ledger

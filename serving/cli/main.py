@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from serving.cli import adapters, backup, check, export, inspect, keys, look, plan, push, serve
+from serving.cli import (
+    adapters,
+    backup,
+    check,
+    export,
+    inspect,
+    keys,
+    look,
+    plan,
+    push,
+    serve,
+    usage,
+)
 
 app = typer.Typer(
     name="graftwork",
@@ -35,6 +47,7 @@ app.command("decide")(look.decide)
 app.command("plan")(plan.plan)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("usage")(usage.usage)
 app.add_typer(keys.app, name="keys")
 
 

@@ -1,0 +1,85 @@
+"""Who used what, and what is left: `usage`."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from serving.cli.client import connected
+from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
+from serving.cli.output import emit, fail, table
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_AGO = re.compile(r"(\d+)([mhdw])")
+_DIMENSIONS = ("key", "tenant", "route", "target")
+
+
+def usage(
+    since: Annotated[
+        str, typer.Option(help="how far back: 30m, 24h, 7d or 4w; whole hours are counted")
+    ] = "24h",
+    by: Annotated[
+        str, typer.Option(help="what to tell apart: key, tenant, route, target, with commas")
+    ] = "tenant,key,target",
+    budgets: Annotated[
+        bool, typer.Option("--budgets", help="show budgets and what is left of them instead")
+    ] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show requests, tokens and money over all routers."""
+    query = urlencode({"since": f"{time.time() - _seconds(since):.0f}", "by": by})
+    with connected(url, key, as_json=as_json) as client:
+        answer = client.get(f"/admin/v1/usage?{query}")
+    if as_json:
+        emit(answer)
+    elif budgets:
+        _show_budgets(answer["budgets"])
+    else:
+        _show_usage(answer["data"], [name for name in by.split(",") if name])
+
+
+def _seconds(text: str) -> int:
+    match = _AGO.fullmatch(text)
+    if match is None:
+        fail(f"--since {text!r}: write it like 30m, 24h, 7d or 4w")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _show_usage(rows: list[dict[str, Any]], by: list[str]) -> None:
+    counts = ("requests", "refused", "cache_hits", "input_tokens", "output_tokens")
+    table(
+        (*by, "requests", "refused", "cached", "tokens in", "tokens out", "USD"),
+        [
+            (
+                *(row[name] or None for name in by),
+                *(row[name] for name in counts),
+                f"{row['cost_usd']:.6f}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _show_budgets(rows: list[dict[str, Any]]) -> None:
+    table(
+        ("budget", "of", "window", "counts", "limit", "spent", "leased", "starts anew in"),
+        [
+            (
+                row["budget"],
+                " ".join(f"{name}={row[name]}" for name in _DIMENSIONS[:3] if row[name]) or "all",
+                row["window"],
+                row["metric"],
+                f"{row['limit']:g}",
+                f"{row['spent']:g}",
+                f"{row['leased']:g}",
+                f"{max(0, row['ends'] - time.time()):.0f} s" if row["ends"] else "never",
+            )
+            for row in rows
+        ],
+    )

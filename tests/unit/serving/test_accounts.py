@@ -1,0 +1,245 @@
+"""The registry's books: usage adds up, leases are kept, old things go without being forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine
+from typer.testing import CliRunner
+
+from adapters.registry import Registry
+from router.budgets.authority import LeaseAsk, Wish
+from router.sections.budgets import Window
+from router.usage import OTHER, UsageMeter, UsageReport, UsageRow
+from serving.cli.main import app
+from serving.registry.accounts.book import GONE, LeaseBook
+from serving.registry.accounts.database import open_database
+from serving.registry.accounts.models import Base
+from serving.registry.accounts.usage import UsageBook, UsageQuestion
+from tests.fakes.exchanges import exchange, local
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.running_router import running_books, running_router, settings_with
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """The registry's database, with the adapters' tables in it, as in production."""
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    Registry.open(url).close()
+    opened = open_database(url)
+    yield opened
+    opened.dispose()
+
+
+def test_migrations_and_models_agree(engine: Engine) -> None:
+    """Autogenerate finds nothing left to do after an upgrade, and upgrading again does nothing."""
+    open_database(str(engine.url)).dispose()
+    ours = set(Base.metadata.tables)
+
+    def is_ours(_: Any, name: str | None, kind: str, *__: Any) -> bool:
+        return kind != "table" or name in ours
+
+    with engine.connect() as connection:
+        options = {"compare_type": True, "include_object": is_ours}
+        context = MigrationContext.configure(
+            connection, opts={**options, "version_table": "accounts_version"}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def row(hour: int, tenant: str = "shop", **counts: int) -> UsageRow:
+    """Counts of one hour."""
+    return UsageRow(hour=hour, key="app", tenant=tenant, route="auto", target="base", **counts)
+
+
+def told(book: UsageBook, holder: str, *rows: UsageRow) -> None:
+    """A router reports."""
+    book.report(UsageReport(holder=holder, rows=rows))
+
+
+def test_usage_adds_up_over_routers_and_hours(engine: Engine) -> None:
+    """Reports are absolute: told twice, or late, they count once."""
+    book = UsageBook(engine)
+    told(book, "one", row(0, requests=3, nano_usd=5), row(HOUR, requests=1))
+    told(book, "one", row(0, requests=3, nano_usd=5))
+    told(book, "one", row(0, requests=2, nano_usd=4))
+    told(book, "two", row(0, requests=10, nano_usd=1), row(0, "bank", requests=7))
+    everything = UsageQuestion(0, DAY, by=("tenant",))
+    assert [(r["tenant"], r["requests"]) for r in book.ask(everything)] == [
+        ("shop", 14),
+        ("bank", 7),
+    ]
+    [total] = book.ask(UsageQuestion(0, DAY, by=()))
+    assert (total["requests"], total["cost_usd"]) == (21, 6e-9)
+    [later] = book.ask(UsageQuestion(HOUR, 2 * HOUR, by=("tenant",)))
+    assert later["requests"] == 1
+    [bank] = book.ask(UsageQuestion(0, DAY, only={"tenant": "bank"}))
+    assert bank["requests"] == 7
+    assert book.ask(UsageQuestion(DAY, 2 * DAY)) == []
+    book.tidy(500 * DAY)
+    assert book.ask(everything) == []
+
+
+def ask(
+    number: int, holder: str, *, want: int, spent: int = 0, ends: int | None = None
+) -> LeaseAsk:
+    """A router's wish about one account."""
+    wish = Wish(
+        account="a", budget="b", metric="usd", window=Window.DAY, limit=100,
+        ends=ends, spent=spent, want=want,
+    )  # fmt: skip
+    return LeaseAsk(holder=holder, number=number, wishes=(wish,))
+
+
+def test_what_a_router_owned_that_is_long_gone_stays_spent(engine: Engine) -> None:
+    """Its rows are folded into one, not handed out again."""
+    now = [0.0]
+    book = LeaseBook(engine, lambda: now[0])
+    book.lease(ask(1, "one", want=30, spent=10))
+    book.lease(ask(1, "two", want=20, spent=20))
+    now[0] = 31.0 * DAY
+    book.tidy()
+    assert book.committed("a") == 50
+    [balance] = book.balances()
+    assert (balance.granted, balance.spent) == (50, 30)
+    [lease] = book.lease(ask(1, "three", want=100)).leases
+    assert (lease.granted, lease.free) == (50, 0)
+    # Should it come back after all, it starts from nothing, on top.
+    [again] = book.lease(ask(2, "one", want=30, spent=10)).leases
+    assert again.granted == 10
+    assert GONE != "one"
+
+
+def test_windows_that_are_over_go(engine: Engine) -> None:
+    """Some time after their end."""
+    now = [0.0]
+    book = LeaseBook(engine, lambda: now[0])
+    book.lease(ask(1, "one", want=30, ends=DAY))
+    assert len(book.balances()) == 1
+    now[0] = 2.0 * DAY
+    assert book.balances() == []
+    assert book.committed("a") == 30
+    now[0] = 4.0 * DAY
+    book.tidy()
+    assert book.committed("a") == 0
+
+
+class Keeper:
+    """Takes reports, or fails to."""
+
+    def __init__(self) -> None:
+        self.fails = False
+        self.reports: list[UsageReport] = []
+
+    async def report(self, report: UsageReport) -> None:
+        """Take one."""
+        if self.fails:
+            raise OSError("no")
+        self.reports.append(report)
+
+
+async def test_counts_that_could_not_be_delivered_are_told_again() -> None:
+    """And those of past hours are forgotten once they were heard (law 9)."""
+    now, keeper = [0.0], Keeper()
+    meter = UsageMeter(lambda: now[0])
+    found = exchange("returns")
+    found.options, found.status = (local("returns"),), 200
+    meter.book(found)
+    keeper.fails = True
+    with pytest.raises(OSError, match="no"):
+        await meter.deliver(keeper, "one")
+    keeper.fails = False
+    meter.book(found)
+    now[0] = HOUR
+    await meter.deliver(keeper, "one")
+    assert [r.requests for r in keeper.reports[-1].rows] == [2]
+    assert len(meter) == 0
+    await meter.deliver(keeper, "one")
+    assert len(keeper.reports) == 1
+
+
+def test_rows_are_bounded() -> None:
+    """Whatever clients name, memory stays bounded, and nothing goes uncounted."""
+    meter = UsageMeter(lambda: 0.0, max_rows=3)
+    for number in range(10):
+        found = exchange(f"name-{number}")
+        found.options = (local("returns"),)
+        meter.book(found)
+    assert len(meter) <= 4
+    rows = list(meter._rows.values())
+    assert sum(r.requests for r in rows) == 10
+    assert any(r.target == OTHER for r in rows)
+    unknown = exchange("invented")
+    meter.book(unknown)
+    assert all(r.route != "invented" for r in meter._rows.values())
+
+
+async def test_usage_through_the_door_and_on_the_command_line(tmp_path: Path) -> None:
+    """Asked at any router; printed as a table."""
+    with FakeFrontier() as frontier:
+        card = {"id": "big", "input_usd_per_mtok": 1000.0, "output_usd_per_mtok": 0.0}
+        provider = {"name": "cloud", "base_url": frontier.openai_url, "models": [card]}
+        budget = {"name": "daily", "window": "day", "tenant": "*", "usd": 500}
+        config = settings_with(
+            tmp_path, providers=[provider], budgets={"limits": [budget], "grant_timeout_s": 30}
+        )
+        async with (
+            running_books(config) as (registry, _),
+            running_router(config, registry=registry) as (url, process),
+            aiohttp.ClientSession() as client,
+        ):
+            body = {"model": "cloud/big", "messages": [{"role": "user", "content": "a b c"}]}
+            for _ in range(2):
+                async with client.post(f"{url}/v1/chat/completions", json=body) as answer:
+                    assert answer.status == 200
+            # Settled after the client has its answer, reported once a second, or right now.
+            found: dict[str, Any] = {"data": []}
+            while sum(each["requests"] for each in found["data"]) < 2:
+                await process._accounting.report()
+                await process._accounting.budgets._lessee.look_ahead()
+                async with client.get(f"{url}/admin/v1/usage?by=tenant,target") as answer:
+                    found = await answer.json()
+            [only] = found["data"]
+            assert only == {
+                "tenant": "default", "target": "frontier:cloud/big", "requests": 2, "refused": 0,
+                "cache_hits": 0, "attempts": 2, "input_tokens": 6, "output_tokens": 8,
+                "cost_usd": 0.006,
+            }  # fmt: skip
+            [balance] = found["budgets"]
+            assert (balance["tenant"], balance["limit"], balance["spent"]) == (
+                "default",
+                500,
+                0.006,
+            )
+            for odd in ("?by=colour", "?since=x", "?sinse=1"):
+                async with client.get(f"{url}/admin/v1/usage{odd}") as answer:
+                    assert answer.status == 400, odd
+
+            def run(*arguments: str) -> str:
+                result = CliRunner(env={"GRAFTWORK_URL": url}).invoke(app, ["usage", *arguments])
+                assert result.exit_code == 0, result.output
+                return result.stdout
+
+            table = await asyncio.to_thread(run, "--by", "target", "--since", "1h")
+            assert "frontier:cloud/big" in table
+            assert "0.006000" in table
+            left = await asyncio.to_thread(run, "--budgets")
+            assert "tenant=default" in left
+            assert "daily" in left
+
+
+def test_a_span_of_time_is_written_right() -> None:
+    """One line says how."""
+    result = CliRunner().invoke(app, ["usage", "--since", "yesterday"])
+    assert result.exit_code == 1
+    assert "24h" in result.output
