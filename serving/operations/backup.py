@@ -31,7 +31,7 @@ from serving.operations import databases
 from serving.operations.archive import Writer, unpack, writing
 from serving.operations.places import Places, Refused
 
-RECORDS = ("decisions",)
+RECORDS = ("decisions", "feedback")
 """Directories of the state directory that hold append-only records; their files are opaque."""
 SQLITE, POSTGRES = "sqlite", "postgresql"
 _REGISTRY = {SQLITE: "registry.db", POSTGRES: "registry.dump"}

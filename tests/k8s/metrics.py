@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from adapters.registry import Registry
-from router.metrics import RouterMetrics
+from serving.config.settings import Settings
 from serving.registry.metrics import RegistryCollector
+from serving.router.compose import RouterProcess
 
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 # What the joined exposition, Prometheus and the PodMonitors add.
@@ -35,9 +36,9 @@ class _Service:
 
 def own(database: Path) -> dict[str, frozenset[str]]:
     """Label names of every series of routers and registry, by the series' name."""
-    registry = CollectorRegistry()
-    RouterMetrics(registry, lambda: 0)
-    found = dict(_series(registry))
+    # As a router process composes them, whoever contributes.
+    router = RouterProcess(Settings(state_dir=database.parent), "router-1", {})
+    found = dict(_series(router._registry))
     rows = Registry.open(f"sqlite:///{database}")
     try:
         collector = RegistryCollector(_Service(rows))  # type: ignore[arg-type]
@@ -50,10 +51,11 @@ def own(database: Path) -> dict[str, frozenset[str]]:
 
 def _series(registry: CollectorRegistry) -> Iterable[tuple[str, frozenset[str]]]:
     for collector in set(registry._collector_to_names):
-        labels = getattr(collector, "_labelnames", ())
+        labels = getattr(collector, "_labelnames", None)
         families: Iterable[Metric] = collector.collect()
         for family in families:
-            yield from _names(family.name, family.type, labels).items()
+            names = getattr(family, "_labelnames", ()) if labels is None else labels
+            yield from _names(family.name, family.type, names).items()
 
 
 def _names(name: str, kind: str, labels: Iterable[str]) -> dict[str, frozenset[str]]:

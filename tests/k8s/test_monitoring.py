@@ -122,13 +122,6 @@ def test_the_search_for_series_finds_them(own: dict[str, frozenset[str]]) -> Non
     )
 
 
-def test_every_series_of_ours_is_shown_or_alerts(own: dict[str, frozenset[str]]) -> None:
-    """A metric that nobody looks at is one that nobody misses."""
-    shown = {name for _, text in expressions() for name, _ in _Selectors(text).found}
-    families = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in own}
-    assert families <= {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in shown}
-
-
 def test_every_alert_has_a_runbook() -> None:
     """Its link leads to a heading, and the page has no heading that no alert leads to."""
     headings = set(re.findall(r"^## (Graftwork\w+)$", RUNBOOKS.read_text(), re.MULTILINE))

@@ -103,7 +103,9 @@ MUTATIONS: dict[str, tuple[Break, str]] = {
         "minAvailble",
     ),
     "volume claim without a size": (
-        lambda o: find(o, "PersistentVolumeClaim")["spec"]["resources"].update(request={}),
+        lambda o: find(o, "PersistentVolumeClaim", "graftwork-models")["spec"]["resources"].update(
+            request={}
+        ),
         "request",
     ),
     "port as text": (

@@ -52,6 +52,8 @@ async def system(tmp_path: Path) -> AsyncIterator[AdapterPath]:
         file = root / "decisions" / name
         file.parent.mkdir(parents=True)
         file.write_bytes(content)
+    (root / "feedback").mkdir()
+    (root / "feedback" / "000.journal").write_bytes(b"thumbs up")
     with closing(sqlite3.connect(root / "spend.db")) as other:
         other.executescript("CREATE TABLE spend (usd REAL); INSERT INTO spend VALUES (1.5);")
     yield path
@@ -110,6 +112,7 @@ async def test_what_was_destroyed_comes_back(system: AdapterPath, tmp_path: Path
     assert state(where.database_url) == before
     assert contents(system.root / "store") == store
     assert contents(system.root / "decisions") == RECORDS
+    assert contents(system.root / "feedback") == {"000.journal": b"thumbs up"}
     kept = LocalStore(system.root / "store")
     for version in kept.list():
         kept.verify(version.alias, version.digest)
