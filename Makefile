@@ -12,7 +12,7 @@ BIN = .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-fast test-k8s k8s check format lock clean env
-.PHONY: bench bench-faults bench-swap bench-gateway
+.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
@@ -58,6 +58,9 @@ bench-swap: env ## replace and roll back adapters under load, against vLLM's own
 
 bench-gateway: env ## CPU and latency of one router process, beside LiteLLM's
 	@exec $(BIN)/python -m benchmarks.gateway $(ARGS)
+
+bench-adapters: env ## 200 adapters over 32 places, with skewed traffic
+	@exec $(BIN)/python -m benchmarks.many $(ARGS)
 
 lock: ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	@$(or $(PYTHON),python3) scripts/lock.py $(ARGS)

@@ -128,7 +128,9 @@ class RolloutSettings(_Section):
         "replicas make room by retiring superseded versions, oldest first",
     )
     pinned: tuple[str, ...] = Field(
-        default=(), description="aliases whose live version never leaves for want of room"
+        default=(),
+        description="aliases whose live version never leaves for want of room, and keeps a slot "
+        "of the batch; at most `engine.max_loras` - 1",
     )
     tenants: dict[str, str] = Field(
         default_factory=dict,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from adapters.traffic import VersionTraffic
+
 
 @dataclass(frozen=True)
 class AdapterFiles:
@@ -74,6 +76,14 @@ class Fleet(Protocol):
         """Engine names that the engine truly holds."""
         ...
 
+    async def pin(self, replica_id: str, names: frozenset[str]) -> None:
+        """Have exactly these, all resident, keep a slot of the replica's batch."""
+        ...
+
+    def pinned(self, replica_id: str) -> frozenset[str]:
+        """Which names keep a slot there, as the replica said last."""
+        ...
+
     def held(self, replica_id: str) -> frozenset[str]:
         """The same as the replica said last; costs nothing, and is what routers go by."""
         ...
@@ -90,4 +100,8 @@ class Fleet(Protocol):
 
     def in_flight(self, name: str) -> int:
         """Requests under way on an engine name over all live routers, as last reported."""
+        ...
+
+    def counted(self, name: str) -> VersionTraffic:
+        """What live routers counted of an engine name since each began, as last reported."""
         ...

@@ -157,7 +157,8 @@ def _reads(parts: _Parts) -> APIRouter:
     @routes.get("/adapters/{alias}/versions/{digest}", summary="One version")
     async def version(alias: Alias, digest: Reference) -> models.Version:
         record = await asyncio.to_thread(registry.version, alias, digest)
-        return models.Version.of(record, parts.fleet.in_flight(record.name))
+        fleet, name = parts.fleet, record.name
+        return models.Version.of(record, fleet.in_flight(name), fleet.counted(name))
 
     @routes.get("/adapters/{alias}/versions/{digest}/export", **_TAR, summary="Export a version")
     async def export_version(alias: Alias, digest: Reference) -> Response:

@@ -130,6 +130,7 @@ class Reconciler:
             await asyncio.gather(*(self._fill(replica, reports, snapshot) for replica in replicas))
             for replica in replicas:
                 await self._clear(replica, reports, snapshot)
+                await self._pin(replica, snapshot)
             if any(report.loaded or report.removed for report in reports.values()):
                 self._rollout.ledger.show()
             await self._rollout.retirer.sweep()
@@ -229,6 +230,20 @@ class Reconciler:
             version.name in reports[home].held or version.name in reports[home].loaded
             for home in homes
         )
+
+    async def _pin(self, replica: str, snapshot: Snapshot) -> None:
+        """Live versions of pinned aliases keep a slot wherever they are resident."""
+        wanted = {
+            version.name
+            for version in snapshot.versions
+            if version.state is State.LIVE and version.alias in self._settings.pinned
+        } & self._fleet.held(replica)
+        if wanted == self._fleet.pinned(replica):
+            return
+        try:
+            await self._fleet.pin(replica, frozenset(wanted))
+        except FleetError as error:
+            self._events.emit("pin-failed", replica=replica, error=str(error))
 
     async def _remove(self, replica: str, name: str, version: VersionBrief | None) -> bool:
         """A copy that moved may be hot elsewhere: only its requests on this replica matter."""

@@ -27,6 +27,12 @@ class EngineReport(_Frozen):
     """Engine names, as the engine itself lists them."""
     answer: int = 0
     """Which of the engine's words ``resident`` is: reports and answers overtake each other."""
+    slots: frozenset[str] = frozenset()
+    """Of those, the ones in a slot of the batch, as far as can be told from outside vLLM."""
+    pinned: frozenset[str] = frozenset()
+    """Of those, the ones that keep their slot."""
+    staged: frozenset[str] = frozenset()
+    """Engine names whose files this node has on its disk."""
     in_flight: int = 0
 
 

@@ -12,6 +12,7 @@ from adapters.aliases import engine_name
 from adapters.errors import CheckResult
 from adapters.registry import AliasRecord, CandidateRecord, HistoryRecord, VersionRecord
 from adapters.rollout import Outcome
+from adapters.traffic import VersionTraffic
 
 
 class _Answer(BaseModel):
@@ -87,19 +88,43 @@ class VersionSummary(_Answer):
     updated_at: datetime
 
 
+class Traffic(_Answer):
+    """What the routers that are alive have counted of a version since they began."""
+
+    requests: int = Field(description="calls that it was asked to answer")
+    errors: int = Field(description="of those, how many it failed")
+    shadowed: int = Field(description="calls that it answered in secret")
+    agreement: float | None = Field(
+        description="mean word overlap (F1) of its secret answers with the live ones; null: none"
+    )
+
+    @classmethod
+    def of(cls, counts: VersionTraffic) -> Traffic:
+        """From the counts."""
+        mean = counts.agreement / counts.shadowed if counts.shadowed else None
+        return cls(
+            requests=counts.requests,
+            errors=counts.errors,
+            shadowed=counts.shadowed,
+            agreement=mean,
+        )
+
+
 class Version(VersionSummary):
     """Everything about one version."""
 
     alias: str
     base: str = Field(description="digest of the base that it was checked against")
     in_flight: int = Field(description="requests under way on it, as routers last reported")
+    traffic: Traffic
     manifest: dict[str, Any]
     checks: list[CheckResult]
 
     @classmethod
-    def of(cls, record: VersionRecord, in_flight: int) -> Version:
+    def of(cls, record: VersionRecord, in_flight: int, traffic: VersionTraffic) -> Version:
         """From the registry's record."""
-        return cls.model_validate({**asdict(record), "in_flight": in_flight})
+        counted = Traffic.of(traffic)
+        return cls.model_validate({**asdict(record), "in_flight": in_flight, "traffic": counted})
 
 
 class Candidate(_Answer):

@@ -34,11 +34,12 @@ def replicas(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -
             "yes" if each.get("ready") else "no",
             each.get("base"),
             each.get("in_flight"),
+            ", ".join((each.get("tiers") or {}).get("gpu") or ()),
             ", ".join(each.get("resident") or ()),
         )
         for each in answer["replicas"]
     ]
-    table(("replica", "ready", "base", "requests", "adapters held"), rows)
+    table(("replica", "ready", "base", "requests", "in a slot", "adapters held"), rows)
 
 
 def events(

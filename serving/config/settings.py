@@ -110,6 +110,16 @@ class Settings(_Section):
         description="`embedded`: publish the adapters that come with the embedded base",
     )
 
+    @model_validator(mode="after")
+    def _pins_leave_a_slot(self) -> Settings:
+        pinned = self.adapters.rollout.pinned
+        if len(set(pinned)) >= self.engine.max_loras:
+            raise ValueError(
+                f"adapters.rollout.pinned names {len(pinned)} aliases; {self.engine.max_loras} "
+                "slots (engine.max_loras) must leave one to the others"
+            )
+        return self
+
     def adapters_here(self) -> AdaptersConfig:
         """The adapter settings with every default place, and the engine's own limits, filled in."""
         here = self.adapters.within(self.state_dir)

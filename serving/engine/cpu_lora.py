@@ -20,6 +20,8 @@ from typing import Any
 from vllm.lora.ops.torch_ops import lora_ops
 from vllm.lora.punica_wrapper import punica_cpu
 
+from serving.engine.worker import WorkerExtension
+
 GIVES_WAY = 5
 """Steps of niceness; each takes about a fifth of what is left of a contended core."""
 
@@ -40,5 +42,4 @@ lora_ops.bgmv_shrink = bgmv_shrink
 punica_cpu.bgmv_shrink = bgmv_shrink
 
 
-class WorkerExtension:
-    """Adds nothing to vLLM's worker."""
+__all__ = ["WorkerExtension"]

@@ -14,6 +14,7 @@ from serving.config.settings import Settings
 from serving.content import open_content
 from serving.engine.autoscaling import IN_FLIGHT_METRIC
 from serving.engine.model import base_id, model_directory
+from serving.engine.slots import Slots
 from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
 from serving.engine.vllm import VllmEngine
@@ -53,7 +54,9 @@ class EngineDeployment:
         self._base: BaseFacts = await asyncio.to_thread(read_base, model, identity)
         self._engine = VllmEngine(self._settings.engine, identity, str(model))
         await self._engine.start()
-        self._surface = EngineSurface(self._engine, Stager(open_content(self._settings)))
+        self._slots = Slots(self._settings.engine.max_loras)
+        self._stager = Stager(open_content(self._settings))
+        self._surface = EngineSurface(self._engine, self._stager, self._slots)
         self._server = InternalServer(internal_host(self._settings))
         await self._server.start(self._surface)
         self._log.info(
@@ -71,6 +74,9 @@ class EngineDeployment:
             draining=self._draining,
             resident=held.resident,
             answer=held.answer,
+            slots=self._slots.held() & held.resident,
+            pinned=self._slots.pinned & held.resident,
+            staged=self._stager.staged,
             in_flight=self._surface.in_flight,
         )
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from adapters.aliases import engine_name
 from adapters.errors import AdapterError
 from adapters.store import Store
 
 _CHUNK_BYTES = 1 << 20
+_REMEMBERED = 512
 
 
 class StagingError(Exception):
@@ -23,15 +25,26 @@ class Stager:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._staged: dict[str, None] = {}
+
+    @property
+    def staged(self) -> frozenset[str]:
+        """Engine names whose files were brought to this node's disk; the newest few hundred."""
+        return frozenset(self._staged)
 
     async def stage(self, alias: str, digest: str) -> Path:
         """The version's local directory, read through once. Raises ``StagingError``."""
         try:
-            return await asyncio.to_thread(self._stage, alias, digest)
+            directory = await asyncio.to_thread(self._stage, alias, digest)
         except (AdapterError, OSError) as error:
             raise StagingError(
                 f"cannot stage {alias}@{digest[:12]} on this node: {error}"
             ) from error
+
+        self._staged[engine_name(alias, digest)] = None
+        if len(self._staged) > _REMEMBERED:
+            del self._staged[next(iter(self._staged))]
+        return directory
 
     def _stage(self, alias: str, digest: str) -> Path:
         directory = self._store.path(alias, digest)

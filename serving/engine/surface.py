@@ -2,6 +2,7 @@
 
 - ``GET /internal/adapters``: what the engine holds
 - ``PUT``, ``DELETE /internal/adapters/{name}``: load, unload
+- ``PUT /internal/pins``: which adapters keep a slot of the batch
 - ``POST /internal/probe``: score prompts
 - everything else goes to vLLM untouched
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from serving.engine.slots import Slots
 from serving.engine.staging import Stager, StagingError
 from serving.engine.vllm import Engine, EngineError, EngineRefused
 from serving.internal import ASGIApp, Receive, Scope, Send
@@ -32,6 +33,7 @@ REFUSED = "engine-refused"
 """Error code: the engine is well and will never take these files."""
 IN_USE = "in-use"
 """Error code: a request is under way on the adapter that should leave."""
+_PIN_TIMEOUT_S = 5.0
 _TARGET = b"x-graftwork-target"
 _ADAPTER = b"adapter:"
 
@@ -43,6 +45,14 @@ class LoadBody(BaseModel):
 
     alias: str
     digest: str
+
+
+class PinBody(BaseModel):
+    """Engine names that keep a slot of the batch; all others do not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    names: frozenset[str]
 
 
 class ProbeBody(BaseModel):
@@ -66,13 +76,13 @@ class Residency:
 class EngineSurface:
     """Dispatches between vLLM's app and the adapter routes."""
 
-    def __init__(self, engine: Engine, stager: Stager) -> None:
+    def __init__(self, engine: Engine, stager: Stager, slots: Slots) -> None:
         self._engine = engine
+        self._slots = slots
         self._stager = stager
         self._vllm: ASGIApp = engine.asgi_app()
         self._control: ASGIApp = self._build_control()  # type: ignore[assignment]
         self.in_flight = 0
-        self._in_use: Counter[str] = Counter()
         self._resident: frozenset[str] = frozenset()
         self._answers = 0
         self._ask_at = 0.0
@@ -83,17 +93,13 @@ class EngineSurface:
         if scope["path"].startswith("/internal/"):
             await self._control(scope, receive, send)
             return
-        name = _adapter_of(scope)
         self.in_flight += 1
-        self._in_use[name] += 1
         self._idle.clear()
         try:
-            await self._vllm(scope, receive, send)
+            async with self._slots.using(_adapter_of(scope)):
+                await self._vllm(scope, receive, send)
         finally:
             self.in_flight -= 1
-            self._in_use[name] -= 1
-            if not self._in_use[name]:
-                del self._in_use[name]
             if not self.in_flight:
                 self._idle.set()
 
@@ -107,6 +113,7 @@ class EngineSurface:
                 Route("/internal/adapters", self._list, methods=["GET"]),
                 Route("/internal/adapters/{name}", self._load, methods=["PUT"]),
                 Route("/internal/adapters/{name}", self._unload, methods=["DELETE"]),
+                Route("/internal/pins", self._pin, methods=["PUT"]),
                 Route("/internal/probe", self._probe, methods=["POST"]),
             ]
         )
@@ -140,13 +147,14 @@ class EngineSurface:
             self._ask_at = 0.0
             return _failed(error)
         already = held.seconds == 0.0
+        self._slots.touch(name)
         said = self._heard(held.resident)
         return JSONResponse({"seconds": held.seconds, "already_resident": already, **said})
 
     async def _unload(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
-        if self._in_use[name]:
-            return _error(f"{self._in_use[name]} requests are under way on {name}", IN_USE)
+        if requests := self._slots.requests(name):
+            return _error(f"{requests} requests are under way on {name}", IN_USE)
         # Nothing comes between the look and this: who arrives later is sent to another replica.
         self._engine.close(name)
         try:
@@ -154,13 +162,31 @@ class EngineSurface:
         except EngineError as error:
             self._ask_at = 0.0
             return _failed(error)
+        self._slots.drop(name)
         return JSONResponse(self._heard(resident))
+
+    async def _pin(self, request: Request) -> JSONResponse:
+        names = PinBody.model_validate_json(await request.body()).names
+        if len(names) >= self._slots.size:
+            return _error(
+                f"{len(names)} pins leave none of {self._slots.size} slots to others", "too-many"
+            )
+        if not await self._slots.reserve(names, _PIN_TIMEOUT_S):
+            return _error("every slot is in use", IN_USE)
+        try:
+            await self._engine.pin(names)
+        except EngineError as error:
+            return _failed(error)
+        for name in names:
+            self._slots.touch(name)
+        return JSONResponse({"pinned": sorted(names)})
 
     async def _probe(self, request: Request) -> Response:
         body = ProbeBody.model_validate_json(await request.body())
         if body.name is not None and body.name not in self._resident:
             return _failed(EngineError(f"{body.name} is not resident"))
-        scores = await self._engine.score(body.name, body.prompts)
+        async with self._slots.using(body.name or ""):
+            scores = await self._engine.score(body.name, body.prompts)
         # orjson writes NaN as null, which the registry reads as one: a broken adapter has some.
         return Response(orjson.dumps({"logprobs": scores}), media_type="application/json")
 

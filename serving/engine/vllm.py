@@ -17,8 +17,9 @@ from typing import Any, Protocol
 
 from serving.config.settings import EngineSettings
 
+_EXTENSION = "serving.engine.worker.WorkerExtension"
 # What the module corrects when vLLM's workers import it is told there.
-_CPU_CORRECTIONS = {"worker_extension_cls": "serving.engine.cpu_lora.WorkerExtension"}
+_CPU_EXTENSION = "serving.engine.cpu_lora.WorkerExtension"
 
 
 class EngineError(Exception):
@@ -46,6 +47,7 @@ class Engine(Protocol):
     def asgi_app(self) -> Any: ...
     async def add(self, name: str, path: str) -> Held: ...
     def close(self, name: str) -> None: ...
+    async def pin(self, names: frozenset[str]) -> None: ...
     async def remove(self, name: str) -> frozenset[str]: ...
     async def resident(self) -> frozenset[str]: ...
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]: ...
@@ -64,6 +66,7 @@ class VllmEngine:
         self._app: Any = None
         self._ids = itertools.count(1)
         self._requests: dict[str, Any] = {}
+        self._pinned: frozenset[str] = frozenset()
         # One add at a time: each blocks the engine's step loop for read, parse and copy.
         self._lock = asyncio.Lock()
 
@@ -148,7 +151,27 @@ class VllmEngine:
             if request.lora_int_id in held:
                 raise EngineError(f"the engine still holds {name}")
             del self._requests[name]
+            self._pinned -= {name}
             return self._named(held)
+
+    async def pin(self, names: frozenset[str]) -> None:
+        """Have exactly these keep a slot of the batch from now on. Raises ``EngineError``."""
+        async with self._lock:
+            if missing := sorted(names - self._requests.keys()):
+                raise EngineError(f"cannot pin what is not resident: {missing}")
+            for name in self._pinned - names:
+                if name in self._requests:
+                    number = self._requests[name].lora_int_id
+                    await self._client.collective_rpc("graftwork_unpin", args=(number,))
+            self._pinned &= names
+            for name in sorted(names - self._pinned):
+                await self._client.pin_lora(self._requests[name].lora_int_id)
+                self._pinned |= {name}
+
+    async def slots(self) -> frozenset[str]:
+        """Adapters that are in a slot of the batch, as the worker says; it stalls for that."""
+        answers = await self._client.collective_rpc("graftwork_slots")
+        return self._named(set(answers[0]))
 
     async def resident(self) -> frozenset[str]:
         """Names of the adapters that the engine's workers hold now."""
@@ -200,7 +223,7 @@ def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Na
         "max_lora_rank": settings.max_lora_rank,
         "disable_uvicorn_access_log": True,
         "enable_prompt_tokens_details": True,
-        **(_CPU_CORRECTIONS if current_platform.is_cpu() else {}),
+        "worker_extension_cls": _CPU_EXTENSION if current_platform.is_cpu() else _EXTENSION,
         **settings.vllm,
     }
     return argparse.Namespace(**merged)

@@ -22,7 +22,7 @@ from adapters.errors import (
     Unreachable,
 )
 from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
-from adapters.traffic import VersionTraffic
+from adapters.traffic import VersionTraffic, total
 from serving.engine.surface import IN_USE, REFUSED
 from serving.registry.broadcast import Broadcast
 from serving.registry.membership import Membership
@@ -83,6 +83,15 @@ class HttpFleet:
         """What one replica's engine held when it last said so."""
         report = self._membership.engine(replica_id)
         return report.resident if report is not None else frozenset()
+
+    async def pin(self, replica_id: str, names: frozenset[str]) -> None:
+        """Have exactly these keep a slot. Raises ``FleetError``."""
+        await self._engine(replica_id, "PUT", "/internal/pins", {"names": sorted(names)})
+
+    def pinned(self, replica_id: str) -> frozenset[str]:
+        """What keeps a slot there, by the replica's last report."""
+        report = self._membership.engine(replica_id)
+        return report.pinned if report is not None else frozenset()
 
     def _holds(self, replica_id: str, answer: dict[str, Any]) -> frozenset[str]:
         resident = frozenset(answer["resident"])
@@ -162,6 +171,14 @@ class HttpFleet:
     def traffic(self) -> dict[str, dict[str, VersionTraffic]]:
         """What each live router has counted since it began, by router and engine name."""
         return {router: state.traffic for router, state in self._broadcast.states().items()}
+
+    def counted(self, name: str) -> VersionTraffic:
+        """What live routers counted of one version."""
+        return total(
+            state.traffic[name]
+            for state in self._broadcast.states().values()
+            if name in state.traffic
+        )
 
     async def _ask_router(self, router: Peer) -> None:
         with contextlib.suppress(FleetError):

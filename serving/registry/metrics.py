@@ -62,9 +62,17 @@ class RegistryCollector(Collector):
             "1 for each version a replica holds.",
             labels=["replica", "version"],
         )
+        slots = GaugeMetricFamily(
+            "graftwork_adapter_slot",
+            "1 for each version in a slot of a replica's batch.",
+            labels=["replica", "version"],
+        )
         for replica in self._service.replicas():
             ready.add_metric([replica["id"]], float(replica["ready"]))
             for name in replica["resident"]:
                 resident.add_metric([replica["id"], name], 1.0)
+            for name in replica["tiers"]["gpu"]:
+                slots.add_metric([replica["id"], name], 1.0)
         yield ready
         yield resident
+        yield slots

@@ -144,6 +144,8 @@ class RegistryService:
                 "base_digest": report.base.digest,
                 "max_model_len": report.max_model_len,
                 "resident": sorted(report.resident),
+                "tiers": tiers(report),
+                "pinned": sorted(report.pinned),
                 "in_flight": report.in_flight,
             }
             for report in self.membership.engines()
@@ -282,6 +284,16 @@ class RegistryService:
 
     def _log_event(self, event: Event) -> None:
         self._log.info("adapter_event", **event.as_dict())
+
+
+def tiers(report: EngineReport) -> dict[str, list[str]]:
+    """Where a replica has each version; what it names nowhere is cold there."""
+    slots, resident = report.slots & report.resident, report.resident
+    return {
+        "gpu": sorted(slots),
+        "cpu": sorted(resident - slots),
+        "disk": sorted(report.staged - resident),
+    }
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from adapters.aliases import engine_name
 from adapters.errors import FleetError, InUse, ReplicaGone
 from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult
+from adapters.traffic import VersionTraffic
 
 Rule = Callable[[str, str | None, str], None]
 
@@ -22,6 +23,7 @@ class FakeEngine:
     """What one replica holds, and how much it was ever asked to do at once."""
 
     resident: set[str] = field(default_factory=set)
+    pinned: set[str] = field(default_factory=set)
     loading: int = 0
     most_loading: int = 0
 
@@ -35,6 +37,7 @@ class FakeFleet(Fleet):
         """Under way by engine name; wherever there is no count of its own, on every replica."""
         self.requests_on: dict[str, Counter[str]] = {}
         """By replica, then by engine name, for the replicas that are named here."""
+        self.traffic: dict[str, VersionTraffic] = {}
         self.withheld: set[tuple[str, str]] = set()
         self.rules: list[Rule] = []
         self.calls: list[tuple[str, str | None, str]] = []
@@ -105,6 +108,17 @@ class FakeFleet(Fleet):
         """Back into the next table."""
         self.withheld.discard((replica_id, name))
 
+    async def pin(self, replica_id: str, names: frozenset[str]) -> None:
+        """Keep exactly these."""
+        engine = self._enter("pin", replica_id, ",".join(sorted(names)))
+        await asyncio.sleep(0)
+        engine.pinned = set(names)
+
+    def pinned(self, replica_id: str) -> frozenset[str]:
+        """What keeps a slot, and is still held."""
+        engine = self.engines.get(replica_id)
+        return frozenset(engine.pinned & engine.resident if engine is not None else ())
+
     def held(self, replica_id: str) -> frozenset[str]:
         """What the replica holds; a dead one is nobody's home."""
         engine = self.engines.get(replica_id)
@@ -136,6 +150,10 @@ class FakeFleet(Fleet):
     def in_flight(self, name: str) -> int:
         """Requests under way."""
         return self.requests[name]
+
+    def counted(self, name: str) -> VersionTraffic:
+        """What tests say that routers counted."""
+        return self.traffic.get(name, VersionTraffic())
 
     def _enter(self, what: str, replica: str, name: str) -> FakeEngine:
         self.calls.append((what, replica, name))

@@ -93,6 +93,9 @@ def test_an_engine_replica_dies(two: Running, front: httpx.Client) -> None:
     with load(two.url, front, ALIAS) as clients:
         began = time.monotonic()
         victim.kill()
+        # It is still listed: the publish waits until that is settled, and does not fail.
+        push(front, "meanwhile", ADAPTERS_DIR / "extract")
+        print(f"published after {time.monotonic() - began:.1f} s")  # noqa: T201
         gone = psutil.wait_procs(children, timeout=30)[1]
         eventually(
             lambda: len({r["id"] for r in ready(front)} - before) == 1, "a successor", RECOVERY_S
@@ -101,6 +104,7 @@ def test_an_engine_replica_dies(two: Running, front: httpx.Client) -> None:
     print(f"engine replica back after {seconds:.1f} s")  # noqa: T201 - seen with `pytest -rP`
     assert not gone, f"left behind: {gone}"
     assert not problems(clients)
+    move(front, "meanwhile", "retire")
     live = front.get(f"/admin/v1/adapters/{ALIAS}").json()["live"]
     assert all(f"{ALIAS}@{live[:12]}" in replica["resident"] for replica in ready(front))
 

@@ -22,6 +22,7 @@ from adapters.events import EventBus
 from adapters.http import build_admin
 from adapters.lifecycle import State
 from adapters.manifest import digest_directory
+from adapters.traffic import VersionTraffic
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.tiny_adapter import tiny_adapter
@@ -359,12 +360,21 @@ async def test_a_version_is_found_by_its_first_digits(door: Door) -> None:
     await door.push(1)
     digest = door.path.digest(1)
     door.path.fleet.requests[f"returns@{digest[:12]}"] = 3
+    door.path.fleet.traffic[f"returns@{digest[:12]}"] = VersionTraffic(
+        requests=9, errors=1, shadowed=4, agreement=3.0
+    )
     answers = [
         (await door.http.get(f"{VERSIONS}/{reference}")).json()
         for reference in (digest, digest[:12], f"returns@{digest[:12]}")
     ]
     assert answers[0] == answers[1] == answers[2]
     assert (answers[0]["in_flight"], answers[0]["effect"]) == (3, 0.5)
+    assert answers[0]["traffic"] == {
+        "requests": 9,
+        "errors": 1,
+        "shadowed": 4,
+        "agreement": 0.75,
+    }
     assert answers[0]["manifest"]["rank"] == 2
 
 

@@ -272,3 +272,42 @@ async def test_a_refusal_is_no_silence(make: Make) -> None:
 
     path.fleet.rules.append(refuses)
     assert (await asyncio.wait_for(path.push("returns", 1), 10)).state is State.FAILED
+
+
+# Slots of the batch
+
+
+async def test_live_versions_of_pinned_aliases_keep_a_slot(make: Make) -> None:
+    """On every replica, through a new version and a restart; the old version's slot is freed."""
+    path = make(pinned=("returns",))
+    await path.push("returns", 1)
+    await path.push("other", 5)
+    await path.reconciler.converge()
+    assert path.fleet.pinned("r0") == path.fleet.pinned("r1") == {name(path, 1)}
+    await path.push("returns", 2)
+    await path.reconciler.converge()
+    assert path.fleet.pinned("r0") == {name(path, 2)}
+    calls = path.fleet.count("pin")
+    await path.reconciler.converge()
+    assert path.fleet.count("pin") == calls, "nothing is asked when nothing has changed"
+    path.fleet.die("r1")
+    path.fleet.join("r1")
+    await path.reconciler.converge()
+    assert path.fleet.pinned("r1") == {name(path, 2)}
+
+
+async def test_a_pin_that_fails_is_tried_again(make: Make) -> None:
+    """Every slot was in use; the next pass finds one."""
+    path = make("r0", pinned=("returns",))
+    await path.push("returns", 1)
+
+    def busy(what: str, *_: object) -> None:
+        if what == "pin":
+            raise FleetError("every slot is in use")
+
+    path.fleet.rules.append(busy)
+    await path.reconciler.converge()
+    assert "pin-failed" in [event.kind for event in path.events.since(0)]
+    path.fleet.rules.clear()
+    await path.reconciler.converge()
+    assert path.fleet.pinned("r0") == {name(path, 1)}

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from adapters.store import LocalStore
+from serving.engine.slots import Slots
 from serving.engine.staging import Stager
 from serving.engine.surface import IN_USE, EngineSurface
 from serving.engine.vllm import Held
@@ -25,6 +26,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.held: set[str] = set()
         self.offered: set[str] = set()
+        self.pinned: frozenset[str] = frozenset()
         self.asked = 0
         self.let = asyncio.Event()
         self.let.set()
@@ -55,6 +57,10 @@ class FakeEngine:
     def close(self, name: str) -> None:
         """Offer it no more."""
         self.offered.discard(name)
+
+    async def pin(self, names: frozenset[str]) -> None:
+        """Remember what is to keep its slot."""
+        self.pinned = names
 
     async def remove(self, name: str) -> frozenset[str]:
         """Free it."""
@@ -92,7 +98,7 @@ def surface(engine: FakeEngine, tmp_path: Path) -> EngineSurface:
         def path(self, alias: str, digest: str) -> Path:
             return tiny_adapter(tmp_path / "version", 1)
 
-    return EngineSurface(engine, Stager(OneVersion(tmp_path)))
+    return EngineSurface(engine, Stager(OneVersion(tmp_path)), Slots(2))
 
 
 @pytest.fixture
@@ -166,3 +172,13 @@ async def test_a_change_tells_what_is_held_without_another_question(
     listed = (await http.get("/internal/adapters")).json()
     assert (listed["resident"], engine.asked) == ([NAME], 1)
     assert listed["answer"] > loaded["answer"]
+
+
+async def test_pins_leave_a_slot_to_the_others(http: httpx.AsyncClient, engine: FakeEngine) -> None:
+    """Two slots: one may be pinned, not both."""
+    await load(http)
+    assert (await http.put("/internal/pins", json={"names": [NAME]})).json() == {"pinned": [NAME]}
+    assert engine.pinned == {NAME}
+    refused = await http.put("/internal/pins", json={"names": [NAME, "other@0123456789ab"]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "too-many")
+    assert engine.pinned == {NAME}
