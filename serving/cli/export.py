@@ -1,9 +1,10 @@
-"""`graftwork export`: a version as a portable tar, complete or not at all."""
+"""`graftwork export`: a version as a portable tar, or merged into its base; complete or not."""
 
 from __future__ import annotations
 
 import os
 import re
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,10 +27,51 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="file to write; default: ALIAS@DIGEST.tar here")
     ] = None,
+    merged: Annotated[
+        Path | None,
+        typer.Option(
+            help="write a whole model into this new directory instead: the base with the version's "
+            "weights merged into it",
+            metavar="DIRECTORY",
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            help="with --merged: the base model's directory; default: the embedded base",
+            metavar="DIRECTORY",
+        ),
+    ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
     """Write a version to a tar file. Graftwork, vLLM and PEFT load it."""
+    if merged is None:
+        target = _download(version, output, url, key)
+        typer.echo(f"{target}: {target.stat().st_size:,} bytes")
+        return
+    with tempfile.TemporaryDirectory(prefix="graftwork-export-") as scratch:
+        bundle = _download(version, Path(scratch) / "bundle.tar", url, key)
+        _merge(bundle, Path(scratch), merged, base)
+    typer.echo(f"{merged}: the base with {version} merged into it")
+
+
+def _merge(bundle: Path, scratch: Path, target: Path, base: Path | None) -> None:
+    from serving.embedded import BASE_DIR
+    from serving.merge import CannotMerge, merge
+
+    with tarfile.open(bundle) as archive:
+        archive.extractall(scratch / "bundle", filter="data")
+    (adapter,) = (scratch / "bundle").iterdir()
+    try:
+        merge((base or BASE_DIR).absolute(), adapter, target.absolute())
+    except CannotMerge as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{target} cannot be written: {error.strerror}")
+
+
+def _download(version: str, output: Path | None, url: str, key: str | None) -> Path:
     alias, _, digest = version.partition("@")
     path = adapter_path(alias, "versions", digest, "export") if digest else None
     with (
@@ -43,7 +85,7 @@ def export(
                     file.write(piece)
         except OSError as error:
             fail(f"{target} cannot be written: {error.strerror}")
-    typer.echo(f"{target}: {target.stat().st_size:,} bytes")
+    return target
 
 
 def _offered(disposition: str | None, version: str) -> str:
