@@ -67,7 +67,7 @@ class Loader:
         # Homes are asked for again each time: replicas come and go while others load.
         while todo := self._todo(files.alias, held, failed):
             try:
-                result = await self.load(todo[0], files, make_room)
+                result = await self._load_unless_held(todo[0], files, make_room)
             except LoadFailed:
                 raise
             except FleetError as error:
@@ -114,6 +114,13 @@ class Loader:
             await asyncio.sleep(_RETRY_S)
         return False
 
+    async def _load_unless_held(
+        self, replica: str, files: AdapterFiles, make_room: MakeRoom
+    ) -> LoadResult:
+        if engine_name(files.alias, files.digest) in self._fleet.held(replica):
+            return LoadResult(replica, 0.0, already_resident=True)
+        return await self.load(replica, files, make_room)
+
     async def load(self, replica: str, files: AdapterFiles, make_room: MakeRoom) -> LoadResult:
         """Load on one replica, trying again when the reason may pass. Raises ``FleetError``."""
         attempt = 1
@@ -133,7 +140,7 @@ class Loader:
     ) -> LoadResult:
         while True:
             async with self._engines.hold(replica):
-                if await self._has_room(replica, files):
+                if self._has_room(replica, files):
                     return await self._timed(self._fleet.load(replica, files), f"load on {replica}")
             # Outside the lock: making room unloads something, also from this replica.
             if not await make_room(replica):
@@ -164,7 +171,7 @@ class Loader:
         async with self._engines.hold(replica):
             try:
                 await self._timed(self._fleet.unload(replica, name), f"unload on {replica}")
-                return name not in await self._fleet.residency(replica)
+                return name not in self._fleet.held(replica)
             except ReplicaGone:
                 return True
             except InUse:
@@ -173,11 +180,12 @@ class Loader:
                 self._events.emit("unload-failed", replica=replica, name=name, error=str(error))
                 return replica not in self._fleet.replica_ids()
 
-    async def _has_room(self, replica: str, files: AdapterFiles) -> bool:
+    def _has_room(self, replica: str, files: AdapterFiles) -> bool:
         if self._settings.capacity is None:
             return True
         # Beyond its capacity vLLM evicts by itself, and later reads the disk inside a step.
-        held = await self._fleet.residency(replica)
+        # What it said last is what it holds: nobody else loads, and a question costs it a step.
+        held = self._fleet.held(replica)
         name = engine_name(files.alias, files.digest)
         return name in held or len(held) < self._settings.capacity
 

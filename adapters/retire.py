@@ -138,7 +138,7 @@ class Retirer:
 
     async def _evict(self, replica: str, *, min_idle_s: float) -> bool:
         """Unload the least recently used version that may leave; its alias stays, cold."""
-        held = await self._fleet.residency(replica)
+        held = self._fleet.held(replica)
         movable = [name for name in held if name.partition("@")[0] not in self._settings.pinned]
         for name in self._heat.coldest(
             movable, group_of=self._tenant, floor=self._settings.tenant_floor
@@ -178,7 +178,7 @@ class Retirer:
 
     async def _retire_superseded(self, replica: str) -> bool:
         """Retire the version that has been superseded longest among those on the replica."""
-        held = await self._fleet.residency(replica)
+        held = self._fleet.held(replica)
         registry = self._ledger.registry
         idle = await self._ledger.call(registry.versions, None, {State.SUPERSEDED})
         for victim in sorted(idle, key=lambda version: version.left_epoch):

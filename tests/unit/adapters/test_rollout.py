@@ -93,7 +93,8 @@ async def test_a_version_is_proven_on_one_replica_before_others_load_it(
     steps = [(what, replica) for what, replica, _ in path.fleet.calls if what in {"load", "probe"}]
     first = steps[0][1]
     assert steps[:2] == [("load", first), ("probe", first)]
-    assert {replica for what, replica in steps[2:] if what == "load"} == set(REPLICAS)
+    others = set(REPLICAS) - {first}
+    assert {replica for what, replica in steps[2:] if what == "load"} == others
 
 
 async def test_routers_see_the_version_only_where_it_is_resident(path: AdapterPath) -> None:
@@ -531,7 +532,7 @@ async def test_a_rollback_can_be_rolled_back(path: AdapterPath) -> None:
     await path.rollout.rollback("returns")
     outcome = await path.rollout.rollback("returns")
     assert outcome.digest == path.digest(2)
-    assert path.fleet.count("load") == 6, "the probe replica once, then every replica, per version"
+    assert path.fleet.count("load") == 4, "every replica once, per version"
 
 
 async def test_a_rollback_does_not_wait_for_a_publish(path: AdapterPath) -> None:
@@ -746,7 +747,7 @@ async def test_a_process_that_dies_anywhere_is_continued(make: Make) -> None:
         assert held_everywhere(path) == {name(path, 2)}, step
         assert path.table.epoch == path.registry.epoch(), step
         step += 1
-    assert step > 30, "every phase was hit"
+    assert step > 25, "every phase was hit"
 
 
 async def test_resuming_twice_changes_nothing(path: AdapterPath) -> None:
