@@ -48,6 +48,8 @@ class Pushed:
     seconds: float
     steps: dict[str, float]
     """Server: seconds from one step to the next."""
+    load: float
+    """Server: the slowest replica's load, seconds, in which that engine computes nothing else."""
 
 
 async def _push(api: Api, scale: float, seed: int) -> Pushed:
@@ -59,7 +61,9 @@ async def _push(api: Api, scale: float, seed: int) -> Pushed:
     seconds = time.perf_counter() - started
     if answer["state"] != "live":
         raise RuntimeError(f"not live: {answer}")
-    return Pushed(answer["name"], seconds, await _steps(api, answer["digest"]))
+    version = await api.get(f"/admin/v1/adapters/{ALIAS}/versions/{answer['digest']}")
+    steps = await _steps(api, answer["digest"])
+    return Pushed(answer["name"], seconds, steps, float(version["load_seconds"]))
 
 
 async def _steps(api: Api, digest: str) -> dict[str, float]:
@@ -128,7 +132,8 @@ def _print_steps(pushes: list[Pushed]) -> None:
         f"{step} {statistics.median(p.steps[step] for p in pushes) * 1000:.0f}"
         for step in (*_STEPS[1:], "applied")
     ]
-    print(f"      median ms until {', '.join(parts)}")
+    print(f"      median ms until {', '.join(parts)}; "
+          f"slowest load into an engine {spread([p.load for p in pushes], 1000)}")  # fmt: skip
 
 
 async def _stream(api: Api, gaps: list[tuple[float, float]], stop: asyncio.Event) -> None:
