@@ -34,6 +34,8 @@ class EngineReport(_Frozen):
     staged: frozenset[str] = frozenset()
     """Engine names whose files this node has on its disk."""
     in_flight: int = 0
+    waiting: int = 0
+    """Of those, the ones that wait for a slot because others are pinned."""
 
 
 class RouterReport(_Frozen):

@@ -78,6 +78,7 @@ class EngineDeployment:
             pinned=self._slots.pinned & held.resident,
             staged=self._stager.staged,
             in_flight=self._surface.in_flight,
+            waiting=self._slots.waiting,
         )
 
     async def _beat(self) -> None:

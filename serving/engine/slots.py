@@ -47,6 +47,11 @@ class Slots:
         """Names that keep their slot."""
         return self._pinned
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot; no more than routers let through to one replica."""
+        return len(self._waiting)
+
     def requests(self, name: str) -> int:
         """Requests on a name that are here, those that wait for a slot included."""
         return self._here[name]

@@ -67,12 +67,19 @@ class RegistryCollector(Collector):
             "1 for each version in a slot of a replica's batch.",
             labels=["replica", "version"],
         )
+        waiting = GaugeMetricFamily(
+            "graftwork_replica_waiting_for_slot",
+            "Requests that wait for a slot of the batch because others are pinned.",
+            labels=["replica"],
+        )
         for replica in self._service.replicas():
             ready.add_metric([replica["id"]], float(replica["ready"]))
             for name in replica["resident"]:
                 resident.add_metric([replica["id"], name], 1.0)
+            waiting.add_metric([replica["id"]], replica["waiting_for_slot"])
             for name in replica["tiers"]["gpu"]:
                 slots.add_metric([replica["id"], name], 1.0)
         yield ready
         yield resident
         yield slots
+        yield waiting

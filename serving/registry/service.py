@@ -147,6 +147,7 @@ class RegistryService:
                 "tiers": tiers(report),
                 "pinned": sorted(report.pinned),
                 "in_flight": report.in_flight,
+                "waiting_for_slot": report.waiting,
             }
             for report in self.membership.engines()
         ]
