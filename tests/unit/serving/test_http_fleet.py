@@ -1,0 +1,169 @@
+"""The fleet over real HTTP: an engine's real surface, a router that takes tables, and silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from adapters.aliases import Peer, RoutingTable, engine_name
+from adapters.errors import FleetError, InUse, LoadFailed, ReplicaGone, Unreachable
+from adapters.fleet import AdapterFiles
+from serving.internal import InternalServer
+from serving.registry.fleet import HttpFleet
+from serving.registry.membership import Membership
+from serving.reports import EngineReport, RouterReport, RouterState
+from tests.fakes.replica_engine import FakeEngine, surface_of
+from tests.fakes.tiny_adapter import BASE
+
+DIGEST = "0123456789ab" + "0" * 52
+NAME = engine_name("returns", DIGEST)
+FILES = AdapterFiles("returns", DIGEST, Path("/nowhere"), "file:///nowhere")
+
+
+class World:
+    """One engine replica, one router, and what the registry would do between them."""
+
+    def __init__(self, root: Path) -> None:
+        self.engine = FakeEngine()
+        self.members = Membership()
+        self.fleet = HttpFleet(self.members, self.refresh)
+        self.table = RoutingTable()
+        self.at_router = RoutingTable()
+        self._engine_server = InternalServer("127.0.0.1")
+        self._router_server = InternalServer("127.0.0.1")
+        self._root = root
+
+    async def start(self) -> None:
+        """Serve both, and have them report."""
+        await self._engine_server.start(surface_of(self.engine, self._root))
+        routes = [
+            Route("/internal/table", self._take, methods=["PUT"]),
+            Route("/internal/state", self._tell, methods=["GET"]),
+        ]
+        await self._router_server.start(Starlette(routes=routes))  # type: ignore[arg-type]
+        self.members.router_reported(RouterReport(peer=self._router_server.peer("door")))
+        self.report("one", self._engine_server.peer("one"))
+
+    def report(self, name: str, peer: Peer) -> None:
+        """An engine replica says that it is there."""
+        self.members.engine_reported(EngineReport(peer=peer, base=BASE, max_model_len=64))
+
+    async def stop(self) -> None:
+        """End everything."""
+        await self.fleet.aclose()
+        await self._engine_server.stop()
+        await self._router_server.stop()
+
+    async def refresh(self) -> int:
+        """Build a table of the present state and begin to hand it out."""
+        replicas = self.fleet.shown(self.members.replicas())
+        revision = self.table.revision + 1
+        self.table = RoutingTable(revision=revision, epoch=revision, replicas=replicas)
+        self.fleet.publish(self.table)
+        return revision
+
+    async def call(self) -> int:
+        """A request for the version, as a router sends it; its status."""
+        headers = {
+            "authorization": f"Bearer {self._engine_server.secret}",
+            "x-graftwork-target": f"adapter:{NAME}",
+        }
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self._engine_server.url}/{NAME}", headers=headers) as answer,
+        ):
+            return answer.status
+
+    async def _take(self, request: Request) -> JSONResponse:
+        self.at_router = RoutingTable.model_validate_json(await request.body())
+        return await self._tell(request)
+
+    async def _tell(self, _: Request) -> JSONResponse:
+        table = self.at_router
+        said = RouterState(revision=table.revision, epoch=table.epoch, in_flight={NAME: 2})
+        return JSONResponse(said.model_dump(mode="json"))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """The world, served on loopback."""
+    made = World(tmp_path)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def test_a_load_tells_what_is_held(world: World) -> None:
+    """The answer to the load is the engine's word; nobody asks again."""
+    assert world.fleet.held("one") == frozenset()
+    result = await world.fleet.load("one", FILES)
+    assert (result.seconds, result.already_resident) == (0.1, False)
+    assert world.fleet.held("one") == {NAME}
+    assert world.engine.asked == 0
+    assert await world.fleet.residency("one") == {NAME}
+    probe = await world.fleet.probe("one", NAME)
+    assert probe.max_delta == 1.0
+
+
+async def test_a_refusal_is_final(world: World) -> None:
+    """The engine is well and says no: the version is bad, not the replica."""
+    with pytest.raises(LoadFailed, match="of no use"):
+        await world.fleet.load("one", AdapterFiles("bad", DIGEST, Path("/nowhere"), ""))
+
+
+async def test_a_copy_in_use_stays(world: World) -> None:
+    """Until its last request is over."""
+    await world.fleet.load("one", FILES)
+    world.engine.let.clear()
+    request = asyncio.create_task(world.call())
+    await world.engine.arrived.wait()
+    with pytest.raises(InUse):
+        await world.fleet.unload("one", NAME)
+    world.engine.let.set()
+    assert await request == 200
+    await world.fleet.unload("one", NAME)
+    assert world.fleet.held("one") == frozenset()
+
+
+async def test_a_withheld_copy_is_in_no_routers_table(world: World) -> None:
+    """When `withhold` returns, the router has applied a table without it."""
+    await world.fleet.load("one", FILES)
+    await world.refresh()
+    assert await world.fleet.routers_applied(world.table.epoch, 10)
+    assert world.at_router.replicas[0].resident == {NAME}
+    assert world.fleet.in_flight(NAME) == 2
+    assert await world.fleet.withhold("one", NAME, 10)
+    assert world.at_router.replicas[0].resident == frozenset()
+    world.fleet.restore("one", NAME)
+    await asyncio.sleep(0)
+    assert await world.fleet.routers_applied(world.table.epoch, 10)
+    assert world.at_router.replicas[0].resident == {NAME}
+
+
+async def test_pins_reach_the_engine(world: World) -> None:
+    """All at once, so that an old pin ends with the new one's beginning."""
+    await world.fleet.load("one", FILES)
+    await world.fleet.pin("one", frozenset({NAME}))
+    assert world.engine.pinned == {NAME}
+    await world.fleet.pin("one", frozenset())
+    assert world.engine.pinned == frozenset()
+    with pytest.raises(FleetError, match="leave none of 2 slots"):
+        await world.fleet.pin("one", frozenset({NAME, "other@0123456789ab"}))
+
+
+async def test_the_silent_and_the_unknown(world: World) -> None:
+    """A replica that nobody lists is gone; one that is listed and refuses is only silent."""
+    with pytest.raises(ReplicaGone):
+        await world.fleet.residency("two")
+    world.report("two", Peer(id="two", url="http://127.0.0.1:9", secret="s"))
+    with pytest.raises(Unreachable):
+        await world.fleet.residency("two")
+    assert list(world.fleet.replica_ids()) == ["one", "two"]
