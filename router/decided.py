@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 ESCALATED: Final = "escalated"
@@ -39,6 +39,8 @@ class Decided:
     policy_version: str = ""
     wanted: str | None = None
     """The target that would have been asked first, had an engine held it."""
+    claims: dict[str, list[str]] = field(default_factory=dict)
+    """The adapters that were considered, by alias, with the intents that they are for."""
 
     def told(self) -> dict[str, Any]:
         """As the decision record has it."""
@@ -47,6 +49,7 @@ class Decided:
             "route": self.route,
             "risk": self.risk,
             "policy_version": self.policy_version,
+            "claims": self.claims,
         }
 
 

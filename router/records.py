@@ -12,6 +12,9 @@ from router.feedback import Feedback
 from router.journal.logs import DecisionLog, FeedbackLog
 from router.journal.query import RecordQuery, parse_query
 
+_JUDGEMENTS = 1000
+"""So many of each machine are learned from at once."""
+
 
 class Elsewhere(Protocol):
     """The other router replicas, as far as they answer."""
@@ -28,6 +31,10 @@ class Elsewhere(Protocol):
         """What was said to them of a decision."""
         ...
 
+    async def judgements(self, limit: int, since_s: float) -> list[dict[str, Any]]:
+        """The newest feedback that was given to them."""
+        ...
+
 
 class Records:
     """Looks here first, then at the other replicas; who shares a disk tells the same twice."""
@@ -37,7 +44,7 @@ class Records:
         decisions: DecisionLog,
         feedback: FeedbackLog,
         elsewhere: Elsewhere,
-        on_judged: Callable[[Mapping[str, Any], str, Any], None] = lambda *_: None,
+        on_judged: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._on_judged = on_judged
         self._decisions = decisions
@@ -67,15 +74,30 @@ class Records:
     async def add_feedback(self, feedback: Feedback, caller: str) -> None:
         """Keep a judgement; durable when this returns. Raises ``NotFound`` for no such decision."""
         record = await self._find(feedback.decision_id)
-        await self._feedback.add(
-            {
-                "id": f"fb_{secrets.token_hex(12)}",
-                "at": time.time(),
-                **feedback.model_dump(),
-                "caller": caller,
-            }
-        )
-        self._on_judged(record, feedback.kind, feedback.value)
+        said = {
+            "id": f"fb_{secrets.token_hex(12)}",
+            "at": time.time(),
+            **feedback.model_dump(),
+            "caller": caller,
+            "judged": _judged(record),
+        }
+        await self._feedback.add(said)
+        self._on_judged(said)
+
+    async def judgements(self, since_s: float) -> list[dict[str, Any]]:
+        """The newest feedback of all routers, oldest first: what quality is estimated from."""
+        found = await self._feedback.newest(_JUDGEMENTS, since_s)
+        found += await self._elsewhere.judgements(_JUDGEMENTS, since_s)
+        return _once(found, lambda each: float(each["at"]))
+
+
+def _judged(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What was judged, so that a judgement can be learned from without its record."""
+    return {
+        "intent": (record.get("intent") or {}).get("name"),
+        "target": record.get("target"),
+        "assurance": (record.get("assurance") or [None])[-1],
+    }
 
 
 def _once(

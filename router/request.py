@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from router.decided import Assurance, Decided, Needs
 from router.sections.priority import Priority
 from router.targets.base import Endpoint, Usage
 
+_DIGEST = re.compile(r"#[0-9a-f]{16}")
 AUTO = "auto"
 BASE = "base"
 
@@ -274,12 +277,23 @@ class Exchange:
             "input_tokens": self.needs.input_tokens,
             "max_output_tokens": self.needs.max_output_tokens,
             "needs": sorted(self.needs.features),
-            "posterior": dict(getattr(self.intent, "posterior", {})),
+            "posterior": dict(self.intent.posterior),
+            "out_of_scope": self.intent.out_of_scope,
             "max_cost_usd": self.hints.max_cost_usd,
-            "session": self.hints.session is not None,
+            "session": None if self.hints.session is None else digest(self.hints.session),
             "base": self.table.base_id,
             "context_window": self.table.max_model_len,
         }
+
+
+def digest(text: str) -> str:
+    """What stands for a client's text in records: equal texts can be recognised, not read.
+
+    A digest is its own digest, so that a replay decides as the router did.
+    """
+    if _DIGEST.fullmatch(text):
+        return text
+    return "#" + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 Assemble = Callable[[Exchange, Option], dict[str, Any]]

@@ -90,11 +90,10 @@ def _not_found(model: str) -> NotFound:
 def posterior(exchange: Exchange) -> Mapping[str, float]:
     """Probabilities of intents; what is missing to 1 belongs to none of them."""
     intent = exchange.intent
-    if getattr(intent, "out_of_scope", False):
+    if intent.out_of_scope:
         return {}
-    told: Mapping[str, float] = getattr(intent, "posterior", {})
-    if told:
-        return told
+    if intent.posterior:
+        return intent.posterior
     if intent.name is None:
         return {}
     return {intent.name: 1.0 if intent.confidence is None else intent.confidence}

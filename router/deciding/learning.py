@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from router.deciding.sessions import Sessions
 from router.request import Exchange
 from router.sections.routing import RoutingConfig
 
+_HEARD_KEPT = 20_000
+
 
 class Learning:
     """The memories that a decision reads, and what feeds them."""
@@ -22,22 +25,26 @@ class Learning:
         self.measured = Measured()
         self.calibration = Calibration()
         self.sessions = Sessions(config.sessions)
+        self._heard: OrderedDict[str, None] = OrderedDict()
 
     def observe(self, exchange: Exchange) -> None:
         """After the last byte: lengths, latencies, who answered the session."""
         self.measured.observe(exchange)
         self.sessions.observe(exchange)
 
-    def judged(self, record: Mapping[str, Any], kind: str, value: Any) -> None:
-        """Somebody judged an answer: a boolean, or a share of success from 0 to 1."""
-        success = success_of(kind, value)
-        target = record.get("target")
-        if success is None or target is None:
+    def judged(self, said: Mapping[str, Any]) -> None:
+        """Learn from one feedback; hearing the same again changes nothing."""
+        identity, judged = str(said["id"]), said.get("judged") or {}
+        success, target = success_of(said["kind"], said["value"]), judged.get("target")
+        if success is None or target is None or identity in self._heard:
             return
-        intent = (record.get("intent") or {}).get("name")
-        again = not self.quality.judge(str(record["id"]), intent, str(target), success)
-        features = _features(record, str(target))
-        if features is not None and not again:
+        self._heard[identity] = None
+        if len(self._heard) > _HEARD_KEPT:
+            self._heard.popitem(last=False)
+        intent = judged.get("intent")
+        first = self.quality.judge(str(said["decision_id"]), intent, str(target), success)
+        features = _features(judged.get("assurance"), str(target))
+        if features is not None and first:
             self.calibration.judge(intent or NO_INTENT, str(target), features, success)
 
     def forget(self, target: str) -> None:
@@ -46,9 +53,8 @@ class Learning:
         self.measured.forget(target)
 
 
-def _features(record: Mapping[str, Any], target: str) -> Features | None:
+def _features(told: Any, target: str) -> Features | None:
     """The probabilities of the answer that went out, where it was judged by them."""
-    told = (record.get("assurance") or [None])[-1]
     if not isinstance(told, Mapping) or told.get("target") != target:
         return None
     return Features(told["tokens"], told["mean_logprob"], told["min_logprob"], told["entropy"])

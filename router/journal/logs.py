@@ -66,6 +66,11 @@ class FeedbackLog:
                 retry_after_s=5.0,
             )
 
+    async def newest(self, limit: int, since_s: float) -> list[dict[str, Any]]:
+        """The newest judgements of this machine, from before a restart too; newest first."""
+        await self.journal.flushed()
+        return await asyncio.to_thread(self._archive.newest, limit, since_s=since_s)
+
     async def about(self, decision_id: str) -> list[dict[str, Any]]:
         """What was said of a decision on this machine, in order."""
         found = await asyncio.to_thread(

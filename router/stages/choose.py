@@ -13,7 +13,7 @@ from router.deciding.policy import Permission, PolicyBook
 from router.deciding.ranking import Candidate, ranked
 from router.deciding.sessions import Stay
 from router.deciding.steering import explored, keep_session
-from router.request import AUTO, Exchange, Option
+from router.request import AUTO, Exchange, Option, digest
 from router.sections.routing import DEFAULT_ROUTE, RouteConfig
 
 _PIN = "@"
@@ -52,6 +52,9 @@ class Chooser:
         """
         deck = self.decks.of(exchange.table)
         considered = candidates.consider(exchange, deck, self._frontiers)
+        exchange.decided.claims = {
+            c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
+        }
         stay = self._sessions.of(exchange)
         route = self._route(exchange)
         self._weigh(exchange, considered, stay, deck)
@@ -141,7 +144,7 @@ class Chooser:
         session = exchange.hints.session
         if session is not None:
             slack = self._routing.sessions.slack
-            if keep_session(ordered, stay, session, risk=route.risk, slack=slack):
+            if keep_session(ordered, stay, digest(session), risk=route.risk, slack=slack):
                 decided.how = "session"
         elif explored(ordered, exchange.request_id, self._routing.explore):
             decided.how = "explored"

@@ -1,4 +1,4 @@
-"""What goes on inside a running Graftwork: `replicas`, `events`, `decide`."""
+"""What goes on inside a running Graftwork: `replicas`, `events`."""
 
 from __future__ import annotations
 
@@ -86,33 +86,3 @@ def _line(event: dict[str, Any]) -> str:
     details = " ".join(f"{name}={value}" for name, value in told.items() if value not in ("", None))
     head = f"{event['seq']:>5}  {at}  {clean(event['kind']):<18}"
     return f"{head}  {clean(about)}  {clean(details)}".rstrip()
-
-
-def decide(
-    text: Annotated[str, typer.Argument(help="what a user might say", metavar="TEXT")],
-    model: Annotated[str, typer.Option(help="as in a request")] = "auto",
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show which target would answer. And why; nobody is called."""
-    body = {"model": model, "messages": [{"role": "user", "content": text}]}
-    with connected(url, key, as_json=as_json) as client:
-        decision = client.post("/v1/decision", body)
-    if as_json:
-        emit(decision)
-        return
-    intent = decision["intent"]
-    confidence = "" if intent["confidence"] is None else f" ({intent['confidence']:.2f})"
-    typer.echo(f"intent  {clean(intent['name'] or 'none')}{confidence}")
-    typer.echo(f"target  {clean(decision['target'])}\n")
-    rows = [
-        (
-            "*" if each["target"] == decision["target"] else "",
-            each["target"],
-            "yes" if each["allowed"] else "no",
-            each["reason"],
-        )
-        for each in decision["candidates"]
-    ]
-    table(("", "candidate", "allowed", "reason"), rows)

@@ -10,6 +10,7 @@ from serving.cli import (
     adapters,
     backup,
     check,
+    decisions,
     export,
     inspect,
     keys,
@@ -43,11 +44,12 @@ app.command("gc")(adapters.gc)
 app.command("export")(export.export)
 app.command("replicas")(look.replicas)
 app.command("events")(look.events)
-app.command("decide")(look.decide)
 app.command("plan")(plan.plan)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("usage")(usage.usage)
+app.command("decide")(decisions.decide)
+app.command("replay")(decisions.replay)
 app.add_typer(keys.app, name="keys")
 
 

@@ -15,6 +15,7 @@ from router.cache.store import Store
 from router.catalog import Catalog
 from router.deciding.cards import local_price
 from router.deciding.learning import Learning
+from router.deciding.refit import Refit
 from router.delivery.health import HealthBook
 from router.delivery.metrics import HealthCollector
 from router.fair import FairQueues, fair_limits
@@ -53,6 +54,7 @@ class RouterProcess:
     Attributes:
         holder: the routing table in use; tables are applied to it.
         door: the ASGI application for clients.
+        records: decisions and feedback of all routers.
         surface: the ASGI application for the registry and the other routers.
     """
 
@@ -118,12 +120,13 @@ class RouterProcess:
         )
         self._peers = Peers(self.holder, identity)
         self._admin = AdminProxy(self.holder, limits.max_archive_bytes)
-        records = Records(self._decisions, self._feedback, self._peers, self._learning.judged)
+        self.records = Records(self._decisions, self._feedback, self._peers, self._learning.judged)
+        self._refit = Refit(self._learning, self.records.judgements)
         self.surface = RouterSurface(
             self.holder, self._decisions, self._feedback, self._traffic, self._registry
         ).asgi_app()
         self.door = Door(
-            config, keyring, pipeline, catalog, self.holder, self._admin, records, self._scrape
+            config, keyring, pipeline, catalog, self.holder, self._admin, self.records, self._scrape
         )
 
     def start(self) -> None:
@@ -132,6 +135,7 @@ class RouterProcess:
         self._feedback.journal.start()
         self._access_log.start()
         self._accounting.start()
+        self._refit.start()
 
     def _forget(self, name: str) -> None:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
@@ -151,6 +155,7 @@ class RouterProcess:
 
     async def aclose(self) -> None:
         """Stop background work, write what is left of the log, close every connection."""
+        await self._refit.aclose()
         await self._shadow.aclose()
         await self._accounting.aclose()
         await self._access_log.aclose()

@@ -43,6 +43,7 @@ class RouterSurface:
                 Route("/internal/state", self._get_state, methods=["GET"]),
                 Route("/internal/decisions", self._decisions, methods=["GET"]),
                 Route("/internal/decisions/{id}", self._decision, methods=["GET"]),
+                Route("/internal/feedback", self._judgements, methods=["GET"]),
                 Route("/internal/feedback/{id}", self._feedback, methods=["GET"]),
                 Route("/metrics", self._metrics, methods=["GET"]),
             ]
@@ -74,6 +75,10 @@ class RouterSurface:
 
     async def _feedback(self, request: Request) -> JSONResponse:
         return JSONResponse(await self._said.about(request.path_params["id"]))
+
+    async def _judgements(self, request: Request) -> JSONResponse:
+        wanted = parse_query(request.url.query)
+        return JSONResponse(await self._said.newest(wanted.limit, wanted.since_s))
 
     async def _metrics(self, _: Request) -> Response:
         return Response(generate_latest(self._metrics_registry), media_type="text/plain")

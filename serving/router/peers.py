@@ -38,6 +38,11 @@ class Peers:
         answers = await self._ask_routers(f"/internal/feedback/{quote(decision_id, safe='')}")
         return [each for answer in answers for each in answer]
 
+    async def judgements(self, limit: int, since_s: float) -> list[dict[str, Any]]:
+        """The newest feedback that was given to the other routers."""
+        answers = await self._ask_routers(f"/internal/feedback?limit={limit}&since={since_s}")
+        return [each for answer in answers for each in answer]
+
     async def metrics(self) -> list[tuple[str, str]]:
         """(process, Prometheus text) of every other process that answers."""
         table = self._holder.current

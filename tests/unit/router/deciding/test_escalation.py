@@ -264,3 +264,24 @@ async def test_feedback_reaches_quality_and_calibration(tmp_path: Path) -> None:
             assert given.status_code == 200, given.text
         after = (await client.post("/v1/decision", json=asked())).json()["candidates"][0]
         assert after["quality"] == pytest.approx(before["quality"] * 20 / 21, abs=1e-3)
+
+
+async def test_what_was_learned_survives_a_restart(tmp_path: Path) -> None:
+    """A router that starts on the same state directory learns from the feedback that is there."""
+    async with world(tmp_path, Says(LONG, SURE), {}) as (client, _):
+        fresh = (await client.post("/v1/decision", json=asked())).json()["candidates"][0]
+        for _ in range(5):
+            response = await client.post(CHAT, json=asked())
+            identity = response.headers["x-graftwork-decision-id"]
+            said = {"decision_id": identity, "kind": "boolean", "value": False}
+            assert (await client.post("/v1/feedback", json=said)).status_code == 200
+        taught = (await client.post("/v1/decision", json=asked())).json()["candidates"][0]
+        assert taught["quality"] < fresh["quality"]
+    async with FakeEngine({BASE_ID: Says()}) as engine:
+        replica = Replica(id="r1", url=engine.url, secret="s")
+        table = RoutingTable(revision=1, base_id=BASE_ID, replicas=(replica,))
+        config = {"routing": {"frontiers": ["*"]}}
+        async with router(tmp_path, config, table) as (client, process):
+            await process._refit.once()
+            again = (await client.post("/v1/decision", json=asked())).json()["candidates"][0]
+    assert again["quality"] == pytest.approx(taught["quality"], abs=1e-3)

@@ -1,0 +1,160 @@
+"""Why a target is chosen: `decide` asks the running server, `replay` a new configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serving.cli.client import connected
+from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
+from serving.cli.output import clean, emit, fail, table
+
+if TYPE_CHECKING:
+    from router.config import RouterConfig
+
+_NEWEST = 1000
+"""The most that a server hands out at once."""
+
+
+def decide(
+    text: Annotated[str, typer.Argument(help="what a user might say", metavar="TEXT")],
+    model: Annotated[str, typer.Option(help="as in a request")] = "auto",
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which target would answer. And why, for every candidate; nobody is called."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    with connected(url, key, as_json=as_json) as client:
+        decision = client.post("/v1/decision", body)
+    if as_json:
+        emit(decision)
+        return
+    for name, value in _headline(decision):
+        typer.echo(f"{name:<8}{clean(value)}")
+    typer.echo("")
+    rows = [
+        (
+            each["rank"],
+            each["target"],
+            each["code"],
+            _usd(each["cost_usd"]),
+            "-" if each["quality"] is None else f"{each['quality']:.3f}",
+            each["reason"],
+        )
+        for each in decision["candidates"]
+    ]
+    table(("rank", "candidate", "code", "expected USD", "quality", "reason"), rows)
+
+
+def _headline(decision: dict[str, Any]) -> list[tuple[str, str]]:
+    intent, decided = decision["intent"], decision["decided"]
+    confidence = "" if intent["confidence"] is None else f" ({intent['confidence']:.2f})"
+    risk = "no bound" if decided["risk"] is None else f"bound {decided['risk']:g}"
+    refused = f"none: {decision['error']}" if decision.get("error") else None
+    return [
+        ("intent", f"{intent['name'] or 'none'}{confidence}"),
+        ("target", refused or str(decision["target"])),
+        ("how", f"{decided['how']}, route {decided['route'] or '*'}, {risk}"),
+        ("policy", decided["policy_version"]),
+        ("tokens", f"about {decision['features']['input_tokens']} in"),
+    ]
+
+
+def replay(
+    config: Annotated[
+        Path, typer.Option(help="deploy file whose decisions are wanted", exists=True)
+    ],
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            help="recorded decisions, JSON or one object a line; default: the server's newest",
+            exists=True,
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=_NEWEST, help="newest decisions")] = _NEWEST,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what another configuration would have decided. From records; nobody is called."""
+    from router.replay import replay as decide_again
+    from router.replay_report import summary
+
+    wanted = _router_config(config)
+    records = _recorded(decisions, limit, url, key)
+    told = summary(decide_again(records, wanted))
+    told["left_out"] = len(records) - told["decisions"]
+    if as_json:
+        emit(told)
+    else:
+        _show(told)
+
+
+def _router_config(file: Path) -> RouterConfig:
+    from serving.config.deploy import ConfigError, load
+
+    try:
+        return load(file).settings.router
+    except ConfigError as error:
+        fail(f"{file}: {error.problems[0]}; `graftwork check {file}` tells all")
+
+
+def _recorded(file: Path | None, limit: int, url: str, key: str | None) -> list[dict[str, Any]]:
+    if file is None:
+        with connected(url, key) as client:
+            return list(client.get(f"/admin/v1/decisions?limit={limit}")["data"])
+    text = file.read_text(encoding="utf-8")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = _lines(file, text)
+    if isinstance(found, dict):
+        found = found.get("data", [found])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        fail(f"{file}: not decision records; save the answer of GET /admin/v1/decisions")
+    return found[-limit:] if file.suffix == ".jsonl" else found[:limit]
+
+
+def _lines(file: Path, text: str) -> list[Any]:
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError as error:
+        fail(f"{file}: neither JSON nor one JSON object a line: {error}")
+
+
+def _show(told: dict[str, Any]) -> None:
+    typer.echo(
+        f"{told['decisions']} decisions, {told['changed']} changed; "
+        f"cost {_usd(told['before_usd'])} USD, would be {_usd(told['after_usd'])} USD"
+    )
+    if told["left_out"]:
+        typer.echo(f"{told['left_out']} records hold too little to decide again")
+    if not told["decisions"]:
+        return
+    typer.echo("")
+    table(
+        ("target", "before", "after"),
+        [(name, mix["before"], mix["after"]) for name, mix in told["targets"].items()],
+    )
+    typer.echo("")
+    table(
+        ("intent", "decisions", "changed", "before USD", "after USD"),
+        [
+            (name, t["decisions"], t["changed"], _usd(t["before_usd"]), _usd(t["after_usd"]))
+            for name, t in told["intents"].items()
+        ],
+    )
+    if told["moves"]:
+        typer.echo("")
+        table(
+            ("changed from", "to", "decisions"),
+            [(move["before"], move["after"], move["decisions"]) for move in told["moves"]],
+        )
+
+
+def _usd(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6f}"
