@@ -15,9 +15,11 @@ from pathlib import Path
 
 from tests.faults.suite import CASES, DEADLINE_S, Row, bench
 
+_TIMEOUT_S = 1.5
+
 
 async def _run(state: Path) -> list[Row]:
-    with bench(state) as running:
+    with bench(state, _TIMEOUT_S) as running:
         return [
             await running.run(case, stream=stream, fallback=fallback)
             for case in CASES
@@ -51,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as state:
         rows = asyncio.run(_run(Path(state)))
     wrong = [row for row in rows if not row.is_right]
-    print(f"Outcome; attempts; seconds. Deadline {DEADLINE_S:g} s.\n")
+    print(f"Outcome; attempts; seconds. Deadline {DEADLINE_S:g} s, timeouts {_TIMEOUT_S:g} s.\n")
     print(table(rows))
     print(f"\n{len(CASES)} faults, {len(rows)} requests, {len(rows) - len(wrong)} right.")
     if wrong:

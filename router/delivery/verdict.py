@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from router.errors import Failure, RouterError, TargetBroken, TargetRejected
+from router.errors import Failure, InvalidRequest, RouterError, TargetBroken, TargetRejected
 from router.targets.upstream_error import CONTEXT_OVERFLOW, REFUSALS
 
 
@@ -62,6 +62,8 @@ _OF_FAILURE = {
     Failure.STALLED: Verdict(Step.NEXT, Blame.PLACE),
 }
 _STOP = Verdict(Step.STOP, Blame.NOBODY)
+_UNABLE = Verdict(Step.NEXT, Blame.NOBODY)
+"""The request cannot be said in this target's dialect; its own words were never sent."""
 _LARGER = Verdict(Step.LARGER, Blame.NOBODY)
 _CLIENTS_FAULT = frozenset({"invalid_request_error", "invalid_request", "BadRequestError"})
 
@@ -74,6 +76,8 @@ def sort(error: RouterError) -> Verdict:
         return _STOP
     if isinstance(error, TargetBroken) and error.code == CONTEXT_OVERFLOW:
         return _LARGER
+    if isinstance(error, InvalidRequest):
+        return _UNABLE
     failure = getattr(error, "failure", None)
     return _OF_FAILURE[failure] if isinstance(failure, Failure) else _STOP
 

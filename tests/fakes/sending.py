@@ -10,7 +10,7 @@ from typing import Any
 from adapters.aliases import Replica, RoutingTable
 from router.catalog import Catalog
 from router.config import LimitsConfig
-from router.delivery.config import DeliveryConfig
+from router.delivery.config import DeliveryConfig, TimeoutsConfig
 from router.fair import FairLimits, FairQueues
 from router.request import Exchange, Hints, Option
 from router.stages.context import assemble
@@ -25,11 +25,14 @@ from tests.fakes.frontier import FakeFrontier
 
 QUICK = DeliveryConfig.model_validate(
     {
-        "timeouts": {"first_token_s": 0.8, "whole_answer_s": 0.8, "idle_s": 0.8},
         "retry": {"backoff_s": 0.01, "backoff_max_s": 0.02},
     }
 )
-"""Waits that a test can wait for, and a slow machine can keep."""
+"""Short pauses; the usual, long timeouts, which a slow machine keeps."""
+IMPATIENT = QUICK.model_copy(
+    update={"timeouts": TimeoutsConfig(first_token_s=2, whole_answer_s=2, idle_s=2)}
+)
+"""For targets that hang: as short as a slow machine can bear."""
 BASE = Option("base", BASE_ID)
 
 

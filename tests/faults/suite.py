@@ -22,10 +22,9 @@ from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 
 TEXT = "One two three four five six seven."
-DEADLINE_S = 8.0
+DEADLINE_S = 15.0
 ANSWERED = "answered"
 _PATH = "/v1/chat/completions"
-_TIMEOUTS = {"first_token_s": 1.5, "whole_answer_s": 1.5, "idle_s": 1.5}
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,10 @@ class Row:
 class Bench:
     """Two providers, of which one does what the prompt says; and routers in front of them."""
 
-    def __init__(self, bad: FakeFrontier, good: FakeFrontier, state: Path) -> None:
+    def __init__(
+        self, bad: FakeFrontier, good: FakeFrontier, state: Path, timeout_s: float
+    ) -> None:
+        self._timeouts = dict.fromkeys(("first_token_s", "whole_answer_s", "idle_s"), timeout_s)
         self._bad = bad
         self._good = good
         self._state = state
@@ -145,7 +147,7 @@ class Bench:
             "providers": providers,
             "routing": {"frontiers": ["*"]},
             "delivery": {
-                "timeouts": _TIMEOUTS,
+                "timeouts": self._timeouts,
                 "retry": {"backoff_s": 0.05},
                 "max_answer_bytes": 1024 * 1024,
             },
@@ -166,10 +168,10 @@ def _provider(name: str, server: FakeFrontier, price: float, window: int) -> dic
 
 
 @contextmanager
-def bench(state: Path) -> Iterator[Bench]:
-    """The two providers, running."""
+def bench(state: Path, timeout_s: float) -> Iterator[Bench]:
+    """The two providers, running; ``timeout_s`` for first token, whole answer and idle time."""
     with FakeFrontier(text=TEXT) as bad, FakeFrontier(text=TEXT, obeys=False) as good:
-        yield Bench(bad, good, state)
+        yield Bench(bad, good, state, timeout_s)
 
 
 def judge(reply: Reply) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from tests.faults.suite import CASES, Row, bench
 
-AT_ONCE = 24
+AT_ONCE = 16
+TIMEOUT_S = 2.5
 
 
 async def test_every_fault_is_answered_or_ends_with_an_error(tmp_path: Path) -> None:
     """Answered in full by the fallback, or ended by a well-formed error, within the deadline."""
     room = asyncio.Semaphore(AT_ONCE)
-    with bench(tmp_path) as running:
+    with bench(tmp_path, TIMEOUT_S) as running:
 
         async def run(number: int) -> Row:
             case = CASES[number // 4]

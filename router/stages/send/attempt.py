@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from router.catalog import Catalog
-from router.delivery.config import DeliveryConfig, TimeoutsConfig
+from router.delivery.config import DeliveryConfig
 from router.delivery.health import HealthBook
 from router.delivery.idle import IdleWatch, is_progress
 from router.delivery.opening import MAX_HELD_BYTES, has_content
@@ -28,6 +28,7 @@ from router.table import TableHolder
 from router.targets.base import Answer, Call, CallLimits, Usage
 
 _PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
+_MOMENT_S = 0.001
 Body = dict[str, Any]
 
 
@@ -74,13 +75,17 @@ class Started:
         """Read the whole body. Raises ``TargetBroken`` when it is cut, too large or no answer."""
         size, deadline = 0, timer.when() or float("inf")
         loop = asyncio.get_running_loop()
-        timer.reschedule(min(deadline, loop.time() + self._idle_s))
+        ends = deadline
         async for chunk in self._source:
             self._held.append(chunk)
             size += len(chunk)
             if size > limit_bytes:
                 raise TargetBroken(f"{self.candidate.target.name} sent more than {limit_bytes} B.")
-            timer.reschedule(min(deadline, loop.time() + self._idle_s))
+            until = min(deadline, loop.time() + self._idle_s)
+            # Moving a timer costs more than reading a piece: only when it moves by much.
+            if abs(until - ends) > self._idle_s / 8:
+                ends = until
+                timer.reschedule(until)
         self._ended()
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -189,7 +194,7 @@ class Calls:
         candidate: Candidate,
         left_s: float,
         *,
-        share: float = 1.0,
+        others: Callable[[], bool] | None = None,
         body: Body | None = None,
         prefill: str = "",
     ) -> Started:
@@ -199,7 +204,7 @@ class Calls:
             exchange: the request; gets one more attempt.
             candidate: who is called.
             left_s: seconds that are left for the whole request.
-            share: part of them that this call may wait for its beginning.
+            others: whether somebody else could still answer; then some of the time is theirs.
             body: in place of what the context stage makes.
             prefill: what the assistant said so far.
 
@@ -215,7 +220,7 @@ class Calls:
         ticket = Ticket(candidate)
         began = time.perf_counter()
         try:
-            started = await self._begin(exchange, candidate, attempt, ticket, call, share)
+            started = await self._begin(exchange, candidate, attempt, ticket, call, others)
         except RouterError as error:
             raise self._failed(candidate, attempt, ticket, error) from error
         except BaseException:
@@ -258,23 +263,26 @@ class Calls:
         attempt: Attempt,
         ticket: Ticket,
         call: Call,
-        share: float,
+        others: Callable[[], bool] | None,
     ) -> Started:
-        limits = _limits(candidate.target.limits, self._config.timeouts)
-        usual_s = limits.first_token_s if call.stream else limits.whole_answer_s
-        wait_s = min(usual_s, call.timeout_s * share)
+        own, usual = candidate.target.limits, self._config.timeouts
+        idle_s = own.idle_s or usual.idle_s
+        wait_s = self._wait_s(own, call, others)
         leave: Callable[[], None] = _nothing
         step = Failure.BUSY
         answer: Answer | None = None
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(call.timeout_s * share) as timer:
+            async with asyncio.timeout(wait_s) as timer:
+                entering = loop.time()
                 leave = await self._enter(exchange, candidate)
                 step = Failure.TIMEOUT
-                timer.reschedule(loop.time() + wait_s)
+                if loop.time() - entering > _MOMENT_S:  # the time in our queue is not the target's
+                    left_s = call.timeout_s - (loop.time() - entering)
+                    timer.reschedule(loop.time() + min(wait_s, left_s))
                 answer = await candidate.target.send(call)
                 attempt.usage = answer.usage
-                started = Started(candidate, attempt, ticket, answer, leave, limits.idle_s)
+                started = Started(candidate, attempt, ticket, answer, leave, idle_s)
                 if call.stream:
                     await started.open(exchange)
                 else:
@@ -294,6 +302,18 @@ class Calls:
                 f"{candidate.target.name} did not answer in {wait_s:g} s."
             ) from error
 
+    def _wait_s(self, own: CallLimits, call: Call, others: Callable[[], bool] | None) -> float:
+        """How long a call may wait for its answer: usually, or less when little time is left."""
+        usual = self._config.timeouts
+        if call.stream:
+            wait_s = own.first_token_s or usual.first_token_s
+        else:
+            wait_s = own.whole_answer_s or usual.whole_answer_s
+        part_s = call.timeout_s * usual.share
+        if part_s < wait_s and others is not None and others():
+            return part_s
+        return min(wait_s, call.timeout_s)
+
     async def _enter(self, exchange: Exchange, candidate: Candidate) -> Callable[[], None]:
         """Wait for a place in the replica's queue; returns what gives it back, once."""
         name, replica = candidate.option.engine_name, candidate.replica
@@ -302,18 +322,6 @@ class Calls:
         queue = self._holder.queues.of(replica.id, exchange.table.base_id)
         await queue.acquire(name, exchange.priority)
         return _once(lambda: queue.release(name))
-
-
-def _limits(own: CallLimits, usual: TimeoutsConfig) -> TimeoutsConfig:
-    if own.first_token_s is own.whole_answer_s is own.idle_s is None:
-        return usual
-    return usual.model_copy(
-        update={
-            name: value
-            for name in ("first_token_s", "whole_answer_s", "idle_s")
-            if (value := getattr(own, name)) is not None
-        }
-    )
 
 
 def _call(exchange: Exchange, body: Body, timeout_s: float, prefill: str) -> Call:

@@ -43,21 +43,21 @@ class Hedger:
         return None if usual is None else max(usual, config.min_delay_s)
 
     async def race(
-        self, exchange: Exchange, course: Course, first: Candidate, share: float, delay_s: float
+        self, exchange: Exchange, course: Course, first: Candidate, delay_s: float
     ) -> Started | None:
         """The first answer that begins; None when both failed, which the course has learned.
 
         Raises:
             RouterError: a failure that is final.
         """
-        tasks: _Tasks = {self._start(exchange, first, share): first}
+        tasks: _Tasks = {self._start(exchange, first): first}
         winner: Started | None = None
         try:
             await asyncio.wait(tasks, timeout=delay_s)
             if not any(task.done() for task in tasks):
                 second = await self._second(exchange, course, first)
                 if second is not None:
-                    tasks[self._start(exchange, second, 1.0)] = second
+                    tasks[self._start(exchange, second)] = second
             winner = await self._first_good(course, tasks)
             return winner
         finally:
@@ -67,11 +67,8 @@ class Hedger:
                 others = [each for each in exchange.attempts if each is not winner.attempt]
                 exchange.attempts[:] = [*others, winner.attempt]  # the newest is who answers
 
-    def _start(
-        self, exchange: Exchange, candidate: Candidate, share: float
-    ) -> asyncio.Task[Started]:
-        left_s = self._left_s(exchange)
-        return asyncio.create_task(self._calls.start(exchange, candidate, left_s, share=share))
+    def _start(self, exchange: Exchange, candidate: Candidate) -> asyncio.Task[Started]:
+        return asyncio.create_task(self._calls.start(exchange, candidate, self._left_s(exchange)))
 
     async def _second(
         self, exchange: Exchange, course: Course, first: Candidate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from router.catalog import Catalog
 from router.config import LimitsConfig
@@ -68,22 +69,22 @@ class Sender:
         """One candidate, and who hedges it; None: it failed, and the course knows why."""
         course.asked(candidate)
         exchange.chosen = candidate.option
-        share = self._share(exchange, course, candidate)
         delay_s = self._hedger.delay_s(exchange, candidate)
         if delay_s is not None:
-            return await self._hedger.race(exchange, course, candidate, share, delay_s)
+            return await self._hedger.race(exchange, course, candidate, delay_s)
         try:
-            return await self._calls.start(exchange, candidate, left_s, share=share)
+            return await self._calls.start(
+                exchange, candidate, left_s, others=partial(self._others, exchange, course)
+            )
         except RouterError as error:
             course.learn(candidate, error, time.monotonic())
             return None
 
-    def _share(self, exchange: Exchange, course: Course, candidate: Candidate) -> float:
-        """Somebody else must still have time to answer, when there is somebody."""
-        if len(exchange.attempts) + 1 >= self._config.retry.max_attempts:
-            return 1.0
-        others = any(c.key != candidate.key for c in course.fresh(time.monotonic()))
-        return self._config.timeouts.share if others else 1.0
+    def _others(self, exchange: Exchange, course: Course) -> bool:
+        """Whether somebody else could still be asked after the call that is about to go out."""
+        if len(exchange.attempts) >= self._config.retry.max_attempts:
+            return False
+        return next(course.fresh(time.monotonic()), None) is not None
 
     def _left_s(self, exchange: Exchange) -> float:
         limit = self._limits.request_timeout_s

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,12 +18,12 @@ from router.targets.providers import Dialect, PrefillStyle, ProviderConfig
 from router.targets.translate.sse import EventReader
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
-from tests.fakes.sending import BASE, QUICK, Desk, desk, frontier, provider, until
+from tests.fakes.sending import BASE, IMPATIENT, QUICK, Desk, desk, frontier, provider, until
 
 TEXT = "One two three four five six seven."
 WORDS = 7
 A, B = frontier("a"), frontier("b")
-BREAKS = [Kind.BREAK_OFF, Kind.HANG_MIDWAY, Kind.ERROR_MIDWAY, Kind.MALFORMED]
+BREAKS = [Kind.BREAK_OFF, Kind.ERROR_MIDWAY, Kind.MALFORMED]
 PREAMBLE = {Endpoint.CHAT: 1, Endpoint.COMPLETIONS: 0, Endpoint.MESSAGES: 3}
 """Events before the first word, in the fake's streams."""
 
@@ -114,6 +116,29 @@ async def test_a_replica_goes_on_where_another_broke(
         assert sent["messages"][-1]["role"] == "assistant"
         assert sent["continue_final_message"] is True
         assert sent["add_generation_prompt"] is False
+
+
+async def test_stalled_streams_go_on_elsewhere(one: FakeFrontier, other: FakeFrontier) -> None:
+    """Nothing for a while, or nothing but comments: in each dialect, all at once."""
+    kinds = [Kind.HANG_MIDWAY, Kind.PINGS]
+    async with desk({}, [one, other], config=IMPATIENT) as sending:
+        asked = []
+        for endpoint, before in PREAMBLE.items():
+            for kind in kinds:
+                stalled = Fault(kind, after=before + 3)
+                prompt = f"tell me [[{json.dumps(asdict(stalled))}]]|"
+                exchange = sending.exchange(
+                    BASE, endpoint=endpoint, stream=True, text=prompt, max_tokens=50
+                )
+                asked.append(exchange)
+        other.obeys = False
+        sending.holder.suspect(sending.holder.current.replicas[1])
+        try:
+            raws = await asyncio.gather(*(sending.answer(exchange) for exchange in asked))
+        finally:
+            other.obeys = True
+    assert [text_of(raw) for raw in raws] == [TEXT] * len(asked)
+    assert {note["why"] for exchange in asked for note in rescues(exchange)} <= {"stalled"}
 
 
 @pytest.mark.parametrize("endpoint", PREAMBLE)
@@ -304,14 +329,14 @@ async def test_a_slow_but_steady_stream_is_left_alone(one: FakeFrontier) -> None
 
 async def test_a_slow_client_is_not_a_stalled_target(one: FakeFrontier) -> None:
     """While the client takes its time, nobody waits for the target."""
-    async with desk({"a": one}) as sending:
+    async with desk({"a": one}, config=_idle(1.0)) as sending:
         exchange = ask(sending, A)
         answer = await sending.sender.send(exchange)
         raw = b""
         async for chunk in answer.chunks():
             raw += chunk
             if raw == chunk:
-                await asyncio.sleep(2 * QUICK.timeouts.idle_s)
+                await asyncio.sleep(1.5)
         await answer.aclose()
     assert text_of(raw) == TEXT
     assert exchange.attempts[0].outcome == "ok"

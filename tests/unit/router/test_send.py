@@ -13,7 +13,7 @@ from router.delivery.config import DeliveryConfig
 from router.errors import TargetRejected, TargetTimeout, TargetUnavailable
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
-from tests.fakes.sending import BASE, QUICK, desk, frontier, provider, until
+from tests.fakes.sending import BASE, IMPATIENT, QUICK, desk, frontier, provider, until
 
 A, B = frontier("a"), frontier("b")
 
@@ -52,9 +52,6 @@ def fault(kind: Kind, **details: object) -> Fault:
 BEFORE_CONTENT = [
     Kind.RESET,
     Kind.CLOSE,
-    Kind.HANG_BEFORE_HEADERS,
-    Kind.HANG_BEFORE_FIRST_BYTE,
-    Kind.HANG_MIDWAY,
     Kind.CUT,
     Kind.CUT_IN_EVENT,
     Kind.ERROR_MIDWAY,
@@ -80,6 +77,17 @@ async def test_a_failure_before_content_is_answered_by_the_next(
     assert body.count(b'"role"') == 1
     assert exchange.chosen == B
     assert outcomes(exchange)[-1] == "ok"
+
+
+async def test_a_hanging_target_is_left_for_the_next(a: FakeFrontier, b: FakeFrontier) -> None:
+    """Before the headers, before the first token, in the middle of a whole answer."""
+    kinds = [Kind.HANG_BEFORE_HEADERS, Kind.HANG_BEFORE_FIRST_BYTE, Kind.HANG_MIDWAY]
+    a.misbehave(*[fault(kind) for kind in kinds for _ in range(2)])
+    async with desk({"a": a, "b": b}, config=IMPATIENT) as sending:
+        asked = [sending.exchange(A, B, stream=stream) for stream in (False, True) * 3]
+        bodies = await asyncio.gather(*(sending.answer(exchange) for exchange in asked))
+    assert all(b" b" in body for body in bodies)
+    assert [outcomes(exchange) for exchange in asked] == [["timeout", "ok"]] * 6
 
 
 async def test_a_reset_is_tried_again_at_once(a: FakeFrontier, b: FakeFrontier) -> None:
@@ -242,10 +250,10 @@ async def test_the_deadline_holds_and_leaves_time_for_a_fallback(
     a: FakeFrontier, b: FakeFrontier
 ) -> None:
     """A hanging first choice may not eat the whole of the client's time."""
-    patient = DeliveryConfig()
+    patient = DeliveryConfig.model_validate({"timeouts": {"share": 0.2}})
     a.misbehave(Kind.HANG_BEFORE_HEADERS, Kind.HANG_BEFORE_HEADERS)
     async with desk({"a": a, "b": b}, config=patient) as sending:
-        exchange = sending.exchange(A, B, timeout_s=2.0)
+        exchange = sending.exchange(A, B, timeout_s=6.0)
         assert b"from b" in await sending.answer(exchange)
         with pytest.raises(TargetTimeout):
             await sending.answer(sending.exchange(A, timeout_s=0.2))

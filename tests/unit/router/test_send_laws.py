@@ -70,7 +70,7 @@ def servers() -> Iterator[Servers]:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("endpoint", [Endpoint.CHAT, Endpoint.MESSAGES])
 @settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(
     order=st.permutations(NAMES),

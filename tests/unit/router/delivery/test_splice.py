@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router.delivery.rescue.eligible import limit_of, obstacle, rest_of
@@ -89,6 +89,7 @@ def check_messages(events: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("strips", [False, True])
+@settings(max_examples=60)
 @given(
     pieces=PIECES,
     rest_sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
