@@ -23,8 +23,13 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/healthz", "The process is up."),
     ("GET", "/readyz", "The base and every committed adapter are resident."),
     ("GET", "/metrics", "Prometheus: routers, registry and engines in one scrape."),
-    ("GET", "/admin/v1/decisions", "Newest decision records; `?limit=`."),
+    ("GET", "/admin/v1/decisions", "Newest decision records; `?limit=&since=&target=&tenant=`."),
     ("GET", "/admin/v1/decisions/{id}", "One decision record, with its feedback."),
+    (
+        "GET",
+        "/admin/v1/usage",
+        "Requests, tokens and money, `?since=&until=&by=key,tenant,route,target`; running budgets.",
+    ),
     ("GET", "/admin/v1/docs", "The rest of the admin plane: adapters, replicas, events."),
 )
 _MODEL = (

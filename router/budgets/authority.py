@@ -52,6 +52,8 @@ class Lease(_Message):
     granted: int
     free: int
     """What nobody holds; below 0 when more was used than a target had promised."""
+    used: int = 0
+    """What is used up for good over all holders, as far as they told; the rest may come back."""
 
 
 class LeaseAnswer(_Message):
@@ -127,7 +129,10 @@ class LocalAuthority:
         held.granted = grant(wish.limit, others, held.granted, wish.spent, wish.want)
         held.spent = max(held.spent, wish.spent)
         return Lease(
-            account=wish.account, granted=held.granted, free=wish.limit - others - held.granted
+            account=wish.account,
+            granted=held.granted,
+            free=wish.limit - others - held.granted,
+            used=sum(each.spent for each in book.holders.values()),
         )
 
     def committed(self, account: str) -> int:

@@ -175,18 +175,30 @@ def _exceeded(purse: Purse, amount: int, now: float) -> BudgetExceeded:
             f"{which}, and this request may need {need}; ask for fewer tokens (max_tokens)."
         )
     else:
-        resets = _resets_in(account, now)
-        held = purse.held >= amount
-        until = "it is never reset" if account.ends is None else f"it starts anew in {resets:.0f} s"
+        until, retry_after_s = _when(purse, amount, now)
         error = BudgetExceeded(
             f"{which}, and what is left does not cover this request ({need} at most); {until}.",
-            retry_after_s=_SOON_S if held else resets if account.ends is not None else None,
+            retry_after_s=retry_after_s,
         )
     if account.metric is not Metric.MONEY:
         error.type, error.code = "rate_limit_error", "rate_limit_exceeded"
     if account.window is Window.TOTAL:
         error.type = error.code = "insufficient_quota"
     return error
+
+
+def _when(purse: Purse, amount: int, now: float) -> tuple[str, float | None]:
+    """In words and seconds, when there may be enough again."""
+    account = purse.account
+    used = max(purse.used, purse.spent)
+    if account.metric is Metric.REQUESTS:  # what is set aside of these never comes back
+        used += purse.held
+    if used + amount <= account.limit:
+        return "requests under way hold the rest, try again in a moment", _SOON_S
+    if account.ends is None:
+        return "it never starts anew", None
+    resets = _resets_in(account, now)
+    return f"it starts anew in {resets:.0f} s", resets
 
 
 def _said(account: Account, amount: int) -> str:

@@ -185,5 +185,5 @@ def _apply(purses: Sequence[Purse], ask: LeaseAsk, answer: LeaseAnswer) -> None:
     for purse, wish in zip(purses, ask.wishes, strict=True):
         lease = found.get(wish.account)
         if lease is not None:
-            purse.granted, purse.free = lease.granted, lease.free
+            purse.granted, purse.free, purse.used = lease.granted, lease.free, lease.used
             purse.told = (wish.spent, wish.want)

@@ -29,6 +29,8 @@ class Purse:
     """What requests that wait for a grant are short of."""
     free: int | None = None
     """What nobody held when the authority last answered; None before it did."""
+    used: int = 0
+    """What all routers had used up for good when the authority last answered."""
     used_before: int = 0
     """``spent + held`` at the last look ahead."""
     told: tuple[int, int] = (0, 0)

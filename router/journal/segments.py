@@ -26,12 +26,10 @@ def segments(directory: Path) -> list[Path]:
         return []
 
 
-def prune(
-    directory: Path, kept_bytes: int, kept_days: float, now_s: float, spare: Path | None
-) -> None:
+def prune(directory: Path, kept_bytes: int, kept_days: float, now_s: float, open_s: float) -> None:
     """Remove the oldest files while there is too much, and files that are too old.
 
-    Nothing that was written to in the last hour goes: another process may still have it open.
+    Each writer's newest file stays for ``open_s`` after its last line: it may still be open.
     """
     found = []
     for path in segments(directory):
@@ -39,12 +37,17 @@ def prune(
             status = path.stat()
             found.append((path, status.st_size, status.st_mtime))
     total = sum(size for _, size, _ in found)
+    newest = {_writer(path): path for path, _, _ in found}
     for path, size, changed_s in found:
-        if path == spare or changed_s > now_s - 3600:
+        if newest[_writer(path)] == path and changed_s > now_s - open_s:
             continue
         if total > kept_bytes or changed_s < now_s - kept_days * _DAY_S:
             path.unlink(missing_ok=True)
             total -= size
+
+
+def _writer(path: Path) -> str:
+    return path.name.partition("-")[2].rpartition("-")[0]
 
 
 def sync_directory(directory: Path) -> None:

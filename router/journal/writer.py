@@ -50,7 +50,6 @@ class Journal:
         self._thread: threading.Thread | None = None
         self._waiting: deque[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
         self._file: int | None = None
-        self._path: Path | None = None
         self._size = 0
         self._opened_s = 0.0
         self._number = 0
@@ -165,9 +164,12 @@ class Journal:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
             self._file = os.open(path, flags, 0o600)
             self._number += 1
-            self._path, self._size, self._opened_s = path, 0, now
+            self._size, self._opened_s = 0, now
             sync_directory(self.directory)
-            prune(self.directory, self._config.kept_bytes, self._config.kept_days, now, path)
+            config = self._config
+            # No file is written to when it is older than `segment_age_s`.
+            open_s = config.segment_age_s + _RETRY_S + 60
+            prune(self.directory, config.kept_bytes, config.kept_days, now, open_s)
         return self._file
 
     def _abandon_segment(self) -> None:

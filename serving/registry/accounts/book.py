@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, case, delete, func, select
 from sqlalchemy.orm import Session
 
 from adapters.registry import database
@@ -16,6 +16,7 @@ from serving.registry.accounts.models import HolderRow, LeaseRow, LockRow
 
 GONE = "(gone)"
 """Stands for all holders that were not heard for long; what they owned stays spent."""
+_SILENT_S = 30
 _OVER_KEPT_S = 2 * 86_400
 _GONE_AFTER_S = 30 * 86_400
 
@@ -51,6 +52,7 @@ class LeaseBook:
                 return LeaseAnswer(leases=(), stale=True)
             names = [wish.account for wish in ask.wishes]
             owned = _owned(session, names)
+            used = _used(session, names, int(self._clock()) - _SILENT_S)
             mine = {
                 row.account: row
                 for row in session.scalars(
@@ -59,7 +61,12 @@ class LeaseBook:
                     )
                 )
             }
-            leases = [_grant(session, ask.holder, wish, mine, owned) for wish in ask.wishes]
+            leases = [
+                _grant(session, ask.holder, wish, mine, owned).model_copy(
+                    update={"used": used.get(wish.account, 0)}
+                )
+                for wish in ask.wishes
+            ]
         return LeaseAnswer(leases=tuple(leases))
 
     def _is_next(self, session: Session, ask: LeaseAsk) -> bool:
@@ -111,6 +118,18 @@ class LeaseBook:
 def _owned(session: Session, accounts: list[str]) -> dict[str, int]:
     found = session.execute(
         select(LeaseRow.account, func.sum(LeaseRow.granted))
+        .where(LeaseRow.account.in_(accounts))
+        .group_by(LeaseRow.account)
+    )
+    return {account: int(total) for account, total in found}
+
+
+def _used(session: Session, accounts: list[str], silent_since: int) -> dict[str, int]:
+    """Used up for good; all that a silent holder owns counts, since it may never be told."""
+    heard = select(HolderRow.holder).where(HolderRow.heard_at >= silent_since)
+    certain = case((LeaseRow.holder.in_(heard), LeaseRow.spent), else_=LeaseRow.granted)
+    found = session.execute(
+        select(LeaseRow.account, func.sum(certain))
         .where(LeaseRow.account.in_(accounts))
         .group_by(LeaseRow.account)
     )

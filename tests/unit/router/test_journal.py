@@ -231,16 +231,19 @@ async def test_feedback_is_acknowledged_only_when_it_is_durable(tmp_path: Path) 
 
 
 def test_old_segments_go(tmp_path: Path) -> None:
-    """By size and by age, the oldest first; never what is being written."""
+    """By size and by age, the oldest first; what a writer may have open stays."""
     day = 86_400.0
     for number in range(10):
-        path = tmp_path / f"{number:013d}-one-000000.journal"
+        path = tmp_path / f"{number:013d}-{'one' if number else 'slow-two'}-000000.journal"
         path.write_bytes(b"x" * 100)
         os.utime(path, (number * day, number * day))
-    newest = segments(tmp_path)[-1]
-    prune(tmp_path, 10**6, 5.0, 10 * day, newest)
-    assert len(segments(tmp_path)) == 5
-    prune(tmp_path, 250, 5.0, 10 * day, newest)
-    assert len(segments(tmp_path)) == 2
-    prune(tmp_path, 1, 5.0, 10 * day, newest)
-    assert segments(tmp_path) == [newest]
+    first, newest = segments(tmp_path)[0], segments(tmp_path)[-1]
+    os.utime(first, (9.9 * day, 9.9 * day))
+    prune(tmp_path, 10**6, 5.0, 10 * day, 1.5 * day)
+    assert len(segments(tmp_path)) == 6
+    prune(tmp_path, 350, 5.0, 10 * day, 1.5 * day)
+    assert len(segments(tmp_path)) == 3
+    prune(tmp_path, 1, 5.0, 10 * day, 1.5 * day)
+    assert segments(tmp_path) == [first, newest]
+    prune(tmp_path, 1, 5.0, 10 * day, 0.0)
+    assert segments(tmp_path) == []

@@ -111,6 +111,32 @@ async def test_two_hundred_at_once_do_not_overspend(tmp_path: Path, frontier: Fa
     assert "0.05 US dollars" in error["message"]
 
 
+async def test_who_is_refused_is_told_whether_waiting_helps(tmp_path: Path) -> None:
+    """What requests under way hold comes back soon; what is used up, when the window ends."""
+    with FakeFrontier(text=TEXT, delay_s=30) as frontier:
+        tight = {"name": "tight", "window": "month", "usd": 0.004}
+        async with (
+            running_router(settings(tmp_path, frontier, tight)) as (url, process),
+            session() as client,
+        ):
+            slow = asyncio.create_task(ask(client, url))
+            while not frontier.requests:  # noqa: ASYNC110 - another thread's list
+                await asyncio.sleep(0.01)
+            status, headers, answer = await ask(client, url)
+            assert (status, headers["retry-after"]) == (429, "1")
+            assert "under way" in answer["error"]["message"]
+            slow.cancel()
+            await asyncio.gather(slow, return_exceptions=True)
+            [purse] = process._accounting.purses.all()
+            while purse.held:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            purse.spent = purse.account.limit
+            status, headers, answer = await ask(client, url)
+            assert (status, answer["error"]["code"]) == (429, "budget_exceeded")
+            assert "starts anew in" in answer["error"]["message"]
+            assert int(headers["retry-after"]) >= 1
+
+
 async def test_two_routers_share_one_budget(tmp_path: Path, frontier: FakeFrontier) -> None:
     """The registry leases parts of the budget to both; together they stay within it."""
     config = settings(
