@@ -52,6 +52,13 @@ class Budgets:
             self._show(exchange, scope)
         exchange.hold = RequestHold(self, exchange, scope, self._bounds)
 
+    def left_usd(self, exchange: Exchange) -> float | None:
+        """What the caller's budgets have left, as far as this router knows; None: no limit."""
+        if not self._config.limits:
+            return None
+        money = self._purses.scope(exchange).money
+        return min(purse.remaining for purse in money) / NANO if money else None
+
     async def take(self, need: _Need) -> None:
         """Set all amounts aside, or none. Raises ``BudgetExceeded``."""
         for _ in range(_ROUNDS):

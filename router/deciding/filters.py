@@ -11,6 +11,7 @@ from typing import Protocol
 from router.decided import Needs
 from router.deciding.cards import Card, Deck
 from router.deciding.codes import Code
+from router.request import Exchange
 from router.targets.base import Endpoint
 
 CONTEXT_MARGIN = 1.1
@@ -43,6 +44,22 @@ class AllWell:
         return None
 
 
+class Funds(Protocol):
+    """What the caller may still spend, as far as is known without asking anybody."""
+
+    def left_usd(self, exchange: Exchange) -> float | None:
+        """US dollars; None: no budget limits them."""
+        ...
+
+
+class Unlimited:
+    """Nobody has a budget."""
+
+    def left_usd(self, _exchange: Exchange) -> float | None:
+        """No limit."""
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Hard limits of one request: the client's own and the route's."""
@@ -50,6 +67,8 @@ class Bounds:
     max_cost_usd: float | None = None
     max_first_byte_s: float | None = None
     max_total_s: float | None = None
+    left_usd: float | None = None
+    """Of the caller's budgets. Only a forecast: the reservation before each attempt decides."""
 
 
 def unfit(card: Card, endpoint: Endpoint, needs: Needs) -> Refusal | None:
@@ -82,10 +101,13 @@ def cold(card: Card, deck: Deck) -> Refusal | None:
 
 def too_dear(cost_usd: float, bounds: Bounds) -> Refusal | None:
     """Why its expected cost is too high."""
-    bound = bounds.max_cost_usd
-    if bound is None or cost_usd <= bound:
-        return None
-    return Code.MAX_COST, f"expected cost {cost_usd:.6f} USD is above the limit of {bound:.6f} USD"
+    for bound, code, what in (
+        (bounds.max_cost_usd, Code.MAX_COST, "the limit of"),
+        (bounds.left_usd, Code.BUDGET, "what the budget has left,"),
+    ):
+        if bound is not None and cost_usd > bound:
+            return code, f"expected cost {cost_usd:.6f} USD is above {what} {bound:.6f} USD"
+    return None
 
 
 def too_slow(first_byte_s: float | None, total_s: float | None, bounds: Bounds) -> Refusal | None:

@@ -8,7 +8,6 @@ from router.deciding.codes import FOR_NOW, FORBIDDEN, Code
 from router.errors import (
     Forbidden,
     InvalidRequest,
-    RateLimited,
     RouterError,
     TargetUnavailable,
 )
@@ -21,7 +20,8 @@ def nobody(options: Sequence[Option]) -> RouterError:
     """Why a request is refused, from the reasons of its candidates.
 
     403 ``policy_denied`` when policy forbids all that could have answered; 503 when some may answer
-    in a moment; 429 when the budget is used up; 400 when the request asks for too much.
+    in a moment; 400 when the request asks for too much. A budget that is used up refuses later,
+    when it is asked for the money.
     """
     told = [option for option in options if option.code != Code.NOT_OFFERED] or list(options)
     reasons = "; ".join(f"{option.target}: {option.reason}" for option in told)
@@ -36,10 +36,6 @@ def nobody(options: Sequence[Option]) -> RouterError:
             f"Nothing that may answer can do so now ({reasons}).",
             status=503,
             retry_after_s=_RETRY_S,
-        )
-    if Code.BUDGET in codes:
-        return RateLimited(
-            f"The budget does not cover this request ({reasons}).", code="budget_exceeded"
         )
     if Code.MAX_COST in codes:
         return InvalidRequest(

@@ -7,7 +7,7 @@ from router.config import RouterConfig
 from router.deciding import candidates, filters
 from router.deciding.cards import FREE, Card, Deck, Decks, frontier_cards
 from router.deciding.codes import Code
-from router.deciding.filters import AllWell, Bounds, Health
+from router.deciding.filters import AllWell, Bounds, Funds, Health, Unlimited
 from router.deciding.learning import Learning
 from router.deciding.policy import Permission, PolicyBook
 from router.deciding.ranking import Candidate, ranked
@@ -17,7 +17,7 @@ from router.request import AUTO, Exchange, Option, digest
 from router.sections.routing import DEFAULT_ROUTE, RouteConfig
 
 _PIN = "@"
-_LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY})
+_LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY, Code.BUDGET})
 _NO_ROUTE = RouteConfig()
 
 
@@ -29,6 +29,7 @@ class Chooser:
         config: RouterConfig,
         learning: Learning,
         health: Health | None = None,
+        funds: Funds | None = None,
     ) -> None:
         routing = config.routing
         cards = frontier_cards(config.providers)
@@ -42,6 +43,7 @@ class Chooser:
         self._measured = learning.measured
         self._sessions = learning.sessions
         self._health = health or AllWell()
+        self._funds = funds or Unlimited()
 
     def choose(self, exchange: Exchange, permission: Permission) -> tuple[Option, ...]:
         """All candidates: those that may be asked first, in order, then the others.
@@ -104,7 +106,7 @@ class Chooser:
                     Code.POLICY_DENIED, "nothing answers in place of what is forbidden"
                 )
             return
-        bounds = _bounds(exchange, route)
+        bounds = _bounds(exchange, route, self._funds)
         timed = bounds.max_first_byte_s is not None or bounds.max_total_s is not None
         for candidate in considered:
             if candidate.refusal is None:
@@ -164,13 +166,18 @@ def _apply(candidate: Candidate, refusal: filters.Refusal | None) -> None:
         candidate.refuse(*refusal)
 
 
-def _bounds(exchange: Exchange, route: RouteConfig) -> Bounds:
+def _bounds(exchange: Exchange, route: RouteConfig, funds: Funds) -> Bounds:
     costs = [c for c in (exchange.hints.max_cost_usd, route.max_cost_usd) if c is not None]
-    return Bounds(min(costs, default=None), route.max_first_byte_s, route.max_total_s)
+    return Bounds(
+        min(costs, default=None),
+        route.max_first_byte_s,
+        route.max_total_s,
+        funds.left_usd(exchange),
+    )
 
 
 def _lift(ordered: list[Candidate]) -> None:
-    """When only moments speak against everybody, delivery may try: it knows the newest state."""
+    """When only the moment speaks against all, delivery may try: it knows the newest state."""
     if any(candidate.refusal is None for candidate in ordered):
         return
     for candidate in ordered:

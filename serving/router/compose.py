@@ -100,7 +100,7 @@ class RouterProcess:
         pipeline = Pipeline(
             admission,
             IntentStage(IntentSource(config.auto)),
-            Chooser(config, self._learning, self._health),
+            Chooser(config, self._learning, self._health, self._accounting.budgets),
             Judge(config.routing, self._learning.calibration),
             self.holder,
             Sender(catalog, self.holder, limits, config.delivery, context.assemble, self._health),

@@ -166,3 +166,25 @@ def test_frontiers_are_offered_on_purpose() -> None:
     }  # fmt: skip
     by = chooser(routing={"frontiers": ["cloud/s*"]})
     assert allowed(asked(), by) == ["base", f"frontier:{SMALL}"]
+
+
+class _Purse:
+    """Knows what is left."""
+
+    def __init__(self, usd: float | None) -> None:
+        self._usd = usd
+
+    def left_usd(self, _exchange: Exchange) -> float | None:
+        """So much."""
+        return self._usd
+
+
+def test_budgets() -> None:
+    """What the budget does not cover is passed over while something cheaper can answer."""
+    made, needs = config(routing=FRONTIERS), Needs(500, 300)
+    by = Chooser(made, Learning(made.routing), funds=_Purse(0.003))
+    assert refused(asked(needs=needs), by) == {f"frontier:{BIG}": "budget"}
+    unlimited = Chooser(made, Learning(made.routing), funds=_Purse(None))
+    assert refused(asked(needs=needs), unlimited) == {}
+    # Nobody else: the reservation refuses with the figures that only it knows.
+    assert allowed(asked(BIG, needs), by) == [f"frontier:{BIG}"]
