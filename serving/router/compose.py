@@ -20,6 +20,7 @@ from router.delivery.health import HealthBook
 from router.delivery.metrics import HealthCollector
 from router.fair import FairQueues, fair_limits
 from router.http import Door
+from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource
 from router.journal.logs import open_logs
 from router.keys import Keyring, load_keys
@@ -97,10 +98,17 @@ class RouterProcess:
         self._health = HealthBook(config.delivery)
         self._registry.register(HealthCollector(self._health))
         self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
+        self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
+        IntentMetrics(self._registry, self._intents)
         pipeline = Pipeline(
             admission,
+<<<<<<< HEAD
             IntentStage(IntentSource(config.auto)),
             Chooser(config, self._learning, self._health, self._accounting.budgets),
+=======
+            IntentStage(self._intents),
+            Chooser(config, self._learning, self._health),
+>>>>>>> 179acee (Intents learned from examples: an ensemble with calibrated posteriors, an out-of-scope gate, a shortcut; intents files without a restart; bench-routing)
             Judge(config.routing, self._learning.calibration),
             self.holder,
             Sender(catalog, self.holder, limits, config.delivery, context.assemble, self._health),
@@ -134,6 +142,7 @@ class RouterProcess:
         self._decisions.journal.start()
         self._feedback.journal.start()
         self._access_log.start()
+        self._intents.start()
         self._accounting.start()
         self._refit.start()
 
@@ -155,7 +164,11 @@ class RouterProcess:
 
     async def aclose(self) -> None:
         """Stop background work, write what is left of the log, close every connection."""
+<<<<<<< HEAD
         await self._refit.aclose()
+=======
+        await self._intents.aclose()
+>>>>>>> 512e3bf (Intents learned from examples: an ensemble with calibrated posteriors, an out-of-scope gate, a shortcut; intents files without a restart; bench-routing)
         await self._shadow.aclose()
         await self._accounting.aclose()
         await self._access_log.aclose()

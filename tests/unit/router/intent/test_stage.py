@@ -37,7 +37,7 @@ CONFIG = AutoConfig(
 
 
 @cache
-def encoder(max_tokens: int = 32) -> Encoder:
+def encoder(max_tokens: int = 16) -> Encoder:
     """One encoder for all tests: making it takes a part of a second."""
     return MiniLM(max_tokens)
 

@@ -1,0 +1,1 @@
+"""`make bench-routing`: how well the router understands what is asked, on public data."""

@@ -1,0 +1,110 @@
+"""Command line: `python -m benchmarks.routing [--only PART ...] [--vectors DIR]`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# Set before NumPy is loaded: one core for everything.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from benchmarks.routing import intents, latency, prehoc, tracer
+from benchmarks.routing.data import DataMissing, banking77, gsm8k
+from benchmarks.routing.encoded import Reader
+from router.config import AutoConfig
+from router.intent.encoder import EncoderMissing, MiniLM
+from router.intent.vectors import VectorCache
+
+_VECTORS = Path(".graftwork/bench-routing")
+
+
+def _intents(reader: Reader) -> None:
+    bank, head = intents.banking(reader)
+    print("\n| BANKING77 test, 3,080 texts | value | target |")
+    print("| --- | --: | --: |")
+    print(f"| accuracy, as the router answers | {bank.accuracy:.2%} | ≥ 93.5 % |")
+    print(f"| … without the shortcut | {bank.without_shortcut:.2%} | |")
+    print(f"| … logistic head on the sentence vector alone | {bank.logistic_alone:.2%} | |")
+    print(f"| expected calibration error (15 bins) | {bank.ece:.4f} | ≤ 0.03 |")
+    print(f"| answered by the shortcut | {bank.shortcut_share:.1%} | |")
+    print("\n| one core, BANKING77 test | wall p50 ms | wall p99 | CPU p50 ms | CPU p99 | target |")
+    print("| --- | --: | --: | --: | --: | --: |")
+    for row in latency.table(reader.encoder, head, [e.text for e in banking77("test")]):
+        figures = f"{row.wall_p50:.2f} | {row.wall_p99:.2f} | {row.cpu_p50:.2f} | {row.cpu_p99:.2f}"
+        print(f"| {row.name} | {figures} | p50 ≤ 2, p99 ≤ 5 |", flush=True)
+
+
+def _clinc(reader: Reader) -> None:
+    found = intents.clinc(reader)
+    print("\n| CLINC150, threshold from validation data | validation | test | target |")
+    print("| --- | --: | --: | --: |")
+    print(f"| in-scope accuracy, nothing rejected | | {found.before:.2%} | |")
+    val, test = f"{found.validation_after:.2%}", f"{found.after:.2%}"
+    print(f"| in-scope accuracy after rejection | {val} | {test} | ≥ 94 % |")
+    val, test = f"{found.validation_recall:.3f}", f"{found.recall:.3f}"
+    print(f"| out-of-scope recall | {val} | {test} | ≥ 0.85 |")
+    print(f"| AUROC in scope against out of scope | | {found.auroc:.4f} | |")
+    print(f"| expected calibration error, accepted texts | | {found.ece:.4f} | ≤ 0.03 |")
+    print(f"| answered by the shortcut | | {found.shortcut_share:.1%} | |", flush=True)
+
+
+def _tracer(reader: Reader) -> None:
+    print("\nTRACER protocol on BANKING77\n")
+    print("| traces | handled locally | agreement there | end to end |")
+    print("| --: | --: | --: | --: |")
+    for row in tracer.table(reader):
+        print(f"| {row.traces} | {row.handled:.1%} | {row.agreement:.1%} | {row.end_to_end:.1%} |")
+    print("| published, 10,000 | 92.2% | 96.1% | 96.4% |", flush=True)
+
+
+def _prehoc(reader: Reader) -> None:
+    problems = gsm8k()
+    weak, strong, best = prehoc.accuracies(problems)
+    print(f"\nGSM8K, {len(problems)} problems: weak {weak:.1%}, strong {strong:.1%}, ", end="")
+    print(f"the better of both on each {best:.1%}.\n")
+    print("| router | strong calls for 95 % of its quality | 95 % interval | cost | APGR |")
+    print("| --- | --: | --: | --: | --: |")
+    for row in prehoc.table(problems, reader.vectors([p.text for p in problems])):
+        gap = "" if row.apgr != row.apgr else f"{row.apgr:.3f}"
+        interval = f"{row.low:.1%} to {row.high:.1%}"
+        print(f"| {row.name} | {row.share:.1%} | {interval} | {row.cost:.1%} | {gap} |", flush=True)
+
+
+PARTS: dict[str, Callable[[Reader], None]] = {
+    "banking": _intents,
+    "clinc": _clinc,
+    "tracer": _tracer,
+    "gsm8k": _prehoc,
+}
+
+
+def main() -> int:
+    """Run the parts whose data is there; say which is not."""
+    parser = argparse.ArgumentParser(prog="make bench-routing", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=sorted(PARTS), default=list(PARTS))
+    parser.add_argument("--vectors", type=Path, default=_VECTORS, help="where vectors are kept")
+    options = parser.parse_args()
+    try:
+        encoder = MiniLM(AutoConfig().max_tokens)
+    except EncoderMissing as error:
+        print(f"Skipped: {error}")
+        return 0
+    today = dt.datetime.now(dt.UTC).date()
+    print(f"{today}, {platform.machine()}, {os.cpu_count()} cores, encoder {encoder.name}")
+    reader = Reader(encoder, VectorCache(options.vectors, keep=32))
+    for name in options.only:
+        try:
+            PARTS[name](reader)
+        except DataMissing as missing:
+            print(f"\nSkipped {name}: {missing}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""RouteLLM's GSM8K outcomes: what routing before generation saves, and what it cannot.
+
+Each problem has a weak and a strong model's outcome. A router orders the problems by how much it
+would gain from the strong model; the share that must go there to reach 95 % of the strong model's
+accuracy is its cost. Scores are cross-validated: no problem is scored by a fit that saw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.routing.data import Problem
+from router.intent.logistic import fit, softmax
+
+_FOLDS = 5
+_NEAREST = 40
+_DECAYS = (0.03, 0.1, 0.3, 1.0, 3.0)
+_LENGTHS = 3
+_RESAMPLES = 1000
+_QUALITY = 0.95
+_WEAK_PRICE, _STRONG_PRICE = 0.24, 24.7
+"""US$ per million tokens, as RouteLLM counts them (arXiv 2406.18665, table 6)."""
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One router: share of strong calls at 95 % of the strong model's quality, and APGR."""
+
+    name: str
+    share: float
+    low: float
+    high: float
+    cost: float
+    apgr: float
+
+
+def table(problems: list[Problem], vectors: NDArray[np.float32], seed: int = 0) -> list[Row]:
+    """Every router's row, with a 95 % bootstrap interval over problems."""
+    weak = np.array([p.weak for p in problems], float)
+    strong = np.array([p.strong for p in problems], float)
+    rng = np.random.default_rng(seed)
+    fold = rng.permutation(len(problems)) % _FOLDS
+    centred = vectors - vectors.mean(axis=0)
+    features = np.hstack([centred, np.log1p(_lengths(problems))]).astype(np.float32)
+    scores: dict[str, Floats] = {
+        "oracle": strong - weak + 0.5 * strong,
+        "logistic head on the embedding, with lengths": _out_of_fold(
+            features, weak, fold, _logistic
+        ),
+        f"kNN ({_NEAREST}) on the embedding": _out_of_fold(vectors, weak, fold, _neighbours),
+        "random": rng.random(len(problems)),
+    }
+    samples = rng.integers(0, len(problems), (_RESAMPLES, len(problems)))
+    rows = [_row(name, score, weak, strong, samples) for name, score in scores.items()]
+    return [*rows, Row("always the strong model", 1.0, 1.0, 1.0, 1.0, float("nan"))]
+
+
+def accuracies(problems: list[Problem]) -> tuple[float, float, float]:
+    """Of the weak model, the strong one, and the better of both on each problem."""
+    weak = np.array([p.weak for p in problems])
+    strong = np.array([p.strong for p in problems])
+    return float(weak.mean()), float(strong.mean()), float((weak | strong).mean())
+
+
+def _row(name: str, score: Floats, weak: Floats, strong: Floats, samples: NDArray[np.intp]) -> Row:
+    random = name == "random"
+    share = _share(score, weak, strong, random=random)
+    resampled = [_share(score[s], weak[s], strong[s], random=random) for s in samples]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    cost = (share * _STRONG_PRICE + (1 - share) * _WEAK_PRICE) / _STRONG_PRICE
+    return Row(
+        name, share, float(low), float(high), cost, _apgr(score, weak, strong, random=random)
+    )
+
+
+def _curve(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> Floats:
+    """Accuracy when the 0, 1, … n problems with the highest score go to the strong model."""
+    if random:  # its expectation: a straight line
+        return np.linspace(weak.mean(), strong.mean(), len(weak) + 1)
+    order = np.argsort(-score, kind="stable")
+    gained = np.concatenate([[0.0], np.cumsum((strong - weak)[order])])
+    return weak.mean() + gained / len(weak)
+
+
+def _share(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> float:
+    curve = _curve(score, weak, strong, random=random)
+    return float(np.argmax(curve >= _QUALITY * strong.mean() - 1e-12) / len(weak))
+
+
+def _apgr(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> float:
+    """Average performance gap recovered: area under the curve from weak (0) to strong (1)."""
+    curve = _curve(score, weak, strong, random=random)
+    return float(((curve - weak.mean()) / (strong.mean() - weak.mean())).mean())
+
+
+def _out_of_fold(
+    features: NDArray[np.float32],
+    weak: Floats,
+    fold: NDArray[np.integer],
+    score: Callable[[NDArray[np.float32], Floats, NDArray[np.float32]], Floats],
+) -> Floats:
+    """How likely the weak model fails, by fits that have not seen the problem."""
+    out = np.zeros(len(weak))
+    for index in range(_FOLDS):
+        held = fold == index
+        out[held] = score(features[~held], weak[~held], features[held])
+    return out
+
+
+def _logistic(train: NDArray[np.float32], weak: Floats, test: NDArray[np.float32]) -> Floats:
+    """The strength of the penalty is chosen on a fifth of the training problems."""
+    classes = weak.astype(int)
+    held = np.arange(len(train)) % _FOLDS == 0
+
+    def loss(decay: float) -> float:
+        wanted = _failing(train[~held], classes[~held], train[held], decay)
+        return -float(np.log(np.where(classes[held] == 1, 1 - wanted, wanted)).mean())
+
+    return _failing(train, classes, test, min(_DECAYS, key=loss))
+
+
+def _failing(
+    train: NDArray[np.float32],
+    classes: NDArray[np.integer],
+    test: NDArray[np.float32],
+    decay: float,
+) -> Floats:
+    mean, scale = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-6)
+    scale[:-_LENGTHS] = train[:, :-_LENGTHS].std()  # directions keep their relative spread
+    weights, bias = fit((train - mean) / scale, classes, 2, decay=decay)
+    return np.clip(softmax((test - mean) / scale @ weights + bias)[:, 0], 1e-6, 1 - 1e-6)
+
+
+def _neighbours(train: NDArray[np.float32], weak: Floats, test: NDArray[np.float32]) -> Floats:
+    nearest = np.argpartition(-(test @ train.T), _NEAREST, axis=1)[:, :_NEAREST]
+    return 1 - weak[nearest].mean(axis=1)
+
+
+def _lengths(problems: list[Problem]) -> Floats:
+    """Characters, words and numbers of each problem."""
+    words = [problem.text.split() for problem in problems]
+    numbers = [sum(word.strip("$")[:1].isdigit() for word in each) for each in words]
+    rows = zip(problems, words, numbers, strict=True)
+    return np.array([(len(p.text), len(w), n) for p, w, n in rows], float)

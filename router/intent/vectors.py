@@ -1,0 +1,72 @@
+"""Vectors of examples; those of many are kept on disk, so that a start is quick."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.intent.encoder import Encoder
+
+_MIN_TEXTS = 256
+"""Fewer are encoded in about a second: not worth a file."""
+
+
+class VectorCache:
+    """One file per encoder and set of texts in a folder; the newest are kept."""
+
+    def __init__(self, folder: Path, keep: int = 8) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors, one row per text; read from the folder when they are there."""
+        if len(texts) < _MIN_TEXTS:
+            return encode_all(encoder, texts)
+        path = self._folder / f"{_key(encoder, texts)}.npy"
+        with contextlib.suppress(OSError, ValueError):
+            found = np.load(path, allow_pickle=False)
+            if found.shape == (len(texts), encoder.width) and found.dtype == np.float32:
+                vectors: NDArray[np.float32] = found
+                return vectors
+        vectors = encode_all(encoder, texts)
+        with contextlib.suppress(OSError):  # a full or read-only disk costs time, not the start
+            self._write(path, vectors)
+        return vectors
+
+    def _write(self, path: Path, vectors: NDArray[np.float32]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, vectors, allow_pickle=False)
+        Path(name).replace(path)
+        files = sorted(self._folder.glob("*.npy"), key=lambda old: old.stat().st_mtime)
+        for old in files[: -self._keep]:
+            old.unlink(missing_ok=True)
+
+
+def encode_all(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """The vectors, one row per text."""
+    if not texts:
+        return np.zeros((0, encoder.width), np.float32)
+    return np.stack([encoder.encode(encoder.read(text)) for text in texts])
+
+
+def glance_all(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """The cheap vectors, one row per text."""
+    if not texts:
+        return np.zeros((0, 2 * encoder.width), np.float32)
+    return np.stack([encoder.glance(encoder.read(text)) for text in texts])
+
+
+def _key(encoder: Encoder, texts: Sequence[str]) -> str:
+    digest = hashlib.sha256(encoder.name.encode())
+    for text in texts:
+        digest.update(b"\0" + text.encode(errors="surrogatepass"))
+    return digest.hexdigest()[:32]

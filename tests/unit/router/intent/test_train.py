@@ -1,0 +1,145 @@
+"""A head from many examples: accurate, calibrated, and it turns away what it does not know."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.config import AutoConfig
+from router.intent.ensemble import Texts
+from router.intent.examples import Example
+from router.intent.head import NearestHead
+from router.intent.train import ENOUGH, held_out, train
+from router.intent.trained import TrainedHead
+from router.intent.vectors import encode_all, glance_all
+from tests.fakes.encoder import FakeEncoder
+
+TOPICS = {
+    "card": "card pin plastic contactless lost blocked",
+    "loan": "loan interest mortgage instalment borrow repay",
+    "travel": "flight hotel luggage ticket booking airport",
+}
+CHATTER = "please could you tell me about my the a now today"
+ELSEWHERE = "volcano guitar recipe galaxy penguin chess violin"
+
+
+def sentences(words: str, count: int, seed: int) -> list[str]:
+    """Two words of the topic among chatter."""
+    rng = np.random.default_rng(seed)
+    topic, filler = words.split(), CHATTER.split()
+    picks = ([*rng.choice(topic, 2), *rng.choice(filler, 3)] for _ in range(count))
+    return [" ".join(rng.permutation(words)) for words in picks]
+
+
+def examples(count: int, *, outside: int = 0, seed: int = 0) -> list[Example]:
+    """So many per topic, and some that have none."""
+    named = [
+        Example(text, topic)
+        for number, (topic, words) in enumerate(TOPICS.items())
+        for text in sentences(words, count, 10 * seed + number)
+    ]
+    return named + [Example(text, None) for text in sentences(ELSEWHERE, outside, 99 + seed)]
+
+
+@cache
+def head(outside: int = 30) -> TrainedHead:
+    """Trained on 60 per topic."""
+    made = train(FakeEncoder(), examples(60, outside=outside), AutoConfig())
+    assert made is not None
+    assert isinstance(made.head, TrainedHead)
+    return made.head
+
+
+def test_new_sentences_are_recognised() -> None:
+    """Sentences that were not among the examples have their topic's intent, with confidence."""
+    asked = examples(30, seed=5)
+    verdicts = [head().judge(FakeEncoder(), example.text) for example in asked]
+    right = [v.intent == e.intent for v, e in zip(verdicts, asked, strict=True)]
+    assert np.mean(right) > 0.9
+    assert np.mean([v.confidence for v in verdicts]) == pytest.approx(np.mean(right), abs=0.15)
+
+
+def test_what_has_no_intent_is_turned_away() -> None:
+    """Out-of-scope examples teach what else there is."""
+    texts = sentences(ELSEWHERE, 40, 7)
+    rejected = [head().judge(FakeEncoder(), text).out_of_scope for text in texts]
+    assert np.mean(rejected) > 0.8
+
+
+def test_without_such_examples_the_score_still_tells() -> None:
+    """What has no intent mostly scores below what has one, though none was seen in training."""
+    encoder, known = FakeEncoder(), [example.text for example in examples(20, seed=8)]
+
+    def scores(texts: list[str]) -> np.ndarray:
+        seen = Texts(encode_all(encoder, texts), glance_all(encoder, texts), np.zeros(0, np.intp))
+        return head(0).assess(seen)[1]
+
+    inside, outside = scores(known), scores(sentences(ELSEWHERE, 40, 7))
+    assert (inside[:, np.newaxis] > outside).mean() > 0.85
+
+
+def test_clear_words_need_no_sentence() -> None:
+    """When the words alone are clear, the encoder is not run, and the verdict is right."""
+    encoder = FakeEncoder()
+    asked = examples(30, seed=6)
+    verdicts = [head().judge(encoder, example.text) for example in asked]
+    assert encoder.encoded < len(asked)
+    assert np.mean([v.intent == e.intent for v, e in zip(verdicts, asked, strict=True)]) > 0.9
+
+
+@given(st.text(max_size=80))
+def test_any_text_has_a_verdict(text: str) -> None:
+    """Probabilities are probabilities; the intent is the likeliest one, or none."""
+    verdict = head().judge(FakeEncoder(), text)
+    assert 0 <= verdict.confidence <= 1
+    assert sum(verdict.posterior.values()) == pytest.approx(1, abs=0.01)
+    assert verdict.out_of_scope == (verdict.intent is None)
+    assert verdict.intent in {None, next(iter(verdict.posterior))}
+
+
+def test_the_same_examples_make_the_same_version() -> None:
+    """In any order; another example, or another setting, makes another."""
+    some = examples(3)
+    versions = [
+        made.version
+        for made in (
+            train(FakeEncoder(), some, AutoConfig()),
+            train(FakeEncoder(), some[::-1], AutoConfig()),
+            train(FakeEncoder(), some[1:], AutoConfig()),
+            train(FakeEncoder(), some, AutoConfig(threshold=0.5)),
+            train(FakeEncoder(32), some, AutoConfig()),
+        )
+        if made is not None
+    ]
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 4
+
+
+def test_a_handful_of_examples_is_compared_with() -> None:
+    """Too few to calibrate: the nearest example decides, out-of-scope ones included."""
+    few = [*examples(ENOUGH - 1), Example("chess guitar", None)]
+    made = train(FakeEncoder(), few, AutoConfig())
+    assert made is not None
+    assert isinstance(made.head, NearestHead)
+    assert made.head.judge(FakeEncoder(), few[0].text).intent == few[0].intent
+    assert made.head.judge(FakeEncoder(), "guitar chess").out_of_scope
+
+
+def test_without_examples_there_is_no_head() -> None:
+    """Out-of-scope examples alone name nothing."""
+    assert train(FakeEncoder(), [Example("a", None)], AutoConfig()) is None
+
+
+def test_a_fifth_of_each_intent_is_held_out() -> None:
+    """Whatever the order of the examples."""
+    some = examples(20, outside=10)
+    held = held_out(some)
+    counts = {e.intent: 0 for e in some}
+    for example, is_held in zip(some, held, strict=True):
+        counts[example.intent] += bool(is_held)
+    assert counts == {"card": 4, "loan": 4, "travel": 4, None: 2}
+    assert (held_out(some[::-1])[::-1] == held).all()
