@@ -115,7 +115,8 @@ class Ensemble:
     def _inside(self, probabilities: Floats) -> NDArray[np.floating]:
         """The probabilities of the intents, given that it is one of them."""
         intents = np.maximum(self._of_intents(probabilities), _CERTAIN)
-        return intents / intents.sum(axis=1, keepdims=True)
+        result: NDArray[np.floating] = intents / intents.sum(axis=1, keepdims=True)
+        return result
 
     def _votes(
         self, sentences: Floats, logits: Floats

@@ -44,9 +44,7 @@ class Gate:
         """
         both = np.concatenate([inside, outside])
         mean, scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-6)
-        weights, bias = np.ones(inside.shape[1]), 0.0
-        if len(outside):
-            weights, bias = _fitted(((both - mean) / scale).astype(np.float32), len(inside))
+        weights, bias = _weighed(((both - mean) / scale).astype(np.float32), len(inside))
         gate = cls(mean, scale, weights, bias, 0.0)
         scores = gate.scores(inside[correct] if correct.any() else inside)
         return cls(mean, scale, weights, bias, float(np.quantile(scores, reject_share)))
@@ -57,9 +55,11 @@ class Gate:
         return result
 
 
-def _fitted(signs: NDArray[np.float32], inside: int) -> tuple[Floats, float]:
-    """Logistic weights with both sides of equal total weight."""
+def _weighed(signs: NDArray[np.float32], inside: int) -> tuple[Floats, float]:
+    """Logistic weights with both sides of equal total weight; ones, where there is one side."""
     outside = len(signs) - inside
+    if not outside:
+        return np.ones(signs.shape[1]), 0.0
     label = np.repeat([1, 0], [inside, outside])
     share = np.repeat([1.0, inside / outside], [inside, outside]).astype(np.float32)
     weights, bias = fit(signs, label, 2, decay=_DECAY, weights=share)

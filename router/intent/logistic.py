@@ -151,5 +151,6 @@ class Linear:
 
     def logits(self, features: Floats) -> Floats:
         """One row per row of features."""
-        result: Floats = (features - self.mean) / self.scale @ self.weights + self.bias
+        standard = (features - self.mean) / self.scale
+        result: Floats = np.asarray(standard @ self.weights + self.bias, np.float32)
         return result

@@ -44,8 +44,9 @@ class FakeEncoder:
         """The mean, of length 1."""
         self.encoded += 1
         mean = self._mean(pieces)
-        return mean / np.float32(np.linalg.norm(mean))
+        scaled: Vector = mean / np.float32(np.linalg.norm(mean))
+        return scaled
 
     def _mean(self, pieces: Sequence[int]) -> Vector:
         words = [np.random.default_rng(piece).normal(size=self._width) for piece in pieces]
-        return np.mean(words, axis=0).astype(np.float32)
+        return np.asarray(np.mean(words, axis=0), np.float32)

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 def weights() -> dict[str, Floats]:
     """A small BERT with random weights."""
     rng = np.random.default_rng(0)
-    sizes = {"embeddings.LayerNorm": (SHAPE.width,)}
+    sizes: dict[str, tuple[int, ...]] = {"embeddings.LayerNorm": (SHAPE.width,)}
     for index in range(SHAPE.layers):
         prefix, wide = f"encoder.layer.{index}", (SHAPE.width, SHAPE.width)
         sizes |= {f"{prefix}.attention.self.{part}": wide for part in ("query", "key", "value")}
@@ -41,15 +41,18 @@ def reference(w: dict[str, Floats], state: Floats) -> Floats:
     """The same in NumPy, in float (Devlin et al. 2018)."""
 
     def dense(value: Floats, name: str) -> Floats:
-        return value @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+        result: Floats = value @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+        return result
 
     def norm(value: Floats, name: str) -> Floats:
         centred = value - value.mean(axis=-1, keepdims=True)
         scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-12)
-        return scaled * w[f"{name}.weight"] + w[f"{name}.bias"]
+        result: Floats = scaled * w[f"{name}.weight"] + w[f"{name}.bias"]
+        return result
 
     def heads(value: Floats) -> Floats:
-        return value.reshape(len(value), SHAPE.heads, -1).transpose(1, 0, 2)
+        split: Floats = value.reshape(len(value), SHAPE.heads, -1).transpose(1, 0, 2)
+        return split
 
     state = norm(state, "embeddings.LayerNorm")
     for index in range(SHAPE.layers):
@@ -65,7 +68,8 @@ def reference(w: dict[str, Floats], state: Floats) -> Floats:
         inner = dense(state, f"{prefix}.intermediate.dense")
         inner *= 0.5 * (1 + np.vectorize(erf)(inner / sqrt(2)))
         state = norm(dense(inner, f"{prefix}.output.dense") + state, f"{prefix}.output.LayerNorm")
-    return state.mean(axis=0)
+    pooled: Floats = state.mean(axis=0)
+    return pooled
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 7])
