@@ -102,13 +102,8 @@ class RouterProcess:
         IntentMetrics(self._registry, self._intents)
         pipeline = Pipeline(
             admission,
-<<<<<<< HEAD
-            IntentStage(IntentSource(config.auto)),
-            Chooser(config, self._learning, self._health, self._accounting.budgets),
-=======
             IntentStage(self._intents),
-            Chooser(config, self._learning, self._health),
->>>>>>> 179acee (Intents learned from examples: an ensemble with calibrated posteriors, an out-of-scope gate, a shortcut; intents files without a restart; bench-routing)
+            Chooser(config, self._learning, self._health, self._accounting.budgets),
             Judge(config.routing, self._learning.calibration),
             self.holder,
             Sender(catalog, self.holder, limits, config.delivery, context.assemble, self._health),
@@ -164,11 +159,8 @@ class RouterProcess:
 
     async def aclose(self) -> None:
         """Stop background work, write what is left of the log, close every connection."""
-<<<<<<< HEAD
         await self._refit.aclose()
-=======
         await self._intents.aclose()
->>>>>>> 512e3bf (Intents learned from examples: an ensemble with calibrated posteriors, an out-of-scope gate, a shortcut; intents files without a restart; bench-routing)
         await self._shadow.aclose()
         await self._accounting.aclose()
         await self._access_log.aclose()
