@@ -47,6 +47,7 @@ class DecisionLog:
         found = next((r for r in reversed(self._newest) if r["id"] == decision_id), None)
         if found is not None:
             return found
+        await self.journal.flushed()
         return await asyncio.to_thread(self._archive.find, "id", decision_id)
 
 

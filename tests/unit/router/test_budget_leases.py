@@ -220,9 +220,9 @@ class NeverOverInTheDatabase(NeverOver):
 
 
 TestNeverOver = NeverOver.TestCase
-TestNeverOver.settings = settings(max_examples=80, stateful_step_count=40)
+TestNeverOver.settings = settings(max_examples=50, stateful_step_count=40)
 TestNeverOverInTheDatabase = NeverOverInTheDatabase.TestCase
-TestNeverOverInTheDatabase.settings = settings(max_examples=6, stateful_step_count=30)
+TestNeverOverInTheDatabase.settings = settings(max_examples=4, stateful_step_count=30)
 
 
 async def test_what_is_offered_back_is_not_spent_meanwhile() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -100,6 +102,34 @@ async def test_any_router_knows_what_another_recorded(
         for url in urls:
             record = await look(client, url, f"/{ours[0]}")
             assert [each["value"] for each in record["feedback"]] == ["good"]
+
+
+async def test_what_could_not_be_recorded_is_not_answered(
+    tmp_path: Path, frontier: FakeFrontier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a disk that hangs, new requests get 503; when it is back, so are the answers."""
+    disk, really = threading.Event(), os.fdatasync
+
+    def sync(handle: int) -> None:
+        disk.wait()
+        really(handle)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    config = settings(tmp_path, frontier, records={"max_queued": 10, "sync_ms": 0})
+    async with running_router(config) as (url, process), aiohttp.ClientSession() as client:
+        try:
+            statuses = [(await ask(client, url))[1].status for _ in range(15)]
+            assert statuses[:10] == [200] * 10
+            assert statuses[-1] == 503
+        finally:
+            disk.set()
+        assert await process._decisions.journal.flushed(60)
+        assert (await ask(client, url))[1].status == 200
+        assert process._decisions.journal.lost == 0
+        found: dict[str, Any] = {"data": []}
+        while len(found["data"]) < 16:  # the last is written after its answer
+            found = await look(client, url)
+        assert {each["status"] for each in found["data"]} == {200, 503}
 
 
 async def test_odd_questions_are_refused(tmp_path: Path, frontier: FakeFrontier) -> None:
