@@ -63,6 +63,9 @@ class Calibration:
     def __init__(self) -> None:
         self._cells: OrderedDict[Key, _Cell] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._cells)
+
     def probability(self, intent: str, target: str, features: Features) -> tuple[float, bool]:
         """P(correct), and whether judgements stand behind it."""
         for key in _keys(intent, target):

@@ -41,6 +41,9 @@ class Measured:
         self._clock = clock
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
     def observe(self, exchange: Exchange) -> None:
         """Learn from a finished exchange."""
         if exchange.chosen is None or exchange.status != 200 or not exchange.attempts:

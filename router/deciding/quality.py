@@ -67,6 +67,9 @@ class Quality:
         self._estimates: dict[tuple[str, str, bool, bool], float] = {}
         self._decay = math.exp(-1.0 / config.memory)
 
+    def __len__(self) -> int:
+        return len(self._cells)
+
     def expected(
         self, card: Card, posterior: Mapping[str, float], claimed: frozenset[str]
     ) -> float:

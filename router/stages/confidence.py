@@ -28,6 +28,7 @@ class Verdict:
     option: Option | None = None
     attempt: Attempt | None = None
     tokens: int = 0
+    probability: float = 1.0
 
     def restore(self, exchange: Exchange) -> None:
         """This answer goes out after all: nobody better could give one."""
@@ -106,10 +107,15 @@ class Judge:
                 f"P(correct) of {option.target} is {probability:.3f}, below {config.threshold:.3f}"
             )
         attempt = exchange.attempts[-1] if exchange.attempts else None
-        return Verdict(watched, good, option, attempt, features.tokens)
+        return Verdict(watched, good, option, attempt, features.tokens, probability)
 
     def leaves_better(self, exchange: Exchange, verdict: Verdict) -> bool:
-        """Give up everybody who is not better than who answered; whether anybody is left."""
+        """Give up everybody who is not better; whether anybody is left.
+
+        Better is who is expected to be right more often than this answer is, and usually at least
+        as often as who gave it: a weaker target is no remedy for a hard question. Nor is another
+        version of the same adapter.
+        """
         asked = verdict.option
         if asked is None:
             return False
@@ -117,10 +123,17 @@ class Judge:
         spent = sum(attempt.option.cost_usd or 0.0 for attempt in exchange.attempts)
         left = False
         for option in exchange.options:
-            better = (option.quality or 0.0) > (asked.quality or 0.0)
+            quality = option.quality or 0.0
+            better = quality >= (asked.quality or 0.0) and quality > verdict.probability
+            better = better and _kin(option) != _kin(asked)
             too_dear = limit is not None and spent + (option.cost_usd or 0.0) > limit
             if not better or too_dear:
                 exchange.given_up.add(option.target)
             elif option.allowed and option.target not in exchange.given_up:
                 left = True
         return left
+
+
+def _kin(option: Option) -> str:
+    """The target, for all versions of an adapter the same."""
+    return option.target.partition("@")[0] if option.is_local else option.target

@@ -14,11 +14,13 @@ from router.cache.responses import Responses
 from router.cache.store import Store
 from router.catalog import Catalog
 from router.deciding.cards import local_price
+from router.deciding.gauges import readings
 from router.deciding.learning import Learning
 from router.deciding.refit import Refit
 from router.delivery.health import HealthBook
 from router.delivery.metrics import HealthCollector
 from router.fair import FairQueues, fair_limits
+from router.gauges import Gauges
 from router.http import Door
 from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource
@@ -95,6 +97,7 @@ class RouterProcess:
         )
         self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
         self._learning = Learning(config.routing)
+        self._registry.register(Gauges(readings(self._learning)))
         self._health = HealthBook(config.delivery)
         self._registry.register(HealthCollector(self._health))
         self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)

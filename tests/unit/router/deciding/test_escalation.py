@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.aliases import Replica, RoutingTable
+from adapters.aliases import Replica, RoutingTable, engine_name
+from tests.fakes.deciding import returns
 from tests.fakes.engine import FakeEngine, Says
-from tests.fakes.exchanges import BASE_ID
+from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.router_process import router
 
@@ -285,3 +287,42 @@ async def test_what_was_learned_survives_a_restart(tmp_path: Path) -> None:
             await process._refit.once()
             again = (await client.post("/v1/decision", json=asked())).json()["candidates"][0]
     assert again["quality"] == pytest.approx(taught["quality"], abs=1e-3)
+
+
+async def test_an_adapter_escalates_past_its_kin_and_the_base(tmp_path: Path) -> None:
+    """A doubtful adapter's question is none for the version before or for the weaker base."""
+    adapters = {engine_name("returns", digest): Says(LONG, UNSURE) for digest in (LIVE, BEFORE)}
+    card = {"id": "big", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+    with FakeFrontier(text="certainly") as frontier:
+        config = {
+            "auto": {"intents": [{"name": "returns", "alias": "returns", "keywords": ["refund"]}]},
+            "routing": {
+                "frontiers": ["*"],
+                "routes": {"returns": {"confidence": {"threshold": 0.5}}},
+            },
+            "providers": [{"name": "cloud", "base_url": frontier.openai_url, "models": [card]}],
+        }
+        async with FakeEngine({BASE_ID: Says(LONG, SURE), **adapters}) as engine:
+            replica = Replica(id="r1", url=engine.url, secret="s", resident=frozenset(adapters))
+            table = RoutingTable(
+                revision=1,
+                base_id=BASE_ID,
+                aliases={"returns": returns(versions=(LIVE, BEFORE))},
+                replicas=(replica,),
+            )
+            async with router(tmp_path, config, table) as (client, _):
+                body = {**asked(), "messages": [{"role": "user", "content": "a refund"}]}
+                response = await client.post(CHAT, json=body)
+                assert response.headers["x-graftwork-target"] == "frontier:cloud/big"
+                assert engine.asked() == [engine_name("returns", LIVE)]
+
+
+async def test_memories_are_counted(tmp_path: Path) -> None:
+    """Everything that grows has a gauge (law 9)."""
+    async with world(tmp_path, Says(LONG, SURE)) as (client, _):
+        await client.post(CHAT, json=asked(), headers={"x-graftwork-session": "s"})
+        text = (await client.get("/metrics")).text
+    assert "graftwork_routing_sessions{" in text
+    assert re.search(r"^graftwork_routing_sessions\{.*\} 1\.0$", text, re.MULTILINE)
+    for name in ("quality_cells", "calibration_cells", "measured_targets"):
+        assert f"graftwork_routing_{name}" in text
