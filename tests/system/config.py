@@ -17,6 +17,8 @@ OPENAI_FRONTIER = "stand-in/large"
 ANTHROPIC_FRONTIER = "claude-stand-in/sage"
 FRONTIER_KEY = "sk-frontier-5d1f0c7a"
 KEY_VARIABLE = "FRONTIER_KEY"
+DOUBTED = "abracadabra"
+"""An intent whose answers are judged by their tokens' probabilities."""
 INPUT_USD, OUTPUT_USD = 2.0, 10.0
 """Price of a million tokens."""
 
@@ -36,6 +38,9 @@ def write_config(
         ),
         _provider(ANTHROPIC_FRONTIER, "anthropic", frontier.url, ["messages", "chat", "tools"]),
     ]
+    router["auto"]["intents"].append({"name": DOUBTED, "keywords": [DOUBTED]})
+    # Nobody is ever that sure: every answer of this route is judged, and marked for review.
+    router["routing"] = {"routes": {DOUBTED: {"confidence": {"threshold": 1.0}}}}
     router["auth"] = {
         "keys": [
             {"name": name, "sha256": hash_key(key), "scopes": [scope.value]}
