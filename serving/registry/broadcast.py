@@ -60,7 +60,9 @@ class Broadcast:
         async with self._heard:
             alive = {peer.id for peer in self._routers()} | {router.id}
             self._states = {i: known for i, known in self._states.items() if i in alive}
-            self._states[router.id] = state
+            # Answers overtake each other: an older one must not take an acknowledgement back.
+            if state.revision >= self._states.get(router.id, UNHEARD).revision:
+                self._states[router.id] = state
             self._heard.notify_all()
 
     def states(self) -> dict[str, RouterState]:

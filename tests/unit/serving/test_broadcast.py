@@ -103,3 +103,13 @@ async def test_a_new_router_has_not_spoken(routers: Routers, broadcast: Broadcas
     for peer in routers.peers():
         await broadcast.hear(peer, RouterState(revision=1, epoch=1))
     assert await broadcast.agreed(lambda said: said.epoch >= 1, 5)
+
+
+async def test_an_answer_that_was_overtaken_takes_nothing_back(
+    routers: Routers, broadcast: Broadcast
+) -> None:
+    """A router was asked before it took the table, and its answer came after."""
+    broadcast.send(table(5))
+    assert await broadcast.agreed(lambda said: said.revision >= 5, 5)
+    await broadcast.hear(routers.peers()[0], RouterState(revision=4, epoch=4))
+    assert await broadcast.agreed(lambda said: said.revision >= 5, 0.0)
