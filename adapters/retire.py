@@ -148,12 +148,14 @@ class Retirer:
             if self._names.busy(name) or self._fleet.in_flight(name) > 0:
                 continue
             async with self._names.hold(name):
-                left = await self.leave(replica, name)
+                hidden = await self._withhold(replica, name)
+                left = hidden and await self._unload_unused(replica, name)
                 self._fleet.restore(replica, name)
-            self._ledger.show()
             if left:
                 self._events.emit("evicted", replica=replica, name=name)
-                return True
+            if left or not hidden:
+                # Routers that are late for one copy are late for the next.
+                return left
         return False
 
     async def leave(self, replica: str, name: str) -> bool:
@@ -163,8 +165,12 @@ class Retirer:
         it before is under way: no request can meet a copy that is leaving. Afterwards, and when it
         has failed, ``Fleet.restore`` ends the withholding.
         """
-        if not await self._fleet.withhold(replica, name, self._settings.routers_timeout_s):
-            return False
+        return await self._withhold(replica, name) and await self._unload_unused(replica, name)
+
+    async def _withhold(self, replica: str, name: str) -> bool:
+        return await self._fleet.withhold(replica, name, self._settings.routers_timeout_s)
+
+    async def _unload_unused(self, replica: str, name: str) -> bool:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.drain_settle_s
         while not await self._loader.unload(replica, name):

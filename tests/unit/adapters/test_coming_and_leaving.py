@@ -169,6 +169,17 @@ async def test_a_router_that_lags_keeps_a_copy_loaded(make: Make) -> None:
     assert path.fleet.withheld == set()
 
 
+async def test_routers_that_lag_are_waited_for_once(make: Make) -> None:
+    """Not once for each copy that might leave instead."""
+    path = make("r0", capacity=3, min_residence_s=0.0, tenant_floor=0)
+    for seed in (1, 2, 3):
+        await path.push(f"alias-{seed}", seed)
+    path.fleet.router_epoch = 3
+    assert (await path.push("one-more", 4)).state is State.FAILED
+    # Once for each try to load.
+    assert path.fleet.count("withhold") <= path.settings.load_attempts
+
+
 async def test_a_copy_moves_although_the_version_is_hot(make: Make) -> None:
     """Only requests on the replica that gives it up keep it there; it is withheld meanwhile."""
     path = make("r0", copies=1, keep_previous=0)
