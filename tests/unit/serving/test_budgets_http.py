@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from router.budgets.accounts import Metric
 from router.keys import hash_key
 from router.sections.budgets import Window
 from router.targets.base import Usage
@@ -87,7 +88,8 @@ def session() -> aiohttp.ClientSession:
 
 def booked(process: RouterProcess) -> float:
     """What a router believes that it spent, US dollars."""
-    return sum(p.spent for p in process._accounting.purses.all()) / 1e9
+    purses = process._accounting.purses.all()
+    return sum(p.spent for p in purses if p.account.metric is Metric.MONEY) / 1e9
 
 
 async def test_two_hundred_at_once_do_not_overspend(tmp_path: Path, frontier: FakeFrontier) -> None:
@@ -231,6 +233,32 @@ async def test_retries_are_paid_and_set_aside(tmp_path: Path, frontier: FakeFron
         assert len(frontier.requests) > statuses[200]
         assert len(frontier.requests) * CALL <= booked(process) + 1e-9 <= BUDGET
         assert all(purse.held == 0 for purse in process._accounting.purses.all())
+
+
+async def test_nothing_stays_set_aside(tmp_path: Path) -> None:
+    """Whatever goes wrong at the provider, and whoever leaves when: all holds come back."""
+    kinds = [Kind.CUT, Kind.STATUS, Kind.ERROR_IN_200, Kind.RESET, Kind.NO_END, Kind.HANG_MIDWAY]
+    with FakeFrontier(text=TEXT, delay_s=0.01) as frontier:
+        frontier.misbehave(*(Fault(kinds[n % 6]) for n in range(60)))
+        config = settings(
+            tmp_path,
+            frontier,
+            {"name": "large", "window": "total", "usd": 100, "tokens": 10**9, "requests": 10**6},
+        )
+        async with running_router(config) as (url, process), session() as client:
+
+            async def hasty(number: int) -> None:
+                patience_s = 2.0 if number % 3 else 0.002 * number
+                with suppress(TimeoutError, aiohttp.ClientError, ValueError):
+                    async with asyncio.timeout(patience_s):
+                        await ask(client, url, stream=number % 2 == 0)
+
+            await asyncio.gather(*(hasty(number) for number in range(90)))
+            purses = list(process._accounting.purses.all())
+            while any(purse.held for purse in purses):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert {purse.account.metric for purse in purses} == set(Metric)
+            assert all(purse.held == 0 < purse.spent for purse in purses)
 
 
 async def test_a_cancelled_stream_is_billed(tmp_path: Path) -> None:
