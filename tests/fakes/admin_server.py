@@ -17,16 +17,6 @@ from adapters.http import build_admin
 from tests.fakes.adapter_path import AdapterPath
 from tests.fakes.fleet import FakeFleet
 
-DECISION = {
-    "object": "decision",
-    "dry_run": True,
-    "target": "adapter:returns@0123456789ab",
-    "intent": {"name": "returns", "confidence": 0.9},
-    "candidates": [
-        {"target": "adapter:returns@0123456789ab", "allowed": True, "reason": "answers [bold]it"},
-        {"target": "base", "allowed": False, "reason": "not for this caller"},
-    ],
-}
 _T = TypeVar("_T")
 
 
@@ -89,10 +79,4 @@ def _app(path: AdapterPath) -> Any:
             for name, engine in path.fleet.engines.items()
         ]
 
-    app = build_admin(path.rollout, path.registry, path.store, path.fleet, path.config, replicas)
-    app.post("/v1/decision")(_decision)
-    return app
-
-
-async def _decision() -> dict[str, Any]:
-    return DECISION
+    return build_admin(path.rollout, path.registry, path.store, path.fleet, path.config, replicas)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import uvicorn
 
 from adapters.aliases import RoutingTable
 from serving.config.settings import Settings
@@ -35,3 +38,23 @@ async def router(
             yield client, process
     finally:
         await process.aclose()
+
+
+@asynccontextmanager
+async def listening(
+    state: Path, config: Mapping[str, Any], table: RoutingTable
+) -> AsyncIterator[str]:
+    """A router on a real port; its URL."""
+    async with router(state, config, table) as (_, process):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            app: Any = process.door
+            server = uvicorn.Server(
+                uvicorn.Config(app, lifespan="off", ws="none", log_level="warning")
+            )
+            serving = asyncio.create_task(server.serve([listener]))
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.005)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server.should_exit = True
+            await serving

@@ -24,8 +24,11 @@ from router.keys import Keyring, load_keys
 from serving.cli.main import app
 from serving.cli.pack import CannotPack, Pack
 from serving.embedded import ADAPTERS_DIR
+from tests.fakes import deciding
 from tests.fakes.admin_server import AdminServer, admin_server, in_thread
+from tests.fakes.exchanges import LIVE
 from tests.fakes.peft_dirs import members_of, tar_bytes
+from tests.fakes.router_process import listening
 from tests.fakes.tiny_adapter import tiny_adapter
 from tests.fakes.wire import Piece, Reset, body, head, wire
 
@@ -428,13 +431,32 @@ def test_replicas(server: AdminServer) -> None:
     assert two.startswith("two")
 
 
-def test_decide(server: AdminServer) -> None:
-    """The decision is a table with the choice marked; brackets in reasons survive."""
-    lines = run("decide", "Can I return it?", url=server.url).stdout.splitlines()
+def test_decide(tmp_path: Path) -> None:
+    """Every candidate of a running router with rank, price, quality and reason; then a refusal."""
+    rules = [{"name": "no [bold] names", "effect": "deny", "targets": ["frontier:*"]}]
+    config = {
+        "auto": {"intents": [{"name": "returns", "alias": "returns", "keywords": ["return"]}]},
+        "routing": {"frontiers": ["*"], "routes": {"returns": {"risk": 0.2}}},
+        "policy": {"rules": rules},
+        "providers": deciding.config().model_dump(mode="json")["providers"],
+    }
+    here = deciding.world(deciding.returns())
+    with in_thread(listening(tmp_path, config, here)) as (url, _):
+        lines = run("decide", "Can I return it?", url=url).stdout.splitlines()
+        refused = run("decide", "hello", "--model", deciding.BIG, url=url).stdout
+        told = json.loads(run("decide", "Can I return it?", "--json", url=url).stdout)
+    live = f"adapter:returns@{LIVE[:12]}"
     assert lines[0] == "intent  returns (0.90)"
-    assert lines[1] == "target  adapter:returns@0123456789ab"
-    assert lines[-2].split() == ["*", "adapter:returns@0123456789ab", "yes", "answers", "[bold]it"]
-    assert lines[-1].split()[:2] == ["base", "no"]
+    assert lines[1] == f"target  {live}"
+    assert lines[2] == "how     ranked, route returns, bound 0.2"
+    rows = {line.split()[1]: line.split() for line in lines[7:]}
+    assert rows[live][:5] == ["1", live, "intent", "0.000000", "0.860"]
+    assert rows["base"][2] == "risk_exceeded"
+    denied = rows[f"frontier:{deciding.BIG}"]
+    assert (denied[0], denied[2]) == ("-", "policy_denied")
+    assert "rule 'no [bold] names' denies it" in " ".join(denied)
+    assert "target  none: policy_denied" in refused
+    assert told["target"] == live
 
 
 def test_events_that_are_remembered(server: AdminServer) -> None:
