@@ -18,7 +18,7 @@ from benchmarks.routing import intents, latency, prehoc, tracer
 from benchmarks.routing.data import DataMissing, banking77, gsm8k
 from benchmarks.routing.encoded import Reader
 from router.config import AutoConfig
-from router.intent.encoder import EncoderMissing, MiniLM
+from router.intent.encoder import MAX_READ, EncoderMissing, MiniLM
 from router.intent.vectors import VectorCache
 
 _VECTORS = Path(".graftwork/bench-routing")
@@ -33,11 +33,11 @@ def _intents(reader: Reader) -> None:
     print(f"| … logistic head on the sentence vector alone | {bank.logistic_alone:.2%} | |")
     print(f"| expected calibration error (15 bins) | {bank.ece:.4f} | ≤ 0.03 |")
     print(f"| answered by the shortcut | {bank.shortcut_share:.1%} | |")
-    print("\n| one core, BANKING77 test | wall p50 ms | wall p99 | CPU p50 ms | CPU p99 | target |")
-    print("| --- | --: | --: | --: | --: | --: |")
-    for row in latency.table(reader.encoder, head, [e.text for e in banking77("test")]):
-        figures = f"{row.wall_p50:.2f} | {row.wall_p99:.2f} | {row.cpu_p50:.2f} | {row.cpu_p99:.2f}"
-        print(f"| {row.name} | {figures} | p50 ≤ 2, p99 ≤ 5 |", flush=True)
+    print("\n| ms on one core, p50 / p99 | wall | CPU | least CPU of 5 | target |")
+    print("| --- | --: | --: | --: | --: |")
+    for row in latency.table(reader.encoder, head, [e.text for e in banking77("test")][:1000]):
+        figures = (f"{low:.2f} / {high:.2f}" for low, high in (row.wall, row.cpu, row.least_cpu))
+        print(f"| {row.name} | {' | '.join(figures)} | 2 / 5 |", flush=True)
 
 
 def _clinc(reader: Reader) -> None:
@@ -65,6 +65,7 @@ def _tracer(reader: Reader) -> None:
 
 def _prehoc(reader: Reader) -> None:
     problems = gsm8k()
+    reader = Reader(MiniLM(MAX_READ), reader.cache)  # the problems are long: read all of them
     weak, strong, best = prehoc.accuracies(problems)
     print(f"\nGSM8K, {len(problems)} problems: weak {weak:.1%}, strong {strong:.1%}, ", end="")
     print(f"the better of both on each {best:.1%}.\n")

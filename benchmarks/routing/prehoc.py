@@ -85,7 +85,8 @@ def _curve(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> Floa
         return np.linspace(weak.mean(), strong.mean(), len(weak) + 1)
     order = np.argsort(-score, kind="stable")
     gained = np.concatenate([[0.0], np.cumsum((strong - weak)[order])])
-    return weak.mean() + gained / len(weak)
+    curve: Floats = weak.mean() + gained / len(weak)
+    return curve
 
 
 def _share(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> float:
@@ -139,7 +140,8 @@ def _failing(
 
 def _neighbours(train: NDArray[np.float32], weak: Floats, test: NDArray[np.float32]) -> Floats:
     nearest = np.argpartition(-(test @ train.T), _NEAREST, axis=1)[:, :_NEAREST]
-    return 1 - weak[nearest].mean(axis=1)
+    failing: Floats = 1 - weak[nearest].mean(axis=1)
+    return failing
 
 
 def _lengths(problems: list[Problem]) -> Floats:

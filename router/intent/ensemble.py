@@ -20,7 +20,7 @@ from router.intent.logistic import Linear, softmax
 Floats = NDArray[np.float32]
 
 SENTENCE, NEIGHBOURS, WORDS = 0.5, 0.3, 0.2
-_CANDIDATES = 10
+_CANDIDATES = 5
 """Neighbours are looked for among the examples of the likeliest intents: a part of the memory to
 read, so a part of the time."""
 _NEAREST = 20

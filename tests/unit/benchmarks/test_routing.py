@@ -1,0 +1,58 @@
+"""The routing benchmark's own arithmetic, on cases whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.routing.data import DataMissing, Problem, banking77
+from benchmarks.routing.intents import auroc
+from benchmarks.routing.prehoc import accuracies, table
+from benchmarks.routing.tracer import AGREEMENT, threshold
+
+
+def test_auroc() -> None:
+    """One when all scores inside are higher, a half when they are the same in law."""
+    assert auroc(np.array([3.0, 4.0]), np.array([1.0, 2.0])) == 1
+    assert auroc(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == 0
+    rng = np.random.default_rng(0)
+    assert auroc(rng.normal(size=4000), rng.normal(size=4000)) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_threshold_keeps_the_agreement() -> None:
+    """Above it the agreement is at least the target; who always agrees handles everything."""
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(size=20_000)
+    agrees = rng.uniform(size=20_000) < 0.8 + 0.2 * confidence
+    line = threshold(confidence, agrees)
+    assert 0.4 < line < 0.9
+    assert agrees[confidence >= line].mean() >= AGREEMENT
+    assert threshold(confidence, np.ones(20_000, np.bool_)) == confidence.min()
+    assert threshold(confidence, np.zeros(20_000, np.bool_)) == 2
+
+
+def test_routers_are_between_random_and_the_oracle() -> None:
+    """Outcomes that follow from the vector are learned; the oracle bounds everybody."""
+    rng = np.random.default_rng(2)
+    vectors = rng.normal(size=(400, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    problems = [
+        Problem(f"how much is {index}", bool(vector[0] > 0), bool(index % 10))
+        for index, vector in enumerate(vectors)
+    ]
+    assert accuracies(problems)[1] == pytest.approx(0.9)
+    rows = {row.name: row for row in table(problems, vectors)}
+    shares = {name: row.share for name, row in rows.items()}
+    assert shares["oracle"] <= min(shares.values())
+    assert shares["logistic head on the embedding, with lengths"] < 0.8 * shares["random"]
+    assert rows["random"].apgr == pytest.approx(0.5)
+    assert all(row.low - 0.05 <= row.share <= row.high + 0.05 for row in rows.values())
+
+
+def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark can say which file is not there."""
+    monkeypatch.setenv("GRAFTWORK_DATA", str(tmp_path))
+    with pytest.raises(DataMissing, match=r"banking77_test\.csv is not there"):
+        banking77("test")
