@@ -60,7 +60,7 @@ class Card:
     engine_name: str | None = None
     alias: str | None = None
     intents: frozenset[str] = frozenset()
-    """Intents that it was made for; only adapters claim some."""
+    """Intents that it was made for, or is meant for."""
     endpoints: frozenset[Endpoint] = _LOCAL_ENDPOINTS
     features: frozenset[str] = frozenset()
     context_window: int | None = None
@@ -108,6 +108,7 @@ def frontier_card(provider: ProviderConfig, model: ModelCard) -> Card:
             model.output_usd_per_mtok / 1e6,
             (model.input_usd_per_mtok if cached is None else cached) / 1e6,
         ),
+        intents=frozenset(model.intents),
         regions=model.regions,
         tenants=model.tenants,
     )

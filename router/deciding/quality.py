@@ -24,6 +24,7 @@ from router.sections.routing import QualityConfig
 NO_INTENT = "none"
 ADAPTER_FOR_ITS_INTENT = 0.9
 FRONTIER = 0.9
+FRONTIER_FOR_ITS_INTENT = 0.95
 BASE = 0.8
 BASE_FOR_A_CLAIMED_INTENT = 0.7
 """Somebody trained an adapter for it, so the base was not good enough."""
@@ -112,7 +113,8 @@ class Quality:
             ):
                 return prior.mean, prior.strength
         if not card.is_local:
-            return FRONTIER, DEFAULT_STRENGTH
+            meant = intent in card.intents
+            return FRONTIER_FOR_ITS_INTENT if meant else FRONTIER, DEFAULT_STRENGTH
         if card.alias is not None:
             own = intent in card.intents
             return ADAPTER_FOR_ITS_INTENT if own else ADAPTER_FOR_ANOTHER_INTENT, DEFAULT_STRENGTH

@@ -8,7 +8,7 @@ the first answer is kept until that one has begun, and goes out when it cannot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router.decided import ESCALATED, Assurance
 from router.deciding import logprobs
@@ -29,10 +29,14 @@ class Verdict:
     attempt: Attempt | None = None
     tokens: int = 0
     probability: float = 1.0
+    passed_over: set[str] = field(default_factory=set)
+    """Targets that were given up for this answer's sake alone."""
 
     def restore(self, exchange: Exchange) -> None:
         """This answer goes out after all: nobody better could give one."""
         exchange.chosen, exchange.usage = self.option, self.answer.usage
+        # They may still continue this answer, should it break.
+        exchange.given_up -= self.passed_over
 
     async def dismiss(self, exchange: Exchange) -> None:
         """End the answer, in whose place another one goes out; it stays on the bill."""
@@ -128,9 +132,12 @@ class Judge:
             better = better and _kin(option) != _kin(asked)
             too_dear = limit is not None and spent + (option.cost_usd or 0.0) > limit
             if not better or too_dear:
-                exchange.given_up.add(option.target)
+                verdict.passed_over.add(option.target)
             elif option.allowed and option.target not in exchange.given_up:
                 left = True
+        if left:
+            verdict.passed_over.difference_update(exchange.given_up)
+            exchange.given_up |= verdict.passed_over
         return left
 
 

@@ -29,6 +29,7 @@ class Says:
         logprob: of each token.
         status: other than 200: an error.
         pause_after: tokens of a stream after which ``go`` is waited for.
+        cut_after: tokens of a stream after which it ends, without its last event.
         go: lets a paused stream go on.
     """
 
@@ -36,6 +37,7 @@ class Says:
     logprob: float = -0.05
     status: int = 200
     pause_after: int | None = None
+    cut_after: int | None = None
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -104,6 +106,9 @@ class FakeEngine:
         await response.prepare(request)
         try:
             for place, token in enumerate(says.tokens):
+                if place == says.cut_after:
+                    await response.write_eof()
+                    return response
                 if place == says.pause_after:
                     await says.go.wait()
                 await _event(response, _chunk(body, says, token, chat=chat))

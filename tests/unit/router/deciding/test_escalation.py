@@ -326,3 +326,31 @@ async def test_memories_are_counted(tmp_path: Path) -> None:
     assert re.search(r"^graftwork_routing_sessions\{.*\} 1\.0$", text, re.MULTILINE)
     for name in ("quality_cells", "calibration_cells", "measured_targets"):
         assert f"graftwork_routing_{name}" in text
+
+
+async def test_a_doubtful_stream_that_breaks_is_still_continued(tmp_path: Path) -> None:
+    """Nobody better can be asked, so the doubtful stream goes out; when it is cut, the weaker base
+    continues it: what is no remedy for doubt is one for a broken answer.
+    """
+    adapter = engine_name("returns", LIVE)
+    models = {adapter: Says(LONG, UNSURE, cut_after=4), BASE_ID: Says("five six", SURE)}
+    config = {
+        "auto": {"intents": [{"name": "returns", "alias": "returns", "keywords": ["refund"]}]},
+        "routing": {"routes": {"returns": {"confidence": {"threshold": 0.5, "first_tokens": 2}}}},
+    }
+    async with FakeEngine(models) as engine:
+        replica = Replica(id="r1", url=engine.url, secret="s", resident=frozenset({adapter}))
+        table = RoutingTable(
+            revision=1,
+            base_id=BASE_ID,
+            aliases={"returns": returns(versions=(LIVE,), previous=None)},
+            replicas=(replica,),
+        )
+        async with router(tmp_path, config, table) as (client, _):
+            said = [{"role": "user", "content": "a refund"}]
+            response = await client.post(CHAT, json={**asked(stream=True), "messages": said})
+            assert response.status_code == 200
+            assert engine.asked()[0] == adapter
+            assert BASE_ID in engine.asked()
+            assert response.text.rstrip().rpartition("\n")[2].startswith(": graftwork")
+            assert text_of(response).startswith("one two three four")

@@ -54,6 +54,14 @@ def test_priors_keep_the_natural_order() -> None:
     assert quality.expected(BASE, {}, CLAIMED) > quality.expected(BASE, told, CLAIMED)
 
 
+def test_a_frontier_that_is_meant_for_an_intent() -> None:
+    """Its card says so, and it is believed a little more there."""
+    quality, meant = Quality(QualityConfig()), dataclasses.replace(FRONTIER, intents=CLAIMED)
+    told = {"returns": 1.0}
+    assert quality.expected(meant, told, CLAIMED) > quality.expected(FRONTIER, told, CLAIMED)
+    assert quality.expected(meant, {}, CLAIMED) == quality.expected(FRONTIER, {}, CLAIMED)
+
+
 def test_a_configured_prior() -> None:
     """The first prior that matches target and intent holds."""
     priors = [
