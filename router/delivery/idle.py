@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Self
 
 _PING = b"event: ping"
 _DATA = b"data:"
@@ -14,31 +15,31 @@ class IdleWatch:
 
     One timer per stream: when it fires it looks how long the wait really was, and starts anew for
     the rest. While the client is slow and nothing is read, nothing expires.
+
+    Attributes:
+        since: when the read that is under way began, by ``time()``; None while nothing is read.
+        time: the loop's clock, seconds.
     """
 
-    __slots__ = ("_expired", "_handle", "_idle_s", "_loop", "_since")
+    __slots__ = ("_expired", "_handle", "_idle_s", "_loop", "since", "time")
 
     def __init__(self, idle_s: float, expired: Callable[[], None]) -> None:
         self._idle_s = idle_s
         self._expired = expired
         self._loop = asyncio.get_running_loop()
-        self._since: float | None = None
-        self._handle = self._loop.call_later(idle_s, self._look)
+        self.time = self._loop.time
+        self.since: float | None = None
 
-    def waiting(self) -> None:
-        """A read begins, or goes on after progress."""
-        self._since = self._loop.time()
+    def __enter__(self) -> Self:
+        self.since = self.time()
+        self._handle = self._loop.call_later(self._idle_s, self._look)
+        return self
 
-    def busy(self) -> None:
-        """The client has the word: it is not the target that is slow."""
-        self._since = None
-
-    def stop(self) -> None:
-        """The stream is over."""
+    def __exit__(self, *_: object) -> None:
         self._handle.cancel()
 
     def _look(self) -> None:
-        waited = 0.0 if self._since is None else self._loop.time() - self._since
+        waited = 0.0 if self.since is None else self.time() - self.since
         if waited < self._idle_s:
             self._handle = self._loop.call_later(self._idle_s - waited, self._look)
         else:

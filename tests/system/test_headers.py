@@ -165,7 +165,7 @@ def test_stream_is_forwarded_as_it_arrives(
 
 def test_provider_that_breaks_off(http: httpx.Client, frontier: FakeFrontier) -> None:
     """A stream that is cut ends with a well-formed error event, never as a success."""
-    frontier.misbehave(Fault(Kind.CUT, after=3))
+    frontier.misbehave(Fault(Kind.BREAK_OFF, after=3))
     body = chat_body(OPENAI_FRONTIER, "say one two three four five", stream=True)
     response = http.post("/v1/chat/completions", json=body)
     events = [line[6:] for line in response.text.splitlines() if line.startswith("data: ")]

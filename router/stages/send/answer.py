@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
-from router.delivery.rescue.said import Transcript
+from router.delivery.idle import is_progress
 from router.delivery.rescue.splice import Splice
 from router.errors import TargetBroken
 from router.request import Exchange
 from router.stages.send.attempt import Started
 from router.stages.send.rescue import Rescuer
+from router.targets.base import Usage
 
+_DATA = b"data:"
+_END_OF_EVENT = b"\n\n"
 _SEQUENCE = re.compile(rb'"sequence_number": ?(\d+)')
 
 
@@ -32,9 +34,12 @@ class Delivered:
         self._splice: Splice | None = None
         self._prompt_tokens: int | None = None
         self._before = 0
+        self._last = b""
+        self._transcript = rescuer.transcript(exchange)
         self.status = started.status
         self.content_type = started.content_type
-        self.usage = replace(started.usage)
+        told = started.usage
+        self.usage = Usage(told.input_tokens, told.output_tokens, told.cached_input_tokens)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body; a stream in whole events, continued elsewhere when it breaks.
@@ -42,28 +47,40 @@ class Delivered:
         Raises:
             TargetBroken: it broke and cannot be continued; an error event has to end it.
         """
-        transcript = self._rescuer.transcript(self._exchange)
-        last = b""
         while True:
+            started = self._started
             try:
-                async for chunk in self._started.pieces():
-                    last = chunk if self._splice is None else self._spliced(chunk)
-                    if not last:
-                        continue
-                    if transcript is not None:
-                        transcript.add(last)
-                    yield last
+                for chunk in started.take():
+                    if passed := self._pass(chunk):
+                        yield passed
+                if started.is_over:  # a whole answer
+                    return
+                with started.watched() as watch:
+                    async for chunk in started.source:
+                        before, watch.since = watch.since, None  # the client may take its time
+                        if passed := self._pass(chunk):
+                            yield passed
+                        is_news = chunk.startswith(_DATA) or is_progress(chunk)
+                        watch.since = watch.time() if is_news else before
+                started.finish()
             except TargetBroken as error:
-                self._count()
-                self._started.broke(error)
-                _number(error, last)
-                end = await self._recover(transcript, error)
+                end = await self._recover(error)
                 if end is not None:
                     yield end
                     return
             else:
                 self._count()
                 return
+
+    def _pass(self, chunk: bytes) -> bytes:
+        """What the client gets for these events."""
+        self._started.attempt.streamed += chunk.count(_END_OF_EVENT)
+        if self._splice is not None:
+            chunk = self._spliced(chunk)
+        if self._transcript is not None:
+            self._transcript.add(chunk)
+        self._last = chunk
+        return chunk
 
     def _spliced(self, chunk: bytes) -> bytes:
         assert self._splice is not None
@@ -72,9 +89,13 @@ class Delivered:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise TargetBroken("The continuation does not have the shape of its API.") from error
 
-    async def _recover(self, transcript: Transcript | None, error: TargetBroken) -> bytes | None:
+    async def _recover(self, error: TargetBroken) -> bytes | None:
         """The end of the stream, or None: it goes on. Raises the error when there is no way."""
+        self._count()
+        self._started.broke(error)
+        _number(error, self._last)
         await self._started.aclose()
+        transcript = self._transcript
         if transcript is None:
             raise error
         end = self._rescuer.ended(self._exchange, transcript)

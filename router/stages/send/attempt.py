@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from router.catalog import Catalog
 from router.delivery.config import DeliveryConfig
 from router.delivery.health import HealthBook
-from router.delivery.idle import IdleWatch, is_progress
+from router.delivery.idle import IdleWatch
 from router.delivery.opening import MAX_HELD_BYTES, has_content
 from router.delivery.outcomes import CANCELLED, OK, REJECTED
 from router.delivery.verdict import Blame, as_rejection, sort
@@ -54,7 +54,8 @@ class Started:
         self._over: Callable[[], None] | None = over
         self._idle_s = idle_s
         self._held: list[bytes] = []
-        self._source = answer.chunks()
+        self.source = answer.chunks()
+        """The rest, after what was taken. Raises ``TargetBroken``."""
 
     @property
     def usage(self) -> Usage:
@@ -64,7 +65,7 @@ class Started:
     async def open(self, exchange: Exchange) -> None:
         """Read on until there is content. Raises ``TargetBroken`` when it breaks before."""
         size = 0
-        async for chunk in self._source:
+        async for chunk in self.source:
             self._held.append(chunk)
             size += len(chunk)
             if size > MAX_HELD_BYTES or has_content(exchange.endpoint, chunk):
@@ -76,7 +77,7 @@ class Started:
         size, deadline = 0, timer.when() or float("inf")
         loop = asyncio.get_running_loop()
         ends = deadline
-        async for chunk in self._source:
+        async for chunk in self.source:
             self._held.append(chunk)
             size += len(chunk)
             if size > limit_bytes:
@@ -86,31 +87,21 @@ class Started:
             if abs(until - ends) > self._idle_s / 8:
                 ends = until
                 timer.reschedule(until)
-        self._ended()
+        self.finish()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """What was read, then the rest as it comes. Raises ``TargetBroken``."""
-        attempt = self.attempt
-        while self._held:
-            chunk = self._held.pop(0)
-            attempt.streamed += chunk.count(b"\n\n")
-            yield chunk
-        if self._over is None:
-            return
-        watch = IdleWatch(self._idle_s, self._stalled)
-        watch.waiting()
-        try:
-            async for chunk in self._source:
-                attempt.streamed += chunk.count(b"\n\n")
-                if is_progress(chunk):
-                    watch.busy()
-                    yield chunk
-                    watch.waiting()
-                else:
-                    yield chunk
-        finally:
-            watch.stop()
-        self._ended()
+    def take(self) -> list[bytes]:
+        """What was read before the answer counted as begun; once."""
+        held, self._held = self._held, []
+        return held
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything was read, or the answer was closed."""
+        return self._over is None
+
+    def watched(self) -> IdleWatch:
+        """Interrupts the source when it has been silent for too long."""
+        return IdleWatch(self._idle_s, self._stalled)
 
     def broke(self, error: TargetBroken) -> None:
         """The answer failed in the middle: note it where the next request looks."""
@@ -134,7 +125,8 @@ class Started:
             )
         )
 
-    def _ended(self) -> None:
+    def finish(self) -> None:
+        """The last byte is here."""
         self.attempt.seconds = time.perf_counter() - self.began
         self._ticket.good(time.monotonic())
         self._free()

@@ -42,7 +42,9 @@ class Course:
         """The options that may still be asked, best first."""
         exchange = self._exchange
         for option in exchange.options:
-            if not option.allowed or option.target in exchange.given_up | self._too_dear:
+            if not option.allowed or option.target in exchange.given_up:
+                continue
+            if option.target in self._too_dear:
                 continue
             if self._window:
                 window = self._calls.window(exchange, option)

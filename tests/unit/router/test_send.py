@@ -170,8 +170,9 @@ async def test_the_only_target_is_waited_for(a: FakeFrontier) -> None:
 async def test_the_clients_fault_and_refusals_are_final(
     a: FakeFrontier, b: FakeFrontier, status: int, code: str
 ) -> None:
-    """Not tried elsewhere; and the target is not blamed for it."""
-    async with desk({"a": a, "b": b}) as sending:
+    """Not tried elsewhere, not even with a larger window; and the target is not blamed for it."""
+    larger = provider("b", b.url, context_window=1_000_000)
+    async with desk({"a": a, "b": larger}) as sending:
         for _ in range(8):
             a.misbehave(Fault(Kind.STATUS, status=status, code=code))
             with pytest.raises(TargetRejected) as caught:
