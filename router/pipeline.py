@@ -80,7 +80,7 @@ class Pipeline:
         with exchange.stage("governance"):
             governance.inbound(exchange)
         with exchange.stage("intent"):
-            self._classifier.classify(exchange)
+            self._classifier.classify(exchange, always=self._chooser.policies.reads_intents)
         with exchange.stage("policy"):
             permission = policy.permit(exchange, self._chooser.policies)
         with exchange.stage("choose"):

@@ -49,6 +49,8 @@ class PolicyBook:
 
     def __init__(self, config: PolicyConfig) -> None:
         self.version = config.version
+        self.reads_intents = any(rule.intents != EVERYTHING for rule in config.rules)
+        """Whether a rule is about intents: then requests for named models are read as well."""
         self._config = config
         self._kept: OrderedDict[tuple[str, str, str], Permission] = OrderedDict()
 

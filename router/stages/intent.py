@@ -2,7 +2,7 @@
 
 A pin is the header ``x-graftwork-intent``, the body's ``graftwork.intent``, or a string
 ``metadata.intent``, in this order. Only ``model: auto`` needs an intent: who names a model gets it,
-and nobody's words are read for it.
+and nobody's words are read for it, unless a policy rule is about intents.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ class IntentStage:
     def __init__(self, source: IntentSource) -> None:
         self._source = source
 
-    def classify(self, exchange: Exchange) -> None:
-        """Set the exchange's intent. Raises ``InvalidRequest`` for a pin that nobody declares."""
-        if exchange.model != AUTO:
+    def classify(self, exchange: Exchange, *, always: bool = False) -> None:
+        """Set the exchange's intent, for ``auto`` or ``always``.
+
+        Raises ``InvalidRequest`` for a pin that nobody declares.
+        """
+        if exchange.model != AUTO and not always:
             return
         model = self._source.current
         pin = _pinned(exchange)

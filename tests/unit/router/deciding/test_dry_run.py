@@ -116,3 +116,16 @@ async def test_a_cold_adapter_is_wanted(tmp_path: Path, name: str) -> None:
         response = await client.post(CHAT, json={**SAID, "model": name})
         assert response.headers["x-graftwork-target"] == "base"
         assert process._traffic.snapshot()[engine_name("returns", LIVE)].wanted == 1
+
+
+async def test_naming_a_model_is_no_way_around_a_rule_about_intents(tmp_path: Path) -> None:
+    """Where a rule is about intents, requests for named models are read for their intent too."""
+    denied = {"name": "no refunds", "effect": "deny", "intents": ["returns"]}
+    for rules, status in (([denied], 403), ([], 0)):
+        async with router(
+            tmp_path, config(policy={"rules": rules}), table("http://127.0.0.1:9")
+        ) as (client, _):
+            for name in ("auto", "base", "returns", "cloud/big"):
+                assert (await told(client, model=name))["status"] == status
+            other = [{"role": "user", "content": "hello"}]
+            assert (await told(client, model="base", messages=other))["target"] == "base"
