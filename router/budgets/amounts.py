@@ -28,6 +28,16 @@ TYPICAL_ANSWER_TOKENS = 512
 """For estimates, when the client set no bound."""
 _UNKNOWN_WINDOW = 1_048_576
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_ONE_PROMPT = frozenset({Endpoint.CHAT, Endpoint.MESSAGES, Endpoint.RESPONSES})
+"""Elsewhere a request may hold many prompts, and their sum may exceed a window."""
+_STORED = ("previous_response_id", "conversation")
+_CLIENTS_TOOLS = frozenset({"function", "custom"})
+"""Tools that the client runs. What a provider's own find, it adds to the prompt by itself."""
+_PLAIN_PARTS = frozenset(
+    {None, "text", "input_text", "output_text", "refusal", "thinking", "redacted_thinking"}
+    | {"tool_use", "tool_result", "input_audio"}
+)
+"""Parts whose bytes are in the body, and no fewer than their tokens."""
 _IMAGE_PARTS = frozenset({"image", "image_url", "input_image"})
 
 
@@ -48,7 +58,9 @@ class Bounds:
 
     def prompt(self, exchange: Exchange) -> int:
         """The most tokens that the prompt can have."""
-        inline, images = _images(exchange.body)
+        inline, images, elsewhere = _parts(exchange.body)
+        if elsewhere or _begun_elsewhere(exchange.body):
+            return _UNKNOWN_WINDOW
         size = max(exchange.body_bytes - inline, 0)
         tokens = math.ceil(size / self._config.bytes_per_token) + TEMPLATE_TOKENS
         if exchange.body.get("tools"):
@@ -58,7 +70,8 @@ class Bounds:
     def attempt(self, exchange: Exchange, option: Option, prompt: int) -> Amount:
         """The most that one attempt can use."""
         window, longest = self._limits(exchange, option)
-        prompt = min(prompt, window)
+        if exchange.endpoint in _ONE_PROMPT:
+            prompt = min(prompt, window)
         output = 0
         if exchange.endpoint is not Endpoint.EMBEDDINGS:
             output = min(_asked(exchange.body, longest), longest) * _answers(exchange.body)
@@ -120,19 +133,36 @@ def _answers(body: dict[str, Any]) -> int:
     return max([1, *(n for n in numbers if isinstance(n, int))]) * max(many, 1)
 
 
-def _images(body: dict[str, Any]) -> tuple[int, int]:
-    """Bytes of images that travel inside the body, and how many images there are."""
+def _begun_elsewhere(body: dict[str, Any]) -> bool:
+    """Whether the prompt has more than the body shows: a stored conversation, a tool's findings."""
+    if any(body.get(name) is not None for name in _STORED):
+        return True
+    tools = body.get("tools")
+    kinds = {
+        tool.get("type", "function")
+        for tool in (tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict)
+    }
+    return not kinds <= _CLIENTS_TOOLS
+
+
+def _parts(body: dict[str, Any]) -> tuple[int, int, bool]:
+    """Of a conversation: bytes of images inside it, how many images, and whether it names files."""
     inline = count = 0
+    elsewhere = False
     messages = body.get("messages", body.get("input"))
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
         if not isinstance(content, list):
             continue
         for part in content:
-            if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind in _IMAGE_PARTS:
                 count += 1
                 inline += _inline_bytes(part)
-    return inline, count
+            elif kind not in _PLAIN_PARTS:
+                elsewhere = True
+    return inline, count, elsewhere
 
 
 def _inline_bytes(part: dict[str, Any]) -> int:

@@ -87,6 +87,26 @@ def test_a_prompt_is_bounded_by_the_window_and_images_by_their_own_size() -> Non
     assert bounds().attempt(asked(Endpoint.EMBEDDINGS, input="x"), BIG, 7).tokens == 7
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"previous_response_id": "resp_1", "input": "go on"},
+        {"tools": [{"type": "web_search"}]},
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
+    ],
+)
+def test_a_prompt_that_the_body_does_not_show_may_fill_the_window(body: dict[str, Any]) -> None:
+    """A stored conversation, a provider's own tool, a file somewhere."""
+    found = asked(**body, max_tokens=0)
+    assert bounds().attempt(found, BIG, bounds().prompt(found)).tokens == CARD.context_window
+
+
+def test_many_prompts_in_one_request_may_exceed_a_window() -> None:
+    """Their sum is paid for; each of them has to fit, not all together."""
+    found = asked(Endpoint.EMBEDDINGS, input=["x" * 6000, "y" * 6000])
+    assert bounds().attempt(found, BIG, bounds().prompt(found)).tokens > 12_000
+
+
 def attempt(outcome: str, streamed: int = 0, **told: int) -> Attempt:
     """An attempt that ended so."""
     return Attempt(BIG, outcome=outcome, usage=Usage(**told), streamed=streamed)
