@@ -46,17 +46,22 @@ class Measured:
 
     def observe(self, exchange: Exchange) -> None:
         """Learn from a finished exchange."""
-        if exchange.chosen is None or exchange.status != 200 or not exchange.attempts:
+        chosen = exchange.chosen
+        if chosen is None or exchange.status != 200:
             return
-        last = exchange.attempts[-1]
+        answered = next(
+            (each for each in reversed(exchange.attempts) if each.target == chosen.target), None
+        )
+        if answered is None:  # from the cache
+            return
         # What was tried before took others' time, not this target's.
-        others_s = sum(attempt.seconds for attempt in exchange.attempts[:-1])
+        before_s = max(0.0, exchange.seconds - answered.seconds)
         first_s = exchange.seconds if exchange.first_byte_s is None else exchange.first_byte_s
         self.add(
-            last.target,
-            last.usage.output_tokens,
-            max(0.0, first_s - others_s),
-            max(0.0, exchange.seconds - others_s),
+            answered.target,
+            answered.usage.output_tokens,
+            max(0.0, first_s - before_s),
+            answered.seconds,
         )
 
     def add(

@@ -218,7 +218,7 @@ def test_learning_from_an_exchange() -> None:
     found = exchange(caller=ANYBODY)
     found.attempts = [
         Attempt(Option("frontier:a/b"), seconds=3.0),
-        Attempt(Option("base", BASE_ID), seconds=1.0, usage=Usage(5, 20)),
+        Attempt(Option("base", BASE_ID), seconds=1.5, usage=Usage(5, 20)),
     ]
     found.chosen, found.seconds, found.first_byte_s, found.status = (
         found.attempts[1].option, 4.5, 3.5, 200
