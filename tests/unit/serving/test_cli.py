@@ -322,6 +322,15 @@ def test_moves(server: AdminServer) -> None:
     )
 
 
+def test_merging_needs_the_right_base(server: AdminServer, tmp_path: Path) -> None:
+    """The version comes down, and its manifest says that it belongs to another base."""
+    server.push("returns", 1)
+    target = tmp_path / "merged"
+    result = run("export", "returns", "--merged", target, url=server.url)
+    assert "name that base with --base" in one_line(result)
+    assert not target.exists()
+
+
 def test_cleaning_the_store(server: AdminServer) -> None:
     """A dry run says what would go; then it goes, and there is nothing more."""
     server.path.rollout._collector._keep_s = 0.0
