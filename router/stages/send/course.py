@@ -30,6 +30,7 @@ class Course:
         self._calls = calls
         self._config = config
         self._too_dear: set[str] = set()
+        self._noted: set[tuple[str, str | None]] = set()
         self._tries: dict[tuple[str, str | None], int] = {}
         self._again: tuple[Candidate, float] | None = None
         self._later: list[tuple[float, Candidate]] = []
@@ -37,6 +38,8 @@ class Course:
         self._window = 0
         self.failure: RouterError | None = None
         """What to tell the client when nobody answers."""
+        self.patience_s: float | None = None
+        """Seconds until the first of those who asked for patience may be asked; None: nobody."""
 
     def options(self) -> Iterator[Option]:
         """The options that may still be asked, best first."""
@@ -137,6 +140,7 @@ class Course:
             self._forced = True
             return min(broken, key=lambda candidate: candidate.opens_in(now)), 0.0
         waiting = [(now + c.paused_for(now), c) for c in passed_over if c.paused_for(now)]
+        self.patience_s = min((at - now for at, _ in waiting), default=None)
         due = sorted([*waiting, *self._later], key=lambda entry: entry[0])
         for at, candidate in due:
             self._later = [entry for entry in self._later if entry[1] is not candidate]
@@ -153,8 +157,10 @@ class Course:
 
     def _note(self, passed_over: list[Candidate], now: float) -> None:
         for candidate in passed_over:
+            if candidate.key in self._noted:
+                continue
+            self._noted.add(candidate.key)
             note = {"skipped": candidate.option.target, "why": candidate.why_not(now)}
             if candidate.replica is not None:
                 note["replica"] = candidate.replica.id
-            if note not in self._exchange.delivery:
-                self._exchange.delivery.append(note)
+            self._exchange.delivery.append(note)

@@ -49,7 +49,7 @@ class Sender:
                 raise course.failure or TargetTimeout("no time left to answer")
             found = course.next(time.monotonic())
             if found is None or found[1] >= left_s:
-                raise course.failure or _nobody(exchange)
+                raise course.failure or _nobody(exchange, course)
             candidate, pause_s = found
             if pause_s:
                 await asyncio.sleep(pause_s)
@@ -93,7 +93,9 @@ class Sender:
         )
 
 
-def _nobody(exchange: Exchange) -> RouterError:
+def _nobody(exchange: Exchange, course: Course) -> RouterError:
     return TargetUnavailable(
-        f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more", status=503
+        f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more",
+        status=503,
+        retry_after_s=course.patience_s,
     )

@@ -148,8 +148,12 @@ async def test_a_retry_after_beyond_the_deadline_is_told_to_the_client(a: FakeFr
     async with desk({"a": a}) as sending:
         with pytest.raises(TargetUnavailable) as caught:
             await sending.answer(sending.exchange(A))
-    assert caught.value.status == 429
-    assert caught.value.retry_after_s == 60
+        assert caught.value.status == 429
+        assert caught.value.retry_after_s == 60
+        with pytest.raises(TargetUnavailable) as later:
+            await sending.answer(sending.exchange(A))
+    assert later.value.status == 503
+    assert 30 < (later.value.retry_after_s or 0) <= 60
     assert len(a.requests) == 1
 
 
