@@ -19,6 +19,8 @@ FRONTIER_KEY = "sk-frontier-5d1f0c7a"
 KEY_VARIABLE = "FRONTIER_KEY"
 DOUBTED = "abracadabra"
 """An intent whose answers are judged by their tokens' probabilities."""
+BUDGET = {"name": "everything", "window": "total", "requests": 1_000_000, "usd": 1000.0}
+"""So large that no test runs into it: every request is leased for and settled all the same."""
 INPUT_USD, OUTPUT_USD = 2.0, 10.0
 """Price of a million tokens."""
 
@@ -47,6 +49,7 @@ def write_config(
             for name, key, scope in keys
         ]
     }
+    router["budgets"] = {"limits": [{**BUDGET, "tenant": "*"}]}
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     return path
 

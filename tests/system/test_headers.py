@@ -24,7 +24,7 @@ from tests.system.config import (
 pytestmark = pytest.mark.system
 
 DECIDING = ["admit", "data-prep", "governance", "intent", "policy", "choose"]
-STAGES = [*DECIDING, "send", "confidence"]
+STAGES = [*DECIDING, "budget", "send", "confidence"]
 CONTRACT = {
     "x-request-id": r"given-[0-9a-z-]+",
     "x-graftwork-decision-id": r"dec_[0-9a-f]+",
