@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from router.config import AutoConfig, IntentConfig
-from router.intent.encoder import Encoder, MiniLM
+from router.intent.encoder import Encoder, EncoderMissing, MiniLM
 from router.intent.examples import Example, IntentsInvalid, declared, from_file
 from router.intent.model import IntentModel
 from router.intent.train import train
@@ -78,7 +78,7 @@ class IntentSource:
             return False
         try:
             made = await asyncio.to_thread(self._make)
-        except IntentsInvalid as error:
+        except (IntentsInvalid, EncoderMissing) as error:
             self.refused += 1
             _log.warning("intents_refused", extra={"error": str(error)})
             return False

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from router.config import AutoConfig, IntentConfig
+from router.intent.encoder import EncoderMissing
 from router.intent.examples import MAX_CHARS, Example, IntentsInvalid, from_file
 from router.intent.source import IntentSource
 from router.intent.vectors import VectorCache
@@ -63,6 +64,21 @@ async def test_a_broken_file_changes_nothing(tmp_path: Path, broken: str) -> Non
     write(path, HOURS, IntentConfig(name="x", keywords=("xylophone",)))
     assert await intents.refresh()
     assert named(intents, "a xylophone") == "x"
+
+
+async def test_examples_without_an_encoder_change_nothing(tmp_path: Path) -> None:
+    """Who started with keywords alone keeps them when the encoder is not installed."""
+
+    def missing(_: int) -> FakeEncoder:
+        raise EncoderMissing("not installed")
+
+    path = tmp_path / "intents.yaml"
+    write(path, IntentConfig(name="x", keywords=("xylophone",)))
+    intents = IntentSource(AutoConfig(intents_file=path), missing)
+    write(path, HOURS)
+    assert not await intents.refresh()
+    assert named(intents, "xylophone") == "x"
+    assert intents.refused == 1
 
 
 def test_a_broken_file_stops_the_start(tmp_path: Path) -> None:
