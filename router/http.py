@@ -233,7 +233,8 @@ class Door:
     async def _feedback(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
     ) -> None:
-        caller = self._require(headers, KeyScope.INFERENCE)
+        caller = self._keyring.identify(headers.get("authorization"), headers.get("x-api-key"))
+        self._keyring.authorize(caller, KeyScope.INFERENCE)
         raw = await read_body(scope, receive, self._config.limits.max_body_bytes)
         given = feedback.parse(raw)
         await self._records.add_feedback(given, caller)

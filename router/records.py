@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from router.config import Scope
 from router.errors import NotFound
 from router.feedback import Feedback
 from router.journal.logs import DecisionLog, FeedbackLog
 from router.journal.query import RecordQuery, parse_query
+from router.request import Caller
 
 _JUDGEMENTS = 1000
 """So many of each machine are learned from at once."""
@@ -68,17 +70,23 @@ class Records:
         record = await self._decisions.find(decision_id)
         record = record or await self._elsewhere.find(decision_id)
         if record is None:
-            raise NotFound(f"There is no decision {decision_id!r}, or it is no longer kept.")
+            raise _nothing(decision_id)
         return record
 
-    async def add_feedback(self, feedback: Feedback, caller: str) -> None:
-        """Keep a judgement; durable when this returns. Raises ``NotFound`` for no such decision."""
+    async def add_feedback(self, feedback: Feedback, caller: Caller) -> None:
+        """Keep a judgement; durable when this returns.
+
+        Raises ``NotFound`` when there is no such decision of the caller's tenant: what others ask
+        is not his to judge, and models learn from judgements.
+        """
         record = await self._find(feedback.decision_id)
+        if record.get("tenant") != caller.tenant and Scope.ADMIN not in caller.scopes:
+            raise _nothing(feedback.decision_id)
         said = {
             "id": f"fb_{secrets.token_hex(12)}",
             "at": time.time(),
             **feedback.model_dump(),
-            "caller": caller,
+            "caller": caller.name,
             "judged": _judged(record),
         }
         await self._feedback.add(said)
@@ -89,6 +97,10 @@ class Records:
         found = await self._feedback.newest(_JUDGEMENTS, since_s)
         found += await self._elsewhere.judgements(_JUDGEMENTS, since_s)
         return _once(found, lambda each: float(each["at"]))
+
+
+def _nothing(decision_id: str) -> NotFound:
+    return NotFound(f"There is no decision {decision_id!r}, or it is no longer kept.")
 
 
 def _judged(record: Mapping[str, Any]) -> dict[str, Any]:

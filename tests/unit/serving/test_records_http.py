@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from adapters.aliases import RoutingTable
+from router.keys import hash_key
 from serving.config.settings import Settings
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.running_router import internal_surface, running_router, settings_with
@@ -102,6 +103,23 @@ async def test_any_router_knows_what_another_recorded(
         for url in urls:
             record = await look(client, url, f"/{ours[0]}")
             assert [each["value"] for each in record["feedback"]] == ["good"]
+
+
+async def test_feedback_is_about_ones_own(tmp_path: Path, frontier: FakeFrontier) -> None:
+    """Another tenant's decisions do not exist for a caller; for an operator they do."""
+    scopes = {"app": ["inference"], "other": ["inference"], "boss": ["inference", "admin"]}
+    keys = [
+        {"name": name, "sha256": hash_key(name), "tenant": name, "scopes": may}
+        for name, may in scopes.items()
+    ]
+    config = settings(tmp_path, frontier, auth={"keys": keys})
+    async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
+        identity, _, _ = await ask(client, url, headers={"x-api-key": "app"})
+        said = {"decision_id": identity, "kind": "boolean", "value": True}
+        for name, status in (("app", 200), ("other", 404), ("boss", 200)):
+            headers = {"x-api-key": name}
+            async with client.post(f"{url}/v1/feedback", json=said, headers=headers) as answer:
+                assert answer.status == status
 
 
 async def test_what_could_not_be_recorded_is_not_answered(
