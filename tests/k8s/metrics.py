@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from adapters.registry import Registry
 from serving.config.settings import Settings
 from serving.registry.metrics import RegistryCollector
+from serving.registry.service import RegistryService
 from serving.router.compose import RouterProcess
 
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -23,29 +21,17 @@ _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_
 ADDED_LABELS = frozenset({"process", "instance", "job", "namespace", "pod", "le"})
 
 
-@dataclass(frozen=True)
-class _Service:
-    """As much of the registry's service as its collector reads."""
-
-    registry: Registry
-
-    def replicas(self) -> list[dict[str, Any]]:
-        """One engine that holds one version."""
-        return [{"id": "engine-1", "ready": True, "resident": ["a@0123456789ab"]}]
-
-
 def own(database: Path) -> dict[str, frozenset[str]]:
     """Label names of every series of routers and registry, by the series' name."""
     # As a router process composes them, whoever contributes.
     router = RouterProcess(Settings(state_dir=database.parent), "router-1", {})
     found = dict(_series(router._registry))
-    rows = Registry.open(f"sqlite:///{database}")
+    service = RegistryService(Settings(state_dir=database.parent))
     try:
-        collector = RegistryCollector(_Service(rows))  # type: ignore[arg-type]
-        for family in collector.collect():
+        for family in RegistryCollector(service).collect():
             found |= _names(family.name, family.type, getattr(family, "_labelnames", ()))
     finally:
-        rows.close()
+        service.registry.close()
     return found
 
 
