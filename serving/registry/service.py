@@ -69,6 +69,7 @@ class RegistryService:
         self._watcher = Watcher(self.rollout, self.registry, self.config, self.events)
         self._table = RoutingTable()
         self._peer: Peer | None = None
+        self._last_base: BaseFacts | None = None
         self._failed_passes: dict[str, int] = {}
         self._next_prefetch = 0.0
         self._converge_now = asyncio.Event()
@@ -129,9 +130,12 @@ class RegistryService:
         return self._table
 
     def base(self) -> BaseFacts | None:
-        """The base that the engines serve; None until the first reported."""
+        """The base that the engines serve, or served; None until the first reported."""
         engines = self.membership.engines()
-        return engines[0].base if engines else None
+        if engines:
+            # Remembered: its name stays one when the last engine was given back.
+            self._last_base = engines[0].base
+        return self._last_base
 
     def replicas(self) -> list[dict[str, Any]]:
         """The live engines for the admin plane; no secrets."""

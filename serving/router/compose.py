@@ -144,6 +144,14 @@ class RouterProcess:
         self._accounting.start()
         self._refit.start()
 
+    def requests(self) -> int:
+        """How many requests came since the start."""
+        return self._decisions.journal.added
+
+    def has_engine(self) -> bool:
+        """Whether an engine takes traffic."""
+        return any(replica.ready for replica in self.holder.current.replicas)
+
     def _forget(self, name: str) -> None:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
         self._metrics.forget(f"adapter:{name}")

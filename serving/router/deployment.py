@@ -16,6 +16,7 @@ from serving.node import internal_host, replica_id
 from serving.reports import RouterReply, RouterReport
 from serving.router.compose import RouterProcess
 from serving.router.hosting import without_request_id
+from serving.router.waking import Waker
 from serving.telemetry.logs import get_logger, setup_logging
 from serving.telemetry.traces import traced
 
@@ -30,8 +31,6 @@ class RouterDeployment:
     async def __init__(self, settings: dict[str, Any], registry: Any, engine: Any) -> None:  # type: ignore[misc]
         parsed = Settings.model_validate(settings)
         self._registry = registry
-        # Not called: naming it makes Ray Serve deploy the engine with this application.
-        self._engine = engine
         setup_logging(parsed, "router")
         self._log = get_logger("graftwork.router")
         self._identity = replica_id()
@@ -39,6 +38,7 @@ class RouterDeployment:
         self._server = InternalServer(internal_host(parsed))
         await self._server.start(self._router.surface)
         self._router.start()
+        self._waker = Waker(engine.ping.remote, self._router.requests, self._router.has_engine)
         await self._report_once()
         self._heartbeat = asyncio.create_task(self._beat())
         self._log.info("router_started", replica=self._identity)
@@ -54,6 +54,7 @@ class RouterDeployment:
                 await self._report_once()
             except Exception as error:  # noqa: BLE001 - the last table serves meanwhile
                 self._log.warning("registry_unreachable", error=str(error))
+            self._waker.look()
 
     async def _report_once(self) -> None:
         holder = self._router.holder
@@ -77,5 +78,6 @@ class RouterDeployment:
         if not hasattr(self, "_heartbeat") or self._heartbeat.cancelled():
             return
         self._heartbeat.cancel()
+        await self._waker.aclose()
         await self._server.stop()
         await self._router.aclose()

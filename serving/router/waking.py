@@ -1,0 +1,56 @@
+"""Scale from zero: while there is no engine and somebody asks, Ray Serve is told so.
+
+Engines report their load themselves, because bytes do not pass through Ray; with none there is
+nobody to report. A call of the engine deployment that waits at Ray Serve's handle is what its
+autoscaler takes as a reason for the first replica. Frontier models answer meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+class Waker:
+    """At most one call waits at a time (law 9). Belongs to one event loop.
+
+    Args:
+        call: reaches an engine; returns when there is one.
+        requests: how many requests came so far.
+        has_engine: whether one takes traffic.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[], Awaitable[object]],
+        requests: Callable[[], int],
+        has_engine: Callable[[], bool],
+    ) -> None:
+        self._call = call
+        self._requests = requests
+        self._has_engine = has_engine
+        self._seen = 0
+        self._waiting: asyncio.Task[None] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an engine was asked for and has not come."""
+        return self._waiting is not None and not self._waiting.done()
+
+    def look(self) -> None:
+        """Ask for an engine when requests came since the last look and there is none."""
+        before, self._seen = self._seen, self._requests()
+        if self._seen > before and not self._has_engine() and not self.is_waiting:
+            self._waiting = asyncio.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        try:
+            await self._call()
+        except Exception:  # noqa: BLE001 - the next request asks again
+            return
+
+    async def aclose(self) -> None:
+        """Give the call up."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.gather(self._waiting, return_exceptions=True)

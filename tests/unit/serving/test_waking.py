@@ -1,0 +1,121 @@
+"""From zero engines: one call waits while somebody asks, and none otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from serving.engine.autoscaling import by_requests_in_flight
+from serving.router.waking import Waker
+
+
+@dataclass
+class Engines:
+    """A deployment that has no replica until one is let in."""
+
+    ready: bool = False
+    requests: int = 0
+    calls: int = 0
+    fails: bool = False
+    come: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ping(self) -> str:
+        """Waits at the handle, as Ray Serve's does."""
+        self.calls += 1
+        if self.fails:
+            raise RuntimeError("the controller is away")
+        await self.come.wait()
+        return "engine"
+
+
+@pytest.fixture
+def engines() -> Engines:
+    """None is there."""
+    return Engines()
+
+
+@pytest.fixture
+async def waker(engines: Engines) -> AsyncIterator[Waker]:
+    """What a router's heartbeat looks with."""
+    found = Waker(engines.ping, lambda: engines.requests, lambda: engines.ready)
+    yield found
+    await found.aclose()
+
+
+async def test_nobody_asks_nobody_wakes(engines: Engines, waker: Waker) -> None:
+    """An idle system stays at zero, however often the heart beats."""
+    for _ in range(5):
+        waker.look()
+    await asyncio.sleep(0)
+    assert (engines.calls, waker.is_waiting) == (0, False)
+
+
+async def test_requests_wake_one_engine_once(engines: Engines, waker: Waker) -> None:
+    """One call waits, however many ask; it ends when the engine is there."""
+    for engines.requests in (1, 7, 300):
+        waker.look()
+        await asyncio.sleep(0)
+    assert (engines.calls, waker.is_waiting) == (1, True)
+    engines.ready = True
+    engines.come.set()
+    await asyncio.wait_for(asyncio.shield(waker._waiting or asyncio.sleep(0)), 5)
+    engines.requests = 301
+    waker.look()
+    await asyncio.sleep(0)
+    assert (engines.calls, waker.is_waiting) == (1, False)
+
+
+async def test_with_an_engine_nothing_is_asked(engines: Engines, waker: Waker) -> None:
+    """Ordinary traffic costs no call."""
+    engines.ready, engines.requests = True, 5
+    waker.look()
+    await asyncio.sleep(0)
+    assert engines.calls == 0
+
+
+async def test_a_failed_call_is_tried_again_by_the_next_request(
+    engines: Engines, waker: Waker
+) -> None:
+    """Ray's controller may be away for a moment; the router does not die of it."""
+    engines.fails, engines.requests = True, 1
+    waker.look()
+    await asyncio.wait_for(asyncio.shield(waker._waiting or asyncio.sleep(0)), 5)
+    waker.look()
+    await asyncio.sleep(0)
+    assert engines.calls == 1
+    engines.fails, engines.requests = False, 2
+    waker.look()
+    await asyncio.sleep(0)
+    assert (engines.calls, waker.is_waiting) == (2, True)
+
+
+async def test_the_end_leaves_no_call(engines: Engines) -> None:
+    """A router that goes does not wait for an engine that never came."""
+    waker = Waker(engines.ping, lambda: 1, lambda: False)
+    waker.look()
+    await asyncio.sleep(0)
+    await waker.aclose()
+    assert not waker.is_waiting
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "low", "wanted"),
+    [({}, 0, 0), ({}, 2, 2), ({"a": 0.0}, 0, 0), ({"a": 33.0}, 0, 2)],
+)
+def test_the_policy_goes_to_zero_when_nobody_asks(
+    in_flight: dict[str, float], low: int, wanted: int
+) -> None:
+    """Without requests under way nothing is wanted beyond the configured least."""
+    context: Any = SimpleNamespace(
+        aggregated_metrics={"in_flight": in_flight},
+        config=SimpleNamespace(target_ongoing_requests=32.0),
+        capacity_adjusted_min_replicas=low,
+        capacity_adjusted_max_replicas=8,
+        policy_state=None,
+    )
+    assert by_requests_in_flight(context)[0] == wanted
