@@ -28,16 +28,16 @@ class Reply:
 async def ask(
     app: App,
     path: str,
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | None,
     headers: Mapping[str, str] | None = None,
     leave: asyncio.Event | None = None,
     reply: Reply | None = None,
 ) -> Reply:
-    """POST a JSON body; ``leave`` closes the connection when it is set.
+    """POST a JSON body, or GET without one; ``leave`` closes the connection when it is set.
 
     ``reply`` fills up while the answer comes.
     """
-    raw, found = orjson.dumps(body), reply or Reply()
+    raw, found = b"" if body is None else orjson.dumps(body), reply or Reply()
     sent = False
 
     async def receive() -> dict[str, Any]:
@@ -58,7 +58,7 @@ async def ask(
     given = {"host": "127.0.0.1", "content-type": "application/json", **(headers or {})}
     scope = {
         "type": "http",
-        "method": "POST",
+        "method": "GET" if body is None else "POST",
         "path": path,
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in given.items()],

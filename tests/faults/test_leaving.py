@@ -54,31 +54,11 @@ async def _newest(process: RouterProcess) -> dict[str, Any]:
     """The record of who left, as the admin plane shows it once it is written."""
     async with asyncio.timeout(20):
         while True:
-            for record in (await _decisions(process)).json()["data"]:
+            reply = await ask(process.door, "/admin/v1/decisions", None)
+            for record in reply.json()["data"]:
                 if record["error"] == "client_left":
                     return dict(record)
             await asyncio.sleep(0.01)
-
-
-async def _decisions(process: RouterProcess) -> Reply:
-    reply = Reply()
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        reply.status = message.get("status", reply.status)
-        reply.body += message.get("body", b"")
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/admin/v1/decisions",
-        "query_string": b"limit=5",
-        "headers": [(b"host", b"127.0.0.1")],
-    }
-    await process.door(scope, receive, send)
-    return reply
 
 
 @pytest.mark.parametrize("stream", [False, True])
