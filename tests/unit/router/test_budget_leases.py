@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -40,6 +40,8 @@ CONFIG = BudgetsConfig(
     limits=(BudgetConfig(name="all", window=Window.TOTAL, usd=1.0),), lease_share=0.2
 )
 ACCOUNT = Account("all", "all", Metric.MONEY, Window.TOTAL, LIMIT, None)
+SLOW = [HealthCheck.too_slow]
+"""A disk that is slow is no fault of these tests."""
 ROUTERS = st.integers(0, 2)
 FAULTS = st.sampled_from(["none", "none", "none", "ask lost", "answer lost", "ask late"])
 
@@ -220,9 +222,13 @@ class NeverOverInTheDatabase(NeverOver):
 
 
 TestNeverOver = NeverOver.TestCase
-TestNeverOver.settings = settings(max_examples=50, stateful_step_count=40)
+TestNeverOver.settings = settings(
+    max_examples=50, stateful_step_count=40, suppress_health_check=SLOW
+)
 TestNeverOverInTheDatabase = NeverOverInTheDatabase.TestCase
-TestNeverOverInTheDatabase.settings = settings(max_examples=4, stateful_step_count=30)
+TestNeverOverInTheDatabase.settings = settings(
+    max_examples=4, stateful_step_count=30, suppress_health_check=SLOW
+)
 
 
 async def test_what_is_offered_back_is_not_spent_meanwhile() -> None:

@@ -189,7 +189,7 @@ async def test_usage_through_the_door_and_on_the_command_line(tmp_path: Path) ->
     with FakeFrontier() as frontier:
         card = {"id": "big", "input_usd_per_mtok": 1000.0, "output_usd_per_mtok": 0.0}
         provider = {"name": "cloud", "base_url": frontier.openai_url, "models": [card]}
-        budget = {"name": "daily", "window": "day", "tenant": "*", "usd": 500}
+        budget = {"name": "everything", "window": "total", "tenant": "*", "usd": 500}
         config = settings_with(
             tmp_path, providers=[provider], budgets={"limits": [budget], "grant_timeout_s": 30}
         )
@@ -235,7 +235,7 @@ async def test_usage_through_the_door_and_on_the_command_line(tmp_path: Path) ->
             assert "0.006000" in table
             left = await asyncio.to_thread(run, "--budgets")
             assert "tenant=default" in left
-            assert "daily" in left
+            assert "everything" in left
 
 
 def test_a_span_of_time_is_written_right() -> None:
