@@ -11,8 +11,8 @@ from router.request import Caller
 from router.sections.policy import EVERYTHING, Effect, Globs, PolicyConfig, PolicyRule
 
 NO_INTENT = "none"
-_PERMISSIONS_KEPT = 4096
-_TARGETS_KEPT = 4096
+_PERMISSIONS_KEPT = 1024
+_TARGETS_KEPT = 512
 
 
 @dataclass(slots=True)
