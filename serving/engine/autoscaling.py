@@ -24,5 +24,8 @@ def by_requests_in_flight(context: Any) -> tuple[int, dict[str, Any]]:
     metrics = (context.aggregated_metrics or {}).get(IN_FLIGHT_METRIC, {})
     target = float(context.config.target_ongoing_requests or 1.0)
     wanted = math.ceil(sum(metrics.values()) / target)
+    if context.total_num_requests > 0:
+        # A router waits for an engine (serving/router/waking.py): not given up while it starts.
+        wanted = max(wanted, 1)
     low, high = context.capacity_adjusted_min_replicas, context.capacity_adjusted_max_replicas
     return max(low, min(high, wanted)), dict(context.policy_state or {})

@@ -104,11 +104,19 @@ async def test_the_end_leaves_no_call(engines: Engines) -> None:
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "low", "wanted"),
-    [({}, 0, 0), ({}, 2, 2), ({"a": 0.0}, 0, 0), ({"a": 33.0}, 0, 2)],
+    ("in_flight", "waiting", "low", "wanted"),
+    [
+        ({}, 0, 0, 0),
+        ({}, 0, 2, 2),
+        ({"a": 0.0}, 0, 0, 0),
+        ({"a": 33.0}, 0, 0, 2),
+        # It starts, which may take longer than `downscale_delay_s`: somebody still waits for it.
+        ({}, 1, 0, 1),
+        ({"a": 33.0}, 1, 0, 2),
+    ],
 )
 def test_the_policy_goes_to_zero_when_nobody_asks(
-    in_flight: dict[str, float], low: int, wanted: int
+    in_flight: dict[str, float], waiting: float, low: int, wanted: int
 ) -> None:
     """Without requests under way nothing is wanted beyond the configured least."""
     context: Any = SimpleNamespace(
@@ -116,6 +124,7 @@ def test_the_policy_goes_to_zero_when_nobody_asks(
         config=SimpleNamespace(target_ongoing_requests=32.0),
         capacity_adjusted_min_replicas=low,
         capacity_adjusted_max_replicas=8,
+        total_num_requests=waiting,
         policy_state=None,
     )
     assert by_requests_in_flight(context)[0] == wanted
