@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.system.client import chat, eventually
 from tests.system.config import BUDGET, INPUT_USD, OPENAI_FRONTIER, OUTPUT_USD
+
+pytestmark = pytest.mark.system
 
 
 def usage(http: httpx.Client, by: str) -> dict[str, Any]:

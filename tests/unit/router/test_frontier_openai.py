@@ -243,9 +243,9 @@ async def test_every_fault_is_noticed(
     """No fault passes as a complete answer, and a stream that breaks ends between two events."""
     frontier.misbehave(Fault(kind, delay_s=0.01))
     call = _call(stream=stream)
-    call = Call(call.endpoint, call.body, stream, "req-1", 0.3)
     # Whole bodies of any size pass here; the send stage bounds them.
     harmless = {Kind.SLOW_DRIP, Kind.SLOW_START} | (set() if stream else {Kind.NO_END, Kind.GIANT})
+    call = Call(call.endpoint, call.body, stream, "req-1", 30.0 if kind in harmless else 0.3)
     seen, error = b"", None
     try:
         answer = await _target(client, frontier).send(call)
