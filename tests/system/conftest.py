@@ -25,6 +25,7 @@ _LAST = (
     "test_multi_node.py",
     "test_read_only.py",
     "test_manifests_run.py",
+    "test_scale_to_zero.py",
 )
 """They stop the system of the others, and start their own: never two at a time."""
 _SYSTEM = pytest.StashKey[Running]()
