@@ -66,8 +66,11 @@ def _tidy(folder: Path) -> None:
     """Make what the libraries saved readable by all and the same in every run."""
     settings = folder / "tokenizer_config.json"
     if settings.exists():
-        text = settings.read_text(encoding="utf-8")
-        settings.write_text(text.replace("TokenizersBackend", "Qwen2Tokenizer"), encoding="utf-8")
+        known = json.loads(settings.read_text(encoding="utf-8"))
+        known["tokenizer_class"] = "Qwen2Tokenizer"
+        for name in ("is_local", "local_files_only"):  # about where it was loaded from
+            known.pop(name, None)
+        settings.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     lora = folder / "adapter_config.json"
     if lora.exists():
         known = json.loads(lora.read_text(encoding="utf-8"))
