@@ -28,8 +28,11 @@ QUIET_S = 0.5
 """After an authority did not answer, requests do not wait for it again so soon."""
 _AT_ONCE = 1000
 """Wishes in one ask at most."""
-_AHEAD_BEATS = 2
-"""A purse holds what it used in so many beats, if the limit allows."""
+_AHEAD_BEATS = 60
+"""A purse holds what it uses in so many beats, if the limit allows: the registry may be away for so
+long without anybody noticing."""
+_CALMER = 0.8
+"""What is left of a pace after a beat in which less was used."""
 _BURST = 4
 """When a purse turns out short, so many times the shortage is asked for on top."""
 _SCARCE = 10
@@ -54,6 +57,7 @@ class Lessee:
         self._beating: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._quiet_until = 0.0
+        self._leaving = False
         self.reached = True
         """Whether the authority answered the last ask."""
 
@@ -122,12 +126,16 @@ class Lessee:
             for start in range(0, len(changed), _AT_ONCE):
                 await self._ask(changed[start : start + _AT_ONCE])
             for purse in self._purses.all():
-                purse.used_before = purse.spent + purse.held
+                used = purse.spent + purse.held
+                purse.pace = max(used - purse.used_before, purse.pace * _CALMER)
+                purse.used_before = used
 
     async def _ask(self, purses: Sequence[Purse]) -> bool:
         wishes = []
         for purse in purses:
             want = self._want(purse)
+            if not self.reached and not self._leaving:
+                want = max(want, purse.granted)  # nothing is offered to who may not hear it
             purse.granted = min(purse.granted, want)
             wishes.append(_wish(purse, want))
         self._number += 1
@@ -149,8 +157,9 @@ class Lessee:
         used, limit = purse.spent + purse.held, purse.account.limit
         if purse.free is not None and purse.free * _SCARCE < limit:
             return used + purse.asked
-        recent = max(0, used - purse.used_before) * _AHEAD_BEATS
-        ahead = min(max(recent, purse.asked * _BURST), int(limit * self._config.lease_share))
+        pace = max(used - purse.used_before, purse.pace)
+        ahead = max(int(pace * _AHEAD_BEATS), purse.asked * _BURST)
+        ahead = min(ahead, int(limit * self._config.lease_share))
         return used + purse.asked + ahead
 
     async def aclose(self) -> None:
@@ -162,7 +171,8 @@ class Lessee:
         purses = list(self._purses.all())
         for purse in purses:
             purse.granted = min(purse.granted, purse.spent + purse.held)
-            purse.used_before, purse.free = purse.spent + purse.held, 0
+            purse.used_before, purse.pace, purse.free = purse.spent + purse.held, 0.0, 0
+        self._leaving = True
         await self._ask(purses)
 
 

@@ -33,6 +33,8 @@ class Purse:
     """What all routers had used up for good when the authority last answered."""
     used_before: int = 0
     """``spent + held`` at the last look ahead."""
+    pace: float = 0.0
+    """What is used between two looks ahead; falls slowly after a rush."""
     told: tuple[int, int] = (0, 0)
     """What was used and wanted, as the authority last heard it."""
 

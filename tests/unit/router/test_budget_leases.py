@@ -252,6 +252,28 @@ async def test_what_is_offered_back_is_not_spent_meanwhile() -> None:
         machine.teardown()
 
 
+async def test_a_router_lives_for_a_while_without_the_authority() -> None:
+    """After steady use it holds enough to go on at that pace, and offers nothing back meanwhile."""
+    machine = NeverOver()
+    wires, first = machine.wires, machine.routers[0]
+    try:
+        for _ in range(3):
+            await machine.request(first, 1)
+            machine.a_request_ends(0, 1.0)
+            await first.lessee.look_ahead()
+        held = first.purse.left
+        assert held > 5
+        wires.fault = "ask lost"
+        for spent in range(5):
+            await machine.request(first, 1)
+            machine.a_request_ends(0, 1.0)
+            assert first.purse.left == held - spent - 1
+            await first.lessee.look_ahead()
+        machine.nobody_overspends()
+    finally:
+        machine.teardown()
+
+
 async def test_an_ask_that_was_overtaken_changes_nothing() -> None:
     """A router gave back, asked anew and spent that; then the first message arrives."""
     machine = NeverOver()
