@@ -14,7 +14,8 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.load import Figures, post, run
@@ -66,7 +67,8 @@ def _layouts(pid: int, port: int, seconds: float) -> dict[str, dict[str, Figures
     results = {}
     for layout, core_of in layouts.items():
         pin(pid, core_of)
-        results[layout] = _measure(port, seconds)
+        with _on_one_core():
+            results[layout] = _measure(port, seconds)
         for name, figures in results[layout].items():
             print(f"  {layout:13} {name:25} {figures}", flush=True)
     return results
@@ -92,12 +94,22 @@ def _graftwork(seconds: float) -> dict[str, dict[str, Figures]]:
             return _layouts(pid, port, seconds)
 
 
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """The load generator keeps to core 1 while it measures; servers start on all of them."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {1} if len(every) > 1 else {0})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
 def main() -> None:
     """Run both, print both, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="per case")
     seconds = parser.parse_args().seconds
-    os.sched_setaffinity(0, {1} if (os.cpu_count() or 1) > 1 else {0})
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores", flush=True)
     native, ours = _native(seconds), _graftwork(seconds)
     print("\n| layout | case | vLLM req/s | Graftwork req/s | ratio | added p50 ms |")

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
+
 from benchmarks.api import QUESTIONS, Api
 from benchmarks.processes import running
 from benchmarks.swapping import ALIAS, SCALES, Given, Tally, clients, known_answers, spread
@@ -92,10 +94,13 @@ class _Server:
 async def _under_load(server: _Server, number: int, pause_s: float) -> None:
     server.periods.clear()
     async with clients(server.api, number) as tally:
-        flips = []
-        for _ in range(_FLIPS):
-            await asyncio.sleep(pause_s)
-            flips.append(await server.flip())
+        flips: list[float] = []
+        try:
+            for _ in range(_FLIPS):
+                await asyncio.sleep(pause_s)
+                flips.append(await server.flip())
+        except (aiohttp.ClientError, TimeoutError, RuntimeError) as error:
+            print(f"  after {len(flips)} flips the server did not flip any more: {error}")
         await asyncio.sleep(pause_s)
     server.end_period()
     _print(server, tally, flips, number)
@@ -116,4 +121,5 @@ def _print(server: _Server, tally: Tally, flips: list[float], number: int) -> No
     print(f"    answers {len(tally.answers)} in {tally.seconds:.0f} s ({rate:.1f}/s), failed "
           f"{sum(tally.failed.values())} {dict(tally.failed) or ''}, of a wrong version "
           f"{len(wrong)} of {len(judged)} sent and answered between two flips")  # fmt: skip
-    print(f"    flip (unload, load) {spread(flips, 1000)} ms", flush=True)
+    if flips:
+        print(f"    flip (unload, load) {spread(flips, 1000)} ms", flush=True)

@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import aiohttp
+
 from benchmarks.api import QUESTIONS, Api, body
 
 ALIAS = "swap"
 SCALES = (1.0, 0.4)
 """How strong the two versions are; their answers differ."""
 PROBE_EVERY_S = 0.025
+AFTER_A_FAILURE_S = 0.1
 _MOST_PROBES = 40
 # Longer than one block of the KV cache (128 tokens on the CPU), so that a stale prefix shows.
 POLICY = (
@@ -61,6 +64,7 @@ class Tally:
 
     answers: list[Given] = field(default_factory=list)
     failed: Counter[int] = field(default_factory=Counter)
+    """By status; 0 when there was no answer at all."""
     seconds: float = 0.0
 
     def wrong(self, known: dict[str, dict[str, str]]) -> list[Given]:
@@ -78,9 +82,13 @@ async def clients(api: Api, number: int) -> AsyncIterator[Tally]:
             question = QUESTIONS[turn % len(QUESTIONS)]
             turn += 1
             sent = time.perf_counter()
-            status, answer = await api.chat(call(ALIAS, question))
+            try:
+                status, answer = await api.chat(call(ALIAS, question))
+            except (aiohttp.ClientError, TimeoutError):
+                status, answer = 0, {}
             if status != 200:
                 tally.failed[status] += 1
+                await asyncio.sleep(AFTER_A_FAILURE_S)
                 continue
             text = answer["choices"][0]["message"]["content"]
             given = Given(sent, time.perf_counter(), answer["model"], question, text)

@@ -12,14 +12,18 @@ import asyncio
 import dataclasses
 import itertools
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 from serving.config.settings import EngineSettings
 
-_EXTENSION = "serving.engine.worker.WorkerExtension"
+_ON_GPU = {"worker_extension_cls": "serving.engine.worker.WorkerExtension"}
 # What the module corrects when vLLM's workers import it is told there.
 _CPU_EXTENSION = "serving.engine.cpu_lora.WorkerExtension"
+# vLLM turns its short name "uni" into "mp" on the CPU, to bind threads to cores in a worker of their
+# own. Two processes that wait for each other by spinning cost more than that (decision 0014).
+_ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
 
 
 class EngineError(Exception):
@@ -223,10 +227,17 @@ def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Na
         "max_lora_rank": settings.max_lora_rank,
         "disable_uvicorn_access_log": True,
         "enable_prompt_tokens_details": True,
-        "worker_extension_cls": _CPU_EXTENSION if current_platform.is_cpu() else _EXTENSION,
+        **(_on_cpu(settings.vllm) if current_platform.is_cpu() else _ON_GPU),
         **settings.vllm,
     }
     return argparse.Namespace(**merged)
+
+
+def _on_cpu(vllm: Mapping[str, Any]) -> dict[str, Any]:
+    """What the CPU needs beyond vLLM's own choices; the deploy file's arguments win."""
+    several = any(vllm.get(name, 1) != 1 for name in _PARALLEL)
+    executor = {} if several else {"distributed_executor_backend": _ONE_PROCESS}
+    return {"worker_extension_cls": _CPU_EXTENSION, **executor}
 
 
 def _defaults(kind: Any) -> dict[str, Any]:
