@@ -60,21 +60,29 @@ def _too_large(limit_bytes: int) -> TooLarge:
 
 
 async def until_client_leaves(work: Awaitable[_T], receive: Receive) -> _T:
-    """Run ``work``; when the client leaves first, cancel it and raise ``ClientLeft``."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(receive))
+    """Wait for ``work``; when the client leaves first, cancel it and raise ``ClientLeft``.
+
+    The work runs in the caller's own task: a task of its own would cost more than watching does.
+    """
+    me, left = asyncio.current_task(), False
+    assert me is not None
+
+    async def watch() -> None:
+        nonlocal left
+        await _disconnected(receive)
+        left = True
+        me.cancel()
+
+    watcher = asyncio.create_task(watch())
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        task.cancel()
-        await asyncio.wait({task})
-        raise ClientLeft
+        return await work
+    except asyncio.CancelledError:
+        # Counted down only if it was ours alone: who else cancelled this task must be heard.
+        if left and not me.uncancel():
+            raise ClientLeft from None
+        raise
     finally:
-        gone.cancel()
-        if not task.done():  # this coroutine itself was cancelled
-            task.cancel()
-            await asyncio.wait({task})
+        watcher.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -133,6 +132,22 @@ class Hold(Protocol):
         ...
 
 
+class _Timed:
+    """Times a block. A class, because a generator would cost as much as many stages do."""
+
+    __slots__ = ("_name", "_started", "_timings")
+
+    def __init__(self, name: str, timings: list[tuple[str, float]]) -> None:
+        self._name = name
+        self._timings = timings
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._timings.append((self._name, time.perf_counter() - self._started))
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request on its way. Each stage fills in its own part; none undoes another's."""
@@ -207,14 +222,9 @@ class Exchange:
             return judged.probability
         return self.intent.confidence
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> _Timed:
         """Book the time inside to a stage, also when it raises."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.timings.append((name, time.perf_counter() - started))
+        return _Timed(name, self.timings)
 
     def record(self) -> dict[str, Any]:
         """The decision record: what was considered, chosen, tried, and what it cost. No content."""

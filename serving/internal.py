@@ -90,6 +90,7 @@ class InternalServer:
             access_log=False,
             log_config=None,
             ws="none",
+            proxy_headers=False,
             http="httptools",
             timeout_keep_alive=KEEPALIVE_S,
         )

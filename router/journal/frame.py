@@ -12,13 +12,20 @@ _HEAD = 9
 """Eight hexadecimal digits and a space."""
 
 
-def encode(record: Record) -> bytes:
-    """Checksum, space, JSON, end of line. What JSON cannot hold is told as text."""
+def to_json(record: Record) -> bytes:
+    """The record as one JSON object. What JSON cannot hold is told as text.
+
+    Whoever keeps a record keeps this: the garbage collector has nothing in it to walk through.
+    """
     try:
-        body = orjson.dumps(record, default=str)
+        return orjson.dumps(record, default=str)
     except (TypeError, ValueError) as error:
         told = {name: record.get(name) for name in ("id", "at") if name in record}
-        body = orjson.dumps({**told, "unencodable": f"{error}: {record!r}"[:4096]}, default=str)
+        return orjson.dumps({**told, "unencodable": f"{error}: {record!r}"[:4096]}, default=str)
+
+
+def encode(body: bytes) -> bytes:
+    """Checksum, space, JSON (of ``to_json``), end of line."""
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 

@@ -7,9 +7,11 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from router.errors import Overloaded
 from router.journal.archive import Archive
-from router.journal.frame import Record
+from router.journal.frame import Record, to_json
 from router.journal.query import RecordQuery
 from router.journal.writer import Journal
 from router.sections.records import RecordsConfig
@@ -24,10 +26,10 @@ class DecisionLog:
     def __init__(self, journal: Journal, kept_in_memory: int) -> None:
         self.journal = journal
         self._archive = Archive(journal.directory)
-        self._newest: deque[Record] = deque(maxlen=kept_in_memory)
+        self._newest: deque[bytes] = deque(maxlen=kept_in_memory)
 
-    def add(self, record: Record) -> None:
-        """Take one record; never waits."""
+    def add(self, record: bytes) -> None:
+        """Take one record, as ``frame.to_json`` makes it; never waits."""
         self._newest.append(record)
         self.journal.add(record)
 
@@ -44,9 +46,10 @@ class DecisionLog:
 
     async def find(self, decision_id: str) -> Record | None:
         """One record of this machine."""
-        found = next((r for r in reversed(self._newest) if r["id"] == decision_id), None)
-        if found is not None:
-            return found
+        sign = orjson.dumps({"id": decision_id})[1:-1]
+        for body in reversed(self._newest):
+            if sign in body and (found := orjson.loads(body))["id"] == decision_id:
+                return dict(found)
         await self.journal.flushed()
         return await asyncio.to_thread(self._archive.find, "id", decision_id)
 
@@ -60,7 +63,7 @@ class FeedbackLog:
 
     async def add(self, feedback: dict[str, Any]) -> None:
         """Take one judgement; durable when this returns. Raises ``Overloaded``."""
-        self.journal.add(feedback)
+        self.journal.add(to_json(feedback))
         if not await self.journal.flushed():
             raise Overloaded(
                 "The disk does not take feedback at the moment; send it again later.",

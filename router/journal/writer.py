@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from router.journal.frame import Record, encode
+from router.journal.frame import encode
 from router.journal.segments import prune, segment_path, sync_directory
 from router.sections.records import RecordsConfig
 
@@ -44,7 +44,7 @@ class Journal:
         self._writer = writer
         self._config = config
         self._clock = clock
-        self._queue: deque[Record] = deque()
+        self._queue: deque[bytes] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -73,8 +73,8 @@ class Journal:
             "whether it is full or slow."
         )
 
-    def add(self, record: Record) -> None:
-        """Take one record. Never waits; what is taken must not be changed afterwards."""
+    def add(self, record: bytes) -> None:
+        """Take one record, as ``frame.to_json`` makes it. Never waits."""
         if len(self._queue) >= self._config.max_queued * _HEADROOM:
             self.lost += 1
             return
@@ -126,10 +126,10 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
 
-    def _take(self) -> list[Record]:
+    def _take(self) -> list[bytes]:
         return [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))]
 
-    def _write(self, group: list[Record]) -> None:
+    def _write(self, group: list[bytes]) -> None:
         data = b"".join(map(encode, group))
         while True:
             try:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from router.budgets.amounts import fill_in
 from router.catalog import Catalog
+from router.journal.frame import to_json
 from router.metrics import RouterMetrics
 from router.request import Exchange
 from router.traffic import Traffic
 from router.usage import UsageMeter
 
-Record = dict[str, Any]
-
 
 class Keeps(Protocol):
     """Where decision records go. Must not wait."""
 
-    def add(self, record: Record) -> None:
-        """Take one record."""
+    def add(self, record: bytes) -> None:
+        """Take one record, a JSON object."""
         ...
 
 
@@ -33,7 +32,7 @@ class Settlement:
         ledger: Keeps,
         metrics: RouterMetrics,
         traffic: Traffic,
-        log: Callable[[Record], None],
+        log: Callable[[bytes], None],
         usage: UsageMeter,
     ) -> None:
         self._usage = usage
@@ -56,7 +55,7 @@ class Settlement:
         if exchange.hold is not None:
             exchange.hold.settle(_tokens(exchange), exchange.cost_usd)
         exchange.seconds = time.perf_counter() - exchange.started
-        record = exchange.record()
+        record = to_json(exchange.record())
         self._ledger.add(record)
         self._metrics.observe(exchange)
         self._traffic.observe(exchange)

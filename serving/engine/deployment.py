@@ -18,6 +18,7 @@ from serving.engine.slots import Slots
 from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
 from serving.engine.vllm import VllmEngine
+from serving.heap import settle_heap
 from serving.internal import InternalServer
 from serving.names import ENGINE
 from serving.node import internal_host, replica_id, secure_inherited_environment
@@ -59,6 +60,7 @@ class EngineDeployment:
         self._surface = EngineSurface(self._engine, self._stager, self._slots)
         self._server = InternalServer(internal_host(self._settings))
         await self._server.start(self._surface)
+        settle_heap()
         self._log.info(
             "engine_started", replica=self._identity, base=identity, url=self._server.url
         )

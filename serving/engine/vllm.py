@@ -20,8 +20,8 @@ from serving.config.settings import EngineSettings
 _ON_GPU = {"worker_extension_cls": "serving.engine.worker.WorkerExtension"}
 # What the module corrects when vLLM's workers import it is told there.
 _CPU_EXTENSION = "serving.engine.cpu_lora.WorkerExtension"
-# vLLM turns its short name "uni" into "mp" on the CPU, to bind threads to cores in a worker of their
-# own. Two processes that wait for each other by spinning cost more than that (decision 0014).
+# Spelt out, because vLLM turns its short name "uni" into "mp" on the CPU: a worker process of its
+# own, to bind threads to cores. Both processes wait for each other by spinning (decision 0014).
 _ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
 

@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 
 from adapters.http import build_admin
 from serving.config.settings import Settings
+from serving.heap import settle_heap
 from serving.internal import InternalServer
 from serving.names import REGISTRY
 from serving.node import internal_host, replica_id
@@ -39,6 +40,7 @@ class RegistryDeployment:
         await self._server.start(self._asgi_app())
         await self._service.start(self._server.peer(replica_id()))
         self._closed = False
+        settle_heap()
         self._log.info("registry_started", url=self._server.url)
 
     def _asgi_app(self) -> Any:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from router.errors import InvalidRequest, Overloaded
 from router.journal.archive import Archive
-from router.journal.frame import decode, encode
+from router.journal.frame import decode, encode, to_json
 from router.journal.logs import FeedbackLog, open_logs
 from router.journal.query import RecordQuery, parse_query
 from router.journal.segments import prune, segments
@@ -31,6 +31,7 @@ JSON = st.recursive(
 CRASHING = """
 import asyncio, itertools, sys
 from pathlib import Path
+from router.journal.frame import to_json
 from router.journal.writer import Journal
 from router.sections.records import RecordsConfig
 
@@ -38,7 +39,7 @@ async def main():
     journal = Journal(Path(sys.argv[1]), "crashing", RecordsConfig(sync_ms=1, segment_bytes=65536))
     journal.start()
     for n in itertools.count():
-        journal.add({"id": f"dec_{n}", "at": float(n), "padding": "x" * 500})
+        journal.add(to_json({"id": f"dec_{n}", "at": float(n), "padding": "x" * 500}))
         if n % 50 == 0:
             await journal.flushed()
             print(journal.durable, flush=True)
@@ -67,7 +68,7 @@ def ids(records: list[dict[str, Any]]) -> list[str]:
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_a_line_holds_any_record(found: dict[str, Any]) -> None:
     """Encoded and decoded, a record is the same; no record spans two lines."""
-    line = encode(found)
+    line = encode(to_json(found))
     assert line.endswith(b"\n")
     assert b"\n" not in line[:-1]
     assert decode(line[:-1]) == found
@@ -76,7 +77,7 @@ def test_a_line_holds_any_record(found: dict[str, Any]) -> None:
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=1))
 def test_a_damaged_line_is_no_record(place: int, other: bytes) -> None:
     """Whichever byte changes, and wherever a line is torn, nothing wrong is read."""
-    line = encode(record(1))[:-1]
+    line = encode(to_json(record(1)))[:-1]
     place %= len(line)
     damaged = line[:place] + other + line[place + 1 :]
     assert decode(line[:place]) is None
@@ -85,7 +86,7 @@ def test_a_damaged_line_is_no_record(place: int, other: bytes) -> None:
 
 def test_what_json_cannot_hold_is_still_a_record() -> None:
     """An odd value must not stop the journal."""
-    found = decode(encode({"id": "dec_1", "at": 1.0, "count": 2**80})[:-1])
+    found = decode(encode(to_json({"id": "dec_1", "at": 1.0, "count": 2**80}))[:-1])
     assert found is not None
     assert found["id"] == "dec_1"
     assert "unencodable" in found
@@ -96,7 +97,7 @@ async def test_records_survive_a_restart(tmp_path: Path) -> None:
     for writer, numbers in (("one", range(5)), ("two", range(5, 10))):
         running = journal(tmp_path, writer)
         for number in numbers:
-            running.add(record(number))
+            running.add(to_json(record(number)))
         assert await running.flushed()
         running.close()
     archive = Archive(tmp_path)
@@ -131,9 +132,9 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     # A tear in the middle of a line, as a power cut would leave it.
     last = segments(tmp_path)[-1]
     with last.open("ab") as file:
-        file.write(encode(record(10**7))[:-20])
+        file.write(encode(to_json(record(10**7)))[:-20])
     again = journal(tmp_path, "next")
-    again.add(record(10**8))
+    again.add(to_json(record(10**8)))
     again.close()
     assert len(Archive(tmp_path).newest(10**6)) == len(found) + 1
 
@@ -145,7 +146,7 @@ async def test_filters(tmp_path: Path) -> None:
     targets = ["base", "adapter:returns@0123456789ab", "frontier:cloud/big"]
     for number in range(30):
         tenant = "shop" if number % 2 else "bank"
-        decisions.add(record(number, target=targets[number % 3], tenant=tenant))
+        decisions.add(to_json(record(number, target=targets[number % 3], tenant=tenant)))
     newest = decisions.newest
     assert ids(await newest(RecordQuery(limit=2))) == ["dec_29", "dec_28"]
     assert len(await newest(RecordQuery(since_s=20.0))) == 10
@@ -183,10 +184,10 @@ async def test_a_full_queue_says_so_and_then_counts_what_is_lost(tmp_path: Path)
     waiting = Journal(tmp_path, "one", RecordsConfig(max_queued=10))
     for number in range(10):
         assert waiting.choked() is None
-        waiting.add(record(number))
+        waiting.add(to_json(record(number)))
     assert "10 decision records wait" in (waiting.choked() or "")
     for number in range(10, 25):
-        waiting.add(record(number))
+        waiting.add(to_json(record(number)))
     assert (waiting.queued, waiting.lost) == (20, 5)
     waiting.start()
     assert await waiting.flushed()
@@ -212,7 +213,7 @@ async def test_a_disk_that_fails_is_tried_again(
     running = journal(tmp_path)
     monkeypatch.setattr(os, "write", write)
     for number in range(3):
-        running.add(record(number))
+        running.add(to_json(record(number)))
     assert await running.flushed(timeout_s=60)
     running.close()
     assert sorted(ids(Archive(tmp_path).newest(10))) == ["dec_0", "dec_1", "dec_2"]
