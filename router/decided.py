@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from router.prices import Tariff
+
 ESCALATED: Final = "escalated"
 """Outcome of an attempt whose answer was good, but not good enough."""
 
@@ -39,6 +41,8 @@ class Decided:
     policy_version: str = ""
     wanted: str | None = None
     """The target that would have been asked first, had an engine held it."""
+    tariff: Tariff = field(default_factory=Tariff)
+    """What local tokens cost this request."""
     claims: dict[str, list[str]] = field(default_factory=dict)
     """The adapters that were considered, by alias, with the intents that they are for."""
 

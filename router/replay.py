@@ -2,10 +2,11 @@
 
 Each record has what its decision was made from, without content. The table is built from the
 adapters that were considered then, so an adapter that was not cannot be chosen now. Expected
-lengths are the records' own means, quality is the new configuration's priors and the feedback in
-the records, sessions are followed in order. Latency limits are not replayed: they depend on the
-moment. What a changed choice would have cost is the new target's price for the recorded tokens:
-that the other model would have said as much is an assumption.
+lengths are the records' own means, throughput is what was measured then, quality is the new
+configuration's priors and the feedback in the records, sessions are followed in order. Latency
+limits are not replayed: they depend on the moment. What a changed choice would have cost is the new
+target's price for the recorded tokens: that the other model would have said as much is an
+assumption.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from router.deciding.codes import Code
 from router.deciding.learning import Learning
 from router.deciding.refusals import nobody
 from router.errors import RouterError
+from router.prices import Work
 from router.request import BASE, Caller, Exchange, Hints, Intent
 from router.stages.choose import Chooser
 from router.stages.policy import permit
@@ -76,6 +78,7 @@ def _learn(learning: Learning, record: Record) -> None:
 
 def _again(record: Record, chooser: Chooser) -> Replayed:
     exchange = _exchange(record)
+    chooser.pricing.recall(_work(record))
     try:
         exchange.options = chooser.choose(exchange, permit(exchange, chooser.policies))
         exchange.chosen = next((option for option in exchange.options if option.allowed), None)
@@ -114,6 +117,12 @@ def _card(deck: Deck, target: str) -> Card:
     frontier = deck.frontiers.get(target.partition(":")[2])
     # All local targets have the base's price; a frontier that is no longer configured has none.
     return frontier or (Card(target) if target.startswith("frontier:") else deck.base)
+
+
+def _work(record: Record) -> Work | None:
+    """What was measured then; a price that the new configuration gives goes before it."""
+    told = record["features"].get("local_price") or {}
+    return None if told.get("work") is None else Work.model_validate(told["work"])
 
 
 def _usage(told: Record) -> Usage:

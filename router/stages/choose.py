@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.aliases import engine_name
 from router.config import RouterConfig
 from router.deciding import candidates, filters
-from router.deciding.cards import FREE, Card, Deck, Decks, frontier_cards
+from router.deciding.cards import Card, Deck, Decks, frontier_cards
 from router.deciding.codes import Code
 from router.deciding.filters import AllWell, Bounds, Funds, Health, Unlimited
 from router.deciding.learning import Learning
@@ -13,6 +13,7 @@ from router.deciding.policy import Permission, PolicyBook
 from router.deciding.ranking import Candidate, ranked
 from router.deciding.sessions import Stay
 from router.deciding.steering import explored, keep_session
+from router.prices import FREE, LocalPricing
 from router.request import AUTO, Exchange, Option, digest
 from router.sections.routing import DEFAULT_ROUTE, RouteConfig
 
@@ -30,12 +31,14 @@ class Chooser:
         learning: Learning,
         health: Health | None = None,
         funds: Funds | None = None,
+        pricing: LocalPricing | None = None,
     ) -> None:
         routing = config.routing
         cards = frontier_cards(config.providers)
         aliases = {i.name: i.alias for i in config.auto.intents if i.alias is not None}
         self.policies = PolicyBook(config.policy)
-        self.decks = Decks(cards, routing.local, aliases)
+        self.pricing = pricing or LocalPricing(routing.local.price)
+        self.decks = Decks(cards, routing.local, self.pricing, aliases)
         self._frontiers = candidates.Frontiers(cards, routing.frontiers, config.auto.frontier)
         self._routing = routing
         self.learning = learning
@@ -53,6 +56,7 @@ class Chooser:
             InvalidRequest: a local model was named for an endpoint that it does not have.
         """
         deck = self.decks.of(exchange.table)
+        exchange.decided.tariff = deck.tariff
         considered = candidates.consider(exchange, deck, self._frontiers)
         exchange.decided.claims = {
             c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
@@ -212,6 +216,7 @@ def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Opt
         rank,
         candidate.cost_usd,
         candidate.quality,
+        card.price,
         affinity,
     )
 
