@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from adapters.evaluation import GateResult
 from router.prices import Tariff
 
 ESCALATED: Final = "escalated"
@@ -45,6 +46,8 @@ class Decided:
     """What local tokens cost this request."""
     claims: dict[str, list[str]] = field(default_factory=dict)
     """The adapters that were considered, by alias, with the intents that they are for."""
+    gates: dict[str, GateResult] = field(default_factory=dict)
+    """What gates found about them, by target, as far as it is about this request's intents."""
 
     def told(self) -> dict[str, Any]:
         """As the decision record has it."""
@@ -54,6 +57,9 @@ class Decided:
             "risk": self.risk,
             "policy_version": self.policy_version,
             "claims": self.claims,
+            "gates": {
+                name: gate.model_dump(exclude_none=True) for name, gate in self.gates.items()
+            },
         }
 
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.aliases import Alias, Replica, RoutingTable
+from adapters.aliases import Alias, Replica, RoutingTable, engine_name
+from adapters.evaluation import GateResult
 from router.config import RouterConfig
 from router.decided import Needs
 from router.deciding.cards import Card, Deck
@@ -158,7 +159,8 @@ def _exchange(record: Record) -> Exchange:
 
 def _table(record: Record) -> RoutingTable:
     """The adapters that were considered, on one engine that holds what was held."""
-    features, claims = record["features"], record["decided"].get("claims") or {}
+    features, decided = record["features"], record["decided"]
+    claims, gates = decided.get("claims") or {}, decided.get("gates") or {}
     digests: dict[str, list[str]] = {}
     held, ready = set(), False
     for candidate in record["candidates"]:
@@ -175,16 +177,20 @@ def _table(record: Record) -> RoutingTable:
         revision=1,
         base_id=features["base"],
         max_model_len=features["context_window"],
-        aliases={name: _alias(name, found, claims) for name, found in digests.items()},
+        aliases={name: _alias(name, found, claims, gates) for name, found in digests.items()},
         replicas=(replica,),
     )
 
 
-def _alias(name: str, digests: list[str], claims: Mapping[str, Any]) -> Alias:
+def _alias(
+    name: str, digests: list[str], claims: Mapping[str, Any], gates: Mapping[str, Any]
+) -> Alias:
+    found = {digest: gates.get(f"{_ADAPTER}{engine_name(name, digest)}") for digest in digests}
     return Alias(
         name=name,
         live=digests[0],
         previous=digests[1] if len(digests) > 1 else None,
         versions=tuple(digests),
         intents=tuple(claims.get(name, ())),
+        gates={d: GateResult.model_validate(told) for d, told in found.items() if told},
     )

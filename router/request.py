@@ -69,6 +69,8 @@ class Option:
     """Expected cost of the answer; None where no price is known."""
     quality: float | None = None
     """Expected probability that the answer is good, 0 to 1."""
+    prior: str = ""
+    """What was believed about the quality before answers were judged, and where that comes from."""
     price: Price = FREE
     """Of a local target's tokens when this was decided; it holds until the request is settled."""
     affinity: str | None = None
@@ -89,6 +91,7 @@ class Option:
             "rank": self.rank,
             "cost_usd": self.cost_usd,
             "quality": self.quality,
+            "prior": self.prior,
         }
 
 

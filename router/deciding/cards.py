@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from adapters.aliases import Alias, RoutingTable, engine_name
+from adapters.evaluation import GateResult
 from router.prices import FREE, LocalPricing, Price, Tariff
 from router.request import BASE
 from router.sections.routing import LocalConfig
@@ -43,6 +44,8 @@ class Card:
     """Prompt and answer, tokens; None: not known."""
     max_output_tokens: int | None = None
     price: Price = FREE
+    gate: GateResult | None = field(default=None, hash=False)
+    """What was found about this version before it was published."""
     regions: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ("*",)
 
@@ -131,9 +134,10 @@ class Deck:
         card = self._made.get(name)
         if card is None:
             claimed = {i for i, names in self.by_intent.items() if alias.name in names}
-            card = self._made[name] = self._local(
-                f"adapter:{name}", name, alias.name, frozenset(claimed)
-            )
+            card = self._local(f"adapter:{name}", name, alias.name, frozenset(claimed))
+            if digest in alias.gates:
+                card = replace(card, gate=alias.gates[digest])
+            self._made[name] = card
         return card
 
     def claim(self, intent: str, name: str) -> None:

@@ -120,6 +120,12 @@ class QualityConfig(_Section):
     """How the quality of a target is estimated."""
 
     priors: tuple[QualityPrior, ...] = Field(default=(), description="the first that matches holds")
+    gate_strength: float = Field(
+        default=50.0,
+        ge=0,
+        description="how many judged answers a gate's result in a manifest is worth at most; 0: "
+        "it is ignored",
+    )
     caution: float = Field(
         default=0.0,
         ge=0,

@@ -10,6 +10,7 @@ from router.deciding.codes import Code
 from router.deciding.filters import AllWell, Bounds, Funds, Health, Unlimited
 from router.deciding.learning import Learning
 from router.deciding.policy import Permission, PolicyBook
+from router.deciding.quality import NO_INTENT
 from router.deciding.ranking import Candidate, ranked
 from router.deciding.sessions import Stay
 from router.deciding.steering import explored, keep_session
@@ -82,6 +83,7 @@ class Chooser:
     ) -> None:
         """Expected cost and quality of every candidate."""
         needs, posterior = exchange.needs, candidates.posterior(exchange)
+        likeliest = max(posterior, key=posterior.__getitem__, default=NO_INTENT)
         for candidate in considered:
             card = candidate.card
             target = card.target
@@ -90,6 +92,10 @@ class Chooser:
                 cached = stay.input_tokens if stay is not None and stay.target == target else 0
                 candidate.cost_usd = card.price.expected(needs.input_tokens, output, cached)
             candidate.quality = self._quality.expected(card, posterior, deck.claimed)
+            prior = self._quality.prior(card, likeliest, deck.claimed)
+            candidate.prior = prior.told()
+            if card.gate is not None:
+                exchange.decided.gates[target] = card.gate.about({NO_INTENT, *posterior})
 
     def _strike(
         self,
@@ -216,6 +222,7 @@ def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Opt
         rank,
         candidate.cost_usd,
         candidate.quality,
+        candidate.prior,
         card.price,
         affinity,
     )

@@ -43,11 +43,12 @@ def decide(
             each["code"],
             _usd(each["cost_usd"]),
             "-" if each["quality"] is None else f"{each['quality']:.3f}",
+            each.get("prior") or "-",
             each["reason"],
         )
         for each in decision["candidates"]
     ]
-    table(("rank", "candidate", "code", "expected USD", "quality", "reason"), rows)
+    table(("rank", "candidate", "code", "expected USD", "quality", "prior", "reason"), rows)
 
 
 def _headline(decision: dict[str, Any]) -> list[tuple[str, str]]:
