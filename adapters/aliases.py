@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from adapters.evaluation import GateResult
+
 DIGEST_PREFIX_LENGTH = 12
 
 
@@ -45,6 +47,8 @@ class Alias(_Frozen):
     """Full digests of versions that were callable once; the newest few. Others answer for them."""
     intents: tuple[str, ...] = ()
     """Intents that the live version's manifest declares."""
+    gates: dict[str, GateResult] = Field(default_factory=dict)
+    """What a gate found about each version, by full digest, where its manifest tells."""
 
 
 class Replica(_Frozen):

@@ -143,6 +143,7 @@ class Manifest(_Frozen):
     parent: Digest | None = None
     """Digest of the version that this one was trained from."""
     evaluation: dict[str, JsonValue] = Field(default_factory=dict)
+    """How it was tested; ``gate`` has a shape of its own (``adapters.evaluation``)."""
     author: str | None = None
     created_at: AwareDatetime | None = None
     golden: tuple[Golden, ...] | None = None

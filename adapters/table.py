@@ -79,4 +79,5 @@ def _alias(
         versions=tuple(versions),
         retired=retired,
         intents=alias.intents if live is not None else (),
+        gates={d: each.gate for d, each in versions.items() if each.gate is not None},
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adapters.aliases import Replica
-from router.deciding.cards import FREE, Price
 from router.request import Option
 from router.targets.base import Target, Usage
 from router.targets.catalog import FrontierTarget
@@ -24,11 +23,9 @@ class Catalog:
         *,
         default_frontier: str | None = None,
         connect_timeout_s: float = 5.0,
-        local_price: Price = FREE,
     ) -> None:
         self._client = client
         self._connect_timeout_s = connect_timeout_s
-        self._local_price = local_price
         self.frontiers = frontiers
         """By public name ``<provider>/<model>``."""
         self.default_frontier = default_frontier
@@ -54,7 +51,11 @@ class Catalog:
         )
 
     def cost_usd(self, option: Option, usage: Usage) -> float:
-        """What an answer cost; a local one by the configured price of a replica's hour."""
+        """What an answer cost; a local one at the price that the request was decided with.
+
+        That price is in the option: what is set aside, booked and recorded is counted with one
+        price, however often the measured one changes meanwhile (law 7).
+        """
         if option.is_local:
-            return self._local_price.paid(usage)
+            return option.price.paid(usage)
         return self.frontier(option).card.cost_usd(usage) or 0.0

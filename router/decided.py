@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from adapters.evaluation import GateResult
+from router.prices import Tariff
+
 ESCALATED: Final = "escalated"
 """Outcome of an attempt whose answer was good, but not good enough."""
 
@@ -39,8 +42,12 @@ class Decided:
     policy_version: str = ""
     wanted: str | None = None
     """The target that would have been asked first, had an engine held it."""
+    tariff: Tariff = field(default_factory=Tariff)
+    """What local tokens cost this request."""
     claims: dict[str, list[str]] = field(default_factory=dict)
     """The adapters that were considered, by alias, with the intents that they are for."""
+    gates: dict[str, GateResult] = field(default_factory=dict)
+    """What gates found about them, by target, as far as it is about this request's intents."""
 
     def told(self) -> dict[str, Any]:
         """As the decision record has it."""
@@ -50,6 +57,9 @@ class Decided:
             "risk": self.risk,
             "policy_version": self.policy_version,
             "claims": self.claims,
+            "gates": {
+                name: gate.model_dump(exclude_none=True) for name, gate in self.gates.items()
+            },
         }
 
 

@@ -2,10 +2,11 @@
 
 Each record has what its decision was made from, without content. The table is built from the
 adapters that were considered then, so an adapter that was not cannot be chosen now. Expected
-lengths are the records' own means, quality is the new configuration's priors and the feedback in
-the records, sessions are followed in order. Latency limits are not replayed: they depend on the
-moment. What a changed choice would have cost is the new target's price for the recorded tokens:
-that the other model would have said as much is an assumption.
+lengths are the records' own means, throughput is what was measured then, quality is the new
+configuration's priors and the feedback in the records, sessions are followed in order. Latency
+limits are not replayed: they depend on the moment. What a changed choice would have cost is the new
+target's price for the recorded tokens: that the other model would have said as much is an
+assumption.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.aliases import Alias, Replica, RoutingTable
+from adapters.aliases import Alias, Replica, RoutingTable, engine_name
+from adapters.evaluation import GateResult
 from router.config import RouterConfig
 from router.decided import Needs
 from router.deciding.cards import Card, Deck
@@ -22,6 +24,7 @@ from router.deciding.codes import Code
 from router.deciding.learning import Learning
 from router.deciding.refusals import nobody
 from router.errors import RouterError
+from router.prices import Work
 from router.request import BASE, Caller, Exchange, Hints, Intent
 from router.stages.choose import Chooser
 from router.stages.policy import permit
@@ -76,6 +79,7 @@ def _learn(learning: Learning, record: Record) -> None:
 
 def _again(record: Record, chooser: Chooser) -> Replayed:
     exchange = _exchange(record)
+    chooser.pricing.recall(_work(record))
     try:
         exchange.options = chooser.choose(exchange, permit(exchange, chooser.policies))
         exchange.chosen = next((option for option in exchange.options if option.allowed), None)
@@ -116,6 +120,12 @@ def _card(deck: Deck, target: str) -> Card:
     return frontier or (Card(target) if target.startswith("frontier:") else deck.base)
 
 
+def _work(record: Record) -> Work | None:
+    """What was measured then; a price that the new configuration gives goes before it."""
+    told = record["features"].get("local_price") or {}
+    return None if told.get("work") is None else Work.model_validate(told["work"])
+
+
 def _usage(told: Record) -> Usage:
     return Usage(
         told.get("input_tokens"), told.get("output_tokens"), told.get("cached_input_tokens")
@@ -149,7 +159,8 @@ def _exchange(record: Record) -> Exchange:
 
 def _table(record: Record) -> RoutingTable:
     """The adapters that were considered, on one engine that holds what was held."""
-    features, claims = record["features"], record["decided"].get("claims") or {}
+    features, decided = record["features"], record["decided"]
+    claims, gates = decided.get("claims") or {}, decided.get("gates") or {}
     digests: dict[str, list[str]] = {}
     held, ready = set(), False
     for candidate in record["candidates"]:
@@ -166,16 +177,20 @@ def _table(record: Record) -> RoutingTable:
         revision=1,
         base_id=features["base"],
         max_model_len=features["context_window"],
-        aliases={name: _alias(name, found, claims) for name, found in digests.items()},
+        aliases={name: _alias(name, found, claims, gates) for name, found in digests.items()},
         replicas=(replica,),
     )
 
 
-def _alias(name: str, digests: list[str], claims: Mapping[str, Any]) -> Alias:
+def _alias(
+    name: str, digests: list[str], claims: Mapping[str, Any], gates: Mapping[str, Any]
+) -> Alias:
+    found = {digest: gates.get(f"{_ADAPTER}{engine_name(name, digest)}") for digest in digests}
     return Alias(
         name=name,
         live=digests[0],
         previous=digests[1] if len(digests) > 1 else None,
         versions=tuple(digests),
         intents=tuple(claims.get(name, ())),
+        gates={d: GateResult.model_validate(told) for d, told in found.items() if told},
     )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from adapters.aliases import RoutingTable
 from router.config import Scope
 from router.decided import Assurance, Decided, Needs
+from router.prices import FREE, Price
 from router.sections.priority import Priority
 from router.targets.base import Endpoint, Usage
 
@@ -67,6 +68,10 @@ class Option:
     """Expected cost of the answer; None where no price is known."""
     quality: float | None = None
     """Expected probability that the answer is good, 0 to 1."""
+    prior: str = ""
+    """What was believed about the quality before answers were judged, and where that comes from."""
+    price: Price = FREE
+    """Of a local target's tokens when this was decided; it holds until the request is settled."""
     affinity: str | None = None
     """Who likes to come back to the same replica: the session, whose prefix is cached there."""
 
@@ -85,6 +90,7 @@ class Option:
             "rank": self.rank,
             "cost_usd": self.cost_usd,
             "quality": self.quality,
+            "prior": self.prior,
         }
 
 
@@ -291,6 +297,7 @@ class Exchange:
             "out_of_scope": self.intent.out_of_scope,
             "max_cost_usd": self.hints.max_cost_usd,
             "session": None if self.hints.session is None else digest(self.hints.session),
+            "local_price": self.decided.tariff.told(),
             "base": self.table.base_id,
             "context_window": self.table.max_model_len,
         }

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from adapters.aliases import Peer, RoutingTable
 from adapters.base_model import BaseFacts
 from adapters.traffic import VersionTraffic
+from router.prices import Work
 
 
 class _Frozen(BaseModel):
@@ -36,6 +37,8 @@ class EngineReport(_Frozen):
     in_flight: int = 0
     waiting: int = 0
     """Of those, the ones that wait for a slot because others are pinned."""
+    work: Work | None = None
+    """What it did since it started; None: its engine does not count tokens."""
 
 
 class RouterReport(_Frozen):
@@ -60,6 +63,9 @@ class RouterState(_Frozen):
 
 
 class RouterReply(_Frozen):
-    """The newest table, when the router's is older."""
+    """What a router has to know from now on."""
 
     table: RoutingTable | None = None
+    """The newest one, when the router's is older."""
+    work: Work | None = None
+    """What the engines did lately; None: too little to go by."""

@@ -40,6 +40,7 @@ crashes has failed. The checks by name, in the order of the report:
 ``manifest-digest``        it names this content
 ``manifest-alias``         it names this alias
 ``manifest-facts``         its rank and target modules are the configuration's
+``manifest-gate``          its gate result has the shape of ``adapters.evaluation``
 ``declared-base``          trained for the served base: by digest, else by name
 ``signature``              valid, and there if demanded
 =========================  ======================================================================

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from adapters.errors import SignatureError
+from adapters.evaluation import EXAMPLE, gate_result
 from adapters.files import is_regular, parse_json_object, read_bounded
 from adapters.manifest import MANIFEST_FILE, Manifest, declared_targets, largest_rank
 from adapters.manifest import verify_signature as verify
@@ -121,6 +122,16 @@ def _manifest_facts(subject: Subject) -> Finding:
     )
 
 
+def _manifest_gate(subject: Subject) -> Finding:
+    try:
+        result = gate_result(_given_manifest(subject).evaluation)
+    except ValueError as error:
+        return failed(error, EXAMPLE, "Correct the gate's result in the manifest, or take it out.")
+    if result is None:
+        return passed("not stated", EXAMPLE)
+    return passed(result.overall or f"{len(result.intents)} intents", EXAMPLE)
+
+
 def _declared_base(subject: Subject) -> Finding:
     base, manifest = subject.base, subject.manifest
     if manifest is not None and manifest.base_digest is not None:
@@ -180,6 +191,7 @@ CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "manifest-digest": _manifest_digest,
     "manifest-alias": _manifest_alias,
     "manifest-facts": _manifest_facts,
+    "manifest-gate": _manifest_gate,
     "declared-base": _declared_base,
     "signature": _signature,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+from adapters.evaluation import GateResult
 from adapters.lifecycle import State
 from adapters.registry import models, records
 
@@ -39,14 +40,25 @@ BRIEF = (
     models.VersionRow.effect,
     models.VersionRow.load_seconds,
     models.VersionRow.left_epoch,
+    models.VersionRow.gate,
 )
 """Columns of a ``VersionBrief``, in order."""
 
 
 def brief(row: Sequence[Any]) -> records.VersionBrief:
     """A version without its documents, from a row of ``BRIEF``."""
-    alias, digest, name, state, *facts = row
-    return records.VersionBrief(alias, digest, name, State(state), *facts)
+    alias, digest, name, state, base, effect, load_seconds, left_epoch, gate = row
+    return records.VersionBrief(
+        alias=alias,
+        digest=digest,
+        name=name,
+        state=State(state),
+        base=base,
+        effect=effect,
+        load_seconds=load_seconds,
+        left_epoch=left_epoch,
+        gate=None if gate is None else GateResult.model_validate(gate),
+    )
 
 
 def alias(row: models.AliasRow) -> records.AliasRecord:

@@ -115,6 +115,8 @@ class VersionRow(Base):
     """The stage that its publish is heading for."""
     plan_percent: Mapped[float]
     manifest: Mapped[dict[str, Any]]
+    gate: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What the manifest tells of a gate (``adapters.evaluation``), where it does."""
     checks: Mapped[list[Any]]
     author: Mapped[str] = mapped_column(String(256))
     error: Mapped[str] = mapped_column(Text)

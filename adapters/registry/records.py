@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from adapters.evaluation import GateResult
 from adapters.lifecycle import State
 
 Stage = Literal["live", "canary", "shadow"]
@@ -59,6 +60,8 @@ class VersionBrief:
     effect: float | None
     load_seconds: float | None
     left_epoch: int
+    gate: GateResult | None = field(default=None, hash=False)
+    """What its manifest tells of a gate."""
 
 
 @dataclass(frozen=True, slots=True)

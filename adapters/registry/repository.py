@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
+from adapters.evaluation import gate_result
 from adapters.lifecycle import CALLABLE, COLLECTABLE, State
 from adapters.registry import database, mapping
 from adapters.registry.models import (
@@ -453,6 +454,9 @@ def _learn(row: VersionRow, facts: dict[str, Any]) -> None:
         if name not in _LEARNT:
             raise TypeError(f"a version has no fact {name!r}")
         setattr(row, name, value)
+    if "manifest" in facts:
+        result = gate_result(row.manifest.get("evaluation") or {})
+        row.gate = None if result is None else result.model_dump(mode="json")
 
 
 @contextmanager

@@ -1,18 +1,21 @@
 """What is known about every target: what it can, what it costs, where it is, whom it serves.
 
-Cards of frontiers are made once; those of the base and of adapters once per routing table.
+Cards of frontiers are made once; those of the base and of adapters once per routing table and local
+price.
 """
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from adapters.aliases import Alias, RoutingTable, engine_name
+from adapters.evaluation import GateResult
+from router.prices import FREE, LocalPricing, Price, Tariff
 from router.request import BASE
-from router.sections.routing import LocalConfig, LocalPrice
-from router.targets.base import Endpoint, Usage
+from router.sections.routing import LocalConfig
+from router.targets.base import Endpoint
 from router.targets.providers import Capability, ModelCard, ProviderConfig
 
 LOGPROBS = "logprobs"
@@ -24,32 +27,6 @@ _FEATURES = {
     Capability.JSON_SCHEMA: "json_schema",
     Capability.VISION: "vision",
 }
-_HOUR_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """US dollars per token."""
-
-    input_usd: float = 0.0
-    output_usd: float = 0.0
-    cached_usd: float = 0.0
-
-    def expected(self, input_tokens: float, output_tokens: float, cached: float = 0.0) -> float:
-        """What an answer will cost, USD."""
-        cached = min(cached, input_tokens)
-        fresh = input_tokens - cached
-        return fresh * self.input_usd + cached * self.cached_usd + output_tokens * self.output_usd
-
-    def paid(self, usage: Usage) -> float:
-        """What an answer cost, USD; 0 when its tokens were not counted."""
-        if usage.input_tokens is None or usage.output_tokens is None:
-            return 0.0
-        cached = usage.cached_input_tokens or 0
-        return self.expected(usage.input_tokens, usage.output_tokens, cached)
-
-
-FREE = Price()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +44,8 @@ class Card:
     """Prompt and answer, tokens; None: not known."""
     max_output_tokens: int | None = None
     price: Price = FREE
+    gate: GateResult | None = field(default=None, hash=False)
+    """What was found about this version before it was published."""
     regions: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ("*",)
 
@@ -80,17 +59,6 @@ class Card:
         return self.tenants == ("*",) or any(
             fnmatch.fnmatchcase(tenant, pattern) for pattern in self.tenants
         )
-
-
-def local_price(price: LocalPrice | None) -> Price:
-    """US dollars per token of a replica: the hour's price over the tokens of an hour.
-
-    A prompt's cached part is not computed again and costs nothing.
-    """
-    if price is None:
-        return FREE
-    second_usd = price.replica_hour_usd / _HOUR_S
-    return Price(second_usd / price.input_tokens_per_s, second_usd / price.output_tokens_per_s, 0.0)
 
 
 def frontier_card(provider: ProviderConfig, model: ModelCard) -> Card:
@@ -131,6 +99,7 @@ class Deck:
     """The local cards of one routing table, and the frontiers'. Adapters' are made when asked for.
 
     Attributes:
+        tariff: what local tokens cost.
         resident: engine names that some ready replica holds.
         engines_ready: whether any replica is ready.
         claimed: intents that some live adapter was made for.
@@ -141,13 +110,14 @@ class Deck:
         table: RoutingTable,
         frontiers: Mapping[str, Card],
         local: LocalConfig,
+        tariff: Tariff,
         intent_aliases: Mapping[str, str],
     ) -> None:
         self.table = table
+        self.tariff = tariff
         self.frontiers = frontiers
         self._features = _features(local.capabilities) | {LOGPROBS}
         self._regions = local.regions
-        self._price = local_price(local.price)
         ready = [replica for replica in table.replicas if replica.ready]
         self.engines_ready = bool(ready)
         self.resident = frozenset[str]().union(*(replica.resident for replica in ready))
@@ -164,9 +134,10 @@ class Deck:
         card = self._made.get(name)
         if card is None:
             claimed = {i for i, names in self.by_intent.items() if alias.name in names}
-            card = self._made[name] = self._local(
-                f"adapter:{name}", name, alias.name, frozenset(claimed)
-            )
+            card = self._local(f"adapter:{name}", name, alias.name, frozenset(claimed))
+            if digest in alias.gates:
+                card = replace(card, gate=alias.gates[digest])
+            self._made[name] = card
         return card
 
     def claim(self, intent: str, name: str) -> None:
@@ -193,7 +164,7 @@ class Deck:
             intents=intents,
             features=self._features,
             context_window=self.table.max_model_len,
-            price=self._price,
+            price=self.tariff.price,
             regions=self._regions,
         )
 
@@ -215,22 +186,25 @@ def _by_intent(table: RoutingTable, configured: Mapping[str, str]) -> dict[str, 
 
 
 class Decks:
-    """The deck of the newest table that was asked for; a table lives longer than a request."""
+    """The deck of the newest table and local price; both live longer than a request."""
 
     def __init__(
         self,
         frontiers: Mapping[str, Card],
         local: LocalConfig,
+        pricing: LocalPricing,
         intent_aliases: Mapping[str, str],
     ) -> None:
         self.frontiers = frontiers
         self._local = local
+        self._pricing = pricing
         self._intent_aliases = intent_aliases
         self._newest: Deck | None = None
 
     def of(self, table: RoutingTable) -> Deck:
-        """The cards that hold for a table."""
-        deck = self._newest
-        if deck is None or deck.table is not table:
-            deck = self._newest = Deck(table, self.frontiers, self._local, self._intent_aliases)
+        """The cards that hold for a table, at the price of this moment."""
+        deck, tariff = self._newest, self._pricing.current
+        if deck is None or deck.table is not table or deck.tariff is not tariff:
+            deck = Deck(table, self.frontiers, self._local, tariff, self._intent_aliases)
+            self._newest = deck
         return deck

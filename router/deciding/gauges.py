@@ -1,10 +1,14 @@
-"""How much deciding remembers, for a scrape (law 9)."""
+"""How much deciding remembers (law 9) and what local tokens cost, for a scrape."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from router.deciding.learning import Learning
+from router.prices import Basis, LocalPricing
 
 Reading = tuple[str, Callable[[], float]]
 
@@ -29,3 +33,36 @@ def readings(learning: Learning) -> dict[str, Reading]:
             lambda: len(learning.measured),
         ),
     }
+
+
+class PriceGauges(Collector):
+    """The local price that new requests get, and the throughput that was measured."""
+
+    def __init__(self, pricing: LocalPricing) -> None:
+        self._pricing = pricing
+
+    def collect(self) -> Iterator[Metric]:
+        """Of this moment; the throughput has no sample before enough was measured."""
+        tariff = self._pricing.current
+        price = GaugeMetricFamily(
+            "graftwork_local_price_usd_per_mtok",
+            "Price of a million local tokens.",
+            labels=["kind"],
+        )
+        price.add_metric(["input"], tariff.price.input_usd * 1e6)
+        price.add_metric(["output"], tariff.price.output_usd * 1e6)
+        yield price
+        yield GaugeMetricFamily(
+            "graftwork_local_price_measured",
+            "1 when the local price comes from measured throughput.",
+            value=float(tariff.basis is Basis.MEASURED),
+        )
+        rate = GaugeMetricFamily(
+            "graftwork_local_tokens_per_busy_second",
+            "Computed prompt tokens and generated tokens per busy second of an engine replica.",
+            labels=["kind"],
+        )
+        if (work := tariff.work) is not None and work.busy_s > 0:
+            rate.add_metric(["input"], work.input_tokens / work.busy_s)
+            rate.add_metric(["output"], work.output_tokens / work.busy_s)
+        yield rate

@@ -6,6 +6,9 @@ a / (a + b). Older judgements weigh less, w_i = exp(-(n - i) / memory), so that 
 changed is not judged for ever by what it was (discounted Beta-Bernoulli; Kaufmann et al. 2012 use
 the same belief for bandits, Raj and Kalyani 2017 the discount).
 
+The prior is the configured one, else what a gate counted when it tested this very version, else a
+convention.
+
 For a request whose intent is uncertain the expected quality is the mean over its posterior.
 """
 
@@ -18,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.evaluation import Tally
 from router.deciding.cards import Card
 from router.sections.routing import QualityConfig
 
@@ -56,6 +60,20 @@ class Belief:
         """Standard deviation of the belief."""
         total = self.a + self.b
         return math.sqrt(self.a * self.b / (total * total * (total + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A belief before any judgement: a share of good answers, and how many answers it is worth."""
+
+    mean: float
+    strength: float
+    basis: str
+    """Where it comes from."""
+
+    def told(self) -> str:
+        """For people."""
+        return f"{self.mean:.3f} ({self.basis})"
 
 
 class Quality:
@@ -102,23 +120,27 @@ class Quality:
 
     def belief(self, card: Card, intent: str, claimed: frozenset[str]) -> Belief:
         """Prior and judgements of one pair."""
-        mean, strength = self._prior(card, intent, claimed)
+        prior = self.prior(card, intent, claimed)
         cell = self._cells.get((intent, card.target), _NOTHING)
-        return Belief(mean * strength + cell.good, (1 - mean) * strength + cell.bad)
+        good, bad = prior.mean * prior.strength, (1 - prior.mean) * prior.strength
+        return Belief(good + cell.good, bad + cell.bad)
 
-    def _prior(self, card: Card, intent: str, claimed: frozenset[str]) -> tuple[float, float]:
+    def prior(self, card: Card, intent: str, claimed: frozenset[str]) -> Prior:
+        """What is believed before judgements: as configured, as a gate found, or by convention."""
         for prior in self._config.priors:
             if fnmatch.fnmatchcase(card.target, prior.targets) and fnmatch.fnmatchcase(
                 intent, prior.intents
             ):
-                return prior.mean, prior.strength
-        if not card.is_local:
-            meant = intent in card.intents
-            return FRONTIER_FOR_ITS_INTENT if meant else FRONTIER, DEFAULT_STRENGTH
-        if card.alias is not None:
-            own = intent in card.intents
-            return ADAPTER_FOR_ITS_INTENT if own else ADAPTER_FOR_ANOTHER_INTENT, DEFAULT_STRENGTH
-        return BASE_FOR_A_CLAIMED_INTENT if intent in claimed else BASE, DEFAULT_STRENGTH
+                return Prior(prior.mean, prior.strength, "configured")
+        convention = _convention(card, intent, claimed)
+        tally = _tally(card, intent)
+        weight = 0.0 if tally is None else min(tally.judged, self._config.gate_strength)
+        if tally is None or not weight:
+            return Prior(convention, DEFAULT_STRENGTH, "convention")
+        # Three good answers of three prove little: what is missing to a belief is the convention's.
+        rest = max(0.0, DEFAULT_STRENGTH - weight)
+        good = weight * (tally.good / tally.judged) + rest * convention
+        return Prior(min(1.0, good / (weight + rest)), weight + rest, f"gate, {tally}")
 
     def judge(self, decision_id: str, intent: str | None, target: str, success: float) -> bool:
         """Take a judgement, 0 to 1. A later one about the same decision replaces the former.
@@ -171,6 +193,22 @@ class Quality:
                 raise ValueError(f"judgements must be numbers from 0, got {each}")
             self._cells[str(each["intent"]), str(each["target"])] = _Cell(good, bad)
         self._estimates.clear()
+
+
+def _convention(card: Card, intent: str, claimed: frozenset[str]) -> float:
+    own = intent in card.intents
+    if not card.is_local:
+        return FRONTIER_FOR_ITS_INTENT if own else FRONTIER
+    if card.alias is not None:
+        return ADAPTER_FOR_ITS_INTENT if own else ADAPTER_FOR_ANOTHER_INTENT
+    return BASE_FOR_A_CLAIMED_INTENT if intent in claimed else BASE
+
+
+def _tally(card: Card, intent: str) -> Tally | None:
+    """What a gate counted for the intent; over all that it tested only for what it was made for."""
+    if card.gate is None:
+        return None
+    return card.gate.intents.get(intent) or (card.gate.overall if intent in card.intents else None)
 
 
 _NOTHING = _Cell()

@@ -36,6 +36,8 @@ class Candidate:
     """Where no risk bound is set, lower tiers come first."""
     cost_usd: float = 0.0
     quality: float = 0.0
+    prior: str = ""
+    """What stands behind the quality, judgements of answers aside."""
     refusal: Code | None = None
     named: bool = False
     """The client asked for it by name."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from adapters.aliases import engine_name
 from router.config import RouterConfig
 from router.deciding import candidates, filters
-from router.deciding.cards import FREE, Card, Deck, Decks, frontier_cards
+from router.deciding.cards import Card, Deck, Decks, frontier_cards
 from router.deciding.codes import Code
 from router.deciding.filters import AllWell, Bounds, Funds, Health, Unlimited
 from router.deciding.learning import Learning
 from router.deciding.policy import Permission, PolicyBook
+from router.deciding.quality import NO_INTENT
 from router.deciding.ranking import Candidate, ranked
 from router.deciding.sessions import Stay
 from router.deciding.steering import explored, keep_session
+from router.prices import FREE, LocalPricing
 from router.request import AUTO, Exchange, Option, digest
 from router.sections.routing import DEFAULT_ROUTE, RouteConfig
 
@@ -30,12 +32,14 @@ class Chooser:
         learning: Learning,
         health: Health | None = None,
         funds: Funds | None = None,
+        pricing: LocalPricing | None = None,
     ) -> None:
         routing = config.routing
         cards = frontier_cards(config.providers)
         aliases = {i.name: i.alias for i in config.auto.intents if i.alias is not None}
         self.policies = PolicyBook(config.policy)
-        self.decks = Decks(cards, routing.local, aliases)
+        self.pricing = pricing or LocalPricing(routing.local.price)
+        self.decks = Decks(cards, routing.local, self.pricing, aliases)
         self._frontiers = candidates.Frontiers(cards, routing.frontiers, config.auto.frontier)
         self._routing = routing
         self.learning = learning
@@ -53,6 +57,7 @@ class Chooser:
             InvalidRequest: a local model was named for an endpoint that it does not have.
         """
         deck = self.decks.of(exchange.table)
+        exchange.decided.tariff = deck.tariff
         considered = candidates.consider(exchange, deck, self._frontiers)
         exchange.decided.claims = {
             c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
@@ -78,6 +83,7 @@ class Chooser:
     ) -> None:
         """Expected cost and quality of every candidate."""
         needs, posterior = exchange.needs, candidates.posterior(exchange)
+        likeliest = max(posterior, key=posterior.__getitem__, default=NO_INTENT)
         for candidate in considered:
             card = candidate.card
             target = card.target
@@ -86,6 +92,10 @@ class Chooser:
                 cached = stay.input_tokens if stay is not None and stay.target == target else 0
                 candidate.cost_usd = card.price.expected(needs.input_tokens, output, cached)
             candidate.quality = self._quality.expected(card, posterior, deck.claimed)
+            prior = self._quality.prior(card, likeliest, deck.claimed)
+            candidate.prior = prior.told()
+            if card.gate is not None:
+                exchange.decided.gates[target] = card.gate.about({NO_INTENT, *posterior})
 
     def _strike(
         self,
@@ -212,6 +222,8 @@ def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Opt
         rank,
         candidate.cost_usd,
         candidate.quality,
+        candidate.prior,
+        card.price,
         affinity,
     )
 

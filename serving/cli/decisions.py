@@ -43,11 +43,12 @@ def decide(
             each["code"],
             _usd(each["cost_usd"]),
             "-" if each["quality"] is None else f"{each['quality']:.3f}",
+            each.get("prior") or "-",
             each["reason"],
         )
         for each in decision["candidates"]
     ]
-    table(("rank", "candidate", "code", "expected USD", "quality", "reason"), rows)
+    table(("rank", "candidate", "code", "expected USD", "quality", "prior", "reason"), rows)
 
 
 def _headline(decision: dict[str, Any]) -> list[tuple[str, str]]:
@@ -55,13 +56,18 @@ def _headline(decision: dict[str, Any]) -> list[tuple[str, str]]:
     confidence = "" if intent["confidence"] is None else f" ({intent['confidence']:.2f})"
     risk = "no bound" if decided["risk"] is None else f"bound {decided['risk']:g}"
     refused = f"none: {decision['error']}" if decision.get("error") else None
-    return [
+    lines = [
         ("intent", f"{intent['name'] or 'none'}{confidence}"),
         ("target", refused or str(decision["target"])),
         ("how", f"{decided['how']}, route {decided['route'] or '*'}, {risk}"),
         ("policy", decided["policy_version"]),
         ("tokens", f"about {decision['features']['input_tokens']} in"),
     ]
+    price = decision["features"].get("local_price") or {"basis": "none"}
+    if price["basis"] != "none":
+        usd = f"{price['input_usd_per_mtok']:.4g}/{price['output_usd_per_mtok']:.4g}"
+        lines.append(("price", f"local {usd} USD a million tokens in/out, {price['basis']}"))
+    return lines
 
 
 def replay(

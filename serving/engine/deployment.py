@@ -81,6 +81,7 @@ class EngineDeployment:
             staged=self._stager.staged,
             in_flight=self._surface.in_flight,
             waiting=self._slots.waiting,
+            work=self._surface.work(),
         )
 
     async def _beat(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from router.prices import Work
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager, StagingError
 from serving.engine.vllm import Engine, EngineError, EngineRefused
+from serving.engine.work import Busy
 from serving.internal import ASGIApp, Receive, Scope, Send
 
 _ASK_EVERY_S = 60.0
@@ -86,6 +89,7 @@ class EngineSurface:
         self._resident: frozenset[str] = frozenset()
         self._answers = 0
         self._ask_at = 0.0
+        self._busy = Busy()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -96,8 +100,10 @@ class EngineSurface:
         self.in_flight += 1
         self._idle.clear()
         try:
-            async with self._slots.using(_adapter_of(scope)):
-                await self._vllm(scope, receive, send)
+            # A look at the metrics or the models is no work.
+            with self._busy if scope.get("method") == "POST" else nullcontext():
+                async with self._slots.using(_adapter_of(scope)):
+                    await self._vllm(scope, receive, send)
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -106,6 +112,13 @@ class EngineSurface:
     async def drained(self) -> None:
         """Wait until no request is under way."""
         await self._idle.wait()
+
+    def work(self) -> Work | None:
+        """What was done since the start; None: the engine does not count tokens."""
+        tokens = self._engine.processed()
+        if tokens is None:
+            return None
+        return Work(busy_s=self._busy.seconds(), input_tokens=tokens[0], output_tokens=tokens[1])
 
     def _build_control(self) -> Starlette:
         return Starlette(
@@ -186,7 +199,8 @@ class EngineSurface:
         if body.name is not None and body.name not in self._resident:
             return _failed(EngineError(f"{body.name} is not resident"))
         async with self._slots.using(body.name or ""):
-            scores = await self._engine.score(body.name, body.prompts)
+            with self._busy:
+                scores = await self._engine.score(body.name, body.prompts)
         # orjson writes NaN as null, which the registry reads as one: a broken adapter has some.
         return Response(orjson.dumps({"logprobs": scores}), media_type="application/json")
 

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 from serving.config.settings import EngineSettings
+from serving.engine.work import Processed, processed
 
 _ON_GPU = {"worker_extension_cls": "serving.engine.worker.WorkerExtension"}
 # What the module corrects when vLLM's workers import it is told there.
@@ -55,6 +56,7 @@ class Engine(Protocol):
     async def remove(self, name: str) -> frozenset[str]: ...
     async def resident(self) -> frozenset[str]: ...
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]: ...
+    def processed(self) -> Processed | None: ...
     async def check(self) -> None: ...
     async def stop(self) -> None: ...
 
@@ -199,6 +201,10 @@ class VllmEngine:
             final = output
         tokens = zip(final.prompt_token_ids, final.prompt_logprobs, strict=True)
         return [entry[token].logprob for token, entry in tokens if entry]
+
+    def processed(self) -> Processed | None:
+        """Tokens since the start, as vLLM counts them; None with its ``disable_log_stats``."""
+        return processed()
 
     async def check(self) -> None:
         """Raises when the engine is dead."""

@@ -20,7 +20,7 @@ from serving.node import internal_host, replica_id
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.metrics import RegistryCollector
 from serving.registry.service import RegistryService
-from serving.reports import EngineReport, RouterReply, RouterReport
+from serving.reports import EngineReport, RouterReport
 from serving.telemetry.logs import get_logger, setup_logging
 
 
@@ -69,9 +69,9 @@ class RegistryDeployment:
         return self._service.engine_reported(EngineReport.model_validate(report))
 
     async def router_report(self, report: dict[str, Any]) -> dict[str, Any]:
-        """A router's account of itself; the newest table when its own is older."""
-        table = self._service.router_reported(RouterReport.model_validate(report))
-        return RouterReply(table=table).model_dump(mode="json")
+        """A router's account of itself; what it has to know from now on."""
+        reply = self._service.router_reported(RouterReport.model_validate(report))
+        return reply.model_dump(mode="json")
 
     async def check_health(self) -> None:
         """Called by Ray Serve; a background loop that died replaces this replica."""

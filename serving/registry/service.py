@@ -23,12 +23,14 @@ from adapters.registry import Registry
 from adapters.rollout import Rollout
 from adapters.table import build_table
 from adapters.watch import Watcher
+from router.sections.routing import LocalPrice
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.embedded import ADAPTERS_DIR
 from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
 from serving.registry.membership import TICK_S, Membership
-from serving.reports import EngineReport, RouterReport
+from serving.registry.throughput import Throughput
+from serving.reports import EngineReport, RouterReply, RouterReport
 from serving.telemetry.logs import get_logger
 
 _PATIENCE_PASSES = 3
@@ -48,6 +50,7 @@ class RegistryService:
         self.store = open_content(settings)
         self.events = EventBus(self.config.events_kept, self._log_event)
         self.membership = Membership()
+        self._throughput = Throughput(_window_busy_s(settings))
         self.fleet = HttpFleet(self.membership, self.refresh)
         rollout = self.config.rollout
         self.rollout = Rollout(
@@ -116,18 +119,18 @@ class RegistryService:
     def engine_reported(self, report: EngineReport) -> bool:
         """Take an engine's report. Returns whether it is advertised."""
         self._base_is_up.set()
+        self._throughput.heard(report.peer.id, report.work)
         if self.membership.engine_reported(report):
             self._converge_now.set()
             self.publish()
         return self.membership.is_ready(report.peer.id)
 
-    def router_reported(self, report: RouterReport) -> RoutingTable | None:
-        """Take a router's report. Returns the table when the router's is older."""
+    def router_reported(self, report: RouterReport) -> RouterReply:
+        """Take a router's report. Returns what it has to know: the table, when its own is older."""
         if self.membership.router_reported(report):
             self.publish()
-        if not self.membership.settled or self._table.revision == report.revision:
-            return None
-        return self._table
+        known = not self.membership.settled or self._table.revision == report.revision
+        return RouterReply(table=None if known else self._table, work=self._throughput.told)
 
     def base(self) -> BaseFacts | None:
         """The base that the engines serve, or served; None until the first reported."""
@@ -256,6 +259,7 @@ class RegistryService:
             if self.membership.expire():
                 self._converge_now.set()
                 self.publish()
+            self._throughput.keep({report.peer.id for report in self.membership.engines()})
 
     async def _collecting(self) -> None:
         while True:
@@ -299,6 +303,12 @@ def tiers(report: EngineReport) -> dict[str, list[str]]:
         "cpu": sorted(resident - slots),
         "disk": sorted(report.staged - resident),
     }
+
+
+def _window_busy_s(settings: Settings) -> float:
+    """Over which throughput is measured, also where nothing is priced by it."""
+    price = settings.router.routing.local.price or LocalPrice(replica_hour_usd=0)
+    return price.window_busy_s
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from router.cache.key import policy_version
 from router.cache.responses import Responses
 from router.cache.store import Store
 from router.catalog import Catalog
-from router.deciding.cards import local_price
-from router.deciding.gauges import readings
+from router.deciding.gauges import PriceGauges, readings
 from router.deciding.learning import Learning
 from router.deciding.refit import Refit
 from router.delivery.health import HealthBook
@@ -28,6 +27,7 @@ from router.journal.logs import open_logs
 from router.keys import Keyring, load_keys
 from router.metrics import RouterMetrics
 from router.pipeline import Books, Pipeline
+from router.prices import LocalPricing
 from router.records import Records
 from router.stages import context
 from router.stages.admit import Admission
@@ -58,6 +58,7 @@ class RouterProcess:
     Attributes:
         holder: the routing table in use; tables are applied to it.
         door: the ASGI application for clients.
+        pricing: what local tokens cost; what engines did is told to it.
         records: decisions and feedback of all routers.
         surface: the ASGI application for the registry and the other routers.
     """
@@ -73,7 +74,6 @@ class RouterProcess:
             frontier_targets(self._providers, config.providers, environ),
             default_frontier=config.auto.frontier,
             connect_timeout_s=limits.connect_timeout_s,
-            local_price=local_price(config.routing.local.price),
         )
         keyring = Keyring(load_keys(config.auth))
         self._decisions, self._feedback = open_logs(
@@ -99,6 +99,8 @@ class RouterProcess:
         self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
         self._learning = Learning(config.routing)
         self._registry.register(Gauges(readings(self._learning)))
+        self.pricing = LocalPricing(config.routing.local.price)
+        self._registry.register(PriceGauges(self.pricing))
         self._health = HealthBook(config.delivery)
         self._registry.register(HealthCollector(self._health))
         self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
@@ -107,7 +109,7 @@ class RouterProcess:
         pipeline = Pipeline(
             admission,
             IntentStage(self._intents),
-            Chooser(config, self._learning, self._health, self._accounting.budgets),
+            Chooser(config, self._learning, self._health, self._accounting.budgets, self.pricing),
             Judge(config.routing, self._learning.calibration),
             self.holder,
             Sender(catalog, self.holder, limits, config.delivery, context.assemble, self._health),

@@ -8,7 +8,6 @@ from typing import Any
 
 from ray import serve
 
-from adapters.aliases import RoutingTable
 from serving.config.settings import Settings
 from serving.internal import InternalServer
 from serving.names import ROUTER
@@ -64,9 +63,10 @@ class RouterDeployment:
             knows=frozenset(r.id for r in holder.current.replicas if r.ready),
         )
         answer = await self._registry.router_report.remote(report.model_dump(mode="json"))
-        table: RoutingTable | None = RouterReply.model_validate(answer).table
-        if table is not None:
-            holder.apply(table)
+        reply = RouterReply.model_validate(answer)
+        if reply.table is not None:
+            holder.apply(reply.table)
+        self._router.pricing.heard(reply.work)
 
     async def check_health(self) -> None:
         """Called by Ray Serve; a heartbeat that died replaces this replica."""

@@ -525,6 +525,10 @@ BAD_KINDS: Mapping[str, BadKind] = {
     "manifest-other-content": BadKind("manifest-digest", _noted(digest="0" * 64)),
     "manifest-other-alias": BadKind("manifest-alias", _noted(alias="somebody-else")),
     "manifest-other-rank": BadKind("manifest-facts", _noted(rank=32)),
+    "manifest-gate-not-a-share": BadKind(
+        "manifest-gate",
+        _noted(evaluation={"gate": {"passed": True, "good": 201, "judged": 200}}),
+    ),
     "other-base-name": BadKind(
         "declared-base", _setting(base_model_name_or_path="meta-llama/Llama-3.1-8B")
     ),

@@ -12,6 +12,7 @@ from serving.engine.slots import Slots
 from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
 from serving.engine.vllm import Engine, EngineRefused, Held
+from serving.engine.work import Processed
 from tests.fakes.tiny_adapter import tiny_adapter
 
 
@@ -23,6 +24,7 @@ class FakeEngine(Engine):
         self.offered: set[str] = set()
         self.pinned: frozenset[str] = frozenset()
         self.asked = 0
+        self.tokens: Processed | None = None
         self.let = asyncio.Event()
         self.let.set()
         self.arrived = asyncio.Event()
@@ -73,6 +75,10 @@ class FakeEngine(Engine):
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
         """One token each: with an adapter another one than with the base."""
         return [[-1.0 if name else -2.0] for _ in prompts]
+
+    def processed(self) -> Processed | None:
+        """What the test says."""
+        return self.tokens
 
     async def check(self) -> None:
         """It is well."""

@@ -21,6 +21,7 @@ FAMILIES = {
         "graftwork_overhead_seconds",
         "graftwork_requests_in_flight",
         "graftwork_attempts",
+        "graftwork_local_price_usd_per_mtok",
         "gen_ai_server_request_duration_seconds",
         "gen_ai_server_time_to_first_token_seconds",
         "gen_ai_client_token_usage",

@@ -41,7 +41,12 @@ def test_a_good_adapter_passes_every_check(tmp_path: Path, base: BaseFacts) -> N
     assert failures(report) == {}
     assert report.ok
     skipped = {check.name for check in report.checks if check.skipped}
-    assert skipped == {"manifest-digest", "manifest-alias", "manifest-facts"}
+    assert skipped == {
+        "manifest-digest",
+        "manifest-alias",
+        "manifest-facts",
+        "manifest-gate",
+    }
 
 
 @pytest.mark.parametrize("kind", BAD_KINDS)

@@ -440,6 +440,14 @@ def test_replicas(server: AdminServer) -> None:
     assert two.startswith("two")
 
 
+def test_decide_tells_the_local_price(tmp_path: Path) -> None:
+    """What it is, and where it comes from."""
+    config = {"routing": {"local": {"price": {"replica_hour_usd": 3.6}}}}
+    with in_thread(listening(tmp_path, config, deciding.world(deciding.returns()))) as (url, _):
+        lines = run("decide", "hello", url=url).stdout.splitlines()
+    assert "price   local 2/10 USD a million tokens in/out, starting" in lines
+
+
 def test_decide(tmp_path: Path) -> None:
     """Every candidate of a running router with rank, price, quality and reason; then a refusal."""
     rules = [{"name": "no [bold] names", "effect": "deny", "targets": ["frontier:*"]}]

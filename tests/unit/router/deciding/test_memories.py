@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from router.config import RouterConfig
 from router.decided import Needs
-from router.deciding.cards import Card, Price, local_price
+from router.deciding.cards import Card
 from router.deciding.learning import Learning, success_of
 from router.deciding.measured import EXPECTED_OUTPUT_TOKENS, MIN_SAMPLES, WINDOW_S, Measured
 from router.deciding.quality import Quality
 from router.deciding.rendezvous import share, weight
 from router.deciding.sessions import Sessions
+from router.prices import Price
 from router.request import Attempt, Exchange, Hints, Intent, Option
-from router.sections.routing import LocalPrice, QualityConfig, SessionConfig
+from router.sections.routing import QualityConfig, SessionConfig
 from router.stages.choose import Chooser
 from router.targets.base import Usage
 from tests.fakes.deciding import ANYBODY, BIG, SMALL, allowed, chooser, config, returns, world
@@ -167,17 +168,6 @@ def test_what_feedback_means(kind: str, value: object, success: float | None) ->
 
 
 # Cost
-
-
-def test_local_price() -> None:
-    """An hour at 3.60 USD, 1000 tokens a second out, 10 000 in: 1e-6 and 1e-7 USD a token."""
-    price = local_price(
-        LocalPrice(replica_hour_usd=3.6, output_tokens_per_s=1000, input_tokens_per_s=10_000)
-    )
-    assert price.output_usd == pytest.approx(1e-6)
-    assert price.input_usd == pytest.approx(1e-7)
-    assert price.paid(Usage(1000, 100, 400)) == pytest.approx(600 * 1e-7 + 100 * 1e-6)
-    assert price.paid(Usage()) == 0.0
 
 
 def test_expected_cost() -> None:

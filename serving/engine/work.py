@@ -1,0 +1,59 @@
+"""How long a replica was busy, and how many tokens its engine computed meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+PROMPT = "vllm:prompt_tokens_total"
+CACHED = "vllm:prompt_tokens_cached_total"
+GENERATED = "vllm:generation_tokens_total"
+
+
+class Processed(NamedTuple):
+    """Tokens since the engine's start."""
+
+    input: float
+    """Of prompts, computed: without those from the prefix cache."""
+    output: float
+    """Generated."""
+
+
+def processed(registry: CollectorRegistry = REGISTRY) -> Processed | None:
+    """What vLLM counted in this process, over all its engines; None where it counts nothing."""
+    found: defaultdict[str, float] = defaultdict(float)
+    # Only these three: vLLM's histograms would take milliseconds each time.
+    for family in registry.restricted_registry((PROMPT, CACHED, GENERATED)).collect():
+        for sample in family.samples:
+            found[sample.name] += sample.value
+    if PROMPT not in found or GENERATED not in found:
+        return None
+    return Processed(max(0.0, found[PROMPT] - found[CACHED]), found[GENERATED])
+
+
+class Busy:
+    """A stopwatch that runs while at least one ``with`` block is open, on one event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open = 0
+        self._since = 0.0
+        self._seconds = 0.0
+
+    def __enter__(self) -> None:
+        if not self._open:
+            self._since = self._clock()
+        self._open += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._open -= 1
+        if not self._open:
+            self._seconds += self._clock() - self._since
+
+    def seconds(self) -> float:
+        """Until now."""
+        return self._seconds + (self._clock() - self._since if self._open else 0.0)

@@ -1,0 +1,99 @@
+"""What all engine replicas do per busy second, lately: sums that fade with the time that was busy.
+
+Idle time fades nothing: a quiet night does not make the first request of the morning the measure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from typing import Final
+
+from router.prices import Work
+
+ENOUGH_BUSY_S: Final = 10.0
+"""Before so many busy seconds nothing is told: a few requests say little."""
+_NEWS: Final = 0.01
+"""A rate that moved by less than this share is told as before: routers make no new cards."""
+_NOTHING = Work()
+
+
+class Throughput:
+    """Feeds on what replicas report since their start. Belongs to the registry's event loop.
+
+    Args:
+        window_busy_s: busy seconds, of all replicas, after which a measurement counts for 1/e.
+
+    Attributes:
+        told: what routers price local tokens by; None before enough was measured.
+    """
+
+    def __init__(self, window_busy_s: float) -> None:
+        self._window_s = window_busy_s
+        self._last: dict[str, Work] = {}
+        self._sum = _NOTHING
+        self.told: Work | None = None
+
+    def heard(self, replica: str, work: Work | None) -> None:
+        """Take a replica's counts since its start."""
+        if work is None:
+            return
+        before = self._last.get(replica)
+        self._last[replica] = work
+        if before is not None:
+            self._add(_since(before, work))
+        elif not self._sum.busy_s:
+            # A registry that was just restarted: the past of one replica is better than nothing.
+            self._add(work)
+
+    def keep(self, alive: Container[str]) -> None:
+        """Forget the counts of replicas that are gone; what they did stays measured."""
+        self._last = {i: work for i, work in self._last.items() if i in alive}
+
+    def _add(self, done: Work) -> None:
+        if done.busy_s > self._window_s:
+            done = _scaled(done, self._window_s / done.busy_s)
+        self._sum = _added(_scaled(self._sum, math.exp(-done.busy_s / self._window_s)), done)
+        if self._sum.busy_s >= ENOUGH_BUSY_S and _is_news(self.told, self._sum):
+            self.told = self._sum
+
+
+def _since(before: Work, now: Work) -> Work:
+    """What was done between two reports. Counts that fell began anew: the engine was restarted."""
+    if (
+        now.busy_s < before.busy_s
+        or now.input_tokens < before.input_tokens
+        or now.output_tokens < before.output_tokens
+    ):
+        return now
+    return Work(
+        busy_s=now.busy_s - before.busy_s,
+        input_tokens=now.input_tokens - before.input_tokens,
+        output_tokens=now.output_tokens - before.output_tokens,
+    )
+
+
+def _scaled(work: Work, factor: float) -> Work:
+    return Work(
+        busy_s=work.busy_s * factor,
+        input_tokens=work.input_tokens * factor,
+        output_tokens=work.output_tokens * factor,
+    )
+
+
+def _added(one: Work, other: Work) -> Work:
+    return Work(
+        busy_s=one.busy_s + other.busy_s,
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+    )
+
+
+def _is_news(told: Work | None, found: Work) -> bool:
+    if told is None:
+        return True
+    pairs = (
+        (told.input_tokens / told.busy_s, found.input_tokens / found.busy_s),
+        (told.output_tokens / told.busy_s, found.output_tokens / found.busy_s),
+    )
+    return any(abs(new - old) > _NEWS * max(old, new) for old, new in pairs)
