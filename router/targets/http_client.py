@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
 
-import aiohttp
 from yarl import URL
 
 from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
 from router.targets.base import Endpoint, Usage
+from router.targets.connection import Connection, NotHttp
+from router.targets.pool import Origin, Pool
 from router.targets.watch import BodyWatch, StreamWatch, Watch
 
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
@@ -20,10 +21,6 @@ MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 ERROR_BODY_TIMEOUT_S: Final = 5.0
 END_OF_BODY_TIMEOUT_S: Final = 0.5
 """How long the connection may stay open after the last event before it is cut, seconds."""
-_MAX_HEADER_BYTES: Final = 16 * 1024
-_LARGE_PAYLOAD_BYTES: Final = 1024 * 1024
-_NEVER_ROUND_S: Final = 1e9
-_FAILED = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class RawAnswer:
@@ -32,22 +29,23 @@ class RawAnswer:
     Attributes:
         status: HTTP status code.
         content_type: the ``Content-Type`` header as it came.
-        headers: the response's headers, case-insensitive.
+        headers: the response's headers, by lower-case name.
         usage: filled in as the body goes by, once ``watch`` was called.
     """
 
-    __slots__ = ("_interrupted", "_on_end", "_response", "_target", "_watch", "content_type",
-                 "headers", "status", "usage")  # fmt: skip
+    __slots__ = ("_connection", "_interrupted", "_on_end", "_pool", "_target", "_watch",
+                 "content_type", "headers", "status", "usage")  # fmt: skip
 
-    def __init__(self, response: aiohttp.ClientResponse, target: str) -> None:
-        self._response = response
+    def __init__(self, connection: Connection, pool: Pool, target: str) -> None:
+        self._connection: Connection | None = connection
+        self._pool = pool
         self._target = target
         self._watch: Watch | None = None
         self._interrupted: TargetBroken | None = None
         self._on_end: Callable[[], None] | None = None
-        self.status: int = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self.content_type: str = self.headers.get("Content-Type", "")
+        self.status: int = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+        self.content_type: str = self.headers.get("content-type", "")
         self.usage = Usage()
 
     def watch(
@@ -83,72 +81,78 @@ class RawAnswer:
             TargetBroken: the body was cut, ended without its last event, carried an error, or is
                 not JSON. A short JSON body is checked before its first byte is passed on.
         """
-        content, watch = self._response.content, self._watch
+        connection, watch = self._connection, self._watch
         assert watch is not None
+        if connection is None:  # it was closed before it was read
+            raise self._cut(ConnectionAbortedError())
         last = False
         while not (last or watch.done):
             try:
-                data = await content.readany()
-            except _FAILED as error:
+                data = await connection.read()
+            except OSError as error:
                 raise self._cut(error) from error
-            last = not data or content.at_eof()
+            last = not data or connection.at_end
             passed = watch.feed(data, last=last)
             if passed:
                 yield passed
             if watch.failure is not None:
                 await self.aclose()
                 raise watch.failure
-        await self._await_end()
-        self._ended()
+        if not connection.at_end:
+            await self._await_end(connection)
+        self._release()
 
     async def error_body(self) -> bytes:
         """What an error says, at most ``MAX_ERROR_BODY_BYTES`` of it; then the answer is closed."""
         body = bytearray()
+        connection = self._connection
+        assert connection is not None
         try:
             async with asyncio.timeout(ERROR_BODY_TIMEOUT_S):
                 while len(body) < MAX_ERROR_BODY_BYTES:
-                    data = await self._response.content.readany()
+                    data = await connection.read()
                     if not data:
                         break
                     body += data
-        except _FAILED:
+        except OSError:
             pass  # The status says enough.
         finally:
-            await self.aclose()
+            self._release()
         return bytes(body[:MAX_ERROR_BODY_BYTES])
 
     def interrupt(self, error: TargetBroken) -> None:
         """Cut the connection; the read that is waiting, or the next one, fails with ``error``."""
         self._interrupted = error
-        self._response.close()  # which wakes the read
+        if self._connection is not None:
+            self._connection.close()  # which wakes the read
 
     async def aclose(self) -> None:
         """Cut the connection unless the body was read to its end: the target stops its work."""
-        self._response.close()
-        self._ended()
+        self._release()
 
-    def _ended(self) -> None:
+    def _release(self) -> None:
+        """The pool keeps a connection whose answer was read to its end, and cuts any other."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)
         on_end, self._on_end = self._on_end, None
         if on_end is not None:
             on_end()
 
-    async def _await_end(self) -> None:
+    async def _await_end(self, connection: Connection) -> None:
         """Let the connection become idle, so that the next request can use it."""
-        content = self._response.content
         try:
-            if not content.at_eof():
-                async with asyncio.timeout(END_OF_BODY_TIMEOUT_S):
-                    while await content.readany():
-                        pass
-        except _FAILED:
-            self._response.close()  # The answer is complete: how the connection ends is no matter.
+            async with asyncio.timeout(END_OF_BODY_TIMEOUT_S):
+                while await connection.read():
+                    pass
+        except OSError:
+            pass  # The answer is complete: how the connection ends is no matter.
 
     def _cut(self, error: BaseException) -> TargetBroken:
-        self._response.close()
-        self._ended()
+        self._release()
         if self._interrupted is not None:
             return self._interrupted
-        if isinstance(error, asyncio.TimeoutError):
+        if isinstance(error, TimeoutError):
             return TargetBroken(
                 f"{self._target} did not finish its answer in time.",
                 code=TargetTimeout.code,
@@ -172,9 +176,7 @@ class HttpClient:
     """
 
     def __init__(self, *, max_connections: int = 2048, keepalive_s: float = 4.0) -> None:
-        self._max_connections = max_connections
-        self._keepalive_s = keepalive_s
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = Pool(max_connections, keepalive_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -211,65 +213,80 @@ class HttpClient:
             TargetTimeout: no connection or no status in time.
             TargetUnavailable: no connection, or it ended without an answer.
         """
-        session = self._session or self._open()
+        origin, start = _line(url)
+        head = _head(start, headers, len(payload))
+        connection, left_s = self._pool.idle(origin), timeout_s
+        if connection is None:
+            began = asyncio.get_running_loop().time()
+            connection = await self._connect(origin, target, min(connect_timeout_s, timeout_s))
+            left_s -= asyncio.get_running_loop().time() - began
         try:
-            response = await session.post(
-                url,
-                data=payload if len(payload) < _LARGE_PAYLOAD_BYTES else io.BytesIO(payload),
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=timeout_s, connect=connect_timeout_s, ceil_threshold=_NEVER_ROUND_S
-                ),
-                allow_redirects=False,
-            )
-        except aiohttp.ConnectionTimeoutError as error:
-            raise TargetTimeout(
-                f"No connection to {target} in {connect_timeout_s:g} s.",
-                failure=Failure.UNREACHABLE,
-            ) from error
-        except TimeoutError as error:
-            raise TargetTimeout(f"{target} did not answer in {timeout_s:g} s.") from error
-        except aiohttp.ClientConnectorError as error:
-            raise TargetUnavailable(
-                f"{target} cannot be reached.", failure=Failure.UNREACHABLE
-            ) from error
-        except aiohttp.ClientResponseError as error:
-            raise TargetUnavailable(
-                f"{target} answered something that is not HTTP.", failure=Failure.BROKEN
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise TargetUnavailable(
-                f"{target} closed the connection without an answer.", failure=Failure.RESET
-            ) from error
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            response.close()
+            connection.send(head, payload, left_s)
+            await connection.head()
+        except OSError as error:
+            self._pool.give_back(connection)
+            raise _no_answer(error, target, timeout_s) from error
+        except BaseException:
+            connection.close()
+            raise
+        if connection.headers.get("content-encoding", "identity") != "identity":
+            connection.close()
             raise TargetUnavailable(
                 f"{target} compressed its answer although it was told not to.",
                 failure=Failure.BROKEN,
             )
-        return RawAnswer(response, target)
+        return RawAnswer(connection, self._pool, target)
+
+    async def _connect(self, origin: Origin, target: str, wait_s: float) -> Connection:
+        try:
+            async with asyncio.timeout(wait_s):
+                return await self._pool.open(origin)
+        except TimeoutError as error:
+            raise TargetTimeout(
+                f"No connection to {target} in {wait_s:g} s.", failure=Failure.UNREACHABLE
+            ) from error
+        except OSError as error:
+            raise TargetUnavailable(
+                f"{target} cannot be reached.", failure=Failure.UNREACHABLE
+            ) from error
 
     async def aclose(self) -> None:
         """Close every connection."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._pool.aclose()
 
-    def _open(self) -> aiohttp.ClientSession:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(  # sets TCP_NODELAY on every connection
-                limit=self._max_connections,
-                keepalive_timeout=self._keepalive_s,
-                ttl_dns_cache=30,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("User-Agent", "Accept"),
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
+
+def _no_answer(error: OSError, target: str, timeout_s: float) -> TargetTimeout | TargetUnavailable:
+    """Why there is no status."""
+    if isinstance(error, TimeoutError):
+        return TargetTimeout(f"{target} did not answer in {timeout_s:g} s.")
+    if isinstance(error, NotHttp):
+        return TargetUnavailable(
+            f"{target} answered something that is not HTTP.", failure=Failure.BROKEN
         )
-        return self._session
+    return TargetUnavailable(
+        f"{target} closed the connection without an answer.", failure=Failure.RESET
+    )
+
+
+@lru_cache(maxsize=4096)
+def _line(url: URL) -> tuple[Origin, str]:
+    """Where a URL is, and how a request to it begins."""
+    host, port = url.host, url.port
+    if host is None or port is None or url.scheme not in {"http", "https"}:
+        raise ValueError(f"not an HTTP URL: {url}")
+    origin = Origin(host, port, url.scheme == "https")
+    return origin, f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+
+
+def _head(start: str, headers: Mapping[str, str], length: int) -> bytes:
+    """Request line and headers. Raises ``ValueError`` for one that would become two."""
+    lines = [start]
+    for name, value in headers.items():
+        if "\n" in value or "\r" in value:
+            raise ValueError(f"the header {name} has a line break")
+        lines.append(f"{name}: {value}\r\n")
+    lines.append(f"Content-Length: {length}\r\n\r\n")
+    return "".join(lines).encode()
 
 
 def json_headers() -> dict[str, str]:

@@ -134,7 +134,7 @@ def failure_of(status: int, error: UpstreamError, headers: Mapping[str, str]) ->
     """What a status says about the target."""
     if status == 429 and (error.code in ACCOUNT_IS_EMPTY or error.type in ACCOUNT_IS_EMPTY):
         return Failure.CREDENTIALS
-    if status == 429 or (status in {503, 529} and "Retry-After" in headers):
+    if status == 429 or (status in {503, 529} and "retry-after" in headers):
         return Failure.LIMITED
     if status in {401, 402, 403}:
         return Failure.CREDENTIALS
@@ -147,7 +147,7 @@ def failure_of(status: int, error: UpstreamError, headers: Mapping[str, str]) ->
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """``Retry-After`` in seconds: a number or a date; None when absent or senseless."""
-    value = headers.get("Retry-After")
+    value = headers.get("retry-after")
     if value is None:
         return None
     try:

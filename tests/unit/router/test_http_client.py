@@ -354,7 +354,7 @@ def test_error_event_of_each_dialect() -> None:
 )  # fmt: skip
 def test_retry_after(value: str, seconds: float | None) -> None:
     """``Retry-After`` is read as a number or a date, and never makes us wait absurdly long."""
-    assert retry_after_s({"Retry-After": value}) == seconds
+    assert retry_after_s({"retry-after": value}) == seconds
     assert retry_after_s({}) is None
 
 
