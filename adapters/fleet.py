@@ -50,6 +50,10 @@ class Fleet(Protocol):
         """Replicas that are alive now, ready or still converging."""
         ...
 
+    def busy(self, replica_id: str) -> int:
+        """Requests under way on a replica, as it said last."""
+        ...
+
     async def load(self, replica_id: str, files: AdapterFiles) -> LoadResult:
         """Stage the files on the replica's node and add them to its engine; idempotent."""
         ...

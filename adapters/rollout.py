@@ -22,8 +22,6 @@ from adapters.errors import (
     AdapterError,
     CheckResult,
     Conflict,
-    ConnectionBroke,
-    FleetError,
     LoadFailed,
     ManifestError,
     NothingToRollBack,
@@ -39,15 +37,13 @@ from adapters.ledger import Ledger
 from adapters.lifecycle import CALLABLE, UNFINISHED, State
 from adapters.loading import Loader
 from adapters.locks import KeyedLocks
-from adapters.manifest import Manifest, digest_directory
+from adapters.manifest import digest_directory
 from adapters.names import validate_alias
-from adapters.probe import EFFECT, GOLDEN, judge, scored
+from adapters.proving import Prover
 from adapters.registry import Plan, Registry, Stage, VersionRecord
 from adapters.retire import Retirer
 from adapters.store import Store
 
-# One replica may die of anything; two that die while they load a version died of it (law 4).
-_SUSPICIOUS_DEATHS = 2
 _RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAINING})
 _PREPARABLE = _RETURNABLE | {State.PREPARING, State.PREPARED}
 
@@ -119,6 +115,9 @@ class Rollout:
         self.retirer = Retirer(
             self.ledger, fleet, self.loader, self.names, self.jobs, settings, events, self.heat
         )
+        self._prover = Prover(
+            registry, fleet, self.ledger, self.loader, self.retirer.make_room, settings.min_effect
+        )
         self._received = Arrivals(
             self.ledger, self.retirer, self.names, lambda: self.base_digest, events
         )
@@ -184,62 +183,13 @@ class Rollout:
             if version.state not in {State.PREPARING, State.PREPARED}:
                 version = await self.ledger.move(version, State.PREPARING, by=by, error="")
             files = self._files(version)
-            first_seconds = await self._prove(version, files)
+            first_seconds = await self._prover.prove(version, files)
             slowest = await self.loader.load_all(files, self.retirer.make_room)
             if version.state is State.PREPARED:
                 return version
             return await self.ledger.move(
                 version, State.PREPARED, by=by, load_seconds=max(first_seconds, slowest)
             )
-
-    async def _prove(self, version: VersionRecord, files: AdapterFiles) -> float:
-        """Load on one replica and probe there: whatever a bad version does, it does only there."""
-        failed: dict[str, FleetError] = {}
-        deaths = 0
-        while True:
-            homes = await self.loader.wait_for_homes(version.alias)
-            untried = [replica for replica in homes if replica not in failed]
-            if not untried and await self.loader.settle(failed):
-                continue
-            if not untried:
-                raise failed[homes[0]]
-            replica = untried[0]
-            try:
-                loaded = await self.loader.load(replica, files, self.retirer.make_room)
-                await self._probe(replica, version)
-                return loaded.seconds
-            except LoadFailed:
-                raise
-            except FleetError as error:
-                failed[replica] = error
-                deaths += await self._died(replica, error)
-                if deaths >= _SUSPICIOUS_DEATHS:
-                    raise LoadFailed(f"{deaths} replicas died while they loaded it") from error
-
-    async def _died(self, replica: str, error: FleetError) -> bool:
-        """Whether a replica died while it was at work on a version."""
-        if isinstance(error, ConnectionBroke):
-            await self.loader.is_back(replica)
-        return replica not in self._fleet.replica_ids()
-
-    async def _probe(self, replica: str, version: VersionRecord) -> None:
-        """Raise ``ProbeFailed`` unless the engine computes something, and the right thing."""
-        manifest = Manifest.model_validate(version.manifest)
-        prompts = [golden.prompt for golden in manifest.golden or ()]
-        result = await self.loader.probe(replica, version.name, prompts)
-        if manifest.golden and not scored(result.logprobs, manifest.golden):
-            raise FleetError(f"{replica} did not score the golden prompts", code="not-scored")
-        checks = judge(result, manifest, self._settings.min_effect)
-        await self.ledger.call(
-            self._registry.learn,
-            version.alias,
-            version.digest,
-            effect=result.max_delta,
-            checks=_with_probe(version.checks, checks),
-        )
-        failed = [check for check in checks if not check.ok]
-        if failed:
-            raise ProbeFailed("; ".join(f"{check.name}: {check.found}" for check in failed))
 
     async def _expose(self, version: VersionRecord, plan: Plan, by: str, action: str) -> int:
         """COMMIT: from here on requests reach the version."""
@@ -458,13 +408,6 @@ class Rollout:
             checks=tuple(check.model_dump(mode="json") for check in checks),
             error=str(error),
         )
-
-
-def _with_probe(
-    before: tuple[dict[str, Any], ...], probe: list[CheckResult]
-) -> list[dict[str, Any]]:
-    kept = [check for check in before if check["name"] not in {EFFECT, GOLDEN}]
-    return [*kept, *(check.model_dump(mode="json") for check in probe)]
 
 
 def _require_share(stage: Stage, percent: float) -> None:

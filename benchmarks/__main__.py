@@ -1,8 +1,10 @@
 """`make bench`: what Graftwork costs in front of vLLM, against vLLM's own server, in one run.
 
-Both serve the embedded base with the same engine arguments. Two layouts: every process anywhere
-("shared cores"), and vLLM's processes on core 0 with everything else on core 1 ("free core"), where
-the router does not take CPU from the engine. The load generator runs on core 1 in both.
+Both run at the same time and serve the embedded base with the same engine arguments; the load goes
+to one and then to the other, several times, so that what else the machine does meets both alike.
+Two layouts: every process anywhere ("shared cores"), and vLLM's processes on core 0 with everything
+else on core 1 ("free core"), where the router does not take CPU from the engine. The load generator
+runs on core 1 in both.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import asyncio
 import json
 import os
 import platform
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import Figures, post, run
@@ -50,48 +54,93 @@ def _anywhere(_: str) -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def _measure(port: int, seconds: float) -> dict[str, Figures]:
-    figures = {}
-    for name, (clients, body) in CASES.items():
-        request = post(_HOST, port, _PATH, body)
-        asyncio.run(run(_HOST, port, request, clients, min(3.0, seconds)))  # warm
-        figures[name] = asyncio.run(run(_HOST, port, request, clients, seconds))
-    return figures
+@dataclass(frozen=True)
+class Pair:
+    """One case in one round, on both servers, one right after the other."""
+
+    theirs: Figures
+    ours: Figures
+
+    @property
+    def ratio(self) -> float:
+        """Our requests per second as a share of theirs."""
+        return self.ours.requests_per_s / self.theirs.requests_per_s
+
+    @property
+    def added_ms(self) -> float:
+        """What we add at p50, milliseconds."""
+        return self.ours.p50_ms - self.theirs.p50_ms
 
 
-def _layouts(pid: int, port: int, seconds: float) -> dict[str, dict[str, Figures]]:
+def _once(port: int, case: str, seconds: float) -> Figures:
+    clients, body = CASES[case]
+    request = post(_HOST, port, _PATH, body)
+    asyncio.run(run(_HOST, port, request, clients, min(1.0, seconds)))  # warm
+    return asyncio.run(run(_HOST, port, request, clients, seconds))
+
+
+def _case(native: int, ours: int, case: str, given: argparse.Namespace) -> list[Pair]:
+    """Rounds that alternate: what else the machine does meets both alike."""
+    pairs = []
+    for _ in range(given.rounds):
+        pair = Pair(_once(native, case, given.seconds), _once(ours, case, given.seconds))
+        print(f"    vLLM {pair.theirs}\n    ours {pair.ours}", flush=True)
+        pairs.append(pair)
+    return pairs
+
+
+def _print(layout: str, case: str, pairs: list[Pair]) -> str:
+    def middle(value: Callable[[Pair], float]) -> float:
+        return statistics.median(map(value, pairs))
+
+    ratios = sorted(pair.ratio for pair in pairs)
+    return (
+        f"| {layout} | {case} | {middle(lambda p: p.theirs.requests_per_s):.0f} "
+        f"| {middle(lambda p: p.ours.requests_per_s):.0f} "
+        f"| {middle(lambda p: p.ratio):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) "
+        f"| {middle(lambda p: p.theirs.p50_ms):.1f} | {middle(lambda p: p.added_ms):+.2f} |"
+    )
+
+
+def _layouts(pids: tuple[int, int], ports: tuple[int, int], given: argparse.Namespace) -> None:
     layouts: dict[str, Callable[[str], set[int]]] = {
         "free core": _engine_on_core_0,
         "shared cores": _anywhere,
     }
-    results = {}
+    rows = []
     for layout, core_of in layouts.items():
-        pin(pid, core_of)
-        with _on_one_core():
-            results[layout] = _measure(port, seconds)
-        for name, figures in results[layout].items():
-            print(f"  {layout:13} {name:25} {figures}", flush=True)
-    return results
+        for pid in pids:
+            pin(pid, core_of)
+        for case in CASES:
+            print(f"  {layout}, {case}", flush=True)
+            with _on_one_core():
+                pairs = _case(*ports, case, given)
+            rows.append(_print(layout, case, pairs))
+    print("\nMedians of the rounds; of the ratio also the lowest and the highest.\n")
+    print("| layout | case | vLLM req/s | Graftwork req/s | ratio | vLLM p50 ms | added p50 ms |")
+    print("| --- | --- | --: | --: | --: | --: | --: |")
+    print("\n".join(rows))
 
 
-def _native(seconds: float) -> dict[str, dict[str, Figures]]:
+@contextmanager
+def _native() -> Iterator[tuple[int, int]]:
+    """vLLM's own server: pid and port."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.native_server", "--port", str(port)]
-    print("vLLM's own server", flush=True)
-    with running(
-        command, f"http://{_HOST}:{port}/health", {"VLLM_LOGGING_LEVEL": "WARNING"}
-    ) as pid:
-        return _layouts(pid, port, seconds)
+    url = f"http://{_HOST}:{port}/health"
+    with running(command, url, {"VLLM_LOGGING_LEVEL": "WARNING"}) as pid:
+        yield pid, port
 
 
-def _graftwork(seconds: float) -> dict[str, dict[str, Figures]]:
+@contextmanager
+def _graftwork() -> Iterator[tuple[int, int]]:
+    """The whole system: pid and port."""
     port = free_port()
-    print("Graftwork", flush=True)
     with tempfile.TemporaryDirectory() as state:
         command = [sys.executable, "-m", "serving.cli", "serve", "--config", _CONFIG]
         command += ["--port", str(port), "--state-dir", str(Path(state) / "state")]
         with running(command, f"http://{_HOST}:{port}/readyz") as pid:
-            return _layouts(pid, port, seconds)
+            yield pid, port
 
 
 @contextmanager
@@ -106,22 +155,15 @@ def _on_one_core() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run both, print both, and the ratios."""
+    """Start both, measure both by turns."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="per case")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--seconds", type=float, default=5.0, help="per case, round and server")
+    parser.add_argument("--rounds", type=int, default=5, help="alternations per case")
+    given = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores", flush=True)
-    native, ours = _native(seconds), _graftwork(seconds)
-    print("\n| layout | case | vLLM req/s | Graftwork req/s | ratio | added p50 ms |")
-    print("| --- | --- | --: | --: | --: | --: |")
-    for layout, cases in native.items():
-        for name, theirs in cases.items():
-            mine = ours[layout][name]
-            ratio = mine.requests_per_s / theirs.requests_per_s
-            print(
-                f"| {layout} | {name} | {theirs.requests_per_s:.0f} | {mine.requests_per_s:.0f} "
-                f"| {ratio:.2f} | {mine.p50_ms - theirs.p50_ms:+.2f} |"
-            )
+    with _native() as native, _graftwork() as ours:
+        pids, ports = zip(native, ours, strict=True)
+        _layouts(pids, ports, given)
 
 
 if __name__ == "__main__":

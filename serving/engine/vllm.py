@@ -187,8 +187,12 @@ class VllmEngine:
         return frozenset(n for n, r in self._requests.items() if r.lora_int_id in held)
 
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
-        """Log probability (nats) of each prompt token after the first."""
-        return list(await asyncio.gather(*(self._score_one(name, p) for p in prompts)))
+        """Log probability (nats) of each prompt token after the first.
+
+        One prompt after the other: each makes one decoding step of those under way a little longer,
+        where all at once would make one step much longer.
+        """
+        return [await self._score_one(name, prompt) for prompt in prompts]
 
     async def _score_one(self, name: str | None, prompt: str) -> list[float]:
         from vllm import SamplingParams

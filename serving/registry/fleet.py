@@ -53,11 +53,17 @@ class HttpFleet:
         self._session: aiohttp.ClientSession | None = None
         self._broadcast = Broadcast(self._put_table, membership.routers)
         self._withheld: set[tuple[str, str]] = set()
+        self._base: dict[str, list[list[float]]] = {}
         self._background: set[asyncio.Future[int]] = set()
 
     def replica_ids(self) -> Sequence[str]:
         """Engines that report, ready or still converging."""
         return [report.peer.id for report in self._membership.engines()]
+
+    def busy(self, replica_id: str) -> int:
+        """Requests under way on one replica, by its last report."""
+        report = self._membership.engine(replica_id)
+        return report.in_flight if report is not None else 0
 
     async def load(self, replica_id: str, files: AdapterFiles) -> LoadResult:
         """Have one replica stage the files and add them. Raises ``FleetError``."""
@@ -129,11 +135,9 @@ class HttpFleet:
         self, replica_id: str, name: str, golden_prompts: Sequence[str] = ()
     ) -> ProbeResult:
         """Score prompts with the adapter and with the base on one replica."""
-        scored, base, golden = await asyncio.gather(
-            self._score(replica_id, name, PROBE_PROMPTS),
-            self._score(replica_id, None, PROBE_PROMPTS),
-            self._score(replica_id, name, golden_prompts),
-        )
+        base = await self._base_scores(replica_id)
+        scored = await self._score(replica_id, name, PROBE_PROMPTS)
+        golden = await self._score(replica_id, name, golden_prompts)
         deltas = [
             abs(with_adapter - without)
             for ours, theirs in zip(scored, base, strict=True)
@@ -142,6 +146,16 @@ class HttpFleet:
         # `max` over NaN depends on the order: a single one must be the verdict.
         worst = math.nan if any(map(math.isnan, deltas)) else max(deltas, default=0.0)
         return ProbeResult(replica_id, worst, golden)
+
+    async def _base_scores(self, replica_id: str) -> list[list[float]]:
+        """What the base alone says; asked once per replica, because it stays the same."""
+        found = self._base.get(replica_id)
+        if found is None:
+            found = await self._score(replica_id, None, PROBE_PROMPTS)
+            alive = set(self.replica_ids())
+            self._base = {each: scores for each, scores in self._base.items() if each in alive}
+            self._base[replica_id] = found
+        return found
 
     async def _score(
         self, replica_id: str, name: str | None, prompts: Sequence[str]

@@ -71,6 +71,10 @@ class FakeFleet(Fleet):
         """Replicas that are alive."""
         return list(self.engines)
 
+    def busy(self, replica_id: str) -> int:
+        """What is counted on the replica alone."""
+        return self.requests_on.get(replica_id, Counter()).total()
+
     async def load(self, replica_id: str, files: AdapterFiles) -> LoadResult:
         """Hold the version after ``load_s`` seconds."""
         name = engine_name(files.alias, files.digest)

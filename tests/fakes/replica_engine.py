@@ -24,6 +24,7 @@ class FakeEngine(Engine):
         self.offered: set[str] = set()
         self.pinned: frozenset[str] = frozenset()
         self.asked = 0
+        self.scored: list[str | None] = []
         self.tokens: Processed | None = None
         self.let = asyncio.Event()
         self.let.set()
@@ -74,6 +75,7 @@ class FakeEngine(Engine):
 
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
         """One token each: with an adapter another one than with the base."""
+        self.scored.append(name)
         return [[-1.0 if name else -2.0] for _ in prompts]
 
     def processed(self) -> Processed | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -95,6 +96,17 @@ async def test_a_version_is_proven_on_one_replica_before_others_load_it(
     assert steps[:2] == [("load", first), ("probe", first)]
     others = set(REPLICAS) - {first}
     assert {replica for what, replica in steps[2:] if what == "load"} == others
+
+
+@pytest.mark.parametrize("calmest", REPLICAS)
+async def test_the_calmest_replica_proves_a_version(path: AdapterPath, calmest: str) -> None:
+    """A probe lengthens the steps of answers under way: it goes where there are fewest."""
+    path.fleet.requests_on = {
+        replica: Counter({"other@1": 0 if replica == calmest else 5}) for replica in REPLICAS
+    }
+    await path.push("returns", 1)
+    probes = [replica for what, replica, _ in path.fleet.calls if what == "probe"]
+    assert probes == [calmest]
 
 
 async def test_routers_see_the_version_only_where_it_is_resident(path: AdapterPath) -> None:

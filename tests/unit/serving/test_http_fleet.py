@@ -159,6 +159,15 @@ async def test_pins_reach_the_engine(world: World) -> None:
         await world.fleet.pin("one", frozenset({NAME, "other@0123456789ab"}))
 
 
+async def test_the_base_is_scored_once(world: World) -> None:
+    """A probe compares with what the base said at the first one: that never changes."""
+    await world.fleet.load("one", FILES)
+    results = [await world.fleet.probe("one", NAME, ("a", "b")) for _ in range(3)]
+    assert [result.max_delta for result in results] == [1.0, 1.0, 1.0]
+    assert [list(result.logprobs) for result in results] == [[[-1.0], [-1.0]]] * 3
+    assert world.engine.scored.count(None) == 1
+
+
 async def test_the_silent_and_the_unknown(world: World) -> None:
     """A replica that nobody lists is gone; one that is listed and refuses is only silent."""
     with pytest.raises(ReplicaGone):
