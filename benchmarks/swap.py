@@ -37,6 +37,7 @@ from serving.bringup.edge import free_port
 
 _HOST = "127.0.0.1"
 _PAUSE_S = 1.0
+_PUSHES_BESIDE_STREAMS = 20
 _STEPS = ("received", "checked", "stored", "preparing", "prepared")
 
 
@@ -52,15 +53,21 @@ class Pushed:
     """Server: the slowest replica's load, seconds, in which that engine computes nothing else."""
 
 
-async def _push(api: Api, scale: float, seed: int) -> Pushed:
-    """Publish a version and wait until it is live on every replica."""
-    data = variant_tar("returns", scale, seed)
-    started = time.perf_counter()
+async def _go_live(api: Api, data: bytes) -> dict[str, Any]:
+    """Publish an archive and wait until it is live on every replica."""
     path = f"/admin/v1/adapters/{ALIAS}/versions?wait=live"
-    answer = await api.post(path, data=data)
-    seconds = time.perf_counter() - started
+    answer: dict[str, Any] = await api.post(path, data=data)
     if answer["state"] != "live":
         raise RuntimeError(f"not live: {answer}")
+    return answer
+
+
+async def _push(api: Api, scale: float, seed: int) -> Pushed:
+    """Publish a version, and ask the server afterwards what took how long."""
+    data = variant_tar("returns", scale, seed)
+    started = time.perf_counter()
+    answer = await _go_live(api, data)
+    seconds = time.perf_counter() - started
     version = await api.get(f"/admin/v1/adapters/{ALIAS}/versions/{answer['digest']}")
     steps = await _steps(api, answer["digest"])
     return Pushed(answer["name"], seconds, steps, float(version["load_seconds"]))
@@ -145,15 +152,17 @@ async def _stream(api: Api, gaps: list[tuple[float, float]], stop: asyncio.Event
 async def _gaps_while_loading(api: Api, streams: int, seeds: list[int]) -> None:
     gaps: list[tuple[float, float]] = []
     stop = asyncio.Event()
+    # Made before: the clients' own work must not stand between two tokens.
+    archives = [variant_tar("returns", 0.8, seeds.pop()) for _ in range(_PUSHES_BESIDE_STREAMS)]
     tasks = [asyncio.create_task(_stream(api, gaps, stop)) for _ in range(streams)]
     await asyncio.sleep(3.0)
     quiet_from = time.perf_counter()
     await asyncio.sleep(10.0)
     busy_from = time.perf_counter()
     windows = []
-    for _ in range(8):
+    for archive in archives:
         began = time.perf_counter()
-        await _push(api, 0.8, seeds.pop())
+        await _go_live(api, archive)
         windows.append((began, time.perf_counter()))
         await asyncio.sleep(0.5)
     stop.set()

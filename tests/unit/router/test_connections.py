@@ -1,0 +1,178 @@
+"""Our own HTTP/1.1: what one connection accepts, and how many are kept and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
+from router.errors import Failure, TargetTimeout, TargetUnavailable
+from router.targets.base import Endpoint
+from router.targets.connection import MAX_HEAD_BYTES
+from router.targets.http_client import HttpClient, RawAnswer
+from tests.fakes.wire import PAUSE, Hang, Piece, Wire, body, head, wire
+
+ANSWER = b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}'
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[HttpClient]:
+    """A client that is closed after the test."""
+    async with HttpClient() as client:
+        yield client
+
+
+async def post(client: HttpClient, server: Wire, **headers: str) -> RawAnswer:
+    """Call the server."""
+    answer = await client.post(
+        URL(server.url), headers, b"{}", target="base", connect_timeout_s=0.3, timeout_s=5.0
+    )
+    return answer.watch(Endpoint.CHAT)
+
+
+async def read(answer: RawAnswer) -> bytes:
+    """The whole body."""
+    return b"".join([data async for data in answer.chunks()])
+
+
+async def test_provisional_answers_are_skipped(client: HttpClient) -> None:
+    """A 100 or 103 announces the answer; it is not the answer."""
+    script = [b"HTTP/1.1 100 Continue\r\n\r\n" + HINTS, PAUSE, body(ANSWER, X_Here="yes")]
+    async with wire(script) as server:
+        answer = await post(client, server)
+        assert (answer.status, answer.headers["x-here"]) == (200, "yes")
+        assert "link" not in answer.headers
+        assert await read(answer) == ANSWER
+
+
+async def test_a_body_without_length_ends_with_the_connection(client: HttpClient) -> None:
+    """HTTP/1.0's way of ending a body is understood, and such a connection is not kept."""
+    async with wire([head(Connection="close") + ANSWER, b""]) as server:
+        for _ in range(2):
+            assert await read(await post(client, server)) == ANSWER
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("surplus", [b"surplus", body(b'{"choices":[{"for":"somebody else"}]}')])
+@pytest.mark.parametrize("pause", [0.0, PAUSE])
+async def test_bytes_that_nobody_asked_for_end_a_connection(
+    client: HttpClient, surplus: bytes, pause: float
+) -> None:
+    """They would be the answer to the next request: somebody else's."""
+    script = [body(ANSWER) + surplus] if not pause else [body(ANSWER), pause, surplus]
+    async with wire(script, [body(ANSWER)]) as server:
+        assert await read(await post(client, server)) == ANSWER
+        await asyncio.sleep(3 * PAUSE)
+        assert await read(await post(client, server)) == ANSWER
+    assert server.connections == 2
+
+
+async def test_an_endless_head_is_refused(client: HttpClient) -> None:
+    """A target that never stops sending headers does not fill our memory."""
+    lines = b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1000) for n in range(MAX_HEAD_BYTES // 1000 + 1))
+    async with wire([b"HTTP/1.1 200 OK\r\n" + lines, Hang()]) as server:
+        with pytest.raises(TargetUnavailable) as caught:
+            await post(client, server)
+    assert caught.value.failure is Failure.BROKEN
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rb"])
+async def test_a_header_stays_one_header(client: HttpClient, value: str) -> None:
+    """A line break in a value would let whoever wrote it add headers of their own."""
+    async with wire([body(ANSWER)]) as server:
+        with pytest.raises(ValueError, match="line break"):
+            await post(client, server, Traceparent=value)
+        assert not server.heads
+
+
+async def test_who_reads_slowly_holds_the_target_back(client: HttpClient) -> None:
+    """Megabytes that nobody takes stay at the target: reading stops, and goes on later."""
+    text = b'{"choices":[],"text":"' + b"x" * 40_000_000 + b'"}'
+    sent = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(head(Content_Length=str(len(text))) + text)
+        await writer.drain()
+        sent.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    answer = await post(client, Wire(url))
+    await asyncio.sleep(0.2)
+    assert not sent.is_set()
+    assert await read(answer) == text
+    server.close()
+
+
+async def test_no_more_connections_than_allowed() -> None:
+    """Who finds none waits; the one that gets free is used again."""
+    async with HttpClient(max_connections=2) as client, wire([0.05, body(ANSWER)]) as server:
+        answers = await asyncio.gather(*(post(client, server) for _ in range(2)))
+        third = asyncio.create_task(post(client, server))
+        await asyncio.sleep(PAUSE)
+        assert len(server.heads) == 2
+        await read(answers[0])
+        assert await read(await third) == ANSWER
+        await answers[1].aclose()
+    assert server.connections == 2
+
+
+async def test_a_wait_for_a_connection_has_an_end() -> None:
+    """The connect timeout holds for the wait in our own queue too, and who gave up leaves it."""
+    async with HttpClient(max_connections=1) as client, wire([body(ANSWER)]) as server:
+        answer = await post(client, server)
+        with pytest.raises(TargetTimeout, match="No connection to base"):
+            await post(client, server)
+        await read(answer)
+        assert await read(await post(client, server)) == ANSWER
+
+
+async def test_another_origin_makes_room() -> None:
+    """An idle connection elsewhere gives way: one busy provider cannot lock the others out."""
+    async with HttpClient(max_connections=1) as client, wire([body(ANSWER)]) as one:
+        await read(await post(client, one))
+        async with wire([body(ANSWER)]) as other:
+            assert await read(await post(client, other)) == ANSWER
+
+
+async def test_idle_connections_are_given_up() -> None:
+    """After ``keepalive_s`` it is closed, before the target does so under a request's feet."""
+    async with HttpClient(keepalive_s=0.05) as client, wire([body(ANSWER)]) as server:
+        await read(await post(client, server))
+        await asyncio.sleep(0.2)
+        await read(await post(client, server))
+    assert server.connections == 2
+
+
+@settings(max_examples=40)
+@given(
+    cuts=st.lists(st.integers(1, len(HINTS + body(ANSWER)) - 1), max_size=6, unique=True),
+    chunked=st.booleans(),
+)
+def test_an_answer_may_arrive_in_any_pieces(cuts: list[int], chunked: bool) -> None:
+    """However the network cuts it: the same head, the same body, and the connection is kept."""
+    whole = body(ANSWER)
+    if chunked:
+        pieces = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (ANSWER[:9], ANSWER[9:]))
+        whole = head(Transfer_Encoding="chunked") + pieces + b"0\r\n\r\n"
+    data = HINTS + whole
+    bounds = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    script: list[Piece] = []
+    for start, end in pairwise(bounds):
+        script += [data[start:end], 0.001]
+
+    async def twice() -> int:
+        async with HttpClient() as client, wire(script) as server:
+            for _ in range(2):
+                assert await read(await post(client, server)) == ANSWER
+            return server.connections
+
+    assert asyncio.run(twice()) == 1
