@@ -169,6 +169,8 @@ class Exchange:
     """Of all attempts."""
     probe: Mapping[str, Any] | None = None
     """Fields that a local target's call gets so that its answer can be judged."""
+    unjudged: str | None = None
+    """Why a local answer was not judged although its route wants it; None otherwise."""
     assured: list[Assurance] = field(default_factory=list)
     """One for each answer that was judged, in order; the last one went out."""
     review: str | None = None
@@ -241,6 +243,7 @@ class Exchange:
             "decided": self.decided.told(),
             "features": self._features(),
             "assurance": [each.told() for each in self.assured],
+            "unjudged": self.unjudged,
             "review": self.review,
             "target": self.chosen.target if self.chosen else None,
             "attempts": [
