@@ -33,7 +33,7 @@ _JSON_HEADERS = json_headers()
 # About the replica or our secret, not about the request: another replica may be asked.
 _NOT_THE_CLIENTS_FAULT = frozenset({401, 403, 404, 408, 409, 425, 429, 499})
 _NOT_SERVED = frozenset({404, 405, 501})
-_CONTINUABLE = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.MESSAGES})
+_CONTINUABLE = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
 _NO_LIMITS = CallLimits()
 
 
