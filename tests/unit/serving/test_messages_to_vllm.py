@@ -7,7 +7,6 @@ here.
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import pytest
@@ -15,12 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.targets.translate.messages_to_vllm import Unlike, difference, vllm_request
+from tests.fakes.installed_vllm import installed
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of the libraries that vLLM imports
-    anthropic = pytest.importorskip("vllm.entrypoints.anthropic.protocol")
-    serving = pytest.importorskip("vllm.entrypoints.anthropic.serving")
-    chat = pytest.importorskip("vllm.entrypoints.openai.chat_completion.protocol")
+anthropic = installed("anthropic.protocol")
+serving = installed("anthropic.serving")
+chat = installed("openai.chat_completion.protocol")
 
 Body = dict[str, Any]
 WORDS = st.sampled_from(["", "a", "b c", "x-anthropic-billing-header: 1", "é\n"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pytest
@@ -10,11 +9,10 @@ import pytest
 from router.targets.base import Call, Endpoint
 from router.targets.prefill import continued
 from router.targets.providers import PrefillStyle
+from tests.fakes.installed_vllm import installed
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of the libraries that vLLM imports
-    protocol = pytest.importorskip("vllm.entrypoints.openai.responses.protocol")
-    utils = pytest.importorskip("vllm.entrypoints.openai.responses.utils")
+protocol = installed("openai.responses.protocol")
+utils = installed("openai.responses.utils")
 
 
 def read_by_vllm(body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from router.delivery.rescue.said import Transcript
 from router.delivery.rescue.seam import Seam, split
 from router.delivery.rescue.splice import ending, splice
 from router.targets.base import Endpoint, Usage
-from router.targets.translate.sse import EventReader
+from router.targets.translate.sse import DONE, EventReader, encode
+from router.targets.translate.stream_to_responses import ResponsesPieces
 from router.targets.watch import StreamWatch
 from tests.fakes.frontier_answers import Reply
 from tests.fakes.frontier_streams import streamed
@@ -134,8 +135,9 @@ def other(endpoint: Endpoint, raw: bytes) -> bytes:
     rest_sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
     cut=st.floats(0, 1),
     sizes=st.lists(st.integers(1, 200), min_size=1, max_size=8),
+    through_chat=st.booleans(),
 )
-@example(pieces=["a", " ", "b"], rest_sizes=[1], cut=0.55, sizes=[7])
+@example(pieces=["a", " ", "b"], rest_sizes=[1], cut=0.55, sizes=[7], through_chat=False)
 def test_any_cut_and_any_chunks_give_the_whole_text_once(
     endpoint: Endpoint,
     strips: bool,
@@ -143,11 +145,12 @@ def test_any_cut_and_any_chunks_give_the_whole_text_once(
     rest_sizes: list[int],
     cut: float,
     sizes: list[int],
+    through_chat: bool,
 ) -> None:
     """For every place of the cut, bytes included, and every split of the bytes.
 
     The continuation begins where the prefill ends, so it writes the white space again that was kept
-    back; ``strips`` is a model that does not.
+    back; ``strips`` is a model that does not. ``through_chat``: a provider goes on with Responses.
     """
     text = "".join(pieces)
     whole = b"".join(events_of(endpoint, pieces, "first", prompt=5))
@@ -181,9 +184,11 @@ def test_any_cut_and_any_chunks_give_the_whole_text_once(
         turn += 1
     prompt = 5 + reading.deltas
     join = splice(transcript.reader, Seam(space), reading.deltas, None)
-    second = other(endpoint, b"".join(events_of(endpoint, parts, "second", prompt=prompt)))
-    for chunk in watched(endpoint, second, sizes):
-        out += join.feed(chunk)
+    chat = Endpoint.CHAT if through_chat and endpoint is Endpoint.RESPONSES else endpoint
+    pieces_of = ResponsesPieces().feed if chat is not endpoint else bytes
+    second = other(endpoint, b"".join(events_of(chat, parts, "second", prompt=prompt)))
+    for chunk in watched(chat, second, sizes):
+        out += join.feed(pieces_of(chunk))
     said, events = read(endpoint, out)
     assert said == text
     if endpoint is Endpoint.MESSAGES:
@@ -344,6 +349,7 @@ def spoken(events: list[dict[str, Any]]) -> Transcript:
     for number, event in enumerate(events):
         told = {**event, "sequence_number": number}
         transcript.add(b"data: " + orjson.dumps(told) + b"\n\n")
+    transcript.read()
     return transcript
 
 
@@ -391,6 +397,44 @@ def test_a_continuation_that_is_more_than_text_is_refused(event: dict[str, Any])
     join = splice(spoken([*OPENED, SAID]).reader, Seam(""), 1, None)
     with pytest.raises(ValueError, match="continuation"):
         join.feed(b"data: " + orjson.dumps(event) + b"\n\n")
+
+
+@pytest.mark.parametrize(
+    ("finish", "status", "reason"),
+    [
+        ("stop", "completed", None),
+        ("length", "incomplete", "max_output_tokens"),
+        ("content_filter", "incomplete", "content_filter"),
+    ],
+)
+def test_how_chat_ends_is_how_the_response_ends(
+    finish: str, status: str, reason: str | None
+) -> None:
+    """In the last event's type, in its response and in the message."""
+    choice = {"delta": {"role": "assistant", "content": "b"}, "finish_reason": finish}
+    join = splice(spoken([*OPENED, SAID]).reader, Seam(""), 1, None)
+    raw = join.feed(ResponsesPieces().feed(encode({"choices": [choice]}) + DONE))
+    *_, item, last = [event for event in EventReader().feed(raw) if event is not None]
+    assert last["type"] == f"response.{status}"
+    assert last["response"]["status"] == item["item"]["status"] == status
+    assert (last["response"]["incomplete_details"] or {}).get("reason") == reason
+    assert item["item"]["content"][0]["text"] == "ab"
+    assert last["response"]["usage"] is None
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"reasoning_content": "hm"}},
+        {"delta": {"tool_calls": [{"index": 0}]}, "finish_reason": "tool_calls"},
+        {"delta": {}, "finish_reason": "something_new"},
+        {"delta": {}},
+    ],
+)
+def test_chat_that_is_more_than_text_or_does_not_say_how_it_ended(choice: dict[str, Any]) -> None:
+    """It is broken: the stream goes on elsewhere or ends with an error."""
+    with pytest.raises((ValueError, KeyError)):
+        ResponsesPieces().feed(encode({"choices": [choice]}) + DONE)
 
 
 def test_a_continuation_has_one_message_of_one_part() -> None:
