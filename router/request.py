@@ -170,7 +170,7 @@ class Exchange:
     probe: Mapping[str, Any] | None = None
     """Fields that a local target's call gets so that its answer can be judged."""
     unjudged: str | None = None
-    """Why a local answer was not judged although its route wants it; None otherwise."""
+    """Why a local answer is not judged although its route wants it; None: it is, or need not be."""
     assured: list[Assurance] = field(default_factory=list)
     """One for each answer that was judged, in order; the last one went out."""
     review: str | None = None

@@ -18,6 +18,7 @@ from router.targets.translate.answer_to_chat import chat_answer
 from router.targets.translate.answer_to_messages import messages_answer
 from router.targets.translate.chat_to_messages import messages_request
 from router.targets.translate.messages_to_chat import chat_request
+from router.targets.translate.messages_to_vllm import difference
 from router.targets.translate.sse import DONE, EventReader, encode, error_event
 from router.targets.translate.stream_to_chat import ChatStream
 from router.targets.translate.stream_to_messages import MessagesStream
@@ -475,6 +476,7 @@ def test_any_json_is_translated_or_refused() -> None:
              "content": [_random_json(dice)], "tool_calls": [_random_json(dice)]}
             for _ in range(dice.randrange(3))
         ]  # fmt: skip
+        difference({"max_tokens": 1, "messages": [HI, *messages], **body})
         for translate in (_to_messages, _to_chat):
             try:
                 translate(**{"messages": [HI, *messages], **body})
