@@ -1,9 +1,9 @@
 """`make bench-faults`: what a client gets for every way in which a provider can fail.
 
-Each fault is put on by a real HTTP server on loopback, for every call that it gets, streamed and
-not; with a second provider that is well, and without one. Prints a table, and fails when a row is
-wrong: an answer that is not the whole text exactly once, an error that is not well formed, or
-either of them after the deadline.
+Each fault is put on by a real HTTP server on loopback, for every call that it gets, chat and
+Responses, streamed and not; with a second provider that is well, and without one. Prints a table
+for each dialect, and fails when a row is wrong: an answer that is not the whole text exactly once,
+an error that is not well formed, or either of them after the deadline.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from tests.faults.suite import CASES, DEADLINE_S, Row, bench
+from tests.faults.suite import CASES, CHAT, DEADLINE_S, RESPONSES, Row, bench
 
 _TIMEOUT_S = 1.5
 
 
-async def _run(state: Path) -> list[Row]:
+async def _run(state: Path, path: str) -> list[Row]:
     with bench(state, _TIMEOUT_S) as running:
         return [
-            await running.run(case, stream=stream, fallback=fallback)
+            await running.run(case, stream=stream, fallback=fallback, path=path)
             for case in CASES
             for fallback in (True, False)
             for stream in (False, True)
@@ -49,12 +49,15 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    """Run all, print the table, and say how many are right."""
-    with tempfile.TemporaryDirectory() as state:
-        rows = asyncio.run(_run(Path(state)))
+    """Run all, print a table for each dialect, and say how many are right."""
+    print(f"Outcome; attempts; seconds. Deadline {DEADLINE_S:g} s, timeouts {_TIMEOUT_S:g} s.")
+    rows: list[Row] = []
+    for path in (CHAT, RESPONSES):
+        with tempfile.TemporaryDirectory() as state:
+            found = asyncio.run(_run(Path(state), path))
+        print(f"\n`{path}`\n\n{table(found)}")
+        rows += found
     wrong = [row for row in rows if not row.is_right]
-    print(f"Outcome; attempts; seconds. Deadline {DEADLINE_S:g} s, timeouts {_TIMEOUT_S:g} s.\n")
-    print(table(rows))
     print(f"\n{len(CASES)} faults, {len(rows)} requests, {len(rows) - len(wrong)} right.")
     if wrong:
         raise SystemExit("\n".join(str(row) for row in wrong))

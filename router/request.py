@@ -190,6 +190,8 @@ class Exchange:
     """Of all attempts."""
     probe: Mapping[str, Any] | None = None
     """Fields that a local target's call gets so that its answer can be judged."""
+    unjudged: str | None = None
+    """Why a local answer is not judged although its route wants it; None: it is, or need not be."""
     assured: list[Assurance] = field(default_factory=list)
     """One for each answer that was judged, in order; the last one went out."""
     review: str | None = None
@@ -257,6 +259,7 @@ class Exchange:
             "decided": self.decided.told(),
             "features": self._features(),
             "assurance": [each.told() for each in self.assured],
+            "unjudged": self.unjudged,
             "review": self.review,
             "target": self.chosen.target if self.chosen else None,
             "attempts": [

@@ -1,6 +1,6 @@
 """Token probabilities of an answer: asked for, read, summed up, and removed where nobody asked.
 
-Only chat and completions carry them in a form that all of vLLM's versions share.
+Where they stand in each dialect is known by ``telling``.
 """
 
 from __future__ import annotations
@@ -10,31 +10,52 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from router.deciding import telling
 from router.targets.base import Endpoint
+from router.targets.translate.messages_to_vllm import difference
 
 ALTERNATIVES: Final = 5
 """Tokens told for each position, from which the entropy is estimated."""
-_PROBES: Final[Mapping[Endpoint, Mapping[str, Any]]] = {
-    Endpoint.CHAT: {"logprobs": True, "top_logprobs": ALTERNATIVES},
-    Endpoint.COMPLETIONS: {"logprobs": ALTERNATIVES},
-}
+_CHAT: Final[Mapping[str, Any]] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
+_COMPLETIONS: Final[Mapping[str, Any]] = {"logprobs": ALTERNATIVES}
+_INCLUDED: Final = "message.output_text.logprobs"
+"""What Responses call them in ``include``."""
 _FLOOR: Final = -30.0
 """vLLM writes -9999 for minus infinity; one such token must not decide everything."""
 
 
-def can_tell(endpoint: Endpoint) -> bool:
-    """Whether answers of the endpoint carry logprobs."""
-    return endpoint in _PROBES
+def silence(endpoint: Endpoint, body: dict[str, Any]) -> str | None:
+    """Why an answer of the engine cannot tell its tokens' probabilities; None: it can."""
+    if endpoint is Endpoint.EMBEDDINGS:
+        return "embeddings have no tokens"
+    if endpoint is Endpoint.RESPONSES:
+        if body.get("background"):
+            return "it is answered in the background"
+        known = isinstance(body.get("include"), list | None)
+        return None if known else "its include is no list"
+    if endpoint is Endpoint.MESSAGES:
+        why = difference(body)
+        return None if why is None else f"asked through chat, vLLM would not see {why}"
+    return None
 
 
 def probe(endpoint: Endpoint, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What to add to a call so that its answer can be judged; None: the client asked itself."""
-    return None if is_asked_for(body) else _PROBES[endpoint]
+    if endpoint is Endpoint.MESSAGES:  # which has no such wish, and is asked through chat
+        return _CHAT
+    if is_asked_for(body):
+        return None
+    if endpoint is Endpoint.RESPONSES:
+        included = [*(body.get("include") or []), _INCLUDED]
+        return {"include": included, "top_logprobs": ALTERNATIVES}
+    return _CHAT if endpoint is Endpoint.CHAT else _COMPLETIONS
 
 
 def is_asked_for(body: Mapping[str, Any]) -> bool:
-    """Whether the client wants logprobs; 0 alternatives are a wish too."""
-    wanted = body.get("logprobs")
+    """Whether the client wants logprobs, in any dialect; 0 alternatives are a wish too."""
+    wanted, included = body.get("logprobs"), body.get("include")
+    if isinstance(included, list) and _INCLUDED in included:
+        return True
     return wanted is not None and wanted is not False
 
 
@@ -71,17 +92,11 @@ class Tokens:
 
     def read(self, found: Any, *, strip: bool) -> bool:
         """Take what an answer or event says; returns whether ``found`` was changed by ``strip``."""
-        choices = found.get("choices") if isinstance(found, dict) else None
-        changed = False
-        for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, dict) or not isinstance(choice.get("logprobs"), dict):
-                continue
-            if choice.get("index", 0) == 0:
-                self._take(choice["logprobs"])
-            if strip:
-                choice["logprobs"] = None
-                changed = True
-        return changed
+        if not isinstance(found, dict):
+            return False
+        for told in telling.told_in(found):
+            self._take(told)
+        return strip and telling.strip_from(found)
 
     def _take(self, told: dict[str, Any]) -> None:
         content = told.get("content")

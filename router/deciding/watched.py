@@ -13,7 +13,9 @@ from router.targets.base import Usage
 
 MAX_HELD_BYTES: Final = 8 * 1024 * 1024
 """More of a stream is not held back; it is judged by what is there."""
-_MARK: Final = b'"logprobs"'
+_MARK: Final = b'logprobs"'
+"""Also the end of ``top_logprobs``, which a response says in its head. Never in a text: there the
+quotation mark is escaped."""
 _END: Final = b"\n\n"
 _DATA: Final = b"data:"
 
@@ -138,12 +140,13 @@ class WatchedAnswer:
         return _END.join(self._event(event) for event in chunk.split(_END))
 
     def _event(self, event: bytes) -> bytes:
-        if not event.startswith(_DATA) or _MARK not in event:
+        head, mark, data = event.partition(_DATA)
+        if not mark or _MARK not in data:
             return event
-        found = _json(event[len(_DATA) :])
+        found = _json(data)
         if found is None or not self._tokens.read(found, strip=self._strip):
             return event
-        return b"data: " + orjson.dumps(found)
+        return head + b"data: " + orjson.dumps(found)
 
     async def aclose(self) -> None:
         """Give the connection back, or cut it; idempotent."""

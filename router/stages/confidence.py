@@ -61,7 +61,10 @@ class Judge:
 
     def prepare(self, exchange: Exchange) -> None:
         """Have local targets tell the probabilities of their tokens, where they will be judged."""
-        if self._config(exchange) is not None and logprobs.can_tell(exchange.endpoint):
+        if self._config(exchange) is None:
+            return
+        exchange.unjudged = logprobs.silence(exchange.endpoint, exchange.body)
+        if exchange.unjudged is None:
             exchange.probe = logprobs.probe(exchange.endpoint, exchange.body)
 
     def _config(self, exchange: Exchange) -> ConfidenceConfig | None:
@@ -73,7 +76,7 @@ class Judge:
         config, chosen = self._config(exchange), exchange.chosen
         if config is None or chosen is None or not chosen.is_local:
             return Verdict(answer, good=True)
-        if not logprobs.can_tell(exchange.endpoint):
+        if exchange.unjudged is not None:
             return Verdict(answer, good=True)
         watched = WatchedAnswer(answer, strip=exchange.probe is not None)
         try:
@@ -91,6 +94,7 @@ class Judge:
     ) -> Verdict:
         features, option = watched.features, exchange.chosen
         if features is None or option is None:  # nothing was said that could be judged
+            exchange.unjudged = "no probabilities were told in time"
             return Verdict(watched, good=True)
         intent = exchange.intent.name or NO_INTENT
         probability, calibrated = self._calibration.probability(intent, option.target, features)

@@ -37,6 +37,9 @@ class Call:
     """Headers to pass on, such as ``traceparent``."""
     prefill: str = ""
     """What the assistant said so far: the answer is to go on from there. See ``can_continue``."""
+    probe: Mapping[str, Any] | None = None
+    """Fields that make a local answer tell its tokens' probabilities; those of chat for Messages.
+    The answer then has them in it, also where its dialect has no place for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from router.targets.prefill import continued, unfinished
 from router.targets.providers import PrefillStyle
 from router.targets.translate.answer_to_messages import messages_answer
 from router.targets.translate.messages_to_chat import chat_request
+from router.targets.translate.messages_to_vllm import Unlike, vllm_request
 from router.targets.translate.stream_to_messages import MessagesStream
 from router.targets.upstream_error import (
     UpstreamError,
@@ -31,7 +33,7 @@ _JSON_HEADERS = json_headers()
 # About the replica or our secret, not about the request: another replica may be asked.
 _NOT_THE_CLIENTS_FAULT = frozenset({401, 403, 404, 408, 409, 425, 429, 499})
 _NOT_SERVED = frozenset({404, 405, 501})
-_CONTINUABLE = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.MESSAGES})
+_CONTINUABLE = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
 _NO_LIMITS = CallLimits()
 
 
@@ -80,25 +82,41 @@ class LocalTarget:
             TargetUnavailable: this replica cannot answer, for example because it does not hold the
                 adapter; another one may.
         """
-        if not call.prefill:
-            body, hide_usage = ask_for_usage(call, call.body)
-            return await self._post(call, call.endpoint, body, hide_usage=hide_usage)
-        if call.endpoint is Endpoint.MESSAGES:
-            return await self._continue_as_chat(call)
-        body, hide_usage = ask_for_usage(call, continued(call, PrefillStyle.CONTINUE))
+        if call.probe is not None:
+            return await self._telling(call, call.probe)
+        if call.prefill and call.endpoint is Endpoint.MESSAGES:
+            # vLLM's Messages route answers a last message of the assistant, chat goes on from it.
+            body = unfinished(_chat_body(call.body), call.prefill, PrefillStyle.CONTINUE)
+            return await self._as_chat(call, body)
+        return await self._as_it_is(call, continued(call, PrefillStyle.CONTINUE))
+
+    async def _as_it_is(self, call: Call, body: dict[str, Any]) -> Answer:
+        body, hide_usage = ask_for_usage(call, body)
         return await self._post(call, call.endpoint, body, hide_usage=hide_usage)
 
-    async def _continue_as_chat(self, call: Call) -> Answer:
-        """vLLM's Messages route answers a last message of the assistant, chat goes on from it."""
-        body = chat_request(call.body, max_tokens_field="max_tokens", ask_for_usage=True)
-        body = unfinished(body, call.prefill, PrefillStyle.CONTINUE)
+    async def _telling(self, call: Call, probe: Mapping[str, Any]) -> Answer:
+        """An answer that tells its tokens' probabilities, where vLLM has them for this model."""
+        if call.endpoint is Endpoint.MESSAGES:
+            return await self._as_chat(call, {**vllm_request(call.body), **probe}, tells=True)
+        try:
+            return await self._as_it_is(call, {**call.body, **probe})
+        except TargetRejected as error:
+            if call.endpoint is not Endpoint.RESPONSES or error.param != "logprobs":
+                raise
+        # gpt-oss: its Responses have none, and say so. The answer matters more than its judgement.
+        return await self._as_it_is(call, call.body)
+
+    async def _as_chat(self, call: Call, body: dict[str, Any], *, tells: bool = False) -> Answer:
+        """A Messages call that is made as chat, and its answer translated back."""
         raw = await self._post(call, Endpoint.CHAT, body, hide_usage=False)
         model = str(call.body.get("model", self.name))
         fallback_id = f"msg_{time.time_ns():x}"
         return TranslatedAnswer(
             raw,
-            MessagesStream(model=model, fallback_id=fallback_id),
-            lambda answer: messages_answer(answer, model=model, fallback_id=fallback_id),
+            MessagesStream(model=model, fallback_id=fallback_id, tells=tells),
+            lambda answer: messages_answer(
+                answer, model=model, fallback_id=fallback_id, tells=tells
+            ),
         )
 
     async def _post(
@@ -120,7 +138,7 @@ class LocalTarget:
             timeout_s=call.timeout_s,
         )
         if answer.status != 200:
-            raise await self._failure(call, answer)
+            raise await self._failure(call, endpoint, answer)
         if answer.is_stream != call.stream:
             await answer.aclose()
             raise TargetUnavailable(
@@ -128,7 +146,7 @@ class LocalTarget:
             )
         return answer.watch(endpoint, hide_usage=hide_usage)
 
-    async def _failure(self, call: Call, answer: RawAnswer) -> TargetError:
+    async def _failure(self, call: Call, endpoint: Endpoint, answer: RawAnswer) -> TargetError:
         status = answer.status
         error = read_error(status, await answer.error_body())
         if status in _NOT_SERVED and not _is_about_the_model(error):
@@ -138,9 +156,17 @@ class LocalTarget:
                 code="unsupported_endpoint",
             )
         if 400 <= status < 500 and status not in _NOT_THE_CLIENTS_FAULT:
-            return rejection(status, error)
+            return rejection(status, error, payload=endpoint is call.endpoint)
         failure = failure_of(status, error, answer.headers)
         return unavailable(self.name, status, error.message, answer.headers, failure)
+
+
+def _chat_body(body: dict[str, Any]) -> dict[str, Any]:
+    """A Messages body as vLLM would read it; as near to it as chat can say where that differs."""
+    try:
+        return vllm_request(body)
+    except Unlike:
+        return chat_request(body, max_tokens_field="max_tokens", ask_for_usage=True)
 
 
 def _is_about_the_model(error: UpstreamError) -> bool:

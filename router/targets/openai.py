@@ -10,7 +10,9 @@ from router.targets.prefill import continued, unfinished
 from router.targets.providers import Capability, ModelCard, PrefillStyle
 from router.targets.translate.answer_to_messages import messages_answer
 from router.targets.translate.messages_to_chat import chat_request
+from router.targets.translate.responses_to_chat import talk_of
 from router.targets.translate.stream_to_messages import MessagesStream
+from router.targets.translate.stream_to_responses import ResponsesPieces
 from router.targets.usage import ask_for_usage
 
 
@@ -34,7 +36,9 @@ class OpenAITarget:
             return False
         if endpoint is Endpoint.COMPLETIONS:
             return True
-        return Capability.PREFILL in self.card.capabilities and endpoint is not Endpoint.RESPONSES
+        if endpoint is Endpoint.RESPONSES and Capability.CHAT not in self.card.capabilities:
+            return False  # the API itself begins each answer anew
+        return Capability.PREFILL in self.card.capabilities
 
     async def send(self, call: Call) -> Answer:
         """Call the model.
@@ -48,6 +52,8 @@ class OpenAITarget:
         require_endpoint(self.name, config, self.card, call)
         if call.endpoint is Endpoint.MESSAGES and self._translates:
             return await self._send_as_chat(call)
+        if call.endpoint is Endpoint.RESPONSES and call.prefill:
+            return await self._continue_as_chat(call)
         body = call.body
         if call.prefill:
             native = call.endpoint is Endpoint.MESSAGES
@@ -57,6 +63,18 @@ class OpenAITarget:
             body, hide_usage = ask_for_usage(call, body)
         upstream = Upstream(call.endpoint, body, hide_usage)
         return await self._provider.send(self.name, call, upstream)
+
+    async def _continue_as_chat(self, call: Call) -> Answer:
+        """The rest of a Responses stream, asked for through chat."""
+        config = self._provider.config
+        body = talk_of(
+            call.body,
+            max_tokens_field=config.max_tokens_field,
+            ask_for_usage=config.stream_usage,
+        )
+        body = unfinished(body, call.prefill, config.prefill_style)
+        raw = await self._provider.send(self.name, call, Upstream(Endpoint.CHAT, body))
+        return TranslatedAnswer(raw, ResponsesPieces(), dict)
 
     async def _send_as_chat(self, call: Call) -> Answer:
         config = self._provider.config

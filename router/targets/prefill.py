@@ -16,6 +16,8 @@ def continued(call: Call, style: PrefillStyle) -> Body:
         return call.body
     if call.endpoint is Endpoint.COMPLETIONS:
         return {**call.body, "prompt": call.body["prompt"] + call.prefill}
+    if call.endpoint is Endpoint.RESPONSES:
+        return _unfinished_response(call.body, call.prefill)
     return unfinished(call.body, call.prefill, style)
 
 
@@ -28,3 +30,18 @@ def unfinished(body: Body, prefill: str, style: PrefillStyle) -> Body:
     if style is PrefillStyle.CONTINUE:
         found |= {"continue_final_message": True, "add_generation_prompt": False}
     return found
+
+
+def _unfinished_response(body: Body, prefill: str) -> Body:
+    """A Responses body whose last item is the assistant's; vLLM goes on from one in progress."""
+    said = body["input"]
+    part = {"type": "output_text", "text": prefill, "annotations": []}
+    last: Body = {
+        "type": "message",
+        "id": "msg_unfinished",
+        "role": "assistant",
+        "status": "in_progress",
+        "content": [part],
+    }
+    before = [{"role": "user", "content": said}] if isinstance(said, str) else said
+    return {**body, "input": [*before, last]}

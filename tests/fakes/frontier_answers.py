@@ -62,7 +62,8 @@ def compose(path: str, body: Json, text: str, cached_tokens: int) -> Reply:
     said = prompt[4:] if prompt.startswith("say ") else text
     prefill = _prefill(path, body)
     pieces = [] if calls else _pieces(said, prefill)
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    limits = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+    limit = next((body[name] for name in limits if body.get(name)), None)
     cut = isinstance(limit, int) and limit < len(pieces)
     return Reply(
         model=str(body.get("model", "fake")),
@@ -76,10 +77,11 @@ def compose(path: str, body: Json, text: str, cached_tokens: int) -> Reply:
 
 def prompt_of(body: Json) -> str:
     """The text of the last user message, or of the prompt."""
-    if "messages" not in body:
+    said = body.get("messages", body.get("input"))
+    if not isinstance(said, list) or not all(isinstance(m, dict) for m in said):
         found = body.get("input", body.get("prompt", ""))
         return found if isinstance(found, str) else orjson.dumps(found).decode()
-    users = [m for m in body["messages"] if m.get("role") == "user"]
+    users = [m for m in said if m.get("role") == "user"]
     content = users[-1]["content"] if users else ""
     if isinstance(content, str):
         return content
@@ -98,7 +100,8 @@ def _prefill(path: str, body: Json) -> str:
     if path == COMPLETIONS:
         _, mark, prefill = str(body.get("prompt", "")).rpartition("|")
         return prefill if mark else ""
-    last = body["messages"][-1] if body.get("messages") else {}
+    said = body.get("messages") or body.get("input") or [{}]
+    last = said[-1] if isinstance(said, list) and isinstance(said[-1], dict) else {}
     content = last.get("content") if last.get("role") == "assistant" else ""
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content)
@@ -135,7 +138,7 @@ def whole(path: str, body: Json, reply: Reply) -> Json:
             done = {"index": 0, "text": reply.text, "finish_reason": reply.finish, "logprobs": None}
             return {**_head("text_completion", reply), "choices": [done], "usage": usage(reply)}
         case "/v1/responses":
-            return response_object(reply, "completed")
+            return response_object(reply, ended(reply))
         case "/v1/messages":
             return {**message_head(reply), **_message_end(reply)}
         case _:
@@ -193,6 +196,11 @@ def _message_end(reply: Reply) -> Json:
     }
 
 
+def ended(reply: Reply) -> str:
+    """The status of a response that is over."""
+    return "incomplete" if reply.finish == "length" else "completed"
+
+
 def response_object(reply: Reply, status: str) -> Json:
     """A Responses API object."""
     part = {"type": "output_text", "text": reply.text, "annotations": []}
@@ -210,7 +218,7 @@ def response_object(reply: Reply, status: str) -> Json:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": reply.prompt_tokens + reply.output_tokens,
     }
-    done = status == "completed"
+    done = status != "in_progress"
     return {
         "id": "resp_fake",
         "object": "response",

@@ -15,6 +15,7 @@ from tests.fakes.frontier_answers import (
     Json,
     Reply,
     chat_tool_call,
+    ended,
     error_body,
     message_head,
     messages_usage,
@@ -118,6 +119,7 @@ def _responses(reply: Reply) -> list[bytes]:
     part = {"type": "output_text", "text": "", "annotations": []}
     item: Json = {"id": "msg_fake", "type": "message", "role": "assistant", "content": []}
     where: Json = {"item_id": "msg_fake", "output_index": 0, "content_index": 0}
+    status = ended(reply)
     told: list[Json] = [
         {"type": "response.created", "response": response_object(reply, "in_progress")},
         {
@@ -135,9 +137,9 @@ def _responses(reply: Reply) -> list[bytes]:
         {
             "type": "response.output_item.done",
             "output_index": 0,
-            "item": response_object(reply, "completed")["output"][0],
+            "item": response_object(reply, status)["output"][0],
         },
-        {"type": "response.completed", "response": response_object(reply, "completed")},
+        {"type": f"response.{status}", "response": response_object(reply, status)},
     ]
     return [_named(e["type"], {**e, "sequence_number": n}) for n, e in enumerate(told)]
 

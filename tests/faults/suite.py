@@ -14,7 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from router.targets.translate.sse import EventReader
+from router.text import answer_text
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import Reply, ask
@@ -22,9 +25,10 @@ from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 
 TEXT = "One two three four five six seven."
+WORDS = 7
 DEADLINE_S = 15.0
 ANSWERED = "answered"
-_PATH = "/v1/chat/completions"
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Row:
     """What came of one case."""
 
     case: Case
+    path: str
     stream: bool
     fallback: bool
     outcome: str
@@ -101,6 +106,9 @@ class Row:
             return False
         if self.case.final:
             return self.outcome.startswith("error") and self.attempts == 1
+        if self.path == RESPONSES and self.stream and self.case.fault.kind is Kind.NO_END:
+            # Only its last event says whether a response is whole: nobody may say it instead.
+            return self.outcome.startswith("error")
         if self.fallback or self.case.harmless:
             return self.outcome == ANSWERED
         return True
@@ -117,19 +125,18 @@ class Bench:
         self._good = good
         self._state = state
 
-    async def run(self, case: Case, *, stream: bool, fallback: bool) -> Row:
+    async def run(self, case: Case, *, stream: bool, fallback: bool, path: str = CHAT) -> Row:
         """One request through a router of its own, so that no breaker remembers another case."""
         process = RouterProcess(self._settings(fallback=fallback), "router-1", {})
         prompt = f"tell me [[{json.dumps(asdict(case.fault))}]]"
-        body = {
-            "model": "auto",
-            "messages": [{"role": "user", "content": prompt}],
-            "stream": stream,
-        }
+        said: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
+        if path == RESPONSES:
+            said = {"input": prompt, "store": False}
+        body = {"model": "auto", **said, "stream": stream}
         started = time.perf_counter()
         try:
             reply = await ask(
-                process.door, _PATH, body, {"x-graftwork-timeout-ms": str(DEADLINE_S * 1000)}
+                process.door, path, body, {"x-graftwork-timeout-ms": str(DEADLINE_S * 1000)}
             )
         finally:
             await process.aclose()
@@ -137,7 +144,7 @@ class Bench:
         tail = _comment(reply.body)
         attempts = int(tail.get("attempts", reply.headers.get("x-graftwork-attempts", "0")))
         rescued = bool(tail.get("rescued"))
-        return Row(case, stream, fallback, judge(reply), attempts, rescued, seconds)
+        return Row(case, path, stream, fallback, judge(path, reply), attempts, rescued, seconds)
 
     def _settings(self, *, fallback: bool) -> Settings:
         providers = [_provider("bad", self._bad, price=0.1, window=1000)]
@@ -162,7 +169,7 @@ def _provider(name: str, server: FakeFrontier, price: float, window: int) -> dic
         "max_output_tokens": 100,
         "input_usd_per_mtok": price,
         "output_usd_per_mtok": price,
-        "capabilities": ["chat", "prefill"],
+        "capabilities": ["chat", "responses", "prefill"],
     }
     return {"name": name, "base_url": server.openai_url, "models": [model]}
 
@@ -174,16 +181,17 @@ def bench(state: Path, timeout_s: float) -> Iterator[Bench]:
         yield Bench(bad, good, state, timeout_s)
 
 
-def judge(reply: Reply) -> str:
+def judge(path: str, reply: Reply) -> str:
     """``answered``, ``error <code>``, or what is wrong with it."""
     if reply.headers.get("content-type", "").startswith("text/event-stream"):
-        return _judge_stream(reply.body)
+        how = _judge_response if path == RESPONSES else _judge_stream
+        return how(reply.body)
     try:
         found = reply.json()
     except ValueError:
         return "WRONG: no JSON"
     if reply.status == 200:
-        said = found["choices"][0]["message"]["content"]
+        said = answer_text(reply.body, streamed=False)
         return ANSWERED if said == TEXT else f"WRONG: {said!r}"
     error = found.get("error") or {}
     if reply.status < 400 or not error.get("message") or not error.get("code"):
@@ -211,6 +219,31 @@ def _judge_stream(body: bytes) -> str:
     if sum("role" in choice["delta"] for choice in choices) != 1:
         return "WRONG: several roles"
     return ANSWERED if text == TEXT and ends == ["stop"] else f"WRONG: {text!r}, {ends}"
+
+
+def _judge_response(body: bytes) -> str:
+    try:
+        events = [event for event in EventReader().feed(body) if event is not None]
+    except (ValueError, TypeError):
+        return "WRONG: an event that is no JSON"
+    if [event["sequence_number"] for event in events] != list(range(len(events))):
+        return "WRONG: numbers with a gap"
+    kinds = [event["type"].removeprefix("response.") for event in events]
+    if kinds[:3] != ["created", "output_item.added", "content_part.added"]:
+        return "WRONG: no head"
+    text = answer_text(body, streamed=True)
+    ends = [kind for kind in kinds if kind in ("completed", "incomplete", "failed", "error")]
+    if ends == ["error"] and kinds[-1] == "error":
+        proper = TEXT.startswith(text) and events[-1]["message"]
+        return f"error {events[-1]['code']}" if proper else "WRONG: an error and an end"
+    if ends != ["completed"] or kinds[-1] != "completed":
+        return f"WRONG: {ends} at the end"
+    whole = events[-1]["response"]
+    if whole["id"] != events[0]["response"]["id"] or len(kinds) != len(set(kinds)) + WORDS - 1:
+        return "WRONG: several heads"
+    told = [event["text"] for event in events if "text" in event]
+    told.append(answer_text(orjson.dumps(whole), streamed=False))
+    return ANSWERED if {text, *told} == {TEXT} else f"WRONG: {text!r}, {told}"
 
 
 def _comment(body: bytes) -> dict[str, Any]:

@@ -60,6 +60,8 @@ _KNOWN = {
     Endpoint.COMPLETIONS: _COMMON | {"prompt"},
     Endpoint.MESSAGES: _COMMON
     | {"messages", "system", "stop_sequences", "tools", "tool_choice", "anthropic_version"},
+    Endpoint.RESPONSES: _COMMON - {"max_tokens", "min_tokens", "stream_options"}
+    | {"input", "instructions", "max_output_tokens", "tool_choice", "parallel_tool_calls"},
 }
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -73,8 +75,15 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "add_generation_prompt": (True,),
     "continue_final_message": (False,),
     "thinking": ({"type": "disabled"},),
+    # Of Responses; their tools answer with items of their own, so there are none.
+    "tools": ([],),
+    "include": ([],),
+    "background": (False,),
+    "text": ({"format": {"type": "text"}},),
+    "truncation": ("disabled",),
 }
 _FREE_CHOICES = frozenset({"auto", "none"})
+_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 def obstacle(endpoint: Endpoint, body: Body) -> str | None:
@@ -91,16 +100,43 @@ def obstacle(endpoint: Endpoint, body: Body) -> str | None:
         return "a stream that must call a tool is not continued"
     if endpoint is Endpoint.COMPLETIONS:
         return None if isinstance(body.get("prompt"), str) else "several prompts are not continued"
-    last = body["messages"][-1] if body.get("messages") else None
+    if endpoint is Endpoint.RESPONSES and not _is_talk(body.get("input")):
+        return "a stream about more than text is not continued"
+    said = body.get("input" if endpoint is Endpoint.RESPONSES else "messages")
+    last = said[-1] if said else None
     if isinstance(last, dict) and last.get("role") == "assistant":
         return "the client gave the beginning of the answer itself"
     return None
 
 
+def _is_talk(said: Any) -> bool:
+    """Whether the input of Responses is messages of text and nothing else."""
+    return isinstance(said, str) or (
+        isinstance(said, list) and bool(said) and all(map(_is_message, said))
+    )
+
+
+def _is_message(item: Any) -> bool:
+    if not isinstance(item, dict) or item.get("type", "message") != "message":
+        return False
+    if item.get("role") not in ("user", "assistant", "system", "developer"):
+        return False
+    content = item.get("content")
+    return isinstance(content, str) or (
+        isinstance(content, list)
+        and all(
+            isinstance(part, dict)
+            and part.get("type") in ("input_text", "output_text")
+            and isinstance(part.get("text"), str)
+            for part in content
+        )
+    )
+
+
 def rest_of(body: Body, used: int) -> Body:
     """The body for the continuation, when ``used`` tokens were sent already."""
     found = dict(body)
-    for name, least in (("max_tokens", 1), ("max_completion_tokens", 1), ("min_tokens", 0)):
+    for name, least in (*((bound, 1) for bound in _BOUNDS), ("min_tokens", 0)):
         limit = found.get(name)
         if isinstance(limit, int) and not isinstance(limit, bool):
             found[name] = max(least, limit - used)
@@ -109,6 +145,6 @@ def rest_of(body: Body, used: int) -> Body:
 
 def limit_of(body: Body) -> int | None:
     """The client's bound on the answer, tokens."""
-    limits = [body.get("max_completion_tokens"), body.get("max_tokens")]
+    limits = [body.get(bound) for bound in _BOUNDS]
     found = [n for n in limits if isinstance(n, int) and not isinstance(n, bool)]
     return min(found) if found else None

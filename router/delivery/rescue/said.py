@@ -130,6 +130,56 @@ class MessagesReader:
                 self.reading.finished = True
 
 
+class ResponsesReader:
+    """OpenAI's Responses: one message of one part of text, or it cannot be continued.
+
+    Attributes:
+        response: the answer as its first event has it.
+        number: of the newest event.
+        item: the message, when it was announced.
+        part: its text, when it was announced.
+        place: what the events about the text have in common; empty before it.
+    """
+
+    _PLACE = ("item_id", "output_index", "content_index")
+    _HEADS = frozenset({"response.created", "response.in_progress", "response.queued"})
+
+    def __init__(self) -> None:
+        self.reading = Reading()
+        self.response: Event = {}
+        self.number = 0
+        self.item: Event = {}
+        self.part: Event = {}
+        self.place: Event = {}
+
+    def read(self, event: Event) -> None:
+        """One event."""
+        self.number = event["sequence_number"]
+        kind = event["type"]
+        if kind in self._HEADS:
+            self.response = self.response or event["response"]
+        elif kind == "response.output_item.added" and not self.item:
+            self.item = event["item"]
+            if self.item.get("type") != "message":
+                self.reading.blocked(f"it had sent an item of type {self.item.get('type')!r}")
+        elif kind == "response.content_part.added" and not self.part:
+            self.part = event["part"]
+            self.place = {name: event[name] for name in self._PLACE}
+            if self.part.get("type") != "output_text":
+                self.reading.blocked(f"it had sent a part of type {self.part.get('type')!r}")
+        elif kind == "response.output_text.delta" and self._is_here(event):
+            self.reading.say(event["delta"])
+        else:
+            # Its text had ended, but not whether at its bound on tokens: that is told at the end.
+            self.reading.blocked(f"it had sent {kind!r}")
+
+    def _is_here(self, event: Event) -> bool:
+        return bool(self.place) and all(event[name] == self.place[name] for name in self._PLACE)
+
+
+AnyReader = ChatReader | MessagesReader | ResponsesReader
+
+
 class Transcript:
     """Everything that the client got of one stream.
 
@@ -141,9 +191,7 @@ class Transcript:
     __slots__ = ("_events", "_held", "_max_chars", "_size", "reader")
 
     def __init__(self, endpoint: Endpoint, max_chars: int) -> None:
-        self.reader: ChatReader | MessagesReader = (
-            MessagesReader() if endpoint is Endpoint.MESSAGES else ChatReader()
-        )
+        self.reader = _reader(endpoint)
         self._events = EventReader()
         self._held: list[bytes] = []
         self._size = 0
@@ -155,6 +203,13 @@ class Transcript:
         self._size += len(chunk)
         if self._size > _FOLD_BYTES:
             self.read()
+
+    def obstacle(self) -> str | None:
+        """Why it cannot be continued from here; None: it can."""
+        found = self.read().obstacle
+        if found is None and isinstance(self.reader, ResponsesReader) and not self.reader.place:
+            return "its text had not begun"
+        return found
 
     def read(self) -> Reading:
         """What was said up to here."""
@@ -171,3 +226,9 @@ class Transcript:
         if len(reading.text) > self._max_chars:
             reading.forget(f"it was longer than {self._max_chars} characters")
         return reading
+
+
+def _reader(endpoint: Endpoint) -> AnyReader:
+    if endpoint is Endpoint.MESSAGES:
+        return MessagesReader()
+    return ResponsesReader() if endpoint is Endpoint.RESPONSES else ChatReader()

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from router.delivery.rescue.said import ChatReader, Event, MessagesReader
+from router.delivery.rescue.said import (
+    AnyReader,
+    ChatReader,
+    Event,
+    MessagesReader,
+    ResponsesReader,
+)
 from router.delivery.rescue.seam import Seam
+from router.delivery.rescue.splice_responses import ResponsesSplice, responses_ending
 from router.targets.translate.sse import DONE, EventReader, encode
 
 
@@ -150,16 +157,16 @@ class MessagesSplice:
         return counts
 
 
-def splice(
-    said: ChatReader | MessagesReader, seam: Seam, before: int, prompt_tokens: int | None
-) -> Splice:
+def splice(said: AnyReader, seam: Seam, before: int, prompt_tokens: int | None) -> Splice:
     """The splice of the stream's dialect."""
+    if isinstance(said, ResponsesReader):
+        return ResponsesSplice(said, seam, before, prompt_tokens)
     if isinstance(said, MessagesReader):
         return MessagesSplice(said, seam, before, prompt_tokens)
     return ChatSplice(said, seam, before, prompt_tokens)
 
 
-def ending(said: ChatReader | MessagesReader, before: int, *, full: bool) -> bytes:
+def ending(said: AnyReader, before: int, *, full: bool) -> bytes:
     """The last events of an answer that was complete when its stream broke.
 
     Args:
@@ -167,6 +174,8 @@ def ending(said: ChatReader | MessagesReader, before: int, *, full: bool) -> byt
         before: tokens that the client has.
         full: it ended because the client's bound on tokens was reached, and did not say so.
     """
+    if isinstance(said, ResponsesReader):
+        return responses_ending(said, full=full)
     if isinstance(said, MessagesReader):
         return _messages_ending(said, before, full=full)
     if not full:

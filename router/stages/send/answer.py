@@ -79,7 +79,7 @@ class Delivered:
             chunk = self._spliced(chunk)
         if self._transcript is not None:
             self._transcript.add(chunk)
-        self._last = chunk
+        self._last = chunk or self._last
         return chunk
 
     def _spliced(self, chunk: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from router.catalog import Catalog
@@ -197,7 +197,7 @@ class Calls:
             candidate: who is called.
             left_s: seconds that are left for the whole request.
             others: whether somebody else could still answer; then some of the time is theirs.
-            body: in place of what the context stage makes.
+            body: in place of what the context stage makes; such an answer is not judged.
             prefill: what the assistant said so far.
 
         Raises:
@@ -206,9 +206,10 @@ class Calls:
         replica = candidate.replica
         attempt = Attempt(candidate.option, replica.id if replica else None)
         exchange.attempts.append(attempt)
+        probe = exchange.probe if body is None and candidate.option.is_local else None
         if body is None:
             body = self._assemble(exchange, candidate.option)
-        call = _call(exchange, body, left_s, prefill)
+        call = _call(exchange, body, left_s, prefill, probe)
         ticket = Ticket(candidate)
         began = time.perf_counter()
         try:
@@ -316,7 +317,13 @@ class Calls:
         return _once(lambda: queue.release(name))
 
 
-def _call(exchange: Exchange, body: Body, timeout_s: float, prefill: str) -> Call:
+def _call(
+    exchange: Exchange,
+    body: Body,
+    timeout_s: float,
+    prefill: str,
+    probe: Mapping[str, Any] | None,
+) -> Call:
     headers = {name: exchange.headers[name] for name in _PASSED_ON if name in exchange.headers}
     return Call(
         endpoint=exchange.endpoint,
@@ -326,6 +333,7 @@ def _call(exchange: Exchange, body: Body, timeout_s: float, prefill: str) -> Cal
         timeout_s=timeout_s,
         headers=headers,
         prefill=prefill,
+        probe=probe,
     )
 
 

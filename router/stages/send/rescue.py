@@ -48,7 +48,7 @@ class Rescuer:
             return ending(transcript.reader, reading.deltas, full=False)
         # Each piece is at least one token: as many pieces as tokens were allowed is all there is.
         limit = limit_of(exchange.body)
-        full = limit is not None and reading.deltas >= limit and reading.obstacle is None
+        full = limit is not None and reading.deltas >= limit and transcript.obstacle() is None
         if not full or obstacle(exchange.endpoint, exchange.body) is not None:
             return None
         return ending(transcript.reader, reading.deltas, full=True)
@@ -100,7 +100,9 @@ class Rescuer:
         done = sum("rescued" in note for note in exchange.delivery)
         if done >= self._config.rescue.max_rescues:
             return f"it was rescued {done} times already"
-        return obstacle(exchange.endpoint, exchange.body) or transcript.read().obstacle
+        if _is_kept(exchange):
+            return "who began it keeps the answer under its id"
+        return obstacle(exchange.endpoint, exchange.body) or transcript.obstacle()
 
     def _candidates(
         self, exchange: Exchange, broken: Candidate, prefill: str
@@ -123,7 +125,17 @@ class Rescuer:
                 yield candidate
 
 
-_CONTINUED = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.MESSAGES})
+_CONTINUED = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
+
+
+def _is_kept(exchange: Exchange) -> bool:
+    """Whether a later request may refer to the answer, and would find what one target said alone.
+
+    Providers keep Responses unless told not to; engines do not.
+    """
+    if exchange.endpoint is not Endpoint.RESPONSES or exchange.body.get("store") is False:
+        return False
+    return exchange.chosen is None or not exchange.chosen.is_local
 
 
 def _note(

@@ -9,21 +9,24 @@ import orjson
 from router.targets.translate.vocabulary import messages_usage, stop_reason
 
 
-def messages_answer(answer: dict[str, Any], *, model: str, fallback_id: str) -> dict[str, Any]:
+def messages_answer(
+    answer: dict[str, Any], *, model: str, fallback_id: str, tells: bool = False
+) -> dict[str, Any]:
     """Translate an answer.
 
     Args:
         answer: the chat completion.
         model: for upstreams that do not say.
         fallback_id: for upstreams that give none.
+        tells: put the tokens' probabilities beside the content, for who reads and removes them.
 
     Raises:
         KeyError, TypeError, ValueError: it is not a chat completion, or a tool call's arguments
             are not JSON.
     """
     choice = answer["choices"][0]
-    reason, sequence = stop_reason(choice)
-    return {
+    reason, sequence = stop_reason(choice, calls=bool(choice["message"].get("tool_calls")))
+    found = {
         "id": message_id(answer, fallback_id),
         "type": "message",
         "role": "assistant",
@@ -33,6 +36,7 @@ def messages_answer(answer: dict[str, Any], *, model: str, fallback_id: str) -> 
         "stop_sequence": sequence,
         "usage": messages_usage(answer.get("usage")),
     }
+    return {**found, "logprobs": choice.get("logprobs")} if tells else found
 
 
 def message_id(answer: dict[str, Any], fallback_id: str) -> str:
@@ -64,4 +68,4 @@ def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
                 "input": orjson.loads(function.get("arguments") or "{}"),
             }
         )
-    return blocks
+    return blocks or [{"type": "text", "text": ""}]  # clients look at the first block

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from router.targets.base import Endpoint
 from router.targets.translate.answer_to_messages import message_id, thoughts_in
 from router.targets.translate.sse import EventReader, encode, error_event
@@ -19,9 +21,10 @@ class MessagesStream:
     Args:
         model: for upstreams that do not say.
         fallback_id: for upstreams that give none.
+        tells: put the tokens' probabilities into the events, for who reads and removes them.
     """
 
-    def __init__(self, *, model: str, fallback_id: str) -> None:
+    def __init__(self, *, model: str, fallback_id: str, tells: bool = False) -> None:
         self._model = model
         self._fallback_id = fallback_id
         self._reader = EventReader()
@@ -29,8 +32,11 @@ class MessagesStream:
         self._open: str | None = None
         self._block = -1
         self._block_of_tool: dict[int, int] = {}
+        self._arguments: list[str] = []  # of the newest call, the only one that can be cut short
         self._end: tuple[str, str | None] = ("end_turn", None)
         self._usage: object = None
+        self._tells = tells
+        self._told: list[Any] = []
 
     def feed(self, data: bytes) -> bytes:
         """The events for what became complete with ``data``.
@@ -48,9 +54,11 @@ class MessagesStream:
         self._usage = chunk.get("usage") or self._usage
         out = self._start(chunk)
         for choice in (chunk.get("choices") or [])[:1]:
+            if self._tells:
+                self._told += (choice.get("logprobs") or {}).get("content") or []
             out += self._delta(choice.get("delta") or {})
             if choice.get("finish_reason"):
-                self._end = stop_reason(choice)
+                self._end = stop_reason(choice, calls=_is_json("".join(self._arguments)))
         return out
 
     def _start(self, chunk: dict[str, Any]) -> bytes:
@@ -65,7 +73,7 @@ class MessagesStream:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": {"input_tokens": 0, "output_tokens": 0},
+            "usage": messages_usage(self._usage),
         }
         return _event("message_start", message=message)
 
@@ -91,9 +99,11 @@ class MessagesStream:
             block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
             out = self._ensure(f"tool {number}", block)
             self._block_of_tool[number] = self._block
+            self._arguments.clear()
         arguments = function.get("arguments")
         if not arguments:
             return out
+        self._arguments.append(arguments)
         delta = {"type": "input_json_delta", "partial_json": arguments}
         return out + self._add(delta, self._block_of_tool[number])
 
@@ -107,7 +117,12 @@ class MessagesStream:
 
     def _add(self, delta: dict[str, str], block: int | None = None) -> bytes:
         index = self._block if block is None else block
-        return _event("content_block_delta", index=index, delta=delta)
+        return _event("content_block_delta", index=index, delta=delta, **self._tell())
+
+    def _tell(self) -> dict[str, Any]:
+        """The probabilities of the tokens since the last event that told any."""
+        told, self._told = self._told, []
+        return {"logprobs": {"content": told}} if told else {}
 
     def _close(self) -> bytes:
         if self._open is None:
@@ -118,9 +133,17 @@ class MessagesStream:
     def _stop(self) -> bytes:
         reason, sequence = self._end
         delta = {"stop_reason": reason, "stop_sequence": sequence}
-        return _event("message_delta", delta=delta, usage=messages_usage(self._usage)) + _event(
-            "message_stop"
-        )
+        usage = messages_usage(self._usage)
+        end = _event("message_delta", delta=delta, usage=usage, **self._tell())
+        return end + _event("message_stop")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _event(kind: str, **fields: object) -> bytes:

@@ -29,12 +29,19 @@ def finish_reason(stop_reason: object) -> str:
     return _FINISH.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
 
 
-def stop_reason(choice: dict[str, Any]) -> tuple[str, str | None]:
+def stop_reason(choice: dict[str, Any], *, calls: bool = False) -> tuple[str, str | None]:
     """Anthropic's ``stop_reason`` and ``stop_sequence`` for a finished chat choice.
 
     Only vLLM says, in ``stop_reason``, which stop string ended the answer.
+
+    Args:
+        choice: the finished one.
+        calls: it calls tools, and the calls are whole: of a tool that the client named, chat says
+            ``stop``, Messages says that it is to be used.
     """
     finish, matched = choice.get("finish_reason"), choice.get("stop_reason")
+    if calls and finish == "stop":
+        return "tool_use", None
     if finish == "stop" and isinstance(matched, str):
         return "stop_sequence", matched
     return (_STOP.get(finish, "end_turn") if isinstance(finish, str) else "end_turn"), None

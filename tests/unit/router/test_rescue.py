@@ -24,7 +24,12 @@ TEXT = "One two three four five six seven."
 WORDS = 7
 A, B = frontier("a"), frontier("b")
 BREAKS = [Kind.BREAK_OFF, Kind.ERROR_MIDWAY, Kind.MALFORMED]
-PREAMBLE = {Endpoint.CHAT: 1, Endpoint.COMPLETIONS: 0, Endpoint.MESSAGES: 3}
+PREAMBLE = {
+    Endpoint.CHAT: 1,
+    Endpoint.COMPLETIONS: 0,
+    Endpoint.MESSAGES: 3,
+    Endpoint.RESPONSES: 3,
+}
 """Events before the first word, in the fake's streams."""
 
 
@@ -62,9 +67,17 @@ def text_of(raw: bytes) -> str:
             continue
         if event.get("type") == "content_block_delta":
             found += event["delta"]["text"]
+        if event.get("type") == "response.output_text.delta":
+            found += event["delta"]
         for choice in event.get("choices", []):
             found += choice.get("text") or choice.get("delta", {}).get("content") or ""
     return found
+
+
+def ends(raw: bytes) -> int:
+    """How often a stream ends."""
+    marks = (b"[DONE]", b"event: message_stop", b"event: response.completed")
+    return sum(raw.count(mark) for mark in marks)
 
 
 def ask(sending: Desk, *options: Option, endpoint: Endpoint = Endpoint.CHAT) -> Exchange:
@@ -98,8 +111,9 @@ async def test_a_replica_goes_on_where_another_broke(
         exchange = ask(sending, BASE, endpoint=endpoint)
         raw = await sending.answer(exchange)
     assert text_of(raw) == TEXT
-    assert raw.count(b'"role"') <= 1
-    assert raw.count(b"[DONE]") + raw.count(b"event: message_stop") == 1
+    if endpoint is not Endpoint.RESPONSES:  # which repeats the message at its end
+        assert raw.count(b'"role"') <= 1
+    assert ends(raw) == 1
     assert [(n["rescued"], n["by"], n["after_tokens"]) for n in rescues(exchange)] == [
         ("base", "base", words)
     ]
@@ -112,6 +126,11 @@ async def test_a_replica_goes_on_where_another_broke(
     sent = other.requests[0].body
     if endpoint is Endpoint.COMPLETIONS:
         assert sent["prompt"] == "tell me|" + " ".join(TEXT.split()[:words])
+    elif endpoint is Endpoint.RESPONSES:
+        asked, said = sent["input"]
+        assert asked == {"role": "user", "content": "tell me|"}
+        assert (said["role"], said["status"]) == ("assistant", "in_progress")
+        assert said["content"][0]["text"] == " ".join(TEXT.split()[:words])
     else:
         assert sent["messages"][-1]["role"] == "assistant"
         assert sent["continue_final_message"] is True
@@ -127,8 +146,9 @@ async def test_stalled_streams_go_on_elsewhere(one: FakeFrontier, other: FakeFro
             for kind in kinds:
                 stalled = Fault(kind, after=before + 3)
                 prompt = f"tell me [[{json.dumps(asdict(stalled))}]]|"
+                bound = {} if endpoint is Endpoint.RESPONSES else {"max_tokens": 50}
                 exchange = sending.exchange(
-                    BASE, endpoint=endpoint, stream=True, text=prompt, max_tokens=50
+                    BASE, endpoint=endpoint, stream=True, text=prompt, **bound
                 )
                 asked.append(exchange)
         other.obeys = False
@@ -152,7 +172,7 @@ async def test_a_reset_may_take_bytes_with_it(
         exchange = ask(sending, BASE, endpoint=endpoint)
         raw = await sending.answer(exchange)
     assert text_of(raw) == TEXT
-    assert raw.count(b"[DONE]") + raw.count(b"event: message_stop") == 1
+    assert ends(raw) == 1
 
 
 async def test_totals_of_a_rescued_stream(one: FakeFrontier, other: FakeFrontier) -> None:
@@ -262,6 +282,94 @@ async def test_a_responses_stream_ends_with_a_numbered_error(
     assert caught.value.sequence == 5
 
 
+async def test_a_rescued_response_can_be_rescued_and_ends_in_order(
+    one: FakeFrontier, other: FakeFrontier
+) -> None:
+    """Twice, its numbers going on; then an error event has the next number."""
+    breaks = fault(Kind.BREAK_OFF, 2, Endpoint.RESPONSES)
+    for times in (2, 3):
+        one.misbehave(breaks, *[breaks] * (times - 2))
+        other.misbehave(breaks)
+        async with desk({}, [one, other]) as sending:
+            sending.holder.suspect(sending.holder.current.replicas[1])
+            exchange = ask(sending, BASE, endpoint=Endpoint.RESPONSES)
+            if times == 2:
+                raw = await sending.answer(exchange)
+                assert text_of(raw) == TEXT
+                events = [event for event in EventReader().feed(raw) if event is not None]
+                assert [e["sequence_number"] for e in events] == list(range(3 + WORDS + 4))
+                assert exchange.usage.output_tokens == WORDS
+                continue
+            with pytest.raises(TargetBroken) as caught:
+                await sending.answer(exchange)
+            assert caught.value.sequence == 3 + 6
+
+
+@pytest.mark.parametrize("style", PrefillStyle)
+async def test_a_provider_goes_on_with_a_response_through_chat(
+    one: FakeFrontier, other: FakeFrontier, style: PrefillStyle
+) -> None:
+    """Its Responses begin each answer anew; what chat says becomes the rest of the response."""
+    one.misbehave(fault(Kind.BREAK_OFF, 3, Endpoint.RESPONSES))
+    config = provider("b", other.url, prefill_style=style)
+    async with desk({"b": config}, [one]) as sending:
+        exchange = sending.exchange(
+            BASE,
+            B,
+            endpoint=Endpoint.RESPONSES,
+            stream=True,
+            text="tell me",
+            instructions="be brief",
+            max_output_tokens=20,
+        )
+        raw = await sending.answer(exchange)
+    assert text_of(raw) == TEXT
+    assert ends(raw) == 1
+    sent = other.requests[0]
+    assert sent.path == "/v1/chat/completions"
+    assert [m["role"] for m in sent.body["messages"]] == ["system", "user", "assistant"]
+    assert sent.body["messages"][-1]["content"] == "One two three"
+    assert 17 in (sent.body.get("max_completion_tokens"), sent.body.get("max_tokens"))
+    last = [event for event in EventReader().feed(raw) if event is not None][-1]["response"]
+    assert last["output"][0]["content"][0]["text"] == TEXT
+    assert last["usage"]["output_tokens"] == exchange.usage.output_tokens == WORDS
+    assert last["usage"]["input_tokens"] == exchange.usage.input_tokens == 2
+
+
+@pytest.mark.parametrize("store", [None, True, False])
+async def test_what_a_provider_keeps_under_its_id_is_its_own(
+    one: FakeFrontier, other: FakeFrontier, store: bool | None
+) -> None:
+    """A later request may refer to the response: then nobody else adds to it."""
+    one.misbehave(fault(Kind.BREAK_OFF, 3, Endpoint.RESPONSES))
+    async with desk({"a": one}, [other]) as sending:
+        exchange = sending.exchange(
+            A, BASE, endpoint=Endpoint.RESPONSES, stream=True, text="tell me|", store=store
+        )
+        exchange.chosen = A
+        if store is False:
+            assert text_of(await sending.answer(exchange)) == TEXT
+            return
+        with pytest.raises(TargetBroken):
+            await sending.answer(exchange)
+    assert not other.requests
+    assert "under its id" in exchange.delivery[-1]["why"]
+
+
+async def test_a_response_whose_text_had_ended_ends_with_an_error(
+    one: FakeFrontier, other: FakeFrontier
+) -> None:
+    """Whether its bound on tokens ended it is told in the event that is missing."""
+    one.misbehave(Kind.NO_END)
+    async with desk({}, [one, other]) as sending:
+        sending.holder.suspect(sending.holder.current.replicas[1])
+        exchange = ask(sending, BASE, endpoint=Endpoint.RESPONSES)
+        with pytest.raises(TargetBroken) as caught:
+            await sending.answer(exchange)
+    assert caught.value.sequence == 3 + WORDS + 3
+    assert not other.requests
+
+
 async def test_a_responses_stream_that_said_nothing_starts_anew(
     one: FakeFrontier, other: FakeFrontier
 ) -> None:
@@ -272,7 +380,7 @@ async def test_a_responses_stream_that_said_nothing_starts_anew(
     assert raw.count(b"event: response.created\n") == raw.count(b"event: response.completed\n") == 1
 
 
-@pytest.mark.parametrize("endpoint", PREAMBLE)
+@pytest.mark.parametrize("endpoint", [Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.MESSAGES])
 async def test_a_stream_that_said_everything_gets_its_end(
     one: FakeFrontier, other: FakeFrontier, endpoint: Endpoint
 ) -> None:
@@ -293,11 +401,12 @@ async def test_a_stream_that_reached_its_bound_gets_its_end(
 ) -> None:
     """As many pieces as tokens were allowed: there is nothing left to generate."""
     one.misbehave(fault(Kind.BREAK_OFF, 3, endpoint))
-    async with desk({"a": one, "b": other}) as sending:
-        exchange = sending.exchange(A, B, endpoint=endpoint, stream=True, text="x|", max_tokens=3)
+    bound = {"max_output_tokens" if endpoint is Endpoint.RESPONSES else "max_tokens": 3}
+    async with desk({"b": other}, [one]) as sending:
+        exchange = sending.exchange(BASE, B, endpoint=endpoint, stream=True, text="x|", **bound)
         raw = await sending.answer(exchange)
     assert text_of(raw) == "One two three"
-    assert b'"length"' in raw or b'"max_tokens"' in raw
+    assert b'"length"' in raw or b'"max_tokens"' in raw or b"event: response.incomplete" in raw
     assert not other.requests
 
 

@@ -18,7 +18,8 @@ from router.targets.translate.answer_to_chat import chat_answer
 from router.targets.translate.answer_to_messages import messages_answer
 from router.targets.translate.chat_to_messages import messages_request
 from router.targets.translate.messages_to_chat import chat_request
-from router.targets.translate.sse import EventReader, encode, error_event
+from router.targets.translate.messages_to_vllm import difference
+from router.targets.translate.sse import DONE, EventReader, encode, error_event
 from router.targets.translate.stream_to_chat import ChatStream
 from router.targets.translate.stream_to_messages import MessagesStream
 from router.targets.translate.vocabulary import finish_reason, stop_reason
@@ -409,6 +410,45 @@ def test_stop_reasons_have_counterparts() -> None:
     assert stop_reason({"finish_reason": "something_new"}) == ("end_turn", None)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "matched", "expected"),
+    [
+        ('{"a": 1}', None, "tool_use"),
+        ('{"a": 1}', "END", "tool_use"),
+        ('{"a": ', "END", "stop_sequence"),
+    ],
+)
+def test_a_tool_that_the_client_named_is_to_be_used(
+    arguments: str, matched: str | None, expected: str
+) -> None:
+    """Chat then ends with ``stop``; a call that a stop string cut short is not to be run."""
+    call = {"index": 0, "id": "t", "function": {"name": "f", "arguments": arguments}}
+    end: dict[str, Any] = {"delta": {}, "finish_reason": "stop", "stop_reason": matched}
+    stream = encode({"choices": [{"delta": {"tool_calls": [call]}}]}) + encode({"choices": [end]})
+    assert _events(_messages_stream().feed(stream + DONE))[-2]["delta"]["stop_reason"] == expected
+
+
+def test_a_whole_call_of_a_named_tool_is_to_be_used() -> None:
+    """As in a stream."""
+    call = {"id": "t", "function": {"name": "f", "arguments": "{}"}}
+    message = {"content": None, "tool_calls": [call]}
+    answer = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    assert messages_answer(answer, model="m", fallback_id="msg_0")["stop_reason"] == "tool_use"
+
+
+def test_probabilities_go_along_where_they_are_read() -> None:
+    """Each token once, also of chunks that say nothing; without the wish none of them."""
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"delta": {"content": text}, "logprobs": {"content": [{"logprob": n}]}}]}
+        for n, text in enumerate(["", "a", "b", ""])
+    ]
+    stream = b"".join(encode(chunk) for chunk in chunks) + DONE
+    told = _events(MessagesStream(model="m", fallback_id="x", tells=True).feed(stream))
+    found = [e["logprobs"]["content"] for e in told if "logprobs" in e]
+    assert found == [[{"logprob": 0}, {"logprob": 1}], [{"logprob": 2}], [{"logprob": 3}]]
+    assert b"logprob" not in _messages_stream().feed(stream)
+
+
 def test_events_that_are_not_json_objects_are_noticed() -> None:
     """A translator does not guess: it raises, and the answer is broken."""
     for data in (b"data: {\n\n", b"data: []\n\n"):
@@ -436,6 +476,7 @@ def test_any_json_is_translated_or_refused() -> None:
              "content": [_random_json(dice)], "tool_calls": [_random_json(dice)]}
             for _ in range(dice.randrange(3))
         ]  # fmt: skip
+        difference({"max_tokens": 1, "messages": [HI, *messages], **body})
         for translate in (_to_messages, _to_chat):
             try:
                 translate(**{"messages": [HI, *messages], **body})

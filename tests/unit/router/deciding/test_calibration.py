@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
+from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,6 +180,31 @@ def test_only_what_the_client_did_not_ask_for_is_added() -> None:
     assert probe(Endpoint.COMPLETIONS, {"logprobs": None}) == {"logprobs": 5}
     assert probe(Endpoint.CHAT, {"logprobs": True}) is None
     assert probe(Endpoint.COMPLETIONS, {"logprobs": 0}) is None
+    wish = "message.output_text.logprobs"
+    assert probe(Endpoint.RESPONSES, {"include": None}) == {"include": [wish], "top_logprobs": 5}
+    assert probe(Endpoint.RESPONSES, {"include": [wish]}) is None
+    assert probe(Endpoint.MESSAGES, {"logprobs": True}) == {"logprobs": True, "top_logprobs": 5}
+
+
+def test_what_responses_repeat_counts_once() -> None:
+    """Each token is told in its delta, and again in part, item and response: only removed there."""
+    told = [{"token": "a", "logprob": -1.0, "top_logprobs": []}]
+    part = {"type": "output_text", "text": "a", "logprobs": told}
+    item = {"type": "message", "content": [part]}
+    found: list[dict[str, Any]] = [
+        {"type": "response.output_text.delta", "delta": "a", "logprobs": told},
+        {"type": "response.output_text.done", "text": "a", "logprobs": []},
+        {"type": "response.content_part.done", "part": part},
+        {"type": "response.output_item.done", "item": item},
+        {"type": "response.completed", "response": {"output": [item], "top_logprobs": 5}},
+    ]
+    tokens = Tokens()
+    changed = [tokens.read(copy.deepcopy(event), strip=True) for event in found]
+    assert tokens.count == 1
+    assert changed == [True, False, True, True, True]
+    for event in found:
+        tokens.read(event, strip=True)
+        assert b'logprob"' not in orjson.dumps(event)
 
 
 # Calibration

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from adapters.aliases import Replica, RoutingTable, engine_name
+from router.text import answer_text
 from tests.fakes.deciding import returns
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE
@@ -21,15 +22,22 @@ from tests.fakes.frontier import FakeFrontier
 from tests.fakes.router_process import router
 
 SURE, UNSURE = -0.05, -2.0
-CHAT = "/v1/chat/completions"
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
+PATHS = [CHAT, COMPLETIONS, RESPONSES, MESSAGES]
+INCLUDED = "message.output_text.logprobs"
 LONG = "one two three four five six seven eight"
 
 
 def asked(path: str = CHAT, **fields: Any) -> dict[str, Any]:
     """A request for `auto`."""
-    said = {"prompt": "hello"} if path == "/v1/completions" else {
-        "messages": [{"role": "user", "content": "hello"}]
-    }  # fmt: skip
+    said: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
+    if path == COMPLETIONS:
+        said = {"prompt": "hello"}
+    elif path == RESPONSES:
+        said = {"input": "hello"}
+    elif path == MESSAGES:
+        said["max_tokens"] = 50
     return {"model": "auto", **said, **fields}
 
 
@@ -47,7 +55,7 @@ async def world(
         config["routing"]["routes"] = {"*": {"confidence": dict(confidence)}}
     if frontier is not None:
         prices = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
-        card = {"id": "big", "capabilities": ["chat", "completions"], **prices}
+        card = {"id": "big", "capabilities": ["chat", "completions", "responses"], **prices}
         config["providers"] = [{"name": "cloud", "base_url": frontier.openai_url, "models": [card]}]
     async with FakeEngine({BASE_ID: base}) as engine:
         replica = Replica(id="r1", url=engine.url, secret="s")
@@ -71,14 +79,11 @@ def events(response: httpx.Response) -> list[dict[str, Any]]:
 
 def text_of(response: httpx.Response) -> str:
     """What a stream or a whole answer says."""
-    if response.headers["content-type"].startswith("text/event-stream"):
-        choices = [c for event in events(response) for c in event.get("choices", ())]
-        return "".join(c.get("delta", {}).get("content") or c.get("text") or "" for c in choices)
-    choice = response.json()["choices"][0]
-    return str(choice["message"]["content"] if "message" in choice else choice["text"])
+    streamed = response.headers["content-type"].startswith("text/event-stream")
+    return answer_text(response.content, streamed=streamed)
 
 
-@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_sure_answer_goes_out_unchanged(tmp_path: Path, path: str, stream: bool) -> None:
     """The client sees no logprobs that it did not ask for, and P(correct) in the header."""
@@ -88,37 +93,129 @@ async def test_a_sure_answer_goes_out_unchanged(tmp_path: Path, path: str, strea
         assert response.headers["x-graftwork-target"] == "base"
         assert response.headers["x-graftwork-confidence"] == "0.9512"  # exp(-0.05)
         assert "token_logprobs" not in response.text
-        assert "top_logprobs" not in response.text
-        assert engine.requests[0]["logprobs"] in (True, 5)
+        assert '"logprob"' not in response.text
+        sent = engine.requests[0]
+        assert sent.get("logprobs") in (True, 5) or sent["include"] == [INCLUDED]
         record = await record_of(client, response)
         told = record["assurance"][0]
         assert told["tokens"] >= (1 if stream else 8)
         assert told["calibrated"] is False
         assert record["review"] is None
+        assert record["unjudged"] is None
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, RESPONSES])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_judged_answer_has_the_bytes_of_an_unjudged_one(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    """What was asked for without the client's wish leaves no trace: vLLM's own bytes go out."""
+    said = []
+    for name, confidence in (("plain", None), ("judged", {"threshold": 0.5})):
+        async with world(tmp_path / name, Says(LONG, SURE), confidence) as (client, _):
+            response = await client.post(path, json=asked(path, stream=stream))
+            said.append(response.content.partition(b": graftwork")[0])
+    assert said[0] == said[1]
+    assert b"eight" in said[0]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_asks_for_logprobs_gets_them(tmp_path: Path, stream: bool) -> None:
+async def test_judged_messages_are_asked_through_chat(tmp_path: Path, stream: bool) -> None:
+    """A message comes back, with nothing that Messages do not know, and its counts."""
+    async with world(tmp_path, Says(LONG, SURE), {"threshold": 0.5}) as (client, engine):
+        response = await client.post(MESSAGES, json=asked(MESSAGES, stream=stream))
+        assert engine.paths == [CHAT]
+        assert "logprob" not in response.text
+        if not stream:
+            message = response.json()
+            assert message["content"] == [{"type": "text", "text": LONG}]
+            assert message["usage"]["output_tokens"] == 8
+            return
+        kinds = [event["type"] for event in events(response)]
+        assert kinds[:2] == ["message_start", "content_block_start"]
+        assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+        assert events(response)[0]["message"]["usage"]["input_tokens"] == 7
+        assert events(response)[-2]["usage"]["output_tokens"] == 8
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "fields", "why"),
+    [
+        (MESSAGES, {"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
+        (MESSAGES, {"tools": [{"type": "bash_20250124", "name": "bash"}]}, "a server's tool"),
+        (MESSAGES, {"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "a block"),
+        (RESPONSES, {"background": True}, "background"),
+        (RESPONSES, {"include": "all"}, "include"),
+    ],
+)
+async def test_what_cannot_tell_is_not_judged(
+    tmp_path: Path, path: str, fields: dict[str, Any], why: str, stream: bool
+) -> None:
+    """It goes to vLLM's own route as it came, and the record says why nobody judged it."""
+    async with world(tmp_path, Says(LONG, UNSURE), {"threshold": 0.5}) as (client, engine):
+        body = asked(path, stream=stream, **fields)
+        response = await client.post(path, json=body)
+        assert text_of(response) == LONG
+        assert engine.paths == [path]
+        assert {**engine.requests[0], "model": "auto"} == body
+        record = await record_of(client, response)
+        assert why in record["unjudged"]
+        assert record["assurance"] == []
+        assert record["review"] is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_engine_that_cannot_tell_still_answers(tmp_path: Path, stream: bool) -> None:
+    """gpt-oss refuses Responses with logprobs: it is asked again without, and is not judged."""
+    says = Says(LONG, UNSURE, is_harmony=True)
+    async with world(tmp_path, says, {"threshold": 0.5}) as (client, engine):
+        response = await client.post(RESPONSES, json=asked(RESPONSES, stream=stream))
+        assert text_of(response) == LONG
+        assert [INCLUDED in body.get("include", []) for body in engine.requests] == [True, False]
+        assert "no probabilities" in (await record_of(client, response))["unjudged"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "wish"), [(CHAT, {"logprobs": True}), (RESPONSES, {"include": [INCLUDED]})]
+)
+async def test_a_client_that_asks_for_logprobs_gets_them(
+    tmp_path: Path, path: str, wish: dict[str, Any], stream: bool
+) -> None:
     """They are read in passing."""
     async with world(tmp_path, Says(LONG, SURE), {"threshold": 0.5}) as (client, engine):
-        response = await client.post(CHAT, json=asked(stream=stream, logprobs=True))
-        assert engine.requests[0]["logprobs"] is True
+        response = await client.post(path, json=asked(path, stream=stream, **wish))
+        assert engine.requests[0].items() >= wish.items()
         assert "top_logprobs" not in engine.requests[0]
         assert '"logprob":-0.05' in response.text.replace(" ", "")
         assert (await record_of(client, response))["assurance"][0]["entropy"] is None
 
 
+async def test_other_includes_of_the_client_stay(tmp_path: Path) -> None:
+    """Ours is one more."""
+    async with world(tmp_path, Says(LONG, SURE), {"threshold": 0.5}) as (client, engine):
+        wish = {"include": ["reasoning.encrypted_content"], "top_logprobs": 2}
+        response = await client.post(RESPONSES, json=asked(RESPONSES, **wish))
+        assert engine.requests[0]["include"] == ["reasoning.encrypted_content", INCLUDED]
+        assert response.json()["top_logprobs"] is None
+
+
 @pytest.mark.parametrize("stream", [False, True])
-async def test_without_the_section_nothing_is_asked(tmp_path: Path, stream: bool) -> None:
+@pytest.mark.parametrize("path", PATHS)
+async def test_without_the_section_nothing_is_asked(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
     """Routes that do not judge cost nothing and change nothing."""
     async with world(tmp_path, Says(LONG, UNSURE)) as (client, engine):
-        response = await client.post(CHAT, json=asked(stream=stream))
+        response = await client.post(path, json=asked(path, stream=stream))
         assert text_of(response) == LONG
-        assert "logprobs" not in engine.requests[0]
+        assert engine.paths == [path]
+        assert not {"logprobs", "include"} & engine.requests[0].keys()
         assert response.headers["x-graftwork-confidence"] == "none"
 
 
-@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("stream", "how"), [(False, "hold"), (True, "first_tokens"), (True, "hold")]
 )
