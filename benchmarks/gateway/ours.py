@@ -14,6 +14,7 @@ import yaml
 
 from benchmarks.gateway.stand_in import MODEL
 from serving.config.settings import Settings
+from serving.heap import settle_heap
 from serving.router.compose import RouterProcess
 
 PROVIDER = "stand-in"
@@ -54,6 +55,7 @@ def settings(provider_url: str, state_dir: Path) -> Settings:
 async def _serve(port: int, provider_url: str, state_dir: Path) -> None:
     router = RouterProcess(settings(provider_url, state_dir), "benchmark", os.environ)
     router.start()
+    settle_heap()  # as the deployment does
     config = uvicorn.Config(
         router.door, port=port, log_config=None, access_log=False, lifespan="off"
     )

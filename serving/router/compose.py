@@ -42,7 +42,6 @@ from router.targets.catalog import frontier_targets
 from router.targets.http_client import HttpClient
 from router.traffic import Traffic
 from serving.config.settings import Settings
-from serving.heap import settle_heap
 from serving.internal import KEEPALIVE_S
 from serving.router.accounting import Accounting
 from serving.router.internal import RouterSurface
@@ -139,14 +138,13 @@ class RouterProcess:
         )
 
     def start(self) -> None:
-        """Begin the work in the background; call it last, before the first request."""
+        """Begin to write logs, to learn and to renew what is leased, in the background."""
         self._decisions.journal.start()
         self._feedback.journal.start()
         self._access_log.start()
         self._intents.start()
         self._accounting.start()
         self._refit.start()
-        settle_heap()
 
     def requests(self) -> int:
         """How many requests came since the start."""

@@ -9,6 +9,7 @@ from typing import Any
 from ray import serve
 
 from serving.config.settings import Settings
+from serving.heap import settle_heap
 from serving.internal import InternalServer
 from serving.names import ROUTER
 from serving.node import internal_host, replica_id
@@ -39,6 +40,7 @@ class RouterDeployment:
         self._router.start()
         self._waker = Waker(engine.ping.remote, self._router.requests, self._router.has_engine)
         await self._report_once()
+        settle_heap()
         self._heartbeat = asyncio.create_task(self._beat())
         self._log.info("router_started", replica=self._identity)
 
