@@ -129,3 +129,17 @@ async def test_naming_a_model_is_no_way_around_a_rule_about_intents(tmp_path: Pa
                 assert (await told(client, model=name))["status"] == status
             other = [{"role": "user", "content": "hello"}]
             assert (await told(client, model="base", messages=other))["target"] == "base"
+
+
+async def test_what_the_budget_does_not_cover_is_struck_out(tmp_path: Path) -> None:
+    """What costs more than the caller has left is no candidate, and the dry run says so."""
+    limits = [{"name": "pocket", "key": "*", "window": "total", "usd": 1e-6}]
+    budgets = {"authority": "local", "limits": limits}
+    settings = config(budgets=budgets)
+    async with router(tmp_path, settings, table("http://127.0.0.1:9")) as (client, _):
+        found = await told(client, max_tokens=100)
+    frontier = found["candidates"][-1]
+    assert (frontier["target"], frontier["allowed"]) == ("frontier:cloud/big", False)
+    assert frontier["code"] == "budget"
+    assert "left" in frontier["reason"]
+    assert all(each["allowed"] for each in found["candidates"][:-1])
