@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +28,7 @@ from router.config import RouterConfig
 from router.config import Scope as KeyScope
 from router.docs import DOCS_HTML, OPENAPI
 from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError
+from router.ids import Ids
 from router.keys import Keyring
 from router.pipeline import Pipeline
 from router.records import Records
@@ -70,6 +70,7 @@ class Door:
         self._admin = admin
         self._records = records
         self._scrape = scrape
+        self._ids = Ids()
         self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/models": ("GET", self._models),
             "/v1/decision": ("POST", self._decision),
@@ -104,10 +105,14 @@ class Door:
 
     async def _refuse(self, scope: Scope, error: RouterError, send: Send) -> None:
         body = error_body(_INFERENCE.get(scope["path"]), error)
-        headers = {"x-request-id": _request_id(header_map(scope)), **error_headers(error)}
+        headers = {"x-request-id": self._request_id(header_map(scope)), **error_headers(error)}
         if isinstance(error, MethodNotAllowed):
             headers["allow"] = self._allowed(scope["path"])
         await send_json(send, error.status, body, encode_headers(headers))
+
+    def _request_id(self, headers: dict[str, str]) -> str:
+        given = headers.get("x-request-id", "")
+        return given if _SAFE_ID.fullmatch(given) else self._ids.new("req")
 
     def _route(self, scope: Scope) -> Handler:
         path, method = scope["path"], scope["method"]
@@ -154,8 +159,8 @@ class Door:
         send: Send,
     ) -> None:
         exchange = Exchange(
-            request_id=_request_id(headers),
-            decision_id=_new_id("dec"),
+            request_id=self._request_id(headers),
+            decision_id=self._ids.new("dec"),
             endpoint=endpoint,
             headers=headers,
             table=self._holder.current,
@@ -198,8 +203,8 @@ class Door:
         self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
     ) -> None:
         exchange = Exchange(
-            request_id=_request_id(headers),
-            decision_id=_new_id("dec"),
+            request_id=self._request_id(headers),
+            decision_id=self._ids.new("dec"),
             endpoint=Endpoint.CHAT,
             headers=headers,
             table=self._holder.current,
@@ -290,12 +295,3 @@ class Door:
         if not caller.scopes.intersection(scopes):
             self._keyring.authorize(caller, scopes[0])
         return caller.name
-
-
-def _request_id(headers: dict[str, str]) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _SAFE_ID.fullmatch(given) else _new_id("req")
-
-
-def _new_id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(12)}"

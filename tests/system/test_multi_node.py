@@ -143,13 +143,22 @@ def ready(client: httpx.Client) -> list[dict[str, Any]]:
     return [replica for replica in found if replica["ready"]]
 
 
+def running(cluster: Cluster) -> dict[str, str]:
+    """The nodes of both engines.
+
+    Ray Serve counts a replica as running a moment after the registry advertises it.
+    """
+    eventually(lambda: len(cluster.engines()) == 2, "two running engines", RECOVERY_S)
+    return cluster.engines()
+
+
 @pytest.mark.timeout(900)
 def test_a_node_is_lost_under_load(cluster: Cluster, front: httpx.Client) -> None:
     """Nobody notices; a publish goes through on the one engine that is left; the next node's engine
     has both adapters before anybody is sent to it.
     """
     push(front, ALIAS, ADAPTERS_DIR / "returns")
-    before = cluster.engines()
+    before = running(cluster)
     assert len(set(before.values())) == 2, f"not on different nodes: {before}"
     known = {replica["id"] for replica in ready(front)}
     with load(cluster.url, front, ALIAS) as clients:
@@ -162,9 +171,7 @@ def test_a_node_is_lost_under_load(cluster: Cluster, front: httpx.Client) -> Non
         cluster.heard("added", 120)
         eventually(lambda: len(ready(front)) == 2, "an engine on the new node", RECOVERY_S)
     assert not problems(clients)
-    # Ray Serve counts a replica as running a moment after the registry advertises it.
-    eventually(lambda: len(cluster.engines()) == 2, "two running engines", RECOVERY_S)
-    after = cluster.engines()
+    after = running(cluster)
     assert lost in before.values()
     assert lost not in after.values()
     assert len(set(after.values())) == 2
