@@ -26,7 +26,7 @@ from serving.reports import EngineReport
 from serving.telemetry.logs import get_logger, setup_logging
 
 HEARTBEAT_S = 1.0
-_FAREWELL_S = 2.0
+_FAREWELL_S = 1.0
 
 
 @serve.deployment(name=ENGINE, max_ongoing_requests=1_000_000)

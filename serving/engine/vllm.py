@@ -24,6 +24,7 @@ _CPU_EXTENSION = "serving.engine.cpu_lora.WorkerExtension"
 # Spelt out, because vLLM turns its short name "uni" into "mp" on the CPU: a worker process of its
 # own, to bind threads to cores. Both processes wait for each other by spinning (decision 0014).
 _ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+_ALONE_STOPS_S = 1.0
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
 
 
@@ -215,9 +216,12 @@ class VllmEngine:
         await self._client.check_health()
 
     async def stop(self) -> None:
-        """Stop the engine's processes."""
-        if self._client is not None:
-            await asyncio.to_thread(self._client.shutdown)
+        """Stop the engine's processes; no request is under way any more."""
+        if self._client is None:
+            return
+        # Alone, the core has nobody to take leave of, and needs seconds to unload its libraries.
+        alone = self._client.vllm_config.parallel_config.world_size == 1
+        await asyncio.to_thread(self._client.shutdown, _ALONE_STOPS_S if alone else None)
 
 
 def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Namespace:
