@@ -6,10 +6,11 @@ vLLM marks a token without an adapter by the index -1, and its torch kernels (0.
 stacked weights with it: the base's requests that share a batch with an adapter's are answered with
 whatever adapter is in the last slot, a retired one included. Its CUDA kernels skip such tokens.
 
-The worker computes on the same cores that routers and the registry wait for. It gives way to them:
-they need little, and every request and every flip goes through them.
+It computes on the same cores that routers and the registry wait for. It gives way to them, a little:
+they need not much, and every request and every flip goes through them. More of it, and tokens would
+wait for whatever else goes on; measured with `make bench-swap`, on two cores.
 
-vLLM's workers import this module because it is their ``worker_extension_cls``.
+vLLM imports this module because it is their ``worker_extension_cls``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from vllm.lora.punica_wrapper import punica_cpu
 
 from serving.engine.worker import WorkerExtension
 
-GIVES_WAY = 5
+GIVES_WAY = 2
 """Steps of niceness; each takes about a fifth of what is left of a contended core."""
 
-# The thread that imports this is the worker's own, and the threads that it computes with inherit.
+# The thread that imports this is the one that computes, and the threads that it starts inherit.
 os.nice(GIVES_WAY)
 
 _shrink = lora_ops.bgmv_shrink
