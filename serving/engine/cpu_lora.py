@@ -6,11 +6,11 @@ vLLM marks a token without an adapter by the index -1, and its torch kernels (0.
 stacked weights with it: the base's requests that share a batch with an adapter's are answered with
 whatever adapter is in the last slot, a retired one included. Its CUDA kernels skip such tokens.
 
-It computes on the same cores that routers and the registry wait for. It gives way to them, a little:
-they need not much, and every request and every flip goes through them. More of it, and tokens would
-wait for whatever else goes on; measured with `make bench-swap`, on two cores.
+It computes on the same cores that routers and the registry wait for. It gives way to them a little:
+every request and every flip goes through them. With more of it, tokens would wait for whatever else
+goes on (`make bench-swap` shows both, on two cores).
 
-vLLM imports this module because it is their ``worker_extension_cls``.
+vLLM imports this module because it is its ``worker_extension_cls``.
 """
 
 from __future__ import annotations
