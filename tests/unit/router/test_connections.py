@@ -43,7 +43,11 @@ async def read(answer: RawAnswer) -> bytes:
 
 async def test_provisional_answers_are_skipped(client: HttpClient) -> None:
     """A 100 or 103 announces the answer; it is not the answer."""
-    script = [b"HTTP/1.1 100 Continue\r\n\r\n" + HINTS, PAUSE, body(ANSWER, X_Here="yes")]
+    script: list[Piece] = [
+        b"HTTP/1.1 100 Continue\r\n\r\n" + HINTS,
+        PAUSE,
+        body(ANSWER, X_Here="yes"),
+    ]
     async with wire(script) as server:
         answer = await post(client, server)
         assert (answer.status, answer.headers["x-here"]) == (200, "yes")
@@ -65,7 +69,7 @@ async def test_bytes_that_nobody_asked_for_end_a_connection(
     client: HttpClient, surplus: bytes, pause: float
 ) -> None:
     """They would be the answer to the next request: somebody else's."""
-    script = [body(ANSWER) + surplus] if not pause else [body(ANSWER), pause, surplus]
+    script: list[Piece] = [body(ANSWER), pause, surplus] if pause else [body(ANSWER) + surplus]
     async with wire(script, [body(ANSWER)]) as server:
         assert await read(await post(client, server)) == ANSWER
         await asyncio.sleep(3 * PAUSE)
