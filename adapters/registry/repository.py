@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -39,10 +39,8 @@ from adapters.registry.records import (
     Stage,
     VersionRecord,
 )
+from adapters.registry.snapshots import read_snapshot
 from adapters.registry.transaction import Transaction
-
-_RETIRED_NAMED = 16
-"""Versions per alias that routers still know by name after they left."""
 
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
@@ -308,27 +306,7 @@ class Registry:
     def snapshot(self) -> Snapshot:
         """Aliases, callable and unfinished versions, and candidates at one moment."""
         with self._read() as session:
-            unused = (State.REJECTED, State.RETIRED, State.FAILED, State.QUARANTINED)
-            # Columns, not rows: manifests and checks are most of the bytes, and nobody here reads
-            # them. Every routing table begins with this.
-            versions = select(*mapping.BRIEF).where(
-                VersionRow.state.not_in([state.value for state in unused])
-            )
-            return Snapshot(
-                epoch=session.scalars(select(ControlRow.epoch)).one(),
-                aliases=tuple(
-                    mapping.alias(row)
-                    for row in session.scalars(select(AliasRow).order_by(AliasRow.name))
-                ),
-                versions=tuple(
-                    mapping.brief(row) for row in session.execute(versions.order_by(VersionRow.id))
-                ),
-                candidates=tuple(
-                    mapping.candidate(row)
-                    for row in session.scalars(select(CandidateRow).order_by(CandidateRow.epoch))
-                ),
-                retired=_once_callable(session),
-            )
+            return read_snapshot(session)
 
     def history(self, alias: str | None = None, limit: int = 200) -> list[HistoryRecord]:
         """The last ``limit`` lines of history, oldest first."""
@@ -422,25 +400,6 @@ class Registry:
     def _read(self) -> Iterator[Session]:
         with _translated(), Session(self._reader) as session, session.begin():
             yield session
-
-
-def _once_callable(session: Session) -> dict[str, tuple[str, ...]]:
-    newest = func.row_number().over(
-        partition_by=VersionRow.alias, order_by=VersionRow.left_epoch.desc()
-    )
-    once = (
-        select(VersionRow.alias, VersionRow.digest, newest.label("place"))
-        .where(
-            VersionRow.left_epoch > 0,
-            VersionRow.state.not_in([state.value for state in CALLABLE]),
-        )
-        .subquery()
-    )
-    few = select(once.c.alias, once.c.digest).where(once.c.place <= _RETIRED_NAMED)
-    found: dict[str, tuple[str, ...]] = {}
-    for alias, digest in session.execute(few.order_by(once.c.alias, once.c.place)):
-        found[alias] = (*found.get(alias, ()), digest)
-    return found
 
 
 _LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seconds"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from functools import lru_cache
 from typing import NamedTuple
 
 from router.targets.connection import Connection
@@ -35,6 +34,7 @@ class Pool:
         self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def idle(self, origin: Origin) -> Connection | None:
         """A connection that is open and free, the one used last; None when there is none."""
@@ -55,11 +55,14 @@ class Pool:
                 return freed
         self._opening += 1
         try:
+            # In a thread: reading the machine's certificates takes tens of milliseconds once.
+            if origin.tls and self._tls is None:
+                self._tls = await asyncio.to_thread(_trust)
             _, connection = await asyncio.get_running_loop().create_connection(
                 lambda: Connection(self._lost),
                 origin.host,
                 origin.port,
-                ssl=_trust() if origin.tls else None,
+                ssl=self._tls if origin.tls else None,
             )
         except BaseException:
             self._opening -= 1
@@ -144,7 +147,6 @@ class Pool:
         await asyncio.sleep(0)  # transports close on the loop's next turn
 
 
-@lru_cache(maxsize=1)
 def _trust() -> ssl.SSLContext:
     """Certificates that the machine trusts."""
     context = ssl.create_default_context()

@@ -6,6 +6,7 @@ For what a well-behaved server library would never send: cuts between two bytes,
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(*answers: Sequence[Piece]) -> AsyncIterator[Wire]:
+async def wire(*answers: Sequence[Piece], tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
     """Serve on loopback; request ``n`` gets ``answers[n]``, and the last answer repeats."""
     running = Wire("")
 
@@ -63,8 +64,9 @@ async def wire(*answers: Sequence[Piece]) -> AsyncIterator[Wire]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    running.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
     try:
         yield running
     finally:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -15,6 +18,7 @@ from router.errors import Failure, TargetTimeout, TargetUnavailable
 from router.targets.base import Endpoint
 from router.targets.connection import MAX_HEAD_BYTES
 from router.targets.http_client import HttpClient, RawAnswer
+from tests.fakes.certificate import certificate
 from tests.fakes.wire import PAUSE, Hang, Piece, Wire, body, head, wire
 
 ANSWER = b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}'
@@ -154,6 +158,51 @@ async def test_idle_connections_are_given_up() -> None:
         await asyncio.sleep(0.2)
         await read(await post(client, server))
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_tls_to_a_host_that_is_vouched_for(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """HTTPS works on both event loops, with the certificates that the machine trusts; the
+    connection is kept, and megabytes pass in both directions.
+    """
+    trusted, context = certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    text = b'{"choices":[],"text":"' + b"x" * 3_000_000 + b'"}'
+
+    async def talk() -> None:
+        async with HttpClient() as client, wire([body(text)], tls=context) as server:
+            for _ in range(2):
+                answer = await client.post(
+                    URL(server.url),
+                    {},
+                    b"y" * 2_000_000,
+                    target="base",
+                    connect_timeout_s=5,
+                    timeout_s=20,
+                )
+                assert await read(answer.watch(Endpoint.CHAT)) == text
+        assert (server.connections, [len(each) for each in server.bodies]) == (1, [2_000_000] * 2)
+
+    run(talk())
+
+
+@pytest.mark.parametrize("host", ["localhost", "elsewhere.test"])
+async def test_tls_to_anybody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Neither a certificate that nobody vouches for nor one of another host gets the prompt."""
+    trusted, context = certificate(tmp_path, host)
+    if host != "localhost":
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    async with HttpClient() as client, wire([body(ANSWER)], tls=context) as server:
+        with pytest.raises(TargetUnavailable, match="base cannot be reached") as caught:
+            await post(client, server)
+        assert not server.heads
+    assert caught.value.failure is Failure.UNREACHABLE
 
 
 @settings(max_examples=40)
