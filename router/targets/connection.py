@@ -57,7 +57,12 @@ class Connection(asyncio.Protocol):
     # One call
 
     def send(self, head: bytes, body: bytes, timeout_s: float) -> None:
-        """Begin a call: all of it, its answer's last byte included, has ``timeout_s``."""
+        """Begin a call: all of it, its answer's last byte included, has ``timeout_s``.
+
+        Raises ``ConnectionError`` when the connection has ended since it was taken.
+        """
+        if not self.is_open:
+            raise ConnectionResetError("the peer closed the connection")
         self._begin()
         self._busy = True
         self._timer = self._loop.call_later(timeout_s, self._expire)
@@ -83,7 +88,7 @@ class Connection(asyncio.Protocol):
         data = self._pieces.popleft() if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._unread = 0
-        if self._paused:
+        if self._paused and self.is_open:
             self._paused = False
             self._transport.resume_reading()
         return data

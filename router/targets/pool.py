@@ -69,7 +69,10 @@ class Pool:
             self._next()
             raise
         self._opening -= 1
-        self._origins[connection] = origin
+        if connection.is_open:
+            self._origins[connection] = origin
+        else:  # already gone: nobody will tell that it is lost
+            self._next()
         return connection
 
     def give_back(self, connection: Connection) -> None:
@@ -91,7 +94,9 @@ class Pool:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            else:
                 self._next()  # its turn came as it left
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from router.errors import Failure, TargetTimeout, TargetUnavailable
+from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
 from router.targets.base import Endpoint
 from router.targets.connection import MAX_HEAD_BYTES
 from router.targets.http_client import HttpClient, RawAnswer
@@ -23,6 +24,9 @@ from tests.fakes.wire import PAUSE, Hang, Piece, Wire, body, head, wire
 
 ANSWER = b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}'
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @pytest.fixture
@@ -143,6 +147,63 @@ async def test_a_wait_for_a_connection_has_an_end() -> None:
         assert await read(await post(client, server)) == ANSWER
 
 
+@LOOPS
+def test_nothing_is_left_of_calls_that_came_to_nothing(run: Run) -> None:
+    """A target that hangs up at once, and waits that were given up, leave no place taken: else the
+    pool would be full one day.
+    """
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async def calls() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        gone = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with HttpClient(max_connections=2) as client, wire([body(ANSWER)]) as alive:
+            for _ in range(20):
+                with pytest.raises(TargetUnavailable):
+                    await post(client, gone)
+            held = [await post(client, alive) for _ in range(2)]
+            waits = [asyncio.create_task(post(client, alive)) for _ in range(20)]
+            results = await asyncio.gather(*waits, return_exceptions=True)
+            assert all(isinstance(each, TargetTimeout) for each in results)
+            assert not client._pool._waiting
+            for answer in held:
+                await read(answer)
+            assert await read(await post(client, alive)) == ANSWER
+        server.close()
+
+    run(calls())
+
+
+@LOOPS
+def test_a_full_connection_that_is_cut_is_read_to_the_cut(run: Run) -> None:
+    """Reading had stopped, the deadline comes, and then somebody reads on: an error, no crash."""
+    text = b'{"choices":[],"text":"' + b"x" * 20_000_000 + b'"}'
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(head(Content_Length=str(len(text))) + text)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async def call() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with HttpClient() as client:
+            answer = await client.post(
+                url, {}, b"{}", target="base", connect_timeout_s=1, timeout_s=0.3
+            )
+            answer.watch(Endpoint.CHAT)
+            await asyncio.sleep(0.6)
+            with pytest.raises(TargetBroken, match="in time"):
+                await read(answer)
+        server.close()
+
+    run(call())
+
+
 async def test_another_origin_makes_room() -> None:
     """An idle connection elsewhere gives way: one busy provider cannot lock the others out."""
     async with HttpClient(max_connections=1) as client, wire([body(ANSWER)]) as one:
@@ -160,11 +221,9 @@ async def test_idle_connections_are_given_up() -> None:
     assert server.connections == 2
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@LOOPS
 def test_tls_to_a_host_that_is_vouched_for(
-    run: Callable[[Coroutine[Any, Any, None]], None],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HTTPS works on both event loops, with the certificates that the machine trusts; the
     connection is kept, and megabytes pass in both directions.
