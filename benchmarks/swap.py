@@ -37,7 +37,8 @@ from serving.bringup.edge import free_port
 
 _HOST = "127.0.0.1"
 _PAUSE_S = 1.0
-_PUSHES_BESIDE_STREAMS = 20
+_PUSHES_BESIDE_STREAMS = 40
+_SETTLE_S, _REST_S = 0.5, 0.5
 _STEPS = ("received", "checked", "stored", "preparing", "prepared")
 
 
@@ -156,24 +157,28 @@ async def _gaps_while_loading(api: Api, streams: int, seeds: list[int]) -> None:
     archives = [variant_tar("returns", 0.8, seeds.pop()) for _ in range(_PUSHES_BESIDE_STREAMS)]
     tasks = [asyncio.create_task(_stream(api, gaps, stop)) for _ in range(streams)]
     await asyncio.sleep(3.0)
-    quiet_from = time.perf_counter()
-    await asyncio.sleep(10.0)
-    busy_from = time.perf_counter()
-    windows = []
+    resting, pushing = [], []
+    # By turns: what else the machine does meets both alike. After a push the old version drains.
     for archive in archives:
+        await asyncio.sleep(_SETTLE_S)
         began = time.perf_counter()
+        await asyncio.sleep(_REST_S)
+        rested = time.perf_counter()
         await _go_live(api, archive)
-        windows.append((began, time.perf_counter()))
-        await asyncio.sleep(0.5)
+        resting.append((began, rested))
+        pushing.append((rested, time.perf_counter()))
     stop.set()
     await asyncio.gather(*tasks)
-    quiet = [gap for at, gap in gaps if quiet_from <= at < busy_from]
-    loading = [gap for at, gap in gaps if any(a <= at <= b for a, b in windows)]
+    quiet, loading = _within(gaps, resting), _within(gaps, pushing)
     calm, busy = p99(quiet), p99(loading)
     print(f"  {streams} streams: inter-token p99 quiet {calm * 1000:.1f} ms ({len(quiet)} gaps), "
           f"while loading {busy * 1000:.1f} ms ({len(loading)} gaps), ratio {busy / calm:.2f}; "
           f"medians {statistics.median(quiet) * 1000:.1f} and "
           f"{statistics.median(loading) * 1000:.1f} ms", flush=True)  # fmt: skip
+
+
+def _within(gaps: list[tuple[float, float]], windows: list[tuple[float, float]]) -> list[float]:
+    return [gap for at, gap in gaps if any(a <= at <= b for a, b in windows)]
 
 
 async def _ours(given: argparse.Namespace) -> None:
