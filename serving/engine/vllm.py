@@ -25,7 +25,7 @@ _CPU_EXTENSION = "serving.engine.cpu_lora.WorkerExtension"
 # own, to bind threads to cores. Both processes wait for each other by spinning (decision 0014).
 _ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _ALONE_STOPS_S = 1.0
-_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
+_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
 class EngineError(Exception):

@@ -154,7 +154,9 @@ class HttpFleet:
             found = await self._score(replica_id, None, PROBE_PROMPTS)
             alive = set(self.replica_ids())
             self._base = {each: scores for each, scores in self._base.items() if each in alive}
-            self._base[replica_id] = found
+            # One bad moment of an engine must not condemn every later version.
+            if all(math.isfinite(score) for row in found for score in row):
+                self._base[replica_id] = found
         return found
 
     async def _score(

@@ -25,6 +25,7 @@ class FakeEngine(Engine):
         self.pinned: frozenset[str] = frozenset()
         self.asked = 0
         self.scored: list[str | None] = []
+        self.base_score = -2.0
         self.tokens: Processed | None = None
         self.let = asyncio.Event()
         self.let.set()
@@ -76,7 +77,7 @@ class FakeEngine(Engine):
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
         """One token each: with an adapter another one than with the base."""
         self.scored.append(name)
-        return [[-1.0 if name else -2.0] for _ in prompts]
+        return [[-1.0 if name else self.base_score] for _ in prompts]
 
     def processed(self) -> Processed | None:
         """What the test says."""

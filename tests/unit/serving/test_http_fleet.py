@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -166,6 +167,15 @@ async def test_the_base_is_scored_once(world: World) -> None:
     assert [result.max_delta for result in results] == [1.0, 1.0, 1.0]
     assert [list(result.logprobs) for result in results] == [[[-1.0], [-1.0]]] * 3
     assert world.engine.scored.count(None) == 1
+
+
+async def test_a_bad_moment_of_the_base_is_not_remembered(world: World) -> None:
+    """An engine that once computed no numbers must not condemn every version after it."""
+    await world.fleet.load("one", FILES)
+    world.engine.base_score = math.nan
+    assert math.isnan((await world.fleet.probe("one", NAME)).max_delta)
+    world.engine.base_score = -2.0
+    assert (await world.fleet.probe("one", NAME)).max_delta == 1.0
 
 
 async def test_the_silent_and_the_unknown(world: World) -> None:
