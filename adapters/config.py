@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.archive import ArchiveLimits
-from adapters.preflight import PreflightLimits
+from adapters.format.archive import ArchiveLimits
+from adapters.format.preflight import PreflightLimits
 
 
 class _Section(BaseModel):

@@ -8,9 +8,22 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
-from router import feedback, models
-from router.admin import AdminProxy
-from router.asgi import (
+from router import models
+from router.admin.proxy import AdminProxy
+from router.admit.keys import Keyring
+from router.audit import feedback
+from router.audit.lookup import Records
+from router.config.auth import Scope as KeyScope
+from router.config.root import RouterConfig
+from router.docs import DOCS_HTML, OPENAPI
+from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError
+from router.ids import Ids
+from router.pipeline import Pipeline
+from router.replicas.table import TableHolder
+from router.request import Exchange
+from router.respond import error_body, respond, respond_error
+from router.targets.directory import Catalog
+from router.wire.asgi import (
     ClientLeft,
     Receive,
     Scope,
@@ -23,19 +36,7 @@ from router.asgi import (
     send_json,
     until_client_leaves,
 )
-from router.catalog import Catalog
-from router.config import RouterConfig
-from router.config import Scope as KeyScope
-from router.docs import DOCS_HTML, OPENAPI
-from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError
-from router.ids import Ids
-from router.keys import Keyring
-from router.pipeline import Pipeline
-from router.records import Records
-from router.request import Exchange
-from router.respond import error_body, respond, respond_error
-from router.table import TableHolder
-from router.targets.base import Endpoint
+from router.wire.endpoint import Endpoint
 
 _INFERENCE = {endpoint.value: endpoint for endpoint in Endpoint}
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapters.aliases import Alias, RoutingTable, engine_name
-from router.catalog import Catalog
 from router.errors import NotFound
 from router.request import AUTO
+from router.targets.directory import Catalog
 
 _STARTED = int(time.time())
 _OWNER = "graftwork"

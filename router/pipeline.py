@@ -13,19 +13,22 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from router import prepare as data_prep
+from router.account.settle import Settlement
+from router.admit.admission import Admission
 from router.budgets.holds import Budgets
 from router.cache.responses import Responses
-from router.deciding.refusals import nobody
-from router.deciding.watched import Outgoing
+from router.choose import choose
+from router.choose.refusals import nobody
 from router.errors import RouterError
+from router.govern import stage as governance
+from router.intent.stage import IntentStage
+from router.judge.confidence import Judge, Verdict
+from router.judge.watched import Outgoing
+from router.policy import stage as policy
+from router.replicas.table import TableHolder
 from router.request import Exchange
-from router.stages import choose, data_prep, governance, policy, shadow
-from router.stages.admit import Admission
-from router.stages.confidence import Judge, Verdict
-from router.stages.intent import IntentStage
-from router.stages.send import Sender
-from router.stages.settle import Settlement
-from router.table import TableHolder
+from router.send import Sender, shadow
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from router.sections.routing import LocalPrice
-from router.targets.base import Usage
+from router.config.routing import LocalPrice
+from router.wire.endpoint import Usage
 
 _HOUR_S: Final = 3600.0
 _SLOWEST: Final = 0.1

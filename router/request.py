@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from adapters.aliases import RoutingTable
-from router.config import Scope
+from router.config.auth import Scope
+from router.config.priority import Priority
 from router.decided import Assurance, Decided, Needs
 from router.prices import FREE, Price
-from router.sections.priority import Priority
-from router.targets.base import Endpoint, Usage
+from router.wire.endpoint import Endpoint, Usage
 
 _DIGEST = re.compile(r"#[0-9a-f]{16}")
 AUTO = "auto"
 BASE = "base"
+NO_INTENT = "none"
+"""What records and beliefs call a request whose intent was not recognised."""
 
 
 @dataclass(frozen=True, slots=True)

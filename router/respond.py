@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from router.asgi import Header, Send, encode_headers, error_headers, send_body, send_json
-from router.deciding.watched import Outgoing
+from router.account.metrics import overhead_s
 from router.errors import RouterError, TargetBroken
-from router.metrics import overhead_s
+from router.judge.watched import Outgoing
 from router.pipeline import Pipeline
 from router.request import Exchange
-from router.targets.base import Endpoint
-from router.targets.translate.sse import error_event
+from router.wire.asgi import Header, Send, encode_headers, error_headers, send_body, send_json
+from router.wire.endpoint import Endpoint
+from router.wire.sse import error_event
 
 _EVENT_STREAM = "text/event-stream"
 

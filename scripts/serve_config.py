@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from router.keys import hash_key
+from router.admit.keys import hash_key
 from serving.config.deploy import ConfigError, load
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from adapters.store import Store
-from adapters.store_object import open_store
+from adapters.store.local import Store
+from adapters.store.objects import open_store
 from serving.config.settings import Settings
 
 

@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from adapters.base_model import read_base
 from adapters.errors import AdapterError
-from adapters.manifest import MANIFEST_FILE, read_manifest
+from adapters.format.base_model import read_base
+from adapters.format.manifest import MANIFEST_FILE, read_manifest
 
 # What makes text of tokens and back; weights and config.json are written anew.
 _BESIDE_WEIGHTS = (

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.aliases import engine_name
 from adapters.errors import CheckResult
+from adapters.publish.rollout import Outcome
 from adapters.registry import AliasRecord, CandidateRecord, HistoryRecord, VersionRecord
-from adapters.rollout import Outcome
 from adapters.traffic import VersionTraffic
 
 

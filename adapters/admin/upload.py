@@ -22,11 +22,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from adapters.admin.errors import BadRequest
 from adapters.admin.models import ImportRequest
-from adapters.archive import unpack
 from adapters.config import AdaptersConfig
 from adapters.errors import ArchiveError
-from adapters.files import chunks, walk
-from adapters.sources import SUCCESS, Found, ObjectSource, copy_file, open_source
+from adapters.format.archive import unpack
+from adapters.format.files import chunks, walk
+from adapters.store.sources import SUCCESS, Found, ObjectSource, copy_file, open_source
 
 ARCHIVES = frozenset(
     {

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from adapters.evaluation import GateResult
-from adapters.lifecycle import State
 from adapters.registry import models, records
+from adapters.registry.lifecycle import State
 
 
 def version(row: models.VersionRow) -> records.VersionRecord:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from adapters.evaluation import GateResult
-from adapters.lifecycle import State
+from adapters.registry.lifecycle import State
 
 Stage = Literal["live", "canary", "shadow"]
 STAGES: tuple[Stage, ...] = ("live", "canary", "shadow")

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
 from adapters.evaluation import gate_result
-from adapters.lifecycle import CALLABLE, COLLECTABLE, State
 from adapters.registry import database, mapping
+from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, State
 from adapters.registry.models import (
     AliasRow,
     CandidateRow,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from adapters.lifecycle import CALLABLE, State
 from adapters.registry import mapping
+from adapters.registry.lifecycle import CALLABLE, State
 from adapters.registry.models import AliasRow, CandidateRow, ControlRow, VersionRow
 from adapters.registry.records import Snapshot
 

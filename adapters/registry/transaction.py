@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
 from adapters.errors import RegistryError, UnknownAlias, UnknownVersion
-from adapters.lifecycle import State, require
+from adapters.registry.lifecycle import State, require
 from adapters.registry.models import AliasRow, CandidateRow, ControlRow, HistoryRow, VersionRow
 
 

@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from benchmarks.routing import intents, latency, prehoc, tracer
 from benchmarks.routing.data import DataMissing, banking77, gsm8k
 from benchmarks.routing.encoded import Reader
-from router.config import AutoConfig
+from router.config.auto import AutoConfig
 from router.intent.encoder import MAX_READ, EncoderMissing, MiniLM
 from router.intent.vectors import VectorCache
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import orjson
 
-from router.sections.budgets import EACH, BudgetConfig, Window
+from router.config.budgets import EACH, BudgetConfig, Window
 
 NANO = 1_000_000_000
 """Money is counted in whole billionths of a dollar, so that sums are exact."""

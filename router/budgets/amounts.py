@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.budgets.accounts import NANO
-from router.catalog import Catalog
-from router.delivery.outcomes import NOT_BILLED
+from router.config.budgets import BudgetsConfig
+from router.outcomes import NOT_BILLED
 from router.request import Attempt, Exchange, Option
-from router.sections.budgets import BudgetsConfig
-from router.targets.base import Endpoint, Usage
+from router.targets.directory import Catalog
+from router.wire.endpoint import Endpoint, Usage
 
 TEMPLATE_TOKENS = 64
 """What a target may put around a conversation as a whole."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from router.sections.budgets import Window
+from router.config.budgets import Window
 
 
 class _Message(BaseModel):

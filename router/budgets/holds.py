@@ -9,9 +9,9 @@ from router.budgets.accounts import NANO, Account, Metric
 from router.budgets.amounts import Amount, Bounds, to_nano
 from router.budgets.lessee import Lessee
 from router.budgets.purses import Purse, Purses, Scope
+from router.config.budgets import BudgetsConfig, Window
 from router.errors import BudgetExceeded
 from router.request import Exchange, Option
-from router.sections.budgets import BudgetsConfig, Window
 
 _ROUNDS = 4
 """How often a request asks for more before it gives way to others that took it."""

@@ -20,7 +20,7 @@ from router.budgets.authority import (
     Wish,
 )
 from router.budgets.purses import Purse, Purses
-from router.sections.budgets import BudgetsConfig
+from router.config.budgets import BudgetsConfig
 
 BEAT_S = 1.0
 """Between two looks ahead."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from router.budgets.accounts import Account, Metric, accounts_of
+from router.config.budgets import BudgetsConfig
 from router.errors import Overloaded
 from router.request import Exchange
-from router.sections.budgets import BudgetsConfig
 
 _PIN = "@"
 

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from router.request import Exchange
-from router.targets.base import Endpoint
+from router.wire.endpoint import Endpoint
 
 _HEADERS = ("anthropic-version", "anthropic-beta")
 

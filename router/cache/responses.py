@@ -8,9 +8,9 @@ import orjson
 
 from router.cache.key import CacheKey, cache_key, deterministic
 from router.cache.store import Kept, Store
+from router.config.cache import CacheConfig
 from router.request import Exchange
-from router.sections.cache import CacheConfig
-from router.targets.base import Endpoint, Usage
+from router.wire.endpoint import Endpoint, Usage
 
 HEADER = "x-graftwork-cache"
 _STREAM = "text/event-stream"

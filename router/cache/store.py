@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from router.cache.key import CacheKey
-from router.sections.cache import CacheConfig
-from router.targets.base import Usage
+from router.config.cache import CacheConfig
+from router.wire.endpoint import Usage
 
 _OVERHEAD_BYTES = 512
 """Of an entry besides its body: key, usage, bookkeeping."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from router.config import IntentConfig
+from router.config.auto import IntentConfig
 
 OUT_OF_SCOPE = "oos"
 """The label that says: none of the intents. CLINC150 uses it too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from router.config import IntentConfig
+from router.config.auto import IntentConfig
 
 
 class KeywordRules:

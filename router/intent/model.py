@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from router.config import IntentConfig
+from router.config.auto import IntentConfig
 from router.intent.encoder import Encoder
 from router.intent.examples import Example
 from router.intent.head import Head, Verdict

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from router.config import AutoConfig, IntentConfig
+from router.config.auto import AutoConfig, IntentConfig
 from router.intent.encoder import Encoder, EncoderMissing, MiniLM
 from router.intent.examples import Example, IntentsInvalid, declared, from_file
 from router.intent.model import IntentModel

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from router.config import AutoConfig
+from router.config.auto import AutoConfig
 from router.intent.encoder import Encoder
 from router.intent.ensemble import Texts
 from router.intent.examples import Example, version

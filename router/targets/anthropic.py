@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from router.targets.base import Answer, Call, CallLimits, Endpoint
+from router.config.providers import CallLimits, Capability, ModelCard, PrefillStyle
+from router.targets.base import Answer, Call
 from router.targets.frontier import Provider, TranslatedAnswer, Upstream, require_endpoint
 from router.targets.prefill import continued
-from router.targets.providers import Capability, ModelCard, PrefillStyle
-from router.targets.translate.answer_to_chat import chat_answer
-from router.targets.translate.chat_to_messages import messages_request
-from router.targets.translate.stream_to_chat import ChatStream
+from router.wire.endpoint import Endpoint
+from router.wire.translate.answer_to_chat import chat_answer
+from router.wire.translate.chat_to_messages import messages_request
+from router.wire.translate.stream_to_chat import ChatStream
 
 
 class AnthropicTarget:

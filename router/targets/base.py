@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
+from router.config.providers import CallLimits
 from router.errors import TargetBroken
-
-
-class Endpoint(StrEnum):
-    """The public inference endpoints; the value is the path."""
-
-    CHAT = "/v1/chat/completions"
-    COMPLETIONS = "/v1/completions"
-    RESPONSES = "/v1/responses"
-    MESSAGES = "/v1/messages"
-    EMBEDDINGS = "/v1/embeddings"
+from router.wire.endpoint import Endpoint, Usage
 
 
 @dataclass(frozen=True)
@@ -40,24 +31,6 @@ class Call:
     probe: Mapping[str, Any] | None = None
     """Fields that make a local answer tell its tokens' probabilities; those of chat for Messages.
     The answer then has them in it, also where its dialect has no place for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """Bounds that are configured for one target, seconds; None: the router's own."""
-
-    first_token_s: float | None = None
-    whole_answer_s: float | None = None
-    idle_s: float | None = None
-
-
-@dataclass
-class Usage:
-    """Token counts as the target reported them; None when it did not."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_input_tokens: int | None = None
 
 
 class Answer(Protocol):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from router.config.providers import Dialect, ProviderConfig
 from router.targets.anthropic import AnthropicTarget
 from router.targets.frontier import Provider
 from router.targets.http_client import HttpClient
 from router.targets.openai import OpenAITarget
-from router.targets.providers import Dialect, ProviderConfig
 
 FrontierTarget = OpenAITarget | AnthropicTarget
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import orjson
 from yarl import URL
 
+from router.config.providers import Dialect, ModelCard, ProviderConfig, read_key
 from router.errors import (
     Failure,
     InvalidRequest,
@@ -17,10 +18,10 @@ from router.errors import (
     TargetError,
     TargetUnavailable,
 )
-from router.targets.base import Call, Endpoint, Usage
+from router.targets.base import Call
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
-from router.targets.providers import Dialect, ModelCard, ProviderConfig, read_key
-from router.targets.upstream_error import failure_of, read_error, rejection, unavailable
+from router.wire.endpoint import Endpoint, Usage
+from router.wire.upstream_error import failure_of, read_error, rejection, unavailable
 
 ANTHROPIC_VERSION: Final = "2023-06-01"
 FULL_RETRY_AFTER_S: Final = 1.0

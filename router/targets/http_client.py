@@ -11,10 +11,10 @@ from typing import Final, Self
 from yarl import URL
 
 from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
-from router.targets.base import Endpoint, Usage
 from router.targets.connection import Connection, NotHttp
 from router.targets.pool import Origin, Pool
-from router.targets.watch import BodyWatch, StreamWatch, Watch
+from router.wire.endpoint import Endpoint, Usage
+from router.wire.watch import BodyWatch, StreamWatch, Watch
 
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 """How much of an error's body is read."""

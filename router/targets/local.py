@@ -10,24 +10,19 @@ from typing import Any
 import orjson
 from yarl import URL
 
+from router.config.providers import CallLimits, PrefillStyle
 from router.errors import Failure, TargetError, TargetRejected, TargetUnavailable
-from router.targets.base import Answer, Call, CallLimits, Endpoint
+from router.targets.base import Answer, Call
 from router.targets.frontier import TranslatedAnswer
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
 from router.targets.prefill import continued, unfinished
-from router.targets.providers import PrefillStyle
-from router.targets.translate.answer_to_messages import messages_answer
-from router.targets.translate.messages_to_chat import chat_request
-from router.targets.translate.messages_to_vllm import Unlike, vllm_request
-from router.targets.translate.stream_to_messages import MessagesStream
-from router.targets.upstream_error import (
-    UpstreamError,
-    failure_of,
-    read_error,
-    rejection,
-    unavailable,
-)
-from router.targets.usage import ask_for_usage
+from router.wire.endpoint import Endpoint
+from router.wire.translate.answer_to_messages import messages_answer
+from router.wire.translate.messages_to_chat import chat_request
+from router.wire.translate.messages_to_vllm import Unlike, vllm_request
+from router.wire.translate.stream_to_messages import MessagesStream
+from router.wire.upstream_error import UpstreamError, failure_of, read_error, rejection, unavailable
+from router.wire.usage import ask_for_usage
 
 _JSON_HEADERS = json_headers()
 # About the replica or our secret, not about the request: another replica may be asked.
@@ -91,7 +86,7 @@ class LocalTarget:
         return await self._as_it_is(call, continued(call, PrefillStyle.CONTINUE))
 
     async def _as_it_is(self, call: Call, body: dict[str, Any]) -> Answer:
-        body, hide_usage = ask_for_usage(call, body)
+        body, hide_usage = ask_for_usage(call.endpoint, body, stream=call.stream)
         return await self._post(call, call.endpoint, body, hide_usage=hide_usage)
 
     async def _telling(self, call: Call, probe: Mapping[str, Any]) -> Answer:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 
-from router.targets.base import Answer, Call, CallLimits, Endpoint
+from router.config.providers import CallLimits, Capability, ModelCard, PrefillStyle
+from router.targets.base import Answer, Call
 from router.targets.frontier import Provider, TranslatedAnswer, Upstream, require_endpoint
 from router.targets.prefill import continued, unfinished
-from router.targets.providers import Capability, ModelCard, PrefillStyle
-from router.targets.translate.answer_to_messages import messages_answer
-from router.targets.translate.messages_to_chat import chat_request
-from router.targets.translate.responses_to_chat import talk_of
-from router.targets.translate.stream_to_messages import MessagesStream
-from router.targets.translate.stream_to_responses import ResponsesPieces
-from router.targets.usage import ask_for_usage
+from router.wire.endpoint import Endpoint
+from router.wire.translate.answer_to_messages import messages_answer
+from router.wire.translate.messages_to_chat import chat_request
+from router.wire.translate.responses_to_chat import talk_of
+from router.wire.translate.stream_to_messages import MessagesStream
+from router.wire.translate.stream_to_responses import ResponsesPieces
+from router.wire.usage import ask_for_usage
 
 
 class OpenAITarget:
@@ -60,7 +61,7 @@ class OpenAITarget:
             body = continued(call, PrefillStyle.MESSAGE if native else config.prefill_style)
         hide_usage = False
         if config.stream_usage:
-            body, hide_usage = ask_for_usage(call, body)
+            body, hide_usage = ask_for_usage(call.endpoint, body, stream=call.stream)
         upstream = Upstream(call.endpoint, body, hide_usage)
         return await self._provider.send(self.name, call, upstream)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.targets.base import Call, Endpoint
-from router.targets.providers import PrefillStyle
+from router.config.providers import PrefillStyle
+from router.targets.base import Call
+from router.wire.endpoint import Endpoint
 
 Body = dict[str, Any]
 

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from router.targets.providers import MissingKey, read_key
+from router.config.providers import MissingKey, read_key
 from serving.bringup.edge import port_is_free
 from serving.config.deploy import Deploy
 from serving.engine.model import ModelMissing, local_directory

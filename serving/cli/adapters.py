@@ -153,7 +153,7 @@ def gc(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Free the store of versions that nobody can want back. `adapters.collect` says which."""
+    """Free the store of versions that nobody can want back: adapters/store/collection.py."""
     with connected(url, key, as_json=as_json) as client:
         answer = client.post("/admin/v1/gc", {"dry_run": dry_run})
     if as_json:

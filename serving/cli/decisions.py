@@ -13,7 +13,7 @@ from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
 from serving.cli.output import clean, emit, fail, table
 
 if TYPE_CHECKING:
-    from router.config import RouterConfig
+    from router.config.root import RouterConfig
 
 _NEWEST = 1000
 """The most that a server hands out at once."""
@@ -87,8 +87,8 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Show what another configuration would have decided. From records; nobody is called."""
-    from router.replay import replay as decide_again
-    from router.replay_report import summary
+    from router.choose.replay import replay as decide_again
+    from router.choose.replay_report import summary
 
     wanted = _router_config(config)
     records = _recorded(decisions, limit, url, key)

@@ -14,8 +14,8 @@ from serving.cli.options import AsJson, Base, MaxRank
 from serving.cli.output import emit, fail, table
 
 if TYPE_CHECKING:
-    from adapters.base_model import BaseFacts
-    from adapters.preflight import PreflightLimits
+    from adapters.format.base_model import BaseFacts
+    from adapters.format.preflight import PreflightLimits
 
 
 def check_adapter(
@@ -47,7 +47,7 @@ def inspected(
 ) -> dict[str, Any]:
     """The report that a push would get: ``ok``, ``digest``, ``base`` and every check."""
     from adapters.errors import AdapterError
-    from adapters.preflight import preflight
+    from adapters.format.preflight import preflight
 
     try:
         facts = _facts(base)
@@ -75,7 +75,7 @@ def _verdict(check: dict[str, Any]) -> str:
 
 
 def _facts(base: Path | None) -> BaseFacts:
-    from adapters.base_model import read_base
+    from adapters.format.base_model import read_base
     from serving.embedded import BASE_DIR, BASE_MODEL_ID
 
     if base is None:
@@ -91,7 +91,7 @@ def _limits(max_rank: int | None) -> PreflightLimits:
 
 
 def _digest(directory: Path) -> str:
-    from adapters.manifest import digest_directory
+    from adapters.format.manifest import digest_directory
 
     return digest_directory(directory)
 
@@ -101,7 +101,7 @@ def _as_directory(source: Path) -> Iterator[Path]:
     if source.is_dir():
         yield source
         return
-    from adapters.archive import unpack
+    from adapters.format.archive import unpack
 
     with tempfile.TemporaryDirectory(prefix="graftwork-check-") as scratch:
         yield unpack(source, Path(scratch) / "files")

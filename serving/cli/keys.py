@@ -20,8 +20,8 @@ def new(
     tenant: Annotated[str, typer.Option(help="whose limits apply")] = "default",
 ) -> None:
     """Print a new key once, and the entry for `router.auth.keys` that recognises it."""
-    from router.config import Scope
-    from router.keys import hash_key, new_key
+    from router.admit.keys import hash_key, new_key
+    from router.config.auth import Scope
 
     known = [each.value for each in Scope]
     unknown = sorted(set(scope) - set(known))

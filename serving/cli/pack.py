@@ -6,8 +6,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from adapters.files import Entry, chunks, open_regular, walk
-from adapters.sources import SUCCESS
+from adapters.format.files import Entry, chunks, open_regular, walk
+from adapters.store.sources import SUCCESS
 
 MAX_FILES = 10_000
 _BLOCK = tarfile.BLOCKSIZE

@@ -107,7 +107,7 @@ def _send(client: Client, alias: str, source: Path, params: dict[str, str]) -> d
 
 
 def _file(source: Path, sent: Sent) -> Iterator[bytes]:
-    from adapters.files import chunks
+    from adapters.format.files import chunks
 
     with source.open("rb") as file:
         for piece in chunks(file):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.config import AdaptersConfig
-from router.config import RouterConfig
+from router.config.root import RouterConfig
 
 EMBEDDED = "embedded"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)

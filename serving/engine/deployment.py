@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import serve
 
-from adapters.base_model import BaseFacts, read_base
+from adapters.format.base_model import BaseFacts, read_base
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.engine.autoscaling import IN_FLIGHT_METRIC
@@ -19,10 +19,10 @@ from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
 from serving.engine.vllm import VllmEngine
 from serving.heap import settle_heap
-from serving.internal import InternalServer
+from serving.internal.reports import EngineReport
+from serving.internal.server import InternalServer
 from serving.names import ENGINE
 from serving.node import internal_host, replica_id, secure_inherited_environment
-from serving.reports import EngineReport
 from serving.telemetry.logs import get_logger, setup_logging
 
 HEARTBEAT_S = 1.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adapters.aliases import engine_name
 from adapters.errors import AdapterError
-from adapters.store import Store
+from adapters.store.local import Store
 
 _CHUNK_BYTES = 1 << 20
 _REMEMBERED = 512

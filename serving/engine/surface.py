@@ -29,7 +29,7 @@ from serving.engine.slots import Slots
 from serving.engine.staging import Stager, StagingError
 from serving.engine.vllm import Engine, EngineError, EngineRefused
 from serving.engine.work import Busy
-from serving.internal import ASGIApp, Receive, Scope, Send
+from serving.internal.server import ASGIApp, Receive, Scope, Send
 
 _ASK_EVERY_S = 60.0
 REFUSED = "engine-refused"

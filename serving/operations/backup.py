@@ -21,12 +21,12 @@ from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.errors import AdapterError, NotInStore
-from adapters.lifecycle import State
-from adapters.manifest import Manifest, read_manifest
+from adapters.format.manifest import Manifest, read_manifest
 from adapters.registry import database
+from adapters.registry.lifecycle import State
 from adapters.registry.models import VersionRow
-from adapters.store import Store
-from adapters.store_object import open_store
+from adapters.store.local import Store
+from adapters.store.objects import open_store
 from serving.operations import databases
 from serving.operations.archive import Writer, unpack, writing
 from serving.operations.places import Places, Refused

@@ -12,7 +12,7 @@ from functools import partial
 
 from adapters.aliases import Peer, RoutingTable
 from adapters.errors import FleetError
-from serving.reports import RouterState
+from serving.internal.reports import RouterState
 
 Put = Callable[[Peer, bytes], Awaitable[RouterState]]
 UNHEARD = RouterState(revision=-1, epoch=-1)

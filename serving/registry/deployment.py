@@ -11,16 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from adapters.http import build_admin
+from adapters.admin.http import build_admin
 from serving.config.settings import Settings
 from serving.heap import settle_heap
-from serving.internal import InternalServer
+from serving.internal.reports import EngineReport, RouterReport
+from serving.internal.server import InternalServer
 from serving.names import REGISTRY
 from serving.node import internal_host, replica_id
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.metrics import RegistryCollector
 from serving.registry.service import RegistryService
-from serving.reports import EngineReport, RouterReport
 from serving.telemetry.logs import get_logger, setup_logging
 
 

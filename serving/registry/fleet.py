@@ -24,9 +24,9 @@ from adapters.errors import (
 from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
 from adapters.traffic import VersionTraffic, total
 from serving.engine.surface import IN_USE, REFUSED
+from serving.internal.reports import RouterState
 from serving.registry.broadcast import Broadcast
 from serving.registry.membership import Membership
-from serving.reports import RouterState
 
 PROBE_PROMPTS = (
     "How do I return an item that I bought last week?",

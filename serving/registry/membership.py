@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from adapters.aliases import Peer, Replica
-from serving.reports import EngineReport, RouterReport
+from serving.internal.reports import EngineReport, RouterReport
 
 TTL_S = 6.0
 """A process that has not reported for so long is gone."""

@@ -12,25 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from adapters.aliases import Peer, RoutingTable
-from adapters.base_model import BaseFacts
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError
 from adapters.events import Event, EventBus
-from adapters.evidence import Evidence
-from adapters.ladder import Ladder
-from adapters.reconcile import Reconciler, ReplicaReport
+from adapters.format.base_model import BaseFacts
+from adapters.ladder.evidence import Evidence
+from adapters.ladder.steps import Ladder
+from adapters.publish.reconcile import Reconciler, ReplicaReport
+from adapters.publish.rollout import Rollout
+from adapters.publish.table import build_table
+from adapters.publish.watch import Watcher
 from adapters.registry import Registry
-from adapters.rollout import Rollout
-from adapters.table import build_table
-from adapters.watch import Watcher
-from router.sections.routing import LocalPrice
+from router.config.routing import LocalPrice
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.embedded import ADAPTERS_DIR
+from serving.internal.reports import EngineReport, RouterReply, RouterReport
 from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
 from serving.registry.membership import TICK_S, Membership
 from serving.registry.throughput import Throughput
-from serving.reports import EngineReport, RouterReply, RouterReport
 from serving.telemetry.logs import get_logger
 
 _PATIENCE_PASSES = 3

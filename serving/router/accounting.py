@@ -6,15 +6,15 @@ import asyncio
 import logging
 import secrets
 
+from router.account.usage import UsageMeter
 from router.budgets.amounts import Bounds
 from router.budgets.authority import AuthorityUnreachable, LocalAuthority
 from router.budgets.holds import Budgets
 from router.budgets.lessee import Lessee
 from router.budgets.purses import Purses
-from router.catalog import Catalog
-from router.sections.budgets import BudgetsConfig
-from router.table import TableHolder
-from router.usage import UsageMeter
+from router.config.budgets import BudgetsConfig
+from router.replicas.table import TableHolder
+from router.targets.directory import Catalog
 from serving.router.authority import RegistryAccounts
 
 REPORT_S = 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
+from router.account.usage import UsageReport
 from router.budgets.authority import AuthorityUnreachable, LeaseAnswer, LeaseAsk
-from router.table import TableHolder
-from router.usage import UsageReport
+from router.replicas.table import TableHolder
 
 LEASES_PATH = "/internal/budgets/leases"
 USAGE_PATH = "/internal/usage"

@@ -8,41 +8,41 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from router.admin import AdminProxy
+from router.account.gauges import Gauges
+from router.account.metrics import RouterMetrics
+from router.account.settle import Settlement
+from router.account.traffic import Traffic
+from router.admin.proxy import AdminProxy
+from router.admit.admission import Admission
+from router.admit.keys import Keyring, load_keys
+from router.audit.logs import open_logs
+from router.audit.lookup import Records
 from router.cache.key import policy_version
 from router.cache.responses import Responses
 from router.cache.store import Store
-from router.catalog import Catalog
-from router.deciding.gauges import PriceGauges, readings
-from router.deciding.learning import Learning
-from router.deciding.refit import Refit
-from router.delivery.health import HealthBook
-from router.delivery.metrics import HealthCollector
-from router.fair import FairQueues, fair_limits
-from router.gauges import Gauges
+from router.choose.choose import Chooser
+from router.choose.gauges import PriceGauges, readings
+from router.choose.learning import Learning
+from router.choose.refit import Refit
+from router.context import stage as context
 from router.http import Door
 from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource
-from router.journal.logs import open_logs
-from router.keys import Keyring, load_keys
-from router.metrics import RouterMetrics
+from router.intent.stage import IntentStage
+from router.judge.confidence import Judge
 from router.pipeline import Books, Pipeline
 from router.prices import LocalPricing
-from router.records import Records
-from router.stages import context
-from router.stages.admit import Admission
-from router.stages.choose import Chooser
-from router.stages.confidence import Judge
-from router.stages.intent import IntentStage
-from router.stages.send import Sender
-from router.stages.settle import Settlement
-from router.stages.shadow import Shadow
-from router.table import TableHolder
+from router.replicas.fair import FairQueues, fair_limits
+from router.replicas.table import TableHolder
+from router.send import Sender
+from router.send.health import HealthBook
+from router.send.metrics import HealthCollector
+from router.send.shadow import Shadow
 from router.targets.catalog import frontier_targets
+from router.targets.directory import Catalog
 from router.targets.http_client import HttpClient
-from router.traffic import Traffic
 from serving.config.settings import Settings
-from serving.internal import KEEPALIVE_S
+from serving.internal.server import KEEPALIVE_S
 from serving.router.accounting import Accounting
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
@@ -65,7 +65,7 @@ class RouterProcess:
     def __init__(self, settings: Settings, identity: str, environ: Mapping[str, str]) -> None:
         config, limits = settings.router, settings.router.limits
         self._identity = identity
-        # Engines keep idle connections longer than providers do (serving/internal.py).
+        # Engines keep idle connections longer than providers do (serving/internal/server.py).
         self._engines = HttpClient(keepalive_s=KEEPALIVE_S / 2)
         self._providers = HttpClient()
         catalog = Catalog(

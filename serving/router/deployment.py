@@ -10,10 +10,10 @@ from ray import serve
 
 from serving.config.settings import Settings
 from serving.heap import settle_heap
-from serving.internal import InternalServer
+from serving.internal.reports import RouterReply, RouterReport
+from serving.internal.server import InternalServer
 from serving.names import ROUTER
 from serving.node import internal_host, replica_id
-from serving.reports import RouterReply, RouterReport
 from serving.router.compose import RouterProcess
 from serving.router.hosting import without_request_id
 from serving.router.waking import Waker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.asgi import ASGIApp, Message, Receive, Scope, Send
+from router.wire.asgi import ASGIApp, Message, Receive, Scope, Send
 
 _REQUEST_ID = b"x-request-id"
 

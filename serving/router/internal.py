@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from adapters.aliases import RoutingTable
-from router.journal.logs import DecisionLog, FeedbackLog
-from router.journal.query import parse_query
-from router.table import TableHolder
-from router.traffic import Traffic
-from serving.reports import RouterState
+from router.account.traffic import Traffic
+from router.audit.logs import DecisionLog, FeedbackLog
+from router.audit.query import parse_query
+from router.replicas.table import TableHolder
+from serving.internal.reports import RouterState
 
 
 class RouterSurface:

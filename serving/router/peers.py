@@ -9,8 +9,8 @@ from urllib.parse import quote
 import aiohttp
 
 from adapters.aliases import Peer
-from router.journal.query import RecordQuery
-from router.table import TableHolder
+from router.audit.query import RecordQuery
+from router.replicas.table import TableHolder
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from router.account.gauges import Gauges
+from router.audit.writer import Journal
 from router.cache.store import Store
-from router.gauges import Gauges
-from router.journal.writer import Journal
 from serving.router.accounting import Accounting
 
 

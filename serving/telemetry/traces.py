@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from router.asgi import ASGIApp, Message, Receive, Scope, Send
+from router.wire.asgi import ASGIApp, Message, Receive, Scope, Send
 
 _SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _ATTRIBUTES = {

@@ -14,16 +14,16 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from adapters.aliases import Replica, RoutingTable
-from adapters.base_model import BaseFacts
 from adapters.config import AdaptersConfig, RolloutSettings
 from adapters.events import EventBus
-from adapters.manifest import digest_directory
-from adapters.reconcile import Reconciler
+from adapters.format.base_model import BaseFacts
+from adapters.format.manifest import digest_directory
+from adapters.publish.reconcile import Reconciler
+from adapters.publish.rollout import Outcome, Rollout
+from adapters.publish.table import build_table
 from adapters.registry import Registry, database
 from adapters.registry.transaction import Transaction
-from adapters.rollout import Outcome, Rollout
-from adapters.store import LocalStore
-from adapters.table import build_table
+from adapters.store.local import LocalStore
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.tiny_adapter import BASE, tiny_adapter
 

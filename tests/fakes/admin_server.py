@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from adapters.http import build_admin
+from adapters.admin.http import build_admin
 from tests.fakes.adapter_path import AdapterPath
 from tests.fakes.fleet import FakeFleet
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.aliases import Alias, RoutingTable, engine_name
-from router.config import RouterConfig
-from router.deciding.learning import Learning
+from router.choose.choose import Chooser
+from router.choose.learning import Learning
+from router.config.root import RouterConfig
 from router.errors import RouterError
+from router.policy.stage import permit
 from router.request import Caller, Exchange, Option
-from router.stages.choose import Chooser
-from router.stages.policy import permit
 from tests.fakes.exchanges import BEFORE, LIVE, TRIED, replica, table
 
 ANYBODY = Caller("anybody", "default", frozenset())
@@ -84,7 +84,7 @@ def refused(found: Exchange, by: Chooser) -> dict[str, str]:
 
 def error(found: Exchange, by: Chooser) -> RouterError:
     """What the client is told when nobody may answer."""
-    from router.deciding.refusals import nobody
+    from router.choose.refusals import nobody
 
     options = decide(found, by)
     assert not any(option.allowed for option in options)

@@ -9,8 +9,9 @@ import orjson
 from aiohttp import web
 
 from router.errors import RouterError, TargetBroken
-from router.targets.base import Call, Endpoint, Target
-from router.targets.translate.sse import error_event
+from router.targets.base import Call, Target
+from router.wire.endpoint import Endpoint
+from router.wire.sse import error_event
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.aliases import Alias, Replica, RoutingTable, engine_name
 from router.request import AUTO, Caller, Exchange, Hints, Option
-from router.targets.base import Endpoint
+from router.wire.endpoint import Endpoint
 
 LIVE, BEFORE, TRIED, GONE = ("1" * 64, "2" * 64, "3" * 64, "4" * 64)
 BASE_ID = "tiny"

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.base_model import BaseFacts, read_base
-from adapters.manifest import CONFIG_FILE, WEIGHTS_FILE, Manifest, write_manifest
+from adapters.format.base_model import BaseFacts, read_base
+from adapters.format.manifest import CONFIG_FILE, WEIGHTS_FILE, Manifest, write_manifest
 
 PREFIX = "base_model.model."
 HIDDEN, INNER, KEY_VALUE, LAYERS, VOCABULARY = 16, 32, 8, 2, 64

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.manifest import WEIGHTS_FILE
+from adapters.format.manifest import WEIGHTS_FILE
 from tests.fakes.peft_dirs import encode, safetensors_bytes
 
 Array = NDArray[np.float32]

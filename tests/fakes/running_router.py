@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from adapters.aliases import Peer, RoutingTable
 from serving.config.settings import Settings
-from serving.internal import InternalServer
+from serving.internal.server import InternalServer
 from serving.registry.accounts.surface import AccountsSurface
 from serving.router.compose import RouterProcess
 

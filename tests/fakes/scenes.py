@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from adapters.aliases import Replica, RoutingTable, engine_name
-from router.keys import hash_key
+from router.admit.keys import hash_key
 from tests.fakes.deciding import returns
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE

@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from adapters.aliases import Replica, RoutingTable
-from router.catalog import Catalog
-from router.config import LimitsConfig
-from router.delivery.config import DeliveryConfig, TimeoutsConfig
-from router.fair import FairLimits, FairQueues
+from router.config.delivery import DeliveryConfig, TimeoutsConfig
+from router.config.limits import LimitsConfig
+from router.config.providers import Capability, Dialect, ModelCard, ProviderConfig
+from router.context.stage import assemble
+from router.replicas.fair import FairLimits, FairQueues
+from router.replicas.table import TableHolder
 from router.request import Exchange, Hints, Option
-from router.stages.context import assemble
-from router.stages.send import Sender
-from router.table import TableHolder
-from router.targets.base import Endpoint
+from router.send import Sender
 from router.targets.catalog import frontier_targets
+from router.targets.directory import Catalog
 from router.targets.http_client import HttpClient
-from router.targets.providers import Capability, Dialect, ModelCard, ProviderConfig
+from router.wire.endpoint import Endpoint
 from tests.fakes.exchanges import BASE_ID
 from tests.fakes.frontier import FakeFrontier
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from adapters.base_model import BaseFacts
+from adapters.format.base_model import BaseFacts
 
 _IN, _OUT, _RANK = 8, 16, 2
 

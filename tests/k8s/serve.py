@@ -6,7 +6,7 @@ import copy
 
 import yaml
 
-from router.keys import hash_key
+from router.admit.keys import hash_key
 from serving.config.deploy import ConfigError, check
 from tests.k8s.rendering import Object, Objects, find
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from router.config import Scope
-from router.keys import hash_key
+from router.admit.keys import hash_key
+from router.config.auth import Scope
 from tests.fakes.frontier import FakeFrontier
 from tests.system.running import ROOT
 

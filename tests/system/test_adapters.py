@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.base_model import BaseFacts, read_base
+from adapters.format.base_model import BaseFacts, read_base
 from serving.embedded import ADAPTERS_DIR
 from tests.fakes.peft_dirs import (
     BAD_KINDS,

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from router.config import Scope
+from router.config.auth import Scope
 from serving.bringup.edge import free_port
 from serving.embedded import ADAPTERS_DIR
 from tests.fakes.faults import Fault, Kind

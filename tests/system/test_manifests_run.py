@@ -25,7 +25,7 @@ import pytest
 import yaml
 from psutil import Process  # type: ignore[import-untyped]
 
-from router.keys import hash_key, new_key
+from router.admit.keys import hash_key, new_key
 from serving.bringup import image, probe
 from serving.bringup.edge import free_port
 from serving.embedded import ADAPTERS_DIR

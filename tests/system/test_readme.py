@@ -15,7 +15,8 @@ import httpx
 import pytest
 import yaml
 
-from router.config import AutoConfig, RouterConfig
+from router.config.auto import AutoConfig
+from router.config.root import RouterConfig
 from tests.system.running import ROOT, Running
 
 README = (ROOT / "README.md").read_text()

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from router.account.usage import UsageReport
 from router.budgets.accounts import NANO, Metric
 from router.budgets.authority import LeaseAsk
-from router.usage import UsageReport
 from serving.config.settings import Settings
 from serving.registry.accounts.book import Balance, LeaseBook
 from serving.registry.accounts.database import open_database

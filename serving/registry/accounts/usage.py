@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from adapters.registry import database
-from router.usage import HOUR_S, UsageReport
+from router.account.usage import HOUR_S, UsageReport
 from serving.registry.accounts.models import LockRow, UsageRow
 
 DIMENSIONS = ("key", "tenant", "route", "target")

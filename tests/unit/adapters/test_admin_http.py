@@ -15,13 +15,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from adapters.admin.http import build_admin
 from adapters.admin.stream import encode, sse
-from adapters.archive import ArchiveLimits, unpack
 from adapters.config import AdaptersConfig, PushSettings
 from adapters.events import EventBus
-from adapters.http import build_admin
-from adapters.lifecycle import State
-from adapters.manifest import digest_directory
+from adapters.format.archive import ArchiveLimits, unpack
+from adapters.format.manifest import digest_directory
+from adapters.registry.lifecycle import State
 from adapters.traffic import VersionTraffic
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet

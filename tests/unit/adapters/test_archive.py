@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adapters.archive import ArchiveLimits, safe_path, unpack
 from adapters.errors import ArchiveError
+from adapters.format.archive import ArchiveLimits, safe_path, unpack
 from tests.fakes.peft_dirs import members_of, tar_bytes, tar_with, zip_bytes
 
 MEMBERS = {"adapter_config.json": b"{}", "adapter_model.safetensors": bytes(range(256)) * 40}

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.base_model import BaseFacts, layer_index, read_base
 from adapters.errors import BaseModelError
+from adapters.format.base_model import BaseFacts, layer_index, read_base
 from tests.fakes.peft_dirs import BASE_CONFIG, safetensors_bytes, write_base
 
 EMBEDDED_BASE = Path(__file__).parents[3] / "serving" / "embedded" / "base"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.aliases import engine_name
-from adapters.lifecycle import State
+from adapters.registry.lifecycle import State
 from adapters.traffic import VersionTraffic
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet

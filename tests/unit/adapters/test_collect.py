@@ -9,8 +9,8 @@ import pytest
 
 from adapters.config import AdaptersConfig, CollectSettings
 from adapters.errors import NotInStore
-from adapters.lifecycle import State
-from adapters.rollout import Rollout
+from adapters.publish.rollout import Rollout
+from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import FAST, AdapterPath, Fate, Killed
 from tests.fakes.fleet import FakeFleet
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.aliases import engine_name
 from adapters.errors import FleetError, Unreachable
-from adapters.lifecycle import State
+from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from adapters.aliases import RoutingTable
-from adapters.base_model import BaseFacts
 from adapters.evaluation import EXAMPLE, GateResult, Tally, gate_result
-from adapters.files import parse_json_object
-from adapters.lifecycle import State
-from adapters.manifest import Manifest
-from adapters.preflight import preflight
+from adapters.format.base_model import BaseFacts
+from adapters.format.files import parse_json_object
+from adapters.format.manifest import Manifest
+from adapters.format.preflight import preflight
+from adapters.publish.table import build_table
 from adapters.registry import Plan, Registry
-from adapters.table import build_table
+from adapters.registry.lifecycle import State
 from tests.fakes.peft_dirs import good, tiny_base
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64

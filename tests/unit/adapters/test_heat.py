@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.heat import NEVER, Heat
+from adapters.publish.heat import NEVER, Heat
 from adapters.traffic import VersionTraffic
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from adapters.aliases import engine_name
 from adapters.config import LadderSettings
-from adapters.evidence import Evidence
-from adapters.ladder import Ladder
-from adapters.lifecycle import State
+from adapters.ladder.evidence import Evidence
+from adapters.ladder.steps import Ladder
+from adapters.registry.lifecycle import State
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet

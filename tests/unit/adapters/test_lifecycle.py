@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from adapters.errors import IllegalMove
-from adapters.lifecycle import CALLABLE, IN_ENGINE, MOVES, UNFINISHED, State, allowed, require
+from adapters.registry.lifecycle import (
+    CALLABLE,
+    IN_ENGINE,
+    MOVES,
+    UNFINISHED,
+    State,
+    allowed,
+    require,
+)
 
 
 def test_every_state_has_its_row() -> None:

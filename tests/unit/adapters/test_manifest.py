@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from adapters.base_model import BaseFacts
 from adapters.errors import ManifestError
-from adapters.manifest import (
+from adapters.format.base_model import BaseFacts
+from adapters.format.manifest import (
     CONFIG_FILE,
     Golden,
     Manifest,

@@ -17,8 +17,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
-from adapters.lifecycle import State
 from adapters.registry import Plan, Registry, database
+from adapters.registry.lifecycle import State
 from adapters.registry.models import Base
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from adapters.aliases import engine_name
 from adapters.errors import BadName
-from adapters.names import parse_pinned, validate_alias, validate_digest
+from adapters.format.names import parse_pinned, validate_alias, validate_digest
 
 
 @pytest.mark.parametrize("alias", ["returns", "a", "0x", "team.returns-v2_b", "a" * 63, "a..b"])

@@ -7,9 +7,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from adapters.base_model import BaseFacts, read_base
 from adapters.errors import RejectedError
-from adapters.manifest import (
+from adapters.format.base_model import BaseFacts, read_base
+from adapters.format.manifest import (
     WEIGHTS_FILE,
     Manifest,
     complete_manifest,
@@ -17,7 +17,7 @@ from adapters.manifest import (
     sign_manifest,
     write_manifest,
 )
-from adapters.preflight import CHECK_NAMES, PreflightLimits, Report, preflight
+from adapters.format.preflight import CHECK_NAMES, PreflightLimits, Report, preflight
 from tests.fakes import peft_dirs
 from tests.fakes.peft_dirs import BAD_KINDS, good, write_bad, write_good
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.config import LadderSettings
-from adapters.promotion import (
+from adapters.ladder.promotion import (
     Verdict,
     difference_low,
     is_worse,

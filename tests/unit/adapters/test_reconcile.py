@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from adapters.aliases import Replica, engine_name
 from adapters.errors import FleetError, LoadFailed
 from adapters.events import Event
-from adapters.lifecycle import State
-from adapters.placement import place
-from adapters.reconcile import desired_for
-from adapters.table import build_table
+from adapters.publish.placement import place
+from adapters.publish.reconcile import desired_for
+from adapters.publish.table import build_table
+from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.tiny_adapter import tiny_adapter

@@ -17,8 +17,8 @@ from adapters.errors import (
     UnknownAlias,
     UnknownVersion,
 )
-from adapters.lifecycle import State
 from adapters.registry import Plan, Registry, Sighting
+from adapters.registry.lifecycle import State
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 

@@ -20,8 +20,8 @@ from adapters.errors import (
     NotInStore,
     UnknownAlias,
 )
-from adapters.lifecycle import State
-from adapters.rollout import Outcome
+from adapters.publish.rollout import Outcome
+from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import FAST, AdapterPath, Fate, Killed
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.tiny_adapter import BASE, tiny_adapter

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from adapters.aliases import engine_name
 from adapters.errors import AdapterError, FleetError
-from adapters.lifecycle import CALLABLE, State
+from adapters.registry.lifecycle import CALLABLE, State
 from tests.fakes.adapter_path import AdapterPath, Fate, Killed
 from tests.fakes.fleet import FakeFleet
 

@@ -9,11 +9,11 @@ import pytest
 
 from adapters.config import WatchSettings
 from adapters.errors import NotInStore, StoreError
-from adapters.lifecycle import State
-from adapters.manifest import Manifest, digest_directory
-from adapters.sources import open_source
-from adapters.store_object import open_store
-from adapters.watch import Watcher
+from adapters.format.manifest import Manifest, digest_directory
+from adapters.publish.watch import Watcher
+from adapters.registry.lifecycle import State
+from adapters.store.objects import open_store
+from adapters.store.sources import open_source
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.s3 import BUCKET, PAGE, FakeS3, fake_s3

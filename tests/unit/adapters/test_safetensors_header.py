@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from adapters.errors import HeaderError
-from adapters.safetensors_header import HeaderLimits, read_header, scan
+from adapters.format.safetensors import HeaderLimits, read_header, scan
 from tests.fakes.peft_dirs import safetensors_bytes, with_header
 
 

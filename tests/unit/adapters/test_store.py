@@ -9,8 +9,6 @@ from pathlib import Path
 import obstore
 import pytest
 
-from adapters import store as store_module
-from adapters.base_model import BaseFacts
 from adapters.errors import (
     BadName,
     CheckResult,
@@ -19,9 +17,11 @@ from adapters.errors import (
     StoreError,
     StoreFull,
 )
-from adapters.manifest import Manifest, digest_directory, read_manifest
-from adapters.store import LocalStore, Store
-from adapters.store_object import ObjectStore, open_store
+from adapters.format.base_model import BaseFacts
+from adapters.format.manifest import Manifest, digest_directory, read_manifest
+from adapters.store import local as store_module
+from adapters.store.local import LocalStore, Store
+from adapters.store.objects import ObjectStore, open_store
 from tests.fakes.peft_dirs import tiny_base, write_good
 
 MANIFEST = Manifest(author="test")

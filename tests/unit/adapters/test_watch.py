@@ -16,9 +16,9 @@ from obstore.store import MemoryStore
 
 from adapters.config import AdaptersConfig, WatchSettings
 from adapters.errors import FleetError, StoreError
-from adapters.lifecycle import State
-from adapters.sources import Found, LocalSource, ObjectSource, Source, open_source
-from adapters.watch import Watcher
+from adapters.publish.watch import Watcher
+from adapters.registry.lifecycle import State
+from adapters.store.sources import Found, LocalSource, ObjectSource, Source, open_source
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.tiny_adapter import BASE, tiny_adapter
@@ -387,7 +387,7 @@ async def test_the_loop_notices_a_new_directory(
         def none(*_: object, **__: object) -> object:
             raise OSError("inotify limit reached")
 
-        monkeypatch.setattr("adapters.watch.awatch", none)
+        monkeypatch.setattr("adapters.publish.watch.awatch", none)
     poll_s = 30.0 if events_work else 0.05
     config = AdaptersConfig(store=str(root), watch=WatchSettings(settle_s=0.1, poll_s=poll_s))
     watcher = Watcher(path.rollout, path.registry, config, path.events)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from router.config import ApiKey, LimitsConfig, Scope
+from router.admit import admission as admit
+from router.admit.admission import Admission
+from router.admit.keys import Keyring, hash_key
+from router.config.auth import ApiKey, Scope
+from router.config.limits import LimitsConfig
+from router.config.priority import Priority
 from router.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
-from router.keys import Keyring, hash_key
-from router.sections.priority import Priority
-from router.stages import admit
-from router.stages.admit import Admission
 from tests.fakes.exchanges import exchange
 
 

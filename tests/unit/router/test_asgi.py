@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.asgi import (
+from router.errors import Overloaded, RouterError, TooLarge
+from router.wire.asgi import (
     ClientLeft,
     Message,
     Receive,
@@ -22,7 +23,6 @@ from router.asgi import (
     send_json,
     until_client_leaves,
 )
-from router.errors import Overloaded, RouterError, TooLarge
 
 LIMIT = 10
 LEFT: Message = {"type": "http.disconnect"}

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from router.budgets.accounts import Metric, accounts_of, window_at
 from router.budgets.amounts import Bounds, fill_in, to_nano
-from router.catalog import Catalog
+from router.config.budgets import BudgetConfig, BudgetsConfig, Window
+from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure
 from router.request import Attempt, Exchange, Option
-from router.sections.budgets import BudgetConfig, BudgetsConfig, Window
-from router.targets.base import Endpoint, Usage
 from router.targets.catalog import frontier_targets
+from router.targets.directory import Catalog
 from router.targets.http_client import HttpClient
-from router.targets.providers import ModelCard, ProviderConfig
+from router.wire.endpoint import Endpoint, Usage
 from tests.fakes.exchanges import exchange
 
 CARD = ModelCard(

@@ -30,8 +30,8 @@ from router.budgets.authority import (
 from router.budgets.holds import Budgets
 from router.budgets.lessee import Lessee
 from router.budgets.purses import Purse, Purses
+from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.errors import BudgetExceeded, Overloaded
-from router.sections.budgets import BudgetConfig, BudgetsConfig, Window
 from serving.registry.accounts.book import LeaseBook
 from serving.registry.accounts.database import open_database
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from router.cache.key import CacheKey, cache_key, deterministic, policy_version
 from router.cache.responses import Responses
 from router.cache.store import Kept, Store
-from router.config import RouterConfig, Scope
+from router.config.auth import Scope
+from router.config.cache import CacheConfig
+from router.config.root import RouterConfig
 from router.request import Caller, Exchange, Hints, Option
-from router.sections.cache import CacheConfig
-from router.targets.base import Endpoint, Usage
+from router.wire.endpoint import Endpoint, Usage
 from tests.fakes.exchanges import exchange, table
 
 BODY = {"model": "auto", "temperature": 0, "messages": [{"role": "user", "content": "hi"}]}

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.aliases import Alias, Candidate, RoutingTable, engine_name
-from router.config import AutoConfig, RouterConfig
-from router.deciding.learning import Learning
+from router.choose.choose import Chooser, shadowed
+from router.choose.learning import Learning
+from router.config.auto import AutoConfig
+from router.config.providers import Capability, ModelCard, ProviderConfig
+from router.config.root import RouterConfig
 from router.errors import InvalidRequest, NotFound
+from router.policy.stage import permit
 from router.request import Caller, Exchange, Intent, Option
-from router.stages.choose import Chooser, shadowed
-from router.stages.policy import permit
-from router.targets.base import Endpoint
-from router.targets.providers import Capability, ModelCard, ProviderConfig
+from router.wire.endpoint import Endpoint
 from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, replica
 from tests.fakes.exchanges import table as table_of
 

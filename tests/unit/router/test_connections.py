@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
-from router.targets.base import Endpoint
 from router.targets.connection import MAX_HEAD_BYTES
 from router.targets.http_client import HttpClient, RawAnswer
+from router.wire.endpoint import Endpoint
 from tests.fakes.certificate import certificate
 from tests.fakes.wire import PAUSE, Hang, Piece, Wire, body, head, wire
 

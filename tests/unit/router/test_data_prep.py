@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest
-from router.stages.data_prep import newest_text, parse
-from router.targets.base import Endpoint
+from router.prepare import newest_text, parse
+from router.wire.endpoint import Endpoint
 from tests.fakes.exchanges import exchange
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.config.priority import Priority
 from router.errors import Overloaded
-from router.fair import FairLimits, FairQueue, FairQueues
-from router.sections.priority import Priority
+from router.replicas.fair import FairLimits, FairQueue, FairQueues
 
 BASE = "base"
 

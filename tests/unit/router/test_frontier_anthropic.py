@@ -10,11 +10,12 @@ import openai
 import orjson
 import pytest
 
+from router.config.providers import ModelCard, ProviderConfig
 from router.errors import InvalidRequest, TargetBroken, TargetRejected, TargetUnavailable
-from router.targets.base import Call, Endpoint, Usage
+from router.targets.base import Call
 from router.targets.catalog import FrontierTarget, frontier_targets
 from router.targets.http_client import HttpClient
-from router.targets.providers import ModelCard, ProviderConfig
+from router.wire.endpoint import Endpoint, Usage
 from tests.fakes.door import door
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier

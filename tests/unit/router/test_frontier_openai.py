@@ -12,6 +12,14 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from router.config.providers import (
+    Capability,
+    Dialect,
+    MissingKey,
+    ModelCard,
+    ProviderConfig,
+    read_key,
+)
 from router.errors import (
     InvalidRequest,
     TargetBroken,
@@ -20,17 +28,10 @@ from router.errors import (
     TargetTimeout,
     TargetUnavailable,
 )
-from router.targets.base import Call, Endpoint, Usage
+from router.targets.base import Call
 from router.targets.catalog import FrontierTarget, frontier_targets
 from router.targets.http_client import HttpClient
-from router.targets.providers import (
-    Capability,
-    Dialect,
-    MissingKey,
-    ModelCard,
-    ProviderConfig,
-    read_key,
-)
+from router.wire.endpoint import Endpoint, Usage
 from tests.fakes.door import door
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.delivery.config import DeliveryConfig
+from router.config.delivery import DeliveryConfig
 from router.errors import TargetRejected
 from router.request import Option
 from tests.fakes.faults import Fault, Kind

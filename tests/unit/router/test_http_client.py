@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from router.errors import TargetBroken, TargetTimeout, TargetUnavailable
-from router.targets.base import Endpoint, Usage
 from router.targets.http_client import MAX_ERROR_BODY_BYTES, HttpClient, RawAnswer, json_headers
-from router.targets.upstream_error import retry_after_s
-from router.targets.watch import BodyWatch, StreamWatch
+from router.wire.endpoint import Endpoint, Usage
+from router.wire.upstream_error import retry_after_s
+from router.wire.watch import BodyWatch, StreamWatch
 from tests.fakes.wire import PAUSE, Hang, Reset, Wire, body, chunk, events, head, wire
 
 HELLO = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'

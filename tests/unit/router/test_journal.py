@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.audit.archive import Archive
+from router.audit.frame import decode, encode, to_json
+from router.audit.logs import FeedbackLog, open_logs
+from router.audit.query import RecordQuery, parse_query
+from router.audit.segments import prune, segments
+from router.audit.writer import Journal
+from router.config.records import RecordsConfig
 from router.errors import InvalidRequest, Overloaded
-from router.journal.archive import Archive
-from router.journal.frame import decode, encode, to_json
-from router.journal.logs import FeedbackLog, open_logs
-from router.journal.query import RecordQuery, parse_query
-from router.journal.segments import prune, segments
-from router.journal.writer import Journal
-from router.sections.records import RecordsConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 JSON = st.recursive(

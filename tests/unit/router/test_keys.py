@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from router.config import ApiKey, AuthConfig, Scope
+from router.admit.keys import LOCAL, Keyring, hash_key, load_keys, new_key
+from router.config.auth import ApiKey, AuthConfig, Scope
 from router.errors import Forbidden, Unauthenticated
-from router.keys import LOCAL, Keyring, hash_key, load_keys, new_key
 
 SECRET = "gw-secret"
 OWNER = ApiKey(

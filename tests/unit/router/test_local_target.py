@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from router.errors import TargetError, TargetRejected, TargetUnavailable
-from router.targets.base import Answer, Call, Endpoint, Usage
+from router.targets.base import Answer, Call
 from router.targets.http_client import HttpClient
 from router.targets.local import LocalTarget
+from router.wire.endpoint import Endpoint, Usage
 from tests.fakes.wire import Piece, Wire, body, events, wire
 
 SECRET = "not-for-your-eyes"

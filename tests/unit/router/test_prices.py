@@ -16,13 +16,13 @@ from pydantic import ValidationError
 
 from adapters.aliases import Replica, RoutingTable
 from router.budgets.amounts import Bounds, to_nano
-from router.catalog import Catalog
+from router.choose.replay import replay
+from router.config.budgets import BudgetsConfig
+from router.config.routing import LocalPrice
 from router.prices import FREE, Basis, LocalPricing, Price, Work, tariff_of
-from router.replay import replay
-from router.sections.budgets import BudgetsConfig
-from router.sections.routing import LocalPrice
-from router.targets.base import Usage
+from router.targets.directory import Catalog
 from router.targets.http_client import HttpClient
+from router.wire.endpoint import Usage
 from serving.router.compose import RouterProcess
 from tests.fakes.deciding import chooser, config, decide, world
 from tests.fakes.engine import FakeEngine, Says

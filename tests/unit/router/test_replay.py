@@ -11,9 +11,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from router.config import RouterConfig
-from router.replay import replay
-from router.replay_report import summary
+from router.choose.replay import replay
+from router.choose.replay_report import summary
+from router.config.root import RouterConfig
 from serving.cli.main import app
 from tests.fakes.deploying import ServeDeploySchema
 from tests.fakes.scenes import config_of, drawn, played, stage

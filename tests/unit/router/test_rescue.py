@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from router.delivery.config import DeliveryConfig
+from router.config.delivery import DeliveryConfig
+from router.config.providers import Dialect, PrefillStyle, ProviderConfig
 from router.errors import TargetBroken
 from router.request import Exchange, Option
-from router.targets.base import Endpoint
-from router.targets.providers import Dialect, PrefillStyle, ProviderConfig
-from router.targets.translate.sse import EventReader
+from router.wire.endpoint import Endpoint
+from router.wire.sse import EventReader
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.sending import BASE, IMPATIENT, QUICK, Desk, desk, frontier, provider, until

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.delivery.config import DeliveryConfig
+from router.config.delivery import DeliveryConfig
 from router.errors import TargetRejected, TargetTimeout, TargetUnavailable
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.delivery.config import DeliveryConfig
+from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
 from router.request import Option
-from router.targets.base import Endpoint
-from router.targets.translate.sse import EventReader
+from router.wire.endpoint import Endpoint
+from router.wire.sse import EventReader
 from tests.fakes.exchanges import BASE_ID
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from adapters.aliases import Alias, RoutingTable
-from router.fair import FairLimits, FairQueues
+from router.replicas.fair import FairLimits, FairQueues
+from router.replicas.table import TableHolder
 from router.request import Option
-from router.table import TableHolder
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE, local, replica, table
 
 BASE = Option(target="base", engine_name=BASE_ID)

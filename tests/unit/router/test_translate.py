@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest
-from router.targets.base import Endpoint
 from router.targets.frontier import StreamTranslator
-from router.targets.translate.answer_to_chat import chat_answer
-from router.targets.translate.answer_to_messages import messages_answer
-from router.targets.translate.chat_to_messages import messages_request
-from router.targets.translate.messages_to_chat import chat_request
-from router.targets.translate.messages_to_vllm import difference
-from router.targets.translate.sse import DONE, EventReader, encode, error_event
-from router.targets.translate.stream_to_chat import ChatStream
-from router.targets.translate.stream_to_messages import MessagesStream
-from router.targets.translate.vocabulary import finish_reason, stop_reason
+from router.wire.endpoint import Endpoint
+from router.wire.sse import DONE, EventReader, encode, error_event
+from router.wire.translate.answer_to_chat import chat_answer
+from router.wire.translate.answer_to_messages import messages_answer
+from router.wire.translate.chat_to_messages import messages_request
+from router.wire.translate.messages_to_chat import chat_request
+from router.wire.translate.messages_to_vllm import difference
+from router.wire.translate.stream_to_chat import ChatStream
+from router.wire.translate.stream_to_messages import MessagesStream
+from router.wire.translate.vocabulary import finish_reason, stop_reason
 from tests.fakes.frontier_answers import CHAT, MESSAGES, Reply, ToolCall
 from tests.fakes.frontier_streams import streamed
 

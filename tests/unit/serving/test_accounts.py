@@ -15,9 +15,9 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from adapters.registry import Registry
+from router.account.usage import OTHER, UsageMeter, UsageReport, UsageRow
 from router.budgets.authority import LeaseAsk, Wish
-from router.sections.budgets import Window
-from router.usage import OTHER, UsageMeter, UsageReport, UsageRow
+from router.config.budgets import Window
 from serving.cli.main import app
 from serving.registry.accounts.book import GONE, LeaseBook
 from serving.registry.accounts.database import open_database

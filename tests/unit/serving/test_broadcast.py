@@ -10,8 +10,8 @@ import pytest
 
 from adapters.aliases import Peer, RoutingTable
 from adapters.errors import FleetError
+from serving.internal.reports import RouterState
 from serving.registry.broadcast import UNHEARD, Broadcast
-from serving.reports import RouterState
 
 
 def table(revision: int) -> RoutingTable:

@@ -16,11 +16,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from router.admit.keys import hash_key
 from router.budgets.accounts import Metric
-from router.keys import hash_key
-from router.sections.budgets import Window
-from router.targets.base import Usage
-from router.targets.providers import ModelCard
+from router.config.budgets import Window
+from router.config.providers import ModelCard
+from router.wire.endpoint import Usage
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
 from tests.fakes.faults import Fault, Kind

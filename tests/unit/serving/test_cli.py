@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from adapters.files import walk
-from adapters.manifest import digest_directory
-from router.config import AuthConfig
-from router.keys import Keyring, load_keys
+from adapters.format.files import walk
+from adapters.format.manifest import digest_directory
+from router.admit.keys import Keyring, load_keys
+from router.config.auth import AuthConfig
 from serving.cli.main import app
 from serving.cli.pack import CannotPack, Pack
 from serving.embedded import ADAPTERS_DIR

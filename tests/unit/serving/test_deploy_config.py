@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from router.keys import hash_key
+from router.admit.keys import hash_key
 from serving.cli.main import app
 from serving.config.settings import Settings
 from tests.fakes.deploying import ServeDeploySchema, deploy
@@ -106,7 +106,7 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _has_docstring(model: type[BaseModel], name: str) -> bool:
-    """Whether a string stands below the field, as in ``adapters.preflight``."""
+    """Whether a string stands below the field, as in ``adapters.format.preflight``."""
     lines = inspect.getsource(model).splitlines()
     at = next((n for n, line in enumerate(lines) if line.strip().startswith(f"{name}:")), None)
     return at is not None and at + 1 < len(lines) and lines[at + 1].strip().startswith('"""')

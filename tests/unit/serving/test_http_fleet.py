@@ -17,10 +17,10 @@ from starlette.routing import Route
 from adapters.aliases import Peer, RoutingTable, engine_name
 from adapters.errors import FleetError, InUse, LoadFailed, ReplicaGone, Unreachable
 from adapters.fleet import AdapterFiles
-from serving.internal import InternalServer
+from serving.internal.reports import EngineReport, RouterReport, RouterState
+from serving.internal.server import InternalServer
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
-from serving.reports import EngineReport, RouterReport, RouterState
 from tests.fakes.replica_engine import FakeEngine, surface_of
 from tests.fakes.tiny_adapter import BASE
 

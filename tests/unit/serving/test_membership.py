@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.aliases import Peer
+from serving.internal.reports import EngineReport, RouterReport
 from serving.registry.membership import GRACE_S, TICK_S, TTL_S, Membership
-from serving.reports import EngineReport, RouterReport
 from tests.fakes.tiny_adapter import BASE
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.targets.translate.messages_to_vllm import Unlike, difference, vllm_request
+from router.wire.translate.messages_to_vllm import Unlike, difference, vllm_request
 from tests.fakes.installed_vllm import installed
 
 anthropic = installed("anthropic.protocol")

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from adapters.aliases import RoutingTable
-from router.keys import hash_key
+from router.admit.keys import hash_key
 from serving.config.settings import Settings
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.running_router import internal_surface, running_router, settings_with

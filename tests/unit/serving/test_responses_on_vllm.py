@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from router.targets.base import Call, Endpoint
+from router.config.providers import PrefillStyle
+from router.targets.base import Call
 from router.targets.prefill import continued
-from router.targets.providers import PrefillStyle
+from router.wire.endpoint import Endpoint
 from tests.fakes.installed_vllm import installed
 
 protocol = installed("openai.responses.protocol")

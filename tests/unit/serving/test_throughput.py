@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
 from adapters.aliases import Peer
+from router.config.routing import LocalPrice
 from router.prices import LocalPricing, Work
-from router.sections.routing import LocalPrice
 from serving.config.settings import Settings
 from serving.engine.work import CACHED, GENERATED, PROMPT, Busy, Processed, processed
+from serving.internal.reports import EngineReport, RouterReply, RouterReport
 from serving.registry.service import RegistryService
 from serving.registry.throughput import ENOUGH_BUSY_S, Throughput
-from serving.reports import EngineReport, RouterReply, RouterReport
 from tests.fakes.replica_engine import FakeEngine, surface_of
 from tests.fakes.tiny_adapter import BASE
 from tests.k8s import metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from router.config import AutoConfig, IntentConfig
+from router.config.auto import AutoConfig, IntentConfig
 from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource
 from tests.fakes.encoder import FakeEncoder

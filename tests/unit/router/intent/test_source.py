@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from router.config import AutoConfig, IntentConfig
+from router.config.auto import AutoConfig, IntentConfig
 from router.intent.encoder import EncoderMissing
 from router.intent.examples import MAX_CHARS, Example, IntentsInvalid, from_file
 from router.intent.source import IntentSource

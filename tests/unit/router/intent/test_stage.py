@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.aliases import Alias
-from router.config import AutoConfig, IntentConfig
+from router.config.auto import AutoConfig, IntentConfig
 from router.errors import InvalidRequest
 from router.intent.encoder import Encoder, EncoderMissing, MiniLM
 from router.intent.source import IntentSource
+from router.intent.stage import IntentStage
+from router.prepare import parse
 from router.request import Exchange, Hints, Intent
-from router.stages.data_prep import parse
-from router.stages.intent import IntentStage
 from tests.fakes.exchanges import LIVE, exchange, table
 
 CONFIG = AutoConfig(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.config import AutoConfig
+from router.config.auto import AutoConfig
 from router.intent.ensemble import Texts
 from router.intent.examples import Example
 from router.intent.head import NearestHead

@@ -19,11 +19,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from adapters.lifecycle import State
 from adapters.registry import Registry
+from adapters.registry.lifecycle import State
 from adapters.registry.records import Plan
-from adapters.store import LocalStore
-from adapters.store_object import open_store
+from adapters.store.local import LocalStore
+from adapters.store.objects import open_store
 from serving.cli.main import app
 from serving.operations.archive import LIST
 from serving.operations.backup import Summary, backup, restore, verify

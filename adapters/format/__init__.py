@@ -1,0 +1,1 @@
+"""What is in an adapter directory, and how it is read without trusting whoever wrote it."""

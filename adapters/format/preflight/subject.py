@@ -1,0 +1,159 @@
+"""The directory under test: each file read once, each failure kept for the check that owns it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+from adapters.errors import AdapterError
+from adapters.format.base_model import BaseFacts
+from adapters.format.files import Entry, parse_json_object, read_bounded, walk
+from adapters.format.manifest import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    Manifest,
+    digest_directory,
+    read_manifest,
+)
+from adapters.format.preflight.report import NotChecked, PreflightLimits
+from adapters.format.safetensors import Header, TensorInfo, TensorStats, read_header, scan
+
+PREFIX = "base_model.model."
+_LORA_TENSOR = re.compile(
+    r"(?P<module>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.lora_(?P<side>[AB])\.weight"
+)
+
+T = TypeVar("T")
+
+
+class LoraTensor(NamedTuple):
+    """A tensor whose name follows the grammar."""
+
+    module: str
+    """Full path of the module in the base, without ``base_model.model.``."""
+    side: str
+    """``A`` or ``B``."""
+    info: TensorInfo
+
+
+class Subject:
+    """One PEFT directory, the base it must fit, and the limits.
+
+    ``*_outcome`` is the value or the exception that reading it raised, for the check that reports
+    it; the plain name raises ``NotChecked`` instead, for the checks that merely depend on it.
+    """
+
+    def __init__(
+        self, path: Path, base: BaseFacts | None, limits: PreflightLimits, alias: str | None
+    ) -> None:
+        self.path = path
+        self.limits = limits
+        self.alias = alias
+        self._base = base
+        self._memory: dict[str, object] = {}
+
+    def once(self, key: str, compute: Callable[[], T]) -> T:
+        """What ``compute`` says, computed once per key."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return cast(T, self._memory[key])
+
+    @property
+    def base(self) -> BaseFacts:
+        if self._base is None:
+            raise NotChecked("no base was given")
+        return self._base
+
+    @property
+    def has_base(self) -> bool:
+        return self._base is not None
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Everything in the directory, at most one more than ``max_files``."""
+        return walk(self.path, self.limits.max_files)
+
+    @cached_property
+    def config_outcome(self) -> dict[str, Any] | Exception:
+        path, limit = self.path / CONFIG_FILE, self.limits.max_config_bytes
+        return _attempt(lambda: parse_json_object(read_bounded(path, limit)))
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return _usable(self.config_outcome, "adapter-config")
+
+    @cached_property
+    def header_outcome(self) -> Header | Exception:
+        return _attempt(lambda: read_header(self.path / WEIGHTS_FILE, self.limits.header))
+
+    @property
+    def header(self) -> Header:
+        return _usable(self.header_outcome, "safetensors-header")
+
+    @cached_property
+    def _stats_outcome(self) -> dict[str, TensorStats] | Exception:
+        return _attempt(lambda: scan(self.path / WEIGHTS_FILE, self.header))
+
+    @property
+    def stats(self) -> Mapping[str, TensorStats]:
+        return _usable(self._stats_outcome, "safetensors-header")
+
+    @cached_property
+    def manifest_outcome(self) -> Manifest | Exception | None:
+        return _attempt(lambda: read_manifest(self.path))
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return _usable(self.manifest_outcome, "manifest")
+
+    @cached_property
+    def _digest_outcome(self) -> str | Exception:
+        return _attempt(lambda: digest_directory(self.path))
+
+    @property
+    def digest(self) -> str:
+        return _usable(self._digest_outcome, "files-present and adapter-config")
+
+    @cached_property
+    def loras(self) -> tuple[LoraTensor, ...]:
+        """Tensors with the right grammar and prefix."""
+        parsed = (_lora_tensor(info) for info in self.header.tensors.values())
+        return tuple(tensor for tensor in parsed if tensor is not None)
+
+    @cached_property
+    def pairs(self) -> dict[str, dict[str, TensorInfo]]:
+        """Module path -> side -> tensor."""
+        pairs: dict[str, dict[str, TensorInfo]] = {}
+        for module, side, info in self.loras:
+            pairs.setdefault(module, {})[side] = info
+        return pairs
+
+
+def follows_grammar(name: str) -> bool:
+    """Whether a tensor is named ``<module path>.lora_A.weight`` or ``….lora_B.weight``."""
+    return _LORA_TENSOR.fullmatch(name) is not None
+
+
+def _lora_tensor(info: TensorInfo) -> LoraTensor | None:
+    match = _LORA_TENSOR.fullmatch(info.name)
+    if match is None or not match["module"].startswith(PREFIX):
+        return None
+    return LoraTensor(match["module"].removeprefix(PREFIX), match["side"], info)
+
+
+def _attempt(read: Callable[[], T]) -> T | Exception:
+    try:
+        return read()
+    except (AdapterError, OSError, ValueError, NotChecked) as error:
+        return error
+
+
+def _usable(outcome: T | Exception, cause: str) -> T:
+    if isinstance(outcome, NotChecked):
+        raise outcome
+    if isinstance(outcome, Exception):
+        raise NotChecked(f"see {cause}")
+    return outcome

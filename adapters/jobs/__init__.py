@@ -1,0 +1,1 @@
+"""Background work: named, supervised, stopped together."""

@@ -1,0 +1,1 @@
+"""Shadow, canary, live, and back: on evidence that all routers counted."""

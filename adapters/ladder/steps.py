@@ -1,0 +1,167 @@
+"""Automatic promotion and rollback: shadow → canary → live, and back, on evidence.
+
+Each look compares what a version did since it entered its stage with what the live version did in
+the same time. A version that just went live is watched against the one before it. Verdicts are in
+``promotion``; this module keeps the beginnings and carries verdicts out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from adapters.aliases import engine_name
+from adapters.config import LadderSettings
+from adapters.errors import AdapterError
+from adapters.events import EventBus
+from adapters.ladder.evidence import Evidence
+from adapters.ladder.promotion import Judgement, Verdict, is_worse, judge_canary, judge_shadow
+from adapters.publish.rollout import Rollout
+from adapters.registry import AliasRecord, CandidateRecord, Registry, Snapshot
+from adapters.traffic import VersionTraffic
+
+_BY = "ladder"
+_ROLLBACKS = frozenset({"rollback"})
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What had been counted when a stage began."""
+
+    candidate: VersionTraffic
+    live: VersionTraffic
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """A version that just went live."""
+
+    live: str
+    previous: str
+    since: float
+    beginning: VersionTraffic
+
+
+class Ladder:
+    """One per registry process. Beginnings are kept in memory: a restart starts stages anew."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        rollout: Rollout,
+        evidence: Evidence,
+        settings: LadderSettings,
+        events: EventBus,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._rollout = rollout
+        self._evidence = evidence
+        self._settings = settings
+        self._events = events
+        self._clock = clock
+        self._beginnings: dict[tuple[str, str, str, int], _Beginning] = {}
+        self._live: dict[str, str | None] | None = None
+        self._watches: dict[str, _Watch] = {}
+
+    async def run(self) -> None:
+        """Look at the evidence every ``tick_s``, until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.tick_s)
+            try:
+                await self.tick()
+            except AdapterError as error:
+                self._events.emit("ladder-failed", error=str(error))
+
+    async def tick(self) -> None:
+        """One look at every candidate and every version that just went live."""
+        snapshot = await asyncio.to_thread(self._registry.snapshot)
+        self._evidence.keep(version.name for version in snapshot.versions)
+        aliases = {alias.name: alias for alias in snapshot.aliases}
+        await self._notice_flips(snapshot)
+        for candidate in snapshot.candidates:
+            await self._look(candidate, aliases[candidate.alias])
+        present = {_key(candidate) for candidate in snapshot.candidates}
+        self._beginnings = {k: v for k, v in self._beginnings.items() if k in present}
+        for alias in list(self._watches):
+            await self._look_back(alias)
+
+    # Candidates
+
+    async def _look(self, candidate: CandidateRecord, alias: AliasRecord) -> None:
+        name = engine_name(candidate.alias, candidate.digest)
+        live = self._evidence.of(engine_name(alias.name, alias.live)) if alias.live else None
+        now = _Beginning(self._evidence.of(name), live or VersionTraffic())
+        began = self._beginnings.setdefault(_key(candidate), now)
+        ours = now.candidate.since(began.candidate)
+        if candidate.stage == "shadow":
+            found = judge_shadow(ours, self._settings)
+        else:
+            found = judge_canary(ours, now.live.since(began.live), self._settings)
+        await self._carry_out(candidate, found)
+
+    async def _carry_out(self, candidate: CandidateRecord, found: Judgement) -> None:
+        alias, digest = candidate.alias, candidate.digest
+        if found.verdict is Verdict.ROLL_BACK and self._settings.auto_rollback:
+            self._say("candidate-withdrawn", alias, digest, found.reason, candidate.stage)
+            await self._try(self._rollout.retire(alias, digest, by=_BY))
+        elif found.verdict is Verdict.PROMOTE and self._settings.auto_promote:
+            self._say("candidate-promoted", alias, digest, found.reason, candidate.stage)
+            if candidate.stage == "shadow":
+                percent = self._settings.canary_percent
+                await self._try(self._rollout.canary(alias, digest, percent, by=_BY))
+            else:
+                await self._try(self._rollout.promote(alias, digest, by=_BY))
+
+    # Versions that just went live
+
+    async def _notice_flips(self, snapshot: Snapshot) -> None:
+        live = {alias.name: alias.live for alias in snapshot.aliases}
+        before, self._live = self._live, live
+        if before is None:
+            return
+        for alias in snapshot.aliases:
+            if alias.live == before.get(alias.name):
+                continue
+            self._watches.pop(alias.name, None)
+            if alias.live and alias.previous and not await self._was_rollback(alias.name):
+                beginning = self._evidence.of(engine_name(alias.name, alias.live))
+                self._watches[alias.name] = _Watch(
+                    alias.live, alias.previous, self._clock(), beginning
+                )
+
+    async def _was_rollback(self, alias: str) -> bool:
+        """Whether the alias was flipped back on purpose: that is not to be undone."""
+        lines = await asyncio.to_thread(self._registry.history, alias, 20)
+        flips = [line.action for line in lines if line.action in {"commit", "promote", "rollback"}]
+        return bool(flips) and flips[-1] in _ROLLBACKS
+
+    async def _look_back(self, alias: str) -> None:
+        watch = self._watches[alias]
+        if self._clock() - watch.since > self._settings.watch_live_s:
+            del self._watches[alias]
+            return
+        new = self._evidence.of(engine_name(alias, watch.live)).since(watch.beginning)
+        old = self._evidence.of(engine_name(alias, watch.previous))
+        worse = is_worse(new, old, self._settings)
+        if worse is None or not self._settings.auto_rollback:
+            return
+        del self._watches[alias]
+        self._say("rolled-back", alias, watch.live, worse, "live")
+        await self._try(self._rollout.rollback(alias, by=_BY, quarantine=worse))
+
+    async def _try(self, move: Awaitable[object]) -> None:
+        try:
+            await move
+        except AdapterError as error:
+            self._events.emit("ladder-failed", error=str(error))
+
+    def _say(self, kind: str, alias: str, digest: str, reason: str, stage: str) -> None:
+        self._events.emit(kind, alias, digest, reason=reason, stage=stage)
+
+
+def _key(candidate: CandidateRecord) -> tuple[str, str, str, int]:
+    """Identifies one stay in one stage; a change of the share begins anew."""
+    return candidate.alias, candidate.digest, candidate.stage, candidate.epoch

@@ -1,0 +1,419 @@
+"""The adapter's path: push, preflight, store, prepare, probe, commit, drain, retire.
+
+``Rollout`` is its table of contents. The transaction in ``Registry.commit`` is the one point where
+a publish happens: before it a failure undoes everything and the alias is untouched; after it
+nothing can fail any more, only lag. A process that dies anywhere is continued by ``resume``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.config import AdaptersConfig
+from adapters.errors import (
+    AdapterError,
+    CheckResult,
+    Conflict,
+    LoadFailed,
+    ManifestError,
+    NothingToRollBack,
+    NotInStore,
+    ProbeFailed,
+)
+from adapters.events import EventBus
+from adapters.fleet import AdapterFiles, Fleet
+from adapters.format.base_model import BaseFacts
+from adapters.format.manifest import digest_directory
+from adapters.format.names import validate_alias
+from adapters.jobs.locks import KeyedLocks
+from adapters.jobs.once import Jobs
+from adapters.publish.arrivals import Arrivals
+from adapters.publish.heat import Heat
+from adapters.publish.intake import Intake
+from adapters.publish.loading import Loader
+from adapters.publish.proving import Prover
+from adapters.publish.retire import Retirer
+from adapters.registry import Plan, Registry, Stage, VersionRecord
+from adapters.registry.ledger import Ledger
+from adapters.registry.lifecycle import CALLABLE, UNFINISHED, State
+from adapters.store.collection import Collector, Garbage
+from adapters.store.local import Store
+
+_RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAINING})
+_PREPARABLE = _RETURNABLE | {State.PREPARING, State.PREPARED}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a version stands after a request about it."""
+
+    alias: str
+    digest: str
+    """Empty when the bytes were too broken to have one."""
+    state: State
+    checks: tuple[dict[str, Any], ...] = ()
+    known: bool = False
+    """Nothing had to be done: the version was there already."""
+    error: str = ""
+    epoch: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the version rests in this state."""
+        return self.state not in UNFINISHED
+
+    @property
+    def refused(self) -> bool:
+        """Whether the version itself is bad: the same bytes will not do."""
+        return self.state in {State.REJECTED, State.QUARANTINED}
+
+
+class Rollout:
+    """Moves versions along the adapter path. One instance per registry process.
+
+    ``publish`` makes a routing table from the registry's present content visible to the routers; it
+    is called on the event loop and must not block. ``base`` answers None until the engines are up.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        fleet: Fleet,
+        base: Callable[[], BaseFacts | None],
+        config: AdaptersConfig,
+        publish: Callable[[], None],
+        events: EventBus,
+        heat: Heat | None = None,
+    ) -> None:
+        settings = config.rollout
+        self.heat = heat or Heat()
+        self._config = config
+        self._settings = settings
+        self._registry = registry
+        self._store = store
+        self._fleet = fleet
+        self._base = base
+        self.events = events
+        self.jobs = Jobs(events)
+        self.ledger = Ledger(registry, fleet, publish, settings, events)
+        self.loader = Loader(fleet, settings, events)
+        # Held while a version enters or leaves engines, by engine name.
+        self.names = KeyedLocks()
+        # Held while a publish is under way, by alias: pushes go live in the order they came.
+        self._publishes = KeyedLocks()
+        self._arrivals = KeyedLocks()
+        self._intake = Intake(self.ledger, store, base, config)
+        self._collector = Collector(
+            self.ledger, store, (self._arrivals, self._publishes), config, events
+        )
+        self.retirer = Retirer(
+            self.ledger, fleet, self.loader, self.names, self.jobs, settings, events, self.heat
+        )
+        self._prover = Prover(
+            registry, fleet, self.ledger, self.loader, self.retirer.make_room, settings.min_effect
+        )
+        self._received = Arrivals(
+            self.ledger, self.retirer, self.names, lambda: self.base_digest, events
+        )
+
+    # The journey
+
+    async def push(
+        self,
+        alias: str,
+        directory: Path,
+        *,
+        stage: Stage = "live",
+        percent: float = 0.0,
+        wait: bool = False,
+        author: str = "unknown",
+        revive: bool = True,
+    ) -> Outcome:
+        """Take a PEFT directory (private to us) on its way to ``stage``.
+
+        Returns once it is stored, and publishes in the background; with ``wait`` returns when it
+        serves or has failed, after ``push.wait_timeout_s`` at the latest. Bytes that are known do
+        nothing, unless that version had failed, was rejected or (with ``revive``) retired: then it
+        starts again.
+        A bad version is an answer (``Outcome.refused``), not an exception. Raises ``BadName``,
+        ``FleetError`` while no base is up, ``RegistryError``.
+        """
+        validate_alias(alias)
+        _require_share(stage, percent)
+        try:
+            digest = await asyncio.to_thread(digest_directory, directory)
+        except ManifestError as error:
+            return await self._refuse_unnamed(alias, directory, error)
+        async with self._arrivals.hold((alias, digest)):
+            plan = Plan(stage, percent)
+            version, starts = await self._received.receive(
+                alias, digest, plan, author, revive=revive
+            )
+            if starts and version.state is State.RECEIVED:
+                self.events.emit("version-received", alias, digest, author=author)
+                version = await self._intake.admit(version, directory, author)
+        if version.state in _PREPARABLE and starts:
+            self._publish_later(version)
+        if wait:
+            await self.jobs.wait(f"publish:{version.name}", self._config.push.wait_timeout_s)
+        return await self._outcome(alias, digest, known=not starts)
+
+    async def _publish(self, alias: str, digest: str) -> None:
+        """PREPARE, PROBE, COMMIT; whatever fails before the commit is undone."""
+        async with self._publishes.hold(alias):
+            version = await self.ledger.version(alias, digest)
+            if version.state not in {State.STORED, State.PREPARING, State.PREPARED}:
+                return
+            try:
+                version = await self._prepare(version, version.author)
+                await self._expose(version, version.plan, version.author, "commit")
+            except Exception as error:  # noqa: BLE001 - a bug here must not leave half a publish
+                await self._undo(version, error)
+        self.retirer.trim_later(alias)
+
+    async def _prepare(self, version: VersionRecord, by: str) -> VersionRecord:
+        """Load and probe on one replica, then load on the others. No request can reach it yet."""
+        async with self.names.hold(version.name):
+            if version.state not in {State.PREPARING, State.PREPARED}:
+                version = await self.ledger.move(version, State.PREPARING, by=by, error="")
+            files = self._files(version)
+            first_seconds = await self._prover.prove(version, files)
+            slowest = await self.loader.load_all(files, self.retirer.make_room)
+            if version.state is State.PREPARED:
+                return version
+            return await self.ledger.move(
+                version, State.PREPARED, by=by, load_seconds=max(first_seconds, slowest)
+            )
+
+    async def _expose(self, version: VersionRecord, plan: Plan, by: str, action: str) -> int:
+        """COMMIT: from here on requests reach the version."""
+        self.heat.touch(version.name)
+        alias, digest = version.alias, version.digest
+        if plan.stage == "live":
+            epoch = await self.ledger.call(
+                self._registry.commit, alias, digest, by=by, action=action
+            )
+        else:
+            epoch = await self.ledger.call(
+                self._registry.set_candidate, alias, digest, plan.stage, plan.percent, by=by
+            )
+        await self.ledger.announce(epoch, alias, digest, action)
+        return epoch
+
+    async def _undo(self, version: VersionRecord, error: Exception) -> None:
+        """Take back a publish that did not commit; reconcile removes what stays loaded."""
+        version = await self.ledger.version(version.alias, version.digest)
+        if version.state not in {State.STORED, State.PREPARING, State.PREPARED}:
+            return  # The commit went through, though its answer got lost.
+        bad = isinstance(error, (LoadFailed, ProbeFailed)) and version.state is State.PREPARING
+        reason = str(error) if isinstance(error, AdapterError) else f"internal error: {error!r}"
+        async with self.names.hold(version.name):
+            # A version that came back while it drained may still be answering somebody.
+            if self._fleet.in_flight(version.name) == 0:
+                await self.loader.unload_all(version.name)
+            to = State.QUARANTINED if bad else State.FAILED
+            await self.ledger.move(version, to, by="rollout", detail=reason, error=reason)
+        self.events.emit("publish-undone", version.alias, version.digest, reason=reason)
+
+    # Moves of known versions
+
+    async def promote(self, alias: str, reference: str, by: str = "unknown") -> Outcome:
+        """Make a known version live, loading it first where it is not resident."""
+        return await self._stage(alias, reference, Plan("live"), by, "promote")
+
+    async def canary(
+        self, alias: str, reference: str, percent: float, by: str = "unknown"
+    ) -> Outcome:
+        """Let a known version answer ``percent`` (0 to 100) of the alias's traffic."""
+        return await self._stage(alias, reference, Plan("canary", percent), by, "canary")
+
+    async def shadow(
+        self, alias: str, reference: str, percent: float, by: str = "unknown"
+    ) -> Outcome:
+        """Let a known version answer ``percent`` of the alias's traffic in secret."""
+        return await self._stage(alias, reference, Plan("shadow", percent), by, "shadow")
+
+    async def rollback(
+        self, alias: str, by: str = "unknown", *, quarantine: str | None = None
+    ) -> Outcome:
+        """Flip the alias back to its previous version; with a reason, never offer the other again.
+
+        One flip and no load while the previous version is resident; does not wait for a publish of
+        the alias that is under way. Raises ``NothingToRollBack``, ``UnknownAlias``, ``Conflict``.
+        """
+        row = await self.ledger.call(self._registry.alias, alias)
+        if row.previous is None:
+            raise NothingToRollBack(f"{alias!r} has no previous version")
+        version = await self._callable(await self.ledger.version(alias, row.previous), by, True)
+        async with self._undone_on_failure(version):
+            epoch = await self.ledger.call(
+                self._registry.commit,
+                alias,
+                version.digest,
+                by=by,
+                action="rollback",
+                demote_to=State.SUPERSEDED if quarantine is None else State.QUARANTINED,
+                expect=(row.live, row.previous),
+                detail=quarantine or "",
+            )
+        await self.ledger.announce(epoch, alias, version.digest, "rollback")
+        self.retirer.trim_later(alias)
+        return await self._outcome(alias, version.digest, known=False)
+
+    async def retire(
+        self, alias: str, reference: str | None = None, by: str = "unknown"
+    ) -> list[Outcome]:
+        """Take one version, or all of the alias's, out of service; drains in the background."""
+        if reference is not None:
+            chosen = [await self.ledger.version(alias, reference)]
+        else:
+            await self.ledger.call(self._registry.alias, alias)
+            chosen = await self.ledger.call(self._registry.versions, alias, CALLABLE)
+        digests = [version.digest for version in chosen]
+        left = await self.retirer.withdraw(alias, digests, by=by, forget=True)
+        gone = {State.DRAINING, State.RETIRED}
+        if reference is not None and not left and chosen[0].state not in gone:
+            raise Conflict(f"{chosen[0].name} is {chosen[0].state} and serves nobody")
+        return [await self._outcome(alias, digest, known=digest not in left) for digest in digests]
+
+    async def _stage(self, alias: str, reference: str, plan: Plan, by: str, action: str) -> Outcome:
+        _require_share(plan.stage, plan.percent)
+        version = await self.ledger.version(alias, reference)
+        if version.state is State.LIVE and plan.stage == "live":
+            return await self._outcome(alias, version.digest, known=True)
+        version = await self._callable(version, by)
+        async with self._undone_on_failure(version):
+            await self._expose(version, plan, by, action)
+        self.retirer.trim_later(alias)
+        return await self._outcome(alias, version.digest, known=False)
+
+    async def _callable(
+        self, version: VersionRecord, by: str, urgent: bool = False
+    ) -> VersionRecord:
+        """The version, resident wherever it should be. ``urgent``: on one replica is enough."""
+        files = self._files(version)
+        if version.state in CALLABLE:
+            missing = self.loader.missing(version.alias, version.name)
+            if not missing or (urgent and len(missing) < len(self.loader.homes(version.alias))):
+                return version
+            async with self.names.hold(version.name):
+                await self.loader.load_all(files, self.retirer.make_room)
+            return version
+        async with self._publishes.hold(version.alias):
+            version = await self.ledger.version(version.alias, version.digest)
+            if version.state in CALLABLE:
+                return version
+            await self._require_returnable(version)
+            async with self._undone_on_failure(version):
+                return await self._prepare(version, by)
+
+    @asynccontextmanager
+    async def _undone_on_failure(self, version: VersionRecord) -> AsyncIterator[None]:
+        try:
+            yield
+        except Exception as error:
+            await self._undo(version, error)
+            raise
+
+    async def _require_returnable(self, version: VersionRecord) -> None:
+        if version.state not in _RETURNABLE:
+            raise Conflict(
+                f"{version.name} is {version.state}: {version.error or 'not yet stored'}"
+            )
+        if not await asyncio.to_thread(self._store.exists, version.alias, version.digest):
+            raise NotInStore(f"{version.name} has no files in the store; push it again")
+        base = await self._intake.served_base()
+        if version.base != base.digest:
+            raise Conflict(f"{version.name} was checked against another base; push it again")
+
+    async def collect(self, *, dry_run: bool = False, by: str = "collector") -> list[Garbage]:
+        """Remove files from the store that nobody can want back; says which. See ``Collector``."""
+        return await self._collector.collect(dry_run=dry_run, by=by)
+
+    # Start and end
+
+    async def resume(self) -> None:
+        """Continue or undo what a process that died left behind. Idempotent; call once at start."""
+        await self.ledger.announce(await self.ledger.call(self._registry.epoch), "", None, "resume")
+        for version in await self.ledger.call(self._registry.versions, None, UNFINISHED):
+            await self._resume_one(version)
+        await self.retirer.sweep()
+
+    async def _resume_one(self, version: VersionRecord) -> None:
+        if version.state is State.DRAINING:
+            self.retirer.finish_later(version.alias, version.digest)
+            return
+        stored = await asyncio.to_thread(self._store.exists, version.alias, version.digest)
+        if version.state in {State.RECEIVED, State.CHECKED} or not stored:
+            reason = "interrupted before it was stored; push it again"
+            await self.ledger.move(version, State.FAILED, by="resume", detail=reason, error=reason)
+            return
+        self._publish_later(version)
+
+    def _publish_later(self, version: VersionRecord) -> None:
+        # Queued: the job of an earlier try may have undone its publish and not ended yet.
+        self.jobs.queue(
+            f"publish:{version.name}", lambda: self._publish(version.alias, version.digest)
+        )
+
+    async def idle(self) -> None:
+        """Wait until no background work is left."""
+        await self.jobs.idle()
+
+    async def aclose(self) -> None:
+        """Stop background work where it stands; ``resume`` continues it in the next process."""
+        await self.jobs.aclose()
+
+    # Small things
+
+    @property
+    def base_digest(self) -> str | None:
+        """Digest of the base that is served; None until the engines are up."""
+        base = self._base()
+        return base.digest if base is not None else None
+
+    def _files(self, version: VersionRecord) -> AdapterFiles:
+        return self._store.files(version.alias, version.digest)
+
+    async def _outcome(self, alias: str, digest: str, *, known: bool) -> Outcome:
+        version = await self.ledger.version(alias, digest)
+        return Outcome(
+            alias=alias,
+            digest=digest,
+            state=version.state,
+            checks=version.checks,
+            known=known,
+            error=version.error,
+            epoch=await self.ledger.call(self._registry.epoch),
+        )
+
+    async def _refuse_unnamed(self, alias: str, directory: Path, error: ManifestError) -> Outcome:
+        """Bytes that are too broken to have a digest: say everything that is wrong with them."""
+        base = await self._intake.served_base()
+        report = await self._intake.check(directory, alias, base)
+        checks = [*report.checks]
+        if report.ok:
+            checks.append(CheckResult(name=error.code, ok=False, message=str(error)))
+        self.events.emit("version-rejected", alias, error=str(error))
+        return Outcome(
+            alias=alias,
+            digest="",
+            state=State.REJECTED,
+            checks=tuple(check.model_dump(mode="json") for check in checks),
+            error=str(error),
+        )
+
+
+def _require_share(stage: Stage, percent: float) -> None:
+    if stage != "live" and not 0 < percent <= 100:
+        raise Conflict(
+            f"{stage} needs a share of the traffic above 0 and up to 100, got {percent:g}",
+            code="bad-percent",
+            remedy="Give percent, for example 5.",
+        )

@@ -1,0 +1,83 @@
+"""From what the registry holds and the fleet reports to the table that routers use. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from adapters.aliases import Alias, Candidate, Peer, Replica, RoutingTable
+from adapters.registry.lifecycle import CALLABLE
+from adapters.registry.records import AliasRecord, CandidateRecord, Snapshot, VersionBrief
+
+
+def build_table(
+    snapshot: Snapshot,
+    *,
+    revision: int,
+    base_id: str,
+    base_digest: str | None = None,
+    max_model_len: int | None = None,
+    replicas: Iterable[Replica] = (),
+    registry: Peer | None = None,
+    routers: Iterable[Peer] = (),
+) -> RoutingTable:
+    """One immutable table. With ``base_digest``, versions made for another base are left out."""
+    versions = _by_alias(snapshot.versions, base_digest)
+    candidates: dict[str, list[CandidateRecord]] = defaultdict(list)
+    for candidate in snapshot.candidates:
+        candidates[candidate.alias].append(candidate)
+    return RoutingTable(
+        revision=revision,
+        epoch=snapshot.epoch,
+        base_id=base_id,
+        max_model_len=max_model_len,
+        # An alias that never had anything to call is not a name; a retired one still is (law 3).
+        aliases={
+            alias.name: _alias(
+                alias,
+                versions[alias.name],
+                candidates[alias.name],
+                snapshot.retired.get(alias.name, ()),
+            )
+            for alias in snapshot.aliases
+            if alias.epoch > 0
+        },
+        replicas=tuple(replicas),
+        registry=registry,
+        routers=tuple(routers),
+    )
+
+
+def _by_alias(
+    versions: Iterable[VersionBrief], base_digest: str | None
+) -> dict[str, dict[str, VersionBrief]]:
+    callable_ones: dict[str, dict[str, VersionBrief]] = defaultdict(dict)
+    for version in versions:
+        if version.state in CALLABLE and base_digest in {None, version.base}:
+            callable_ones[version.alias][version.digest] = version
+    return callable_ones
+
+
+def _alias(
+    alias: AliasRecord,
+    versions: dict[str, VersionBrief],
+    candidates: Iterable[CandidateRecord],
+    retired: tuple[str, ...],
+) -> Alias:
+    live = alias.live if alias.live in versions else None
+    # Routers answer with it when the live one cannot: not with what somebody just took back.
+    falls_back = alias.previous in versions and not alias.rolled_back
+    return Alias(
+        name=alias.name,
+        live=live,
+        previous=alias.previous if falls_back else None,
+        candidates=tuple(
+            Candidate(digest=each.digest, stage=each.stage, percent=each.percent)
+            for each in candidates
+            if each.digest in versions
+        ),
+        versions=tuple(versions),
+        retired=retired,
+        intents=alias.intents if live is not None else (),
+        gates={d: each.gate for d, each in versions.items() if each.gate is not None},
+    )

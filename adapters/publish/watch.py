@@ -1,0 +1,265 @@
+"""The watched store: what is finished is pushed, what is bad gets its reasons put beside it.
+
+An entry is taken when it is complete (``_SUCCESS``) or has not changed for ``settle_s``; its files
+are copied first and the copy is judged, so that nobody can change it in between. The registry
+remembers each entry's fingerprint and the base of that time: content is taken once, and again only
+after it, or the base that is served, has changed. A publish that fails for a passing reason is
+tried again, each time later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from watchfiles import awatch
+
+from adapters.config import AdaptersConfig
+from adapters.errors import AdapterError, BadName, StoreError
+from adapters.events import EventBus
+from adapters.publish.rollout import Outcome, Rollout
+from adapters.registry import Registry, Sighting
+from adapters.registry.lifecycle import State
+from adapters.store.sources import Found, LocalSource, Source, open_source
+
+_AT_ONCE = 8
+"""Aliases whose entries are taken at the same time."""
+_SHORTEST_PAUSE_S = 0.05
+_BY = "watch"
+
+
+@dataclass
+class _Stillness:
+    fingerprint: str
+    since: float
+
+
+@dataclass
+class _Retry:
+    fingerprint: str
+    at: float
+    pause: float
+
+
+class Watcher:
+    """Looks at the store again and again. ``clock`` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        registry: Registry,
+        config: AdaptersConfig,
+        events: EventBus,
+        *,
+        source: Source | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rollout = rollout
+        self._registry = registry
+        self._settings = config.watch
+        self._events = events
+        self._clock = clock
+        self._source = source or _configured_source(config)
+        self._still: dict[str, _Stillness] = {}
+        self._retries: dict[str, _Retry] = {}
+        self._taking: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look, take, wait for a change; until cancelled. Returns at once when not enabled."""
+        if not self._settings.enabled:
+            return
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    pause = await self.look()
+                except AdapterError as error:
+                    self._events.emit("watch-failed", error=str(error))
+                    pause = self._period
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with a wake.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(pause, _SHORTEST_PAUSE_S)):
+                        await self._woken.wait()
+        finally:
+            await _cancelled(listening, *self._taking.values())
+
+    async def look(self) -> float:
+        """One look at the store; what is due is taken in the background.
+
+        Returns the seconds after which something may become due. Raises ``StoreError``,
+        ``RegistryError``.
+        """
+        found = await asyncio.to_thread(self._source.scan)
+        known = await asyncio.to_thread(self._registry.sightings)
+        self._forget_all_but({each.source for each in found})
+        due: dict[str, list[Found]] = defaultdict(list)
+        pause = self._period
+        for each in sorted(found, key=lambda each: each.newest):
+            wait = self._due_in(each, known.get(each.source))
+            if wait is not None and wait <= 0:
+                due[each.alias].append(each)
+            elif wait is not None:
+                pause = min(pause, wait)
+        for alias, entries in due.items():
+            if alias not in self._taking:
+                task = asyncio.create_task(self._take_in_order(entries))
+                self._taking[alias] = task
+                task.add_done_callback(partial(self._taken, alias))
+        return pause
+
+    async def settled(self) -> None:
+        """Wait until nothing is being taken."""
+        while self._taking:
+            await asyncio.wait(set(self._taking.values()))
+            await asyncio.sleep(0)
+
+    @property
+    def _period(self) -> float:
+        local = isinstance(self._source, LocalSource)
+        return self._settings.poll_s if local else self._settings.object_poll_s
+
+    def _due_in(self, found: Found, known: Sighting | None) -> float | None:
+        """Seconds until the entry may be taken; None when it was taken as it is."""
+        now = self._clock()
+        if known is not None and self._is_judged(found, known):
+            self._still.pop(found.source, None)
+            return None
+        retry = self._retries.get(found.source)
+        if retry is not None and retry.fingerprint == found.fingerprint:
+            return retry.at - now
+        if found.complete or found.problem:
+            return 0.0
+        still = self._still.get(found.source)
+        if still is None or still.fingerprint != found.fingerprint:
+            still = self._still[found.source] = _Stillness(found.fingerprint, now)
+        return still.since + self._settings.settle_s - now
+
+    def _is_judged(self, found: Found, known: Sighting) -> bool:
+        base = self._rollout.base_digest
+        same_base = base is None or known.base in {"", base}
+        return known.fingerprint == found.fingerprint and same_base
+
+    async def _take_in_order(self, entries: list[Found]) -> None:
+        # The newest last: when several wait, that one ends up live.
+        async with self._slots:
+            for found in entries:
+                try:
+                    await self._take(found)
+                except BadName as error:
+                    await self._refuse(found, None, str(error))
+                except (AdapterError, OSError) as error:
+                    self._retry_later(found, str(error))
+
+    async def _take(self, found: Found) -> None:
+        if found.problem:
+            await self._refuse(found, None, found.problem)
+            return
+        with tempfile.TemporaryDirectory(prefix="graftwork-watch-") as scratch:
+            if not await asyncio.to_thread(self._source.fetch, found, Path(scratch)):
+                self._still[found.source] = _Stillness("", self._clock())
+                return
+            outcome = await self._rollout.push(
+                found.alias, Path(scratch), wait=True, author=_BY, revive=False
+            )
+        if outcome.refused:
+            await self._refuse(found, outcome, outcome.error)
+        elif outcome.state is State.FAILED or not outcome.finished:
+            self._retry_later(found, outcome.error or f"still {outcome.state}")
+        else:
+            await self._accept(found, outcome)
+
+    async def _accept(self, found: Found, outcome: Outcome) -> None:
+        result = "known" if outcome.known else "taken"
+        await self._remember(found, outcome.digest, result)
+        await asyncio.to_thread(self._source.unmark, found)
+        self._events.emit(f"watch-{result}", found.alias, outcome.digest, source=found.source)
+
+    async def _refuse(self, found: Found, outcome: Outcome | None, reason: str) -> None:
+        digest = outcome.digest if outcome is not None and outcome.digest else None
+        failed = [c for c in outcome.checks if not c["ok"]] if outcome is not None else []
+        reasons = {
+            "source": found.source,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "digest": digest,
+            "error": reason,
+            "checks": failed,
+        }
+        try:
+            await asyncio.to_thread(self._source.mark, found, reasons)
+        except StoreError as error:
+            self._events.emit("watch-failed", found.alias, error=str(error))
+        await self._remember(found, digest, "rejected", reason)
+        self._events.emit(
+            "watch-rejected", found.alias, digest, source=found.source, error=reason, checks=failed
+        )
+
+    async def _remember(
+        self, found: Found, digest: str | None, outcome: str, detail: str = ""
+    ) -> None:
+        base = self._rollout.base_digest or ""
+        sighting = Sighting(found.source, found.fingerprint, digest, outcome, detail, base)
+        await asyncio.to_thread(self._registry.remember, sighting)
+        self._retries.pop(found.source, None)
+        self._still.pop(found.source, None)
+
+    def _retry_later(self, found: Found, reason: str) -> None:
+        before = self._retries.get(found.source)
+        pause = self._settings.retry_s
+        if before is not None and before.fingerprint == found.fingerprint:
+            pause = min(before.pause * 2, self._settings.max_retry_s)
+        retry = _Retry(found.fingerprint, self._clock() + pause, pause)
+        self._retries[found.source] = retry
+        self._events.emit(
+            "watch-retry", found.alias, source=found.source, error=reason, seconds=pause
+        )
+
+    def _taken(self, alias: str, _task: asyncio.Task[None]) -> None:
+        del self._taking[alias]
+        # Another entry of the alias may have come while this one was at work.
+        self._woken.set()
+
+    def _forget_all_but(self, present: set[str]) -> None:
+        # Only what is in memory: what the registry knows of a vanished entry it must still know
+        # when a network file system comes back.
+        self._still = {key: v for key, v in self._still.items() if key in present}
+        self._retries = {key: v for key, v in self._retries.items() if key in present}
+
+    async def _listen(self) -> None:
+        """Wake at file events; where there are none, the period alone has to do."""
+        if not isinstance(self._source, LocalSource):
+            return
+        root = self._source.root
+        try:
+            await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
+            async for _ in awatch(root, watch_filter=None, step=20, debounce=200):
+                self._woken.set()
+        except (OSError, RuntimeError) as error:
+            self._events.emit("watch-polls", error=f"no file events: {error}")
+
+
+def _configured_source(config: AdaptersConfig) -> Source:
+    if config.store is None:
+        raise StoreError("no watched store is configured", code="store-url")
+    return open_source(
+        config.store,
+        max_files=config.preflight.max_files,
+        max_bytes=config.preflight.max_total_bytes,
+        max_entries=config.watch.max_entries,
+    )
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

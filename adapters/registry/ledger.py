@@ -1,0 +1,102 @@
+"""The registry as the event loop sees it: in a thread, and with an event for each move."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from adapters.config import RolloutSettings
+from adapters.errors import FleetError
+from adapters.events import EventBus
+from adapters.fleet import Fleet
+from adapters.registry import Registry, VersionRecord
+from adapters.registry.lifecycle import State
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Ledger:
+    """Reads and moves versions; tells the routers when a change needs to reach them."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        fleet: Fleet,
+        publish: Callable[[], None],
+        settings: RolloutSettings,
+        events: EventBus,
+    ) -> None:
+        self.registry = registry
+        self._fleet = fleet
+        self._publish = publish
+        self._settings = settings
+        self._events = events
+
+    async def call(self, method: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run one of the registry's methods in a thread."""
+        return await asyncio.to_thread(method, *args, **kwargs)
+
+    async def version(self, alias: str, reference: str) -> VersionRecord:
+        """The version by digest, its first 12 or more characters, or its engine name."""
+        return await self.call(self.registry.version, alias, reference)
+
+    async def move(
+        self, version: VersionRecord, to: State, *, by: str, detail: str = "", **facts: Any
+    ) -> VersionRecord:
+        """Move a version and say so."""
+        moved = await self.call(
+            self.registry.move,
+            version.alias,
+            version.digest,
+            to,
+            by=by,
+            detail=detail,
+            **facts,
+        )
+        self._events.emit(
+            "version-moved",
+            moved.alias,
+            moved.digest,
+            before=version.state.value,
+            state=to.value,
+            error=moved.error,
+        )
+        return moved
+
+    async def announce(self, epoch: int, alias: str, digest: str | None, action: str) -> bool:
+        """Make a change visible and wait until the routers have it; False when some are late.
+
+        Never raises: the change is in the database already, and a router that is late now gets the
+        table later.
+        """
+        began = time.perf_counter()
+        self.show()
+        applied = await self.applied(epoch)
+        seconds = time.perf_counter() - began
+        self._events.emit(
+            "alias-changed",
+            alias,
+            digest,
+            action=action,
+            epoch=epoch,
+            applied=applied,
+            seconds=round(seconds, 4),
+        )
+        return applied
+
+    def show(self) -> None:
+        """Make the registry's present content visible to the routers."""
+        try:
+            self._publish()
+        except Exception as error:  # noqa: BLE001 - whatever the caller's callback raises
+            self._events.emit("publish-failed", error=repr(error))
+
+    async def applied(self, epoch: int) -> bool:
+        """Whether every live router has at least this epoch within ``routers_timeout_s``."""
+        try:
+            return await self._fleet.routers_applied(epoch, self._settings.routers_timeout_s)
+        except FleetError:
+            return False

@@ -1,0 +1,1 @@
+"""Content-addressed blobs: where versions lie, where finished ones appear, what may be cleared."""

@@ -1,0 +1,82 @@
+"""What this router counts per version, for the registry's ladder and residency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
+from router.decided import ESCALATED
+from router.outcomes import CANCELLED, REJECTED
+from router.request import Exchange
+
+_ADAPTER = "adapter:"
+_SERVER_ERROR = 500
+_NO_FAULT = (REJECTED, CANCELLED, ESCALATED)
+
+
+@dataclass(slots=True)
+class _Counts:
+    requests: int = 0
+    errors: int = 0
+    shadowed: int = 0
+    agreement: float = 0.0
+    wanted: int = 0
+    latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
+
+
+class Traffic:
+    """Counts by engine name; names that leave the table are forgotten (law 9)."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, _Counts] = {}
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count one finished exchange."""
+        wanted = exchange.decided.wanted
+        if wanted is None and exchange.options:
+            wanted = exchange.options[0].target
+        if wanted is not None and wanted.startswith(_ADAPTER) and exchange.attempts:
+            self._of(wanted).wanted += all(a.target != wanted for a in exchange.attempts)
+        for attempt in exchange.attempts:
+            if attempt.target.startswith(_ADAPTER):
+                self._attempt(exchange, attempt.target, attempt.outcome)
+
+    def _attempt(self, exchange: Exchange, target: str, outcome: str) -> None:
+        counts = self._of(target)
+        counts.requests += 1
+        failed = exchange.status >= _SERVER_ERROR or exchange.error == "upstream_stream_broken"
+        if outcome == "ok" and not failed:
+            counts.latency[bucket(exchange.seconds)] += 1
+        elif not outcome.startswith(_NO_FAULT):
+            counts.errors += 1
+
+    def shadowed(self, name: str, agreement: float | None) -> None:
+        """Count one secret answer; ``agreement`` None: there was none."""
+        counts = self._of(_ADAPTER + name)
+        counts.shadowed += 1
+        if agreement is None:
+            counts.errors += 1
+            counts.requests += 1
+        else:
+            counts.agreement += agreement
+
+    def forget(self, name: str) -> None:
+        """Drop an engine name."""
+        self._counts.pop(name, None)
+
+    def snapshot(self) -> dict[str, VersionTraffic]:
+        """Counts since this process began, by engine name."""
+        return {
+            name: VersionTraffic(
+                requests=counts.requests,
+                errors=counts.errors,
+                latency=tuple(counts.latency),
+                shadowed=counts.shadowed,
+                agreement=counts.agreement,
+                wanted=counts.wanted,
+            )
+            for name, counts in self._counts.items()
+        }
+
+    def _of(self, target: str) -> _Counts:
+        return self._counts.setdefault(target.removeprefix(_ADAPTER), _Counts())

@@ -1,0 +1,94 @@
+"""Who asks, and is there room: authentication, rate and concurrency limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from router.admit.keys import Keyring
+from router.config.auth import Scope
+from router.config.limits import LimitsConfig
+from router.config.priority import Priority, PriorityConfig
+from router.errors import InvalidRequest, Overloaded, RateLimited
+from router.request import Caller, Exchange
+
+PRIORITY_HEADER = "x-graftwork-priority"
+_WINDOW_S = 60.0
+_MAX_TENANTS = 10_000
+
+
+@dataclass(slots=True)
+class _Window:
+    ends: float
+    used: int = 0
+
+
+class Admission:
+    """Admits or refuses; bounded in tenants and in requests under way (law 9).
+
+    ``choked`` says why nothing more can be taken on at all, or None; it must not wait.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        limits: LimitsConfig,
+        priorities: PriorityConfig | None = None,
+        choked: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._keyring = keyring
+        self._choked = choked
+        room = (priorities or PriorityConfig()).room
+        self._room = {each: limits.max_concurrent_requests * room[each] for each in Priority}
+        self._limits = limits
+        self._windows: dict[str, _Window] = {}
+        self.under_way = 0
+
+    def admit(self, exchange: Exchange) -> None:
+        """Identify the caller and count the request. Raises what refuses it."""
+        headers = exchange.headers
+        caller = self._keyring.identify(headers.get("authorization"), headers.get("x-api-key"))
+        self._keyring.authorize(caller, Scope.INFERENCE)
+        exchange.caller = caller
+        exchange.priority = _priority(headers.get(PRIORITY_HEADER), caller)
+        exchange.rate = self._count(caller)
+        if self.under_way >= self._room[exchange.priority]:
+            raise Overloaded(
+                f"{self.under_way} requests are under way, which is this router's limit for "
+                f"the class {exchange.priority.value!r}.",
+                retry_after_s=1.0,
+            )
+        reason = self._choked()
+        if reason is not None:
+            raise Overloaded(reason, retry_after_s=1.0)
+
+    def _count(self, caller: Caller) -> tuple[int, int, float]:
+        limit, now = self._limits.requests_per_minute, time.monotonic()
+        window = self._windows.get(caller.tenant)
+        if window is None or window.ends <= now:
+            if len(self._windows) >= _MAX_TENANTS:
+                self._windows = {t: w for t, w in self._windows.items() if w.ends > now}
+            window = self._windows[caller.tenant] = _Window(ends=now + _WINDOW_S)
+        left_s = window.ends - now
+        if window.used >= limit:
+            raise RateLimited(
+                f"{limit} requests a minute are used up; try again in {left_s:.0f} s.",
+                retry_after_s=left_s,
+            )
+        window.used += 1
+        return limit, limit - window.used, left_s
+
+
+def _priority(wanted: str | None, caller: Caller) -> Priority:
+    """The class that was asked for, but none above the key's own."""
+    if wanted is None:
+        return caller.priority
+    try:
+        found = Priority(wanted.lower())
+    except ValueError as error:
+        known = ", ".join(Priority)
+        raise InvalidRequest(
+            f"{PRIORITY_HEADER} must be one of {known}, not {wanted!r}.", param=PRIORITY_HEADER
+        ) from error
+    return max(found, caller.priority, key=lambda each: each.rank)

@@ -1,0 +1,112 @@
+"""API keys: stored hashed, compared by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from router.config.auth import ApiKey, AuthConfig, Scope
+from router.config.priority import Priority
+from router.errors import Forbidden, Unauthenticated
+from router.request import Caller
+
+KEY_PREFIX = "gw-"
+LOCAL = Caller(
+    name="local", tenant="default", scopes=frozenset(Scope), priority=Priority.INTERACTIVE
+)
+"""Whoever reaches a loopback-only process that has no keys."""
+
+
+def new_key() -> str:
+    """A fresh key with 256 bits of entropy, which is why a plain SHA-256 stores it safely."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_key(key: str) -> str:
+    """Hex SHA-256 of a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def load_keys(config: AuthConfig) -> tuple[ApiKey, ...]:
+    """All configured keys. Raises ``ValueError`` or ``OSError`` for an unreadable keys file."""
+    keys = list(config.keys)
+    if config.keys_file is not None:
+        rows = [row for path in _files(config.keys_file) for row in _read(path)]
+        if not rows:
+            # Who names a file wants keys: without one, everything would be open.
+            raise ValueError(f"{config.keys_file} holds no key")
+        keys += [ApiKey.model_validate(row) for row in rows]
+    names = [key.name for key in keys]
+    if len(names) != len(set(names)):
+        raise ValueError(f"keys must have distinct names, got {sorted(names)}")
+    return tuple(keys)
+
+
+def _files(place: Path) -> list[Path]:
+    """The file itself, or every file of a directory: a cluster mounts Secrets as one."""
+    if not place.is_dir():
+        return [place]
+    return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+
+
+def _read(path: Path) -> list[object]:
+    text = path.read_text()
+    try:
+        rows = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(rows, list):
+        raise ValueError(f"{path} must hold a list of keys")  # noqa: TRY004 - its content is wrong
+    return rows
+
+
+class Keyring:
+    """Finds who a key belongs to. Without keys everybody is ``LOCAL``."""
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._callers = {
+            key.sha256: Caller(
+                name=key.name, tenant=key.tenant, scopes=key.scopes, priority=key.priority
+            )
+            for key in keys
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """True when there are no keys."""
+        return not self._callers
+
+    def identify(self, authorization: str | None, x_api_key: str | None) -> Caller:
+        """Who sent these headers. Raises ``Unauthenticated``."""
+        if not self._callers:
+            return LOCAL
+        key = _bearer(authorization) or x_api_key
+        if not key:
+            raise Unauthenticated(
+                "You did not provide an API key. Send it as 'Authorization: Bearer KEY'.",
+                code="missing_api_key",
+            )
+        # The lookup is by the hash, so its timing tells nothing about the key.
+        caller = self._callers.get(hash_key(key))
+        if caller is None:
+            raise Unauthenticated("Incorrect API key provided.")
+        return caller
+
+    def authorize(self, caller: Caller, scope: Scope) -> None:
+        """Raises ``Forbidden`` when the caller lacks the scope."""
+        if scope not in caller.scopes:
+            raise Forbidden(
+                f"The key {caller.name!r} lacks the scope {scope.value!r}.", code="missing_scope"
+            )
+
+
+def _bearer(authorization: str | None) -> str | None:
+    if not authorization:
+        return None
+    scheme, _, value = authorization.partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None

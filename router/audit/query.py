@@ -1,0 +1,74 @@
+"""Which decision records somebody wants to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlencode
+
+import orjson
+
+from router.audit.frame import Record
+from router.errors import InvalidRequest
+
+_DEFAULT_LIMIT = 100
+_MAX_LIMIT = 1000
+_KNOWN = frozenset({"limit", "since", "target", "tenant"})
+
+
+@dataclass(frozen=True)
+class RecordQuery:
+    """The newest ``limit`` records that fit everything that is given."""
+
+    limit: int = _DEFAULT_LIMIT
+    since_s: float = 0.0
+    target: str | None = None
+    """``base``, ``adapter:<alias>`` or ``adapter:<alias>@<digest12>``, ``frontier:…``."""
+    tenant: str | None = None
+
+    def fits(self, record: Record) -> bool:
+        """Whether a record is meant."""
+        if record.get("at", 0.0) < self.since_s:
+            return False
+        if self.tenant is not None and record.get("tenant") != self.tenant:
+            return False
+        target = str(record.get("target"))
+        return self.target in (None, target, target.partition("@")[0])
+
+    @property
+    def signs(self) -> tuple[bytes, ...]:
+        """Bytes that the line of every fitting record contains."""
+        if self.tenant is None:
+            return ()
+        return (orjson.dumps({"tenant": self.tenant})[1:-1],)
+
+    def encoded(self) -> str:
+        """As a query string, for a peer."""
+        given = {"since": self.since_s, "target": self.target, "tenant": self.tenant}
+        return urlencode({"limit": self.limit} | {n: v for n, v in given.items() if v})
+
+
+def parse_query(query: str) -> RecordQuery:
+    """Read a query string. Raises ``InvalidRequest`` that says what may be asked."""
+    given = {name: values[-1] for name, values in parse_qs(query).items()}
+    if unknown := sorted(given.keys() - _KNOWN):
+        raise InvalidRequest(f"Unknown parameters {unknown}; known: {sorted(_KNOWN)}.")
+    text = given.get("limit", str(_DEFAULT_LIMIT))
+    if not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
+        raise InvalidRequest(f"'limit' must be 1 to {_MAX_LIMIT}.", param="limit")
+    since_s = _moment(given["since"]) if "since" in given else 0.0
+    return RecordQuery(int(text), since_s, given.get("target"), given.get("tenant"))
+
+
+def _moment(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidRequest(
+            "'since' must be seconds since the epoch or an ISO 8601 time.", param="since"
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,242 @@
+"""Which targets may answer, best first, each with its reason: candidates, filter, ranking."""
+
+from __future__ import annotations
+
+from adapters.aliases import engine_name
+from router.choose import candidates, filters
+from router.choose.cards import Card, Deck, Decks, frontier_cards
+from router.choose.codes import Code
+from router.choose.filters import AllWell, Bounds, Funds, Health, Unlimited
+from router.choose.learning import Learning
+from router.choose.ranking import Candidate, ranked
+from router.choose.sessions import Stay
+from router.choose.steering import explored, keep_session
+from router.config.root import RouterConfig
+from router.config.routing import DEFAULT_ROUTE, RouteConfig
+from router.policy.permission import Permission, PolicyBook
+from router.prices import FREE, LocalPricing
+from router.request import AUTO, NO_INTENT, Exchange, Option, digest
+
+_PIN = "@"
+_LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY, Code.BUDGET})
+_NO_ROUTE = RouteConfig()
+
+
+class Chooser:
+    """Decides; remembers nothing itself. Calls nobody and never waits."""
+
+    def __init__(
+        self,
+        config: RouterConfig,
+        learning: Learning,
+        health: Health | None = None,
+        funds: Funds | None = None,
+        pricing: LocalPricing | None = None,
+    ) -> None:
+        routing = config.routing
+        cards = frontier_cards(config.providers)
+        aliases = {i.name: i.alias for i in config.auto.intents if i.alias is not None}
+        self.policies = PolicyBook(config.policy)
+        self.pricing = pricing or LocalPricing(routing.local.price)
+        self.decks = Decks(cards, routing.local, self.pricing, aliases)
+        self._frontiers = candidates.Frontiers(cards, routing.frontiers, config.auto.frontier)
+        self._routing = routing
+        self.learning = learning
+        self._quality = learning.quality
+        self._measured = learning.measured
+        self._sessions = learning.sessions
+        self._health = health or AllWell()
+        self._funds = funds or Unlimited()
+
+    def choose(self, exchange: Exchange, permission: Permission) -> tuple[Option, ...]:
+        """All candidates: those that may be asked first, in order, then the others.
+
+        Raises:
+            NotFound: the model does not exist (``model_not_found``).
+            InvalidRequest: a local model was named for an endpoint that it does not have.
+        """
+        deck = self.decks.of(exchange.table)
+        exchange.decided.tariff = deck.tariff
+        considered = candidates.consider(exchange, deck, self._frontiers)
+        exchange.decided.claims = {
+            c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
+        }
+        stay = self._sessions.of(exchange)
+        route = self._route(exchange)
+        self._weigh(exchange, considered, stay, deck)
+        self._strike(exchange, considered, permission, route, deck)
+        ordered = self._order(exchange, considered, stay, route)
+        _lift(ordered)
+        return _options(exchange, ordered)
+
+    def _route(self, exchange: Exchange) -> RouteConfig:
+        name = exchange.intent.name if exchange.model == AUTO else exchange.model.partition(_PIN)[0]
+        routes = self._routing.routes
+        if name is not None and name in routes:
+            exchange.decided.route = name
+            return routes[name]
+        return routes.get(DEFAULT_ROUTE, _NO_ROUTE)
+
+    def _weigh(
+        self, exchange: Exchange, considered: list[Candidate], stay: Stay | None, deck: Deck
+    ) -> None:
+        """Expected cost and quality of every candidate."""
+        needs, posterior = exchange.needs, candidates.posterior(exchange)
+        likeliest = max(posterior, key=posterior.__getitem__, default=NO_INTENT)
+        for candidate in considered:
+            card = candidate.card
+            target = card.target
+            if card.price is not FREE:
+                output = needs.output_tokens(self._measured.output_tokens(target))
+                cached = stay.input_tokens if stay is not None and stay.target == target else 0
+                candidate.cost_usd = card.price.expected(needs.input_tokens, output, cached)
+            candidate.quality = self._quality.expected(card, posterior, deck.claimed)
+            prior = self._quality.prior(card, likeliest, deck.claimed)
+            candidate.prior = prior.told()
+            if card.gate is not None:
+                exchange.decided.gates[target] = card.gate.about({NO_INTENT, *posterior})
+
+    def _strike(
+        self,
+        exchange: Exchange,
+        considered: list[Candidate],
+        permission: Permission,
+        route: RouteConfig,
+        deck: Deck,
+    ) -> None:
+        """Refuse what may not be asked; a named model that policy forbids ends the request."""
+        for candidate in considered:
+            if candidate.refusal is None:
+                _forbid(candidate, permission)
+        named = [candidate for candidate in considered if candidate.named]
+        if named and all(candidate.refusal is not None for candidate in named):
+            for candidate in considered:
+                candidate.refuse(
+                    Code.POLICY_DENIED, "nothing answers in place of what is forbidden"
+                )
+            return
+        bounds = _bounds(exchange, route, self._funds)
+        timed = bounds.max_first_byte_s is not None or bounds.max_total_s is not None
+        for candidate in considered:
+            if candidate.refusal is None:
+                _apply(candidate, self._misfit(exchange, candidate, bounds, deck))
+            if timed and candidate.refusal is None and not candidate.named:
+                latency = self._measured.latency(candidate.card.target)
+                _apply(candidate, filters.too_slow(*latency, bounds))
+
+    def _misfit(
+        self, exchange: Exchange, candidate: Candidate, bounds: Bounds, deck: Deck
+    ) -> filters.Refusal | None:
+        card = candidate.card
+        # Who names a model is trusted to know it: what it cannot do, it says itself.
+        refusal = (
+            None if candidate.named else filters.unfit(card, exchange.endpoint, exchange.needs)
+        )
+        refusal = (
+            refusal or filters.too_dear(candidate.cost_usd, bounds) or filters.cold(card, deck)
+        )
+        if refusal is None and (why := self._health.why_not(card.target)) is not None:
+            return Code.UNHEALTHY, why
+        return refusal
+
+    def _order(
+        self,
+        exchange: Exchange,
+        considered: list[Candidate],
+        stay: Stay | None,
+        route: RouteConfig,
+    ) -> list[Candidate]:
+        decided = exchange.decided
+        if exchange.model != AUTO:
+            decided.how = "named"
+            return considered
+        decided.how, decided.risk = "ranked", route.risk
+        ordered = ranked(considered, route.risk)
+        session = exchange.hints.session
+        if session is not None:
+            slack = self._routing.sessions.slack
+            if keep_session(ordered, stay, digest(session), risk=route.risk, slack=slack):
+                decided.how = "session"
+        elif explored(ordered, exchange.request_id, self._routing.explore):
+            decided.how = "explored"
+        return ordered
+
+
+def _forbid(candidate: Candidate, permission: Permission) -> None:
+    why = permission.why_not(candidate.card)
+    if why is not None:
+        candidate.refuse(Code.POLICY_DENIED, why)
+    elif not candidate.card.serves(permission.tenant):
+        candidate.refuse(Code.TENANT, f"does not serve the tenant {permission.tenant!r}")
+
+
+def _apply(candidate: Candidate, refusal: filters.Refusal | None) -> None:
+    if refusal is not None:
+        candidate.refuse(*refusal)
+
+
+def _bounds(exchange: Exchange, route: RouteConfig, funds: Funds) -> Bounds:
+    costs = [c for c in (exchange.hints.max_cost_usd, route.max_cost_usd) if c is not None]
+    return Bounds(
+        min(costs, default=None),
+        route.max_first_byte_s,
+        route.max_total_s,
+        funds.left_usd(exchange),
+    )
+
+
+def _lift(ordered: list[Candidate]) -> None:
+    """When only the moment speaks against all, delivery may try: it knows the newest state."""
+    if any(candidate.refusal is None for candidate in ordered):
+        return
+    for candidate in ordered:
+        if candidate.refusal in _LIFTED:
+            candidate.refusal = None
+            candidate.why += "; nobody else may answer"
+
+
+def _options(exchange: Exchange, ordered: list[Candidate]) -> tuple[Option, ...]:
+    session, caller = exchange.hints.session, exchange.caller
+    affinity = None if session is None or caller is None else f"{caller.tenant}/{session}"
+    asked: list[Option] = []
+    refused: list[Option] = []
+    for candidate in ordered:
+        if candidate.refusal is Code.NOT_RESIDENT and not asked and exchange.decided.wanted is None:
+            exchange.decided.wanted = candidate.card.target
+        if candidate.refusal is None:
+            asked.append(_option(candidate, len(asked) + 1, affinity))
+        else:
+            refused.append(_option(candidate, None, None))
+    return (*asked, *refused)
+
+
+def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Option:
+    card: Card = candidate.card
+    return Option(
+        card.target,
+        card.engine_name,
+        rank is not None,
+        candidate.why,
+        candidate.code,
+        rank,
+        candidate.cost_usd,
+        candidate.quality,
+        candidate.prior,
+        card.price,
+        affinity,
+    )
+
+
+def shadowed(exchange: Exchange) -> Option | None:
+    """The candidate that should answer in secret, when this request falls into its share."""
+    chosen = exchange.chosen
+    if chosen is None or chosen.engine_name is None:
+        return None
+    alias = exchange.table.aliases.get(chosen.engine_name.partition(_PIN)[0])
+    if alias is None or _PIN in exchange.model:  # pinned: nobody else's business
+        return None
+    digest = candidates.sampled(alias, "shadow", exchange.request_id)
+    if digest is None or engine_name(alias.name, digest) == chosen.engine_name:
+        return None
+    name = engine_name(alias.name, digest)
+    return Option(f"adapter:{name}", name, reason="answers in secret")

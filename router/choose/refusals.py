@@ -1,0 +1,57 @@
+"""The error when nobody may answer: what is forbidden first, then what the client can change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from router.choose.codes import FOR_NOW, FORBIDDEN, Code
+from router.errors import (
+    Forbidden,
+    InvalidRequest,
+    RouterError,
+    TargetUnavailable,
+)
+from router.request import Option
+
+_RETRY_S = 1.0
+
+
+def nobody(options: Sequence[Option]) -> RouterError:
+    """Why a request is refused, from the reasons of its candidates.
+
+    403 ``policy_denied`` when policy forbids all that could have answered; 503 when some may answer
+    in a moment; 400 when the request asks for too much. A budget that is used up refuses later,
+    when it is asked for the money.
+    """
+    told = [option for option in options if option.code != Code.NOT_OFFERED] or list(options)
+    reasons = "; ".join(f"{option.target}: {option.reason}" for option in told)
+    left = [option for option in told if option.code not in FORBIDDEN]
+    if not left:
+        return Forbidden(
+            f"Policy permits no target for this request ({reasons}).", code="policy_denied"
+        )
+    codes = {option.code for option in left}
+    if codes & FOR_NOW:
+        return TargetUnavailable(
+            f"Nothing that may answer can do so now ({reasons}).",
+            status=503,
+            retry_after_s=_RETRY_S,
+        )
+    if Code.MAX_COST in codes:
+        return InvalidRequest(
+            f"No permitted target is expected to cost so little ({reasons}). "
+            "Raise the limit or shorten the request.",
+            code="max_cost_exceeded",
+            param="graftwork.max_cost_usd",
+        )
+    if Code.CONTEXT in codes:
+        return InvalidRequest(
+            f"The request is too long for every target ({reasons}).",
+            code="context_length_exceeded",
+            param="messages",
+        )
+    return InvalidRequest(
+        f"No permitted target can do what is asked ({reasons}).",
+        code="unsupported_endpoint" if codes == {Code.ENDPOINT} else "unsupported_capability",
+        param="model",
+    )

@@ -1,0 +1,196 @@
+"""What another configuration would have done with recorded decisions. Calls nobody.
+
+Each record has what its decision was made from, without content. The table is built from the
+adapters that were considered then, so an adapter that was not cannot be chosen now. Expected
+lengths are the records' own means, throughput is what was measured then, quality is the new
+configuration's priors and the feedback in the records, sessions are followed in order. Latency
+limits are not replayed: they depend on the moment. What a changed choice would have cost is the new
+target's price for the recorded tokens: that the other model would have said as much is an
+assumption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.aliases import Alias, Replica, RoutingTable, engine_name
+from adapters.evaluation import GateResult
+from router.choose.cards import Card, Deck
+from router.choose.choose import Chooser
+from router.choose.codes import Code
+from router.choose.learning import Learning
+from router.choose.refusals import nobody
+from router.config.root import RouterConfig
+from router.decided import Needs
+from router.errors import RouterError
+from router.policy.stage import permit
+from router.prices import Work
+from router.request import BASE, Caller, Exchange, Hints, Intent
+from router.wire.endpoint import Endpoint, Usage
+
+Record = Mapping[str, Any]
+_ADAPTER = "adapter:"
+_REPLICA = "replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One decision, as it was and as it would be."""
+
+    id: str
+    intent: str | None
+    before: str | None
+    """The target that answered; None: it was refused."""
+    after: str | None
+    before_usd: float
+    after_usd: float
+    error: str | None = None
+    """Why it would be refused."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether another target, or nobody, would answer."""
+        return self.before != self.after
+
+
+def replay(records: Iterable[Record], config: RouterConfig) -> list[Replayed]:
+    """Decide again, oldest first. Records without the features that are needed are left out."""
+    usable = sorted((r for r in records if _is_usable(r)), key=lambda r: float(r["at"]))
+    learning = Learning(config.routing)
+    for record in usable:
+        _learn(learning, record)
+    chooser = Chooser(config, learning)
+    return [_again(record, chooser) for record in usable]
+
+
+def _is_usable(record: Record) -> bool:
+    return bool(record.get("features")) and bool(record.get("candidates"))
+
+
+def _learn(learning: Learning, record: Record) -> None:
+    for attempt in record.get("attempts") or ():
+        if attempt["outcome"] == "ok":
+            learning.measured.add(attempt["target"], attempt["output_tokens"], 0.0, 0.0)
+    for said in record.get("feedback") or ():
+        learning.judged(said)
+
+
+def _again(record: Record, chooser: Chooser) -> Replayed:
+    exchange = _exchange(record)
+    chooser.pricing.recall(_work(record))
+    try:
+        exchange.options = chooser.choose(exchange, permit(exchange, chooser.policies))
+        exchange.chosen = next((option for option in exchange.options if option.allowed), None)
+        error = nobody(exchange.options).code if exchange.chosen is None else None
+    except RouterError as refused:
+        error = refused.code
+    after = exchange.chosen.target if exchange.chosen else None
+    before = record["target"] if record["status"] == 200 else None
+    exchange.status = 200
+    chooser.learning.sessions.observe(exchange)
+    deck = chooser.decks.of(exchange.table)
+    return Replayed(
+        str(record["id"]),
+        exchange.intent.name,
+        before,
+        after,
+        float(record["cost_usd"] or 0.0),
+        _cost_usd(record, before, after, deck),
+        error,
+    )
+
+
+def _cost_usd(record: Record, before: str | None, after: str | None, deck: Deck) -> float:
+    """At the new prices: all recorded calls when the choice stays, otherwise one call."""
+    if after is None:
+        return 0.0
+    if after == before:
+        return sum(
+            _card(deck, each["target"]).price.paid(_usage(each))
+            for each in record.get("attempts") or ()
+        )
+    return _card(deck, after).price.paid(_usage(record["usage"]))
+
+
+def _card(deck: Deck, target: str) -> Card:
+    frontier = deck.frontiers.get(target.partition(":")[2])
+    # All local targets have the base's price; a frontier that is no longer configured has none.
+    return frontier or (Card(target) if target.startswith("frontier:") else deck.base)
+
+
+def _work(record: Record) -> Work | None:
+    """What was measured then; a price that the new configuration gives goes before it."""
+    told = record["features"].get("local_price") or {}
+    return None if told.get("work") is None else Work.model_validate(told["work"])
+
+
+def _usage(told: Record) -> Usage:
+    return Usage(
+        told.get("input_tokens"), told.get("output_tokens"), told.get("cached_input_tokens")
+    )
+
+
+def _exchange(record: Record) -> Exchange:
+    features, intent = record["features"], record["intent"]
+    exchange = Exchange(
+        request_id=str(record["request_id"]),
+        decision_id=str(record["id"]),
+        endpoint=Endpoint(record["endpoint"]),
+        headers={},
+        table=_table(record),
+        model=str(record["model"]),
+        caller=Caller(str(record["caller"]), str(record["tenant"]), frozenset()),
+        hints=Hints(max_cost_usd=features["max_cost_usd"], session=features["session"]),
+        intent=Intent(
+            intent["name"],
+            intent["confidence"],
+            out_of_scope=bool(features.get("out_of_scope")),
+            posterior=features["posterior"],
+        ),
+        needs=Needs(
+            features["input_tokens"], features["max_output_tokens"], frozenset(features["needs"])
+        ),
+    )
+    exchange.usage = _usage(record["usage"])
+    return exchange
+
+
+def _table(record: Record) -> RoutingTable:
+    """The adapters that were considered, on one engine that holds what was held."""
+    features, decided = record["features"], record["decided"]
+    claims, gates = decided.get("claims") or {}, decided.get("gates") or {}
+    digests: dict[str, list[str]] = {}
+    held, ready = set(), False
+    for candidate in record["candidates"]:
+        target, cold = candidate["target"], candidate["code"] == Code.NOT_RESIDENT
+        if target.startswith(_ADAPTER):
+            alias, _, digest = target.removeprefix(_ADAPTER).partition("@")
+            digests.setdefault(alias, []).append(digest)
+            if not cold:
+                held.add(f"{alias}@{digest}")
+        elif target == BASE:
+            ready = not cold
+    replica = Replica(id=_REPLICA, url="", secret="", ready=ready or bool(held), resident=held)
+    return RoutingTable(
+        revision=1,
+        base_id=features["base"],
+        max_model_len=features["context_window"],
+        aliases={name: _alias(name, found, claims, gates) for name, found in digests.items()},
+        replicas=(replica,),
+    )
+
+
+def _alias(
+    name: str, digests: list[str], claims: Mapping[str, Any], gates: Mapping[str, Any]
+) -> Alias:
+    found = {digest: gates.get(f"{_ADAPTER}{engine_name(name, digest)}") for digest in digests}
+    return Alias(
+        name=name,
+        live=digests[0],
+        previous=digests[1] if len(digests) > 1 else None,
+        versions=tuple(digests),
+        intents=tuple(claims.get(name, ())),
+        gates={d: GateResult.model_validate(told) for d, told in found.items() if told},
+    )

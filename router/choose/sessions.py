@@ -1,0 +1,63 @@
+"""Which target answered a session last, and how long its prompt was there (a cached prefix)."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from router.config.routing import SessionConfig
+from router.request import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Where a session was answered."""
+
+    target: str
+    input_tokens: int
+    """Length of its newest prompt: about what the target has cached of the next one."""
+    until: float
+
+
+class Sessions:
+    """The sessions of one router, the least recently used forgotten first (law 9)."""
+
+    def __init__(self, config: SessionConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._clock = clock
+        self._stays: OrderedDict[tuple[str, str], Stay] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._stays)
+
+    def of(self, exchange: Exchange) -> Stay | None:
+        """Where the exchange's session was answered last; None without one, or after its time."""
+        session = exchange.hints.session
+        if session is None:
+            return None
+        key = (_tenant(exchange), session)
+        stay = self._stays.get(key)
+        if stay is None:
+            return None
+        if stay.until <= self._clock():
+            del self._stays[key]
+            return None
+        return stay
+
+    def observe(self, exchange: Exchange) -> None:
+        """Remember who answered."""
+        session, chosen = exchange.hints.session, exchange.chosen
+        if session is None or chosen is None or exchange.status != 200:
+            return
+        key = (_tenant(exchange), session)
+        self._stays.pop(key, None)
+        tokens = exchange.usage.input_tokens or exchange.needs.input_tokens
+        self._stays[key] = Stay(chosen.target, tokens, self._clock() + self._config.ttl_s)
+        if len(self._stays) > self._config.kept:
+            self._stays.popitem(last=False)
+
+
+def _tenant(exchange: Exchange) -> str:
+    return exchange.caller.tenant if exchange.caller is not None else ""

@@ -1,0 +1,1 @@
+"""The router's configuration, one file a section; ``root`` puts them together."""

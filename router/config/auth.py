@@ -1,0 +1,50 @@
+"""API keys, and what each may do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from router.config.priority import Priority
+from router.config.section import Section
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    INFERENCE = "inference"
+    ADMIN = "admin"
+    REVIEWER = "reviewer"
+    AUDITOR = "auditor"
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ApiKey(Section):
+    """One key, stored by its hash. ``graftwork keys new`` prints both."""
+
+    name: str = Field(description="who holds it; appears in logs, the key never does")
+    sha256: Sha256 = Field(description="hex SHA-256 of the key")
+    scopes: frozenset[Scope] = Field(
+        default=frozenset({Scope.INFERENCE}), description="what it may do"
+    )
+    tenant: str = Field(default="default", description="whose limits and adapters apply")
+    priority: Priority = Field(
+        default=Priority.STANDARD,
+        description="the most urgent class that its requests may have",
+    )
+
+
+class AuthConfig(Section):
+    """Keys. Without any, everything is open and only loopback is listened on (law 11)."""
+
+    keys: tuple[ApiKey, ...] = ()
+    keys_file: Path | None = Field(
+        default=None,
+        description="YAML or JSON list of keys, or a directory of such files; read at start, added "
+        "to `keys`; must hold a key",
+    )

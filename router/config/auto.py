@@ -1,0 +1,61 @@
+"""Intents, and how `model: auto` chooses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from router.config.section import Section
+
+
+class IntentConfig(Section):
+    """An intent that `model: auto` recognises, by words and examples."""
+
+    name: str = Field(description="as it appears in decisions and in manifests")
+    alias: str | None = Field(default=None, description="the adapter that answers it")
+    keywords: tuple[str, ...] = Field(default=(), description="whole words or phrases, any case")
+    examples: tuple[str, ...] = Field(default=(), description="utterances of the intent")
+
+
+class AutoConfig(Section):
+    """How `model: auto` chooses."""
+
+    intents: tuple[IntentConfig, ...] = ()
+    out_of_scope: tuple[str, ...] = Field(
+        default=(), description="utterances that have none of the intents"
+    )
+    examples_file: Path | None = Field(
+        default=None, description="more examples: CSV or JSON lines with text and intent"
+    )
+    intents_file: Path | None = Field(
+        default=None,
+        description="YAML with `intents`, `out_of_scope` and `examples_file` that are added to "
+        "those here; a change is taken over without a restart",
+    )
+    intents_poll_s: float = Field(
+        default=2.0, gt=0, description="how often these files are looked at, seconds"
+    )
+    reject_share: float = Field(
+        default=0.015,
+        ge=0,
+        le=0.5,
+        description="share of correctly recognised texts that may be taken for out of scope",
+    )
+    threshold: float = Field(
+        default=0.35,
+        ge=0,
+        le=1,
+        description="with a handful of examples: cosine to the nearest one below which no intent "
+        "matches",
+    )
+    max_tokens: int = Field(
+        default=16,
+        ge=8,
+        le=64,
+        description="word pieces of a text that go through the intent encoder, the rarest ones; "
+        "each costs about 0.2 ms of one core",
+    )
+    frontier: str | None = Field(
+        default=None, description="`<provider>/<model>` that answers when the base cannot"
+    )

@@ -1,0 +1,25 @@
+"""Bounds of one router process."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from router.config.section import Section
+
+
+class LimitsConfig(Section):
+    """Bounds of one router replica (law 9)."""
+
+    max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="request body, bytes")
+    max_archive_bytes: int = Field(
+        default=2 * 1024**3, ge=1024, description="body of an adapter push, bytes"
+    )
+    max_concurrent_requests: int = Field(default=512, ge=1, description="inference calls under way")
+    requests_per_minute: int = Field(
+        default=600_000, ge=1, description="per tenant and router replica"
+    )
+    request_timeout_s: float = Field(default=600.0, gt=0, description="whole call, seconds")
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="to a target, seconds")
+    decisions_kept: int = Field(
+        default=1000, ge=1, description="newest decision records that are found without the disk"
+    )

@@ -1,0 +1,234 @@
+"""What is configured about frontier providers and their models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from router.wire.endpoint import Endpoint, Usage
+
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+ModelId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dialect(StrEnum):
+    """The API that a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+class Capability(StrEnum):
+    """What a model can do: the endpoints that its provider has for it, and features."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
+    TOOLS = "tools"
+    VISION = "vision"
+    JSON_SCHEMA = "json_schema"
+    PREFILL = "prefill"
+    """It goes on from a last message of the assistant, without repeating it."""
+
+
+class PrefillStyle(StrEnum):
+    """How a last message of the assistant is marked as unfinished."""
+
+    MESSAGE = "message"
+    """Not at all: it is enough that it is the last (OpenRouter, for models that can)."""
+    PREFIX = "prefix"
+    """``"prefix": true`` on the message (DeepSeek)."""
+    CONTINUE = "continue_final_message"
+    """vLLM's and SGLang's fields of the request."""
+
+
+_NATIVE = {
+    Capability.CHAT: Endpoint.CHAT,
+    Capability.COMPLETIONS: Endpoint.COMPLETIONS,
+    Capability.RESPONSES: Endpoint.RESPONSES,
+    Capability.EMBEDDINGS: Endpoint.EMBEDDINGS,
+    Capability.MESSAGES: Endpoint.MESSAGES,
+}
+_CONVERSATION = frozenset({Endpoint.CHAT, Endpoint.MESSAGES})
+
+
+class ModelCard(_Record):
+    """One model of a provider."""
+
+    id: ModelId = Field(description="what the provider calls it")
+    context_window: int = Field(default=128_000, ge=1, description="prompt and answer, tokens")
+    max_output_tokens: int = Field(default=4096, ge=1, description="longest answer, tokens")
+    input_usd_per_mtok: Usd = Field(description="price of a million prompt tokens, USD")
+    output_usd_per_mtok: Usd = Field(description="price of a million answer tokens, USD")
+    cached_input_usd_per_mtok: Usd | None = Field(
+        default=None, description="price of a million cached prompt tokens, USD; absent: full price"
+    )
+    capabilities: frozenset[Capability] = Field(
+        default=frozenset({Capability.CHAT}), description="endpoints and features that it has"
+    )
+    intents: tuple[str, ...] = Field(default=(), description="intents that it is meant for")
+    regions: tuple[str, ...] = Field(default=(), description="where it may process data")
+    tenants: tuple[str, ...] = Field(
+        default=("*",), description="globs over the tenants that may use it"
+    )
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What an answer cost, USD; None when the provider did not count its tokens."""
+        if usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        cached_price = self.cached_input_usd_per_mtok
+        if cached_price is None:
+            cached_price = self.input_usd_per_mtok
+        cached = min(usage.cached_input_tokens or 0, usage.input_tokens)
+        fresh = usage.input_tokens - cached
+        return (
+            fresh * self.input_usd_per_mtok
+            + cached * cached_price
+            + usage.output_tokens * self.output_usd_per_mtok
+        ) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds that are configured for one target, seconds; None: the router's own."""
+
+    first_token_s: float | None = None
+    whole_answer_s: float | None = None
+    idle_s: float | None = None
+
+
+class ProviderConfig(_Record):
+    """One upstream that speaks OpenAI's or Anthropic's API."""
+
+    name: ProviderName = Field(description="first part of the public name `<provider>/<model>`")
+    dialect: Dialect = Field(default=Dialect.OPENAI, description="the API that it speaks")
+    base_url: str = Field(
+        description="as the vendor's SDK takes it: OpenAI's with `/v1`, Anthropic's without"
+    )
+    api_key_env: str | None = Field(
+        default=None, min_length=1, description="environment variable that holds the key"
+    )
+    api_key_file: Path | None = Field(default=None, description="file that holds the key")
+    models: tuple[ModelCard, ...] = Field(min_length=1)
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="for a connection, seconds")
+    total_timeout_s: float = Field(default=600.0, gt=0, description="for a whole call, seconds")
+    first_token_timeout_s: float | None = Field(
+        default=None, gt=0, description="in place of `delivery.timeouts.first_token_s`"
+    )
+    whole_answer_timeout_s: float | None = Field(
+        default=None, gt=0, description="in place of `delivery.timeouts.whole_answer_s`"
+    )
+    idle_timeout_s: float | None = Field(
+        default=None, gt=0, description="in place of `delivery.timeouts.idle_s`"
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="sent with every call; no place for secrets"
+    )
+    max_connections: int = Field(
+        default=256, ge=1, description="calls under way; one more is refused, not queued"
+    )
+    stream_usage: bool = Field(
+        default=True,
+        description="ask for token counts in streams; off for an upstream that rejects "
+        "`stream_options`, whose streams then cannot be billed",
+    )
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens",
+        description="what an OpenAI-compatible upstream calls the bound on the answer when a "
+        "`/v1/messages` call is translated for it",
+    )
+    prefill_style: PrefillStyle = Field(
+        default=PrefillStyle.MESSAGE,
+        description="how an OpenAI-compatible upstream is asked to go on from the assistant's last "
+        "message, for models that have `prefill`",
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url_is_plain(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be an http or https URL")
+        if parts.username or parts.password:
+            raise ValueError("must not contain credentials: use api_key_env or api_key_file")
+        if parts.query or parts.fragment:
+            raise ValueError("must not contain a query or a fragment")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.api_key_env is not None and self.api_key_file is not None:
+            raise ValueError(f"provider {self.name}: give api_key_env or api_key_file, not both")
+        ids = [model.id for model in self.models]
+        if len(ids) != len(set(ids)):
+            raise ValueError(f"provider {self.name}: models must have distinct ids, got {ids}")
+        return self
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Where a call goes, whether or not ``base_url`` says ``/v1``."""
+        base = self.base_url
+        if self.dialect is Dialect.ANTHROPIC or not urlsplit(base).path:
+            return base.removesuffix("/v1") + endpoint.value
+        return base + endpoint.value.removeprefix("/v1")
+
+    def limits(self) -> CallLimits:
+        """The provider's own bounds."""
+        return CallLimits(
+            self.first_token_timeout_s, self.whole_answer_timeout_s, self.idle_timeout_s
+        )
+
+    def endpoints(self, card: ModelCard) -> frozenset[Endpoint]:
+        """The public endpoints that the model answers, translated ones included."""
+        native = frozenset(_NATIVE[c] for c in card.capabilities if c in _NATIVE)
+        if self.dialect is Dialect.ANTHROPIC:
+            return _CONVERSATION if native & _CONVERSATION else frozenset()
+        return native | {Endpoint.MESSAGES} if Endpoint.CHAT in native else native
+
+
+class MissingKey(ValueError):
+    """A provider's key is configured but not there; the message says where it was looked for."""
+
+
+def read_key(config: ProviderConfig, environ: Mapping[str, str]) -> str | None:
+    """The provider's key; None when it needs none.
+
+    Raises:
+        MissingKey: the variable or file is absent, empty or unusable. Never shows what it held.
+    """
+    if config.api_key_env is not None:
+        where = f"environment variable {config.api_key_env}"
+        key = environ.get(config.api_key_env, "")
+    elif config.api_key_file is not None:
+        where = f"file {config.api_key_file}"
+        try:
+            key = config.api_key_file.read_text()
+        except (OSError, UnicodeDecodeError):
+            key = ""
+    else:
+        return None
+    key = key.strip()
+    if not key:
+        raise MissingKey(f"provider {config.name} needs a key: set {where}")
+    if not key.isascii() or not key.isprintable():
+        raise MissingKey(f"provider {config.name}: {where} holds something that is no key")
+    return key

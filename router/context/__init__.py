@@ -1,0 +1,1 @@
+"""What the model sees beyond the client's own words."""

@@ -1,0 +1,149 @@
+"""Is a local answer good enough to go out, or must a better target be asked?
+
+A route with a ``confidence`` section has the answers of local targets judged by their tokens'
+probabilities: a whole answer when it is there, a stream by its first tokens before its first byte
+goes out, or held back to its end. Below the threshold the next better permitted target is asked;
+the first answer is kept until that one has begun, and goes out when it cannot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from router.config.routing import DEFAULT_ROUTE, ConfidenceConfig, RoutingConfig
+from router.decided import ESCALATED, Assurance
+from router.judge import logprobs
+from router.judge.calibration import Calibration
+from router.judge.watched import Outgoing, WatchedAnswer
+from router.request import NO_INTENT, Attempt, Exchange, Option
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is thought of an answer, and the answer itself, unchanged for the client."""
+
+    answer: Outgoing
+    good: bool
+    option: Option | None = None
+    attempt: Attempt | None = None
+    tokens: int = 0
+    probability: float = 1.0
+    passed_over: set[str] = field(default_factory=set)
+    """Targets that were given up for this answer's sake alone."""
+
+    def restore(self, exchange: Exchange) -> None:
+        """This answer goes out after all: nobody better could give one."""
+        exchange.chosen, exchange.usage = self.option, self.answer.usage
+        # They may still continue this answer, should it break.
+        exchange.given_up -= self.passed_over
+
+    async def dismiss(self, exchange: Exchange) -> None:
+        """End the answer, in whose place another one goes out; it stays on the bill."""
+        attempt = self.attempt
+        if attempt is not None and attempt.usage.output_tokens is None:
+            # It was cut before it told: count what was seen, and the prompt as it was estimated.
+            attempt.usage.output_tokens = self.tokens
+            if attempt.usage.input_tokens is None:
+                attempt.usage.input_tokens = exchange.needs.input_tokens
+            attempt.estimated = True
+        await self.answer.aclose()
+        if attempt is not None:
+            attempt.outcome = ESCALATED
+
+
+class Judge:
+    """Judges local answers where the route asks for it."""
+
+    def __init__(self, config: RoutingConfig, calibration: Calibration) -> None:
+        self._routes = config.routes
+        self._calibration = calibration
+
+    def prepare(self, exchange: Exchange) -> None:
+        """Have local targets tell the probabilities of their tokens, where they will be judged."""
+        if self._config(exchange) is None:
+            return
+        exchange.unjudged = logprobs.silence(exchange.endpoint, exchange.body)
+        if exchange.unjudged is None:
+            exchange.probe = logprobs.probe(exchange.endpoint, exchange.body)
+
+    def _config(self, exchange: Exchange) -> ConfidenceConfig | None:
+        route = self._routes.get(exchange.decided.route or DEFAULT_ROUTE)
+        return None if route is None else route.confidence
+
+    async def examine(self, exchange: Exchange, answer: Outgoing) -> Verdict:
+        """Read as much as the route says, and judge it; the answer is closed if this fails."""
+        config, chosen = self._config(exchange), exchange.chosen
+        if config is None or chosen is None or not chosen.is_local:
+            return Verdict(answer, good=True)
+        if exchange.unjudged is not None:
+            return Verdict(answer, good=True)
+        watched = WatchedAnswer(answer, strip=exchange.probe is not None)
+        try:
+            if not watched.is_stream or config.stream == "hold":
+                await watched.read(None, None)
+            else:
+                await watched.read(config.first_tokens, config.deadline_s)
+        except BaseException:
+            await watched.aclose()
+            raise
+        return self._judge(exchange, watched, config)
+
+    def _judge(
+        self, exchange: Exchange, watched: WatchedAnswer, config: ConfidenceConfig
+    ) -> Verdict:
+        features, option = watched.features, exchange.chosen
+        if features is None or option is None:  # nothing was said that could be judged
+            exchange.unjudged = "no probabilities were told in time"
+            return Verdict(watched, good=True)
+        intent = exchange.intent.name or NO_INTENT
+        probability, calibrated = self._calibration.probability(intent, option.target, features)
+        exchange.assured.append(
+            Assurance(
+                option.target,
+                features.tokens,
+                features.mean,
+                features.minimum,
+                features.entropy,
+                probability,
+                calibrated,
+            )
+        )
+        good = config.threshold is None or probability >= config.threshold
+        if not good:
+            exchange.review = (
+                f"P(correct) of {option.target} is {probability:.3f}, below {config.threshold:.3f}"
+            )
+        attempt = exchange.attempts[-1] if exchange.attempts else None
+        return Verdict(watched, good, option, attempt, features.tokens, probability)
+
+    def leaves_better(self, exchange: Exchange, verdict: Verdict) -> bool:
+        """Give up everybody who is not better; whether anybody is left.
+
+        Better is who is expected to be right more often than this answer is, and usually at least
+        as often as who gave it: a weaker target is no remedy for a hard question. Nor is another
+        version of the same adapter.
+        """
+        asked = verdict.option
+        if asked is None:
+            return False
+        limit = exchange.hints.max_cost_usd
+        spent = sum(attempt.option.cost_usd or 0.0 for attempt in exchange.attempts)
+        left = False
+        for option in exchange.options:
+            quality = option.quality or 0.0
+            better = quality >= (asked.quality or 0.0) and quality > verdict.probability
+            better = better and _kin(option) != _kin(asked)
+            too_dear = limit is not None and spent + (option.cost_usd or 0.0) > limit
+            if not better or too_dear:
+                verdict.passed_over.add(option.target)
+            elif option.allowed and option.target not in exchange.given_up:
+                left = True
+        if left:
+            verdict.passed_over.difference_update(exchange.given_up)
+            exchange.given_up |= verdict.passed_over
+        return left
+
+
+def _kin(option: Option) -> str:
+    """The target, for all versions of an adapter the same."""
+    return option.target.partition("@")[0] if option.is_local else option.target

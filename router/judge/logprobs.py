@@ -1,0 +1,149 @@
+"""Token probabilities of an answer: asked for, read, summed up, and removed where nobody asked.
+
+Where they stand in each dialect is known by ``telling``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.judge import telling
+from router.wire.endpoint import Endpoint
+from router.wire.translate.messages_to_vllm import difference
+
+ALTERNATIVES: Final = 5
+"""Tokens told for each position, from which the entropy is estimated."""
+_CHAT: Final[Mapping[str, Any]] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
+_COMPLETIONS: Final[Mapping[str, Any]] = {"logprobs": ALTERNATIVES}
+_INCLUDED: Final = "message.output_text.logprobs"
+"""What Responses call them in ``include``."""
+_FLOOR: Final = -30.0
+"""vLLM writes -9999 for minus infinity; one such token must not decide everything."""
+
+
+def silence(endpoint: Endpoint, body: dict[str, Any]) -> str | None:
+    """Why an answer of the engine cannot tell its tokens' probabilities; None: it can."""
+    if endpoint is Endpoint.EMBEDDINGS:
+        return "embeddings have no tokens"
+    if endpoint is Endpoint.RESPONSES:
+        if body.get("background"):
+            return "it is answered in the background"
+        known = isinstance(body.get("include"), list | None)
+        return None if known else "its include is no list"
+    if endpoint is Endpoint.MESSAGES:
+        why = difference(body)
+        return None if why is None else f"asked through chat, vLLM would not see {why}"
+    return None
+
+
+def probe(endpoint: Endpoint, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What to add to a call so that its answer can be judged; None: the client asked itself."""
+    if endpoint is Endpoint.MESSAGES:  # which has no such wish, and is asked through chat
+        return _CHAT
+    if is_asked_for(body):
+        return None
+    if endpoint is Endpoint.RESPONSES:
+        included = [*(body.get("include") or []), _INCLUDED]
+        return {"include": included, "top_logprobs": ALTERNATIVES}
+    return _CHAT if endpoint is Endpoint.CHAT else _COMPLETIONS
+
+
+def is_asked_for(body: Mapping[str, Any]) -> bool:
+    """Whether the client wants logprobs, in any dialect; 0 alternatives are a wish too."""
+    wanted, included = body.get("logprobs"), body.get("include")
+    if isinstance(included, list) and _INCLUDED in included:
+        return True
+    return wanted is not None and wanted is not False
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """An answer's probabilities, summed up."""
+
+    tokens: int
+    mean: float
+    """Mean log-probability of the tokens, nats."""
+    minimum: float
+    entropy: float | None
+    """Mean over positions, nats; None when no alternatives were told."""
+
+
+class Tokens:
+    """Adds up the log-probabilities of the first choice's tokens as they go by."""
+
+    __slots__ = ("_entropies", "_entropy", "_minimum", "_sum", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0.0
+        self._minimum = 0.0
+        self._entropy = 0.0
+        self._entropies = 0
+
+    def features(self) -> Features | None:
+        """What was seen so far; None before any token."""
+        if not self.count:
+            return None
+        entropy = self._entropy / self._entropies if self._entropies else None
+        return Features(self.count, self._sum / self.count, self._minimum, entropy)
+
+    def read(self, found: Any, *, strip: bool) -> bool:
+        """Take what an answer or event says; returns whether ``found`` was changed by ``strip``."""
+        if not isinstance(found, dict):
+            return False
+        for told in telling.told_in(found):
+            self._take(told)
+        return strip and telling.strip_from(found)
+
+    def _take(self, told: dict[str, Any]) -> None:
+        content = told.get("content")
+        if isinstance(content, list):
+            for each in content:
+                if isinstance(each, dict):
+                    self._add(each.get("logprob"), _of_chat(each.get("top_logprobs")))
+            return
+        logprobs, tops = told.get("token_logprobs"), told.get("top_logprobs")
+        if isinstance(logprobs, list):
+            others = tops if isinstance(tops, list) else []
+            for place, logprob in enumerate(logprobs):
+                top = others[place] if place < len(others) else None
+                self._add(logprob, list(top.values()) if isinstance(top, dict) else [])
+
+    def _add(self, logprob: Any, alternatives: Iterable[Any]) -> None:
+        if not _is_number(logprob):
+            return
+        value = max(_FLOOR, min(0.0, logprob))
+        self._minimum = min(self._minimum, value) if self.count else value
+        self.count += 1
+        self._sum += value
+        known = [max(_FLOOR, min(0.0, each)) for each in alternatives if _is_number(each)]
+        if known:
+            self._entropy += entropy(known)
+            self._entropies += 1
+
+
+def entropy(logprobs: Iterable[float]) -> float:
+    """Shannon entropy, nats, of the most probable tokens with all others lumped into one.
+
+    Lumping loses what the others disagree about, so this is a lower bound.
+    """
+    total, mass = 0.0, 0.0
+    for logprob in logprobs:
+        probability = math.exp(logprob)
+        mass += probability
+        total -= probability * logprob
+    rest = 1.0 - mass
+    return total - rest * math.log(rest) if rest > 1e-9 else total
+
+
+def _of_chat(tops: Any) -> list[Any]:
+    if not isinstance(tops, list):
+        return []
+    return [top.get("logprob") for top in tops if isinstance(top, dict)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not (isinstance(value, bool) or math.isnan(value))

@@ -1,0 +1,164 @@
+"""An answer whose token probabilities are read before it goes out, and removed where unasked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final, Protocol
+
+import orjson
+
+from router.judge.logprobs import Features, Tokens
+from router.wire.endpoint import Usage
+
+MAX_HELD_BYTES: Final = 8 * 1024 * 1024
+"""More of a stream is not held back; it is judged by what is there."""
+_MARK: Final = b'logprobs"'
+"""Also the end of ``top_logprobs``, which a response says in its head. Never in a text: there the
+quotation mark is escaped."""
+_END: Final = b"\n\n"
+_DATA: Final = b"data:"
+
+
+class Outgoing(Protocol):
+    """An answer that has begun, on its way to the client."""
+
+    status: int
+    content_type: str
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts as the target reported them."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body's bytes; a stream in whole events. Raises ``TargetBroken``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back, or cut it; idempotent."""
+        ...
+
+
+class WatchedAnswer:
+    """Stands for ``answer``: the same bytes, but for logprobs that the client did not ask for.
+
+    Args:
+        answer: what the target gives.
+        strip: remove the logprobs.
+    """
+
+    def __init__(self, answer: Outgoing, *, strip: bool) -> None:
+        self._answer = answer
+        self._strip = strip
+        self._tokens = Tokens()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._source: AsyncIterator[bytes] = answer.chunks()
+        self._reading: asyncio.Task[bytes | None] | None = None
+        self._failure: Exception | None = None
+        self._done = False
+        self.status = answer.status
+        self.content_type = answer.content_type
+        self.is_stream = answer.content_type.startswith("text/event-stream")
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts as the target reported them."""
+        return self._answer.usage
+
+    @property
+    def features(self) -> Features | None:
+        """Of the tokens that were read so far."""
+        return self._tokens.features()
+
+    async def read(self, tokens: int | None, deadline_s: float | None) -> None:
+        """Hold the answer back until so many tokens are there, or it ends, or time is over.
+
+        What goes wrong meanwhile is raised when ``chunks`` comes to it.
+        """
+        loop = asyncio.get_running_loop()
+        end = None if deadline_s is None else loop.time() + deadline_s
+        while not self._done and self._held_bytes < MAX_HELD_BYTES:
+            if tokens is not None and self._tokens.count >= tokens:
+                return
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._next())
+            left_s = None if end is None else max(0.0, end - loop.time())
+            finished, _ = await asyncio.wait({self._reading}, timeout=left_s)
+            if not finished:
+                return
+            self._keep(self._reading)
+            self._reading = None
+        if not self.is_stream and self._failure is None:
+            self._judge_whole()
+
+    def _keep(self, reading: asyncio.Task[bytes | None]) -> None:
+        try:
+            chunk = reading.result()
+        except Exception as error:  # noqa: BLE001 - kept, and raised where the client reads on
+            self._failure, self._done = error, True
+            return
+        if chunk is None:
+            self._done = True
+            return
+        self._held.append(self._pass(chunk))
+        self._held_bytes += len(chunk)
+
+    async def _next(self) -> bytes | None:
+        return await anext(self._source, None)
+
+    def _judge_whole(self) -> None:
+        body = b"".join(self._held)
+        if _MARK not in body:
+            return
+        try:
+            found = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return
+        if self._tokens.read(found, strip=self._strip):
+            self._held = [orjson.dumps(found)]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """What was held back, then the rest as it comes."""
+        while self._held:
+            yield self._held.pop(0)
+        if self._failure is not None:
+            raise self._failure
+        if self._reading is not None:
+            chunk = await self._reading
+            self._reading = None
+            if chunk is not None:
+                yield self._pass(chunk)
+        if not self._done:
+            async for chunk in self._source:
+                yield self._pass(chunk)
+
+    def _pass(self, chunk: bytes) -> bytes:
+        if not self.is_stream or _MARK not in chunk:
+            return chunk
+        return _END.join(self._event(event) for event in chunk.split(_END))
+
+    def _event(self, event: bytes) -> bytes:
+        head, mark, data = event.partition(_DATA)
+        if not mark or _MARK not in data:
+            return event
+        found = _json(data)
+        if found is None or not self._tokens.read(found, strip=self._strip):
+            return event
+        return head + b"data: " + orjson.dumps(found)
+
+    async def aclose(self) -> None:
+        """Give the connection back, or cut it; idempotent."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait({reading})
+        await self._answer.aclose()
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None

@@ -1,0 +1,129 @@
+"""From bytes to a request: JSON, the fields that the router itself reads, the client's wishes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from router.choose.needs import read_needs
+from router.errors import InvalidRequest
+from router.request import AUTO, Exchange, Hints
+from router.wire.endpoint import Endpoint
+
+EXTENSION = "graftwork"
+_MAX_MODEL_LENGTH = 256
+_MAX_TEXT_CHARS = 4000
+_HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent"})
+
+
+def parse(exchange: Exchange, raw: bytes) -> None:
+    """Fill in body, model, stream, hints, needs and text. Raises ``InvalidRequest``."""
+    body = _decode(raw)
+    extension = body.pop(EXTENSION, None)
+    exchange.body = body
+    exchange.model = _model(body)
+    exchange.stream = _stream(body)
+    exchange.hints = _hints(exchange, extension)
+    exchange.needs = read_needs(body)
+    exchange.text = newest_text(exchange.endpoint, body)[-_MAX_TEXT_CHARS:]
+
+
+def _decode(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The body is not valid JSON: {error}.", code="invalid_json"
+        ) from error
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_json")
+    return body
+
+
+def _model(body: dict[str, Any]) -> str:
+    model = body.get("model", AUTO)
+    if not isinstance(model, str) or not 0 < len(model) <= _MAX_MODEL_LENGTH:
+        raise InvalidRequest("'model' must be a non-empty string.", param="model")
+    return model
+
+
+def _stream(body: dict[str, Any]) -> bool:
+    stream = body.get("stream", False)
+    if stream is not None and not isinstance(stream, bool):
+        raise InvalidRequest("'stream' must be true or false.", param="stream")
+    return bool(stream)
+
+
+def _hints(exchange: Exchange, extension: Any) -> Hints:
+    if extension is None:
+        extension = {}
+    if not isinstance(extension, dict):
+        raise InvalidRequest(f"'{EXTENSION}' must be an object.", param=EXTENSION)
+    unknown = sorted(extension.keys() - _HINT_FIELDS)
+    if unknown:
+        raise InvalidRequest(
+            f"'{EXTENSION}' has unknown fields {unknown}; known: {sorted(_HINT_FIELDS)}.",
+            param=EXTENSION,
+        )
+    headers = exchange.headers
+    timeout_ms = _number(
+        headers.get("x-graftwork-timeout-ms", extension.get("timeout_ms")), "timeout_ms"
+    )
+    session = headers.get("x-graftwork-session", extension.get("session"))
+    if session is not None and (not isinstance(session, str) or len(session) > _MAX_MODEL_LENGTH):
+        raise InvalidRequest("'session' must be a short string.", param=f"{EXTENSION}.session")
+    intent = headers.get("x-graftwork-intent", extension.get("intent"))
+    if intent is not None and (not isinstance(intent, str) or not 0 < len(intent) <= 256):
+        raise InvalidRequest("'intent' must be a short string.", param=f"{EXTENSION}.intent")
+    return Hints(
+        max_cost_usd=_number(
+            headers.get("x-graftwork-max-cost-usd", extension.get("max_cost_usd")), "max_cost_usd"
+        ),
+        session=session,
+        timeout_s=timeout_ms / 1000 if timeout_ms else None,
+        intent=intent,
+    )
+
+
+def _number(value: Any, name: str) -> float | None:
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, bool) or not 0 < number < float("inf"):
+        raise InvalidRequest(f"'{name}' must be a number above 0.", param=f"{EXTENSION}.{name}")
+    return number
+
+
+def newest_text(endpoint: Endpoint, body: dict[str, Any]) -> str:
+    """What the user said last, in any dialect; empty when there is nothing readable."""
+    if endpoint in (Endpoint.CHAT, Endpoint.MESSAGES):
+        return _last_user(body.get("messages"))
+    if endpoint is Endpoint.COMPLETIONS:
+        return _plain(body.get("prompt"))
+    value = body.get("input")
+    return value if isinstance(value, str) else _last_user(value)
+
+
+def _last_user(messages: Any) -> str:
+    if not isinstance(messages, list):
+        return ""
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            return _plain(message.get("content"))
+    return ""
+
+
+def _plain(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = (
+        part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
+        for part in content
+    )
+    return "\n".join(part for part in parts if isinstance(part, str))

@@ -1,0 +1,136 @@
+"""The answer that goes to the client, whoever gives it, and in how many parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from router.errors import TargetBroken
+from router.request import Exchange
+from router.send.attempt import Started
+from router.send.idle import is_progress
+from router.send.rescue.splice import Splice
+from router.send.rescuer import Rescuer
+from router.wire.endpoint import Usage
+
+_DATA = b"data:"
+_END_OF_EVENT = b"\n\n"
+_SEQUENCE = re.compile(rb'"sequence_number": ?(\d+)')
+
+
+class Delivered:
+    """An answer that has begun.
+
+    Attributes:
+        status: of the answer.
+        content_type: of its body.
+        usage: token counts of the answer as the client sees it; complete with its last byte.
+    """
+
+    def __init__(self, exchange: Exchange, started: Started, rescuer: Rescuer) -> None:
+        self._exchange = exchange
+        self._started = started
+        self._rescuer = rescuer
+        self._splice: Splice | None = None
+        self._prompt_tokens: int | None = None
+        self._before = 0
+        self._last = b""
+        self._transcript = rescuer.transcript(exchange)
+        self.status = started.status
+        self.content_type = started.content_type
+        told = started.usage
+        self.usage = Usage(told.input_tokens, told.output_tokens, told.cached_input_tokens)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body; a stream in whole events, continued elsewhere when it breaks.
+
+        Raises:
+            TargetBroken: it broke and cannot be continued; an error event has to end it.
+        """
+        while True:
+            started = self._started
+            try:
+                for chunk in started.take():
+                    if passed := self._pass(chunk):
+                        yield passed
+                if started.is_over:  # a whole answer
+                    return
+                with started.watched() as watch:
+                    async for chunk in started.source:
+                        before, watch.since = watch.since, None  # the client may take its time
+                        if passed := self._pass(chunk):
+                            yield passed
+                        is_news = chunk.startswith(_DATA) or is_progress(chunk)
+                        watch.since = watch.time() if is_news else before
+                started.finish()
+            except TargetBroken as error:
+                end = await self._recover(error)
+                if end is not None:
+                    yield end
+                    return
+            else:
+                self._count()
+                return
+
+    def _pass(self, chunk: bytes) -> bytes:
+        """What the client gets for these events."""
+        self._started.attempt.streamed += chunk.count(_END_OF_EVENT)
+        if self._splice is not None:
+            chunk = self._spliced(chunk)
+        if self._transcript is not None:
+            self._transcript.add(chunk)
+        self._last = chunk or self._last
+        return chunk
+
+    def _spliced(self, chunk: bytes) -> bytes:
+        assert self._splice is not None
+        try:
+            return self._splice.feed(chunk)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise TargetBroken("The continuation does not have the shape of its API.") from error
+
+    async def _recover(self, error: TargetBroken) -> bytes | None:
+        """The end of the stream, or None: it goes on. Raises the error when there is no way."""
+        self._count()
+        self._started.broke(error)
+        _number(error, self._last)
+        await self._started.aclose()
+        transcript = self._transcript
+        if transcript is None:
+            raise error
+        end = self._rescuer.ended(self._exchange, transcript)
+        if end is not None:
+            return end
+        if self._splice is None:
+            self._prompt_tokens = self._started.usage.input_tokens
+        broken = self._started.candidate
+        self._started, self._splice = await self._rescuer.go_on(
+            self._exchange, transcript, broken, error, self._prompt_tokens
+        )
+        self._before = transcript.read().deltas
+        return None
+
+    def _count(self) -> None:
+        """Totals as the client sees them: what was sent before is prompt to who goes on."""
+        told, usage = self._started.usage, self.usage
+        usage.cached_input_tokens = told.cached_input_tokens
+        if not self._before:
+            usage.input_tokens, usage.output_tokens = told.input_tokens, told.output_tokens
+            return
+        if told.output_tokens is not None:
+            usage.output_tokens = self._before + told.output_tokens
+        if self._prompt_tokens is not None:
+            usage.input_tokens = self._prompt_tokens
+        elif told.input_tokens is not None:
+            usage.input_tokens = max(0, told.input_tokens - self._before)
+
+    async def aclose(self) -> None:
+        """Give the connection back, or cut it; idempotent."""
+        await self._started.aclose()
+
+
+def _number(error: TargetBroken, last: bytes) -> None:
+    """In a dialect that numbers its events, the error's is the next."""
+    numbers = _SEQUENCE.findall(last)
+    if numbers:
+        error.sequence = int(numbers[-1]) + 1

@@ -1,0 +1,354 @@
+"""One call of one candidate, up to the moment when it has really begun to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from router.config.delivery import DeliveryConfig
+from router.config.providers import CallLimits
+from router.errors import (
+    Failure,
+    Overloaded,
+    RouterError,
+    TargetBroken,
+    TargetRejected,
+    TargetTimeout,
+)
+from router.outcomes import CANCELLED, OK, REJECTED
+from router.replicas.table import TableHolder
+from router.request import Assemble, Attempt, Exchange, Option
+from router.send.candidate import Candidate, Ticket
+from router.send.health import HealthBook
+from router.send.idle import IdleWatch
+from router.send.opening import MAX_HELD_BYTES, has_content
+from router.send.verdict import Blame, as_rejection, sort
+from router.targets.base import Answer, Call
+from router.targets.directory import Catalog
+from router.wire.endpoint import Usage
+
+_PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
+_MOMENT_S = 0.001
+Body = dict[str, Any]
+
+
+class Started:
+    """An answer that has begun: a stream that said something, or a whole body that is here."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        attempt: Attempt,
+        ticket: Ticket,
+        answer: Answer,
+        over: Callable[[], None],
+        idle_s: float,
+    ) -> None:
+        self.candidate = candidate
+        self.attempt = attempt
+        self.status = answer.status
+        self.content_type = answer.content_type
+        self.began = time.perf_counter() - attempt.seconds
+        self._ticket = ticket
+        self._answer = answer
+        self._over: Callable[[], None] | None = over
+        self._idle_s = idle_s
+        self._held: list[bytes] = []
+        self.source = answer.chunks()
+        """The rest, after what was taken. Raises ``TargetBroken``."""
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts as the target reported them."""
+        return self._answer.usage
+
+    async def open(self, exchange: Exchange) -> None:
+        """Read on until there is content. Raises ``TargetBroken`` when it breaks before."""
+        size = 0
+        async for chunk in self.source:
+            self._held.append(chunk)
+            size += len(chunk)
+            if size > MAX_HELD_BYTES or has_content(exchange.endpoint, chunk):
+                break
+        self._ticket.alive(time.monotonic())
+
+    async def read(self, limit_bytes: int, timer: asyncio.Timeout) -> None:
+        """Read the whole body. Raises ``TargetBroken`` when it is cut, too large or no answer."""
+        size, deadline = 0, timer.when() or float("inf")
+        loop = asyncio.get_running_loop()
+        ends = deadline
+        async for chunk in self.source:
+            self._held.append(chunk)
+            size += len(chunk)
+            if size > limit_bytes:
+                raise TargetBroken(f"{self.candidate.target.name} sent more than {limit_bytes} B.")
+            until = min(deadline, loop.time() + self._idle_s)
+            # Moving a timer costs more than reading a piece: only when it moves by much.
+            if abs(until - ends) > self._idle_s / 8:
+                ends = until
+                timer.reschedule(until)
+        self.finish()
+
+    def take(self) -> list[bytes]:
+        """What was read before the answer counted as begun; once."""
+        held, self._held = self._held, []
+        return held
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything was read, or the answer was closed."""
+        return self._over is None
+
+    def watched(self) -> IdleWatch:
+        """Interrupts the source when it has been silent for too long."""
+        return IdleWatch(self._idle_s, self._stalled)
+
+    def broke(self, error: TargetBroken) -> None:
+        """The answer failed in the middle: note it where the next request looks."""
+        self.attempt.outcome = error.failure.value
+        self.attempt.seconds = time.perf_counter() - self.began
+        self._ticket.bad(time.monotonic(), sort(error).blame)
+
+    async def aclose(self) -> None:
+        """Give the connection back, or cut it; idempotent."""
+        if self._over is not None and self.attempt.outcome == OK:
+            self.attempt.outcome = CANCELLED
+        self._ticket.release()
+        self._free()
+        await self._answer.aclose()
+
+    def _stalled(self) -> None:
+        self._answer.interrupt(
+            TargetBroken(
+                f"{self.candidate.target.name} sent nothing for {self._idle_s:g} s.",
+                failure=Failure.STALLED,
+            )
+        )
+
+    def finish(self) -> None:
+        """The last byte is here."""
+        self.attempt.seconds = time.perf_counter() - self.began
+        self._ticket.good(time.monotonic())
+        self._free()
+
+    def _free(self) -> None:
+        over, self._over = self._over, None
+        if over is not None:
+            over()
+
+
+class Calls:
+    """Makes calls, and knows who could be called."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        holder: TableHolder,
+        config: DeliveryConfig,
+        assemble: Assemble,
+        book: HealthBook,
+    ) -> None:
+        self._catalog = catalog
+        self._holder = holder
+        self._config = config
+        self._assemble = assemble
+        self.book = book
+
+    def candidates(self, option: Option, now: float) -> list[Candidate]:
+        """Where an option can be asked now, least loaded first."""
+        health = self.book.of(option.target, now)
+        if not option.is_local:
+            return [Candidate(option, self._catalog.frontier(option), health)]
+        return [
+            Candidate(
+                option,
+                self._catalog.local(option, place),
+                health,
+                place,
+                self.book.of(f"replica:{place.id}", now),
+            )
+            for place in self._holder.places(option)
+        ]
+
+    def window(self, exchange: Exchange, option: Option) -> int | None:
+        """Tokens that fit into a target's context; None when nobody knows."""
+        if option.is_local:
+            return exchange.table.max_model_len
+        return self._catalog.frontier(option).card.context_window
+
+    def body(self, exchange: Exchange, option: Option) -> Body:
+        """What the context stage makes for a target."""
+        return self._assemble(exchange, option)
+
+    async def start(
+        self,
+        exchange: Exchange,
+        candidate: Candidate,
+        left_s: float,
+        *,
+        others: Callable[[], bool] | None = None,
+        body: Body | None = None,
+        prefill: str = "",
+    ) -> Started:
+        """Call and wait for the answer to begin.
+
+        Args:
+            exchange: the request; gets one more attempt.
+            candidate: who is called.
+            left_s: seconds that are left for the whole request.
+            others: whether somebody else could still answer; then some of the time is theirs.
+            body: in place of what the context stage makes; such an answer is not judged.
+            prefill: what the assistant said so far.
+
+        Raises:
+            TargetError, Overloaded: there is no answer; already noted in attempt and records.
+        """
+        replica = candidate.replica
+        attempt = Attempt(candidate.option, replica.id if replica else None)
+        exchange.attempts.append(attempt)
+        probe = exchange.probe if body is None and candidate.option.is_local else None
+        if body is None:
+            body = self._assemble(exchange, candidate.option)
+        call = _call(exchange, body, left_s, prefill, probe)
+        ticket = Ticket(candidate)
+        began = time.perf_counter()
+        try:
+            started = await self._begin(exchange, candidate, attempt, ticket, call, others)
+        except RouterError as error:
+            raise self._failed(candidate, attempt, ticket, error) from error
+        except BaseException:
+            attempt.outcome = CANCELLED
+            ticket.release()
+            raise
+        finally:
+            attempt.seconds = time.perf_counter() - began
+        attempt.outcome = OK
+        started.began = began
+        if self._config.hedge.enabled:
+            health = candidate.health
+            (health.streams if call.stream else health.wholes).add(attempt.seconds)
+        return started
+
+    def _failed(
+        self, candidate: Candidate, attempt: Attempt, ticket: Ticket, error: RouterError
+    ) -> RouterError:
+        now = time.monotonic()
+        error = as_rejection(error)
+        if isinstance(error, TargetRejected):
+            attempt.outcome = f"{REJECTED} {error.status}"
+            ticket.good(now)
+            return error
+        failure = getattr(error, "failure", None)
+        attempt.outcome = failure.value if isinstance(failure, Failure) else error.code
+        blame = sort(error).blame
+        if candidate.replica is not None:
+            if failure is Failure.MISSING:
+                blame = Blame.NOBODY  # this replica does not hold the adapter (yet): no fault
+            if blame is Blame.PLACE:
+                self._holder.suspect(candidate.replica)
+        ticket.bad(now, blame, error.retry_after_s)
+        return error
+
+    async def _begin(
+        self,
+        exchange: Exchange,
+        candidate: Candidate,
+        attempt: Attempt,
+        ticket: Ticket,
+        call: Call,
+        others: Callable[[], bool] | None,
+    ) -> Started:
+        own, usual = candidate.target.limits, self._config.timeouts
+        idle_s = own.idle_s or usual.idle_s
+        wait_s = self._wait_s(own, call, others)
+        leave: Callable[[], None] = _nothing
+        step = Failure.BUSY
+        answer: Answer | None = None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(wait_s) as timer:
+                entering = loop.time()
+                leave = await self._enter(exchange, candidate)
+                step = Failure.TIMEOUT
+                if loop.time() - entering > _MOMENT_S:  # the time in our queue is not the target's
+                    left_s = call.timeout_s - (loop.time() - entering)
+                    timer.reschedule(loop.time() + min(wait_s, left_s))
+                answer = await candidate.target.send(call)
+                attempt.usage = answer.usage
+                started = Started(candidate, attempt, ticket, answer, leave, idle_s)
+                if call.stream:
+                    await started.open(exchange)
+                else:
+                    await started.read(self._config.max_answer_bytes, timer)
+                return started
+        except BaseException as error:
+            leave()
+            if answer is not None:
+                await answer.aclose()
+            if not isinstance(error, TimeoutError):
+                raise
+            if step is Failure.BUSY:
+                raise Overloaded(
+                    "No replica had room for this request in time.", retry_after_s=1.0
+                ) from error
+            raise TargetTimeout(
+                f"{candidate.target.name} did not answer in {wait_s:g} s."
+            ) from error
+
+    def _wait_s(self, own: CallLimits, call: Call, others: Callable[[], bool] | None) -> float:
+        """How long a call may wait for its answer: usually, or less when little time is left."""
+        usual = self._config.timeouts
+        if call.stream:
+            wait_s = own.first_token_s or usual.first_token_s
+        else:
+            wait_s = own.whole_answer_s or usual.whole_answer_s
+        part_s = call.timeout_s * usual.share
+        if part_s < wait_s and others is not None and others():
+            return part_s
+        return min(wait_s, call.timeout_s)
+
+    async def _enter(self, exchange: Exchange, candidate: Candidate) -> Callable[[], None]:
+        """Wait for a place in the replica's queue; returns what gives it back, once."""
+        name, replica = candidate.option.engine_name, candidate.replica
+        if replica is None or name is None:
+            return _nothing
+        queue = self._holder.queues.of(replica.id, exchange.table.base_id)
+        await queue.acquire(name, exchange.priority)
+        return _once(lambda: queue.release(name))
+
+
+def _call(
+    exchange: Exchange,
+    body: Body,
+    timeout_s: float,
+    prefill: str,
+    probe: Mapping[str, Any] | None,
+) -> Call:
+    headers = {name: exchange.headers[name] for name in _PASSED_ON if name in exchange.headers}
+    return Call(
+        endpoint=exchange.endpoint,
+        body=body,
+        stream=exchange.stream,
+        request_id=exchange.request_id,
+        timeout_s=timeout_s,
+        headers=headers,
+        prefill=prefill,
+        probe=probe,
+    )
+
+
+def _nothing() -> None:
+    return None
+
+
+def _once(what: Callable[[], None]) -> Callable[[], None]:
+    """``what``, of which only the first call counts."""
+    due = [what]
+
+    def call() -> None:
+        if due:
+            due.pop()()
+
+    return call

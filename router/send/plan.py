@@ -1,0 +1,166 @@
+"""Whom one request may still ask, in which order, and when: the retries and fallbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from router.config.delivery import RetryConfig
+from router.errors import BudgetExceeded, Failure, RouterError, TargetRejected
+from router.request import Exchange, Option
+from router.send.attempt import Calls
+from router.send.backoff import pause_s
+from router.send.candidate import Candidate
+from router.send.verdict import Step, sort
+
+_FOR_GOOD = frozenset({Failure.CREDENTIALS, Failure.MISSING})
+
+
+class Course:
+    """The way of one request through its permitted options.
+
+    In this order: who was not asked yet and lets calls in, as the choice ranked them; the same
+    target once more, where its failure was of the kind that passes; one whose breaker is open, when
+    nobody else is left (a breaker turns traffic away, it does not refuse it); whoever asked for
+    patience, when that ends in time; and those that failed, once more. Only allowed options that
+    nobody gave up on are ever considered (law 5).
+    """
+
+    def __init__(self, exchange: Exchange, calls: Calls, config: RetryConfig) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._config = config
+        self._too_dear: set[str] = set()
+        self._noted: set[tuple[str, str | None]] = set()
+        self._tries: dict[tuple[str, str | None], int] = {}
+        self._again: tuple[Candidate, float] | None = None
+        self._later: list[tuple[float, Candidate]] = []
+        self._forced = False
+        self._window = 0
+        self.failure: RouterError | None = None
+        """What to tell the client when nobody answers."""
+        self.patience_s: float | None = None
+        """Seconds until the first of those who asked for patience may be asked; None: nobody."""
+
+    def options(self) -> Iterator[Option]:
+        """The options that may still be asked, best first."""
+        exchange = self._exchange
+        for option in exchange.options:
+            if not option.allowed or option.target in exchange.given_up:
+                continue
+            if option.target in self._too_dear:
+                continue
+            if self._window:
+                window = self._calls.window(exchange, option)
+                if window is not None and window <= self._window:
+                    continue
+            yield option
+
+    def next(self, now: float) -> tuple[Candidate, float] | None:
+        """Who is asked next, and after how many seconds; None: nobody is left."""
+        again, self._again = self._again, None
+        if again is not None:
+            return again
+        passed_over: list[Candidate] = []
+        for candidate in self.fresh(now):
+            if candidate.lets_in(now):
+                self._note(passed_over, now)
+                return candidate, 0.0
+            passed_over.append(candidate)
+        self._note(passed_over, now)
+        return self._for_want_of_better(passed_over, now)
+
+    def fresh(self, now: float) -> Iterator[Candidate]:
+        """Candidates that this request has not asked, best first."""
+        for option in self.options():
+            for candidate in self._calls.candidates(option, now):
+                if candidate.key not in self._tries:
+                    yield candidate
+
+    def too_dear(self, option: Option, error: BudgetExceeded) -> None:
+        """The budget does not cover this target; a cheaper one may still be within it."""
+        self._too_dear.add(option.target)
+        self.failure = self.failure or error
+
+    def asked(self, candidate: Candidate) -> None:
+        """A call goes out."""
+        tries = self._tries.get(candidate.key, 0)
+        self._tries[candidate.key] = tries + 1
+        if not tries:
+            candidate.health.budget.deposit()
+
+    def learn(self, candidate: Candidate, error: RouterError, now: float) -> None:
+        """Decide what a failure means for the rest of the way. Raises it when it is final."""
+        step = sort(error).step
+        if step is Step.STOP:
+            raise error
+        self._remember(error)
+        failure = getattr(error, "failure", None)
+        if step is Step.LARGER:
+            window = self._calls.window(self._exchange, candidate.option)
+            self._window = max(self._window, window or 0)
+            self._exchange.given_up.add(candidate.option.target)
+        elif failure in _FOR_GOOD and candidate.replica is None:
+            self._exchange.given_up.add(candidate.option.target)
+        elif step in {Step.AGAIN, Step.LATER}:
+            self._plan_retry(candidate, error, step, now)
+
+    def _plan_retry(self, candidate: Candidate, error: RouterError, step: Step, now: float) -> None:
+        tries = self._tries.get(candidate.key, 0)
+        told = error.retry_after_s
+        if tries > self._config.same_target and told is None:
+            return
+        config = self._config
+        pause = pause_s(tries, told, config.backoff_s, config.backoff_max_s, self._calls.book.rng)
+        if step is Step.AGAIN and self._is_worth_waiting(candidate, error, now):
+            if candidate.health.budget.withdraw(now):
+                self._again = candidate, pause
+            return
+        self._later.append((now + pause, candidate))
+
+    def _is_worth_waiting(self, candidate: Candidate, error: RouterError, now: float) -> bool:
+        """Whether the same candidate is asked again before anybody else is."""
+        told = error.retry_after_s
+        if getattr(error, "failure", None) is Failure.LIMITED:
+            patient = self._tries.get(candidate.key, 0) <= self._config.same_target
+            return patient and told is not None and told <= self._config.wait_s
+        if told is not None and told > self._config.wait_s:
+            return False
+        if candidate.replica is not None and any(
+            other.option.target == candidate.option.target for other in self.fresh(now)
+        ):
+            return False  # another replica has the same model, and no pause is needed
+        return candidate.lets_in(now)
+
+    def _for_want_of_better(
+        self, passed_over: list[Candidate], now: float
+    ) -> tuple[Candidate, float] | None:
+        """Open breakers, then whoever asked for patience, then those that failed already."""
+        broken = [c for c in passed_over if not c.paused_for(now)]
+        if broken and not self._forced:
+            self._forced = True
+            return min(broken, key=lambda candidate: candidate.opens_in(now)), 0.0
+        waiting = [(now + c.paused_for(now), c) for c in passed_over if c.paused_for(now)]
+        self.patience_s = min((at - now for at, _ in waiting), default=None)
+        due = sorted([*waiting, *self._later], key=lambda entry: entry[0])
+        for at, candidate in due:
+            self._later = [entry for entry in self._later if entry[1] is not candidate]
+            if candidate.option.target in self._exchange.given_up | self._too_dear:
+                continue
+            if candidate.health.budget.withdraw(now):
+                return candidate, max(0.0, at - now, candidate.paused_for(now))
+        return None
+
+    def _remember(self, error: RouterError) -> None:
+        # That the prompt is too long is what the client can do something about.
+        if not isinstance(self.failure, TargetRejected):
+            self.failure = error
+
+    def _note(self, passed_over: list[Candidate], now: float) -> None:
+        for candidate in passed_over:
+            if candidate.key in self._noted:
+                continue
+            self._noted.add(candidate.key)
+            note = {"skipped": candidate.option.target, "why": candidate.why_not(now)}
+            if candidate.replica is not None:
+                note["replica"] = candidate.replica.id
+            self._exchange.delivery.append(note)

@@ -1,0 +1,139 @@
+"""Making a continuation's events the rest of a Responses stream that the client is reading."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from router.send.rescue.said import Event, ResponsesReader
+from router.send.rescue.seam import Seam
+from router.wire.sse import EventReader, encode
+
+_LEFT_OUT = frozenset(
+    {
+        "response.created",
+        "response.in_progress",
+        "response.queued",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+    }
+)
+"""The client has them, or gets its own at the end."""
+_ENDS = frozenset({"response.completed", "response.incomplete"})
+
+
+class ResponsesSplice:
+    """One response, one message, one part of text; numbers go on; everything is told once.
+
+    Args:
+        said: the stream so far; its text has begun and is open.
+        seam: joins the texts.
+        before: tokens that the client has.
+        prompt_tokens: as the first target counted them; None when it did not come to it.
+    """
+
+    def __init__(
+        self, said: ResponsesReader, seam: Seam, before: int, prompt_tokens: int | None
+    ) -> None:
+        self._rest = Rest(said)
+        self._seam = seam
+        self._before = before
+        self._prompt_tokens = prompt_tokens
+        self._reader = EventReader()
+        self._announced: set[str] = set()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The events as the rest of the first response.
+
+        Raises:
+            ValueError: it is more than one text.
+        """
+        return b"".join(
+            self._event(event) for event in self._reader.feed(chunk) if event is not None
+        )
+
+    def _event(self, event: Event) -> bytes:
+        kind = event["type"]
+        if kind in _LEFT_OUT:
+            return b""
+        if kind in _ENDS:
+            response = event["response"]
+            return self._rest.end(kind, response, self._usage(response.get("usage")))
+        if kind == "response.output_text.delta":
+            return self._rest.say(self._seam.join(event["delta"]), event)
+        announced = event.get("item") or event.get("part") or {}
+        if announced.get("type") not in ("message", "output_text") or kind in self._announced:
+            raise ValueError(f"a continuation of text does not have {kind}")
+        self._announced.add(kind)
+        return b""
+
+    def _usage(self, usage: Any) -> Event | None:
+        """Of the whole: what was sent before was prompt to the second and answer to the client."""
+        if not isinstance(usage, dict):
+            return None
+        answer = (usage.get("output_tokens") or 0) + self._before
+        prompt = self._prompt_tokens
+        if prompt is None:
+            prompt = max(0, (usage.get("input_tokens") or 0) - self._before)
+        counts = {"input_tokens": prompt, "output_tokens": answer}
+        return {**usage, **counts, "total_tokens": prompt + answer}
+
+
+class Rest:
+    """Writes the events that a stream is still to have.
+
+    Args:
+        said: the stream so far; its text has begun and is open.
+    """
+
+    def __init__(self, said: ResponsesReader) -> None:
+        self._response = said.response
+        self._item = said.item
+        self._part = said.part
+        self._place = said.place
+        self._number = said.number
+        self._text = [said.reading.text]
+
+    def say(self, text: str, event: Event) -> bytes:
+        """One more piece of the text; ``event`` is what it came in."""
+        if not text:
+            return b""
+        self._text.append(text)
+        return self._numbered({**event, **self._place, "delta": text})
+
+    def end(self, kind: str, last: Event, usage: Event | None) -> bytes:
+        """The ends of text, part, item and response.
+
+        Args:
+            kind: the type of the last event.
+            last: the response that says how it ended.
+            usage: of the whole.
+        """
+        text = "".join(self._text)
+        status, details = last["status"], last.get("incomplete_details")
+        part = {**self._part, "text": text}
+        item = {**self._item, "status": status, "content": [part]}
+        ended = {"status": status, "incomplete_details": details, "output": [item], "usage": usage}
+        response = {**self._response, **ended}
+        if "completed_at" in response and status == "completed":
+            response["completed_at"] = int(time.time())
+        at = {"output_index": self._place["output_index"]}
+        done = {"type": "response.output_text.done", **self._place, "text": text, "logprobs": []}
+        return (
+            self._numbered(done)
+            + self._numbered({"type": "response.content_part.done", **self._place, "part": part})
+            + self._numbered({"type": "response.output_item.done", **at, "item": item})
+            + self._numbered({"type": kind, "response": response})
+        )
+
+    def _numbered(self, event: Event) -> bytes:
+        self._number += 1
+        return encode({**event, "sequence_number": self._number}, str(event["type"]))
+
+
+def responses_ending(said: ResponsesReader, *, full: bool) -> bytes:
+    """The last events of a text that reached the client's bound on tokens; nobody counted them."""
+    assert full  # what ended by itself says so in its last event
+    how = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    return Rest(said).end("response.incomplete", how, None)

@@ -1,0 +1,151 @@
+"""Finding somebody who goes on where a stream broke."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from router.config.delivery import DeliveryConfig
+from router.errors import RouterError, TargetBroken
+from router.request import Exchange
+from router.send.attempt import Calls, Started
+from router.send.candidate import Candidate
+from router.send.rescue.eligible import limit_of, obstacle, rest_of
+from router.send.rescue.said import Transcript
+from router.send.rescue.seam import Seam, split
+from router.send.rescue.splice import Splice, ending, splice
+from router.send.verdict import Step, sort
+from router.wire.endpoint import Endpoint
+
+
+class Rescuer:
+    """Continues the streams of one sender.
+
+    Args:
+        calls: makes the calls.
+        config: how often, how long.
+        left_s: seconds that a request has left.
+    """
+
+    def __init__(
+        self, calls: Calls, config: DeliveryConfig, left_s: Callable[[Exchange], float]
+    ) -> None:
+        self._calls = calls
+        self._config = config
+        self._left_s = left_s
+
+    def transcript(self, exchange: Exchange) -> Transcript | None:
+        """Where to note what goes out; None when there will be no rescue anyway."""
+        config = self._config.rescue
+        if not (exchange.stream and config.enabled and exchange.endpoint in _CONTINUED):
+            return None
+        return Transcript(exchange.endpoint, config.max_chars)
+
+    def ended(self, exchange: Exchange, transcript: Transcript) -> bytes | None:
+        """The missing end of a stream that had said everything; None: something is missing."""
+        reading = transcript.read()
+        if reading.finished:
+            return ending(transcript.reader, reading.deltas, full=False)
+        # Each piece is at least one token: as many pieces as tokens were allowed is all there is.
+        limit = limit_of(exchange.body)
+        full = limit is not None and reading.deltas >= limit and transcript.obstacle() is None
+        if not full or obstacle(exchange.endpoint, exchange.body) is not None:
+            return None
+        return ending(transcript.reader, reading.deltas, full=True)
+
+    async def go_on(
+        self,
+        exchange: Exchange,
+        transcript: Transcript,
+        broken: Candidate,
+        error: TargetBroken,
+        prompt_tokens: int | None,
+    ) -> tuple[Started, Splice]:
+        """Another answer that begins where the stream broke, and what joins it to the stream.
+
+        Raises:
+            TargetBroken: ``error``, when nobody may or can go on.
+        """
+        why_not = self._obstacle(exchange, transcript, error)
+        if why_not is not None:
+            exchange.delivery.append({"not_rescued": broken.option.target, "why": why_not})
+            raise error
+        reading = transcript.read()
+        prefill, space = split(reading.text)
+        for candidate in self._candidates(exchange, broken, prefill):
+            left_s = self._left_s(exchange)
+            if left_s <= 0 or len(exchange.attempts) >= self._config.retry.max_attempts:
+                break
+            try:
+                await exchange.cover(candidate.option)
+                body = rest_of(self._calls.body(exchange, candidate.option), reading.deltas)
+                started = await self._calls.start(
+                    exchange, candidate, left_s, body=body, prefill=prefill
+                )
+            except RouterError:
+                continue
+            _note(exchange, broken, candidate, reading.deltas, error)
+            joined = splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
+            return started, joined
+        exchange.delivery.append(
+            {"not_rescued": broken.option.target, "why": "nobody who may go on can"}
+        )
+        raise error
+
+    def _obstacle(
+        self, exchange: Exchange, transcript: Transcript, error: TargetBroken
+    ) -> str | None:
+        if sort(error).step in {Step.STOP, Step.LARGER}:
+            return "the target refused to go on"
+        done = sum("rescued" in note for note in exchange.delivery)
+        if done >= self._config.rescue.max_rescues:
+            return f"it was rescued {done} times already"
+        if _is_kept(exchange):
+            return "who began it keeps the answer under its id"
+        return obstacle(exchange.endpoint, exchange.body) or transcript.obstacle()
+
+    def _candidates(
+        self, exchange: Exchange, broken: Candidate, prefill: str
+    ) -> Iterator[Candidate]:
+        """Who may (law 5) and can go on, best first; who just failed comes last."""
+        now = time.monotonic()
+        last: list[Candidate] = []
+        for option in exchange.options:
+            if not option.allowed or option.target in exchange.given_up:
+                continue
+            for candidate in self._calls.candidates(option, now):
+                if prefill and not candidate.target.can_continue(exchange.endpoint):
+                    continue
+                if candidate.key == broken.key:
+                    last.append(candidate)
+                elif candidate.lets_in(now):
+                    yield candidate
+        for candidate in last:
+            if candidate.lets_in(now) and candidate.health.budget.withdraw(now):
+                yield candidate
+
+
+_CONTINUED = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
+
+
+def _is_kept(exchange: Exchange) -> bool:
+    """Whether a later request may refer to the answer, and would find what one target said alone.
+
+    Providers keep Responses unless told not to; engines do not.
+    """
+    if exchange.endpoint is not Endpoint.RESPONSES or exchange.body.get("store") is False:
+        return False
+    return exchange.chosen is None or not exchange.chosen.is_local
+
+
+def _note(
+    exchange: Exchange, broken: Candidate, by: Candidate, tokens: int, error: TargetBroken
+) -> None:
+    exchange.delivery.append(
+        {
+            "rescued": broken.option.target,
+            "by": by.option.target,
+            "after_tokens": tokens,
+            "why": error.failure.value,
+        }
+    )

@@ -1,0 +1,101 @@
+"""Send to the best target that can answer; when it cannot, to the next (law 3, law 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+
+from router.config.delivery import DeliveryConfig
+from router.config.limits import LimitsConfig
+from router.errors import BudgetExceeded, RouterError, TargetTimeout, TargetUnavailable
+from router.replicas.table import TableHolder
+from router.request import Assemble, Exchange
+from router.send.answer import Delivered
+from router.send.attempt import Calls, Started
+from router.send.candidate import Candidate
+from router.send.health import HealthBook
+from router.send.hedge import Hedger
+from router.send.plan import Course
+from router.send.rescuer import Rescuer
+from router.targets.directory import Catalog
+
+
+class Sender:
+    """Tries the permitted options until one begins to answer."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        holder: TableHolder,
+        limits: LimitsConfig,
+        config: DeliveryConfig,
+        assemble: Assemble,
+        book: HealthBook | None = None,
+    ) -> None:
+        self._limits = limits
+        self._config = config
+        self.book = book or HealthBook(config)
+        self._calls = Calls(catalog, holder, config, assemble, self.book)
+        self._hedger = Hedger(self._calls, config, self._left_s)
+        self._rescuer = Rescuer(self._calls, config, self._left_s)
+
+    async def send(self, exchange: Exchange) -> Delivered:
+        """The first answer that has begun. Raises the failure that the client should hear of."""
+        course = Course(exchange, self._calls, self._config.retry)
+        while True:
+            left_s = self._left_s(exchange)
+            if left_s <= 0 or len(exchange.attempts) >= self._config.retry.max_attempts:
+                raise course.failure or TargetTimeout("no time left to answer")
+            found = course.next(time.monotonic())
+            if found is None or found[1] >= left_s:
+                raise course.failure or _nobody(exchange, course)
+            candidate, pause_s = found
+            if pause_s:
+                await asyncio.sleep(pause_s)
+                left_s = self._left_s(exchange)
+            try:
+                await exchange.cover(candidate.option)
+            except BudgetExceeded as error:
+                course.too_dear(candidate.option, error)
+                continue
+            started = await self._try(exchange, course, candidate, left_s)
+            if started is not None:
+                return Delivered(exchange, started, self._rescuer)
+
+    async def _try(
+        self, exchange: Exchange, course: Course, candidate: Candidate, left_s: float
+    ) -> Started | None:
+        """One candidate, and who hedges it; None: it failed, and the course knows why."""
+        course.asked(candidate)
+        exchange.chosen = candidate.option
+        delay_s = self._hedger.delay_s(exchange, candidate)
+        if delay_s is not None:
+            return await self._hedger.race(exchange, course, candidate, delay_s)
+        try:
+            return await self._calls.start(
+                exchange, candidate, left_s, others=partial(self._others, exchange, course)
+            )
+        except RouterError as error:
+            course.learn(candidate, error, time.monotonic())
+            return None
+
+    def _others(self, exchange: Exchange, course: Course) -> bool:
+        """Whether somebody else could still be asked after the call that is about to go out."""
+        if len(exchange.attempts) >= self._config.retry.max_attempts:
+            return False
+        return next(course.fresh(time.monotonic()), None) is not None
+
+    def _left_s(self, exchange: Exchange) -> float:
+        limit = self._limits.request_timeout_s
+        return (
+            min(limit, exchange.hints.timeout_s or limit) + exchange.started - time.perf_counter()
+        )
+
+
+def _nobody(exchange: Exchange, course: Course) -> RouterError:
+    return TargetUnavailable(
+        f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more",
+        status=503,
+        retry_after_s=course.patience_s,
+    )

@@ -1,0 +1,91 @@
+"""A candidate answers in secret: after the live answer is out, the same call goes to it as well.
+
+Nothing of it reaches the client, nothing is billed, and at most a few run at a time: when there is
+no room the sample is skipped, because shadows must never delay answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from router.account.traffic import Traffic
+from router.errors import RouterError
+from router.replicas.table import TableHolder
+from router.request import Assemble, Exchange, Option
+from router.targets.base import Call
+from router.targets.directory import Catalog
+from router.wire.text import answer_text, overlap
+
+MAX_CAPTURED_BYTES: Final = 256 * 1024
+_AT_ONCE: Final = 4
+_TIMEOUT_S: Final = 120.0
+
+
+async def capture(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Pass the chunks through and keep a bounded copy for the comparison."""
+    kept = bytearray()
+    async for chunk in chunks:
+        if len(kept) + len(chunk) <= MAX_CAPTURED_BYTES:
+            kept += chunk
+        yield chunk
+    exchange.captured = kept
+
+
+class Shadow:
+    """Runs and compares secret calls in the background."""
+
+    def __init__(
+        self, catalog: Catalog, holder: TableHolder, traffic: Traffic, assemble: Assemble
+    ) -> None:
+        self._catalog = catalog
+        self._assemble = assemble
+        self._holder = holder
+        self._traffic = traffic
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, exchange: Exchange) -> None:
+        """Start the secret call of a finished exchange that was sampled and answered."""
+        option, live = exchange.shadow, exchange.captured
+        if option is None or live is None or exchange.status != 200 or len(self._tasks) >= _AT_ONCE:
+            return
+        text = answer_text(bytes(live), streamed=exchange.stream)
+        task = asyncio.create_task(self._compare(exchange, option, text))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _compare(self, exchange: Exchange, option: Option, live: str) -> None:
+        assert option.engine_name is not None
+        with self._holder.pinned([option]):
+            try:
+                secret = await self._ask(exchange, option)
+            except RouterError:
+                secret = None
+        agreement = None if secret is None else overlap(secret, live)
+        self._traffic.shadowed(option.engine_name, agreement)
+
+    async def _ask(self, exchange: Exchange, option: Option) -> str | None:
+        places = self._holder.places(option)
+        if not places:
+            return None
+        target = self._catalog.local(option, places[0])
+        call = Call(
+            endpoint=exchange.endpoint,
+            body=self._assemble(exchange, option),
+            stream=exchange.stream,
+            request_id=f"{exchange.request_id}-shadow",
+            timeout_s=_TIMEOUT_S,
+        )
+        answer = await target.send(call)
+        try:
+            raw = b"".join([chunk async for chunk in answer.chunks()])
+        finally:
+            await answer.aclose()
+        return answer_text(raw, streamed=exchange.stream)
+
+    async def aclose(self) -> None:
+        """Stop what is under way."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,1 +1,0 @@
-"""The stages of a request, one module each; they share nothing but the ``Exchange``."""

@@ -1,0 +1,131 @@
+"""A Messages stream as a stream of chat completion chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.wire.endpoint import Endpoint
+from router.wire.sse import DONE, EventReader, encode, error_event
+from router.wire.translate.answer_to_chat import chat_id
+from router.wire.translate.vocabulary import chat_usage, finish_reason
+
+
+class ChatStream:
+    """Translates events as they come; each gives at most a few chunks, none is held back.
+
+    Args:
+        created: when the answer began, seconds since the epoch.
+        include_usage: end with a chunk of token counts, as the client asked.
+    """
+
+    def __init__(self, *, created: int, include_usage: bool) -> None:
+        self._created = created
+        self._include_usage = include_usage
+        self._reader = EventReader()
+        self._id = "chatcmpl-"
+        self._model = ""
+        self._usage: dict[str, Any] = {}
+        self._tool_of_block: dict[int, int] = {}
+        self._without_arguments: set[int] = set()
+
+    def feed(self, data: bytes) -> bytes:
+        """The chunks for what became complete with ``data``.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is not a Messages stream.
+        """
+        return b"".join(
+            self._translate(event) for event in self._reader.feed(data) if event is not None
+        )
+
+    def _translate(self, event: dict[str, Any]) -> bytes:
+        match event.get("type"):
+            case "message_start":
+                return self._start(event["message"])
+            case "content_block_start":
+                return self._block_start(event["index"], event["content_block"])
+            case "content_block_delta":
+                return self._delta(event["index"], event["delta"])
+            case "content_block_stop":
+                return self._block_stop(event["index"])
+            case "message_delta":
+                self._count(event.get("usage"))
+                return self._chunk({}, finish_reason(event["delta"].get("stop_reason")))
+            case "message_stop":
+                return self._stop()
+            case "error":
+                return _error(event["error"])
+            case _:  # ping, and what is still to be invented
+                return b""
+
+    def _start(self, message: dict[str, Any]) -> bytes:
+        self._id = chat_id(message["id"])
+        self._model = message["model"]
+        self._count(message.get("usage"))
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def _block_start(self, index: int, block: dict[str, Any]) -> bytes:
+        if block["type"] == "text" and block.get("text"):
+            return self._chunk({"content": block["text"]})
+        if block["type"] != "tool_use":
+            return b""
+        tool = self._tool_of_block[index] = len(self._tool_of_block)
+        self._without_arguments.add(index)
+        return self._call(
+            tool,
+            {"name": block["name"], "arguments": ""},
+            {"id": block["id"], "type": "function"},
+        )
+
+    def _delta(self, index: int, delta: dict[str, Any]) -> bytes:
+        match delta["type"]:
+            case "text_delta":
+                return self._chunk({"content": delta["text"]})
+            case "thinking_delta":
+                return self._chunk({"reasoning_content": delta["thinking"]})
+            case "input_json_delta" if index in self._tool_of_block and delta["partial_json"]:
+                self._without_arguments.discard(index)
+                return self._call(self._tool_of_block[index], {"arguments": delta["partial_json"]})
+            case _:  # signatures and citations: chat has no place for them
+                return b""
+
+    def _block_stop(self, index: int) -> bytes:
+        if index not in self._without_arguments:
+            return b""
+        # A tool without parameters sends no JSON at all; chat's clients parse what they get.
+        self._without_arguments.discard(index)
+        return self._call(self._tool_of_block[index], {"arguments": "{}"})
+
+    def _stop(self) -> bytes:
+        if not self._include_usage:
+            return DONE
+        return encode({**self._head(), "choices": [], "usage": chat_usage(self._usage)}) + DONE
+
+    def _call(
+        self, tool: int, function: dict[str, str], head: dict[str, str] | None = None
+    ) -> bytes:
+        return self._chunk({"tool_calls": [{"index": tool, **(head or {}), "function": function}]})
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        chunk = {**self._head(), "choices": [choice]}
+        if self._include_usage:
+            chunk["usage"] = None
+        return encode(chunk)
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+
+    def _count(self, usage: object) -> None:
+        if isinstance(usage, dict):  # each event repeats what it knows; what it leaves out stays
+            self._usage |= {name: count for name, count in usage.items() if count is not None}
+
+
+def _error(error: dict[str, Any]) -> bytes:
+    kind = str(error.get("type") or "server_error")
+    return error_event(Endpoint.CHAT, str(error.get("message")), code=kind)

@@ -1,0 +1,161 @@
+"""A stream of chat completion chunks as a Messages stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from router.wire.endpoint import Endpoint
+from router.wire.sse import EventReader, encode, error_event
+from router.wire.translate.answer_to_messages import message_id, thoughts_in
+from router.wire.translate.vocabulary import messages_usage, stop_reason
+
+
+class MessagesStream:
+    """Translates chunks as they come.
+
+    Messages numbers its blocks and has one open at a time; chat only numbers tool calls. The end is
+    told at ``[DONE]``, because a chat stream counts its tokens after it gave its finish reason.
+
+    Args:
+        model: for upstreams that do not say.
+        fallback_id: for upstreams that give none.
+        tells: put the tokens' probabilities into the events, for who reads and removes them.
+    """
+
+    def __init__(self, *, model: str, fallback_id: str, tells: bool = False) -> None:
+        self._model = model
+        self._fallback_id = fallback_id
+        self._reader = EventReader()
+        self._started = False
+        self._open: str | None = None
+        self._block = -1
+        self._block_of_tool: dict[int, int] = {}
+        self._arguments: list[str] = []  # of the newest call, the only one that can be cut short
+        self._end: tuple[str, str | None] = ("end_turn", None)
+        self._usage: object = None
+        self._tells = tells
+        self._told: list[Any] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """The events for what became complete with ``data``.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is not a chat stream.
+        """
+        return b"".join(self._translate(chunk) for chunk in self._reader.feed(data))
+
+    def _translate(self, chunk: dict[str, Any] | None) -> bytes:
+        if chunk is None:
+            return self._start({}) + self._close() + self._stop()
+        if chunk.get("error"):
+            return _error(chunk["error"])
+        self._usage = chunk.get("usage") or self._usage
+        out = self._start(chunk)
+        for choice in (chunk.get("choices") or [])[:1]:
+            if self._tells:
+                self._told += (choice.get("logprobs") or {}).get("content") or []
+            out += self._delta(choice.get("delta") or {})
+            if choice.get("finish_reason"):
+                self._end = stop_reason(choice, calls=_is_json("".join(self._arguments)))
+        return out
+
+    def _start(self, chunk: dict[str, Any]) -> bytes:
+        if self._started:
+            return b""
+        self._started = True
+        message: dict[str, Any] = {
+            "id": message_id(chunk, self._fallback_id),
+            "type": "message",
+            "role": "assistant",
+            "model": chunk.get("model") or self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": messages_usage(self._usage),
+        }
+        return _event("message_start", message=message)
+
+    def _delta(self, delta: dict[str, Any]) -> bytes:
+        out = b""
+        thoughts = thoughts_in(delta)
+        if thoughts:
+            out += self._ensure("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+            out += self._add({"type": "thinking_delta", "thinking": thoughts})
+        text = delta.get("content") or delta.get("refusal")
+        if text:
+            out += self._ensure("text", {"type": "text", "text": ""})
+            out += self._add({"type": "text_delta", "text": text})
+        for call in delta.get("tool_calls") or []:
+            out += self._tool(call)
+        return out
+
+    def _tool(self, call: dict[str, Any]) -> bytes:
+        number = call.get("index", 0)
+        function = call.get("function") or {}
+        out = b""
+        if number not in self._block_of_tool:
+            block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
+            out = self._ensure(f"tool {number}", block)
+            self._block_of_tool[number] = self._block
+            self._arguments.clear()
+        arguments = function.get("arguments")
+        if not arguments:
+            return out
+        self._arguments.append(arguments)
+        delta = {"type": "input_json_delta", "partial_json": arguments}
+        return out + self._add(delta, self._block_of_tool[number])
+
+    def _ensure(self, kind: str, block: dict[str, Any]) -> bytes:
+        if self._open == kind:
+            return b""
+        closed = self._close()
+        self._open = kind
+        self._block += 1
+        return closed + _event("content_block_start", index=self._block, content_block=block)
+
+    def _add(self, delta: dict[str, str], block: int | None = None) -> bytes:
+        index = self._block if block is None else block
+        return _event("content_block_delta", index=index, delta=delta, **self._tell())
+
+    def _tell(self) -> dict[str, Any]:
+        """The probabilities of the tokens since the last event that told any."""
+        told, self._told = self._told, []
+        return {"logprobs": {"content": told}} if told else {}
+
+    def _close(self) -> bytes:
+        if self._open is None:
+            return b""
+        self._open = None
+        return _event("content_block_stop", index=self._block)
+
+    def _stop(self) -> bytes:
+        reason, sequence = self._end
+        delta = {"stop_reason": reason, "stop_sequence": sequence}
+        usage = messages_usage(self._usage)
+        end = _event("message_delta", delta=delta, usage=usage, **self._tell())
+        return end + _event("message_stop")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _event(kind: str, **fields: object) -> bytes:
+    return encode({"type": kind, **fields}, kind)
+
+
+def _error(error: object) -> bytes:
+    found = error if isinstance(error, dict) else {"message": error}
+    code = found.get("type") or found.get("code")
+    return error_event(
+        Endpoint.MESSAGES,
+        str(found.get("message")),
+        code=str(code or "server_error"),
+        kind="api_error",
+    )

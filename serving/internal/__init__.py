@@ -1,0 +1,1 @@
+"""Between this system's own processes: one server, one client, private paths and messages."""

@@ -1,0 +1,71 @@
+"""What engine and router replicas tell the registry, and what they get back."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.aliases import Peer, RoutingTable
+from adapters.format.base_model import BaseFacts
+from adapters.traffic import VersionTraffic
+from router.prices import Work
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class EngineReport(_Frozen):
+    """One engine replica's own account of itself."""
+
+    peer: Peer
+    node_id: str = ""
+    base: BaseFacts
+    max_model_len: int
+    ready: bool = False
+    """Holds every committed adapter and takes traffic."""
+    draining: bool = False
+    resident: frozenset[str] = frozenset()
+    """Engine names, as the engine itself lists them."""
+    answer: int = 0
+    """Which of the engine's words ``resident`` is: reports and answers overtake each other."""
+    slots: frozenset[str] = frozenset()
+    """Of those, the ones in a slot of the batch, as far as can be told from outside vLLM."""
+    pinned: frozenset[str] = frozenset()
+    """Of those, the ones that keep their slot."""
+    staged: frozenset[str] = frozenset()
+    """Engine names whose files this node has on its disk."""
+    in_flight: int = 0
+    waiting: int = 0
+    """Of those, the ones that wait for a slot because others are pinned."""
+    work: Work | None = None
+    """What it did since it started; None: its engine does not count tokens."""
+
+
+class RouterReport(_Frozen):
+    """One router replica's own account of itself."""
+
+    peer: Peer
+    revision: int = -1
+    """Of the routing table that it applies; -1 before the first."""
+    knows: frozenset[str] = frozenset()
+    """The ready engine replicas in that table."""
+
+
+class RouterState(_Frozen):
+    """What a router answers when the registry asks it directly."""
+
+    revision: int
+    epoch: int
+    in_flight: dict[str, int] = Field(default_factory=dict)
+    """Requests under way by engine name."""
+    traffic: dict[str, VersionTraffic] = Field(default_factory=dict)
+    """Counts since the router began, by engine name."""
+
+
+class RouterReply(_Frozen):
+    """What a router has to know from now on."""
+
+    table: RoutingTable | None = None
+    """The newest one, when the router's is older."""
+    work: Work | None = None
+    """What the engines did lately; None: too little to go by."""
