@@ -22,7 +22,7 @@ def engine_name(alias: str, digest: str) -> str:
     return f"{alias}@{digest[:DIGEST_PREFIX_LENGTH]}"
 
 
-class Candidate(_Frozen):
+class CandidateVersion(_Frozen):
     """A version that is tried beside the live one."""
 
     digest: str
@@ -40,7 +40,7 @@ class Alias(_Frozen):
     """Full digest of the live version; None before the first commit and after a retire."""
     previous: str | None = None
     """Full digest of the version that a rollback would bring back."""
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[CandidateVersion, ...] = ()
     versions: tuple[str, ...] = ()
     """Full digests of every version that may be called by its pinned name."""
     retired: tuple[str, ...] = ()

@@ -49,7 +49,7 @@ class Decided:
     gates: dict[str, GateResult] = field(default_factory=dict)
     """What gates found about them, by target, as far as it is about this request's intents."""
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """As the decision record has it."""
         return {
             "how": self.how,
@@ -78,7 +78,7 @@ class Assurance:
     calibrated: bool
     """Whether feedback stands behind the probability, or only the default map."""
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """As the decision record has it."""
         return {
             "target": self.target,

@@ -23,7 +23,7 @@ from typing import Any
 
 
 class Failure(StrEnum):
-    """How a target failed; what may be done about it is in `router/send/verdict.py`."""
+    """How a target failed; what may be done about it is in `router/send/remedy.py`."""
 
     UNREACHABLE = "unreachable"
     """No connection."""

@@ -13,7 +13,7 @@ from router.admin.proxy import AdminProxy
 from router.admit.keys import Keyring
 from router.audit import feedback
 from router.audit.lookup import Records
-from router.config.auth import Scope as KeyScope
+from router.config.auth import KeyScope
 from router.config.root import RouterConfig
 from router.docs import DOCS_HTML, OPENAPI
 from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError

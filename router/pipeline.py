@@ -23,7 +23,7 @@ from router.choose.refusals import nobody
 from router.errors import RouterError
 from router.govern import stage as governance
 from router.intent.stage import IntentStage
-from router.judge.confidence import Judge, Verdict
+from router.judge.confidence import Judge, JudgedAnswer
 from router.judge.watched import Outgoing
 from router.policy import stage as policy
 from router.replicas.table import TableHolder
@@ -127,7 +127,7 @@ class Pipeline:
                 verdict = await self._escalate(exchange, verdict)
         return verdict.answer
 
-    async def _escalate(self, exchange: Exchange, verdict: Verdict) -> Verdict:
+    async def _escalate(self, exchange: Exchange, verdict: JudgedAnswer) -> JudgedAnswer:
         """Ask better targets as long as the answer is not good enough and one of them is left."""
         while not verdict.good and self._judge.leaves_better(exchange, verdict):
             try:

@@ -84,7 +84,7 @@ class Tariff:
     work: Work | None = None
     """What was measured, also where the price does not come from it."""
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """As the decision record has it: enough to price the request again."""
         return {
             "basis": self.basis.value,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from adapters.aliases import RoutingTable
-from router.config.auth import Scope
+from router.config.auth import KeyScope
 from router.config.priority import Priority
 from router.decided import Assurance, Decided, Needs
 from router.prices import FREE, Price
@@ -29,7 +29,7 @@ class Caller:
 
     name: str
     tenant: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[KeyScope]
     priority: Priority = Priority.STANDARD
     """The most urgent class that its requests may have."""
 
@@ -82,7 +82,7 @@ class Option:
         """Whether the engine's replicas answer."""
         return self.engine_name is not None
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """As the decision record has it."""
         return {
             "target": self.target,
@@ -257,10 +257,10 @@ class Exchange:
                 "posterior": dict(self.intent.posterior),
                 "model": self.intent.model,
             },
-            "candidates": [option.told() for option in self.options],
-            "decided": self.decided.told(),
+            "candidates": [option.record() for option in self.options],
+            "decided": self.decided.record(),
             "features": self._features(),
-            "assurance": [each.told() for each in self.assured],
+            "assurance": [each.record() for each in self.assured],
             "unjudged": self.unjudged,
             "review": self.review,
             "target": self.chosen.target if self.chosen else None,
@@ -302,7 +302,7 @@ class Exchange:
             "out_of_scope": self.intent.out_of_scope,
             "max_cost_usd": self.hints.max_cost_usd,
             "session": None if self.hints.session is None else digest(self.hints.session),
-            "local_price": self.decided.tariff.told(),
+            "local_price": self.decided.tariff.record(),
             "base": self.table.base_id,
             "context_window": self.table.max_model_len,
         }

@@ -127,7 +127,7 @@ class Version(VersionSummary):
         return cls.model_validate({**asdict(record), "in_flight": in_flight, "traffic": counted})
 
 
-class Candidate(_Answer):
+class CandidateVersion(_Answer):
     """A version beside the live one."""
 
     digest: str
@@ -157,7 +157,7 @@ class AliasSummary(_Answer):
     intents: list[str]
     epoch: int
     updated_at: datetime
-    candidates: list[Candidate]
+    candidates: list[CandidateVersion]
     versions: list[VersionSummary]
 
     @classmethod

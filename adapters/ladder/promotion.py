@@ -14,7 +14,7 @@ from adapters.config import LadderSettings
 from adapters.traffic import VersionTraffic
 
 
-class Verdict(StrEnum):
+class LadderVerdict(StrEnum):
     """What the evidence says."""
 
     PROMOTE = "promote"
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
 class Judgement:
     """A verdict with the reason, in figures."""
 
-    verdict: Verdict
+    verdict: LadderVerdict
     reason: str
 
 
@@ -37,15 +37,15 @@ def judge_shadow(candidate: VersionTraffic, settings: LadderSettings) -> Judgeme
     failed = candidate.errors / candidate.shadowed
     low, _ = wilson(candidate.errors, candidate.shadowed)
     if low > settings.max_error_increase:
-        return Judgement(Verdict.ROLL_BACK, f"{failed:.1%} of its secret answers failed")
+        return Judgement(LadderVerdict.ROLL_BACK, f"{failed:.1%} of its secret answers failed")
     answered = candidate.shadowed - candidate.errors
     agreement = candidate.agreement / answered if answered else 0.0
     if agreement < settings.min_agreement:
         return Judgement(
-            Verdict.ROLL_BACK,
+            LadderVerdict.ROLL_BACK,
             f"agrees with the live version by {agreement:.2f}, below {settings.min_agreement:.2f}",
         )
-    return Judgement(Verdict.PROMOTE, f"agreement {agreement:.2f}, {failed:.1%} failed")
+    return Judgement(LadderVerdict.PROMOTE, f"agreement {agreement:.2f}, {failed:.1%} failed")
 
 
 def judge_canary(
@@ -54,13 +54,13 @@ def judge_canary(
     """A candidate that answers a share: fewer errors and as fast as the live version?"""
     worse = is_worse(candidate, live, settings)
     if worse is not None:
-        return Judgement(Verdict.ROLL_BACK, worse)
+        return Judgement(LadderVerdict.ROLL_BACK, worse)
     if candidate.requests < settings.min_requests:
         return _wait(f"{candidate.requests} of {settings.min_requests} requests")
     if live.requests < settings.min_requests:
         return _wait(f"the live version has {live.requests} of {settings.min_requests} requests")
     return Judgement(
-        Verdict.PROMOTE,
+        LadderVerdict.PROMOTE,
         f"{candidate.error_rate:.1%} errors against {live.error_rate:.1%} "
         f"over {candidate.requests} requests",
     )
@@ -110,4 +110,4 @@ def difference_low(hits_a: int, n_a: int, hits_b: int, n_b: int) -> float:
 
 
 def _wait(reason: str) -> Judgement:
-    return Judgement(Verdict.WAIT, reason)
+    return Judgement(LadderVerdict.WAIT, reason)

@@ -17,7 +17,7 @@ from adapters.config import LadderSettings
 from adapters.errors import AdapterError
 from adapters.events import EventBus
 from adapters.ladder.evidence import Evidence
-from adapters.ladder.promotion import Judgement, Verdict, is_worse, judge_canary, judge_shadow
+from adapters.ladder.promotion import Judgement, LadderVerdict, is_worse, judge_canary, judge_shadow
 from adapters.publish.rollout import Rollout
 from adapters.registry import AliasRecord, CandidateRecord, Registry, Snapshot
 from adapters.traffic import VersionTraffic
@@ -104,10 +104,10 @@ class Ladder:
 
     async def _carry_out(self, candidate: CandidateRecord, found: Judgement) -> None:
         alias, digest = candidate.alias, candidate.digest
-        if found.verdict is Verdict.ROLL_BACK and self._settings.auto_rollback:
+        if found.verdict is LadderVerdict.ROLL_BACK and self._settings.auto_rollback:
             self._say("candidate-withdrawn", alias, digest, found.reason, candidate.stage)
             await self._try(self._rollout.retire(alias, digest, by=_BY))
-        elif found.verdict is Verdict.PROMOTE and self._settings.auto_promote:
+        elif found.verdict is LadderVerdict.PROMOTE and self._settings.auto_promote:
             self._say("candidate-promoted", alias, digest, found.reason, candidate.stage)
             if candidate.stage == "shadow":
                 percent = self._settings.canary_percent

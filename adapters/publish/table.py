@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from adapters.aliases import Alias, Candidate, Peer, Replica, RoutingTable
+from adapters.aliases import Alias, CandidateVersion, Peer, Replica, RoutingTable
 from adapters.registry.lifecycle import CALLABLE
 from adapters.registry.records import AliasRecord, CandidateRecord, Snapshot, VersionBrief
 
@@ -72,7 +72,7 @@ def _alias(
         live=live,
         previous=alias.previous if falls_back else None,
         candidates=tuple(
-            Candidate(digest=each.digest, stage=each.stage, percent=each.percent)
+            CandidateVersion(digest=each.digest, stage=each.stage, percent=each.percent)
             for each in candidates
             if each.digest in versions
         ),

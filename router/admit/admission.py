@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from router.admit.keys import Keyring
-from router.config.auth import Scope
+from router.config.auth import KeyScope
 from router.config.limits import LimitsConfig
 from router.config.priority import Priority, PriorityConfig
 from router.errors import InvalidRequest, Overloaded, RateLimited
@@ -49,7 +49,7 @@ class Admission:
         """Identify the caller and count the request. Raises what refuses it."""
         headers = exchange.headers
         caller = self._keyring.identify(headers.get("authorization"), headers.get("x-api-key"))
-        self._keyring.authorize(caller, Scope.INFERENCE)
+        self._keyring.authorize(caller, KeyScope.INFERENCE)
         exchange.caller = caller
         exchange.priority = _priority(headers.get(PRIORITY_HEADER), caller)
         exchange.rate = self._count(caller)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import yaml
 
-from router.config.auth import ApiKey, AuthConfig, Scope
+from router.config.auth import ApiKey, AuthConfig, KeyScope
 from router.config.priority import Priority
 from router.errors import Forbidden, Unauthenticated
 from router.request import Caller
 
 KEY_PREFIX = "gw-"
 LOCAL = Caller(
-    name="local", tenant="default", scopes=frozenset(Scope), priority=Priority.INTERACTIVE
+    name="local", tenant="default", scopes=frozenset(KeyScope), priority=Priority.INTERACTIVE
 )
 """Whoever reaches a loopback-only process that has no keys."""
 
@@ -97,7 +97,7 @@ class Keyring:
             raise Unauthenticated("Incorrect API key provided.")
         return caller
 
-    def authorize(self, caller: Caller, scope: Scope) -> None:
+    def authorize(self, caller: Caller, scope: KeyScope) -> None:
         """Raises ``Forbidden`` when the caller lacks the scope."""
         if scope not in caller.scopes:
             raise Forbidden(

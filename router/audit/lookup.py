@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from router.audit.feedback import Feedback
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import RecordQuery, parse_query
-from router.config.auth import Scope
+from router.config.auth import KeyScope
 from router.errors import NotFound
 from router.request import Caller
 
@@ -80,7 +80,7 @@ class Records:
         is not his to judge, and models learn from judgements.
         """
         record = await self._find(feedback.decision_id)
-        if record.get("tenant") != caller.tenant and Scope.ADMIN not in caller.scopes:
+        if record.get("tenant") != caller.tenant and KeyScope.ADMIN not in caller.scopes:
             raise _nothing(feedback.decision_id)
         said = {
             "id": f"fb_{secrets.token_hex(12)}",

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from router.budgets.accounts import NANO, Account, Metric
 from router.budgets.amounts import Amount, Bounds, to_nano
+from router.budgets.leased import LeasedLimit, LeasedLimits, LimitScope
 from router.budgets.lessee import Lessee
-from router.budgets.purses import Purse, Purses, Scope
 from router.config.budgets import BudgetsConfig, Window
 from router.errors import BudgetExceeded
 from router.request import Exchange, Option
@@ -17,7 +17,7 @@ _ROUNDS = 4
 """How often a request asks for more before it gives way to others that took it."""
 _SOON_S = 1.0
 """When requests under way hold what is missing, they give some of it back soon."""
-_Need = list[tuple[Purse, int]]
+_Need = list[tuple[LeasedLimit, int]]
 
 
 class Budgets:
@@ -27,13 +27,13 @@ class Budgets:
         self,
         config: BudgetsConfig,
         bounds: Bounds,
-        purses: Purses,
+        leased_limits: LeasedLimits,
         lessee: Lessee,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._bounds = bounds
-        self._purses = purses
+        self._leased_limits = leased_limits
         self._lessee = lessee
         self._clock = clock
         self.refused = 0
@@ -45,9 +45,9 @@ class Budgets:
         """Count the request and give it a hold. Raises ``BudgetExceeded`` or ``Overloaded``."""
         if not self._config.limits:
             return
-        scope = self._purses.scope(exchange)
+        scope = self._leased_limits.scope(exchange)
         try:
-            await self.take([(purse, 1) for purse in scope.requests])
+            await self.take([(leased, 1) for leased in scope.requests])
         finally:
             self._show(exchange, scope)
         exchange.hold = RequestHold(self, exchange, scope, self._bounds)
@@ -56,27 +56,27 @@ class Budgets:
         """What the caller's budgets have left, as far as this router knows; None: no limit."""
         if not self._config.limits:
             return None
-        money = self._purses.scope(exchange).money
-        return min(purse.remaining for purse in money) / NANO if money else None
+        money = self._leased_limits.scope(exchange).money
+        return min(leased.remaining for leased in money) / NANO if money else None
 
     async def take(self, need: _Need) -> None:
         """Set all amounts aside, or none. Raises ``BudgetExceeded``."""
         for _ in range(_ROUNDS):
-            short = [(purse, amount) for purse, amount in need if purse.left < amount]
+            short = [(leased, amount) for leased, amount in need if leased.left < amount]
             if not short:
                 break
             reached = await self._lessee.more(short)
-            short = [(purse, amount) for purse, amount in need if purse.left < amount]
+            short = [(leased, amount) for leased, amount in need if leased.left < amount]
             if short and not reached:
                 self._refuse_unless_allowed(short)
                 break
-            if any(purse.free is not None and purse.free <= 0 for purse, _ in short):
+            if any(leased.free is not None and leased.free <= 0 for leased, _ in short):
                 self._refuse(short)
         else:
-            if short := [(purse, amount) for purse, amount in need if purse.left < amount]:
+            if short := [(leased, amount) for leased, amount in need if leased.left < amount]:
                 self._refuse(short)
-        for purse, amount in need:
-            purse.held += amount
+        for leased, amount in need:
+            leased.held += amount
 
     def _refuse_unless_allowed(self, short: _Need) -> None:
         allowed = self._config.when_unreachable
@@ -97,14 +97,14 @@ class Budgets:
         self.refused += 1
         raise _exceeded(*short[0], self._clock())
 
-    def _show(self, exchange: Exchange, scope: Scope) -> None:
+    def _show(self, exchange: Exchange, scope: LimitScope) -> None:
         """Rate-limit headers: of the budget with the least left."""
         now = self._clock()
         if scope.requests:
-            least = min(scope.requests, key=lambda purse: purse.remaining)
+            least = min(scope.requests, key=lambda leased: leased.remaining)
             exchange.rate = (least.account.limit, least.remaining, _resets_in(least.account, now))
         if scope.tokens:
-            least = min(scope.tokens, key=lambda purse: purse.remaining)
+            least = min(scope.tokens, key=lambda leased: leased.remaining)
             exchange.extra_headers |= {
                 "x-ratelimit-limit-tokens": str(least.account.limit),
                 "x-ratelimit-remaining-tokens": str(least.remaining),
@@ -123,11 +123,13 @@ class Budgets:
 
 
 class RequestHold:
-    """One request's part of its purses."""
+    """One request's part of its limits."""
 
     __slots__ = ("_bounds", "_budgets", "_exchange", "_held", "_prompt", "_scope", "_settled")
 
-    def __init__(self, budgets: Budgets, exchange: Exchange, scope: Scope, bounds: Bounds) -> None:
+    def __init__(
+        self, budgets: Budgets, exchange: Exchange, scope: LimitScope, bounds: Bounds
+    ) -> None:
         self._budgets = budgets
         self._exchange = exchange
         self._scope = scope
@@ -147,9 +149,9 @@ class RequestHold:
         begun = any(attempt.streamed for attempt in self._exchange.attempts)
         prompt = self._prompt + (self._held.tokens if begun else 0)
         worst = self._bounds.attempt(self._exchange, option, prompt)
-        need = [(purse, worst.tokens) for purse in scope.tokens]
+        need = [(leased, worst.tokens) for leased in scope.tokens]
         if worst.nano:
-            need += [(purse, worst.nano) for purse in scope.money]
+            need += [(leased, worst.nano) for leased in scope.money]
         await self._budgets.take(need)
         self._held = Amount(self._held.tokens + worst.tokens, self._held.nano + worst.nano)
 
@@ -165,14 +167,14 @@ class RequestHold:
         _book(self._scope.money, self._held.nano, nano)
 
 
-def _book(purses: Sequence[Purse], held: int, used: int) -> None:
-    for purse in purses:
-        purse.held -= held
-        purse.spent += used
+def _book(leased_limits: Sequence[LeasedLimit], held: int, used: int) -> None:
+    for leased in leased_limits:
+        leased.held -= held
+        leased.spent += used
 
 
-def _exceeded(purse: Purse, amount: int, now: float) -> BudgetExceeded:
-    account = purse.account
+def _exceeded(leased: LeasedLimit, amount: int, now: float) -> BudgetExceeded:
+    account = leased.account
     need, limit = _said(account, amount), _said(account, account.limit)
     which = f"The budget {account.budget!r} allows {limit} per {account.window.value}"
     if account.window is Window.TOTAL:
@@ -182,7 +184,7 @@ def _exceeded(purse: Purse, amount: int, now: float) -> BudgetExceeded:
             f"{which}, and this request may need {need}; ask for fewer tokens (max_tokens)."
         )
     else:
-        until, retry_after_s = _when(purse, amount, now)
+        until, retry_after_s = _when(leased, amount, now)
         error = BudgetExceeded(
             f"{which}, and what is left does not cover this request ({need} at most); {until}.",
             retry_after_s=retry_after_s,
@@ -194,12 +196,12 @@ def _exceeded(purse: Purse, amount: int, now: float) -> BudgetExceeded:
     return error
 
 
-def _when(purse: Purse, amount: int, now: float) -> tuple[str, float | None]:
+def _when(leased: LeasedLimit, amount: int, now: float) -> tuple[str, float | None]:
     """In words and seconds, when there may be enough again."""
-    account = purse.account
-    used = max(purse.used, purse.spent)
+    account = leased.account
+    used = max(leased.used, leased.spent)
     if account.metric is Metric.REQUESTS:  # what is set aside of these never comes back
-        used += purse.held
+        used += leased.held
     if used + amount <= account.limit:
         return "requests under way hold the rest, try again in a moment", _SOON_S
     if account.ends is None:

@@ -1,4 +1,4 @@
-"""Keeps the purses filled: asks the authority ahead of need, and at once when a purse is short.
+"""Keeps leased limits filled: asks the authority ahead of need, and at once when one is short.
 
 One ask is under way at a time, and each carries all wishes that came up meanwhile. Before an ask
 that gives something back is sent, the router stops spending that part; what an answer grants is
@@ -19,7 +19,7 @@ from router.budgets.authority import (
     LeaseAsk,
     Wish,
 )
-from router.budgets.purses import Purse, Purses
+from router.budgets.leased import LeasedLimit, LeasedLimits
 from router.config.budgets import BudgetsConfig
 
 BEAT_S = 1.0
@@ -29,12 +29,12 @@ QUIET_S = 0.5
 _AT_ONCE = 1000
 """Wishes in one ask at most."""
 _AHEAD_BEATS = 60
-"""A purse holds what it uses in so many beats, if the limit allows: the registry may be away for so
+"""A leased limit holds what it uses in so many beats, if it may: the registry may be away for so
 long without anybody noticing."""
 _CALMER = 0.8
 """What is left of a pace after a beat in which less was used."""
 _BURST = 4
-"""When a purse turns out short, so many times the shortage is asked for on top."""
+"""When a leased part turns out short, so many times the shortage is asked for on top."""
 _SCARCE = 10
 """Below a tenth of the limit nobody keeps anything ahead of need."""
 _log = logging.getLogger("graftwork.budgets")
@@ -44,14 +44,14 @@ class Lessee:
     """One holder of leases. Belongs to one event loop."""
 
     def __init__(
-        self, purses: Purses, authority: Authority, holder: str, config: BudgetsConfig
+        self, leased_limits: LeasedLimits, authority: Authority, holder: str, config: BudgetsConfig
     ) -> None:
         self.holder = holder
-        self._purses = purses
+        self._leased_limits = leased_limits
         self._authority = authority
         self._config = config
         self._number = 0
-        self._short: dict[int, Purse] = {}
+        self._short: dict[int, LeasedLimit] = {}
         self._next: asyncio.Future[bool] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -65,17 +65,17 @@ class Lessee:
         """Begin to look ahead in the background."""
         self._beating = asyncio.create_task(self._beat())
 
-    async def more(self, short: Sequence[tuple[Purse, int]]) -> bool:
-        """Ask for what purses are short of; returns whether the authority answered.
+    async def more(self, short: Sequence[tuple[LeasedLimit, int]]) -> bool:
+        """Ask for what leased_limits are short of; returns whether the authority answered.
 
         Waits for the network, never for a disk of this machine, and only for a request that the
         leases at hand do not cover.
         """
         if asyncio.get_running_loop().time() < self._quiet_until:
             return False
-        for purse, amount in short:
-            purse.asked += amount
-            self._short[id(purse)] = purse
+        for leased, amount in short:
+            leased.asked += amount
+            self._short[id(leased)] = leased
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         answered = self._next
@@ -84,8 +84,8 @@ class Lessee:
         try:
             return await asyncio.shield(answered)
         finally:
-            for purse, amount in short:
-                purse.asked -= amount
+            for leased, amount in short:
+                leased.asked -= amount
 
     async def _ask_while_short(self) -> None:
         answered = self._next
@@ -114,30 +114,30 @@ class Lessee:
     async def look_ahead(self) -> None:
         """Report what was used, give back what is not needed, get what soon will be."""
         async with self._turn:
-            over = self._purses.over()
-            self._purses.drop(over)
-            for purse in over:
-                purse.granted, purse.free = min(purse.granted, purse.spent), 0
+            over = self._leased_limits.over()
+            self._leased_limits.drop(over)
+            for leased in over:
+                leased.granted, leased.free = min(leased.granted, leased.spent), 0
             changed = [
-                purse
-                for purse in (*over, *self._purses.all())
-                if purse.told != (purse.spent, self._want(purse))
+                leased
+                for leased in (*over, *self._leased_limits.all())
+                if leased.told != (leased.spent, self._want(leased))
             ]
             for start in range(0, len(changed), _AT_ONCE):
                 await self._ask(changed[start : start + _AT_ONCE])
-            for purse in self._purses.all():
-                used = purse.spent + purse.held
-                purse.pace = max(used - purse.used_before, purse.pace * _CALMER)
-                purse.used_before = used
+            for leased in self._leased_limits.all():
+                used = leased.spent + leased.held
+                leased.pace = max(used - leased.used_before, leased.pace * _CALMER)
+                leased.used_before = used
 
-    async def _ask(self, purses: Sequence[Purse]) -> bool:
+    async def _ask(self, leased_limits: Sequence[LeasedLimit]) -> bool:
         wishes = []
-        for purse in purses:
-            want = self._want(purse)
+        for leased in leased_limits:
+            want = self._want(leased)
             if not self.reached and not self._leaving:
-                want = max(want, purse.granted)  # nothing is offered to who may not hear it
-            purse.granted = min(purse.granted, want)
-            wishes.append(_wish(purse, want))
+                want = max(want, leased.granted)  # nothing is offered to who may not hear it
+            leased.granted = min(leased.granted, want)
+            wishes.append(_wish(leased, want))
         self._number += 1
         ask = LeaseAsk(holder=self.holder, number=self._number, wishes=tuple(wishes))
         try:
@@ -150,17 +150,17 @@ class Lessee:
             self._quiet_until = asyncio.get_running_loop().time() + QUIET_S
             return False
         self.reached, self._quiet_until = True, 0.0
-        _apply(purses, ask, answer)
+        _apply(leased_limits, ask, answer)
         return True
 
-    def _want(self, purse: Purse) -> int:
-        used, limit = purse.spent + purse.held, purse.account.limit
-        if purse.free is not None and purse.free * _SCARCE < limit:
-            return used + purse.asked
-        pace = max(used - purse.used_before, purse.pace)
-        ahead = max(int(pace * _AHEAD_BEATS), purse.asked * _BURST)
+    def _want(self, leased: LeasedLimit) -> int:
+        used, limit = leased.spent + leased.held, leased.account.limit
+        if leased.free is not None and leased.free * _SCARCE < limit:
+            return used + leased.asked
+        pace = max(used - leased.used_before, leased.pace)
+        ahead = max(int(pace * _AHEAD_BEATS), leased.asked * _BURST)
         ahead = min(ahead, int(limit * self._config.lease_share))
-        return used + purse.asked + ahead
+        return used + leased.asked + ahead
 
     async def aclose(self) -> None:
         """Give back everything that is not used up."""
@@ -168,16 +168,16 @@ class Lessee:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        purses = list(self._purses.all())
-        for purse in purses:
-            purse.granted = min(purse.granted, purse.spent + purse.held)
-            purse.used_before, purse.pace, purse.free = purse.spent + purse.held, 0.0, 0
+        leased_limits = list(self._leased_limits.all())
+        for leased in leased_limits:
+            leased.granted = min(leased.granted, leased.spent + leased.held)
+            leased.used_before, leased.pace, leased.free = leased.spent + leased.held, 0.0, 0
         self._leaving = True
-        await self._ask(purses)
+        await self._ask(leased_limits)
 
 
-def _wish(purse: Purse, want: int) -> Wish:
-    account = purse.account
+def _wish(leased: LeasedLimit, want: int) -> Wish:
+    account = leased.account
     return Wish(
         account=account.id,
         budget=account.budget,
@@ -185,15 +185,15 @@ def _wish(purse: Purse, want: int) -> Wish:
         window=account.window,
         limit=account.limit,
         ends=account.ends,
-        spent=purse.spent,
+        spent=leased.spent,
         want=want,
     )
 
 
-def _apply(purses: Sequence[Purse], ask: LeaseAsk, answer: LeaseAnswer) -> None:
+def _apply(leased_limits: Sequence[LeasedLimit], ask: LeaseAsk, answer: LeaseAnswer) -> None:
     found = {lease.account: lease for lease in answer.leases}
-    for purse, wish in zip(purses, ask.wishes, strict=True):
+    for leased, wish in zip(leased_limits, ask.wishes, strict=True):
         lease = found.get(wish.account)
         if lease is not None:
-            purse.granted, purse.free, purse.used = lease.granted, lease.free, lease.used
-            purse.told = (wish.spent, wish.want)
+            leased.granted, leased.free, leased.used = lease.granted, lease.free, lease.used
+            leased.told = (wish.spent, wish.want)

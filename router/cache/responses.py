@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import orjson
 
 from router.cache.key import CacheKey, cache_key, deterministic
-from router.cache.store import Kept, Store
+from router.cache.store import Kept, ResponseStore
 from router.config.cache import CacheConfig
 from router.request import Exchange
 from router.wire.endpoint import Endpoint, Usage
@@ -65,7 +65,7 @@ class Responses:
         store: where answers are.
     """
 
-    def __init__(self, config: CacheConfig, policy_version: str, store: Store) -> None:
+    def __init__(self, config: CacheConfig, policy_version: str, store: ResponseStore) -> None:
         self._config = config
         self._version = policy_version
         self.store = store

@@ -30,7 +30,7 @@ class Kept:
         return len(self.body) + _OVERHEAD_BYTES
 
 
-class Store:
+class ResponseStore:
     """A bounded map from keys to answers. Belongs to one event loop."""
 
     def __init__(self, config: CacheConfig, clock: Callable[[], float] = time.monotonic) -> None:

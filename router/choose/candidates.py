@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 
 from adapters.aliases import Alias, engine_name
-from router.choose.cards import Card, Deck
+from router.choose.cards import Card, CardSet
 from router.choose.codes import Code
 from router.choose.ranking import Candidate
 from router.errors import InvalidRequest, NotFound
@@ -39,21 +39,21 @@ class Frontiers:
         self.embedders = [c for c in cards.values() if Endpoint.EMBEDDINGS in c.endpoints]
 
 
-def consider(exchange: Exchange, deck: Deck, frontiers: Frontiers) -> list[Candidate]:
+def consider(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
     """Candidates in the contract's order. Raises ``NotFound`` (``model_not_found``)."""
     model, table = exchange.model, exchange.table
     if exchange.endpoint is Endpoint.EMBEDDINGS and model not in frontiers.cards:
         _require_known(exchange)
         return _embedders(exchange, frontiers)
     if model == AUTO:
-        return _auto(exchange, deck, frontiers)
+        return _auto(exchange, card_set, frontiers)
     if model in (table.base_id, BASE):
-        return [Candidate(deck.base, Code.NAMED, "named by the client", named=True)]
+        return [Candidate(card_set.base, Code.NAMED, "named by the client", named=True)]
     if model in table.aliases:
-        return _alias(exchange, deck, frontiers, table.aliases[model], "named by the client")
+        return _alias(exchange, card_set, frontiers, table.aliases[model], "named by the client")
     alias, _, digest = model.partition(_PIN)
     if digest and alias in table.aliases:
-        return _pinned(exchange, deck, frontiers, table.aliases[alias], digest)
+        return _pinned(exchange, card_set, frontiers, table.aliases[alias], digest)
     if model in frontiers.cards:
         card = frontiers.cards[model]
         return [Candidate(card, Code.NAMED, "named by the client", named=True)]
@@ -99,23 +99,23 @@ def posterior(exchange: Exchange) -> Mapping[str, float]:
     return {intent.name: 1.0 if intent.confidence is None else intent.confidence}
 
 
-def _auto(exchange: Exchange, deck: Deck, frontiers: Frontiers) -> list[Candidate]:
+def _auto(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
     table, intent = exchange.table, exchange.intent
     found: list[Candidate] = []
     if intent.name is not None and intent.alias is not None:
-        deck.claim(intent.name, intent.alias)
-    own = _answering(deck, intent.name, intent.alias)
+        card_set.claim(intent.name, intent.alias)
+    own = _answering(card_set, intent.name, intent.alias)
     for name in own:
         reason = f"answers the intent {intent.name!r}"
-        found += _versions(exchange, deck, table.aliases[name], Code.INTENT, reason)
+        found += _versions(exchange, card_set, table.aliases[name], Code.INTENT, reason)
     base = "the base answers what no adapter claims"
-    found.append(Candidate(deck.base, Code.BASE, base, tier=_BASE))
+    found.append(Candidate(card_set.base, Code.BASE, base, tier=_BASE))
     for other in posterior(exchange):
-        for name in _answering(deck, other, None):
+        for name in _answering(card_set, other, None):
             live = table.aliases[name].live
             if other == intent.name or name in own or live is None:
                 continue
-            card = deck.adapter(table.aliases[name], live)
+            card = card_set.adapter(table.aliases[name], live)
             why = f"answers the intent {other!r}, which it may be as well"
             found.append(Candidate(card, Code.INTENT, why, tier=_OTHER_INTENT))
             own = (*own, name)
@@ -127,42 +127,42 @@ def _auto(exchange: Exchange, deck: Deck, frontiers: Frontiers) -> list[Candidat
     return found
 
 
-def _answering(deck: Deck, intent: str | None, alias: str | None) -> tuple[str, ...]:
+def _answering(card_set: CardSet, intent: str | None, alias: str | None) -> tuple[str, ...]:
     """Aliases for an intent: the one that was recognised with it, or those that claim it."""
     if alias is not None:
-        return (alias,) if alias in deck.table.aliases else ()
-    return () if intent is None else deck.by_intent.get(intent, ())
+        return (alias,) if alias in card_set.table.aliases else ()
+    return () if intent is None else card_set.by_intent.get(intent, ())
 
 
 def _alias(
-    exchange: Exchange, deck: Deck, frontiers: Frontiers, alias: Alias, reason: str
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, alias: Alias, reason: str
 ) -> list[Candidate]:
-    versions = _versions(exchange, deck, alias, Code.NAMED, reason)
+    versions = _versions(exchange, card_set, alias, Code.NAMED, reason)
     for version in versions:
         version.named = True
-    return [*versions, *_in_place_of(alias.name, deck, frontiers)]
+    return [*versions, *_in_place_of(alias.name, card_set, frontiers)]
 
 
 def _pinned(
-    exchange: Exchange, deck: Deck, frontiers: Frontiers, alias: Alias, digest: str
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, alias: Alias, digest: str
 ) -> list[Candidate]:
     full = _full_digest(alias.versions, digest)
     if full is not None:
-        card = deck.adapter(alias, full)
+        card = card_set.adapter(alias, full)
         pinned = Candidate(card, Code.NAMED, "pinned by the client", named=True)
-        return [pinned, *_in_place_of(exchange.model, deck, frontiers)]
+        return [pinned, *_in_place_of(exchange.model, card_set, frontiers)]
     if _full_digest(alias.retired, digest) is not None:
         why = f"in place of {exchange.model!r}, which is retired"
-        return _alias(exchange, deck, frontiers, alias, why)
+        return _alias(exchange, card_set, frontiers, alias, why)
     raise NotFound(
         f"{alias.name!r} has no version {digest!r}.", code="model_not_found", param="model"
     )
 
 
-def _in_place_of(name: str, deck: Deck, frontiers: Frontiers) -> list[Candidate]:
+def _in_place_of(name: str, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
     """The base, then the configured frontier (law 3)."""
     why = f"in place of {name!r}, which cannot answer"
-    found = [Candidate(deck.base, Code.FALLBACK, why)]
+    found = [Candidate(card_set.base, Code.FALLBACK, why)]
     if frontiers.default is not None:
         last = "the configured frontier, when nothing local can"
         found.append(Candidate(frontiers.default, Code.FALLBACK, last))
@@ -170,7 +170,7 @@ def _in_place_of(name: str, deck: Deck, frontiers: Frontiers) -> list[Candidate]
 
 
 def _versions(
-    exchange: Exchange, deck: Deck, alias: Alias, code: Code, reason: str
+    exchange: Exchange, card_set: CardSet, alias: Alias, code: Code, reason: str
 ) -> list[Candidate]:
     """The version for this request, then the one before it."""
     found: list[Candidate] = []
@@ -178,11 +178,11 @@ def _versions(
     digest = canary or alias.live
     if digest is not None:
         first = Code.CANARY if canary is not None else code
-        found.append(Candidate(deck.adapter(alias, digest), first, reason, tier=_INTENT))
+        found.append(Candidate(card_set.adapter(alias, digest), first, reason, tier=_INTENT))
     for other in (alias.live, alias.previous):
         if other is None:
             continue
-        card = deck.adapter(alias, other)
+        card = card_set.adapter(alias, other)
         if all(c.card is not card for c in found):
             why = "the version before, in its place"
             found.append(Candidate(card, Code.VERSION_BEFORE, why, tier=_BEFORE))

@@ -95,7 +95,7 @@ def _features(capabilities: frozenset[Capability]) -> frozenset[str]:
     return frozenset(name for capability, name in _FEATURES.items() if capability in capabilities)
 
 
-class Deck:
+class CardSet:
     """The local cards of one routing table, and the frontiers'. Adapters' are made when asked for.
 
     Attributes:
@@ -185,8 +185,8 @@ def _by_intent(table: RoutingTable, configured: Mapping[str, str]) -> dict[str, 
     return {intent: tuple(names) for intent, names in found.items()}
 
 
-class Decks:
-    """The deck of the newest table and local price; both live longer than a request."""
+class CardSets:
+    """The card set of the newest table and local price; both live longer than a request."""
 
     def __init__(
         self,
@@ -199,12 +199,12 @@ class Decks:
         self._local = local
         self._pricing = pricing
         self._intent_aliases = intent_aliases
-        self._newest: Deck | None = None
+        self._newest: CardSet | None = None
 
-    def of(self, table: RoutingTable) -> Deck:
+    def of(self, table: RoutingTable) -> CardSet:
         """The cards that hold for a table, at the price of this moment."""
-        deck, tariff = self._newest, self._pricing.current
-        if deck is None or deck.table is not table or deck.tariff is not tariff:
-            deck = Deck(table, self.frontiers, self._local, tariff, self._intent_aliases)
-            self._newest = deck
-        return deck
+        card_set, tariff = self._newest, self._pricing.current
+        if card_set is None or card_set.table is not table or card_set.tariff is not tariff:
+            card_set = CardSet(table, self.frontiers, self._local, tariff, self._intent_aliases)
+            self._newest = card_set
+        return card_set

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from adapters.aliases import engine_name
 from router.choose import candidates, filters
-from router.choose.cards import Card, Deck, Decks, frontier_cards
+from router.choose.cards import Card, CardSet, CardSets, frontier_cards
 from router.choose.codes import Code
-from router.choose.filters import AllWell, Bounds, Funds, Health, Unlimited
+from router.choose.filters import AllWell, Bounds, Funds, HealthView, Unlimited
 from router.choose.learning import Learning
 from router.choose.ranking import Candidate, ranked
-from router.choose.sessions import Stay
+from router.choose.sessions import SessionTarget
 from router.choose.steering import explored, keep_session
 from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig
@@ -29,7 +29,7 @@ class Chooser:
         self,
         config: RouterConfig,
         learning: Learning,
-        health: Health | None = None,
+        health: HealthView | None = None,
         funds: Funds | None = None,
         pricing: LocalPricing | None = None,
     ) -> None:
@@ -38,7 +38,7 @@ class Chooser:
         aliases = {i.name: i.alias for i in config.auto.intents if i.alias is not None}
         self.policies = PolicyBook(config.policy)
         self.pricing = pricing or LocalPricing(routing.local.price)
-        self.decks = Decks(cards, routing.local, self.pricing, aliases)
+        self.card_sets = CardSets(cards, routing.local, self.pricing, aliases)
         self._frontiers = candidates.Frontiers(cards, routing.frontiers, config.auto.frontier)
         self._routing = routing
         self.learning = learning
@@ -55,17 +55,17 @@ class Chooser:
             NotFound: the model does not exist (``model_not_found``).
             InvalidRequest: a local model was named for an endpoint that it does not have.
         """
-        deck = self.decks.of(exchange.table)
-        exchange.decided.tariff = deck.tariff
-        considered = candidates.consider(exchange, deck, self._frontiers)
+        card_set = self.card_sets.of(exchange.table)
+        exchange.decided.tariff = card_set.tariff
+        considered = candidates.consider(exchange, card_set, self._frontiers)
         exchange.decided.claims = {
             c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
         }
-        stay = self._sessions.of(exchange)
+        last = self._sessions.of(exchange)
         route = self._route(exchange)
-        self._weigh(exchange, considered, stay, deck)
-        self._strike(exchange, considered, permission, route, deck)
-        ordered = self._order(exchange, considered, stay, route)
+        self._weigh(exchange, considered, last, card_set)
+        self._strike(exchange, considered, permission, route, card_set)
+        ordered = self._order(exchange, considered, last, route)
         _lift(ordered)
         return _options(exchange, ordered)
 
@@ -78,7 +78,11 @@ class Chooser:
         return routes.get(DEFAULT_ROUTE, _NO_ROUTE)
 
     def _weigh(
-        self, exchange: Exchange, considered: list[Candidate], stay: Stay | None, deck: Deck
+        self,
+        exchange: Exchange,
+        considered: list[Candidate],
+        last: SessionTarget | None,
+        card_set: CardSet,
     ) -> None:
         """Expected cost and quality of every candidate."""
         needs, posterior = exchange.needs, candidates.posterior(exchange)
@@ -88,11 +92,11 @@ class Chooser:
             target = card.target
             if card.price is not FREE:
                 output = needs.output_tokens(self._measured.output_tokens(target))
-                cached = stay.input_tokens if stay is not None and stay.target == target else 0
+                cached = last.input_tokens if last is not None and last.target == target else 0
                 candidate.cost_usd = card.price.expected(needs.input_tokens, output, cached)
-            candidate.quality = self._quality.expected(card, posterior, deck.claimed)
-            prior = self._quality.prior(card, likeliest, deck.claimed)
-            candidate.prior = prior.told()
+            candidate.quality = self._quality.expected(card, posterior, card_set.claimed)
+            prior = self._quality.prior(card, likeliest, card_set.claimed)
+            candidate.prior = prior.record()
             if card.gate is not None:
                 exchange.decided.gates[target] = card.gate.about({NO_INTENT, *posterior})
 
@@ -102,7 +106,7 @@ class Chooser:
         considered: list[Candidate],
         permission: Permission,
         route: RouteConfig,
-        deck: Deck,
+        card_set: CardSet,
     ) -> None:
         """Refuse what may not be asked; a named model that policy forbids ends the request."""
         for candidate in considered:
@@ -119,13 +123,13 @@ class Chooser:
         timed = bounds.max_first_byte_s is not None or bounds.max_total_s is not None
         for candidate in considered:
             if candidate.refusal is None:
-                _apply(candidate, self._misfit(exchange, candidate, bounds, deck))
+                _apply(candidate, self._misfit(exchange, candidate, bounds, card_set))
             if timed and candidate.refusal is None and not candidate.named:
                 latency = self._measured.latency(candidate.card.target)
                 _apply(candidate, filters.too_slow(*latency, bounds))
 
     def _misfit(
-        self, exchange: Exchange, candidate: Candidate, bounds: Bounds, deck: Deck
+        self, exchange: Exchange, candidate: Candidate, bounds: Bounds, card_set: CardSet
     ) -> filters.Refusal | None:
         card = candidate.card
         # Who names a model is trusted to know it: what it cannot do, it says itself.
@@ -133,7 +137,7 @@ class Chooser:
             None if candidate.named else filters.unfit(card, exchange.endpoint, exchange.needs)
         )
         refusal = (
-            refusal or filters.too_dear(candidate.cost_usd, bounds) or filters.cold(card, deck)
+            refusal or filters.too_dear(candidate.cost_usd, bounds) or filters.cold(card, card_set)
         )
         if refusal is None and (why := self._health.why_not(card.target)) is not None:
             return Code.UNHEALTHY, why
@@ -143,7 +147,7 @@ class Chooser:
         self,
         exchange: Exchange,
         considered: list[Candidate],
-        stay: Stay | None,
+        last: SessionTarget | None,
         route: RouteConfig,
     ) -> list[Candidate]:
         decided = exchange.decided
@@ -155,7 +159,7 @@ class Chooser:
         session = exchange.hints.session
         if session is not None:
             slack = self._routing.sessions.slack
-            if keep_session(ordered, stay, digest(session), risk=route.risk, slack=slack):
+            if keep_session(ordered, last, digest(session), risk=route.risk, slack=slack):
                 decided.how = "session"
         elif explored(ordered, exchange.request_id, self._routing.explore):
             decided.how = "explored"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from router.choose.cards import Card, Deck
+from router.choose.cards import Card, CardSet
 from router.choose.codes import Code
 from router.decided import Needs
 from router.request import Exchange
@@ -28,7 +28,7 @@ _FEATURES = {
 Refusal = tuple[Code, str]
 
 
-class Health(Protocol):
+class HealthView(Protocol):
     """Who is down, as the part that calls targets has seen it."""
 
     def why_not(self, target: str) -> str | None:
@@ -92,9 +92,9 @@ def _too_long(card: Card, needs: Needs) -> Refusal | None:
     return Code.CONTEXT, f"about {wanted} tokens do not fit into its window of {window}"
 
 
-def cold(card: Card, deck: Deck) -> Refusal | None:
+def cold(card: Card, card_set: CardSet) -> Refusal | None:
     """Why no engine could answer for it now."""
-    if deck.is_held(card):
+    if card_set.is_held(card):
         return None
     return Code.NOT_RESIDENT, "no ready engine holds it"
 

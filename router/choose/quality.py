@@ -71,7 +71,7 @@ class Prior:
     basis: str
     """Where it comes from."""
 
-    def told(self) -> str:
+    def record(self) -> str:
         """For people."""
         return f"{self.mean:.3f} ({self.basis})"
 

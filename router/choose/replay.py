@@ -17,7 +17,7 @@ from typing import Any
 
 from adapters.aliases import Alias, Replica, RoutingTable, engine_name
 from adapters.evaluation import GateResult
-from router.choose.cards import Card, Deck
+from router.choose.cards import Card, CardSet
 from router.choose.choose import Chooser
 from router.choose.codes import Code
 from router.choose.learning import Learning
@@ -90,34 +90,34 @@ def _again(record: Record, chooser: Chooser) -> Replayed:
     before = record["target"] if record["status"] == 200 else None
     exchange.status = 200
     chooser.learning.sessions.observe(exchange)
-    deck = chooser.decks.of(exchange.table)
+    card_set = chooser.card_sets.of(exchange.table)
     return Replayed(
         str(record["id"]),
         exchange.intent.name,
         before,
         after,
         float(record["cost_usd"] or 0.0),
-        _cost_usd(record, before, after, deck),
+        _cost_usd(record, before, after, card_set),
         error,
     )
 
 
-def _cost_usd(record: Record, before: str | None, after: str | None, deck: Deck) -> float:
+def _cost_usd(record: Record, before: str | None, after: str | None, card_set: CardSet) -> float:
     """At the new prices: all recorded calls when the choice stays, otherwise one call."""
     if after is None:
         return 0.0
     if after == before:
         return sum(
-            _card(deck, each["target"]).price.paid(_usage(each))
+            _card(card_set, each["target"]).price.paid(_usage(each))
             for each in record.get("attempts") or ()
         )
-    return _card(deck, after).price.paid(_usage(record["usage"]))
+    return _card(card_set, after).price.paid(_usage(record["usage"]))
 
 
-def _card(deck: Deck, target: str) -> Card:
-    frontier = deck.frontiers.get(target.partition(":")[2])
+def _card(card_set: CardSet, target: str) -> Card:
+    frontier = card_set.frontiers.get(target.partition(":")[2])
     # All local targets have the base's price; a frontier that is no longer configured has none.
-    return frontier or (Card(target) if target.startswith("frontier:") else deck.base)
+    return frontier or (Card(target) if target.startswith("frontier:") else card_set.base)
 
 
 def _work(record: Record) -> Work | None:

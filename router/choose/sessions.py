@@ -12,7 +12,7 @@ from router.request import Exchange
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
+class SessionTarget:
     """Where a session was answered."""
 
     target: str
@@ -27,24 +27,24 @@ class Sessions:
     def __init__(self, config: SessionConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._clock = clock
-        self._stays: OrderedDict[tuple[str, str], Stay] = OrderedDict()
+        self._last: OrderedDict[tuple[str, str], SessionTarget] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._stays)
+        return len(self._last)
 
-    def of(self, exchange: Exchange) -> Stay | None:
+    def of(self, exchange: Exchange) -> SessionTarget | None:
         """Where the exchange's session was answered last; None without one, or after its time."""
         session = exchange.hints.session
         if session is None:
             return None
         key = (_tenant(exchange), session)
-        stay = self._stays.get(key)
-        if stay is None:
+        last = self._last.get(key)
+        if last is None:
             return None
-        if stay.until <= self._clock():
-            del self._stays[key]
+        if last.until <= self._clock():
+            del self._last[key]
             return None
-        return stay
+        return last
 
     def observe(self, exchange: Exchange) -> None:
         """Remember who answered."""
@@ -52,11 +52,11 @@ class Sessions:
         if session is None or chosen is None or exchange.status != 200:
             return
         key = (_tenant(exchange), session)
-        self._stays.pop(key, None)
+        self._last.pop(key, None)
         tokens = exchange.usage.input_tokens or exchange.needs.input_tokens
-        self._stays[key] = Stay(chosen.target, tokens, self._clock() + self._config.ttl_s)
-        if len(self._stays) > self._config.kept:
-            self._stays.popitem(last=False)
+        self._last[key] = SessionTarget(chosen.target, tokens, self._clock() + self._config.ttl_s)
+        if len(self._last) > self._config.kept:
+            self._last.popitem(last=False)
 
 
 def _tenant(exchange: Exchange) -> str:

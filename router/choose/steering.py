@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.choose.codes import Code
 from router.choose.ranking import TIE, Candidate
-from router.choose.sessions import Stay
+from router.choose.sessions import SessionTarget
 from router.replicas.rendezvous import share, weight
 
 _AS_GOOD = 0.02
@@ -13,7 +13,7 @@ _AS_GOOD = 0.02
 
 def keep_session(
     ordered: list[Candidate],
-    stay: Stay | None,
+    last: SessionTarget | None,
     session: str,
     *,
     risk: float | None,
@@ -27,8 +27,8 @@ def keep_session(
     allowed = [candidate for candidate in ordered if candidate.refusal is None]
     if not allowed:
         return False
-    if stay is not None:
-        kept = next((c for c in allowed if _same(c, stay.target)), None)
+    if last is not None:
+        kept = next((c for c in allowed if _same(c, last.target)), None)
         if kept is not None and _good_enough(kept, allowed[0], risk, slack):
             kept.code, kept.why = Code.SESSION, "answered this session before"
             _to_front(ordered, kept)

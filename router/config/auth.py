@@ -12,7 +12,7 @@ from router.config.priority import Priority
 from router.config.section import Section
 
 
-class Scope(StrEnum):
+class KeyScope(StrEnum):
     """What a key may do."""
 
     INFERENCE = "inference"
@@ -29,8 +29,8 @@ class ApiKey(Section):
 
     name: str = Field(description="who holds it; appears in logs, the key never does")
     sha256: Sha256 = Field(description="hex SHA-256 of the key")
-    scopes: frozenset[Scope] = Field(
-        default=frozenset({Scope.INFERENCE}), description="what it may do"
+    scopes: frozenset[KeyScope] = Field(
+        default=frozenset({KeyScope.INFERENCE}), description="what it may do"
     )
     tenant: str = Field(default="default", description="whose limits and adapters apply")
     priority: Priority = Field(

@@ -18,7 +18,7 @@ of "none"; an example itself is certain to three digits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Recognition:
     """What a head says about one text.
 
     Attributes:
@@ -37,7 +37,7 @@ class Verdict:
 class Head(Protocol):
     """Judges vectors of one encoder."""
 
-    def judge(self, encoder: Encoder, text: str) -> Verdict:
+    def judge(self, encoder: Encoder, text: str) -> Recognition:
         """The verdict on a text, read by the encoder that the head was made with."""
 
 
@@ -59,7 +59,7 @@ class NearestHead:
         self._owner = np.array([none if n is None else self._names.index(n) for n in intents])
         self._threshold = threshold
 
-    def judge(self, encoder: Encoder, text: str) -> Verdict:
+    def judge(self, encoder: Encoder, text: str) -> Recognition:
         """The verdict on a text."""
         vector = encoder.encode(encoder.read(text))
         cosines = np.full(len(self._names) + 1, -1.0)
@@ -70,8 +70,8 @@ class NearestHead:
         best = int(cosines[:-1].argmax())
         posterior = ranked(self._names, weights[:-1])
         if cosines[best] < cosines[-1]:
-            return Verdict(None, float(weights[-1]), out_of_scope=True, posterior=posterior)
-        return Verdict(self._names[best], float(weights[best]), False, posterior)
+            return Recognition(None, float(weights[-1]), out_of_scope=True, posterior=posterior)
+        return Recognition(self._names[best], float(weights[best]), False, posterior)
 
 
 def ranked(names: Sequence[str], weights: NDArray[np.floating]) -> dict[str, float]:

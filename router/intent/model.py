@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from router.config.auto import IntentConfig
 from router.intent.encoder import Encoder
 from router.intent.examples import Example
-from router.intent.head import Head, Verdict
+from router.intent.head import Head, Recognition
 from router.intent.keywords import KeywordRules
 from router.intent.view import other_script
 from router.request import Intent
@@ -18,7 +18,7 @@ KEYWORD_CONFIDENCE = 0.9
 _MAX_REMEMBERED = 2048
 """Verdicts on repeated texts that are kept (law 9)."""
 
-_UNREADABLE = Verdict(None, 1.0, out_of_scope=True)
+_UNREADABLE = Recognition(None, 1.0, out_of_scope=True)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class IntentModel:
         self._aliases = {intent.name: intent.alias for intent in intents}
         self._rules = KeywordRules(intents)
         self._trained = trained
-        self._remembered: OrderedDict[str, Verdict] = OrderedDict()
+        self._remembered: OrderedDict[str, Recognition] = OrderedDict()
 
     @property
     def version(self) -> str:
@@ -78,7 +78,7 @@ class IntentModel:
             model=self.version,
         )
 
-    def _judge(self, trained: Trained, text: str) -> Verdict:
+    def _judge(self, trained: Trained, text: str) -> Recognition:
         known = self._remembered.get(text)
         if known is not None:
             self._remembered.move_to_end(text)

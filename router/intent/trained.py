@@ -15,7 +15,7 @@ from router.intent.calibrate import temperature, tempered
 from router.intent.encoder import Encoder
 from router.intent.ensemble import Ensemble, Texts
 from router.intent.gate import Gate
-from router.intent.head import Verdict, ranked
+from router.intent.head import Recognition, ranked
 from router.intent.logistic import softmax
 
 Floats = NDArray[np.floating]
@@ -51,7 +51,7 @@ class TrainedHead:
         posterior = tempered(posterior, self.glance_temperature)
         return posterior, posterior.max(axis=1) * inside
 
-    def judge(self, encoder: Encoder, text: str) -> Verdict:
+    def judge(self, encoder: Encoder, text: str) -> Recognition:
         """The verdict on one text."""
         pieces = encoder.read(text)
         words = encoder.glance(pieces)[np.newaxis]
@@ -61,10 +61,10 @@ class TrainedHead:
             (posterior,), (score,) = self.assess(Texts(sentence, words, np.zeros(1, np.intp)))
             if score < self.gate.threshold:
                 told = ranked(self.ensemble.names, posterior)
-                return Verdict(None, _sigmoid(self.gate.threshold - score), True, told)
+                return Recognition(None, _sigmoid(self.gate.threshold - score), True, told)
         best = int(posterior.argmax())
         told = ranked(self.ensemble.names, posterior)
-        return Verdict(self.ensemble.names[best], float(posterior[best]), False, told)
+        return Recognition(self.ensemble.names[best], float(posterior[best]), False, told)
 
 
 def fitted(

@@ -19,7 +19,7 @@ from router.request import NO_INTENT, Attempt, Exchange, Option
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class JudgedAnswer:
     """What is thought of an answer, and the answer itself, unchanged for the client."""
 
     answer: Outgoing
@@ -70,13 +70,13 @@ class Judge:
         route = self._routes.get(exchange.decided.route or DEFAULT_ROUTE)
         return None if route is None else route.confidence
 
-    async def examine(self, exchange: Exchange, answer: Outgoing) -> Verdict:
+    async def examine(self, exchange: Exchange, answer: Outgoing) -> JudgedAnswer:
         """Read as much as the route says, and judge it; the answer is closed if this fails."""
         config, chosen = self._config(exchange), exchange.chosen
         if config is None or chosen is None or not chosen.is_local:
-            return Verdict(answer, good=True)
+            return JudgedAnswer(answer, good=True)
         if exchange.unjudged is not None:
-            return Verdict(answer, good=True)
+            return JudgedAnswer(answer, good=True)
         watched = WatchedAnswer(answer, strip=exchange.probe is not None)
         try:
             if not watched.is_stream or config.stream == "hold":
@@ -90,11 +90,11 @@ class Judge:
 
     def _judge(
         self, exchange: Exchange, watched: WatchedAnswer, config: ConfidenceConfig
-    ) -> Verdict:
+    ) -> JudgedAnswer:
         features, option = watched.features, exchange.chosen
         if features is None or option is None:  # nothing was said that could be judged
             exchange.unjudged = "no probabilities were told in time"
-            return Verdict(watched, good=True)
+            return JudgedAnswer(watched, good=True)
         intent = exchange.intent.name or NO_INTENT
         probability, calibrated = self._calibration.probability(intent, option.target, features)
         exchange.assured.append(
@@ -114,9 +114,9 @@ class Judge:
                 f"P(correct) of {option.target} is {probability:.3f}, below {config.threshold:.3f}"
             )
         attempt = exchange.attempts[-1] if exchange.attempts else None
-        return Verdict(watched, good, option, attempt, features.tokens, probability)
+        return JudgedAnswer(watched, good, option, attempt, features.tokens, probability)
 
-    def leaves_better(self, exchange: Exchange, verdict: Verdict) -> bool:
+    def leaves_better(self, exchange: Exchange, verdict: JudgedAnswer) -> bool:
         """Give up everybody who is not better; whether anybody is left.
 
         Better is who is expected to be right more often than this answer is, and usually at least

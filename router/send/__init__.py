@@ -1,7 +1,7 @@
 """The stage that gets an answer: whom to ask, for how long, and what to do when it fails.
 
-``sender`` is the loop, ``course`` says who is next, ``attempt`` makes one call, ``answer`` is what
-comes out. What each of them needs to know about targets is in ``router/delivery``.
+``sender`` is the loop, ``plan`` says who is next, ``attempt`` makes one call, ``answer`` is what
+comes out.
 """
 
 from router.send.answer import Delivered

@@ -103,7 +103,7 @@ class Delivered:
             return end
         if self._splice is None:
             self._prompt_tokens = self._started.usage.input_tokens
-        broken = self._started.candidate
+        broken = self._started.upstream
         self._started, self._splice = await self._rescuer.go_on(
             self._exchange, transcript, broken, error, self._prompt_tokens
         )

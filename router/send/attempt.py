@@ -1,4 +1,4 @@
-"""One call of one candidate, up to the moment when it has really begun to answer."""
+"""One call of one upstream, up to the moment when it has really begun to answer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from router.errors import (
 from router.outcomes import CANCELLED, OK, REJECTED
 from router.replicas.table import TableHolder
 from router.request import Assemble, Attempt, Exchange, Option
-from router.send.candidate import Candidate, Ticket
 from router.send.health import HealthBook
 from router.send.idle import IdleWatch
 from router.send.opening import MAX_HELD_BYTES, has_content
-from router.send.verdict import Blame, as_rejection, sort
+from router.send.remedy import Blame, as_rejection, sort
+from router.send.upstream import Ticket, Upstream
 from router.targets.base import Answer, Call
 from router.targets.directory import Catalog
 from router.wire.endpoint import Usage
@@ -39,14 +39,14 @@ class Started:
 
     def __init__(
         self,
-        candidate: Candidate,
+        upstream: Upstream,
         attempt: Attempt,
         ticket: Ticket,
         answer: Answer,
         over: Callable[[], None],
         idle_s: float,
     ) -> None:
-        self.candidate = candidate
+        self.upstream = upstream
         self.attempt = attempt
         self.status = answer.status
         self.content_type = answer.content_type
@@ -83,7 +83,7 @@ class Started:
             self._held.append(chunk)
             size += len(chunk)
             if size > limit_bytes:
-                raise TargetBroken(f"{self.candidate.target.name} sent more than {limit_bytes} B.")
+                raise TargetBroken(f"{self.upstream.target.name} sent more than {limit_bytes} B.")
             until = min(deadline, loop.time() + self._idle_s)
             # Moving a timer costs more than reading a piece: only when it moves by much.
             if abs(until - ends) > self._idle_s / 8:
@@ -122,7 +122,7 @@ class Started:
     def _stalled(self) -> None:
         self._answer.interrupt(
             TargetBroken(
-                f"{self.candidate.target.name} sent nothing for {self._idle_s:g} s.",
+                f"{self.upstream.target.name} sent nothing for {self._idle_s:g} s.",
                 failure=Failure.STALLED,
             )
         )
@@ -156,13 +156,13 @@ class Calls:
         self._assemble = assemble
         self.book = book
 
-    def candidates(self, option: Option, now: float) -> list[Candidate]:
+    def upstreams(self, option: Option, now: float) -> list[Upstream]:
         """Where an option can be asked now, least loaded first."""
         health = self.book.of(option.target, now)
         if not option.is_local:
-            return [Candidate(option, self._catalog.frontier(option), health)]
+            return [Upstream(option, self._catalog.frontier(option), health)]
         return [
-            Candidate(
+            Upstream(
                 option,
                 self._catalog.local(option, place),
                 health,
@@ -185,7 +185,7 @@ class Calls:
     async def start(
         self,
         exchange: Exchange,
-        candidate: Candidate,
+        upstream: Upstream,
         left_s: float,
         *,
         others: Callable[[], bool] | None = None,
@@ -196,7 +196,7 @@ class Calls:
 
         Args:
             exchange: the request; gets one more attempt.
-            candidate: who is called.
+            upstream: who is called.
             left_s: seconds that are left for the whole request.
             others: whether somebody else could still answer; then some of the time is theirs.
             body: in place of what the context stage makes; such an answer is not judged.
@@ -205,19 +205,19 @@ class Calls:
         Raises:
             TargetError, Overloaded: there is no answer; already noted in attempt and records.
         """
-        replica = candidate.replica
-        attempt = Attempt(candidate.option, replica.id if replica else None)
+        replica = upstream.replica
+        attempt = Attempt(upstream.option, replica.id if replica else None)
         exchange.attempts.append(attempt)
-        probe = exchange.probe if body is None and candidate.option.is_local else None
+        probe = exchange.probe if body is None and upstream.option.is_local else None
         if body is None:
-            body = self._assemble(exchange, candidate.option)
+            body = self._assemble(exchange, upstream.option)
         call = _call(exchange, body, left_s, prefill, probe)
-        ticket = Ticket(candidate)
+        ticket = Ticket(upstream)
         began = time.perf_counter()
         try:
-            started = await self._begin(exchange, candidate, attempt, ticket, call, others)
+            started = await self._begin(exchange, upstream, attempt, ticket, call, others)
         except RouterError as error:
-            raise self._failed(candidate, attempt, ticket, error) from error
+            raise self._failed(upstream, attempt, ticket, error) from error
         except BaseException:
             attempt.outcome = CANCELLED
             ticket.release()
@@ -227,12 +227,12 @@ class Calls:
         attempt.outcome = OK
         started.began = began
         if self._config.hedge.enabled:
-            health = candidate.health
+            health = upstream.health
             (health.streams if call.stream else health.wholes).add(attempt.seconds)
         return started
 
     def _failed(
-        self, candidate: Candidate, attempt: Attempt, ticket: Ticket, error: RouterError
+        self, upstream: Upstream, attempt: Attempt, ticket: Ticket, error: RouterError
     ) -> RouterError:
         now = time.monotonic()
         error = as_rejection(error)
@@ -243,24 +243,24 @@ class Calls:
         failure = getattr(error, "failure", None)
         attempt.outcome = failure.value if isinstance(failure, Failure) else error.code
         blame = sort(error).blame
-        if candidate.replica is not None:
+        if upstream.replica is not None:
             if failure is Failure.MISSING:
                 blame = Blame.NOBODY  # this replica does not hold the adapter (yet): no fault
             if blame is Blame.PLACE:
-                self._holder.suspect(candidate.replica)
+                self._holder.suspect(upstream.replica)
         ticket.bad(now, blame, error.retry_after_s)
         return error
 
     async def _begin(
         self,
         exchange: Exchange,
-        candidate: Candidate,
+        upstream: Upstream,
         attempt: Attempt,
         ticket: Ticket,
         call: Call,
         others: Callable[[], bool] | None,
     ) -> Started:
-        own, usual = candidate.target.limits, self._config.timeouts
+        own, usual = upstream.target.limits, self._config.timeouts
         idle_s = own.idle_s or usual.idle_s
         wait_s = self._wait_s(own, call, others)
         leave: Callable[[], None] = _nothing
@@ -270,14 +270,14 @@ class Calls:
         try:
             async with asyncio.timeout(wait_s) as timer:
                 entering = loop.time()
-                leave = await self._enter(exchange, candidate)
+                leave = await self._enter(exchange, upstream)
                 step = Failure.TIMEOUT
                 if loop.time() - entering > _MOMENT_S:  # the time in our queue is not the target's
                     left_s = call.timeout_s - (loop.time() - entering)
                     timer.reschedule(loop.time() + min(wait_s, left_s))
-                answer = await candidate.target.send(call)
+                answer = await upstream.target.send(call)
                 attempt.usage = answer.usage
-                started = Started(candidate, attempt, ticket, answer, leave, idle_s)
+                started = Started(upstream, attempt, ticket, answer, leave, idle_s)
                 if call.stream:
                     await started.open(exchange)
                 else:
@@ -294,7 +294,7 @@ class Calls:
                     "No replica had room for this request in time.", retry_after_s=1.0
                 ) from error
             raise TargetTimeout(
-                f"{candidate.target.name} did not answer in {wait_s:g} s."
+                f"{upstream.target.name} did not answer in {wait_s:g} s."
             ) from error
 
     def _wait_s(self, own: CallLimits, call: Call, others: Callable[[], bool] | None) -> float:
@@ -309,9 +309,9 @@ class Calls:
             return part_s
         return min(wait_s, call.timeout_s)
 
-    async def _enter(self, exchange: Exchange, candidate: Candidate) -> Callable[[], None]:
+    async def _enter(self, exchange: Exchange, upstream: Upstream) -> Callable[[], None]:
         """Wait for a place in the replica's queue; returns what gives it back, once."""
-        name, replica = candidate.option.engine_name, candidate.replica
+        name, replica = upstream.option.engine_name, upstream.replica
         if replica is None or name is None:
             return _nothing
         queue = self._holder.queues.of(replica.id, exchange.table.base_id)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from router.config.delivery import DeliveryConfig
 from router.send.breaker import Breaker
-from router.send.budget import RetryBudget
 from router.send.latency import Latencies
+from router.send.retry_budget import RetryBudget
 
 _MAX_KNOWN = 2048
 _MAX_PAUSE_S = 300.0

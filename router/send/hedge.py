@@ -10,10 +10,10 @@ from router.config.delivery import DeliveryConfig
 from router.errors import BudgetExceeded, RouterError
 from router.request import Exchange
 from router.send.attempt import Calls, Started
-from router.send.candidate import Candidate
-from router.send.plan import Course
+from router.send.plan import RetryPlan
+from router.send.upstream import Upstream
 
-_Tasks = dict[asyncio.Task[Started], Candidate]
+_Tasks = dict[asyncio.Task[Started], Upstream]
 
 
 class Hedger:
@@ -32,20 +32,20 @@ class Hedger:
         self._config = config
         self._left_s = left_s
 
-    def delay_s(self, exchange: Exchange, candidate: Candidate) -> float | None:
+    def delay_s(self, exchange: Exchange, upstream: Upstream) -> float | None:
         """After how many seconds a second call goes out; None: not at all."""
         config = self._config.hedge
         if not config.enabled or (config.models and exchange.model not in config.models):
             return None
-        health = candidate.health
+        health = upstream.health
         times = health.streams if exchange.stream else health.wholes
         usual = times.percentile(config.percentile, config.min_samples)
         return None if usual is None else max(usual, config.min_delay_s)
 
     async def race(
-        self, exchange: Exchange, course: Course, first: Candidate, delay_s: float
+        self, exchange: Exchange, plan: RetryPlan, first: Upstream, delay_s: float
     ) -> Started | None:
-        """The first answer that begins; None when both failed, which the course has learned.
+        """The first answer that begins; None when both failed, which the plan has learned.
 
         Raises:
             RouterError: a failure that is final.
@@ -55,10 +55,10 @@ class Hedger:
         try:
             await asyncio.wait(tasks, timeout=delay_s)
             if not any(task.done() for task in tasks):
-                second = await self._second(exchange, course, first)
+                second = await self._second(exchange, plan, first)
                 if second is not None:
                     tasks[self._start(exchange, second)] = second
-            winner = await self._first_good(course, tasks)
+            winner = await self._first_good(plan, tasks)
             return winner
         finally:
             await _end(tasks, winner)
@@ -67,31 +67,31 @@ class Hedger:
                 others = [each for each in exchange.attempts if each is not winner.attempt]
                 exchange.attempts[:] = [*others, winner.attempt]  # the newest is who answers
 
-    def _start(self, exchange: Exchange, candidate: Candidate) -> asyncio.Task[Started]:
-        return asyncio.create_task(self._calls.start(exchange, candidate, self._left_s(exchange)))
+    def _start(self, exchange: Exchange, upstream: Upstream) -> asyncio.Task[Started]:
+        return asyncio.create_task(self._calls.start(exchange, upstream, self._left_s(exchange)))
 
     async def _second(
-        self, exchange: Exchange, course: Course, first: Candidate
-    ) -> Candidate | None:
-        """Another permitted candidate that is well and whose budget has room for a hedge."""
+        self, exchange: Exchange, plan: RetryPlan, first: Upstream
+    ) -> Upstream | None:
+        """Another permitted upstream that is well and whose budget has room for a hedge."""
         if len(exchange.attempts) >= self._config.retry.max_attempts:
             return None
         now = time.monotonic()
-        for candidate in course.fresh(now):
-            if candidate.key == first.key or not candidate.lets_in(now):
+        for upstream in plan.fresh(now):
+            if upstream.key == first.key or not upstream.lets_in(now):
                 continue
             try:
-                await exchange.cover(candidate.option)
+                await exchange.cover(upstream.option)
             except BudgetExceeded:
                 continue
-            if not candidate.health.budget.withdraw(now):
+            if not upstream.health.budget.withdraw(now):
                 continue
-            course.asked(candidate)
-            exchange.delivery.append({"hedged": first.option.target, "by": candidate.option.target})
-            return candidate
+            plan.asked(upstream)
+            exchange.delivery.append({"hedged": first.option.target, "by": upstream.option.target})
+            return upstream
         return None
 
-    async def _first_good(self, course: Course, tasks: _Tasks) -> Started | None:
+    async def _first_good(self, plan: RetryPlan, tasks: _Tasks) -> Started | None:
         pending = set(tasks)
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -101,7 +101,7 @@ class Hedger:
                     return task.result()
                 if not isinstance(error, RouterError):
                     raise error
-                course.learn(tasks[task], error, time.monotonic())
+                plan.learn(tasks[task], error, time.monotonic())
         return None
 
 

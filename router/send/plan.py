@@ -9,13 +9,13 @@ from router.errors import BudgetExceeded, Failure, RouterError, TargetRejected
 from router.request import Exchange, Option
 from router.send.attempt import Calls
 from router.send.backoff import pause_s
-from router.send.candidate import Candidate
-from router.send.verdict import Step, sort
+from router.send.remedy import Step, sort
+from router.send.upstream import Upstream
 
 _FOR_GOOD = frozenset({Failure.CREDENTIALS, Failure.MISSING})
 
 
-class Course:
+class RetryPlan:
     """The way of one request through its permitted options.
 
     In this order: who was not asked yet and lets calls in, as the choice ranked them; the same
@@ -32,8 +32,8 @@ class Course:
         self._too_dear: set[str] = set()
         self._noted: set[tuple[str, str | None]] = set()
         self._tries: dict[tuple[str, str | None], int] = {}
-        self._again: tuple[Candidate, float] | None = None
-        self._later: list[tuple[float, Candidate]] = []
+        self._again: tuple[Upstream, float] | None = None
+        self._later: list[tuple[float, Upstream]] = []
         self._forced = False
         self._window = 0
         self.failure: RouterError | None = None
@@ -55,40 +55,40 @@ class Course:
                     continue
             yield option
 
-    def next(self, now: float) -> tuple[Candidate, float] | None:
+    def next(self, now: float) -> tuple[Upstream, float] | None:
         """Who is asked next, and after how many seconds; None: nobody is left."""
         again, self._again = self._again, None
         if again is not None:
             return again
-        passed_over: list[Candidate] = []
-        for candidate in self.fresh(now):
-            if candidate.lets_in(now):
+        passed_over: list[Upstream] = []
+        for upstream in self.fresh(now):
+            if upstream.lets_in(now):
                 self._note(passed_over, now)
-                return candidate, 0.0
-            passed_over.append(candidate)
+                return upstream, 0.0
+            passed_over.append(upstream)
         self._note(passed_over, now)
         return self._for_want_of_better(passed_over, now)
 
-    def fresh(self, now: float) -> Iterator[Candidate]:
+    def fresh(self, now: float) -> Iterator[Upstream]:
         """Candidates that this request has not asked, best first."""
         for option in self.options():
-            for candidate in self._calls.candidates(option, now):
-                if candidate.key not in self._tries:
-                    yield candidate
+            for upstream in self._calls.upstreams(option, now):
+                if upstream.key not in self._tries:
+                    yield upstream
 
     def too_dear(self, option: Option, error: BudgetExceeded) -> None:
         """The budget does not cover this target; a cheaper one may still be within it."""
         self._too_dear.add(option.target)
         self.failure = self.failure or error
 
-    def asked(self, candidate: Candidate) -> None:
+    def asked(self, upstream: Upstream) -> None:
         """A call goes out."""
-        tries = self._tries.get(candidate.key, 0)
-        self._tries[candidate.key] = tries + 1
+        tries = self._tries.get(upstream.key, 0)
+        self._tries[upstream.key] = tries + 1
         if not tries:
-            candidate.health.budget.deposit()
+            upstream.health.budget.deposit()
 
-    def learn(self, candidate: Candidate, error: RouterError, now: float) -> None:
+    def learn(self, upstream: Upstream, error: RouterError, now: float) -> None:
         """Decide what a failure means for the rest of the way. Raises it when it is final."""
         step = sort(error).step
         if step is Step.STOP:
@@ -96,58 +96,58 @@ class Course:
         self._remember(error)
         failure = getattr(error, "failure", None)
         if step is Step.LARGER:
-            window = self._calls.window(self._exchange, candidate.option)
+            window = self._calls.window(self._exchange, upstream.option)
             self._window = max(self._window, window or 0)
-            self._exchange.given_up.add(candidate.option.target)
-        elif failure in _FOR_GOOD and candidate.replica is None:
-            self._exchange.given_up.add(candidate.option.target)
+            self._exchange.given_up.add(upstream.option.target)
+        elif failure in _FOR_GOOD and upstream.replica is None:
+            self._exchange.given_up.add(upstream.option.target)
         elif step in {Step.AGAIN, Step.LATER}:
-            self._plan_retry(candidate, error, step, now)
+            self._plan_retry(upstream, error, step, now)
 
-    def _plan_retry(self, candidate: Candidate, error: RouterError, step: Step, now: float) -> None:
-        tries = self._tries.get(candidate.key, 0)
+    def _plan_retry(self, upstream: Upstream, error: RouterError, step: Step, now: float) -> None:
+        tries = self._tries.get(upstream.key, 0)
         told = error.retry_after_s
         if tries > self._config.same_target and told is None:
             return
         config = self._config
         pause = pause_s(tries, told, config.backoff_s, config.backoff_max_s, self._calls.book.rng)
-        if step is Step.AGAIN and self._is_worth_waiting(candidate, error, now):
-            if candidate.health.budget.withdraw(now):
-                self._again = candidate, pause
+        if step is Step.AGAIN and self._is_worth_waiting(upstream, error, now):
+            if upstream.health.budget.withdraw(now):
+                self._again = upstream, pause
             return
-        self._later.append((now + pause, candidate))
+        self._later.append((now + pause, upstream))
 
-    def _is_worth_waiting(self, candidate: Candidate, error: RouterError, now: float) -> bool:
-        """Whether the same candidate is asked again before anybody else is."""
+    def _is_worth_waiting(self, upstream: Upstream, error: RouterError, now: float) -> bool:
+        """Whether the same upstream is asked again before anybody else is."""
         told = error.retry_after_s
         if getattr(error, "failure", None) is Failure.LIMITED:
-            patient = self._tries.get(candidate.key, 0) <= self._config.same_target
+            patient = self._tries.get(upstream.key, 0) <= self._config.same_target
             return patient and told is not None and told <= self._config.wait_s
         if told is not None and told > self._config.wait_s:
             return False
-        if candidate.replica is not None and any(
-            other.option.target == candidate.option.target for other in self.fresh(now)
+        if upstream.replica is not None and any(
+            other.option.target == upstream.option.target for other in self.fresh(now)
         ):
             return False  # another replica has the same model, and no pause is needed
-        return candidate.lets_in(now)
+        return upstream.lets_in(now)
 
     def _for_want_of_better(
-        self, passed_over: list[Candidate], now: float
-    ) -> tuple[Candidate, float] | None:
+        self, passed_over: list[Upstream], now: float
+    ) -> tuple[Upstream, float] | None:
         """Open breakers, then whoever asked for patience, then those that failed already."""
         broken = [c for c in passed_over if not c.paused_for(now)]
         if broken and not self._forced:
             self._forced = True
-            return min(broken, key=lambda candidate: candidate.opens_in(now)), 0.0
+            return min(broken, key=lambda upstream: upstream.opens_in(now)), 0.0
         waiting = [(now + c.paused_for(now), c) for c in passed_over if c.paused_for(now)]
         self.patience_s = min((at - now for at, _ in waiting), default=None)
         due = sorted([*waiting, *self._later], key=lambda entry: entry[0])
-        for at, candidate in due:
-            self._later = [entry for entry in self._later if entry[1] is not candidate]
-            if candidate.option.target in self._exchange.given_up | self._too_dear:
+        for at, upstream in due:
+            self._later = [entry for entry in self._later if entry[1] is not upstream]
+            if upstream.option.target in self._exchange.given_up | self._too_dear:
                 continue
-            if candidate.health.budget.withdraw(now):
-                return candidate, max(0.0, at - now, candidate.paused_for(now))
+            if upstream.health.budget.withdraw(now):
+                return upstream, max(0.0, at - now, upstream.paused_for(now))
         return None
 
     def _remember(self, error: RouterError) -> None:
@@ -155,12 +155,12 @@ class Course:
         if not isinstance(self.failure, TargetRejected):
             self.failure = error
 
-    def _note(self, passed_over: list[Candidate], now: float) -> None:
-        for candidate in passed_over:
-            if candidate.key in self._noted:
+    def _note(self, passed_over: list[Upstream], now: float) -> None:
+        for upstream in passed_over:
+            if upstream.key in self._noted:
                 continue
-            self._noted.add(candidate.key)
-            note = {"skipped": candidate.option.target, "why": candidate.why_not(now)}
-            if candidate.replica is not None:
-                note["replica"] = candidate.replica.id
+            self._noted.add(upstream.key)
+            note = {"skipped": upstream.option.target, "why": upstream.why_not(now)}
+            if upstream.replica is not None:
+                note["replica"] = upstream.replica.id
             self._exchange.delivery.append(note)

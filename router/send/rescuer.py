@@ -9,12 +9,12 @@ from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
 from router.request import Exchange
 from router.send.attempt import Calls, Started
-from router.send.candidate import Candidate
+from router.send.remedy import Step, sort
 from router.send.rescue.eligible import limit_of, obstacle, rest_of
 from router.send.rescue.said import Transcript
 from router.send.rescue.seam import Seam, split
 from router.send.rescue.splice import Splice, ending, splice
-from router.send.verdict import Step, sort
+from router.send.upstream import Upstream
 from router.wire.endpoint import Endpoint
 
 
@@ -57,7 +57,7 @@ class Rescuer:
         self,
         exchange: Exchange,
         transcript: Transcript,
-        broken: Candidate,
+        broken: Upstream,
         error: TargetBroken,
         prompt_tokens: int | None,
     ) -> tuple[Started, Splice]:
@@ -72,19 +72,19 @@ class Rescuer:
             raise error
         reading = transcript.read()
         prefill, space = split(reading.text)
-        for candidate in self._candidates(exchange, broken, prefill):
+        for upstream in self._upstreams(exchange, broken, prefill):
             left_s = self._left_s(exchange)
             if left_s <= 0 or len(exchange.attempts) >= self._config.retry.max_attempts:
                 break
             try:
-                await exchange.cover(candidate.option)
-                body = rest_of(self._calls.body(exchange, candidate.option), reading.deltas)
+                await exchange.cover(upstream.option)
+                body = rest_of(self._calls.body(exchange, upstream.option), reading.deltas)
                 started = await self._calls.start(
-                    exchange, candidate, left_s, body=body, prefill=prefill
+                    exchange, upstream, left_s, body=body, prefill=prefill
                 )
             except RouterError:
                 continue
-            _note(exchange, broken, candidate, reading.deltas, error)
+            _note(exchange, broken, upstream, reading.deltas, error)
             joined = splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
             return started, joined
         exchange.delivery.append(
@@ -104,25 +104,23 @@ class Rescuer:
             return "who began it keeps the answer under its id"
         return obstacle(exchange.endpoint, exchange.body) or transcript.obstacle()
 
-    def _candidates(
-        self, exchange: Exchange, broken: Candidate, prefill: str
-    ) -> Iterator[Candidate]:
+    def _upstreams(self, exchange: Exchange, broken: Upstream, prefill: str) -> Iterator[Upstream]:
         """Who may (law 5) and can go on, best first; who just failed comes last."""
         now = time.monotonic()
-        last: list[Candidate] = []
+        last: list[Upstream] = []
         for option in exchange.options:
             if not option.allowed or option.target in exchange.given_up:
                 continue
-            for candidate in self._calls.candidates(option, now):
-                if prefill and not candidate.target.can_continue(exchange.endpoint):
+            for upstream in self._calls.upstreams(option, now):
+                if prefill and not upstream.target.can_continue(exchange.endpoint):
                     continue
-                if candidate.key == broken.key:
-                    last.append(candidate)
-                elif candidate.lets_in(now):
-                    yield candidate
-        for candidate in last:
-            if candidate.lets_in(now) and candidate.health.budget.withdraw(now):
-                yield candidate
+                if upstream.key == broken.key:
+                    last.append(upstream)
+                elif upstream.lets_in(now):
+                    yield upstream
+        for upstream in last:
+            if upstream.lets_in(now) and upstream.health.budget.withdraw(now):
+                yield upstream
 
 
 _CONTINUED = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
@@ -139,7 +137,7 @@ def _is_kept(exchange: Exchange) -> bool:
 
 
 def _note(
-    exchange: Exchange, broken: Candidate, by: Candidate, tokens: int, error: TargetBroken
+    exchange: Exchange, broken: Upstream, by: Upstream, tokens: int, error: TargetBroken
 ) -> None:
     exchange.delivery.append(
         {

@@ -13,11 +13,11 @@ from router.replicas.table import TableHolder
 from router.request import Assemble, Exchange
 from router.send.answer import Delivered
 from router.send.attempt import Calls, Started
-from router.send.candidate import Candidate
 from router.send.health import HealthBook
 from router.send.hedge import Hedger
-from router.send.plan import Course
+from router.send.plan import RetryPlan
 from router.send.rescuer import Rescuer
+from router.send.upstream import Upstream
 from router.targets.directory import Catalog
 
 
@@ -42,49 +42,49 @@ class Sender:
 
     async def send(self, exchange: Exchange) -> Delivered:
         """The first answer that has begun. Raises the failure that the client should hear of."""
-        course = Course(exchange, self._calls, self._config.retry)
+        plan = RetryPlan(exchange, self._calls, self._config.retry)
         while True:
             left_s = self._left_s(exchange)
             if left_s <= 0 or len(exchange.attempts) >= self._config.retry.max_attempts:
-                raise course.failure or TargetTimeout("no time left to answer")
-            found = course.next(time.monotonic())
+                raise plan.failure or TargetTimeout("no time left to answer")
+            found = plan.next(time.monotonic())
             if found is None or found[1] >= left_s:
-                raise course.failure or _nobody(exchange, course)
-            candidate, pause_s = found
+                raise plan.failure or _nobody(exchange, plan)
+            upstream, pause_s = found
             if pause_s:
                 await asyncio.sleep(pause_s)
                 left_s = self._left_s(exchange)
             try:
-                await exchange.cover(candidate.option)
+                await exchange.cover(upstream.option)
             except BudgetExceeded as error:
-                course.too_dear(candidate.option, error)
+                plan.too_dear(upstream.option, error)
                 continue
-            started = await self._try(exchange, course, candidate, left_s)
+            started = await self._try(exchange, plan, upstream, left_s)
             if started is not None:
                 return Delivered(exchange, started, self._rescuer)
 
     async def _try(
-        self, exchange: Exchange, course: Course, candidate: Candidate, left_s: float
+        self, exchange: Exchange, plan: RetryPlan, upstream: Upstream, left_s: float
     ) -> Started | None:
-        """One candidate, and who hedges it; None: it failed, and the course knows why."""
-        course.asked(candidate)
-        exchange.chosen = candidate.option
-        delay_s = self._hedger.delay_s(exchange, candidate)
+        """One upstream, and who hedges it; None: it failed, and the retry plan knows why."""
+        plan.asked(upstream)
+        exchange.chosen = upstream.option
+        delay_s = self._hedger.delay_s(exchange, upstream)
         if delay_s is not None:
-            return await self._hedger.race(exchange, course, candidate, delay_s)
+            return await self._hedger.race(exchange, plan, upstream, delay_s)
         try:
             return await self._calls.start(
-                exchange, candidate, left_s, others=partial(self._others, exchange, course)
+                exchange, upstream, left_s, others=partial(self._others, exchange, plan)
             )
         except RouterError as error:
-            course.learn(candidate, error, time.monotonic())
+            plan.learn(upstream, error, time.monotonic())
             return None
 
-    def _others(self, exchange: Exchange, course: Course) -> bool:
+    def _others(self, exchange: Exchange, plan: RetryPlan) -> bool:
         """Whether somebody else could still be asked after the call that is about to go out."""
         if len(exchange.attempts) >= self._config.retry.max_attempts:
             return False
-        return next(course.fresh(time.monotonic()), None) is not None
+        return next(plan.fresh(time.monotonic()), None) is not None
 
     def _left_s(self, exchange: Exchange) -> float:
         limit = self._limits.request_timeout_s
@@ -93,9 +93,9 @@ class Sender:
         )
 
 
-def _nobody(exchange: Exchange, course: Course) -> RouterError:
+def _nobody(exchange: Exchange, plan: RetryPlan) -> RouterError:
     return TargetUnavailable(
         f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more",
         status=503,
-        retry_after_s=course.patience_s,
+        retry_after_s=plan.patience_s,
     )

@@ -21,9 +21,9 @@ def new(
 ) -> None:
     """Print a new key once, and the entry for `router.auth.keys` that recognises it."""
     from router.admit.keys import hash_key, new_key
-    from router.config.auth import Scope
+    from router.config.auth import KeyScope
 
-    known = [each.value for each in Scope]
+    known = [each.value for each in KeyScope]
     unknown = sorted(set(scope) - set(known))
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: known are {', '.join(known)}")

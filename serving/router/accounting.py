@@ -10,8 +10,8 @@ from router.account.usage import UsageMeter
 from router.budgets.amounts import Bounds
 from router.budgets.authority import AuthorityUnreachable, LocalAuthority
 from router.budgets.holds import Budgets
+from router.budgets.leased import LeasedLimits
 from router.budgets.lessee import Lessee
-from router.budgets.purses import Purses
 from router.config.budgets import BudgetsConfig
 from router.replicas.table import TableHolder
 from router.targets.directory import Catalog
@@ -28,7 +28,7 @@ class Accounting:
     Attributes:
         budgets: sets aside and settles.
         usage: counts who used what.
-        purses: this router's part of each limit.
+        leased_limits: this router's part of each limit.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Accounting:
         self._holder_name = f"{identity}/{secrets.token_hex(4)}"
         self._registry = RegistryAccounts(holder)
         authority = LocalAuthority() if config.authority == "local" else self._registry
-        self.purses = Purses(config)
+        self.leased_limits = LeasedLimits(config)
         self.usage = UsageMeter()
-        lessee = Lessee(self.purses, authority, self._holder_name, config)
-        self.budgets = Budgets(config, Bounds(catalog, config), self.purses, lessee)
+        lessee = Lessee(self.leased_limits, authority, self._holder_name, config)
+        self.budgets = Budgets(config, Bounds(catalog, config), self.leased_limits, lessee)
         self._local = config.authority == "local"
         self._task: asyncio.Task[None] | None = None
 

@@ -19,7 +19,7 @@ from router.audit.logs import open_logs
 from router.audit.lookup import Records
 from router.cache.key import policy_version
 from router.cache.responses import Responses
-from router.cache.store import Store
+from router.cache.store import ResponseStore
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import Learning
@@ -91,7 +91,7 @@ class RouterProcess:
         )
         self.holder = TableHolder(queues, self._forget)
         self._accounting = Accounting(config.budgets, catalog, self.holder, identity)
-        cache = Store(config.cache)
+        cache = ResponseStore(config.cache)
         self._registry.register(
             gauges(self._accounting, cache, self._decisions.journal, self._feedback.journal)
         )

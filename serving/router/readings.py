@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from router.account.gauges import Gauges
 from router.audit.writer import Journal
-from router.cache.store import Store
+from router.cache.store import ResponseStore
 from serving.router.accounting import Accounting
 
 
-def gauges(accounting: Accounting, cache: Store, decisions: Journal, feedback: Journal) -> Gauges:
+def gauges(
+    accounting: Accounting, cache: ResponseStore, decisions: Journal, feedback: Journal
+) -> Gauges:
     """The gauges of one router process."""
     budgets = accounting.budgets
     return Gauges(
@@ -25,7 +27,7 @@ def gauges(accounting: Accounting, cache: Store, decisions: Journal, feedback: J
             "graftwork_response_cache_answers": ("Kept answers.", lambda: len(cache)),
             "graftwork_budget_accounts": (
                 "Running counts of budgets.",
-                lambda: len(accounting.purses),
+                lambda: len(accounting.leased_limits),
             ),
             "graftwork_budget_refusals": (
                 "Requests that a budget did not cover, since the start.",

@@ -40,10 +40,15 @@ def test_the_readme_tree_is_the_tree() -> None:
 
 
 def test_the_request_path_names_every_stage() -> None:
-    """Each module in ``router/stages`` has its step."""
+    """Each room that the pipeline wires has its step."""
     text = (ROOT / "docs" / "request-path.md").read_text()
-    stages = [path for path in (ROOT / "router" / "stages").glob("*.py") if path.stem != "__init__"]
-    missing = [path.name for path in stages if f"router/stages/{path.name}" not in text]
+    pipeline = (ROOT / "router" / "pipeline.py").read_text()
+    rooms = set(re.findall(r"^from router\.(\w+)", pipeline, re.MULTILINE))
+    missing = [
+        name
+        for name in sorted(rooms)
+        if (ROOT / "router" / name).is_dir() and f"router/{name}/" not in text
+    ]
     assert not missing
 
 
@@ -51,8 +56,10 @@ def test_the_adapter_path_names_every_module() -> None:
     """Each part of the journey in ``adapters`` that does something is in the document."""
     text = (ROOT / "docs" / "adapter-path.md").read_text()
     journey = (
-        "http watch sources archive manifest intake base_model store store_object lifecycle "
-        "loading fleet probe table retire reconcile rollout ladder heat"
+        "admin/http publish/watch store/sources format/archive format/manifest publish/intake "
+        "format/base_model store/local store/objects registry/lifecycle publish/loading fleet "
+        "publish/probe publish/table publish/retire publish/reconcile publish/rollout ladder/steps "
+        "publish/heat"
     )
     missing = [name for name in journey.split() if f"adapters/{name}.py" not in text]
     assert not missing

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from router.admit.keys import hash_key
-from router.config.auth import Scope
+from router.config.auth import KeyScope
 from tests.fakes.frontier import FakeFrontier
 from tests.system.running import ROOT
 
@@ -26,7 +26,7 @@ INPUT_USD, OUTPUT_USD = 2.0, 10.0
 
 
 def write_config(
-    path: Path, frontier: FakeFrontier, keys: Sequence[tuple[str, str, Scope]] = ()
+    path: Path, frontier: FakeFrontier, keys: Sequence[tuple[str, str, KeyScope]] = ()
 ) -> Path:
     """Write the file. ``keys``: (name, key, scope) of callers; without any, everybody may call."""
     raw = yaml.safe_load((ROOT / "config/local.yaml").read_text(encoding="utf-8"))

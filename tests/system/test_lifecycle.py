@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from router.config.auth import Scope
+from router.config.auth import KeyScope
 from serving.bringup.edge import free_port
 from serving.embedded import ADAPTERS_DIR
 from tests.fakes.faults import Fault, Kind
@@ -32,7 +32,7 @@ from tests.system.running import ROOT, Running
 pytestmark = pytest.mark.system
 
 REFUSED_S = 60
-KEYS = {scope: f"gw-test-{scope.value}" for scope in Scope}
+KEYS = {scope: f"gw-test-{scope.value}" for scope in KeyScope}
 ALIAS = "kept"
 
 
@@ -101,7 +101,7 @@ class Restarted:
     versions: tuple[str, str]
     last: bytes
 
-    def client(self, scope: Scope | None) -> httpx.Client:
+    def client(self, scope: KeyScope | None) -> httpx.Client:
         """A client with a key of one scope, or without a key."""
         headers = {} if scope is None else {"authorization": f"Bearer {KEYS[scope]}"}
         return httpx.Client(base_url=self.system.url, headers=headers, timeout=60, trust_env=False)
@@ -171,7 +171,7 @@ def test_stop_leaves_nothing_and_loses_nothing(restarted: Restarted, system: Run
 
 def test_registry_state_survives(restarted: Restarted) -> None:
     """Live version, what a rollback would bring back, states and history are there again."""
-    with restarted.client(Scope.ADMIN) as admin:
+    with restarted.client(KeyScope.ADMIN) as admin:
         after = admin.get(f"/admin/v1/adapters/{ALIAS}").json()
         for key in ("live", "previous", "intents"):
             assert after[key] == restarted.before[key]
@@ -187,7 +187,7 @@ def test_registry_state_survives(restarted: Restarted) -> None:
 
 def test_live_version_answers_and_can_be_rolled_back(restarted: Restarted) -> None:
     """The second life serves what the first one did; one flip brings the other version back."""
-    with restarted.client(Scope.INFERENCE) as client, restarted.client(Scope.ADMIN) as admin:
+    with restarted.client(KeyScope.INFERENCE) as client, restarted.client(KeyScope.ADMIN) as admin:
         assert target(chat(client, ALIAS)) == f"adapter:{restarted.versions[1]}"
         move(admin, ALIAS, "rollback")
         assert target(chat(client, ALIAS)) == f"adapter:{restarted.versions[0]}"
@@ -222,39 +222,39 @@ def test_without_a_key_nothing_is_open(restarted: Restarted, key: str | None) ->
 @pytest.mark.parametrize(
     ("scope", "allowed"),
     [
-        (Scope.INFERENCE, LISTED),
-        (Scope.ADMIN, [*OPERATED, *ADMINISTERED]),
-        (Scope.AUDITOR, OPERATED),
-        (Scope.REVIEWER, []),
+        (KeyScope.INFERENCE, LISTED),
+        (KeyScope.ADMIN, [*OPERATED, *ADMINISTERED]),
+        (KeyScope.AUDITOR, OPERATED),
+        (KeyScope.REVIEWER, []),
     ],
 )
-def test_scopes(restarted: Restarted, scope: Scope, allowed: list[str]) -> None:
+def test_scopes(restarted: Restarted, scope: KeyScope, allowed: list[str]) -> None:
     """Each scope opens its own doors; at the others it is 403, which says that the key is known."""
     with restarted.client(scope) as http:
         for path in [*LISTED, *OPERATED, *ADMINISTERED]:
             expected = 200 if path in allowed else 403
             assert http.get(path).status_code == expected, path
         called = http.post("/v1/chat/completions", json=chat_body("base", "x"))
-        assert called.status_code == (200 if scope is Scope.INFERENCE else 403)
+        assert called.status_code == (200 if scope is KeyScope.INFERENCE else 403)
         pushed = http.post(f"/admin/v1/adapters/{ALIAS}/retire", json={"digest": "0" * 12})
-        assert pushed.status_code == (404 if scope is Scope.ADMIN else 403)
+        assert pushed.status_code == (404 if scope is KeyScope.ADMIN else 403)
 
 
 def test_keys_of_both_vendors(restarted: Restarted) -> None:
     """Anthropic's header carries a key as well; the record names the caller, not the key."""
-    with restarted.client(None) as http, restarted.client(Scope.ADMIN) as admin:
+    with restarted.client(None) as http, restarted.client(KeyScope.ADMIN) as admin:
         response = http.post(
             "/v1/messages",
             json={**chat_body("base", "x"), "max_tokens": 4},
-            headers={"x-api-key": KEYS[Scope.INFERENCE]},
+            headers={"x-api-key": KEYS[KeyScope.INFERENCE]},
         )
         assert response.status_code == 200, response.text
         record: Any = decision(admin, response.headers["x-graftwork-decision-id"])
-        assert record["caller"] == Scope.INFERENCE.value
-        assert KEYS[Scope.INFERENCE] not in str(record)
+        assert record["caller"] == KeyScope.INFERENCE.value
+        assert KEYS[KeyScope.INFERENCE] not in str(record)
 
 
 def test_ctrl_c_leaves_nothing(restarted: Restarted) -> None:
     """Ctrl-C reaches the whole foreground group: exit code 0, no process is left. Comes last."""
     restarted.system.stop(ctrl_c=True)
-    assert KEYS[Scope.ADMIN] not in restarted.system.said()
+    assert KEYS[KeyScope.ADMIN] not in restarted.system.said()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adapters.config import LadderSettings
 from adapters.ladder.promotion import (
-    Verdict,
+    LadderVerdict,
     difference_low,
     is_worse,
     judge_canary,
@@ -41,26 +41,31 @@ def traffic(
 def test_a_shadow_waits_for_its_minimum() -> None:
     """49 of 50 secret answers, however good, are not enough."""
     found = judge_shadow(traffic(shadowed=49, agreement=49), SETTINGS)
-    assert found.verdict is Verdict.WAIT
+    assert found.verdict is LadderVerdict.WAIT
     assert "49 of 50" in found.reason
 
 
 def test_a_shadow_that_agrees_climbs_and_one_that_does_not_is_withdrawn() -> None:
     """Mean agreement decides once there is enough of it."""
-    assert judge_shadow(traffic(shadowed=60, agreement=55), SETTINGS).verdict is Verdict.PROMOTE
-    assert judge_shadow(traffic(shadowed=60, agreement=10), SETTINGS).verdict is Verdict.ROLL_BACK
+    assert (
+        judge_shadow(traffic(shadowed=60, agreement=55), SETTINGS).verdict is LadderVerdict.PROMOTE
+    )
+    assert (
+        judge_shadow(traffic(shadowed=60, agreement=10), SETTINGS).verdict
+        is LadderVerdict.ROLL_BACK
+    )
 
 
 def test_a_shadow_that_fails_is_withdrawn() -> None:
     """Secret answers that never came count against it."""
     failing = traffic(requests=30, errors=30, shadowed=60, agreement=30)
-    assert judge_shadow(failing, SETTINGS).verdict is Verdict.ROLL_BACK
+    assert judge_shadow(failing, SETTINGS).verdict is LadderVerdict.ROLL_BACK
 
 
 def test_a_canary_with_clear_errors_is_rolled_back_early() -> None:
     """Half of 20 requests failing is beyond doubt before the promotion minimum is reached."""
     found = judge_canary(traffic(20, 10), traffic(1000, 1), SETTINGS)
-    assert found.verdict is Verdict.ROLL_BACK
+    assert found.verdict is LadderVerdict.ROLL_BACK
     assert "50.0%" in found.reason
 
 
@@ -72,14 +77,14 @@ def test_one_unlucky_error_rolls_nothing_back() -> None:
 def test_a_slow_canary_is_rolled_back() -> None:
     """Twice the latency at the quantile is over the ratio."""
     found = judge_canary(traffic(200, seconds=0.5), traffic(200, seconds=0.1), SETTINGS)
-    assert found.verdict is Verdict.ROLL_BACK
+    assert found.verdict is LadderVerdict.ROLL_BACK
 
 
 def test_a_healthy_canary_is_promoted_once_both_have_enough() -> None:
     """Both sides need the minimum, then an equal canary climbs."""
-    assert judge_canary(traffic(150), traffic(50), SETTINGS).verdict is Verdict.WAIT
-    assert judge_canary(traffic(50), traffic(150), SETTINGS).verdict is Verdict.WAIT
-    assert judge_canary(traffic(150), traffic(150), SETTINGS).verdict is Verdict.PROMOTE
+    assert judge_canary(traffic(150), traffic(50), SETTINGS).verdict is LadderVerdict.WAIT
+    assert judge_canary(traffic(50), traffic(150), SETTINGS).verdict is LadderVerdict.WAIT
+    assert judge_canary(traffic(150), traffic(150), SETTINGS).verdict is LadderVerdict.PROMOTE
 
 
 @given(n=st.integers(1, 500), share=st.floats(0, 1), m=st.integers(1, 500))

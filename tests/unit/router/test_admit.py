@@ -7,7 +7,7 @@ import pytest
 from router.admit import admission as admit
 from router.admit.admission import Admission
 from router.admit.keys import Keyring, hash_key
-from router.config.auth import ApiKey, Scope
+from router.config.auth import ApiKey, KeyScope
 from router.config.limits import LimitsConfig
 from router.config.priority import Priority
 from router.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def key(name: str, *scopes: Scope, tenant: str = "default") -> ApiKey:
+def key(name: str, *scopes: KeyScope, tenant: str = "default") -> ApiKey:
     """A key whose secret is its name."""
     return ApiKey(name=name, sha256=hash_key(name), scopes=frozenset(scopes), tenant=tenant)
 
@@ -46,7 +46,7 @@ def admission(*keys: ApiKey, **limits: int) -> Admission:
 def test_the_caller_is_known_afterwards() -> None:
     """An admitted request has a caller and what is left of its rate."""
     found = exchange(headers={"authorization": "Bearer app"})
-    admission(key("app", Scope.INFERENCE), requests_per_minute=10).admit(found)
+    admission(key("app", KeyScope.INFERENCE), requests_per_minute=10).admit(found)
     assert found.caller is not None
     assert found.caller.name == "app"
     assert found.rate[:2] == (10, 9)
@@ -54,7 +54,7 @@ def test_the_caller_is_known_afterwards() -> None:
 
 def test_scope_is_needed() -> None:
     """An admin's key does not infer; no key does nothing."""
-    stage = admission(key("boss", Scope.ADMIN))
+    stage = admission(key("boss", KeyScope.ADMIN))
     with pytest.raises(Forbidden, match="inference"):
         stage.admit(exchange(headers={"x-api-key": "boss"}))
     with pytest.raises(Unauthenticated):
@@ -64,9 +64,9 @@ def test_scope_is_needed() -> None:
 def test_the_rate_is_per_tenant_and_minute(clock: Clock) -> None:
     """A tenant's keys share one limit; other tenants and the next minute have their own."""
     stage = admission(
-        key("one", Scope.INFERENCE, tenant="shop"),
-        key("two", Scope.INFERENCE, tenant="shop"),
-        key("else", Scope.INFERENCE, tenant="bank"),
+        key("one", KeyScope.INFERENCE, tenant="shop"),
+        key("two", KeyScope.INFERENCE, tenant="shop"),
+        key("else", KeyScope.INFERENCE, tenant="bank"),
         requests_per_minute=2,
     )
     for name in ("one", "two"):
@@ -85,7 +85,7 @@ def test_the_rate_is_per_tenant_and_minute(clock: Clock) -> None:
 
 def test_refused_keys_use_up_no_rate() -> None:
     """Who has no key cannot use up the rate of those who have one."""
-    stage = admission(key("app", Scope.INFERENCE), requests_per_minute=1)
+    stage = admission(key("app", KeyScope.INFERENCE), requests_per_minute=1)
     for _ in range(5):
         with pytest.raises(Unauthenticated):
             stage.admit(exchange(headers={"x-api-key": "guess"}))
@@ -109,7 +109,7 @@ def test_tenants_that_are_remembered_are_bounded(
 ) -> None:
     """Windows that are over are forgotten when the table is full (law 9)."""
     monkeypatch.setattr(admit, "_MAX_TENANTS", 10)
-    keys = [key(f"k{n}", Scope.INFERENCE, tenant=f"t{n}") for n in range(30)]
+    keys = [key(f"k{n}", KeyScope.INFERENCE, tenant=f"t{n}") for n in range(30)]
     stage = admission(*keys)
     for each in keys:
         stage.admit(exchange(headers={"x-api-key": each.name}))
@@ -131,7 +131,7 @@ def test_a_request_may_be_less_urgent_than_its_key(
     own: Priority, wanted: str | None, found: Priority
 ) -> None:
     """The header lowers the class; it never raises it above the key's own."""
-    mine = key("app", Scope.INFERENCE).model_copy(update={"priority": own})
+    mine = key("app", KeyScope.INFERENCE).model_copy(update={"priority": own})
     headers = {"x-api-key": "app"} | ({"x-graftwork-priority": wanted} if wanted else {})
     asked = exchange(headers=headers)
     admission(mine).admit(asked)

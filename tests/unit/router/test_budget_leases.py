@@ -28,8 +28,8 @@ from router.budgets.authority import (
     grant,
 )
 from router.budgets.holds import Budgets
+from router.budgets.leased import LeasedLimit, LeasedLimits
 from router.budgets.lessee import Lessee
-from router.budgets.purses import Purse, Purses
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.errors import BudgetExceeded, Overloaded
 from serving.registry.accounts.book import LeaseBook
@@ -75,7 +75,7 @@ class Router:
 
     budgets: Budgets
     lessee: Lessee
-    purse: Purse
+    leased: LeasedLimit
     under_way: list[int] = field(default_factory=list)
     """What each request has set aside."""
 
@@ -99,11 +99,11 @@ class NeverOver(RuleBasedStateMachine):
     def start(self) -> Router:
         """A fresh process: it knows nothing of its predecessor."""
         self.born += 1
-        purses = Purses(CONFIG)
-        purse = purses._purses[ACCOUNT.id] = Purse(ACCOUNT)
-        lessee = Lessee(purses, self.wires, f"router-{self.born}", CONFIG)
+        leased_limits = LeasedLimits(CONFIG)
+        leased = leased_limits._leased_limits[ACCOUNT.id] = LeasedLimit(ACCOUNT)
+        lessee = Lessee(leased_limits, self.wires, f"router-{self.born}", CONFIG)
         bounds: Bounds = None  # type: ignore[assignment]
-        return Router(Budgets(CONFIG, bounds, purses, lessee), lessee, purse)
+        return Router(Budgets(CONFIG, bounds, leased_limits, lessee), lessee, leased)
 
     def run(self, work: Any) -> Any:
         """Run on the machine's own event loop."""
@@ -118,7 +118,7 @@ class NeverOver(RuleBasedStateMachine):
     async def request(self, router: Router, amount: int) -> None:
         """Set aside, or be refused."""
         try:
-            await router.budgets.take([(router.purse, amount)])
+            await router.budgets.take([(router.leased, amount)])
         except (BudgetExceeded, Overloaded):
             return
         router.under_way.append(amount)
@@ -143,8 +143,8 @@ class NeverOver(RuleBasedStateMachine):
         if router.under_way:
             held = router.under_way.pop(0)
             used = int(held * share)
-            router.purse.held -= held
-            router.purse.spent += used
+            router.leased.held -= held
+            router.leased.spent += used
             self.charged += used
 
     @rule(which=ROUTERS, faults=st.lists(FAULTS, min_size=1, max_size=3))
@@ -190,8 +190,8 @@ class NeverOver(RuleBasedStateMachine):
 
     @invariant()
     def routers_spend_only_what_they_own(self) -> None:
-        """A purse is never overdrawn."""
-        assert all(router.purse.left >= 0 for router in self.routers)
+        """A leased limit is never overdrawn."""
+        assert all(router.leased.left >= 0 for router in self.routers)
 
     def teardown(self) -> None:
         """End the loop."""
@@ -238,7 +238,7 @@ async def test_what_is_offered_back_is_not_spent_meanwhile() -> None:
     try:
         await machine.request(first, 20)
         machine.a_request_ends(0, 0.0)
-        assert first.purse.left >= 20
+        assert first.leased.left >= 20
         wires.fault = "ask late"
         await first.lessee.look_ahead()
         assert wires.late
@@ -261,13 +261,13 @@ async def test_a_router_lives_for_a_while_without_the_authority() -> None:
             await machine.request(first, 1)
             machine.a_request_ends(0, 1.0)
             await first.lessee.look_ahead()
-        held = first.purse.left
+        held = first.leased.left
         assert held > 5
         wires.fault = "ask lost"
         for spent in range(5):
             await machine.request(first, 1)
             machine.a_request_ends(0, 1.0)
-            assert first.purse.left == held - spent - 1
+            assert first.leased.left == held - spent - 1
             await first.lessee.look_ahead()
         machine.nobody_overspends()
     finally:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from router.cache.key import CacheKey, cache_key, deterministic, policy_version
 from router.cache.responses import Responses
-from router.cache.store import Kept, Store
-from router.config.auth import Scope
+from router.cache.store import Kept, ResponseStore
+from router.config.auth import KeyScope
 from router.config.cache import CacheConfig
 from router.config.root import RouterConfig
 from router.request import Caller, Exchange, Hints, Option
@@ -44,7 +44,7 @@ def made(choice: dict[str, Any]) -> tuple[Exchange, str]:
     found = exchange(
         table=table(epoch=choice["epoch"], base_id=choice["base"]),
         endpoint=choice["endpoint"],
-        caller=Caller(choice["caller"], choice["tenant"], frozenset(Scope)),
+        caller=Caller(choice["caller"], choice["tenant"], frozenset(KeyScope)),
         headers={"anthropic-version": choice["version"]} if choice["version"] else {},
     )
     found.stream = choice["stream"]
@@ -123,7 +123,7 @@ def kept(size: int = 100) -> Kept:
 def test_answers_expire_and_the_least_used_make_room() -> None:
     """By time, then by use."""
     clock = Clock()
-    store = Store(CacheConfig(ttl_s=10, max_bytes=2048), clock)
+    store = ResponseStore(CacheConfig(ttl_s=10, max_bytes=2048), clock)
     for name in "abc":
         store.put(key(name), kept())
     assert store.get(key("a")) is not None
@@ -137,7 +137,7 @@ def test_answers_expire_and_the_least_used_make_room() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 3000)), max_size=40))
 def test_bytes_are_bounded(puts: list[tuple[str, int]]) -> None:
     """Whatever is put, the sum is right and within the limit (law 9)."""
-    store = Store(CacheConfig(max_bytes=4096, max_answer_bytes=2500))
+    store = ResponseStore(CacheConfig(max_bytes=4096, max_answer_bytes=2500))
     for name, size in puts:
         store.put(key(name), kept(size))
         assert store.bytes == sum(entry.size for _, entry in store._kept.values()) <= 4096
@@ -172,13 +172,13 @@ async def test_only_whole_answers_are_kept(
     """What breaks off, or holds an error, is not given again; nor is another target's answer."""
     config = CacheConfig(enabled=True)
     choice = {name: values[0] for name, values in FACTS.items()}
-    responses = Responses(config, "v1", Store(config))
+    responses = Responses(config, "v1", ResponseStore(config))
     asked, _ = made(choice)
     assert responses.look(asked) is None
     await answer_of(responses, asked, *chunks, kind=kind)
     assert (responses.look(made(choice)[0]) is not None) is is_kept
 
-    elsewhere = Responses(config, "v1", Store(config))
+    elsewhere = Responses(config, "v1", ResponseStore(config))
     asked, _ = made(choice)
     elsewhere.look(asked)
     assert asked.chosen is not None
@@ -189,7 +189,7 @@ async def test_only_whole_answers_are_kept(
 
 async def test_off_by_default() -> None:
     """Nothing is looked up, nothing kept."""
-    responses = Responses(CacheConfig(), "v1", Store(CacheConfig()))
+    responses = Responses(CacheConfig(), "v1", ResponseStore(CacheConfig()))
     asked, _ = made({name: values[0] for name, values in FACTS.items()})
     assert responses.look(asked) is None
     await answer_of(responses, asked, b"{}", kind="application/json")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.aliases import Alias, Candidate, RoutingTable, engine_name
+from adapters.aliases import Alias, CandidateVersion, RoutingTable, engine_name
 from router.choose.choose import Chooser, shadowed
 from router.choose.learning import Learning
 from router.config.auto import AutoConfig
@@ -202,7 +202,7 @@ def test_auto_without_an_adapter(intent: Intent) -> None:
 
 def with_canary(percent: float, stage: str = "canary") -> RoutingTable:
     """A table in which a third version is tried."""
-    return table(alias(candidates=(Candidate(digest=TRIED, stage=stage, percent=percent),)))
+    return table(alias(candidates=(CandidateVersion(digest=TRIED, stage=stage, percent=percent),)))
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 90])

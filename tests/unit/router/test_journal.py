@@ -31,9 +31,9 @@ JSON = st.recursive(
 CRASHING = """
 import asyncio, itertools, sys
 from pathlib import Path
-from router.journal.frame import to_json
-from router.journal.writer import Journal
-from router.sections.records import RecordsConfig
+from router.audit.frame import to_json
+from router.audit.writer import Journal
+from router.config.records import RecordsConfig
 
 async def main():
     journal = Journal(Path(sys.argv[1]), "crashing", RecordsConfig(sync_ms=1, segment_bytes=65536))

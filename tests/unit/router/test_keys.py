@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from router.admit.keys import LOCAL, Keyring, hash_key, load_keys, new_key
-from router.config.auth import ApiKey, AuthConfig, Scope
+from router.config.auth import ApiKey, AuthConfig, KeyScope
 from router.errors import Forbidden, Unauthenticated
 
 SECRET = "gw-secret"
 OWNER = ApiKey(
-    name="app", sha256=hash_key(SECRET), scopes=frozenset({Scope.INFERENCE}), tenant="shop"
+    name="app", sha256=hash_key(SECRET), scopes=frozenset({KeyScope.INFERENCE}), tenant="shop"
 )
 
 
@@ -70,11 +70,11 @@ def test_scopes() -> None:
     """A key does only what its scopes say."""
     ring = Keyring([OWNER])
     caller = ring.identify(f"Bearer {SECRET}", None)
-    ring.authorize(caller, Scope.INFERENCE)
-    for scope in (Scope.ADMIN, Scope.REVIEWER, Scope.AUDITOR):
+    ring.authorize(caller, KeyScope.INFERENCE)
+    for scope in (KeyScope.ADMIN, KeyScope.REVIEWER, KeyScope.AUDITOR):
         with pytest.raises(Forbidden, match=scope.value):
             ring.authorize(caller, scope)
-    for scope in Scope:
+    for scope in KeyScope:
         ring.authorize(LOCAL, scope)
 
 

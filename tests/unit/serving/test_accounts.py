@@ -62,7 +62,7 @@ def row(hour: int, tenant: str = "shop", **counts: int) -> UsageRow:
     return UsageRow(hour=hour, key="app", tenant=tenant, route="auto", target="base", **counts)
 
 
-def told(book: UsageBook, holder: str, *rows: UsageRow) -> None:
+def reported(book: UsageBook, holder: str, *rows: UsageRow) -> None:
     """A router reports."""
     book.report(UsageReport(holder=holder, rows=rows))
 
@@ -70,10 +70,10 @@ def told(book: UsageBook, holder: str, *rows: UsageRow) -> None:
 def test_usage_adds_up_over_routers_and_hours(engine: Engine) -> None:
     """Reports are absolute: told twice, or late, they count once."""
     book = UsageBook(engine)
-    told(book, "one", row(0, requests=3, nano_usd=5), row(HOUR, requests=1))
-    told(book, "one", row(0, requests=3, nano_usd=5))
-    told(book, "one", row(0, requests=2, nano_usd=4))
-    told(book, "two", row(0, requests=10, nano_usd=1), row(0, "bank", requests=7))
+    reported(book, "one", row(0, requests=3, nano_usd=5), row(HOUR, requests=1))
+    reported(book, "one", row(0, requests=3, nano_usd=5))
+    reported(book, "one", row(0, requests=2, nano_usd=4))
+    reported(book, "two", row(0, requests=10, nano_usd=1), row(0, "bank", requests=7))
     everything = UsageQuestion(0, DAY, by=("tenant",))
     assert [(r["tenant"], r["requests"]) for r in book.ask(everything)] == [
         ("shop", 14),

@@ -89,8 +89,8 @@ def session() -> aiohttp.ClientSession:
 
 def booked(process: RouterProcess) -> float:
     """What a router believes that it spent, US dollars."""
-    purses = process._accounting.purses.all()
-    return sum(p.spent for p in purses if p.account.metric is Metric.MONEY) / 1e9
+    leased_limits = process._accounting.leased_limits.all()
+    return sum(p.spent for p in leased_limits if p.account.metric is Metric.MONEY) / 1e9
 
 
 async def test_two_hundred_at_once_do_not_overspend(tmp_path: Path, frontier: FakeFrontier) -> None:
@@ -130,10 +130,10 @@ async def test_who_is_refused_is_told_whether_waiting_helps(tmp_path: Path) -> N
             assert "under way" in answer["error"]["message"]
             slow.cancel()
             await asyncio.gather(slow, return_exceptions=True)
-            [purse] = process._accounting.purses.all()
-            while purse.held:  # noqa: ASYNC110
+            [leased] = process._accounting.leased_limits.all()
+            while leased.held:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            purse.spent = purse.account.limit
+            leased.spent = leased.account.limit
             status, headers, answer = await ask(client, url)
             assert (status, answer["error"]["code"]) == (429, "budget_exceeded")
             assert "starts anew in" in answer["error"]["message"]
@@ -220,7 +220,7 @@ async def test_what_was_refused_upstream_is_not_paid(
         assert (await ask(client, url))[0] == 200
         assert len(frontier.requests) == 2
         assert booked(process) == pytest.approx(CALL)
-        assert all(purse.held == 0 for purse in process._accounting.purses.all())
+        assert all(leased.held == 0 for leased in process._accounting.leased_limits.all())
 
 
 async def test_retries_are_paid_and_set_aside(tmp_path: Path, frontier: FakeFrontier) -> None:
@@ -233,7 +233,7 @@ async def test_retries_are_paid_and_set_aside(tmp_path: Path, frontier: FakeFron
         assert statuses[200] > 0
         assert len(frontier.requests) > statuses[200]
         assert len(frontier.requests) * CALL <= booked(process) + 1e-9 <= BUDGET
-        assert all(purse.held == 0 for purse in process._accounting.purses.all())
+        assert all(leased.held == 0 for leased in process._accounting.leased_limits.all())
 
 
 async def test_nothing_stays_set_aside(tmp_path: Path) -> None:
@@ -255,11 +255,11 @@ async def test_nothing_stays_set_aside(tmp_path: Path) -> None:
                         await ask(client, url, stream=number % 2 == 0)
 
             await asyncio.gather(*(hasty(number) for number in range(90)))
-            purses = list(process._accounting.purses.all())
-            while any(purse.held for purse in purses):  # noqa: ASYNC110
+            leased_limits = list(process._accounting.leased_limits.all())
+            while any(leased.held for leased in leased_limits):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            assert {purse.account.metric for purse in purses} == set(Metric)
-            assert all(purse.held == 0 < purse.spent for purse in purses)
+            assert {leased.account.metric for leased in leased_limits} == set(Metric)
+            assert all(leased.held == 0 < leased.spent for leased in leased_limits)
 
 
 async def test_a_cancelled_stream_is_billed(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ async def test_a_cancelled_stream_is_billed(tmp_path: Path) -> None:
             ) as answer:
                 await answer.content.readline()
                 answer.close()
-            while any(p.held for p in process._accounting.purses.all()):  # noqa: ASYNC110
+            while any(p.held for p in process._accounting.leased_limits.all()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             assert booked(process) >= (CARD.cost_usd(Usage(len(PROMPT.split()), 1, 0)) or 0)
             assert booked(process) < BUDGET
@@ -302,7 +302,7 @@ async def test_requests_and_tokens_are_limited_with_headers(
     )
     async with running_router(config) as (url, process), session() as client:
         now = time.time()  # from here on it stands still: no window may end in between
-        process._accounting.purses._clock = process._accounting.budgets._clock = lambda: now
+        process._accounting.leased_limits._clock = process._accounting.budgets._clock = lambda: now
         status, headers, _ = await ask(client, url)
         assert status == 200
         assert headers["x-ratelimit-limit-requests"] == "2"

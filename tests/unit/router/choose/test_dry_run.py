@@ -43,7 +43,7 @@ def table(url: str, *, held: bool = True) -> RoutingTable:
     )
 
 
-async def told(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+async def dry_run(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     """The dry run's answer."""
     response = await client.post("/v1/decision", json={**SAID, **fields})
     assert response.status_code == 200, response.text
@@ -53,7 +53,7 @@ async def told(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
 async def test_every_candidate_has_its_reason(tmp_path: Path) -> None:
     """Rank, code, expected cost and quality of each, best first."""
     async with router(tmp_path, config(), table("http://127.0.0.1:9")) as (client, _):
-        found = await told(client, max_tokens=100)
+        found = await dry_run(client, max_tokens=100)
     candidates = found["candidates"]
     assert [c["rank"] for c in candidates] == [1, 2, 3, 4]
     assert [c["code"] for c in candidates] == ["intent", "version_before", "base", "frontier"]
@@ -74,18 +74,18 @@ async def test_it_uses_up_no_limit(tmp_path: Path) -> None:
         router(tmp_path, config(limits=limits), table(engine.url)) as (client, _),
     ):
         for _ in range(5):
-            await told(client)
+            await dry_run(client)
         assert engine.requests == []
         statuses = [(await client.post(CHAT, json=SAID)).status_code for _ in range(2)]
         assert statuses == [200, 429]
-        await told(client)
+        await dry_run(client)
 
 
 async def test_a_refusal_is_a_decision_too(tmp_path: Path) -> None:
     """What would be refused says so, with the reasons of all candidates; the real one is 403."""
     rules = {"rules": [{"name": "closed", "effect": "deny"}]}
     async with router(tmp_path, config(policy=rules), table("http://127.0.0.1:9")) as (client, _):
-        found = await told(client)
+        found = await dry_run(client)
         assert (found["status"], found["error"], found["target"]) == (403, "policy_denied", None)
         assert {c["code"] for c in found["candidates"]} == {"policy_denied"}
         real = await client.post(CHAT, json=SAID)
@@ -126,9 +126,9 @@ async def test_naming_a_model_is_no_way_around_a_rule_about_intents(tmp_path: Pa
             tmp_path, config(policy={"rules": rules}), table("http://127.0.0.1:9")
         ) as (client, _):
             for name in ("auto", "base", "returns", "cloud/big"):
-                assert (await told(client, model=name))["status"] == status
+                assert (await dry_run(client, model=name))["status"] == status
             other = [{"role": "user", "content": "hello"}]
-            assert (await told(client, model="base", messages=other))["target"] == "base"
+            assert (await dry_run(client, model="base", messages=other))["target"] == "base"
 
 
 async def test_what_the_budget_does_not_cover_is_struck_out(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_what_the_budget_does_not_cover_is_struck_out(tmp_path: Path) -> N
     budgets = {"authority": "local", "limits": limits}
     settings = config(budgets=budgets)
     async with router(tmp_path, settings, table("http://127.0.0.1:9")) as (client, _):
-        found = await told(client, max_tokens=100)
+        found = await dry_run(client, max_tokens=100)
     frontier = found["candidates"][-1]
     assert (frontier["target"], frontier["allowed"]) == ("frontier:cloud/big", False)
     assert frontier["code"] == "budget"

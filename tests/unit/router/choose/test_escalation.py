@@ -309,7 +309,7 @@ async def _post(
     """POST to the door; ``begun`` is set when the response starts."""
     door = client._transport.app  # type: ignore[attr-defined]
 
-    async def told(scope: Any, receive: Any, send: Any) -> None:
+    async def watched_app(scope: Any, receive: Any, send: Any) -> None:
         async def heard(message: Any) -> None:
             begun.set()
             await send(message)
@@ -317,7 +317,7 @@ async def _post(
         await door(scope, receive, heard)
 
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(told), base_url=client.base_url
+        transport=httpx.ASGITransport(watched_app), base_url=client.base_url
     ) as watching:
         return await watching.post(CHAT, json=body)
 

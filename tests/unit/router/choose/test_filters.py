@@ -168,7 +168,7 @@ def test_frontiers_are_offered_on_purpose() -> None:
     assert allowed(asked(), by) == ["base", f"frontier:{SMALL}"]
 
 
-class _Purse:
+class _Funds:
     """Knows what is left."""
 
     def __init__(self, usd: float | None) -> None:
@@ -182,9 +182,9 @@ class _Purse:
 def test_budgets() -> None:
     """What the budget does not cover is passed over while something cheaper can answer."""
     made, needs = config(routing=FRONTIERS), Needs(500, 300)
-    by = Chooser(made, Learning(made.routing), funds=_Purse(0.003))
+    by = Chooser(made, Learning(made.routing), funds=_Funds(0.003))
     assert refused(asked(needs=needs), by) == {f"frontier:{BIG}": "budget"}
-    unlimited = Chooser(made, Learning(made.routing), funds=_Purse(None))
+    unlimited = Chooser(made, Learning(made.routing), funds=_Funds(None))
     assert refused(asked(needs=needs), unlimited) == {}
     # Nobody else: the reservation refuses with the figures that only it knows.
     assert allowed(asked(BIG, needs), by) == [f"frontier:{BIG}"]

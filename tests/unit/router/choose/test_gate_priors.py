@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.aliases import Alias, Candidate
+from adapters.aliases import Alias, CandidateVersion
 from adapters.evaluation import GateResult
 from router.choose.cards import Card
 from router.choose.quality import ADAPTER_FOR_ITS_INTENT, DEFAULT_STRENGTH, Quality
@@ -100,7 +100,7 @@ def proven(**fields: Any) -> Alias:
     return returns(gates=gates, **fields)
 
 
-def told(model: str, alias: Alias, request_id: str = "req_1") -> dict[str, str]:
+def priors_of(model: str, alias: Alias, request_id: str = "req_1") -> dict[str, str]:
     """The priors of a decision, by target."""
     found = exchange(model, table=world(alias), request_id=request_id)
     found.intent = Intent("returns", 1.0, "returns")
@@ -110,8 +110,8 @@ def told(model: str, alias: Alias, request_id: str = "req_1") -> dict[str, str]:
 @pytest.mark.parametrize("model", ["auto", "returns"])
 def test_each_version_has_its_own_result(model: str) -> None:
     """Live, the one before it, and the canary; the base has none."""
-    trial = Candidate(digest=TRIED, stage="canary", percent=100)
-    priors = told(model, proven(candidates=(trial,)))
+    trial = CandidateVersion(digest=TRIED, stage="canary", percent=100)
+    priors = priors_of(model, proven(candidates=(trial,)))
     assert priors[f"adapter:returns@{TRIED[:12]}"] == "0.100 (gate, 10 of 100 good)"
     assert priors[f"adapter:returns@{LIVE[:12]}"] == "0.900 (gate, 90 of 100 good)"
     assert priors[f"adapter:returns@{BEFORE[:12]}"] == "0.800 (gate, 80 of 100 good)"
@@ -120,8 +120,8 @@ def test_each_version_has_its_own_result(model: str) -> None:
 
 def test_a_shadow_has_its_own_result() -> None:
     """It can be called by its pinned name."""
-    trial = Candidate(digest=TRIED, stage="shadow", percent=100)
-    priors = told(f"returns@{TRIED[:12]}", proven(candidates=(trial,)))
+    trial = CandidateVersion(digest=TRIED, stage="shadow", percent=100)
+    priors = priors_of(f"returns@{TRIED[:12]}", proven(candidates=(trial,)))
     assert priors[f"adapter:returns@{TRIED[:12]}"] == "0.100 (gate, 10 of 100 good)"
 
 

@@ -239,9 +239,9 @@ def test_sessions_end_and_are_bounded() -> None:
         answered(sessions, "base", f"s{n}")
     assert len(sessions) == 3
     asked = exchange(session="s4", caller=ANYBODY)
-    stay = sessions.of(asked)
-    assert stay is not None
-    assert (stay.target, stay.input_tokens) == ("base", 9)
+    last = sessions.of(asked)
+    assert last is not None
+    assert (last.target, last.input_tokens) == ("base", 9)
     stranger = dataclasses.replace(ANYBODY, tenant="other")
     assert sessions.of(exchange(session="s4", caller=stranger)) is None
     clock.now += 11

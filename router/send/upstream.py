@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from adapters.aliases import Replica
 from router.request import Option
 from router.send.health import Health
-from router.send.verdict import Blame
+from router.send.remedy import Blame
 from router.targets.base import Target
 
 
 @dataclass(slots=True)
-class Candidate:
+class Upstream:
     """A permitted option at one place: a provider's model, or a local model on one replica.
 
     Attributes:
@@ -31,7 +31,7 @@ class Candidate:
 
     @property
     def key(self) -> tuple[str, str | None]:
-        """Distinguishes the candidates of one request."""
+        """Distinguishes the upstreams of one request."""
         return self.option.target, self.replica.id if self.replica else None
 
     def lets_in(self, now: float) -> bool:
@@ -65,11 +65,11 @@ class Ticket:
 
     __slots__ = ("_candidate", "_here", "_open", "_there")
 
-    def __init__(self, candidate: Candidate) -> None:
-        self._candidate = candidate
+    def __init__(self, upstream: Upstream) -> None:
+        self._candidate = upstream
         self._open = True
-        self._there = candidate.health.breaker.enter()
-        self._here = candidate.place is not None and candidate.place.breaker.enter()
+        self._there = upstream.health.breaker.enter()
+        self._here = upstream.place is not None and upstream.place.breaker.enter()
 
     def alive(self, now: float) -> None:
         """The answer has begun: enough for a probe, which must not wait for a long stream."""

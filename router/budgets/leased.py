@@ -15,7 +15,7 @@ _PIN = "@"
 
 
 @dataclass(slots=True, eq=False)
-class Purse:
+class LeasedLimit:
     """One account, as far as this router may spend it.
 
     ``spent + held`` stays within ``granted``, unless a target used more than it had promised.
@@ -51,33 +51,33 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """The purses that one caller's requests for one route draw on, until the next window."""
+class LimitScope:
+    """The limits that one caller's requests for one route draw on, until the next window."""
 
-    requests: tuple[Purse, ...]
-    tokens: tuple[Purse, ...]
-    money: tuple[Purse, ...]
+    requests: tuple[LeasedLimit, ...]
+    tokens: tuple[LeasedLimit, ...]
+    money: tuple[LeasedLimit, ...]
     until: float
 
 
-class Purses:
-    """All purses of one router; bounded (law 9)."""
+class LeasedLimits:
+    """All limits of one router; bounded (law 9)."""
 
     def __init__(self, config: BudgetsConfig, clock: Callable[[], float] = time.time) -> None:
         self._config = config
         self._clock = clock
-        self._purses: dict[str, Purse] = {}
-        self._scopes: dict[tuple[str, str, str], Scope] = {}
+        self._leased_limits: dict[str, LeasedLimit] = {}
+        self._scopes: dict[tuple[str, str, str], LimitScope] = {}
 
     def __len__(self) -> int:
-        return len(self._purses)
+        return len(self._leased_limits)
 
-    def all(self) -> Iterable[Purse]:
-        """Every purse."""
-        return self._purses.values()
+    def all(self) -> Iterable[LeasedLimit]:
+        """Every leased limit."""
+        return self._leased_limits.values()
 
-    def scope(self, exchange: Exchange) -> Scope:
-        """The purses for a request. Raises ``Overloaded`` when there are too many accounts."""
+    def scope(self, exchange: Exchange) -> LimitScope:
+        """The limits for a request. Raises ``Overloaded`` when there are too many accounts."""
         assert exchange.caller is not None
         route = exchange.model.partition(_PIN)[0]
         key = (exchange.caller.name, exchange.caller.tenant, route)
@@ -88,39 +88,39 @@ class Purses:
             found = self._scopes[key] = self._build(*key)
         return found
 
-    def _build(self, key: str, tenant: str, route: str) -> Scope:
+    def _build(self, key: str, tenant: str, route: str) -> LimitScope:
         now = self._clock()
         accounts = list(accounts_of(self._config.limits, key, tenant, route, now))
-        purses = [self._purse(account) for account in accounts]
+        leased_limits = [self._leased(account) for account in accounts]
 
-        def of(metric: Metric) -> tuple[Purse, ...]:
-            return tuple(p for p in purses if p.account.metric is metric)
+        def of(metric: Metric) -> tuple[LeasedLimit, ...]:
+            return tuple(p for p in leased_limits if p.account.metric is metric)
 
         until = min((a.ends for a in accounts if a.ends is not None), default=float("inf"))
-        return Scope(of(Metric.REQUESTS), of(Metric.TOKENS), of(Metric.MONEY), until)
+        return LimitScope(of(Metric.REQUESTS), of(Metric.TOKENS), of(Metric.MONEY), until)
 
-    def _purse(self, account: Account) -> Purse:
-        found = self._purses.get(account.id)
+    def _leased(self, account: Account) -> LeasedLimit:
+        found = self._leased_limits.get(account.id)
         if found is None:
-            if len(self._purses) >= self._config.max_accounts:
+            if len(self._leased_limits) >= self._config.max_accounts:
                 raise Overloaded(
-                    f"{len(self._purses)} budgets are counted at once, which is the limit "
+                    f"{len(self._leased_limits)} budgets are counted at once, which is the limit "
                     "(router.budgets.max_accounts).",
                     retry_after_s=60.0,
                 )
-            found = self._purses[account.id] = Purse(account)
+            found = self._leased_limits[account.id] = LeasedLimit(account)
         return found
 
-    def over(self) -> Sequence[Purse]:
-        """Purses whose window is over and that no request draws on any more."""
+    def over(self) -> Sequence[LeasedLimit]:
+        """LeasedLimits whose window is over and that no request draws on any more."""
         now = self._clock()
         return [
             p
-            for p in self._purses.values()
+            for p in self._leased_limits.values()
             if p.account.ends is not None and p.account.ends <= now and not p.held and not p.asked
         ]
 
-    def drop(self, purses: Iterable[Purse]) -> None:
-        """Forget purses."""
-        for purse in purses:
-            self._purses.pop(purse.account.id, None)
+    def drop(self, leased_limits: Iterable[LeasedLimit]) -> None:
+        """Forget limits."""
+        for leased in leased_limits:
+            self._leased_limits.pop(leased.account.id, None)

@@ -41,7 +41,7 @@ class Blame(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Remedy:
     """The sorting of one error."""
 
     step: Step
@@ -49,26 +49,26 @@ class Verdict:
 
 
 _OF_FAILURE = {
-    Failure.UNREACHABLE: Verdict(Step.LATER, Blame.PLACE),
-    Failure.RESET: Verdict(Step.AGAIN, Blame.PLACE),
-    Failure.TIMEOUT: Verdict(Step.NEXT, Blame.PLACE),
-    Failure.SERVER: Verdict(Step.AGAIN, Blame.TARGET),
-    Failure.LIMITED: Verdict(Step.AGAIN, Blame.LIMIT),
-    Failure.CREDENTIALS: Verdict(Step.NEXT, Blame.TARGET),
-    Failure.MISSING: Verdict(Step.NEXT, Blame.TARGET),
-    Failure.BUSY: Verdict(Step.NEXT, Blame.NOBODY),
-    Failure.BROKEN: Verdict(Step.LATER, Blame.TARGET),
-    Failure.CUT: Verdict(Step.LATER, Blame.PLACE),
-    Failure.STALLED: Verdict(Step.NEXT, Blame.PLACE),
+    Failure.UNREACHABLE: Remedy(Step.LATER, Blame.PLACE),
+    Failure.RESET: Remedy(Step.AGAIN, Blame.PLACE),
+    Failure.TIMEOUT: Remedy(Step.NEXT, Blame.PLACE),
+    Failure.SERVER: Remedy(Step.AGAIN, Blame.TARGET),
+    Failure.LIMITED: Remedy(Step.AGAIN, Blame.LIMIT),
+    Failure.CREDENTIALS: Remedy(Step.NEXT, Blame.TARGET),
+    Failure.MISSING: Remedy(Step.NEXT, Blame.TARGET),
+    Failure.BUSY: Remedy(Step.NEXT, Blame.NOBODY),
+    Failure.BROKEN: Remedy(Step.LATER, Blame.TARGET),
+    Failure.CUT: Remedy(Step.LATER, Blame.PLACE),
+    Failure.STALLED: Remedy(Step.NEXT, Blame.PLACE),
 }
-_STOP = Verdict(Step.STOP, Blame.NOBODY)
-_UNABLE = Verdict(Step.NEXT, Blame.NOBODY)
+_STOP = Remedy(Step.STOP, Blame.NOBODY)
+_UNABLE = Remedy(Step.NEXT, Blame.NOBODY)
 """The request cannot be said in this target's dialect; its own words were never sent."""
-_LARGER = Verdict(Step.LARGER, Blame.NOBODY)
+_LARGER = Remedy(Step.LARGER, Blame.NOBODY)
 _CLIENTS_FAULT = frozenset({"invalid_request_error", "invalid_request", "BadRequestError"})
 
 
-def sort(error: RouterError) -> Verdict:
+def sort(error: RouterError) -> Remedy:
     """What may be done about an error that came before any byte was passed on."""
     if isinstance(error, TargetRejected):
         return _LARGER if error.code == CONTEXT_OVERFLOW else _STOP
