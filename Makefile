@@ -11,7 +11,7 @@ BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast test-k8s k8s check format lock clean env
+.PHONY: help serve test test-fast test-k8s k8s check format walk lock clean env
 .PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing
 
 help: ## list the targets
@@ -46,6 +46,9 @@ check: env ## lint, format, types and layering
 format: env ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+walk: env ## print what a request and an adapter touch on their way, file by file
+	@exec $(BIN)/python -m tests.walk $(ARGS)
 
 bench: env ## measure the router's overhead against vLLM's own server
 	@exec $(BIN)/python -m benchmarks $(ARGS)
