@@ -18,8 +18,23 @@ RouterError                     the door answers with its status, type, code
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+
+_ANTHROPIC_TYPES: Mapping[int, str] = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    410: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_ANTHROPIC_PATH = "/v1/messages"
 
 
 class Failure(StrEnum):
@@ -236,3 +251,22 @@ class TargetBroken(TargetError):
     ) -> None:
         super().__init__(message, code=code)
         self.failure = failure
+
+
+def anthropic_type(status: int) -> str:
+    """The error ``type`` that Anthropic's API has for a status; its SDKs choose by it."""
+    known = _ANTHROPIC_TYPES.get(status)
+    return known or ("invalid_request_error" if status < 500 else "api_error")
+
+
+def error_body(path: str, error: RouterError, request_id: str) -> dict[str, Any]:
+    """An error as the API that ``path`` belongs to shapes it: Anthropic's, or else OpenAI's.
+
+    ``code`` and ``param`` stay in Anthropic's shape too: more than its own has, and its SDKs
+    ignore what they do not know.
+    """
+    body = error.body()
+    if path != _ANTHROPIC_PATH and not path.startswith(_ANTHROPIC_PATH + "/"):
+        return body
+    body["error"]["type"] = anthropic_type(error.status)
+    return {"type": "error", **body, "request_id": request_id}

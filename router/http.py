@@ -16,12 +16,12 @@ from router.audit.lookup import Records
 from router.config.auth import KeyScope
 from router.config.root import RouterConfig
 from router.docs import DOCS_HTML, OPENAPI
-from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError
+from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError, error_body
 from router.ids import Ids
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
 from router.request import Exchange
-from router.respond import error_body, respond, respond_error
+from router.respond import respond, respond_error
 from router.targets.directory import Catalog
 from router.wire.asgi import (
     ClientLeft,
@@ -105,8 +105,9 @@ class Door:
             await self._refuse(scope, RouterError("An unexpected error; see the log."), send)
 
     async def _refuse(self, scope: Scope, error: RouterError, send: Send) -> None:
-        body = error_body(_INFERENCE.get(scope["path"]), error)
-        headers = {"x-request-id": self._request_id(header_map(scope)), **error_headers(error)}
+        request_id = self._request_id(header_map(scope))
+        body = error_body(scope["path"], error, request_id)
+        headers = {"x-request-id": request_id, **error_headers(error)}
         if isinstance(error, MethodNotAllowed):
             headers["allow"] = self._allowed(scope["path"])
         await send_json(send, error.status, body, encode_headers(headers))

@@ -9,12 +9,11 @@ from typing import Any
 import orjson
 
 from router.account.metrics import overhead_s
-from router.errors import RouterError, TargetBroken
+from router.errors import RouterError, TargetBroken, error_body
 from router.judge.watched import Outgoing
 from router.pipeline import Pipeline
 from router.request import Exchange
 from router.wire.asgi import Header, Send, encode_headers, error_headers, send_body, send_json
-from router.wire.endpoint import Endpoint
 from router.wire.sse import error_event
 
 _EVENT_STREAM = "text/event-stream"
@@ -107,18 +106,14 @@ def final_comment(exchange: Exchange) -> bytes:
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
 
 
-def error_body(endpoint: Endpoint | None, error: RouterError) -> dict[str, Any]:
-    """OpenAI's envelope; on Anthropic's route also with the ``type`` that its clients look for."""
-    body = error.body()
-    return {"type": "error", **body} if endpoint is Endpoint.MESSAGES else body
-
-
 async def respond_error(exchange: Exchange, error: RouterError, send: Send) -> None:
     """An error as a complete response."""
     exchange.status = error.status
     exchange.error = error.code
     headers = [*response_headers(exchange), *encode_headers(error_headers(error))]
-    await send_json(send, error.status, error_body(exchange.endpoint, error), headers)
+    await send_json(
+        send, error.status, error_body(exchange.endpoint, error, exchange.request_id), headers
+    )
 
 
 def response_headers(exchange: Exchange) -> list[Header]:
