@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from adapters.events import EventBus
 
+_log = logging.getLogger("graftwork.jobs")
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -68,4 +70,5 @@ class Jobs:
         if self._tasks.get(task.get_name()) is task:
             del self._tasks[task.get_name()]
         if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("job_failed", extra={"job": task.get_name()}, exc_info=error)
             self._events.emit("job-failed", job=task.get_name(), error=repr(error))

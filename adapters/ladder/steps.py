@@ -66,15 +66,6 @@ class Ladder:
         self._live: dict[str, str | None] | None = None
         self._watches: dict[str, _Watch] = {}
 
-    async def run(self) -> None:
-        """Look at the evidence every ``tick_s``, until cancelled."""
-        while True:
-            await asyncio.sleep(self._settings.tick_s)
-            try:
-                await self.tick()
-            except AdapterError as error:
-                self._events.emit("ladder-failed", error=str(error))
-
     async def tick(self) -> None:
         """One look at every candidate and every version that just went live."""
         snapshot = await asyncio.to_thread(self._registry.snapshot)

@@ -7,7 +7,6 @@ takes the same locks as a publish, so the two never undo each other's work.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -71,7 +70,7 @@ def desired_for(
 
 
 class Reconciler:
-    """Repairs residency. ``wake`` asks for a pass now, for example when a replica appears."""
+    """Repairs residency, pass by pass."""
 
     def __init__(
         self,
@@ -90,25 +89,7 @@ class Reconciler:
         self._base = base
         self._settings = settings
         self._events = events
-        self._wanted = asyncio.Event()
         self._pass = asyncio.Lock()
-
-    def wake(self) -> None:
-        """Ask for a pass without waiting for the next period."""
-        self._wanted.set()
-
-    async def run(self) -> None:
-        """Pass after pass, every ``reconcile_s`` and whenever woken, until cancelled."""
-        while True:
-            self._wanted.clear()
-            try:
-                await self.converge()
-            except AdapterError as error:
-                self._events.emit("reconcile-failed", error=str(error))
-            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with a wake.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.reconcile_s):
-                    await self._wanted.wait()
 
     async def committed(self, replica_id: str) -> list[AdapterFiles]:
         """What a new replica must load, in this order, before it reports ready."""

@@ -10,7 +10,7 @@ tried again, each time later.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import tempfile
 import time
 from collections import defaultdict
@@ -25,6 +25,7 @@ from watchfiles import awatch
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError, BadName, StoreError
 from adapters.events import EventBus
+from adapters.jobs.periodic import After, Every, PeriodicJobs
 from adapters.publish.rollout import Outcome, Rollout
 from adapters.registry import Registry, Sighting
 from adapters.registry.lifecycle import State
@@ -33,6 +34,10 @@ from adapters.store.sources import Found, LocalSource, Source, open_source
 _AT_ONCE = 8
 """Aliases whose entries are taken at the same time."""
 _SHORTEST_PAUSE_S = 0.05
+_LONGEST_LOOK_S = 600.0
+_WITHOUT_EVENTS_S = 300.0
+"""Where file events cannot be had (too many watches, some network storage), until the next try."""
+_log = logging.getLogger("graftwork.adapters")
 _BY = "watch"
 
 
@@ -72,27 +77,20 @@ class Watcher:
         self._retries: dict[str, _Retry] = {}
         self._taking: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._woken = asyncio.Event()
+        self._wake: Callable[[], None] = lambda: None
 
-    async def run(self) -> None:
-        """Look, take, wait for a change; until cancelled. Returns at once when not enabled."""
+    def add_to(self, jobs: PeriodicJobs) -> None:
+        """Look again and again, and at once when a file changed. Nothing when not enabled."""
         if not self._settings.enabled:
             return
-        listening = asyncio.create_task(self._listen())
-        try:
-            while True:
-                self._woken.clear()
-                try:
-                    pause = await self.look()
-                except AdapterError as error:
-                    self._events.emit("watch-failed", error=str(error))
-                    pause = self._period
-                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with a wake.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(pause, _SHORTEST_PAUSE_S)):
-                        await self._woken.wait()
-        finally:
-            await _cancelled(listening, *self._taking.values())
+        every = Every(self._period, at_once=True, limit_s=_LONGEST_LOOK_S)
+        self._wake = jobs.add("watch", self._look_again, every).wake
+        if isinstance(self._source, LocalSource):
+            listen = partial(self._listen, self._source.root)
+            jobs.add("watch-events", listen, Every(self._period, at_once=True, limit_s=None))
+
+    async def _look_again(self) -> After:
+        return After(max(await self.look(), _SHORTEST_PAUSE_S))
 
     async def look(self) -> float:
         """One look at the store; what is due is taken in the background.
@@ -156,12 +154,19 @@ class Watcher:
             for found in entries:
                 try:
                     await self._take(found)
-                except BadName as error:
-                    await self._refuse(found, None, str(error))
                 except (AdapterError, OSError) as error:
                     self._retry_later(found, str(error))
+                except Exception as error:  # noqa: BLE001 - the other entries are still to be taken
+                    _log.exception("watch_failed", extra={"source": found.source})
+                    self._retry_later(found, repr(error))
 
     async def _take(self, found: Found) -> None:
+        try:
+            await self._push(found)
+        except BadName as error:
+            await self._refuse(found, None, str(error))
+
+    async def _push(self, found: Found) -> None:
         if found.problem:
             await self._refuse(found, None, found.problem)
             return
@@ -227,7 +232,7 @@ class Watcher:
     def _taken(self, alias: str, _task: asyncio.Task[None]) -> None:
         del self._taking[alias]
         # Another entry of the alias may have come while this one was at work.
-        self._woken.set()
+        self._wake()
 
     def _forget_all_but(self, present: set[str]) -> None:
         # Only what is in memory: what the registry knows of a vanished entry it must still know
@@ -235,17 +240,22 @@ class Watcher:
         self._still = {key: v for key, v in self._still.items() if key in present}
         self._retries = {key: v for key, v in self._retries.items() if key in present}
 
-    async def _listen(self) -> None:
+    async def _listen(self, root: Path) -> After:
         """Wake at file events; where there are none, the period alone has to do."""
-        if not isinstance(self._source, LocalSource):
-            return
-        root = self._source.root
         try:
             await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
             async for _ in awatch(root, watch_filter=None, step=20, debounce=200):
-                self._woken.set()
+                self._wake()
         except (OSError, RuntimeError) as error:
             self._events.emit("watch-polls", error=f"no file events: {error}")
+        return After(_WITHOUT_EVENTS_S)
+
+    async def aclose(self) -> None:
+        """Stop what is being taken; it is found again at the next start."""
+        tasks = list(self._taking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _configured_source(config: AdaptersConfig) -> Source:
@@ -257,9 +267,3 @@ def _configured_source(config: AdaptersConfig) -> Source:
         max_bytes=config.preflight.max_total_bytes,
         max_entries=config.watch.max_entries,
     )
-
-
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

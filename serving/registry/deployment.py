@@ -21,6 +21,7 @@ from serving.node import internal_host, replica_id
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.metrics import RegistryCollector
 from serving.registry.service import RegistryService
+from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.logs import get_logger, setup_logging
 
 
@@ -36,6 +37,7 @@ class RegistryDeployment:
         self._accounts = AccountsSurface(self._settings)
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self._service))
+        self._metrics.register(JobsCollector(self._service.jobs.statuses))
         self._server = InternalServer(internal_host(self._settings))
         await self._server.start(self._asgi_app())
         await self._service.start(self._server.peer(replica_id()))

@@ -16,6 +16,7 @@ from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError
 from adapters.events import Event, EventBus
 from adapters.format.base_model import BaseFacts
+from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.ladder.evidence import Evidence
 from adapters.ladder.steps import Ladder
 from adapters.publish.reconcile import Reconciler, ReplicaReport
@@ -35,6 +36,8 @@ from serving.telemetry.logs import get_logger
 
 _PATIENCE_PASSES = 3
 """Passes after which a replica that cannot converge serves what it holds, if it is alone."""
+_LONGEST_PASS_S = 3600.0
+"""Passes load adapters and copy files: each step has its own limit, this one ends what hangs."""
 
 
 class RegistryService:
@@ -70,58 +73,64 @@ class RegistryService:
             self.registry, self.rollout, self._evidence, self.config.ladder, self.events
         )
         self._watcher = Watcher(self.rollout, self.registry, self.config, self.events)
+        self.jobs = PeriodicJobs(self._log_failure)
+        self._publishing = self.jobs.add("publish", self._publish, Every(None))
+        self._reconciling = self.jobs.add(
+            "reconcile",
+            self._reconcile,
+            Every(rollout.reconcile_s, at_once=True, limit_s=_LONGEST_PASS_S),
+        )
+        self._resuming = self.jobs.add("resume", self._resume, Every(None, limit_s=_LONGEST_PASS_S))
+        self._add_jobs()
         self._table = RoutingTable()
         self._peer: Peer | None = None
         self._last_base: BaseFacts | None = None
         self._failed_passes: dict[str, int] = {}
         self._next_prefetch = 0.0
-        self._converge_now = asyncio.Event()
-        self._publish_now = asyncio.Event()
-        self._wait_for_table: list[asyncio.Future[int]] = []
-        self._base_is_up = asyncio.Event()
+        self._base_is_up = False
         # Nobody is advertised before that: who is told "ready" finds the seeds there.
-        self._prepared = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._prepared = False
+
+    def _add_jobs(self) -> None:
+        """What is done again and again, beside publishing and reconciling."""
+        ladder, collect = self.config.ladder, self.config.collect
+        self.jobs.add("expire", self._expire, Every(TICK_S))
+        self.jobs.add("listen", self._listen, Every(ROUTERS_POLL_S, at_once=True))
+        self.jobs.add("ladder", self._ladder.tick, Every(ladder.tick_s, limit_s=_LONGEST_PASS_S))
+        self.jobs.add(
+            "collect", self.rollout.collect, Every(collect.every_s, limit_s=_LONGEST_PASS_S)
+        )
+        self._watcher.add_to(self.jobs)
 
     async def start(self, peer: Peer) -> None:
         """Take over what the last process left, and begin to watch, converge and publish."""
         self._peer = peer
         await self._rebuild()
-        loops = (
-            self._publishing(),
-            self._converging(),
-            self._expiring(),
-            self._listening(),
-            self._ladder.run(),
-            self._collecting(),
-            self._watcher.run(),
-            self._resuming(),
-        )
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        self.jobs.start()
 
     async def aclose(self) -> None:
         """Stop background work where it stands; the next process resumes it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Publishes first: one that is told that the table will not come would count as failed.
         await self.rollout.aclose()
+        await self.jobs.aclose()
+        await self._watcher.aclose()
         await self.fleet.aclose()
         self.registry.close()
 
     def check(self) -> None:
-        """Raises when a background loop died."""
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                task.result()
+        """Raises ``JobStopped`` when a background loop ended."""
+        self.jobs.check()
 
     # What engines and routers say
 
     def engine_reported(self, report: EngineReport) -> bool:
         """Take an engine's report. Returns whether it is advertised."""
-        self._base_is_up.set()
+        if not self._base_is_up:
+            self._base_is_up = True
+            self._resuming.wake()
         self._throughput.heard(report.peer.id, report.work)
         if self.membership.engine_reported(report):
-            self._converge_now.set()
+            self._reconciling.wake()
             self.publish()
         return self.membership.is_ready(report.peer.id)
 
@@ -163,26 +172,20 @@ class RegistryService:
 
     def publish(self) -> None:
         """Have the routers see the registry's present content; never blocks."""
-        self._publish_now.set()
+        self._publishing.wake()
 
     async def refresh(self) -> int:
-        """The same; returns the revision of the first table that shows the present state."""
-        built: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._wait_for_table.append(built)
-        self._publish_now.set()
-        return await built
+        """The same; returns the revision of the first table that shows the present state.
 
-    async def _publishing(self) -> None:
-        while True:
-            await self._publish_now.wait()
-            self._publish_now.clear()
-            waiting, self._wait_for_table = self._wait_for_table, []
-            await self._rebuild()
-            for built in waiting:
-                if not built.done():
-                    built.set_result(self._table.revision)
-            if self.membership.settled:
-                self.fleet.publish(self._table)
+        Raises ``RegistryError`` when the registry cannot be read now; ``JobStopped`` at the end.
+        """
+        await self._publishing.run_now()
+        return self._table.revision
+
+    async def _publish(self) -> None:
+        await self._rebuild()
+        if self.membership.settled:
+            self.fleet.publish(self._table)
 
     async def _rebuild(self) -> None:
         snapshot = await asyncio.to_thread(self.registry.snapshot)
@@ -202,21 +205,10 @@ class RegistryService:
 
     # What the registry repairs
 
-    async def _converging(self) -> None:
-        while True:
-            try:
-                reports = await self._reconciler.converge()
-                if self._prepared.is_set():
-                    self._judge(reports)
-            except AdapterError as error:
-                self.events.emit("reconcile-failed", error=str(error))
-            try:
-                async with asyncio.timeout(self.config.rollout.reconcile_s):
-                    await self._converge_now.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self._converge_now.clear()
+    async def _reconcile(self) -> None:
+        reports = await self._reconciler.converge()
+        if self._prepared:
+            self._judge(reports)
 
     def _judge(self, reports: dict[str, ReplicaReport]) -> None:
         """Advertise who has converged. Who was ready stays: the table tells its true residency."""
@@ -232,53 +224,40 @@ class RegistryService:
             if not patient and not others and not report.error:
                 changed |= self.membership.set_ready(identity, True)
             else:
-                self._converge_now.set()
+                self._reconciling.wake()
         self._failed_passes = {i: n for i, n in self._failed_passes.items() if i in reports}
         if changed:
             self.publish()
 
-    async def _listening(self) -> None:
+    async def _listen(self) -> None:
         """Hear what routers have in flight and what they counted."""
-        while True:
-            await self.fleet.ask_routers()
-            deltas = self._evidence.feed(self.fleet.traffic())
-            if self.rollout.heat.observe(deltas):
-                self._converge_soon()
-            await asyncio.sleep(ROUTERS_POLL_S)
+        await self.fleet.ask_routers()
+        deltas = self._evidence.feed(self.fleet.traffic())
+        if self.rollout.heat.observe(deltas):
+            self._converge_soon()
 
     def _converge_soon(self) -> None:
         """A cold version is wanted: have a pass, but not one after the other without a pause."""
         now = time.monotonic()
         if now >= self._next_prefetch:
             self._next_prefetch = now + self.config.rollout.prefetch_s
-            self._converge_now.set()
+            self._reconciling.wake()
 
-    async def _expiring(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            if self.membership.expire():
-                self._converge_now.set()
-                self.publish()
-            self._throughput.keep({report.peer.id for report in self.membership.engines()})
+    async def _expire(self) -> None:
+        if self.membership.expire():
+            self._reconciling.wake()
+            self.publish()
+        self._throughput.keep({report.peer.id for report in self.membership.engines()})
 
-    async def _collecting(self) -> None:
-        while True:
-            await asyncio.sleep(self.config.collect.every_s)
-            try:
-                await self.rollout.collect()
-            except AdapterError as error:
-                self.events.emit("collect-failed", error=str(error))
-
-    async def _resuming(self) -> None:
+    async def _resume(self) -> None:
         """Once the base is up: finish what was interrupted, then publish what comes with it."""
-        await self._base_is_up.wait()
         try:
             await self.rollout.resume()
             if self._settings.seed_adapters == "embedded":
                 await self._seed()
         finally:
-            self._prepared.set()
-            self._converge_now.set()
+            self._prepared = True
+            self._reconciling.wake()
 
     async def _seed(self) -> None:
         known = {alias.name for alias in await asyncio.to_thread(self.registry.aliases)}
@@ -290,6 +269,9 @@ class RegistryService:
                     await self.rollout.push(directory.name, copy, wait=True, author="embedded")
             except AdapterError as error:
                 self._log.error("seed_failed", alias=directory.name, error=str(error))
+
+    def _log_failure(self, job: str, error: Exception) -> None:
+        self.events.emit("job-failed", job=job, error=str(error))
 
     def _log_event(self, event: Event) -> None:
         self._log.info("adapter_event", **event.as_dict())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -141,22 +139,6 @@ async def test_a_pass_that_finds_nothing_does_nothing(path: AdapterPath) -> None
     await path.reconciler.converge()
     await path.idle()
     assert (path.fleet.count("load"), len(path.tables), path.registry.history()) == before
-
-
-async def test_the_loop_repairs_when_woken(path: AdapterPath) -> None:
-    """A replica that appears is served without waiting for the period."""
-    path.reconciler._settings = FAST.model_copy(update={"reconcile_s": 60})
-    loop = asyncio.create_task(path.reconciler.run())
-    await asyncio.sleep(0.05)
-    path.fleet.join("r2")
-    path.reconciler.wake()
-    async with asyncio.timeout(5):
-        seen = [event.kind async for event in _until(path, "converged", 2)]
-    assert len(seen) == 2
-    assert path.fleet.holding("r2") == names(path, 1, 2)
-    loop.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await loop
 
 
 async def test_copies_move_when_their_home_changes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import obstore
@@ -16,6 +16,7 @@ from obstore.store import MemoryStore
 
 from adapters.config import AdaptersConfig, WatchSettings
 from adapters.errors import FleetError, StoreError
+from adapters.jobs.periodic import JobStatus, PeriodicJobs
 from adapters.publish.watch import Watcher
 from adapters.registry.lifecycle import State
 from adapters.store.sources import Found, LocalSource, ObjectSource, Source, open_source
@@ -34,6 +35,25 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@contextlib.asynccontextmanager
+async def looking(
+    watcher: Watcher, on_failure: Callable[[str, Exception], None] | None = None
+) -> AsyncIterator[PeriodicJobs]:
+    """The watcher's jobs at work, as in the registry's process."""
+    jobs = PeriodicJobs(on_failure)
+    watcher.add_to(jobs)
+    jobs.start()
+    async with asyncio.timeout(30):
+        yield jobs
+    await jobs.aclose()
+    await watcher.aclose()
+
+
+def status(jobs: PeriodicJobs, name: str) -> JobStatus:
+    """What became of one job's runs."""
+    return next(found for found in jobs.statuses() if found.name == name)
 
 
 class Watched:
@@ -390,25 +410,22 @@ async def test_the_loop_notices_a_new_directory(
         monkeypatch.setattr("adapters.publish.watch.awatch", none)
     poll_s = 30.0 if events_work else 0.05
     config = AdaptersConfig(store=str(root), watch=WatchSettings(settle_s=0.1, poll_s=poll_s))
-    watcher = Watcher(path.rollout, path.registry, config, path.events)
-    loop = asyncio.create_task(watcher.run())
-    await asyncio.sleep(0.3)
-    drop(root, 1)
-    async with asyncio.timeout(10):
-        async for event in path.events.follow(0):
-            if event.kind == "watch-taken":
-                break
-    assert path.registry.alias("returns").live == path.digest(1)
-    loop.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await loop
+    async with looking(Watcher(path.rollout, path.registry, config, path.events)):
+        await asyncio.sleep(0.3)
+        drop(root, 1)
+        async with asyncio.timeout(10):
+            async for event in path.events.follow(0):
+                if event.kind == "watch-taken":
+                    break
+        assert path.registry.alias("returns").live == path.digest(1)
     assert ("watch-polls" in kinds(path)) is not events_work
 
 
-async def test_a_watch_that_is_off_ends_at_once(path: AdapterPath, root: Path) -> None:
+async def test_a_watch_that_is_off_never_looks(path: AdapterPath, root: Path) -> None:
     """``enabled: false`` means that nobody looks."""
     config = AdaptersConfig(store=str(root), watch=WatchSettings(enabled=False))
-    await asyncio.wait_for(Watcher(path.rollout, path.registry, config, path.events).run(), 1)
+    async with looking(Watcher(path.rollout, path.registry, config, path.events)) as jobs:
+        assert jobs.statuses() == []
 
 
 # Object stores
@@ -485,15 +502,34 @@ async def test_a_bucket_out_of_reach_is_an_error_that_passes(path: AdapterPath) 
     source = Unreachable(path.root, max_files=1, max_bytes=1, max_entries=1)
     config = path.config.model_copy(update={"watch": QUICK})
     watcher = Watcher(path.rollout, path.registry, config, path.events, source=source)
-    looks = asyncio.Semaphore(0)
-    path.events._listener = lambda event: looks.release() if event.kind == "watch-failed" else None
-    loop = asyncio.create_task(watcher.run())
-    for _ in range(2):
-        await asyncio.wait_for(looks.acquire(), 30)
-    assert not loop.done()
-    loop.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await loop
+    failed = asyncio.Semaphore(0)
+    async with looking(watcher, lambda *_: failed.release()) as jobs:
+        for _ in range(2):
+            await failed.acquire()
+        assert status(jobs, "watch").last_error == "listing: connection refused"
+        jobs.check()
+
+
+async def test_a_surprise_while_taking_one_entry_is_told_and_the_others_are_taken(
+    watched: Watched, root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that is done in the background fails in silence: a traceback, an event, a retry."""
+    bad = drop(root, 1)
+    drop(root, 2, name="v2")
+    fetch = watched.source.fetch
+
+    def surprising(found: Found, directory: Path) -> bool:
+        if Path(found.source).name == bad.name:
+            raise LookupError("a bug")
+        return fetch(found, directory)
+
+    monkeypatch.setattr(watched.source, "fetch", surprising)
+    await watched.look()
+    await watched.look(after_s=3)
+    assert watched.live() == watched.path.digest(2)
+    assert "watch-retry" in kinds(watched.path)
+    logged = [record for record in caplog.records if record.message == "watch_failed"]
+    assert logged[0].exc_info is not None
 
 
 def test_a_store_is_opened_by_its_address(tmp_path: Path) -> None:
