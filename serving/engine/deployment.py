@@ -77,7 +77,7 @@ class EngineDeployment:
             resident=held.resident,
             answer=held.answer,
             slots=self._slots.held() & held.resident,
-            pinned=self._slots.pinned & held.resident,
+            pinned=held.pinned,
             staged=self._stager.staged,
             in_flight=self._surface.in_flight,
             waiting=self._slots.waiting,

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from router.prices import Work
+from serving.engine.loaded import EngineError, EngineRefused
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager, StagingError
-from serving.engine.vllm import Engine, EngineError, EngineRefused
+from serving.engine.vllm import Engine
 from serving.engine.work import Busy
 from serving.internal.server import ASGIApp, Receive, Scope, Send
 
@@ -69,11 +71,13 @@ class ProbeBody(BaseModel):
 
 @dataclass(frozen=True)
 class Residency:
-    """What the engine holds, by its own word."""
+    """What requests may use on this replica, by the engine's own word."""
 
     answer: int
     """Which word: a higher number is a later one."""
     resident: frozenset[str]
+    pinned: frozenset[str]
+    """Of those, the ones that keep a slot of the batch."""
 
 
 class EngineSurface:
@@ -81,12 +85,13 @@ class EngineSurface:
 
     def __init__(self, engine: Engine, stager: Stager, slots: Slots) -> None:
         self._engine = engine
+        self._adapters = engine.adapters
         self._slots = slots
         self._stager = stager
         self._vllm: ASGIApp = engine.asgi_app()
         self._control: ASGIApp = self._build_control()  # type: ignore[assignment]
         self.in_flight = 0
-        self._resident: frozenset[str] = frozenset()
+        self._said: frozenset[str] = frozenset()
         self._answers = 0
         self._ask_at = 0.0
         self._busy = Busy()
@@ -134,49 +139,64 @@ class EngineSurface:
     async def residency(self) -> Residency:
         """What the engine holds, as it last said; asked again after a failure and now and then.
 
-        Not at each call: a question makes the engine's worker spin on its queue for a second.
+        Not at each call: a question makes the engine's worker spin on its queue for a second. While
+        it does not answer, what no failed call has touched stays as it was.
         """
         if time.monotonic() >= self._ask_at:
-            self._heard(await self._engine.resident())
-        return Residency(self._answers, self._resident)
+            with suppress(EngineError), self._asked_again():
+                await self._adapters.ask()
+        self._say()
+        pinned = self._adapters.pinned & self._slots.pinned & self._said
+        return Residency(self._answers, self._said, pinned)
 
-    def _heard(self, resident: frozenset[str]) -> dict[str, Any]:
-        """Take the engine's word; the number tells others which of two words is the later."""
-        self._answers += 1
-        self._resident = resident
+    def _say(self) -> dict[str, Any]:
+        """What is resident; the number tells others which of two answers is the later one."""
+        if self._said != self._adapters.served:
+            self._answers += 1
+            self._said = self._adapters.served
+            for name in (self._slots.held() | self._slots.pinned) - self._said:
+                self._slots.drop(name)
+        return {"resident": sorted(self._said), "answer": self._answers}
+
+    @contextmanager
+    def _asked_again(self) -> Iterator[None]:
+        """Whatever ends the block early, the engine is asked again soon; else only now and then."""
+        self._ask_at = 0.0
+        yield
         self._ask_at = time.monotonic() + _ASK_EVERY_S
-        return {"resident": sorted(resident), "answer": self._answers}
 
     async def _list(self, _: Request) -> JSONResponse:
-        return JSONResponse(self._heard(await self._engine.resident()))
+        try:
+            with self._asked_again():
+                await self._adapters.ask()
+        except EngineError as error:
+            return _failed(error)
+        return JSONResponse(self._say())
 
     async def _load(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         body = LoadBody.model_validate_json(await request.body())
         try:
             staged = await self._stager.stage(body.alias, body.digest)
-            held = await self._engine.add(name, str(staged))
+            with self._asked_again():
+                held = await self._adapters.add(name, str(staged))
         except (EngineError, StagingError) as error:
-            self._ask_at = 0.0
             return _failed(error)
         already = held.seconds == 0.0
         self._slots.touch(name)
-        said = self._heard(held.resident)
-        return JSONResponse({"seconds": held.seconds, "already_resident": already, **said})
+        return JSONResponse({"seconds": held.seconds, "already_resident": already, **self._say()})
 
     async def _unload(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         if requests := self._slots.requests(name):
             return _error(f"{requests} requests are under way on {name}", IN_USE)
-        # Nothing comes between the look and this: who arrives later is sent to another replica.
-        self._engine.close(name)
         try:
-            resident = await self._engine.remove(name)
+            with self._asked_again():
+                # Nothing comes between the look and this: who arrives later is sent elsewhere.
+                await self._adapters.remove(name)
         except EngineError as error:
-            self._ask_at = 0.0
             return _failed(error)
-        self._slots.drop(name)
-        return JSONResponse(self._heard(resident))
+        return JSONResponse(self._say())
 
     async def _pin(self, request: Request) -> JSONResponse:
         names = PinBody.model_validate_json(await request.body()).names
@@ -184,10 +204,13 @@ class EngineSurface:
             return _error(
                 f"{len(names)} pins leave none of {self._slots.size} slots to others", "too-many"
             )
-        if not await self._slots.reserve(names, _PIN_TIMEOUT_S):
-            return _error("every slot is in use", IN_USE)
         try:
-            await self._engine.pin(names)
+            # First what lets go, then the doors, then what takes: the engine never keeps a slot
+            # that a request was let in for.
+            await self._adapters.pin(self._slots.pinned & self._adapters.served & names)
+            if not await self._slots.reserve(names, _PIN_TIMEOUT_S):
+                return _error("every slot is in use", IN_USE)
+            await self._adapters.pin(names)
         except EngineError as error:
             return _failed(error)
         for name in names:
@@ -196,11 +219,12 @@ class EngineSurface:
 
     async def _probe(self, request: Request) -> Response:
         body = ProbeBody.model_validate_json(await request.body())
-        if body.name is not None and body.name not in self._resident:
-            return _failed(EngineError(f"{body.name} is not resident"))
-        async with self._slots.using(body.name or ""):
-            with self._busy:
-                scores = await self._engine.score(body.name, body.prompts)
+        try:
+            async with self._slots.using(body.name or ""):
+                with self._busy:
+                    scores = await self._engine.score(body.name, body.prompts)
+        except EngineError as error:
+            return _failed(error)
         # orjson writes NaN as null, which the registry reads as one: a broken adapter has some.
         return Response(orjson.dumps({"logprobs": scores}), media_type="application/json")
 

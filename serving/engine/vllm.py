@@ -1,8 +1,6 @@
 """The one place that imports vLLM: the base model, its OpenAI ASGI app, and adapters by content.
 
-vLLM's own runtime-LoRA HTTP routes stay off. An adapter enters through the engine client under its
-content-addressed name and leaves through ``remove_lora``; residency is read back from the engine,
-never from a list of names.
+vLLM's own runtime-LoRA HTTP routes stay off: adapters come and go through ``LoadedAdapters``.
 """
 
 from __future__ import annotations
@@ -11,11 +9,11 @@ import argparse
 import asyncio
 import dataclasses
 import itertools
-import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from serving.config.settings import EngineSettings
+from serving.engine.loaded import EngineError, LoadedAdapters
 from serving.engine.work import Processed, processed
 
 _ON_GPU = {"worker_extension_cls": "serving.engine.worker.WorkerExtension"}
@@ -28,38 +26,14 @@ _ALONE_STOPS_S = 1.0
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
-class EngineError(Exception):
-    """The engine did not do it; it may the next time, or it is dead."""
-
-
-class EngineRefused(EngineError):
-    """The engine is well and does not take these files; it never will."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Held:
-    """An adapter that the engine holds now."""
-
-    seconds: float
-    """What the load took; 0 when it was there already."""
-    resident: frozenset[str]
-    """Everything that the engine holds, as it says itself."""
-
-
 class Engine(Protocol):
-    """What a replica needs from an engine."""
+    """What a replica needs from an engine that was started."""
 
-    async def start(self) -> None: ...
+    @property
+    def adapters(self) -> LoadedAdapters: ...
     def asgi_app(self) -> Any: ...
-    async def add(self, name: str, path: str) -> Held: ...
-    def close(self, name: str) -> None: ...
-    async def pin(self, names: frozenset[str]) -> None: ...
-    async def remove(self, name: str) -> frozenset[str]: ...
-    async def resident(self) -> frozenset[str]: ...
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]: ...
     def processed(self) -> Processed | None: ...
-    async def check(self) -> None: ...
-    async def stop(self) -> None: ...
 
 
 class VllmEngine:
@@ -71,11 +45,14 @@ class VllmEngine:
         self._model = model
         self._client: Any = None
         self._app: Any = None
-        self._ids = itertools.count(1)
-        self._requests: dict[str, Any] = {}
-        self._pinned: frozenset[str] = frozenset()
-        # One add at a time: each blocks the engine's step loop for read, parse and copy.
-        self._lock = asyncio.Lock()
+        self._adapters: LoadedAdapters | None = None
+        self._probes = itertools.count(1)
+
+    @property
+    def adapters(self) -> LoadedAdapters:
+        """The adapters in the engine; it must have been started."""
+        assert self._adapters is not None
+        return self._adapters
 
     @property
     def max_model_len(self) -> int:
@@ -102,106 +79,31 @@ class VllmEngine:
         # vLLM's error handler reads its launcher's server from the state.
         app.state.server = argparse.Namespace(should_exit=False)
         self._app = app
+        served = app.state.openai_serving_models.lora_requests
+        self._adapters = LoadedAdapters(self._client, served, _lora_request)
 
     def asgi_app(self) -> Any:
         """vLLM's OpenAI application; internal, to be guarded by a secret."""
         return self._app
 
-    async def add(self, name: str, path: str) -> Held:
-        """Load the adapter directory ``path`` under ``name``; idempotent."""
-        from vllm.lora.request import LoRARequest
-
-        async with self._lock:
-            if name in self._requests and name in (resident := await self.resident()):
-                self._open(name)
-                return Held(0.0, resident)
-            request = LoRARequest(lora_name=name, lora_int_id=next(self._ids), lora_path=path)
-            started = time.perf_counter()
-            # Asked in one breath: each call on its own waits for the end of a decoding step.
-            calls: list[Awaitable[Any]] = [self._load(name, request), self._client.list_loras()]
-            answers: Any = await asyncio.gather(*calls, return_exceptions=True)
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
-            added, held = answers
-            if not added or request.lora_int_id not in held:
-                raise EngineError(f"the engine did not take {name}")
-            self._requests[name] = request
-            self._open(name)
-            return Held(time.perf_counter() - started, self._named(held))
-
-    async def _load(self, name: str, request: Any) -> bool:
-        try:
-            return bool(await self._client.add_lora(request))
-        except Exception as error:
-            if self._client.errored:
-                raise EngineError(f"the engine died while it loaded {name}") from error
-            raise EngineRefused(f"the engine refused {name}: {error}") from error
-
-    def _open(self, name: str) -> None:
-        self._app.state.openai_serving_models.lora_requests[name] = self._requests[name]
-
-    def close(self, name: str) -> None:
-        """From this moment on new requests for the name are answered 404."""
-        self._app.state.openai_serving_models.lora_requests.pop(name, None)
-
-    async def remove(self, name: str) -> frozenset[str]:
-        """Free the adapter, confirm that it is gone; idempotent. Returns what is still held."""
-        async with self._lock:
-            self.close(name)
-            request = self._requests.get(name)
-            if request is None:
-                return await self.resident()
-            _, held = await asyncio.gather(
-                self._client.remove_lora(request.lora_int_id), self._client.list_loras()
-            )
-            if request.lora_int_id in held:
-                raise EngineError(f"the engine still holds {name}")
-            del self._requests[name]
-            self._pinned -= {name}
-            return self._named(held)
-
-    async def pin(self, names: frozenset[str]) -> None:
-        """Have exactly these keep a slot of the batch from now on. Raises ``EngineError``."""
-        async with self._lock:
-            if missing := sorted(names - self._requests.keys()):
-                raise EngineError(f"cannot pin what is not resident: {missing}")
-            for name in self._pinned - names:
-                if name in self._requests:
-                    number = self._requests[name].lora_int_id
-                    await self._client.collective_rpc("graftwork_unpin", args=(number,))
-            self._pinned &= names
-            for name in sorted(names - self._pinned):
-                await self._client.pin_lora(self._requests[name].lora_int_id)
-                self._pinned |= {name}
-
-    async def slots(self) -> frozenset[str]:
-        """Adapters that are in a slot of the batch, as the worker says; it stalls for that."""
-        answers = await self._client.collective_rpc("graftwork_slots")
-        return self._named(set(answers[0]))
-
-    async def resident(self) -> frozenset[str]:
-        """Names of the adapters that the engine's workers hold now."""
-        return self._named(await self._client.list_loras())
-
-    def _named(self, held: set[int]) -> frozenset[str]:
-        return frozenset(n for n, r in self._requests.items() if r.lora_int_id in held)
-
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
-        """Log probability (nats) of each prompt token after the first.
+        """Log probability (nats) of each prompt token after the first, with an adapter or without.
 
         One prompt after the other: each makes one decoding step of those under way a little longer,
-        where all at once would make one step much longer.
+        where all at once would make one step much longer. Raises ``EngineError``.
         """
-        return [await self._score_one(name, prompt) for prompt in prompts]
+        lora = self.adapters.request(name) if name else None
+        try:
+            return [await self._score_one(lora, prompt) for prompt in prompts]
+        except Exception as error:
+            raise EngineError(f"the engine did not score {name or 'the base'}: {error}") from error
 
-    async def _score_one(self, name: str | None, prompt: str) -> list[float]:
+    async def _score_one(self, lora: Any, prompt: str) -> list[float]:
         from vllm import SamplingParams
 
         final: Any = None
         params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
-        request_id = f"probe-{next(self._ids)}"
-        lora = self._requests[name] if name else None
+        request_id = f"probe-{next(self._probes)}"
         async for output in self._client.generate(prompt, params, request_id, lora_request=lora):
             final = output
         tokens = zip(final.prompt_token_ids, final.prompt_logprobs, strict=True)
@@ -222,6 +124,12 @@ class VllmEngine:
         # Alone, the core has nobody to take leave of, and needs seconds to unload its libraries.
         alone = self._client.vllm_config.parallel_config.world_size == 1
         await asyncio.to_thread(self._client.shutdown, _ALONE_STOPS_S if alone else None)
+
+
+def _lora_request(name: str, number: int, path: str) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(lora_name=name, lora_int_id=number, lora_path=path)
 
 
 def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Namespace:

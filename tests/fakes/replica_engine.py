@@ -1,29 +1,99 @@
-"""An engine that behaves, behind the real surface of a replica."""
+"""A replica whose engine client and front end are fake; everything else is the real thing.
+
+The client can be told to fail at any of its calls, before or after it did what it was asked.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.store.local import LocalStore
+from serving.engine.loaded import LoadedAdapters
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
-from serving.engine.vllm import Engine, EngineRefused, Held
+from serving.engine.vllm import Engine
 from serving.engine.work import Processed
 from tests.fakes.tiny_adapter import tiny_adapter
 
 
-class FakeEngine(Engine):
-    """Holds names; its app answers 404 for what it does not offer, and 200 when it is let."""
+@dataclass(frozen=True)
+class FakeRequest:
+    """As much of vLLM's ``LoRARequest`` as anybody looks at."""
+
+    lora_name: str
+    lora_int_id: int
+    lora_path: str
+
+
+Fault = Callable[[str], None]
+"""Hears the call's name before it is done and again, with ``!``, after; raises to make it fail."""
+
+
+class FakeClient:
+    """The engine client: holds numbers. A file that is bad by its name is refused."""
 
     def __init__(self) -> None:
-        self.held: set[str] = set()
-        self.offered: set[str] = set()
-        self.pinned: frozenset[str] = frozenset()
+        self.errored = False
+        self.held: dict[int, FakeRequest] = {}
+        self.pinned: set[int] = set()
         self.asked = 0
+        self.fault: Fault = lambda call: None
+
+    async def add_lora(self, lora_request: FakeRequest) -> bool:
+        """Hold it, unless it is of the kind that no engine takes."""
+        await self._enter("add_lora")
+        if lora_request.lora_name.startswith("bad@"):
+            raise ValueError(f"{lora_request.lora_path} is of no use")
+        self.held[lora_request.lora_int_id] = lora_request
+        self.fault("add_lora!")
+        return True
+
+    async def remove_lora(self, lora_id: int) -> bool:
+        """Free it."""
+        await self._enter("remove_lora")
+        gone = self.held.pop(lora_id, None)
+        self.pinned.discard(lora_id)
+        self.fault("remove_lora!")
+        return gone is not None
+
+    async def list_loras(self) -> set[int]:
+        """What it holds; each question is counted."""
+        await self._enter("list_loras")
+        self.asked += 1
+        return set(self.held)
+
+    async def pin_lora(self, lora_id: int) -> bool:
+        """Keep its slot."""
+        await self._enter("pin_lora")
+        self.pinned.add(lora_id)
+        self.fault("pin_lora!")
+        return True
+
+    async def collective_rpc(self, method: str, *, args: tuple[Any, ...] = ()) -> list[Any]:
+        """Let it leave its slot: the one method that the replica calls."""
+        assert method == "graftwork_unpin"
+        await self._enter(method)
+        self.pinned.discard(args[0])
+        self.fault(f"{method}!")
+        return [None]
+
+    async def _enter(self, call: str) -> None:
+        await asyncio.sleep(0)
+        self.fault(call)
+
+
+class FakeEngine(Engine):
+    """Its app answers 404 for a name that is not served, and 200 when it is let."""
+
+    def __init__(self) -> None:
+        self.client = FakeClient()
+        self.front: dict[str, FakeRequest] = {}
+        self._adapters = LoadedAdapters(self.client, self.front, FakeRequest)
         self.scored: list[str | None] = []
         self.base_score = -2.0
         self.tokens: Processed | None = None
@@ -31,14 +101,26 @@ class FakeEngine(Engine):
         self.let.set()
         self.arrived = asyncio.Event()
 
-    async def start(self) -> None:
-        """Nothing to start."""
+    @property
+    def adapters(self) -> LoadedAdapters:
+        """The real thing, over the fake client."""
+        return self._adapters
+
+    @property
+    def held(self) -> set[str]:
+        """Names of what the client holds."""
+        return {request.lora_name for request in self.client.held.values()}
+
+    @property
+    def pinned(self) -> set[str]:
+        """Names of what the client keeps in a slot."""
+        return {self.client.held[number].lora_name for number in self.client.pinned}
 
     def asgi_app(self) -> Any:
         """Answers under the name in the path."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            found = scope["path"].lstrip("/") in self.offered
+            found = scope["path"].lstrip("/") in self.front
             self.arrived.set()
             await self.let.wait()
             status = 200 if found else 404
@@ -47,47 +129,16 @@ class FakeEngine(Engine):
 
         return app
 
-    async def add(self, name: str, path: str) -> Held:
-        """Hold it, unless it is of the kind that no engine takes."""
-        if name.startswith("bad@"):
-            raise EngineRefused(f"{name} is of no use")
-        self.held.add(name)
-        self.offered.add(name)
-        return Held(0.1, frozenset(self.held))
-
-    def close(self, name: str) -> None:
-        """Offer it no more."""
-        self.offered.discard(name)
-
-    async def pin(self, names: frozenset[str]) -> None:
-        """Remember what is to keep its slot."""
-        self.pinned = names
-
-    async def remove(self, name: str) -> frozenset[str]:
-        """Free it."""
-        assert name not in self.offered
-        self.held.discard(name)
-        return frozenset(self.held)
-
-    async def resident(self) -> frozenset[str]:
-        """What it holds; each question is counted."""
-        self.asked += 1
-        return frozenset(self.held)
-
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
         """One token each: with an adapter another one than with the base."""
+        if name is not None:
+            self.adapters.request(name)
         self.scored.append(name)
         return [[-1.0 if name else self.base_score] for _ in prompts]
 
     def processed(self) -> Processed | None:
         """What the test says."""
         return self.tokens
-
-    async def check(self) -> None:
-        """It is well."""
-
-    async def stop(self) -> None:
-        """Nothing to stop."""
 
 
 def surface_of(engine: FakeEngine, root: Path, slots: int = 2) -> EngineSurface:

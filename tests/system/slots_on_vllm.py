@@ -76,7 +76,7 @@ async def _check(http: httpx.AsyncClient, engine: VllmEngine, slots: Slots) -> N
     everybody = [_chat(http, name, max_tokens=24) for name in [*NAMES[:4], *NAMES[:4]]]
     await asyncio.gather(*everybody)
     await engine.check()
-    assert NAMES[4] in await engine.slots()
+    assert NAMES[4] in await engine.adapters.slots()
     await _ok(http.put("/internal/pins", json={"names": []}))
     for name in NAMES[:3]:
         await _chat(http, name)
@@ -88,7 +88,7 @@ async def _check(http: httpx.AsyncClient, engine: VllmEngine, slots: Slots) -> N
 
 
 async def _agree(engine: VllmEngine, slots: Slots) -> None:
-    truth = await engine.slots()
+    truth = await engine.adapters.slots()
     assert slots.held() == truth, f"mirror {sorted(slots.held())}, worker {sorted(truth)}"
 
 

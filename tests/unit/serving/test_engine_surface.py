@@ -57,7 +57,7 @@ async def test_nothing_is_freed_while_a_request_runs_on_it(
     await engine.arrived.wait()
     refused = await http.delete(f"/internal/adapters/{NAME}")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, IN_USE)
-    assert engine.held == engine.offered == {NAME}
+    assert engine.held == set(engine.front) == {NAME}
     engine.let.set()
     assert (await request).status_code == 200
     freed = await http.delete(f"/internal/adapters/{NAME}")
@@ -88,17 +88,89 @@ async def test_who_comes_after_the_end_is_sent_elsewhere(http: httpx.AsyncClient
     assert (await call(http)).status_code == 404
 
 
+async def test_a_removal_that_fails_leaves_the_version_served(
+    http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
+) -> None:
+    """Else it would be resident, chosen by routers and answered 404 for ever."""
+    await load(http)
+
+    def fault(call: str) -> None:
+        if call == "remove_lora":
+            raise RuntimeError("the worker is busy")
+
+    engine.client.fault = fault
+    assert (await http.delete(f"/internal/adapters/{NAME}")).status_code == 409
+    assert (await surface.residency()).resident == {NAME}
+    assert (await call(http)).status_code == 200
+
+
+async def test_a_load_whose_answer_was_lost_is_told(
+    http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
+) -> None:
+    """Else it would take a place that nobody sees, and the next load a second one."""
+    lost = iter([True, True])
+
+    def fault(call: str) -> None:
+        if call == "list_loras" and next(lost, False):
+            raise RuntimeError("the answer was lost")
+
+    engine.client.fault = fault
+    body = {"alias": "returns", "digest": "0" * 64}
+    assert (await http.put(f"/internal/adapters/{NAME}", json=body)).status_code == 409
+    assert (await surface.residency()).resident == {NAME}
+    assert (await load(http))["already_resident"]
+    assert len(engine.client.held) == 1
+
+
+async def test_a_pin_that_fails_is_not_told(
+    http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
+) -> None:
+    """Else the registry, which compares, would never ask for it again."""
+    await load(http)
+
+    def fault(call: str) -> None:
+        if call == "pin_lora":
+            raise RuntimeError("no")
+
+    engine.client.fault = fault
+    assert (await http.put("/internal/pins", json={"names": [NAME]})).status_code == 409
+    assert (await surface.residency()).pinned == frozenset()
+    engine.client.fault = lambda call: None
+    assert (await http.put("/internal/pins", json={"names": [NAME]})).status_code == 200
+    assert (await surface.residency()).pinned == {NAME}
+
+
+async def test_an_engine_that_gives_no_word_does_not_hide_the_others(
+    http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
+) -> None:
+    """What no failed call touched is told as before, and the base goes on being served."""
+    other = "refunds@0123456789ab"
+    await load(http)
+    body = {"alias": "refunds", "digest": "0" * 64}
+    await http.put(f"/internal/adapters/{other}", json=body)
+
+    def fault(call: str) -> None:
+        raise RuntimeError("silence")
+
+    engine.client.fault = fault
+    assert (await http.delete(f"/internal/adapters/{NAME}")).status_code == 409
+    assert (await surface.residency()).resident == {other}
+    engine.client.fault = lambda call: None
+    assert (await surface.residency()).resident == {NAME, other}
+
+
 async def test_a_change_tells_what_is_held_without_another_question(
     http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
 ) -> None:
     """Each question waits for the end of a decoding step; later words have higher numbers."""
     loaded = await load(http)
     said = await surface.residency()
-    assert (loaded["resident"], sorted(said.resident), engine.asked) == ([NAME], [NAME], 0)
+    assert (loaded["resident"], sorted(said.resident), engine.client.asked) == ([NAME], [NAME], 1)
     assert said.answer == loaded["answer"]
     listed = (await http.get("/internal/adapters")).json()
-    assert (listed["resident"], engine.asked) == ([NAME], 1)
-    assert listed["answer"] > loaded["answer"]
+    assert (listed["resident"], engine.client.asked) == ([NAME], 2)
+    assert listed["answer"] == loaded["answer"], "nothing changed"
+    assert (await http.delete(f"/internal/adapters/{NAME}")).json()["answer"] > loaded["answer"]
 
 
 async def test_pins_leave_a_slot_to_the_others(http: httpx.AsyncClient, engine: FakeEngine) -> None:
