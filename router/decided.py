@@ -22,6 +22,12 @@ class Needs:
     """The client's own bound on the answer."""
     features: frozenset[str] = frozenset()
     """Of ``tools``, ``json_schema``, ``vision``, ``logprobs``."""
+    images: int = 0
+    """Pictures in it."""
+    inline_bytes: int = 0
+    """Encoded pictures and files in the body itself."""
+    parts: frozenset[str] = frozenset()
+    """The types of its items and content parts."""
 
     def output_tokens(self, expected: float) -> float:
         """Tokens to expect when a target's answers have ``expected`` on average."""

@@ -9,11 +9,13 @@ import orjson
 from router.choose.needs import read_needs
 from router.errors import InvalidRequest
 from router.request import AUTO, Exchange, Hints
-from router.wire.endpoint import Endpoint
+from router.wire.said import newest_user_text, user_turns
+from router.wire.texts import Survey, TooDeep, survey
 
 EXTENSION = "graftwork"
 _MAX_MODEL_LENGTH = 256
 _MAX_TEXT_CHARS = 4000
+_TURNS_KEPT = 3
 _HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent"})
 
 
@@ -25,8 +27,17 @@ def parse(exchange: Exchange, raw: bytes) -> None:
     exchange.model = _model(body)
     exchange.stream = _stream(body)
     exchange.hints = _hints(exchange, extension)
-    exchange.needs = read_needs(body)
-    exchange.text = newest_text(exchange.endpoint, body)[-_MAX_TEXT_CHARS:]
+    found = _survey(body)
+    exchange.needs = read_needs(body, found)
+    exchange.text = newest_user_text(found.texts)[-_MAX_TEXT_CHARS:]
+    exchange.turns = tuple(user_turns(found.texts)[-_TURNS_KEPT:])
+
+
+def _survey(body: dict[str, Any]) -> Survey:
+    try:
+        return survey(body)
+    except TooDeep as error:
+        raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from error
 
 
 def _decode(raw: bytes) -> dict[str, Any]:
@@ -96,34 +107,3 @@ def _number(value: Any, name: str) -> float | None:
     if isinstance(value, bool) or not 0 < number < float("inf"):
         raise InvalidRequest(f"'{name}' must be a number above 0.", param=f"{EXTENSION}.{name}")
     return number
-
-
-def newest_text(endpoint: Endpoint, body: dict[str, Any]) -> str:
-    """What the user said last, in any dialect; empty when there is nothing readable."""
-    if endpoint in (Endpoint.CHAT, Endpoint.MESSAGES):
-        return _last_user(body.get("messages"))
-    if endpoint is Endpoint.COMPLETIONS:
-        return _plain(body.get("prompt"))
-    value = body.get("input")
-    return value if isinstance(value, str) else _last_user(value)
-
-
-def _last_user(messages: Any) -> str:
-    if not isinstance(messages, list):
-        return ""
-    for message in reversed(messages):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return _plain(message.get("content"))
-    return ""
-
-
-def _plain(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = (
-        part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
-        for part in content
-    )
-    return "\n".join(part for part in parts if isinstance(part, str))

@@ -179,6 +179,8 @@ class Exchange:
     hints: Hints = field(default_factory=Hints)
     text: str = ""
     """The newest user text, for the intent."""
+    turns: tuple[str, ...] = ()
+    """The newest user texts, a turn each, oldest first."""
     intent: Intent = field(default_factory=Intent)
     needs: Needs = field(default_factory=Needs)
     decided: Decided = field(default_factory=Decided)

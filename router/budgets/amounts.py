@@ -33,12 +33,14 @@ _ONE_PROMPT = frozenset({Endpoint.CHAT, Endpoint.MESSAGES, Endpoint.RESPONSES})
 _STORED = ("previous_response_id", "conversation")
 _CLIENTS_TOOLS = frozenset({"function", "custom"})
 """Tools that the client runs. What a provider's own find, it adds to the prompt by itself."""
-_PLAIN_PARTS = frozenset(
-    {None, "text", "input_text", "output_text", "refusal", "thinking", "redacted_thinking"}
-    | {"tool_use", "tool_result", "input_audio"}
+_PLAIN_PARTS = (
+    frozenset({"message", "text", "input_text", "output_text", "refusal", "input_audio"})
+    | {"image", "image_url", "input_image", "base64", "url"}
+    | {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text"}
+    | {"function", "function_call", "function_call_output"}
+    | {"custom", "custom_tool_call", "custom_tool_call_output", "tool_use", "tool_result"}
 )
-"""Parts whose bytes are in the body, and no fewer than their tokens."""
-_IMAGE_PARTS = frozenset({"image", "image_url", "input_image"})
+"""Items and parts whose bytes are in the body, and no fewer than their tokens; images apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ class Bounds:
 
     def prompt(self, exchange: Exchange) -> int:
         """The most tokens that the prompt can have."""
-        inline, images, elsewhere = _parts(exchange.body)
-        if elsewhere or _begun_elsewhere(exchange.body):
+        needs = exchange.needs
+        if not needs.parts <= _PLAIN_PARTS or _begun_elsewhere(exchange.body):
             return _UNKNOWN_WINDOW
-        size = max(exchange.body_bytes - inline, 0)
+        size = max(exchange.body_bytes - needs.inline_bytes, 0)
         tokens = math.ceil(size / self._config.bytes_per_token) + TEMPLATE_TOKENS
         if exchange.body.get("tools"):
             tokens += TOOL_TOKENS
-        return tokens + images * self._config.tokens_per_image
+        return tokens + needs.images * self._config.tokens_per_image
 
     def attempt(self, exchange: Exchange, option: Option, prompt: int) -> Amount:
         """The most that one attempt can use."""
@@ -144,32 +146,3 @@ def _begun_elsewhere(body: dict[str, Any]) -> bool:
         if isinstance(tool, dict)
     }
     return not kinds <= _CLIENTS_TOOLS
-
-
-def _parts(body: dict[str, Any]) -> tuple[int, int, bool]:
-    """Of a conversation: bytes of images inside it, how many images, and whether it names files."""
-    inline = count = 0
-    elsewhere = False
-    messages = body.get("messages", body.get("input"))
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(content, list):
-            continue
-        for part in content:
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind in _IMAGE_PARTS:
-                count += 1
-                inline += _inline_bytes(part)
-            elif kind not in _PLAIN_PARTS:
-                elsewhere = True
-    return inline, count, elsewhere
-
-
-def _inline_bytes(part: dict[str, Any]) -> int:
-    found = part.get("image_url")
-    url = found.get("url") if isinstance(found, dict) else found
-    if isinstance(url, str) and url.startswith("data:"):
-        return len(url)
-    source = part.get("source")
-    data = source.get("data") if isinstance(source, dict) else None
-    return len(data) if isinstance(data, str) else 0

@@ -11,65 +11,47 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import orjson
+
 from router.decided import Needs
 from router.judge.logprobs import is_asked_for
+from router.wire.kinds import Kind
+from router.wire.texts import Survey
 
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
 """Role and separators around a message in common chat templates."""
 IMAGE_TOKENS = 1024
 """A picture of medium size; what vendors count is between 85 and some thousands."""
-_MAX_DEPTH = 12
-_IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_NOT_READ = frozenset({Kind.OTHER, Kind.IDENTITY, Kind.TOKEN, Kind.DEFINITION})
+"""Kinds of text that a prompt does not have; definitions are counted as they are written out."""
 
 
-def read_needs(body: dict[str, Any]) -> Needs:
-    """Estimate and look at a body; whatever shape it has, this does not fail."""
-    meter = _Meter()
-    for name in ("messages", "prompt", "input", "system", "instructions", "tools", "functions"):
-        if name in body:
-            meter.add(body[name], 0)
+def read_needs(body: dict[str, Any], found: Survey) -> Needs:
+    """Estimate and look at a body of any shape.
+
+    Args:
+        body: the request.
+        found: what its texts are.
+    """
+    size = sum(_bytes(text.text) for text in found.texts if text.kind not in _NOT_READ)
+    for name in ("tools", "functions"):
+        if body.get(name):
+            size += len(orjson.dumps(body[name]))
+    tokens = found.messages * MESSAGE_TOKENS + found.images * IMAGE_TOKENS + found.token_ids
     return Needs(
-        input_tokens=math.ceil(meter.bytes / BYTES_PER_TOKEN) + meter.tokens,
+        input_tokens=math.ceil(size / BYTES_PER_TOKEN) + tokens,
         max_output_tokens=_bound(body),
-        features=frozenset(_features(body, pictures=meter.pictures)),
+        features=frozenset(_features(body, pictures=found.images > 0)),
+        images=found.images,
+        inline_bytes=found.inline_bytes,
+        parts=frozenset(found.parts),
     )
 
 
-class _Meter:
-    """Adds up text; pictures count as pictures, not as the bytes of their encoding."""
-
-    __slots__ = ("bytes", "pictures", "tokens")
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.tokens = 0
-        self.pictures = False
-
-    def add(self, value: Any, depth: int) -> None:
-        if type(value) is str:
-            self.bytes += len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-        elif type(value) is list:
-            if depth < _MAX_DEPTH:
-                for each in value:
-                    self.add(each, depth + 1)
-        elif type(value) is dict:
-            self._object(value, depth)
-        elif type(value) is int:  # a prompt may be given as token ids
-            self.tokens += 1
-
-    def _object(self, value: dict[str, Any], depth: int) -> None:
-        kind = value.get("type")
-        if type(kind) is str and kind in _IMAGE_TYPES:
-            self.pictures = True
-            self.tokens += IMAGE_TOKENS
-            return
-        if "role" in value:
-            self.tokens += MESSAGE_TOKENS
-        if depth < _MAX_DEPTH:
-            for each in value.values():
-                self.add(each, depth + 1)
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _bound(body: dict[str, Any]) -> int | None:

@@ -9,7 +9,6 @@ what is asked now.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from router.request import Exchange
 
@@ -31,22 +30,8 @@ def reading(exchange: Exchange) -> str:
     newest = exchange.text
     if len(newest.split()) >= _ENOUGH_WORDS and not _POINTS_BACK.match(newest.strip()):
         return newest
-    turns = user_turns(exchange.body)
-    before = turns[:-1][-_TURNS_BEFORE:]
+    before = exchange.turns[:-1][-_TURNS_BEFORE:]
     return "\n".join([*(turn[:_MAX_CHARS_BEFORE] for turn in before), newest])
-
-
-def user_turns(body: dict[str, Any]) -> list[str]:
-    """What the user said, oldest first, in any dialect that has turns; without empty turns."""
-    messages = body.get("messages", body.get("input"))
-    if not isinstance(messages, list):
-        return []
-    said = (
-        _plain(message.get("content"))
-        for message in messages
-        if isinstance(message, dict) and message.get("role") == "user"
-    )
-    return [text for text in said if text]
 
 
 def other_script(text: str) -> bool:
@@ -54,12 +39,3 @@ def other_script(text: str) -> bool:
     letters = [letter for letter in text if letter.isalpha()]
     foreign = sum(ord(letter) > _LETTERS_OF_EUROPE for letter in letters)
     return foreign * 2 > len(letters)
-
-
-def _plain(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = (part.get("text") for part in content if isinstance(part, dict))
-    return "\n".join(part for part in parts if isinstance(part, str))

@@ -16,7 +16,7 @@ from router.replicas.table import TableHolder
 from router.request import Assemble, Exchange, Option
 from router.targets.base import Call
 from router.targets.directory import Catalog
-from router.wire.text import answer_text, overlap
+from router.wire.said import answer_text, overlap
 
 MAX_CAPTURED_BYTES: Final = 256 * 1024
 _AT_ONCE: Final = 4

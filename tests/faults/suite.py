@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
+from router.wire.said import answer_text
 from router.wire.sse import EventReader
-from router.wire.text import answer_text
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import Reply, ask

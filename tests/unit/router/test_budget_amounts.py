@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from router.budgets.accounts import Metric, accounts_of, window_at
 from router.budgets.amounts import Bounds, fill_in, to_nano
+from router.choose.needs import read_needs
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure
@@ -20,6 +21,7 @@ from router.targets.catalog import frontier_targets
 from router.targets.directory import Catalog
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.texts import survey
 from tests.fakes.exchanges import exchange
 
 CARD = ModelCard(
@@ -46,6 +48,7 @@ def asked(endpoint: Endpoint = Endpoint.CHAT, **body: Any) -> Exchange:
     found.body = {"messages": [{"role": "user", "content": "hi"}], **body}
     found.body_bytes = len(orjson.dumps(found.body))
     found.stream = bool(body.get("stream"))
+    found.needs = read_needs(found.body, survey(found.body))
     return found
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest
-from router.prepare import newest_text, parse
+from router.prepare import parse
 from router.wire.endpoint import Endpoint
 from tests.fakes.exchanges import exchange
 
@@ -184,7 +184,14 @@ PARTS = [{"type": "text", "text": "and"}, {"type": "image_url"}, "this", {"text"
 )
 def test_the_newest_text(endpoint: Endpoint, body: dict[str, Any], text: str) -> None:
     """What the user said last is found in every dialect."""
-    assert newest_text(endpoint, body) == text
+    assert parsed(body, endpoint=endpoint).text == text
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    """It could be read, but not be sent on."""
+    with pytest.raises(InvalidRequest) as refused:
+        parse(exchange(), b'{"messages": ' + b"[" * 400 + b"]" * 400 + b"}")
+    assert refused.value.code == "invalid_json"
 
 
 def test_a_long_text_is_cut_at_its_beginning() -> None:

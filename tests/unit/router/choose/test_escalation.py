@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from adapters.aliases import Replica, RoutingTable, engine_name
-from router.wire.text import answer_text
+from router.wire.said import answer_text
 from tests.fakes.deciding import returns
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE

@@ -150,9 +150,8 @@ def test_any_text(text: str) -> None:
 def test_a_short_text_is_read_with_what_it_points_to() -> None:
     """Alone, "And how long?" says nothing; after a question about sending back it does."""
     said = ["How can I send the lamp back to you?", "And how long do I have?"]
-    messages = [{"role": "user", "content": text} for text in said]
     assert classified(said[1]).out_of_scope
-    found = asked(said[1], body={"messages": messages})
+    found = asked(said[1], turns=tuple(said))
     stage(CONFIG).classify(found)
     assert found.intent.name == "returns"
 

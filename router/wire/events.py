@@ -1,0 +1,166 @@
+"""Server-sent events: split from any cut of the bytes, each parsed at most once, when asked.
+
+A stream is passed on as runs of whole events (``Events``), as they came in one read. Most runs are
+never split and most events never parsed; who does look shares what it found with all others that
+hold the same object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import orjson
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""The largest single event that is accepted."""
+DONE: Final = b"data: [DONE]\n\n"
+_EVENT: Final = re.compile(rb".*?(?:\r?\n){2}|.+", re.DOTALL)
+_DATA: Final = re.compile(rb"^data: ?(.*?)\r?$", re.MULTILINE)
+_UNREAD: Final = object()
+
+
+class Event:
+    """One event: its bytes, and its JSON, which is read when somebody asks and only once.
+
+    Attributes:
+        raw: the bytes with the empty line at the end. Whoever changes ``json`` makes another event
+            of it: see ``of``.
+    """
+
+    __slots__ = ("_json", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._json: Any = _UNREAD
+
+    @classmethod
+    def of(cls, found: dict[str, Any], name: str | None = None) -> Event:
+        """The event that says ``found``."""
+        event = cls(encode(found, name))
+        event._json = found
+        return event
+
+    @property
+    def data(self) -> bytes:
+        """What the lines of data say, joined; empty for a comment."""
+        return b"\n".join(_DATA.findall(self.raw))
+
+    @property
+    def json(self) -> dict[str, Any] | None:
+        """The object that it says; None for a comment, for ``[DONE]`` and for what is no object."""
+        if self._json is _UNREAD:
+            self._json = _object(self.data)
+        return self._json  # type: ignore[no-any-return]
+
+    @property
+    def name(self) -> str | None:
+        """What the line ``event`` says; None without one."""
+        if not self.raw.startswith(b"event:"):
+            return None
+        line, _, _ = self.raw.partition(b"\n")
+        return line[6:].strip().decode("utf-8", "replace")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is ``[DONE]``."""
+        return len(self.raw) < 32 and self.data.strip() == b"[DONE]"
+
+    def with_json(self, found: dict[str, Any]) -> Event:
+        """The same event with other JSON."""
+        return Event.of(found, self.name)
+
+
+class Events:
+    """A run of whole events.
+
+    Attributes:
+        raw: their bytes.
+    """
+
+    __slots__ = ("_events", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._events: tuple[Event, ...] | None = None
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Events:
+        """The run of these."""
+        found = tuple(events)
+        run = cls(b"".join([event.raw for event in found]))
+        run._events = found
+        return run
+
+    def __iter__(self) -> Iterator[Event]:
+        """Each event; split once."""
+        if self._events is None:
+            self._events = tuple(Event(raw) for raw in _split(self.raw))
+        return iter(self._events)
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+    def count(self) -> int:
+        """About how many there are, without looking closely."""
+        return self.raw.count(b"\n\n") or self.raw.count(b"\r\n\r\n")
+
+
+class Splitter:
+    """Cuts bytes, however they arrive, into runs of whole events."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> Events:
+        """The whole events that ``data`` completes.
+
+        Raises:
+            ValueError: what was begun is longer than ``MAX_EVENT_BYTES``.
+        """
+        if not self._rest and data.endswith(b"\n\n"):
+            return Events(data)
+        rest = self._rest
+        seen = max(0, len(rest) - 3)
+        rest += data
+        end = max(_after(rest, b"\n\n", seen), _after(rest, b"\r\n\r\n", seen))
+        if len(rest) - end > MAX_EVENT_BYTES:
+            raise ValueError("an event is too large")
+        whole = bytes(rest[:end])
+        del rest[:end]
+        return Events(whole)
+
+
+def encode(data: dict[str, Any], event: str | None = None) -> bytes:
+    """The bytes of one event."""
+    head = b"" if event is None else b"event: " + event.encode() + b"\n"
+    return head + b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def _split(raw: bytes) -> Iterator[bytes]:
+    if b"\r" in raw:
+        yield from _EVENT.findall(raw)
+        return
+    *whole, rest = raw.split(b"\n\n")
+    for event in whole:
+        yield event + b"\n\n"
+    if rest:
+        yield rest
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    if not data:
+        return None
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _after(data: bytearray, mark: bytes, start: int) -> int:
+    found = data.rfind(mark, start)
+    return 0 if found < 0 else found + len(mark)

@@ -1,0 +1,399 @@
+"""Every text of a request, an answer or an event, in every dialect; to be read, or to be changed.
+
+    for text in texts(body):                       # what was said, by whom, where
+        ...
+    clean = rewrite(body, lambda text: masked(text.text))
+
+Whatever is not known to be a word of the protocol counts as a text, also in fields that nobody here
+has heard of: what must not leave a company does not leave it in a new field. JSON inside strings
+(a tool's arguments, its results) is opened; a change is written back into the string. One recursion
+does both the reading and the changing, so that neither can miss what the other sees.
+
+Never seen as text: ids, the protocol's own words, names of tools and of their parameters, numbers
+(a prompt may be given as token ids), and encoded media, which is counted instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from router.wire import words
+from router.wire.kinds import Kind
+
+MAX_DEPTH: Final = 48
+"""What is nested deeper is handed over as one text: its JSON."""
+
+
+class Inside(Enum):
+    """A step of a path that is neither a key nor an index."""
+
+    JSON = "json"
+    """Into the JSON that a string holds."""
+    KEY = "key"
+    """The key itself in place of its value."""
+
+
+Step = str | int | Inside
+Path = tuple[Step, ...]
+
+
+class TooDeep(ValueError):
+    """Nested so deeply that it could not be sent on as JSON either."""
+
+
+class Text(NamedTuple):
+    """One text.
+
+    Attributes:
+        text: the text.
+        role: who says it: ``system``, ``developer``, ``user``, ``assistant``, ``tool``; empty
+            where nobody does.
+        kind: what sort of text it is.
+        path: where it is; see ``replace``.
+    """
+
+    text: str
+    role: str
+    kind: Kind
+    path: Path
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a walk over a request or answer found.
+
+    Attributes:
+        texts: in the order of the body.
+        messages: how many turns it has.
+        images: how many pictures.
+        inline_bytes: encoded media in the body itself.
+        token_ids: numbers of a prompt that is given as tokens.
+        parts: the types of the content parts.
+    """
+
+    texts: list[Text] = field(default_factory=list)
+    messages: int = 0
+    images: int = 0
+    inline_bytes: int = 0
+    token_ids: int = 0
+    parts: set[str] = field(default_factory=set)
+
+
+Change = Callable[[Text], str]
+
+
+def survey(value: Any, role: str = "") -> Survey:
+    """Everything that there is to know about a body's texts. Raises ``TooDeep``."""
+    found = Survey()
+    _Walk(None, found).top(value, role)
+    return found
+
+
+def texts(value: Any, role: str = "") -> list[Text]:
+    """The texts of a request, an answer or an event. Raises ``TooDeep``.
+
+    Args:
+        value: decoded JSON.
+        role: who speaks where the value does not say; ``assistant`` for answers and events.
+    """
+    return survey(value, role).texts
+
+
+def rewrite(value: Any, change: Change, role: str = "") -> Any:
+    """The same with every text replaced by what ``change`` says.
+
+    What does not change is shared with ``value``, which stays as it is; without any change the
+    result is ``value`` itself. Raises ``TooDeep``.
+    """
+    return _Walk(change, Survey()).top(value, role)
+
+
+def replace(value: Any, changes: dict[Path, str]) -> Any:
+    """The same with other texts at some of the paths that ``texts`` gave."""
+    return rewrite(value, lambda text: changes.get(text.path, text.text))
+
+
+class _Walk:
+    """One recursion over one body."""
+
+    __slots__ = ("_change", "_found", "_path")
+
+    def __init__(self, change: Change | None, found: Survey) -> None:
+        self._change = change
+        self._found = found
+        self._path: list[Step] = []
+
+    def top(self, value: Any, role: str) -> Any:
+        """The whole body: the fields at its top say which texts a model reads."""
+        if type(value) is not dict or type(value.get("type")) is str or "role" in value:
+            return self._any(value, role, Kind.TEXT, 0)
+        changed: dict[str, Any] | None = None
+        for name, each in value.items():
+            if _is_protocol(name, each):
+                continue
+            self._path.append(name)
+            if name in words.DEFINITIONS or (name == "text" and type(each) is dict):
+                new = self._schema(each, 1)
+            elif name in words.TOKENS:
+                new = self._tokens(each, role, 1)
+            else:
+                kind = Kind.TEXT if name in words.READ else Kind.OTHER
+                who = (
+                    words.ROLES.get(name) or role or ("user" if name in ("prompt", "input") else "")
+                )
+                new = self._field(name, each, who, kind, 1)
+            self._path.pop()
+            if new is not each:
+                changed = dict(value) if changed is None else changed
+                changed[name] = new
+        return value if changed is None else changed
+
+    def _any(self, value: Any, role: str, kind: Kind, depth: int) -> Any:
+        if type(value) is str:
+            return self._text(value, role, kind)
+        if type(value) is dict:
+            return self._object(value, role, kind, depth)
+        if type(value) is list:
+            return self._list(value, role, kind, depth)
+        if type(value) is int and self._path and self._path[0] in ("prompt", "input"):
+            self._found.token_ids += 1
+        return value
+
+    def _list(self, value: list[Any], role: str, kind: Kind, depth: int) -> list[Any]:
+        if depth > MAX_DEPTH:
+            return self._opaque(value, role)  # type: ignore[no-any-return]
+        changed: list[Any] | None = None
+        path = self._path
+        for place, each in enumerate(value):
+            path.append(place)
+            new = self._any(each, role, kind, depth + 1)
+            path.pop()
+            if new is not each:
+                changed = list(value) if changed is None else changed
+                changed[place] = new
+        return value if changed is None else changed
+
+    def _object(self, value: dict[str, Any], role: str, kind: Kind, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            return self._opaque(value, role)
+        own, said_by = value.get("type"), value.get("role")
+        if type(said_by) is str:
+            role = said_by
+            self._found.messages += 1
+            if said_by in ("tool", "function"):
+                kind = Kind.RESULT
+        is_call = False
+        if type(own) is str:
+            is_call = own in words.CALLS
+            if kind is not Kind.OTHER:
+                role, kind = self._of_type(own, role, kind)
+        elif "arguments" in value:  # a call's ``function``, in chat
+            is_call = True
+        return self._fields(value, role, kind, depth, is_call=is_call)
+
+    def _of_type(self, own: str, role: str, kind: Kind) -> tuple[str, Kind]:
+        self._found.parts.add(own)
+        if own in words.IMAGES:
+            self._found.images += 1
+        if own in words.RESULTS:
+            return "tool", Kind.RESULT
+        if own in words.CALLS:
+            return role or "assistant", kind
+        return role, words.KINDS.get(own, kind)
+
+    def _fields(
+        self, value: dict[str, Any], role: str, kind: Kind, depth: int, *, is_call: bool
+    ) -> Any:
+        changed: dict[str, Any] | None = None
+        path = self._path
+        for name, each in value.items():
+            if _is_protocol(name, each):
+                continue
+            path.append(name)
+            if is_call and name in words.DATA_OF_A_CALL:
+                new = self._data(each, role or "assistant", Kind.ARGUMENTS, depth + 1)
+            elif is_call and name == "name":
+                new = each
+            elif name in words.TOKENS:
+                new = self._tokens(each, role, depth + 1)
+            elif name in words.DEFINITIONS:
+                new = self._schema(each, depth + 1)
+            else:
+                new = self._field(name, each, role, kind, depth + 1)
+            path.pop()
+            if new is not each:
+                changed = dict(value) if changed is None else changed
+                changed[name] = new
+        return value if changed is None else changed
+
+    def _field(self, name: str, value: Any, role: str, kind: Kind, depth: int) -> Any:
+        if type(value) is str:
+            return self._string(name, value, role, kind, depth)
+        role = words.ROLES.get(name, role)
+        return self._any(value, role, words.KIND_OF_FIELD.get(name, kind), depth)
+
+    def _string(self, name: str, value: str, role: str, kind: Kind, depth: int) -> str:
+        if name in words.URLS:
+            return self._url(value, role)
+        if name in words.MEDIA:
+            return self._media(name, value, role, kind)
+        own = words.KIND_OF_FIELD.get(name)
+        if own is Kind.IDENTITY or (own is not None and kind is not Kind.OTHER):
+            kind = own
+        if name in ("arguments", "partial_json") and kind is not Kind.OTHER:
+            return self._json_text(value, role or "assistant", Kind.ARGUMENTS, depth)
+        if kind is Kind.RESULT:
+            return self._json_text(value, role, kind, depth)
+        return self._text(value, words.ROLES.get(name, role), kind)
+
+    def _text(self, value: str, role: str, kind: Kind) -> str:
+        text = Text(value, role, kind, tuple(self._path))
+        self._found.texts.append(text)
+        if self._change is None:
+            return value
+        new = self._change(text)
+        return value if new == value else new
+
+    def _url(self, value: str, role: str) -> str:
+        if value.startswith("data:"):
+            self._found.inline_bytes += len(value)
+            return value
+        return self._text(value, role, Kind.URL)
+
+    def _media(self, name: str, value: str, role: str, kind: Kind) -> str:
+        """Encoded bytes; but ``data`` may as well be a document's plain text."""
+        if name == "data" and not _is_encoded(value):
+            return self._text(value, role, kind)
+        self._found.inline_bytes += len(value)
+        return value
+
+    def _data(self, value: Any, role: str, kind: Kind, depth: int) -> Any:
+        """A tool's arguments or results: free JSON, perhaps inside a string."""
+        if type(value) is str:
+            return self._json_text(value, role, kind, depth)
+        if kind is Kind.RESULT and type(value) is list:
+            return self._list(value, role, kind, depth)  # content parts
+        return self._free(value, role, kind, depth)
+
+    def _json_text(self, value: str, role: str, kind: Kind, depth: int) -> str:
+        inner = _parsed(value)
+        if inner is None or depth > MAX_DEPTH:
+            return self._text(value, role, kind)
+        self._path.append(Inside.JSON)
+        new = self._free(inner, role, kind, depth + 1)
+        self._path.pop()
+        return value if new is inner else orjson.dumps(new).decode()
+
+    def _free(self, value: Any, role: str, kind: Kind, depth: int) -> Any:
+        """JSON without a protocol: every string is a text, every key a name that may say much."""
+        if type(value) is str:
+            return self._text(value, role, kind)
+        if type(value) not in (dict, list):
+            return value
+        if depth > MAX_DEPTH:
+            return self._opaque(value, role)
+        if type(value) is list:
+            return self._free_list(value, role, kind, depth)
+        entries: list[tuple[str, Any]] = []
+        path, same = self._path, True
+        for name, each in value.items():
+            path.append(name)
+            new = self._free(each, role, kind, depth + 1)
+            path.append(Inside.KEY)
+            is_word = kind is Kind.TOKEN and name in words.WORDS_OF_LOGPROBS
+            key = name if is_word else self._text(name, role, Kind.KEY)
+            del path[-2:]
+            same = same and new is each and key is name
+            entries.append((key, new))
+        return value if same else _with_distinct_keys(entries)
+
+    def _free_list(self, value: list[Any], role: str, kind: Kind, depth: int) -> list[Any]:
+        found: list[Any] = []
+        for place, each in enumerate(value):
+            self._path.append(place)
+            found.append(self._free(each, role, kind, depth + 1))
+            self._path.pop()
+        return value if all(new is old for new, old in zip(found, value, strict=True)) else found
+
+    def _schema(self, value: Any, depth: int, *, named: bool = False) -> Any:
+        """A definition: its protocol words stay, all other strings are texts.
+
+        Args:
+            value: a tool, a schema, or a part of one.
+            depth: of it.
+            named: its keys are names that somebody gave, and say nothing about its values.
+        """
+        if type(value) is str:
+            return self._text(value, "", Kind.DEFINITION)
+        if type(value) not in (dict, list):
+            return value
+        if depth > MAX_DEPTH:
+            return self._opaque(value, "")
+        entries = value.items() if type(value) is dict else enumerate(value)
+        changed: Any = None
+        for name, each in entries:
+            if not named and name in words.SCHEMA_WORDS and type(each) is not dict:
+                continue
+            self._path.append(name)
+            is_names = type(each) is dict and name in words.NAMED_SCHEMAS and not named
+            new = self._schema(each, depth + 1, named=is_names)
+            self._path.pop()
+            if new is not each:
+                changed = value.copy() if changed is None else changed
+                changed[name] = new
+        return value if changed is None else changed
+
+    def _tokens(self, value: Any, role: str, depth: int) -> Any:
+        """Probabilities of tokens: each token is a text; in completions some are keys."""
+        return self._free(value, role, Kind.TOKEN, depth)
+
+    def _opaque(self, value: Any, role: str) -> Any:
+        try:
+            whole = orjson.dumps(value).decode()
+        except orjson.JSONEncodeError as error:
+            raise TooDeep("nested too deeply") from error
+        new = self._text(whole, role, Kind.OPAQUE)
+        if new == whole:
+            return value
+        found = _parsed(new)
+        return new if found is None else found
+
+
+def _is_protocol(name: str, value: Any) -> bool:
+    return name in words.MACHINERY or (name in words.PROTOCOL and type(value) not in (dict, list))
+
+
+_ENCODED: Final = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
+)
+
+
+def _is_encoded(value: str) -> bool:
+    """Whether a string can be base64; a word can, too, and is then no secret worth a look."""
+    return len(value) >= 64 and _ENCODED.issuperset(value[:4096]) and _ENCODED.issuperset(value)
+
+
+def _parsed(value: str) -> Any:
+    """The JSON object, list or string that a string is; None when it is something else."""
+    if not value.lstrip().startswith(words.JSON_BEGINS):
+        return None
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _with_distinct_keys(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of all entries, also when a change made two of their keys alike."""
+    found: dict[str, Any] = {}
+    for key, value in entries:
+        name, number = key, 2
+        while name in found:
+            name, number = f"{key}_{number}", number + 1
+        found[name] = value
+    return found
