@@ -111,11 +111,6 @@ class Budgets:
                 "x-ratelimit-reset-tokens": f"{_resets_in(least.account, now):.0f}s",
             }
 
-    def start(self) -> None:
-        """Renew leases in the background."""
-        if self._config.limits:
-            self._lessee.start()
-
     async def aclose(self) -> None:
         """Give back what is not used up."""
         if self._config.limits:

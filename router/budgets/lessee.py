@@ -54,16 +54,11 @@ class Lessee:
         self._short: dict[int, LeasedLimit] = {}
         self._next: asyncio.Future[bool] | None = None
         self._asking: asyncio.Task[None] | None = None
-        self._beating: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._quiet_until = 0.0
         self._leaving = False
         self.reached = True
         """Whether the authority answered the last ask."""
-
-    def start(self) -> None:
-        """Begin to look ahead in the background."""
-        self._beating = asyncio.create_task(self._beat())
 
     async def more(self, short: Sequence[tuple[LeasedLimit, int]]) -> bool:
         """Ask for what leased_limits are short of; returns whether the authority answered.
@@ -102,14 +97,6 @@ class Lessee:
                 if waiting is not None and not waiting.done():
                     waiting.set_result(False)
             self._next = None
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT_S)
-            try:
-                await self.look_ahead()
-            except Exception:  # noqa: BLE001 - one odd answer must not end the renewals
-                _log.exception("leases of budgets could not be renewed")
 
     async def look_ahead(self) -> None:
         """Report what was used, give back what is not needed, get what soon will be."""
@@ -164,10 +151,9 @@ class Lessee:
 
     async def aclose(self) -> None:
         """Give back everything that is not used up."""
-        for task in (self._beating, self._asking):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
         leased_limits = list(self._leased_limits.all())
         for leased in leased_limits:
             leased.granted = min(leased.granted, leased.spent + leased.held)

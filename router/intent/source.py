@@ -57,23 +57,19 @@ class IntentSource:
         self._encoder: Encoder | None = None
         self._watched: list[Path] = []
         self._seen: list[tuple[int, int]] = []
-        self._task: asyncio.Task[None] | None = None
         self.refused = 0
         self.current = self._make()
 
-    def start(self) -> None:
-        """Begin to look at the files, if there are any."""
-        if self._watched and self._task is None:
-            self._task = asyncio.create_task(self._watch())
-
-    async def aclose(self) -> None:
-        """Stop looking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    @property
+    def watched(self) -> bool:
+        """Whether there are files that may change."""
+        return bool(self._watched)
 
     async def refresh(self) -> bool:
-        """Take a changed file over; whether there is a new model. Never raises for its content."""
+        """Take a changed file over; whether there is a new model.
+
+        Never raises for its content; what else goes wrong is raised, and tried again next time.
+        """
         if self._marks() == self._seen:
             return False
         try:
@@ -82,15 +78,13 @@ class IntentSource:
             self.refused += 1
             _log.warning("intents_refused", extra={"error": str(error)})
             return False
+        except Exception:
+            self._seen = []  # not the content's fault: the next look tries again
+            raise
         changed = made.version != self.current.version
         self.current = made
         _log.info("intents_changed", extra={"version": made.version, "retrained": changed})
         return True
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._config.intents_poll_s)
-            await self.refresh()
 
     def _make(self) -> IntentModel:
         """Read and train; files are marked as seen first, so a write meanwhile is seen later."""

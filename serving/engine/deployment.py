@@ -7,9 +7,11 @@ import contextlib
 import os
 from typing import Any
 
+from prometheus_client import REGISTRY as VLLM_METRICS
 from ray import serve
 
 from adapters.format.base_model import BaseFacts, read_base
+from adapters.jobs.periodic import Every, PeriodicJobs
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.engine.autoscaling import IN_FLIGHT_METRIC
@@ -23,9 +25,11 @@ from serving.internal.reports import EngineReport
 from serving.internal.server import InternalServer
 from serving.names import ENGINE
 from serving.node import internal_host, replica_id, secure_inherited_environment
+from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.logs import get_logger, setup_logging
 
 HEARTBEAT_S = 1.0
+HEARTBEAT_LIMIT_S = 10.0
 _FAREWELL_S = 1.0
 
 
@@ -44,7 +48,15 @@ class EngineDeployment:
         self._draining = False
         self._ready = asyncio.Event()
         await self._start_engine()
-        self._heartbeat = asyncio.create_task(self._beat())
+        # For as long as this replica lives; readiness is the registry's verdict.
+        self._jobs = PeriodicJobs()
+        self._jobs.add(
+            "heartbeat",
+            self._report_once,
+            Every(HEARTBEAT_S, at_once=True, limit_s=HEARTBEAT_LIMIT_S),
+        )
+        VLLM_METRICS.register(JobsCollector(self._jobs.statuses))
+        self._jobs.start()
         # Ray Serve counts this replica as running only now: rolling updates wait for convergence.
         async with asyncio.timeout(self._settings.engine.start_timeout_s):
             await self._ready.wait()
@@ -84,15 +96,6 @@ class EngineDeployment:
             work=self._surface.work(),
         )
 
-    async def _beat(self) -> None:
-        """Report for as long as this replica lives; readiness is the registry's verdict."""
-        while True:
-            try:
-                await self._report_once()
-            except Exception as error:  # noqa: BLE001 - keep serving while the registry restarts
-                self._log.warning("registry_unreachable", error=str(error))
-            await asyncio.sleep(HEARTBEAT_S)
-
     async def _report_once(self) -> None:
         report = (await self.report()).model_dump(mode="json")
         ready = bool(await self._registry.engine_report.remote(report))
@@ -103,6 +106,7 @@ class EngineDeployment:
     async def check_health(self) -> None:
         """Called by Ray Serve; raising replaces this replica."""
         await self._engine.check()
+        self._jobs.check()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Requests under way; bytes bypass Ray, so Ray has to be told."""
@@ -114,13 +118,13 @@ class EngineDeployment:
 
     async def __del__(self) -> None:
         """Drain: leave the routing table first, let requests finish, then stop the engine."""
-        if self._draining or not hasattr(self, "_heartbeat"):
+        if self._draining or not hasattr(self, "_jobs"):
             return
         self._draining = True
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_FAREWELL_S):
                 await self._report_once()
-        self._heartbeat.cancel()
+        await self._jobs.aclose()
         await self._surface.drained()
         await self._server.stop()
         await self._engine.stop()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
 
+from adapters.jobs.periodic import Every, PeriodicJobs
 from router.account.usage import UsageMeter
 from router.budgets.amounts import Bounds
 from router.budgets.authority import AuthorityUnreachable, LocalAuthority
 from router.budgets.holds import Budgets
 from router.budgets.leased import LeasedLimits
-from router.budgets.lessee import Lessee
+from router.budgets.lessee import BEAT_S, Lessee
 from router.config.budgets import BudgetsConfig
 from router.replicas.table import TableHolder
 from router.targets.directory import Catalog
@@ -19,7 +18,6 @@ from serving.router.authority import RegistryAccounts
 
 REPORT_S = 1.0
 """Between two reports of usage to the registry."""
-_log = logging.getLogger("graftwork.router")
 
 
 class Accounting:
@@ -40,24 +38,17 @@ class Accounting:
         authority = LocalAuthority() if config.authority == "local" else self._registry
         self.leased_limits = LeasedLimits(config)
         self.usage = UsageMeter()
-        lessee = Lessee(self.leased_limits, authority, self._holder_name, config)
-        self.budgets = Budgets(config, Bounds(catalog, config), self.leased_limits, lessee)
+        self._lessee = Lessee(self.leased_limits, authority, self._holder_name, config)
+        self.budgets = Budgets(config, Bounds(catalog, config), self.leased_limits, self._lessee)
+        self._has_limits = bool(config.limits)
         self._local = config.authority == "local"
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Renew leases and report usage in the background."""
-        self.budgets.start()
+    def add_to(self, jobs: PeriodicJobs) -> None:
+        """Renew leases and report usage again and again."""
+        if self._has_limits:
+            jobs.add("renew-leases", self._lessee.look_ahead, Every(BEAT_S))
         if not self._local:
-            self._task = asyncio.create_task(self._reporting())
-
-    async def _reporting(self) -> None:
-        while True:
-            await asyncio.sleep(REPORT_S)
-            try:
-                await self.report()
-            except Exception:  # noqa: BLE001 - one odd answer must not end the reports
-                _log.exception("usage could not be reported")
+            jobs.add("report-usage", self.report, Every(REPORT_S))
 
     async def report(self) -> None:
         """Hand the counts over now; what the registry does not take is told again next time."""
@@ -67,10 +58,11 @@ class Accounting:
             return
 
     async def aclose(self) -> None:
-        """Give leases back, hand over the last counts, close every connection."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Give leases back, hand over the last counts, close every connection.
+
+        To be called when the jobs have stopped.
+        """
+        if not self._local:
             await self.report()
         await self.budgets.aclose()
         await self._registry.aclose()

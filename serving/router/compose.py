@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from adapters.jobs.periodic import Every, PeriodicJobs
 from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
@@ -23,7 +24,7 @@ from router.cache.store import ResponseStore
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import Learning
-from router.choose.refit import Refit
+from router.choose.refit import EVERY_S, Refit
 from router.context import stage as context
 from router.http import Door
 from router.intent.metrics import IntentMetrics
@@ -48,7 +49,10 @@ from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.router.readings import gauges
 from serving.telemetry.access_log import AccessLog
+from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.scrape import merge
+
+_LONGEST_TRAINING_S = 600.0
 
 
 class RouterProcess:
@@ -57,6 +61,7 @@ class RouterProcess:
     Attributes:
         holder: the routing table in use; tables are applied to it.
         door: the ASGI application for clients.
+        jobs: what this process does again and again.
         pricing: what local tokens cost; what engines did is told to it.
         records: decisions and feedback of all routers.
         surface: the ASGI application for the registry and the other routers.
@@ -130,6 +135,8 @@ class RouterProcess:
         self._admin = AdminProxy(self.holder, limits.max_archive_bytes)
         self.records = Records(self._decisions, self._feedback, self._peers, self._learning.judged)
         self._refit = Refit(self._learning, self.records.judgements)
+        self.jobs = self._periodic(config.auto.intents_poll_s)
+        self._registry.register(JobsCollector(self.jobs.statuses))
         self.surface = RouterSurface(
             self.holder, self._decisions, self._feedback, self._traffic, self._registry
         ).asgi_app()
@@ -137,14 +144,21 @@ class RouterProcess:
             config, keyring, pipeline, catalog, self.holder, self._admin, self.records, self._scrape
         )
 
+    def _periodic(self, intents_poll_s: float) -> PeriodicJobs:
+        jobs = PeriodicJobs()
+        jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
+        self._accounting.add_to(jobs)
+        if self._intents.watched:
+            limit_s = _LONGEST_TRAINING_S
+            jobs.add("intents", self._intents.refresh, Every(intents_poll_s, limit_s=limit_s))
+        return jobs
+
     def start(self) -> None:
         """Begin to write logs, to learn and to renew what is leased, in the background."""
         self._decisions.journal.start()
         self._feedback.journal.start()
         self._access_log.start()
-        self._intents.start()
-        self._accounting.start()
-        self._refit.start()
+        self.jobs.start()
 
     def requests(self) -> int:
         """How many requests came since the start."""
@@ -172,8 +186,7 @@ class RouterProcess:
 
     async def aclose(self) -> None:
         """Stop background work, write what is left of the log, close every connection."""
-        await self._refit.aclose()
-        await self._intents.aclose()
+        await self.jobs.aclose()
         await self._shadow.aclose()
         await self._accounting.aclose()
         await self._access_log.aclose()

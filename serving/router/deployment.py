@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
 
 from ray import serve
 
+from adapters.jobs.periodic import Every
 from serving.config.settings import Settings
 from serving.heap import settle_heap
 from serving.internal.reports import RouterReply, RouterReport
@@ -21,6 +21,7 @@ from serving.telemetry.logs import get_logger, setup_logging
 from serving.telemetry.traces import traced
 
 HEARTBEAT_S = 1.0
+HEARTBEAT_LIMIT_S = 10.0
 
 
 @serve.deployment(name=ROUTER, max_ongoing_requests=1_000_000)
@@ -38,24 +39,19 @@ class RouterDeployment:
         self._server = InternalServer(internal_host(parsed))
         await self._server.start(self._router.surface)
         self._router.start()
-        self._waker = Waker(engine.ping.remote, self._router.requests, self._router.has_engine)
         await self._report_once()
         settle_heap()
-        self._heartbeat = asyncio.create_task(self._beat())
+        waker = Waker(engine.ping.remote, self._router.requests, self._router.has_engine)
+        jobs = self._router.jobs
+        jobs.add("heartbeat", self._report_once, Every(HEARTBEAT_S, limit_s=HEARTBEAT_LIMIT_S))
+        jobs.add("wake-engine", waker.look, Every(HEARTBEAT_S, limit_s=None))
+        jobs.start()
+        self._closed = False
         self._log.info("router_started", replica=self._identity)
 
     def __serve_build_asgi_app__(self) -> Any:
         """Ray Serve asks for the ASGI app after the constructor."""
         return without_request_id(traced(self._router.door))
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            try:
-                await self._report_once()
-            except Exception as error:  # noqa: BLE001 - the last table serves meanwhile
-                self._log.warning("registry_unreachable", error=str(error))
-            self._waker.look()
 
     async def _report_once(self) -> None:
         holder = self._router.holder
@@ -71,15 +67,15 @@ class RouterDeployment:
         self._router.pricing.heard(reply.work)
 
     async def check_health(self) -> None:
-        """Called by Ray Serve; a heartbeat that died replaces this replica."""
-        if self._heartbeat.done():
-            self._heartbeat.result()
+        """Called by Ray Serve; a background loop that ended replaces this replica."""
+        self._router.jobs.check()
 
     async def __del__(self) -> None:
         """Called once by Ray Serve when the replica has drained."""
-        if not hasattr(self, "_heartbeat") or self._heartbeat.cancelled():
+        if getattr(self, "_closed", True):
             return
-        self._heartbeat.cancel()
-        await self._waker.aclose()
+        self._closed = True
+        # No heartbeat any more: the registry must not take it for alive.
+        await self._router.jobs.aclose()
         await self._server.stop()
         await self._router.aclose()

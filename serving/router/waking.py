@@ -7,12 +7,11 @@ autoscaler takes as a reason for the first replica. Frontier models answer meanw
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 
 class Waker:
-    """At most one call waits at a time (law 9). Belongs to one event loop.
+    """At most one call waits at a time (law 9), when one ``look`` at a time is under way.
 
     Args:
         call: reaches an engine; returns when there is one.
@@ -30,27 +29,12 @@ class Waker:
         self._requests = requests
         self._has_engine = has_engine
         self._seen = 0
-        self._waiting: asyncio.Task[None] | None = None
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether an engine was asked for and has not come."""
-        return self._waiting is not None and not self._waiting.done()
+    async def look(self) -> None:
+        """Ask for an engine when requests came since the last look and there is none.
 
-    def look(self) -> None:
-        """Ask for an engine when requests came since the last look and there is none."""
+        Returns when there is one. Raises what Ray Serve raises: the next request asks again.
+        """
         before, self._seen = self._seen, self._requests()
-        if self._seen > before and not self._has_engine() and not self.is_waiting:
-            self._waiting = asyncio.create_task(self._ask())
-
-    async def _ask(self) -> None:
-        try:
+        if self._seen > before and not self._has_engine():
             await self._call()
-        except Exception:  # noqa: BLE001 - the next request asks again
-            return
-
-    async def aclose(self) -> None:
-        """Give the call up."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            await asyncio.gather(self._waiting, return_exceptions=True)

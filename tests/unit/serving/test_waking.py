@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from adapters.jobs.periodic import Every, Periodic
 from serving.engine.autoscaling import by_requests_in_flight
 from serving.router.waking import Waker
 
@@ -40,67 +41,73 @@ def engines() -> Engines:
 
 
 @pytest.fixture
-async def waker(engines: Engines) -> AsyncIterator[Waker]:
-    """What a router's heartbeat looks with."""
+async def waker(engines: Engines) -> AsyncIterator[Periodic]:
+    """The router's job, looking far more often than in production."""
     found = Waker(engines.ping, lambda: engines.requests, lambda: engines.ready)
-    yield found
-    await found.aclose()
+    job = Periodic("wake-engine", found.look, Every(0.001, limit_s=None))
+    job.start()
+    yield job
+    await job.aclose()
 
 
-async def test_nobody_asks_nobody_wakes(engines: Engines, waker: Waker) -> None:
-    """An idle system stays at zero, however often the heart beats."""
-    for _ in range(5):
-        waker.look()
-    await asyncio.sleep(0)
-    assert (engines.calls, waker.is_waiting) == (0, False)
+async def looks(waker: Periodic, least: int = 3) -> None:
+    """Let the job look a few times, or wait in its call."""
+    target = waker.status.runs + least
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+        if waker.status.runs >= target:
+            return
 
 
-async def test_requests_wake_one_engine_once(engines: Engines, waker: Waker) -> None:
+async def test_nobody_asks_nobody_wakes(engines: Engines, waker: Periodic) -> None:
+    """An idle system stays at zero, however often it is looked at."""
+    await looks(waker)
+    assert engines.calls == 0
+    assert waker.status.runs >= 3
+
+
+async def test_requests_wake_one_engine_once(engines: Engines, waker: Periodic) -> None:
     """One call waits, however many ask; it ends when the engine is there."""
     for engines.requests in (1, 7, 300):
-        waker.look()
-        await asyncio.sleep(0)
-    assert (engines.calls, waker.is_waiting) == (1, True)
+        await looks(waker)
+    assert engines.calls == 1
     engines.ready = True
     engines.come.set()
-    await asyncio.wait_for(asyncio.shield(waker._waiting or asyncio.sleep(0)), 5)
     engines.requests = 301
-    waker.look()
-    await asyncio.sleep(0)
-    assert (engines.calls, waker.is_waiting) == (1, False)
+    await looks(waker)
+    assert engines.calls == 1
+    assert waker.status.last_success > 0
 
 
-async def test_with_an_engine_nothing_is_asked(engines: Engines, waker: Waker) -> None:
+async def test_with_an_engine_nothing_is_asked(engines: Engines, waker: Periodic) -> None:
     """Ordinary traffic costs no call."""
     engines.ready, engines.requests = True, 5
-    waker.look()
-    await asyncio.sleep(0)
+    await looks(waker)
     assert engines.calls == 0
 
 
 async def test_a_failed_call_is_tried_again_by_the_next_request(
-    engines: Engines, waker: Waker
+    engines: Engines, waker: Periodic
 ) -> None:
     """Ray's controller may be away for a moment; the router does not die of it."""
     engines.fails, engines.requests = True, 1
-    waker.look()
-    await asyncio.wait_for(asyncio.shield(waker._waiting or asyncio.sleep(0)), 5)
-    waker.look()
-    await asyncio.sleep(0)
-    assert engines.calls == 1
+    await looks(waker)
+    assert (engines.calls, waker.status.failures) == (1, 1)
+    assert waker.status.last_error == "the controller is away"
     engines.fails, engines.requests = False, 2
-    waker.look()
-    await asyncio.sleep(0)
-    assert (engines.calls, waker.is_waiting) == (2, True)
+    await looks(waker)
+    assert engines.calls == 2
 
 
 async def test_the_end_leaves_no_call(engines: Engines) -> None:
     """A router that goes does not wait for an engine that never came."""
-    waker = Waker(engines.ping, lambda: 1, lambda: False)
-    waker.look()
-    await asyncio.sleep(0)
-    await waker.aclose()
-    assert not waker.is_waiting
+    engines.requests = 1
+    look = Waker(engines.ping, lambda: engines.requests, lambda: engines.ready).look
+    job = Periodic("wake-engine", look, Every(0.001, limit_s=None))
+    job.start()
+    await looks(job)
+    await asyncio.wait_for(job.aclose(), 1)
+    assert engines.calls == 1
 
 
 @pytest.mark.parametrize(

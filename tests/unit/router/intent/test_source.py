@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adapters.jobs.periodic import Every, Periodic
 from router.config.auto import AutoConfig, IntentConfig
-from router.intent.encoder import EncoderMissing
+from router.intent.encoder import Encoder, EncoderMissing
 from router.intent.examples import MAX_CHARS, Example, IntentsInvalid, from_file
 from router.intent.source import IntentSource
 from router.intent.vectors import VectorCache
@@ -99,18 +100,41 @@ async def test_a_changed_examples_file_is_taken_over(tmp_path: Path) -> None:
     assert named(intents, "how is the weather") is None
 
 
-async def test_watching_takes_a_change_over_by_itself(tmp_path: Path) -> None:
-    """The task notices; it ends when it is told to."""
+async def test_what_nobody_foresaw_is_told_and_tried_again(tmp_path: Path) -> None:
+    """A training that breaks in its thread fails the job's run; the model stays, and then comes."""
+    path = tmp_path / "intents.yaml"
+    write(path, IntentConfig(name="music", keywords=("xylophone",)))
+    breakages = iter([MemoryError("no room for the encoder"), ValueError("odd weights")])
+
+    def load(_: int) -> Encoder:
+        if (breakage := next(breakages, None)) is not None:
+            raise breakage
+        return FakeEncoder()
+
+    intents = IntentSource(AutoConfig(intents_file=path), load)
+    before, changed = intents.current, asyncio.Event()
+
+    async def refresh() -> None:
+        if await intents.refresh():
+            changed.set()
+
+    write(path, HOURS)
+    job = Periodic("intents", refresh, Every(0.005))
+    job.start()
+    async with asyncio.timeout(5):
+        await changed.wait()
+    await job.aclose()
+    assert (job.status.failures, intents.refused) == (2, 0)
+    assert intents.current is not before
+    assert named(intents, "when do you open") == "hours"
+
+
+def test_only_files_are_watched(tmp_path: Path) -> None:
+    """Without a file nothing can change, and nobody has to look."""
     path = tmp_path / "intents.yaml"
     write(path, HOURS)
-    intents = source(AutoConfig(intents_file=path, intents_poll_s=0.01))
-    intents.start()
-    before = intents.current
-    write(path, HOURS, IntentConfig(name="x", keywords=("xylophone",)))
-    while intents.current is before:  # noqa: ASYNC110 - the poll has no event to wait for
-        await asyncio.sleep(0.01)
-    assert named(intents, "xylophone") == "x"
-    await intents.aclose()
+    assert source(AutoConfig(intents_file=path)).watched
+    assert not source(AutoConfig()).watched
 
 
 def test_rows_of_examples(tmp_path: Path) -> None:
