@@ -32,14 +32,15 @@ async def running_router(
     process.holder.apply(RoutingTable(revision=1, base_id="tiny", registry=registry))
     process.start()
     try:
-        async with _served(process.door) as url:
+        async with served(process.door) as url:
             yield url, process
     finally:
         await process.aclose()
 
 
 @asynccontextmanager
-async def _served(app: Any) -> AsyncIterator[str]:
+async def served(app: Any) -> AsyncIterator[str]:
+    """Serve an ASGI app as Ray Serve's own server does; yields its URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)

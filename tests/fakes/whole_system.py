@@ -1,0 +1,213 @@
+"""A whole Graftwork in one process: registry, router and engine replicas, wired as the deployments
+wire them, over loopback HTTP. Ray is missing, and what answers for a model is a fake.
+
+    with whole_system(tmp_path, providers=[…]) as system:
+        httpx.get(f"{system.url}/v1/models")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anyio.from_thread import BlockingPortal
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from adapters.admin.http import build_admin
+from serving.config.settings import Settings
+from serving.content import open_content
+from serving.engine.slots import Slots
+from serving.engine.staging import Stager
+from serving.engine.surface import EngineSurface
+from serving.internal.reports import EngineReport, RouterReport
+from serving.internal.server import InternalServer
+from serving.registry.accounts.surface import AccountsSurface
+from serving.registry.service import RegistryService
+from serving.router.compose import RouterProcess
+from tests.fakes.admin_server import in_thread
+from tests.fakes.running_router import served
+from tests.fakes.talking_engine import TalkingEngine
+from tests.fakes.tiny_adapter import BASE
+
+_BEAT_S = 0.05
+_QUICK = {
+    "stagger_s": 0.0,
+    "drain_poll_s": 0.01,
+    "drain_settle_s": 0.0,
+    "drain_timeout_s": 1.0,
+    "reconcile_s": 0.2,
+    "replicas_timeout_s": 20.0,
+}
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class System:
+    """What is running.
+
+    Attributes:
+        url: of the router's door.
+        root: where the state is.
+        engines: what answers in each engine replica, by its identity.
+    """
+
+    url: str
+    root: Path
+    engines: Mapping[str, TalkingEngine]
+    portal: BlockingPortal
+
+    def asked(self) -> list[str]:
+        """The models that were asked for on engines, in no order across replicas."""
+        return [
+            str(body.get("model"))
+            for engine in self.engines.values()
+            for path, body in engine.requests
+            if path.startswith("/v1/")
+        ]
+
+    def forget(self) -> None:
+        """Forget what engines were asked, and what they were told to say."""
+        for engine in self.engines.values():
+            engine.requests.clear()
+            engine.says.clear()
+
+
+@contextmanager
+def whole_system(
+    root: Path,
+    router: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    replicas: int = 2,
+    **args: Any,
+) -> Iterator[System]:
+    """Bring everything up in another thread; ``args`` are the deploy file's, ``router`` in them."""
+    given = {"state_dir": str(root), "router": dict(router or {}), **args}
+    given["adapters"] = {"rollout": _QUICK, **given.get("adapters", {})}
+    settings = Settings.model_validate(given)
+    with in_thread(_running(settings, environ or {}, replicas)) as ((url, engines), portal):
+        yield System(url, root, engines, portal)
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, environ: Mapping[str, str], replicas: int
+) -> AsyncIterator[tuple[str, dict[str, TalkingEngine]]]:
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(_registry(settings))
+        engines = {}
+        for number in range(1, replicas + 1):
+            name = f"engine-{number}"
+            engines[name] = await stack.enter_async_context(_engine(settings, service, name))
+        url = await stack.enter_async_context(_router(settings, service, environ))
+        yield url, engines
+
+
+@asynccontextmanager
+async def _registry(settings: Settings) -> AsyncIterator[RegistryService]:
+    service, accounts = RegistryService(settings), AccountsSurface(settings)
+    admin = build_admin(
+        service.rollout,
+        service.registry,
+        service.store,
+        service.fleet,
+        service.config,
+        service.replicas,
+    )
+    app: Any = Starlette(routes=[*accounts.routes(), Mount("/", app=admin)])
+    server = InternalServer(_LOOPBACK)
+    await server.start(app)
+    await service.start(server.peer("registry"))
+    try:
+        yield service
+    finally:
+        await service.aclose()
+        await server.stop()
+        accounts.close()
+
+
+@asynccontextmanager
+async def _engine(
+    settings: Settings, service: RegistryService, identity: str
+) -> AsyncIterator[TalkingEngine]:
+    engine = TalkingEngine(BASE.base_id)
+    stager, slots = Stager(open_content(settings)), Slots(settings.engine.max_loras)
+    surface = EngineSurface(engine, stager, slots)
+    server = InternalServer(_LOOPBACK)
+    await server.start(surface)
+    ready = asyncio.Event()
+
+    async def report() -> None:
+        held = await surface.residency()
+        said = EngineReport(
+            peer=server.peer(identity),
+            base=BASE,
+            max_model_len=engine.max_model_len,
+            ready=ready.is_set(),
+            resident=held.resident,
+            answer=held.answer,
+            in_flight=surface.in_flight,
+        )
+        if service.engine_reported(said):
+            ready.set()
+
+    try:
+        async with _beating(report):
+            await asyncio.wait_for(ready.wait(), 20)
+            yield engine
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _router(
+    settings: Settings, service: RegistryService, environ: Mapping[str, str]
+) -> AsyncIterator[str]:
+    router = RouterProcess(settings, "router-1", environ)
+    server = InternalServer(_LOOPBACK)
+    await server.start(router.surface)
+    router.start()
+
+    async def report() -> None:
+        current = router.holder.current
+        said = RouterReport(
+            peer=server.peer("router-1"),
+            revision=current.revision,
+            knows=frozenset(replica.id for replica in current.replicas if replica.ready),
+        )
+        reply = service.router_reported(said)
+        if reply.table is not None:
+            router.holder.apply(reply.table)
+
+    try:
+        async with _beating(report), served(router.door) as url:
+            async with asyncio.timeout(20):
+                while not router.has_engine():  # noqa: ASYNC110 - a table comes with a beat
+                    await asyncio.sleep(_BEAT_S)
+            yield url
+    finally:
+        await server.stop()
+        await router.aclose()
+
+
+@asynccontextmanager
+async def _beating(report: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Have a process report once, and then in the background."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            await report()
+
+    await report()
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
