@@ -6,12 +6,14 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from router import models
 from router.admin.proxy import AdminProxy
 from router.admit.keys import Keyring
 from router.audit import feedback
+from router.audit.decision import record_of
 from router.audit.lookup import Records
 from router.config.auth import KeyScope
 from router.config.root import RouterConfig
@@ -20,7 +22,7 @@ from router.errors import Forbidden, MethodNotAllowed, NotFound, RouterError, er
 from router.ids import Ids
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
-from router.request import Exchange
+from router.request import Decision, Exchange, Request
 from router.respond import respond, respond_error
 from router.targets.directory import Catalog
 from router.wire.asgi import (
@@ -152,6 +154,10 @@ class Door:
 
     # Inference
 
+    def _exchange_of(self, endpoint: Endpoint, headers: dict[str, str]) -> Exchange:
+        request = Request(self._request_id(headers), self._ids.new("dec"), endpoint, headers)
+        return Exchange(request, Decision(self._holder.current))
+
     async def _infer(
         self,
         endpoint: Endpoint,
@@ -160,13 +166,7 @@ class Door:
         receive: Receive,
         send: Send,
     ) -> None:
-        exchange = Exchange(
-            request_id=self._request_id(headers),
-            decision_id=self._ids.new("dec"),
-            endpoint=endpoint,
-            headers=headers,
-            table=self._holder.current,
-        )
+        exchange = self._exchange_of(endpoint, headers)
         try:
             self._guard_browsers(headers)
             self._pipeline.admit(exchange)
@@ -185,7 +185,7 @@ class Door:
             try:
                 await until_client_leaves(self._exchange(exchange, send), receive)
             except (ClientLeft, asyncio.CancelledError) as error:
-                exchange.status, exchange.error = _CLIENT_CLOSED, "client_left"
+                exchange.account.fails(_CLIENT_CLOSED, "client_left")
                 if isinstance(error, asyncio.CancelledError):
                     raise
 
@@ -196,34 +196,27 @@ class Door:
         except RouterError as error:
             await respond_error(exchange, error, send)
         except Exception:
-            _log.exception("unexpected error in request %s", exchange.request_id)
-            if exchange.status:
+            _log.exception("unexpected error in request %s", exchange.request.id)
+            if exchange.account.status:
                 raise  # the response has begun: cutting it is the only honest end
             await respond_error(exchange, RouterError("An unexpected error; see the log."), send)
 
     async def _decision(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
     ) -> None:
-        exchange = Exchange(
-            request_id=self._request_id(headers),
-            decision_id=self._ids.new("dec"),
-            endpoint=Endpoint.CHAT,
-            headers=headers,
-            table=self._holder.current,
-        )
+        exchange = self._exchange_of(Endpoint.CHAT, headers)
         # Asking what would be done uses up no limit: nothing is called, nothing is spent.
-        exchange.caller = self._keyring.identify(
-            headers.get("authorization"), headers.get("x-api-key")
-        )
-        self._keyring.authorize(exchange.caller, KeyScope.INFERENCE)
+        caller = self._keyring.identify(headers.get("authorization"), headers.get("x-api-key"))
+        self._keyring.authorize(caller, KeyScope.INFERENCE)
+        exchange.request = replace(exchange.request, caller=caller)
         raw = await read_body(scope, receive, self._config.limits.max_body_bytes)
         try:
             self._pipeline.decide(exchange, raw)
         except RouterError as error:
-            if not exchange.options:
+            if not exchange.decision.options:
                 raise
-            exchange.status, exchange.error = error.status, error.code
-        record = exchange.record()
+            exchange.account.fails(error.status, error.code)
+        record = record_of(exchange)
         await send_json(send, 200, {"object": "decision", "dry_run": True, **record})
 
     # What there is

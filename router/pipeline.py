@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router import prepare as data_prep
 from router.account.settle import Settlement
@@ -27,8 +27,9 @@ from router.judge.confidence import Judge, JudgedAnswer
 from router.judge.watched import Outgoing
 from router.policy import stage as policy
 from router.replicas.table import TableHolder
-from router.request import Exchange
+from router.request import HIT, Decision, Exchange
 from router.send import Sender, shadow
+from router.stages import Heading
 
 
 @dataclass(frozen=True)
@@ -72,39 +73,40 @@ class Pipeline:
 
     def admit(self, exchange: Exchange) -> None:
         """Who asks, and is there room; before the body is read. Raises what refuses it."""
-        with exchange.stage("admit"):
+        with exchange.stage(Heading.POLICY, "admit"):
             self._admission.admit(exchange)
 
     def decide(self, exchange: Exchange, raw: bytes) -> None:
         """From the body's bytes to permitted options; calls nobody and never waits."""
-        exchange.table, exchange.body_bytes = self._holder.current, len(raw)
-        with exchange.stage("data-prep"):
-            data_prep.parse(exchange, raw)
-        with exchange.stage("governance"):
+        table, policies = self._holder.current, self._chooser.policies
+        exchange.decision = Decision(table)
+        with exchange.stage(Heading.DATA_PREP, "data-prep"):
+            request = exchange.request = data_prep.parse(exchange.request, raw)
+        with exchange.stage(Heading.GOVERNANCE, "governance"):
             governance.inbound(exchange)
-        with exchange.stage("intent"):
-            self._classifier.classify(exchange, always=self._chooser.policies.reads_intents)
-        with exchange.stage("policy"):
-            permission = policy.permit(exchange, self._chooser.policies)
-        with exchange.stage("choose"):
-            exchange.options = self._chooser.choose(exchange, permission)
-        exchange.chosen = next((option for option in exchange.options if option.allowed), None)
-        if exchange.chosen is None:
-            raise nobody(exchange.options)
-        self._judge.prepare(exchange)
-        exchange.shadow = choose.shadowed(exchange)
+        with exchange.stage(Heading.ROUTING, "intent"):
+            intent = self._classifier.classify(request, table, always=policies.reads_intents)
+            exchange.decision = Decision(table, intent)
+        with exchange.stage(Heading.POLICY, "policy"):
+            permission = policy.permit(request.caller, intent, policies)
+        with exchange.stage(Heading.ROUTING, "choose"):
+            decision = exchange.decision = self._chooser.choose(exchange, permission)
+            if decision.first is None:
+                raise nobody(decision.options)
+            decision = self._judge.prepare(request, decision)
+            shadow = choose.shadowed(request, decision)
+            exchange.decision = decision if shadow is None else replace(decision, shadow=shadow)
 
     @contextmanager
     def under(self, exchange: Exchange) -> Iterator[None]:
         """Hold what the exchange needs until its last byte, then settle it, whatever its end."""
         self._admission.under_way += 1
         try:
-            with self._holder.pinned(exchange.options):
+            with self._holder.pinned(exchange.decision.options):
                 yield
         finally:
             self._admission.under_way -= 1
             self._settlement.settle(exchange)
-            self._chooser.learning.observe(exchange)
             self._shadow.follow(exchange)
 
     async def send(self, exchange: Exchange) -> Outgoing:
@@ -112,18 +114,20 @@ class Pipeline:
 
         Raises ``TargetError``, and ``BudgetExceeded`` when a budget does not cover the request.
         """
-        with exchange.stage("budget"):
+        with exchange.stage(Heading.POLICY, "budget"):
             await self._budgets.open(exchange)
-        replayed = self._responses.look(exchange)
+        with exchange.stage(Heading.ROUTING, "cache"):
+            replayed = self._responses.look(exchange)
         if replayed is not None:
+            exchange.account.answers(replayed.usage)
             return replayed
-        with exchange.stage("send"):
+        with exchange.stage(Heading.ROUTING, "send"):
             answer: Outgoing = await self._sender.send(exchange)
-        exchange.usage = answer.usage
-        with exchange.stage("confidence"):
+        exchange.account.answers(answer.usage)
+        with exchange.stage(Heading.ROUTING, "confidence"):
             verdict = await self._judge.examine(exchange, answer)
         if not verdict.good:
-            with exchange.stage("escalate"):
+            with exchange.stage(Heading.ROUTING, "escalate"):
                 verdict = await self._escalate(exchange, verdict)
         return verdict.answer
 
@@ -139,23 +143,24 @@ class Pipeline:
                 await verdict.answer.aclose()
                 raise
             await verdict.dismiss(exchange)
-            exchange.usage = better.usage
+            exchange.account.answers(better.usage)
             verdict = await self._judge.examine(exchange, better)
         return verdict
 
     def outbound(self, exchange: Exchange, answer: Outgoing) -> AsyncIterator[bytes]:
         """The answer's bytes as the client may see them."""
-        if exchange.cache == "hit":
+        if exchange.account.cache == HIT:
             return answer.chunks()
         chunks = answer.chunks()
-        if exchange.shadow is not None:
+        if exchange.decision.shadow is not None:
             chunks = shadow.capture(exchange, chunks)
         chunks = governance.outbound(exchange, chunks)
         return self._responses.keep(exchange, answer.status, answer.content_type, chunks)
 
     def price(self, exchange: Exchange) -> None:
         """Set the cost from the usage that is known now."""
-        self._settlement.price(exchange)
+        with exchange.stage(Heading.MONITORING, "price"):
+            self._settlement.price(exchange)
 
     def refuse(self, exchange: Exchange) -> None:
         """Settle a request that never reached a target."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from router.choose.needs import read_needs
 from router.errors import InvalidRequest
-from router.request import AUTO, Exchange, Hints
+from router.request import AUTO, Hints, Request
 from router.wire.said import newest_user_text, user_turns
 from router.wire.texts import Survey, TooDeep, survey
 
@@ -19,18 +21,22 @@ _TURNS_KEPT = 3
 _HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent"})
 
 
-def parse(exchange: Exchange, raw: bytes) -> None:
-    """Fill in body, model, stream, hints, needs and text. Raises ``InvalidRequest``."""
+def parse(request: Request, raw: bytes) -> Request:
+    """The request with body, model, stream, hints, needs and text. Raises ``InvalidRequest``."""
     body = _decode(raw)
     extension = body.pop(EXTENSION, None)
-    exchange.body = body
-    exchange.model = _model(body)
-    exchange.stream = _stream(body)
-    exchange.hints = _hints(exchange, extension)
     found = _survey(body)
-    exchange.needs = read_needs(body, found)
-    exchange.text = newest_user_text(found.texts)[-_MAX_TEXT_CHARS:]
-    exchange.turns = tuple(user_turns(found.texts)[-_TURNS_KEPT:])
+    return replace(
+        request,
+        body=body,
+        body_bytes=len(raw),
+        model=_model(body),
+        stream=_stream(body),
+        hints=_hints(request.headers, extension),
+        needs=read_needs(body, found),
+        text=newest_user_text(found.texts)[-_MAX_TEXT_CHARS:],
+        turns=tuple(user_turns(found.texts)[-_TURNS_KEPT:]),
+    )
 
 
 def _survey(body: dict[str, Any]) -> Survey:
@@ -66,7 +72,7 @@ def _stream(body: dict[str, Any]) -> bool:
     return bool(stream)
 
 
-def _hints(exchange: Exchange, extension: Any) -> Hints:
+def _hints(headers: Mapping[str, str], extension: Any) -> Hints:
     if extension is None:
         extension = {}
     if not isinstance(extension, dict):
@@ -77,7 +83,6 @@ def _hints(exchange: Exchange, extension: Any) -> Hints:
             f"'{EXTENSION}' has unknown fields {unknown}; known: {sorted(_HINT_FIELDS)}.",
             param=EXTENSION,
         )
-    headers = exchange.headers
     timeout_ms = _number(
         headers.get("x-graftwork-timeout-ms", extension.get("timeout_ms")), "timeout_ms"
     )

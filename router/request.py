@@ -1,26 +1,31 @@
-"""The records that the stages of one request write and read."""
+"""The records of one request: what was asked, decided and delivered, and what it took."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from adapters.aliases import RoutingTable
+from adapters.evaluation import GateResult
 from router.config.auth import KeyScope
 from router.config.priority import Priority
-from router.decided import Assurance, Decided, Needs
-from router.prices import FREE, Price
+from router.errors import Failure
+from router.prices import FREE, Price, Tariff
+from router.stages import TARGET, Heading, Stage, Stopwatch
 from router.wire.endpoint import Endpoint, Usage
 
 _DIGEST = re.compile(r"#[0-9a-f]{16}")
-AUTO = "auto"
-BASE = "base"
-NO_INTENT = "none"
+AUTO: Final = "auto"
+BASE: Final = "base"
+NO_INTENT: Final = "none"
 """What records and beliefs call a request whose intent was not recognised."""
+
+
+# What was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,74 @@ class Caller:
     scopes: frozenset[KeyScope]
     priority: Priority = Priority.STANDARD
     """The most urgent class that its requests may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """The client's own wishes, from headers or the body's ``graftwork`` extension."""
+
+    max_cost_usd: float | None = None
+    session: str | None = None
+    timeout_s: float | None = None
+    intent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a request asks of whoever answers it; read from the body once."""
+
+    input_tokens: int = 0
+    """Estimated from the UTF-8 bytes of everything that the model reads."""
+    max_output_tokens: int | None = None
+    """The client's own bound on the answer."""
+    features: frozenset[str] = frozenset()
+    """Of ``tools``, ``json_schema``, ``vision``, ``logprobs``."""
+    images: int = 0
+    """Pictures in it."""
+    inline_bytes: int = 0
+    """Encoded pictures and files in the body itself."""
+    parts: frozenset[str] = frozenset()
+    """The types of its items and content parts."""
+
+    def output_tokens(self, expected: float) -> float:
+        """Tokens to expect when a target's answers have ``expected`` on average."""
+        bound = self.max_output_tokens
+        return expected if bound is None else min(expected, bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who wants what. Admission adds the caller, data-prep the rest; nothing changes it later."""
+
+    id: str
+    decision_id: str
+    endpoint: Endpoint
+    headers: Mapping[str, str]
+    started: float = field(default_factory=time.perf_counter)
+    at: float = field(default_factory=time.time)
+
+    caller: Caller | None = None
+    priority: Priority = Priority.STANDARD
+
+    model: str = AUTO
+    body: dict[str, Any] = field(default_factory=dict)
+    body_bytes: int = 0
+    """Size of the body as it came; the prompt has no more tokens than that."""
+    stream: bool = False
+    hints: Hints = field(default_factory=Hints)
+    needs: Needs = field(default_factory=Needs)
+    text: str = ""
+    """The newest user text, for the intent."""
+    turns: tuple[str, ...] = ()
+    """The newest user texts, a turn each, oldest first."""
+
+    @property
+    def tenant(self) -> str:
+        """The caller's; empty before somebody was identified."""
+        return "" if self.caller is None else self.caller.tenant
+
+
+# What was decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +155,70 @@ class Option:
         """Whether the engine's replicas answer."""
         return self.engine_name is not None
 
-    def record(self) -> dict[str, Any]:
-        """As the decision record has it."""
-        return {
-            "target": self.target,
-            "allowed": self.allowed,
-            "code": self.code,
-            "reason": self.reason,
-            "rank": self.rank,
-            "cost_usd": self.cost_usd,
-            "quality": self.quality,
-            "prior": self.prior,
-        }
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What may answer, in which order, and why. Replaced as a whole until a target is asked."""
+
+    table: RoutingTable
+    """The routing table as it was when the request was read: kept to the last byte (law 1)."""
+    intent: Intent = field(default_factory=Intent)
+    policy_version: str = ""
+    options: tuple[Option, ...] = ()
+    """Everybody who was considered: those that may be asked first, best first."""
+    how: str = "none"
+    """``named``, ``ranked``, ``session`` or ``explored``."""
+    route: str = ""
+    """The name of the route whose settings applied; empty for the default one."""
+    risk: float | None = None
+    """The route's bound on the expected error."""
+    wanted: str | None = None
+    """The target that would have been asked first, had an engine held it."""
+    tariff: Tariff = field(default_factory=Tariff)
+    """What local tokens cost this request."""
+    claims: Mapping[str, list[str]] = field(default_factory=dict)
+    """The adapters that were considered, by alias, with the intents that they are for."""
+    gates: Mapping[str, GateResult] = field(default_factory=dict)
+    """What gates found about them, by target, as far as it is about this request's intents."""
+    probe: Mapping[str, Any] | None = None
+    """Fields that a local target's call gets so that its answer can be judged."""
+    unjudged: str | None = None
+    """Why a local answer is not judged although its route wants it; None: it is, or need not be."""
+    shadow: Option | None = None
+    """The candidate that will answer in secret, when this request was sampled."""
+
+    @property
+    def first(self) -> Option | None:
+        """Who is to be asked first; None: nobody may answer."""
+        found = self.options[0] if self.options else None
+        return found if found is not None and found.allowed else None
+
+
+# What was delivered
+
+OK: Final = "ok"
+CANCELLED: Final = "cancelled"
+"""Given up by us: the client left, or another answer was faster."""
+ESCALATED: Final = "escalated"
+"""Its answer was good, but not good enough."""
+REJECTED: Final = "rejected"
+"""Followed by the status."""
+NOT_BILLED: Final = (
+    REJECTED,
+    *(
+        failure.value
+        for failure in (
+            Failure.UNREACHABLE,
+            Failure.RESET,
+            Failure.SERVER,
+            Failure.LIMITED,
+            Failure.CREDENTIALS,
+            Failure.MISSING,
+            Failure.BUSY,
+        )
+    ),
+)
+"""Beginnings of the outcomes for which nobody is billed, unless something was streamed before."""
 
 
 @dataclass(slots=True)
@@ -103,6 +228,7 @@ class Attempt:
     option: Option
     replica: str | None = None
     outcome: str = "pending"
+    """One of the above, or a ``Failure``: bounded, because metrics have it as a label."""
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
@@ -119,13 +245,87 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
-    """The client's own wishes, from headers or the body's ``graftwork`` extension."""
+class Assurance:
+    """What the token probabilities of an answer say about it."""
 
-    max_cost_usd: float | None = None
-    session: str | None = None
-    timeout_s: float | None = None
-    intent: str | None = None
+    target: str
+    tokens: int
+    mean_logprob: float
+    min_logprob: float
+    entropy: float | None
+    """Mean over positions, nats, of the alternatives that the engine told; None without any."""
+    probability: float
+    """P(correct), 0 to 1."""
+    calibrated: bool
+    """Whether feedback stands behind the probability, or only the default map."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What happened on the way to the answer. Written through its methods only."""
+
+    chosen: Option | None = None
+    """Who answers, or was asked last; None: nobody was asked."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """Every call, in order; the last one is of who answers."""
+    given_up: set[str] = field(default_factory=set)
+    """Targets that are not asked (again): they failed for good, or their answer was not enough."""
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    """Who was passed over, hedged or rescued, and why."""
+    judged: list[Assurance] = field(default_factory=list)
+    """One for each answer that was judged, in order; the last one went out."""
+    unjudged: str | None = None
+    """Why an answer that was to be judged could not be."""
+    review: str | None = None
+    """Why a person should look at this exchange."""
+    captured: bytes | None = None
+    """The answer's bytes, kept only for a request that is answered in secret as well."""
+
+    def call(self, option: Option, replica: str | None) -> Attempt:
+        """A call goes out."""
+        attempt = Attempt(option, replica)
+        self.attempts.append(attempt)
+        return attempt
+
+    def choose(self, option: Option) -> None:
+        """Who answers now, as far as is known."""
+        self.chosen = option
+
+    def answered_by(self, attempt: Attempt) -> None:
+        """This call's answer goes out, whoever was called after it."""
+        self.chosen = attempt.option
+        self.attempts[:] = [*(each for each in self.attempts if each is not attempt), attempt]
+
+    def give_up(self, targets: Iterable[str]) -> None:
+        """Do not ask them again."""
+        self.given_up.update(targets)
+
+    def reconsider(self, targets: Iterable[str]) -> None:
+        """They may be asked again."""
+        self.given_up.difference_update(targets)
+
+    def note(self, **facts: Any) -> None:
+        """For the decision record; the first fact's name is the event's, for metrics."""
+        self.notes.append(facts)
+
+    def judge(self, assurance: Assurance) -> None:
+        """What was thought of an answer."""
+        self.judged.append(assurance)
+
+    def not_judged(self, why: str) -> None:
+        """An answer told nothing that it could be judged by."""
+        self.unjudged = why
+
+    def ask_for_review(self, why: str) -> None:
+        """Have a person look at this."""
+        self.review = why
+
+    def capture(self, body: bytes) -> None:
+        """Keep what went out, for a comparison."""
+        self.captured = body
+
+
+# What it took
 
 
 class Hold(Protocol):
@@ -140,174 +340,119 @@ class Hold(Protocol):
         ...
 
 
-class _Timed:
-    """Times a block. A class, because a generator would cost as much as many stages do."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A limit on requests, as the client is told it."""
 
-    __slots__ = ("_name", "_started", "_timings")
+    limit: int = 0
+    remaining: int = 0
+    resets_s: float = 0.0
 
-    def __init__(self, name: str, timings: list[tuple[str, float]]) -> None:
-        self._name = name
-        self._timings = timings
 
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
+HIT: Final = "hit"
+MISS: Final = "miss"
 
-    def __exit__(self, *_: object) -> None:
-        self._timings.append((self._name, time.perf_counter() - self._started))
+
+@dataclass(slots=True)
+class Account:
+    """What one request took, and how it ended. Written through its methods only."""
+
+    stages: Stopwatch = field(default_factory=Stopwatch)
+    usage: Usage = field(default_factory=Usage)
+    """Of the answer that goes out; complete with its last byte."""
+    cost_usd: float = 0.0
+    """Of all attempts."""
+    hold: Hold | None = None
+    rate: Rate = field(default_factory=Rate)
+    cache: str | None = None
+    """``hit`` or ``miss``; None when the response cache was not asked."""
+    cache_key: object = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """Response headers that stages add."""
+    status: int = 0
+    """0 until an answer or an error begins."""
+    error: str | None = None
+    first_byte_s: float | None = None
+    seconds: float = 0.0
+
+    def limited(self, rate: Rate) -> None:
+        """The limit that the client is nearest to."""
+        self.rate = rate
+
+    def tells(self, headers: Mapping[str, str]) -> None:
+        """More response headers."""
+        self.headers |= headers
+
+    def holds(self, hold: Hold) -> None:
+        """Budgets draw on this."""
+        self.hold = hold
+
+    def looked_up(self, key: object, found: str, header: str) -> None:
+        """The response cache was asked under this key; a header tells the client."""
+        self.cache_key, self.cache = key, found
+        self.headers[header] = found
+
+    def answers(self, usage: Usage) -> None:
+        """Whose tokens the client sees; filled in while the answer is read."""
+        self.usage = usage
+
+    def begins(self, status: int, seconds: float) -> None:
+        """The first byte leaves, so many seconds after the request came."""
+        self.status, self.first_byte_s = status, seconds
+
+    def fails(self, status: int, error: str) -> None:
+        """It ends with an error; a status that left already stands in the way of no error."""
+        self.status, self.error = status, error
+
+    def breaks(self, error: str) -> None:
+        """An answer that had begun ends with an error."""
+        self.error = error
+
+    def costs(self, cost_usd: float) -> None:
+        """The attempts so far."""
+        self.cost_usd = cost_usd
+
+    def closes(self, seconds: float) -> None:
+        """The last byte left, so many seconds after the request came."""
+        self.seconds = seconds
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request on its way. Each stage fills in its own part; none undoes another's."""
+    """One request on its way; the stages share nothing else."""
 
-    request_id: str
-    decision_id: str
-    endpoint: Endpoint
-    headers: Mapping[str, str]
-    table: RoutingTable
-    """The routing table as it was when the request was read: kept to the last byte (law 1)."""
-    started: float = field(default_factory=time.perf_counter)
-    at: float = field(default_factory=time.time)
+    request: Request
+    decision: Decision
+    delivery: Delivery = field(default_factory=Delivery)
+    account: Account = field(default_factory=Account)
 
-    caller: Caller | None = None
-    model: str = AUTO
-    body: dict[str, Any] = field(default_factory=dict)
-    stream: bool = False
-    body_bytes: int = 0
-    """Size of the body as it came; the prompt has no more tokens than that."""
-    priority: Priority = Priority.STANDARD
-    hints: Hints = field(default_factory=Hints)
-    text: str = ""
-    """The newest user text, for the intent."""
-    turns: tuple[str, ...] = ()
-    """The newest user texts, a turn each, oldest first."""
-    intent: Intent = field(default_factory=Intent)
-    needs: Needs = field(default_factory=Needs)
-    decided: Decided = field(default_factory=Decided)
-    options: tuple[Option, ...] = ()
-    chosen: Option | None = None
-    given_up: set[str] = field(default_factory=set)
-    """Targets that are not asked (again): they failed for good, or their answer was not enough."""
-    attempts: list[Attempt] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: float = 0.0
-    """Of all attempts."""
-    probe: Mapping[str, Any] | None = None
-    """Fields that a local target's call gets so that its answer can be judged."""
-    unjudged: str | None = None
-    """Why a local answer is not judged although its route wants it; None: it is, or need not be."""
-    assured: list[Assurance] = field(default_factory=list)
-    """One for each answer that was judged, in order; the last one went out."""
-    review: str | None = None
-    """Why a person should look at this exchange."""
-    delivery: list[dict[str, Any]] = field(default_factory=list)
-    """What happened on the way to the answer: who was passed over, hedged or rescued, and why."""
-    shadow: Option | None = None
-    """The candidate that will answer in secret, when this request was sampled."""
-    captured: bytearray | None = None
-    """The answer's bytes, kept only for a sampled request."""
-    status: int = 0
-    error: str | None = None
-    timings: list[tuple[str, float]] = field(default_factory=list)
-    """(stage, seconds), in order."""
-    rate: tuple[int, int, float] = (0, 0, 0.0)
-    """Rate limit: requests allowed, remaining, seconds to reset."""
-    hold: Hold | None = None
-    cache_key: object = None
-    cache: str | None = None
-    """``hit`` or ``miss``; None when the response cache was not asked."""
-    extra_headers: dict[str, str] = field(default_factory=dict)
-    """Response headers that stages add."""
-    first_byte_s: float | None = None
-    seconds: float = 0.0
-
-    async def cover(self, option: Option) -> None:
-        """To be called before every attempt, whoever makes it. Raises ``BudgetExceeded``."""
-        if self.hold is not None:
-            await self.hold.cover(option)
+    @property
+    def chosen(self) -> Option | None:
+        """Who answers: as delivery had it, before that as it was decided."""
+        return self.delivery.chosen or self.decision.first
 
     @property
     def confidence(self) -> float | None:
         """P(correct) of the answer where it was judged, otherwise how sure the intent is."""
-        judged = self.assured[-1] if self.assured else None
-        if judged is not None and self.chosen is not None and judged.target == self.chosen.target:
+        judged = self.delivery.judged[-1] if self.delivery.judged else None
+        chosen = self.delivery.chosen
+        if judged is not None and chosen is not None and judged.target == chosen.target:
             return judged.probability
-        return self.intent.confidence
+        return self.decision.intent.confidence
 
-    def stage(self, name: str) -> _Timed:
-        """Book the time inside to a stage, also when it raises."""
-        return _Timed(name, self.timings)
+    def stage(self, heading: Heading, name: str) -> Stage:
+        """Book the time inside to a stage."""
+        return self.account.stages.stage(heading, name)
 
-    def record(self) -> dict[str, Any]:
-        """The decision record: what was considered, chosen, tried, and what it cost. No content."""
-        return {
-            "id": self.decision_id,
-            "request_id": self.request_id,
-            "at": self.at,
-            "endpoint": self.endpoint.value,
-            "caller": self.caller.name if self.caller else None,
-            "tenant": self.caller.tenant if self.caller else None,
-            "model": self.model,
-            "stream": self.stream,
-            "priority": self.priority.value,
-            "cache": self.cache,
-            "intent": {
-                "name": self.intent.name,
-                "confidence": self.intent.confidence,
-                "source": self.intent.source,
-                "out_of_scope": self.intent.out_of_scope,
-                "posterior": dict(self.intent.posterior),
-                "model": self.intent.model,
-            },
-            "candidates": [option.record() for option in self.options],
-            "decided": self.decided.record(),
-            "features": self._features(),
-            "assurance": [each.record() for each in self.assured],
-            "unjudged": self.unjudged,
-            "review": self.review,
-            "target": self.chosen.target if self.chosen else None,
-            "attempts": [
-                {
-                    "target": attempt.target,
-                    "replica": attempt.replica,
-                    "outcome": attempt.outcome,
-                    "seconds": round(attempt.seconds, 6),
-                    "input_tokens": attempt.billed.input_tokens,
-                    "output_tokens": attempt.billed.output_tokens,
-                    "cost_usd": attempt.cost_usd,
-                    "estimated": attempt.estimated,
-                }
-                for attempt in self.attempts
-            ],
-            "delivery": self.delivery,
-            "table_epoch": self.table.epoch,
-            "usage": {
-                "input_tokens": self.usage.input_tokens,
-                "output_tokens": self.usage.output_tokens,
-                "cached_input_tokens": self.usage.cached_input_tokens,
-            },
-            "cost_usd": self.cost_usd,
-            "status": self.status,
-            "error": self.error,
-            "stages": {name: round(seconds, 6) for name, seconds in self.timings},
-            "first_byte_s": self.first_byte_s,
-            "seconds": round(self.seconds, 6),
-        }
+    def waiting(self) -> Stage:
+        """Book the time inside to waiting for targets."""
+        return self.account.stages.stage(None, TARGET)
 
-    def _features(self) -> dict[str, Any]:
-        """All that the decision was made from, without content: enough to make it again."""
-        return {
-            "input_tokens": self.needs.input_tokens,
-            "max_output_tokens": self.needs.max_output_tokens,
-            "needs": sorted(self.needs.features),
-            "posterior": dict(self.intent.posterior),
-            "out_of_scope": self.intent.out_of_scope,
-            "max_cost_usd": self.hints.max_cost_usd,
-            "session": None if self.hints.session is None else digest(self.hints.session),
-            "local_price": self.decided.tariff.record(),
-            "base": self.table.base_id,
-            "context_window": self.table.max_model_len,
-        }
+    async def cover(self, option: Option) -> None:
+        """To be called before every attempt, whoever makes it. Raises ``BudgetExceeded``."""
+        if self.account.hold is not None:
+            with self.stage(Heading.POLICY, "budget"):
+                await self.account.hold.cover(option)
 
 
 def digest(text: str) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 
-from router.account.metrics import overhead_s
 from router.errors import RouterError, TargetBroken, error_body
 from router.judge.watched import Outgoing
 from router.pipeline import Pipeline
@@ -39,8 +38,7 @@ async def _whole(
     send: Send,
 ) -> None:
     body = b"".join([chunk async for chunk in chunks])
-    exchange.status = answer.status
-    exchange.first_byte_s = time.perf_counter() - exchange.started
+    exchange.account.begins(answer.status, time.perf_counter() - exchange.request.started)
     pipeline.price(exchange)
     headers = response_headers(exchange)
     await send_body(send, answer.status, body, answer.content_type.encode("latin-1"), headers)
@@ -61,11 +59,11 @@ async def _stream(
                 await _start_stream(exchange, answer.status, send)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except TargetBroken as error:
-        exchange.error = error.code
+        exchange.account.breaks(error.code)
         if not started:
             raise
         body = error_event(
-            exchange.endpoint,
+            exchange.request.endpoint,
             error.message,
             code=error.code,
             kind=error.type,
@@ -79,8 +77,7 @@ async def _stream(
 
 
 async def _start_stream(exchange: Exchange, status: int, send: Send) -> None:
-    exchange.status = status
-    exchange.first_byte_s = time.perf_counter() - exchange.started
+    exchange.account.begins(status, time.perf_counter() - exchange.request.started)
     headers: list[Header] = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-cache"),
@@ -93,14 +90,14 @@ async def _start_stream(exchange: Exchange, status: int, send: Send) -> None:
 def final_comment(exchange: Exchange) -> bytes:
     """What is known only at the end of a stream, as an SSE comment that clients skip."""
     facts: dict[str, Any] = {
-        "decision_id": exchange.decision_id,
+        "decision_id": exchange.request.decision_id,
         "target": exchange.chosen.target if exchange.chosen else None,
-        "attempts": len(exchange.attempts),
-        "input_tokens": exchange.usage.input_tokens,
-        "output_tokens": exchange.usage.output_tokens,
-        "cost_usd": exchange.cost_usd,
+        "attempts": len(exchange.delivery.attempts),
+        "input_tokens": exchange.account.usage.input_tokens,
+        "output_tokens": exchange.account.usage.output_tokens,
+        "cost_usd": exchange.account.cost_usd,
     }
-    rescued = [note for note in exchange.delivery if "rescued" in note]
+    rescued = [note for note in exchange.delivery.notes if "rescued" in note]
     if rescued:
         facts["rescued"] = rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
@@ -108,31 +105,30 @@ def final_comment(exchange: Exchange) -> bytes:
 
 async def respond_error(exchange: Exchange, error: RouterError, send: Send) -> None:
     """An error as a complete response."""
-    exchange.status = error.status
-    exchange.error = error.code
+    exchange.account.fails(error.status, error.code)
     headers = [*response_headers(exchange), *encode_headers(error_headers(error))]
-    await send_json(
-        send, error.status, error_body(exchange.endpoint, error, exchange.request_id), headers
-    )
+    request = exchange.request
+    await send_json(send, error.status, error_body(request.endpoint, error, request.id), headers)
 
 
 def response_headers(exchange: Exchange) -> list[Header]:
     """The contract's response headers, as far as they are known now."""
-    intent, rate, confidence = exchange.intent, exchange.rate, exchange.confidence
-    timings = ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in exchange.timings)
+    account, intent, confidence = exchange.account, exchange.decision.intent, exchange.confidence
+    rate, stages = account.rate, account.stages
+    timings = ", ".join(f"{each.stage};dur={each.seconds * 1000:.2f}" for each in stages)
     values = {
-        "x-request-id": exchange.request_id,
-        "x-graftwork-decision-id": exchange.decision_id,
+        "x-request-id": exchange.request.id,
+        "x-graftwork-decision-id": exchange.request.decision_id,
         "x-graftwork-target": exchange.chosen.target if exchange.chosen else "none",
         "x-graftwork-intent": intent.name or "none",
         "x-graftwork-confidence": "none" if confidence is None else f"{confidence:.4f}",
-        "x-graftwork-attempts": str(len(exchange.attempts)),
-        "x-graftwork-cost-usd": f"{exchange.cost_usd:.8f}",
-        "x-graftwork-overhead-ms": f"{overhead_s(exchange) * 1000:.2f}",
-        "x-ratelimit-limit-requests": str(rate[0]),
-        "x-ratelimit-remaining-requests": str(rate[1]),
-        "x-ratelimit-reset-requests": f"{rate[2]:.0f}s",
+        "x-graftwork-attempts": str(len(exchange.delivery.attempts)),
+        "x-graftwork-cost-usd": f"{exchange.account.cost_usd:.8f}",
+        "x-graftwork-overhead-ms": f"{stages.overhead_s * 1000:.2f}",
+        "x-ratelimit-limit-requests": str(rate.limit),
+        "x-ratelimit-remaining-requests": str(rate.remaining),
+        "x-ratelimit-reset-requests": f"{rate.resets_s:.0f}s",
         "server-timing": timings,
-        **exchange.extra_headers,
+        **exchange.account.headers,
     }
     return encode_headers(values)

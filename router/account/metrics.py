@@ -41,7 +41,6 @@ _OPERATIONS = {
     "/v1/embeddings": "embeddings",
 }
 NO_TARGET = "none"
-_WAITING = frozenset({"send", "confidence", "escalate"})
 
 
 class RouterMetrics:
@@ -85,14 +84,14 @@ class RouterMetrics:
         )
         self.stages = Histogram(
             "graftwork_stage_seconds",
-            "Time of each stage of the request path.",
+            "Time of each stage of the request path; `target` is waiting for who answers.",
             ("stage",),
             buckets=_STAGE_S,
             registry=registry,
         )
         self.overhead = Histogram(
             "graftwork_overhead_seconds",
-            "Time in the router before the target was asked.",
+            "Time of a request that was not waiting for targets.",
             buckets=_STAGE_S,
             registry=registry,
         )
@@ -127,30 +126,31 @@ class RouterMetrics:
     def observe(self, exchange: Exchange) -> None:
         """Book one finished exchange."""
         target = exchange.chosen.target if exchange.chosen else NO_TARGET
-        endpoint = exchange.endpoint.value
+        endpoint = exchange.request.endpoint.value
         labels = (_OPERATIONS[endpoint], target)
         child = self._child
-        child(self.requests, endpoint, target, str(exchange.status)).inc()
-        child(self.duration, *labels).observe(exchange.seconds)
-        if exchange.stream and exchange.first_byte_s is not None:
-            child(self.first_token, *labels).observe(exchange.first_byte_s)
-            tokens = exchange.usage.output_tokens or 0
+        child(self.requests, endpoint, target, str(exchange.account.status)).inc()
+        child(self.duration, *labels).observe(exchange.account.seconds)
+        if exchange.request.stream and exchange.account.first_byte_s is not None:
+            child(self.first_token, *labels).observe(exchange.account.first_byte_s)
+            tokens = exchange.account.usage.output_tokens or 0
             if tokens > 1:
-                streaming_s = exchange.seconds - exchange.first_byte_s
+                streaming_s = exchange.account.seconds - exchange.account.first_byte_s
                 child(self.per_token, *labels).observe(streaming_s / (tokens - 1))
-        if exchange.usage.input_tokens is not None:
-            child(self.tokens, *labels, "input").observe(exchange.usage.input_tokens)
-        if exchange.usage.output_tokens is not None:
-            child(self.tokens, *labels, "output").observe(exchange.usage.output_tokens)
-        for stage, seconds in exchange.timings:
-            child(self.stages, stage).observe(seconds)
-        self.overhead.observe(overhead_s(exchange))
-        for attempt in exchange.attempts:
+        if exchange.account.usage.input_tokens is not None:
+            child(self.tokens, *labels, "input").observe(exchange.account.usage.input_tokens)
+        if exchange.account.usage.output_tokens is not None:
+            child(self.tokens, *labels, "output").observe(exchange.account.usage.output_tokens)
+        stages = exchange.account.stages
+        for each in stages:
+            child(self.stages, each.stage).observe(each.seconds)
+        self.overhead.observe(stages.overhead_s)
+        for attempt in exchange.delivery.attempts:
             child(self.attempts, attempt.target, attempt.outcome).inc()
-        for note in exchange.delivery:
+        for note in exchange.delivery.notes:
             child(self.delivery, next(iter(note))).inc()
-        if exchange.cost_usd:
-            child(self.cost, target).inc(exchange.cost_usd)
+        if exchange.account.cost_usd:
+            child(self.cost, target).inc(exchange.account.cost_usd)
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """``metric.labels`` is a third of this module's cost: remember what it returned."""
@@ -167,8 +167,3 @@ class RouterMetrics:
         for histogram in (self.duration, self.first_token, self.per_token, self.tokens):
             histogram.remove_by_labels({"gen_ai_response_model": target})
         self._children = {key: c for key, c in self._children.items() if target not in key}
-
-
-def overhead_s(exchange: Exchange) -> float:
-    """Time spent in stages other than waiting for targets, seconds."""
-    return sum(seconds for stage, seconds in exchange.timings if stage not in _WAITING)

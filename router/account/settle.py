@@ -9,9 +9,12 @@ from typing import Protocol
 from router.account.metrics import RouterMetrics
 from router.account.traffic import Traffic
 from router.account.usage import UsageMeter
+from router.audit.decision import record_of
 from router.audit.frame import to_json
 from router.budgets.amounts import fill_in
+from router.choose.learning import Learning
 from router.request import Exchange
+from router.stages import Heading
 from router.targets.directory import Catalog
 
 
@@ -34,7 +37,9 @@ class Settlement:
         traffic: Traffic,
         log: Callable[[bytes], None],
         usage: UsageMeter,
+        learning: Learning,
     ) -> None:
+        self._learning = learning
         self._usage = usage
         self._traffic = traffic
         self._catalog = catalog
@@ -44,26 +49,31 @@ class Settlement:
 
     def price(self, exchange: Exchange) -> None:
         """Set the cost of every attempt, and so of the exchange, from the usage known now."""
-        for attempt in exchange.attempts:
+        for attempt in exchange.delivery.attempts:
             attempt.billed = fill_in(exchange, attempt)
             attempt.cost_usd = self._catalog.cost_usd(attempt.option, attempt.billed)
-        exchange.cost_usd = sum(attempt.cost_usd for attempt in exchange.attempts)
+        exchange.account.costs(sum(attempt.cost_usd for attempt in exchange.delivery.attempts))
 
     def settle(self, exchange: Exchange) -> None:
         """Price, measure, keep and log."""
-        self.price(exchange)
-        if exchange.hold is not None:
-            exchange.hold.settle(_tokens(exchange), exchange.cost_usd)
-        exchange.seconds = time.perf_counter() - exchange.started
-        record = to_json(exchange.record())
-        self._ledger.add(record)
+        account = exchange.account
+        account.closes(time.perf_counter() - exchange.request.started)
+        with exchange.stage(Heading.POLICY, "settle"):
+            self.price(exchange)
+            if account.hold is not None:
+                account.hold.settle(_tokens(exchange), account.cost_usd)
+        with exchange.stage(Heading.MONITORING, "observe"):
+            self._traffic.observe(exchange)
+            self._usage.book(exchange)
+            self._learning.observe(exchange)
+        with exchange.stage(Heading.AUDIT, "end"):
+            record = to_json(record_of(exchange))
+            self._ledger.add(record)
+            self._log(record)
         self._metrics.observe(exchange)
-        self._traffic.observe(exchange)
-        self._usage.book(exchange)
-        self._log(record)
 
 
 def _tokens(exchange: Exchange) -> int:
     """Prompt and answer tokens of all attempts."""
-    billed = (attempt.billed for attempt in exchange.attempts)
+    billed = (attempt.billed for attempt in exchange.delivery.attempts)
     return sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in billed)

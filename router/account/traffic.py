@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
-from router.decided import ESCALATED
-from router.outcomes import CANCELLED, REJECTED
-from router.request import Exchange
+from router.request import CANCELLED, ESCALATED, REJECTED, Exchange
 
 _ADAPTER = "adapter:"
 _SERVER_ERROR = 500
@@ -32,21 +30,24 @@ class Traffic:
 
     def observe(self, exchange: Exchange) -> None:
         """Count one finished exchange."""
-        wanted = exchange.decided.wanted
-        if wanted is None and exchange.options:
-            wanted = exchange.options[0].target
-        if wanted is not None and wanted.startswith(_ADAPTER) and exchange.attempts:
-            self._of(wanted).wanted += all(a.target != wanted for a in exchange.attempts)
-        for attempt in exchange.attempts:
+        wanted = exchange.decision.wanted
+        if wanted is None and exchange.decision.options:
+            wanted = exchange.decision.options[0].target
+        if wanted is not None and wanted.startswith(_ADAPTER) and exchange.delivery.attempts:
+            self._of(wanted).wanted += all(a.target != wanted for a in exchange.delivery.attempts)
+        for attempt in exchange.delivery.attempts:
             if attempt.target.startswith(_ADAPTER):
                 self._attempt(exchange, attempt.target, attempt.outcome)
 
     def _attempt(self, exchange: Exchange, target: str, outcome: str) -> None:
         counts = self._of(target)
         counts.requests += 1
-        failed = exchange.status >= _SERVER_ERROR or exchange.error == "upstream_stream_broken"
+        failed = (
+            exchange.account.status >= _SERVER_ERROR
+            or exchange.account.error == "upstream_stream_broken"
+        )
         if outcome == "ok" and not failed:
-            counts.latency[bucket(exchange.seconds)] += 1
+            counts.latency[bucket(exchange.account.seconds)] += 1
         elif not outcome.startswith(_NO_FAULT):
             counts.errors += 1
 

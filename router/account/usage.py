@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from router.request import Exchange
+from router.request import HIT, Exchange
 
 HOUR_S = 3600
 MAX_ROWS = 50_000
@@ -71,15 +71,17 @@ class UsageMeter:
     def book(self, exchange: Exchange) -> None:
         """Add one settled exchange."""
         hour = int(self._clock() // HOUR_S * HOUR_S)
-        caller = exchange.caller
+        request, caller = exchange.request, exchange.request.caller
         # A name that nothing has never becomes a row: clients could invent any number of them.
-        route = exchange.model.partition(_PIN)[0] if exchange.options else _NO_TARGET
-        who = (hour, caller.name if caller else "", caller.tenant if caller else "", route)
+        route = (
+            exchange.request.model.partition(_PIN)[0] if exchange.decision.options else _NO_TARGET
+        )
+        who = (hour, caller.name if caller else "", request.tenant, route)
         row = self._row(*who, exchange.chosen.target if exchange.chosen else _NO_TARGET)
         row.requests += 1
-        row.refused += exchange.status >= 400
-        row.cache_hits += exchange.cache == "hit"
-        for attempt in exchange.attempts:
+        row.refused += exchange.account.status >= 400
+        row.cache_hits += exchange.account.cache == HIT
+        for attempt in exchange.delivery.attempts:
             row = self._row(*who, attempt.target)
             row.attempts += 1
             row.input_tokens += attempt.billed.input_tokens or 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.admit.keys import Keyring
 from router.config.auth import KeyScope
 from router.config.limits import LimitsConfig
 from router.config.priority import Priority, PriorityConfig
 from router.errors import InvalidRequest, Overloaded, RateLimited
-from router.request import Caller, Exchange
+from router.request import Caller, Exchange, Rate
 
 PRIORITY_HEADER = "x-graftwork-priority"
 _WINDOW_S = 60.0
@@ -47,23 +47,25 @@ class Admission:
 
     def admit(self, exchange: Exchange) -> None:
         """Identify the caller and count the request. Raises what refuses it."""
-        headers = exchange.headers
+        headers = exchange.request.headers
         caller = self._keyring.identify(headers.get("authorization"), headers.get("x-api-key"))
         self._keyring.authorize(caller, KeyScope.INFERENCE)
-        exchange.caller = caller
-        exchange.priority = _priority(headers.get(PRIORITY_HEADER), caller)
-        exchange.rate = self._count(caller)
-        if self.under_way >= self._room[exchange.priority]:
+        exchange.request = replace(exchange.request, caller=caller, priority=caller.priority)
+        wanted = headers.get(PRIORITY_HEADER)
+        if wanted is not None:
+            exchange.request = replace(exchange.request, priority=_priority(wanted, caller))
+        exchange.account.limited(self._count(caller))
+        if self.under_way >= self._room[exchange.request.priority]:
             raise Overloaded(
                 f"{self.under_way} requests are under way, which is this router's limit for "
-                f"the class {exchange.priority.value!r}.",
+                f"the class {exchange.request.priority.value!r}.",
                 retry_after_s=1.0,
             )
         reason = self._choked()
         if reason is not None:
             raise Overloaded(reason, retry_after_s=1.0)
 
-    def _count(self, caller: Caller) -> tuple[int, int, float]:
+    def _count(self, caller: Caller) -> Rate:
         limit, now = self._limits.requests_per_minute, time.monotonic()
         window = self._windows.get(caller.tenant)
         if window is None or window.ends <= now:
@@ -77,13 +79,11 @@ class Admission:
                 retry_after_s=left_s,
             )
         window.used += 1
-        return limit, limit - window.used, left_s
+        return Rate(limit, limit - window.used, left_s)
 
 
-def _priority(wanted: str | None, caller: Caller) -> Priority:
+def _priority(wanted: str, caller: Caller) -> Priority:
     """The class that was asked for, but none above the key's own."""
-    if wanted is None:
-        return caller.priority
     try:
         found = Priority(wanted.lower())
     except ValueError as error:

@@ -13,8 +13,7 @@ from typing import Any
 
 from router.budgets.accounts import NANO
 from router.config.budgets import BudgetsConfig
-from router.outcomes import NOT_BILLED
-from router.request import Attempt, Exchange, Option
+from router.request import NOT_BILLED, Attempt, Exchange, Option
 from router.targets.directory import Catalog
 from router.wire.endpoint import Endpoint, Usage
 
@@ -60,23 +59,25 @@ class Bounds:
 
     def prompt(self, exchange: Exchange) -> int:
         """The most tokens that the prompt can have."""
-        needs = exchange.needs
-        if not needs.parts <= _PLAIN_PARTS or _begun_elsewhere(exchange.body):
+        needs, body = exchange.request.needs, exchange.request.body
+        if not needs.parts <= _PLAIN_PARTS or _begun_elsewhere(body):
             return _UNKNOWN_WINDOW
-        size = max(exchange.body_bytes - needs.inline_bytes, 0)
+        size = max(exchange.request.body_bytes - needs.inline_bytes, 0)
         tokens = math.ceil(size / self._config.bytes_per_token) + TEMPLATE_TOKENS
-        if exchange.body.get("tools"):
+        if exchange.request.body.get("tools"):
             tokens += TOOL_TOKENS
         return tokens + needs.images * self._config.tokens_per_image
 
     def attempt(self, exchange: Exchange, option: Option, prompt: int) -> Amount:
         """The most that one attempt can use."""
         window, longest = self._limits(exchange, option)
-        if exchange.endpoint in _ONE_PROMPT:
+        if exchange.request.endpoint in _ONE_PROMPT:
             prompt = min(prompt, window)
         output = 0
-        if exchange.endpoint is not Endpoint.EMBEDDINGS:
-            output = min(_asked(exchange.body, longest), longest) * _answers(exchange.body)
+        if exchange.request.endpoint is not Endpoint.EMBEDDINGS:
+            output = min(_asked(exchange.request.body, longest), longest) * _answers(
+                exchange.request.body
+            )
         fresh = self._catalog.cost_usd(option, Usage(prompt, output, 0))
         cached = self._catalog.cost_usd(option, Usage(prompt, output, prompt))
         return Amount(prompt + output, to_nano(max(fresh, cached)))
@@ -84,7 +85,7 @@ class Bounds:
     def _limits(self, exchange: Exchange, option: Option) -> tuple[int, int]:
         """Context window and longest answer of a target, tokens."""
         if option.is_local:
-            window = exchange.table.max_model_len or _UNKNOWN_WINDOW
+            window = exchange.decision.table.max_model_len or _UNKNOWN_WINDOW
             return window, window
         card = self._catalog.frontier(option).card
         return card.context_window, card.max_output_tokens
@@ -112,10 +113,10 @@ def fill_in(exchange: Exchange, attempt: Attempt) -> Usage:
     attempt.estimated = True
     prompt = told.input_tokens
     if prompt is None:
-        prompt = math.ceil(exchange.body_bytes / TYPICAL_BYTES_PER_TOKEN)
+        prompt = math.ceil(exchange.request.body_bytes / TYPICAL_BYTES_PER_TOKEN)
     output = max(told.output_tokens or 0, attempt.streamed)
-    if not exchange.stream and exchange.endpoint is not Endpoint.EMBEDDINGS:
-        output = max(output, _asked(exchange.body, TYPICAL_ANSWER_TOKENS))
+    if not exchange.request.stream and exchange.request.endpoint is not Endpoint.EMBEDDINGS:
+        output = max(output, _asked(exchange.request.body, TYPICAL_ANSWER_TOKENS))
     return Usage(prompt, output, told.cached_input_tokens)
 
 

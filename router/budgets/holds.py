@@ -11,7 +11,7 @@ from router.budgets.leased import LeasedLimit, LeasedLimits, LimitScope
 from router.budgets.lessee import Lessee
 from router.config.budgets import BudgetsConfig, Window
 from router.errors import BudgetExceeded
-from router.request import Exchange, Option
+from router.request import Exchange, Option, Rate, Request
 
 _ROUNDS = 4
 """How often a request asks for more before it gives way to others that took it."""
@@ -45,18 +45,18 @@ class Budgets:
         """Count the request and give it a hold. Raises ``BudgetExceeded`` or ``Overloaded``."""
         if not self._config.limits:
             return
-        scope = self._leased_limits.scope(exchange)
+        scope = self._leased_limits.scope(exchange.request)
         try:
             await self.take([(leased, 1) for leased in scope.requests])
         finally:
             self._show(exchange, scope)
-        exchange.hold = RequestHold(self, exchange, scope, self._bounds)
+        exchange.account.holds(RequestHold(self, exchange, scope, self._bounds))
 
-    def left_usd(self, exchange: Exchange) -> float | None:
+    def left_usd(self, request: Request) -> float | None:
         """What the caller's budgets have left, as far as this router knows; None: no limit."""
         if not self._config.limits:
             return None
-        money = self._leased_limits.scope(exchange).money
+        money = self._leased_limits.scope(request).money
         return min(leased.remaining for leased in money) / NANO if money else None
 
     async def take(self, need: _Need) -> None:
@@ -102,14 +102,18 @@ class Budgets:
         now = self._clock()
         if scope.requests:
             least = min(scope.requests, key=lambda leased: leased.remaining)
-            exchange.rate = (least.account.limit, least.remaining, _resets_in(least.account, now))
+            exchange.account.limited(
+                Rate(least.account.limit, least.remaining, _resets_in(least.account, now))
+            )
         if scope.tokens:
             least = min(scope.tokens, key=lambda leased: leased.remaining)
-            exchange.extra_headers |= {
-                "x-ratelimit-limit-tokens": str(least.account.limit),
-                "x-ratelimit-remaining-tokens": str(least.remaining),
-                "x-ratelimit-reset-tokens": f"{_resets_in(least.account, now):.0f}s",
-            }
+            exchange.account.tells(
+                {
+                    "x-ratelimit-limit-tokens": str(least.account.limit),
+                    "x-ratelimit-remaining-tokens": str(least.remaining),
+                    "x-ratelimit-reset-tokens": f"{_resets_in(least.account, now):.0f}s",
+                }
+            )
 
     async def aclose(self) -> None:
         """Give back what is not used up."""
@@ -141,7 +145,7 @@ class RequestHold:
         if self._prompt is None:
             self._prompt = self._bounds.prompt(self._exchange)
         # Who continues a broken stream is sent what the other wrote as part of the prompt.
-        begun = any(attempt.streamed for attempt in self._exchange.attempts)
+        begun = any(attempt.streamed for attempt in self._exchange.delivery.attempts)
         prompt = self._prompt + (self._held.tokens if begun else 0)
         worst = self._bounds.attempt(self._exchange, option, prompt)
         need = [(leased, worst.tokens) for leased in scope.tokens]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from router.budgets.accounts import Account, Metric, accounts_of
 from router.config.budgets import BudgetsConfig
 from router.errors import Overloaded
-from router.request import Exchange
+from router.request import Request
 
 _PIN = "@"
 
@@ -76,11 +76,11 @@ class LeasedLimits:
         """Every leased limit."""
         return self._leased_limits.values()
 
-    def scope(self, exchange: Exchange) -> LimitScope:
+    def scope(self, request: Request) -> LimitScope:
         """The limits for a request. Raises ``Overloaded`` when there are too many accounts."""
-        assert exchange.caller is not None
-        route = exchange.model.partition(_PIN)[0]
-        key = (exchange.caller.name, exchange.caller.tenant, route)
+        assert request.caller is not None
+        route = request.model.partition(_PIN)[0]
+        key = (request.caller.name, request.caller.tenant, route)
         found = self._scopes.get(key)
         if found is None or found.until <= self._clock():
             if len(self._scopes) >= self._config.max_accounts:

@@ -32,33 +32,36 @@ def cache_key(exchange: Exchange, policy_version: str) -> CacheKey:
     A new epoch of the routing table, a new version behind an alias or another policy gives other
     keys, so what was kept before is never found again and falls out.
     """
-    assert exchange.caller is not None
-    assert exchange.chosen is not None
-    hints = exchange.hints
+    assert exchange.request.caller is not None
+    first = exchange.decision.first
+    assert first is not None
+    hints = exchange.request.hints
     facts: list[Any] = [
         policy_version,
-        exchange.table.epoch,
-        exchange.table.base_id,
-        exchange.chosen.target,
-        exchange.chosen.engine_name,
-        exchange.endpoint.value,
-        exchange.model,
-        exchange.stream,
+        exchange.decision.table.epoch,
+        exchange.decision.table.base_id,
+        first.target,
+        first.engine_name,
+        exchange.request.endpoint.value,
+        exchange.request.model,
+        exchange.request.stream,
         hints.session,
         hints.max_cost_usd,
-        [exchange.headers.get(name) for name in _HEADERS],
-        exchange.body,
+        [exchange.request.headers.get(name) for name in _HEADERS],
+        exchange.request.body,
     ]
     text = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.blake2b(text, digest_size=32).digest()
-    return CacheKey(exchange.caller.tenant, exchange.caller.name, exchange.chosen.target, digest)
+    return CacheKey(
+        exchange.request.caller.tenant, exchange.request.caller.name, first.target, digest
+    )
 
 
 def deterministic(exchange: Exchange) -> bool:
     """Whether the client asked for the same answer each time."""
-    if exchange.endpoint is Endpoint.EMBEDDINGS:
+    if exchange.request.endpoint is Endpoint.EMBEDDINGS:
         return True
-    body = exchange.body
+    body = exchange.request.body
     temperature = body.get("temperature")
     return body.get("seed") is not None or (
         isinstance(temperature, int | float) and temperature == 0

@@ -9,7 +9,7 @@ import orjson
 from router.cache.key import CacheKey, cache_key, deterministic
 from router.cache.store import Kept, ResponseStore
 from router.config.cache import CacheConfig
-from router.request import Exchange
+from router.request import HIT, MISS, Exchange
 from router.wire.endpoint import Endpoint, Usage
 
 HEADER = "x-graftwork-cache"
@@ -76,28 +76,27 @@ class Responses:
         """The kept answer of a decided request; says in the exchange what it found."""
         if not self._config.enabled or not self._applies(exchange):
             return None
-        key = exchange.cache_key = cache_key(exchange, self._version)
+        key = cache_key(exchange, self._version)
         kept = None
-        if "no-cache" not in exchange.headers.get("cache-control", ""):
+        if "no-cache" not in exchange.request.headers.get("cache-control", ""):
             kept = self.store.get(key)
         if kept is None:
             self.misses += 1
-            exchange.cache = exchange.extra_headers[HEADER] = "miss"
+            exchange.account.looked_up(key, MISS, HEADER)
             return None
         self.hits += 1
-        exchange.cache = exchange.extra_headers[HEADER] = "hit"
-        exchange.usage = kept.usage
+        exchange.account.looked_up(key, HIT, HEADER)
         return Replayed(kept)
 
     def _applies(self, exchange: Exchange) -> bool:
-        if "no-store" in exchange.headers.get("cache-control", ""):
+        if "no-store" in exchange.request.headers.get("cache-control", ""):
             return False
         return not self._config.deterministic_only or deterministic(exchange)
 
     def keep(self, exchange: Exchange, status: int, content_type: str, chunks: _Chunks) -> _Chunks:
         """Pass an answer's bytes through and keep them, if it was asked for and ends well."""
-        key = exchange.cache_key
-        if not isinstance(key, CacheKey) or exchange.cache == "hit" or status != 200:
+        key = exchange.account.cache_key
+        if not isinstance(key, CacheKey) or exchange.account.cache == HIT or status != 200:
             return chunks
         return self._keep(key, exchange, content_type, chunks)
 
@@ -110,10 +109,10 @@ class Responses:
                 body += chunk
             yield chunk
         chosen = exchange.chosen
-        if exchange.error is not None or chosen is None or chosen.target != key.target:
+        if exchange.account.error is not None or chosen is None or chosen.target != key.target:
             return
-        if _whole(exchange.endpoint, content_type, body):
-            self.store.put(key, Kept(200, content_type, bytes(body), exchange.usage))
+        if _whole(exchange.request.endpoint, content_type, body):
+            self.store.put(key, Kept(200, content_type, bytes(body), exchange.account.usage))
 
 
 def _whole(endpoint: Endpoint, content_type: str, body: bytearray) -> bool:

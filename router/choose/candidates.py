@@ -41,8 +41,8 @@ class Frontiers:
 
 def consider(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
     """Candidates in the contract's order. Raises ``NotFound`` (``model_not_found``)."""
-    model, table = exchange.model, exchange.table
-    if exchange.endpoint is Endpoint.EMBEDDINGS and model not in frontiers.cards:
+    model, table = exchange.request.model, exchange.decision.table
+    if exchange.request.endpoint is Endpoint.EMBEDDINGS and model not in frontiers.cards:
         _require_known(exchange)
         return _embedders(exchange, frontiers)
     if model == AUTO:
@@ -62,17 +62,18 @@ def consider(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> lis
 
 def _require_known(exchange: Exchange) -> None:
     """A name that nothing has is unknown, whatever the endpoint."""
-    table, alias = exchange.table, exchange.model.partition(_PIN)[0]
-    if exchange.model not in (AUTO, BASE, table.base_id) and alias not in table.aliases:
-        raise _not_found(exchange.model)
+    table, alias = exchange.decision.table, exchange.request.model.partition(_PIN)[0]
+    if exchange.request.model not in (AUTO, BASE, table.base_id) and alias not in table.aliases:
+        raise _not_found(exchange.request.model)
 
 
 def _embedders(exchange: Exchange, frontiers: Frontiers) -> list[Candidate]:
     # Who names a local model means it: the text must not leave for a provider instead.
-    if exchange.model != AUTO or not frontiers.embedders:
+    if exchange.request.model != AUTO or not frontiers.embedders:
         raise InvalidRequest(
-            f"{exchange.model!r} cannot embed: a base that generates does not. Name a provider's "
-            "model that has the capability 'embeddings', or use 'auto' where one is configured.",
+            f"{exchange.request.model!r} cannot embed: a base that generates does not. Name a "
+            "provider's model that has the capability 'embeddings', or use 'auto' where one is "
+            "configured.",
             code="unsupported_endpoint",
             param="model",
         )
@@ -89,7 +90,7 @@ def _not_found(model: str) -> NotFound:
 
 def posterior(exchange: Exchange) -> Mapping[str, float]:
     """Probabilities of intents; what is missing to 1 belongs to none of them."""
-    intent = exchange.intent
+    intent = exchange.decision.intent
     if intent.out_of_scope:
         return {}
     if intent.posterior:
@@ -100,7 +101,7 @@ def posterior(exchange: Exchange) -> Mapping[str, float]:
 
 
 def _auto(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
-    table, intent = exchange.table, exchange.intent
+    table, intent = exchange.decision.table, exchange.decision.intent
     found: list[Candidate] = []
     if intent.name is not None and intent.alias is not None:
         card_set.claim(intent.name, intent.alias)
@@ -150,9 +151,9 @@ def _pinned(
     if full is not None:
         card = card_set.adapter(alias, full)
         pinned = Candidate(card, Code.NAMED, "pinned by the client", named=True)
-        return [pinned, *_in_place_of(exchange.model, card_set, frontiers)]
+        return [pinned, *_in_place_of(exchange.request.model, card_set, frontiers)]
     if _full_digest(alias.retired, digest) is not None:
-        why = f"in place of {exchange.model!r}, which is retired"
+        why = f"in place of {exchange.request.model!r}, which is retired"
         return _alias(exchange, card_set, frontiers, alias, why)
     raise NotFound(
         f"{alias.name!r} has no version {digest!r}.", code="model_not_found", param="model"
@@ -191,7 +192,7 @@ def _versions(
 
 def _canary(exchange: Exchange, alias: Alias) -> str | None:
     """The canary's digest when this request falls into its share; sticky per session."""
-    return sampled(alias, "canary", exchange.hints.session or exchange.request_id)
+    return sampled(alias, "canary", exchange.request.hints.session or exchange.request.id)
 
 
 def sampled(alias: Alias, stage: str, key: str) -> str | None:

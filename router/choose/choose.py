@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.aliases import engine_name
+from adapters.evaluation import GateResult
 from router.choose import candidates, filters
 from router.choose.cards import Card, CardSet, CardSets, frontier_cards
 from router.choose.codes import Code
@@ -15,7 +16,7 @@ from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig
 from router.policy.permission import Permission, PolicyBook
 from router.prices import FREE, LocalPricing
-from router.request import AUTO, NO_INTENT, Exchange, Option, digest
+from router.request import AUTO, NO_INTENT, Decision, Exchange, Option, Request, digest
 
 _PIN = "@"
 _LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY, Code.BUDGET})
@@ -48,34 +49,51 @@ class Chooser:
         self._health = health or AllWell()
         self._funds = funds or Unlimited()
 
-    def choose(self, exchange: Exchange, permission: Permission) -> tuple[Option, ...]:
-        """All candidates: those that may be asked first, in order, then the others.
+    def choose(self, exchange: Exchange, permission: Permission) -> Decision:
+        """All candidates, those that may be asked first, in order, and how they came there.
+
+        Of the decision so far it reads the table and the intent.
 
         Raises:
             NotFound: the model does not exist (``model_not_found``).
             InvalidRequest: a local model was named for an endpoint that it does not have.
         """
-        card_set = self.card_sets.of(exchange.table)
-        exchange.decided.tariff = card_set.tariff
+        card_set = self.card_sets.of(exchange.decision.table)
         considered = candidates.consider(exchange, card_set, self._frontiers)
-        exchange.decided.claims = {
-            c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
-        }
         last = self._sessions.of(exchange)
-        route = self._route(exchange)
-        self._weigh(exchange, considered, last, card_set)
+        name, route = self._route(exchange)
+        gates = self._weigh(exchange, considered, last, card_set)
         self._strike(exchange, considered, permission, route, card_set)
-        ordered = self._order(exchange, considered, last, route)
+        how, ordered = self._order(exchange, considered, last, route)
         _lift(ordered)
-        return _options(exchange, ordered)
+        options, wanted = _options(exchange.request, ordered)
+        return Decision(
+            table=exchange.decision.table,
+            intent=exchange.decision.intent,
+            policy_version=permission.version,
+            options=options,
+            how=how,
+            route=name,
+            risk=route.risk if exchange.request.model == AUTO else None,
+            wanted=wanted,
+            tariff=card_set.tariff,
+            claims={
+                c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
+            },
+            gates=gates,
+        )
 
-    def _route(self, exchange: Exchange) -> RouteConfig:
-        name = exchange.intent.name if exchange.model == AUTO else exchange.model.partition(_PIN)[0]
+    def _route(self, exchange: Exchange) -> tuple[str, RouteConfig]:
+        """The route's name, empty for the default one, and its settings."""
+        name = (
+            exchange.decision.intent.name
+            if exchange.request.model == AUTO
+            else exchange.request.model.partition(_PIN)[0]
+        )
         routes = self._routing.routes
         if name is not None and name in routes:
-            exchange.decided.route = name
-            return routes[name]
-        return routes.get(DEFAULT_ROUTE, _NO_ROUTE)
+            return name, routes[name]
+        return "", routes.get(DEFAULT_ROUTE, _NO_ROUTE)
 
     def _weigh(
         self,
@@ -83,9 +101,10 @@ class Chooser:
         considered: list[Candidate],
         last: SessionTarget | None,
         card_set: CardSet,
-    ) -> None:
-        """Expected cost and quality of every candidate."""
-        needs, posterior = exchange.needs, candidates.posterior(exchange)
+    ) -> dict[str, GateResult]:
+        """Expected cost and quality of every candidate; returns what gates found about them."""
+        gates: dict[str, GateResult] = {}
+        needs, posterior = exchange.request.needs, candidates.posterior(exchange)
         likeliest = max(posterior, key=posterior.__getitem__, default=NO_INTENT)
         for candidate in considered:
             card = candidate.card
@@ -98,7 +117,8 @@ class Chooser:
             prior = self._quality.prior(card, likeliest, card_set.claimed)
             candidate.prior = prior.record()
             if card.gate is not None:
-                exchange.decided.gates[target] = card.gate.about({NO_INTENT, *posterior})
+                gates[target] = card.gate.about({NO_INTENT, *posterior})
+        return gates
 
     def _strike(
         self,
@@ -134,7 +154,9 @@ class Chooser:
         card = candidate.card
         # Who names a model is trusted to know it: what it cannot do, it says itself.
         refusal = (
-            None if candidate.named else filters.unfit(card, exchange.endpoint, exchange.needs)
+            None
+            if candidate.named
+            else filters.unfit(card, exchange.request.endpoint, exchange.request.needs)
         )
         refusal = (
             refusal or filters.too_dear(candidate.cost_usd, bounds) or filters.cold(card, card_set)
@@ -149,21 +171,19 @@ class Chooser:
         considered: list[Candidate],
         last: SessionTarget | None,
         route: RouteConfig,
-    ) -> list[Candidate]:
-        decided = exchange.decided
-        if exchange.model != AUTO:
-            decided.how = "named"
-            return considered
-        decided.how, decided.risk = "ranked", route.risk
+    ) -> tuple[str, list[Candidate]]:
+        if exchange.request.model != AUTO:
+            return "named", considered
+        how = "ranked"
         ordered = ranked(considered, route.risk)
-        session = exchange.hints.session
+        session = exchange.request.hints.session
         if session is not None:
             slack = self._routing.sessions.slack
             if keep_session(ordered, last, digest(session), risk=route.risk, slack=slack):
-                decided.how = "session"
-        elif explored(ordered, exchange.request_id, self._routing.explore):
-            decided.how = "explored"
-        return ordered
+                how = "session"
+        elif explored(ordered, exchange.request.id, self._routing.explore):
+            how = "explored"
+        return how, ordered
 
 
 def _forbid(candidate: Candidate, permission: Permission) -> None:
@@ -180,12 +200,12 @@ def _apply(candidate: Candidate, refusal: filters.Refusal | None) -> None:
 
 
 def _bounds(exchange: Exchange, route: RouteConfig, funds: Funds) -> Bounds:
-    costs = [c for c in (exchange.hints.max_cost_usd, route.max_cost_usd) if c is not None]
+    costs = [c for c in (exchange.request.hints.max_cost_usd, route.max_cost_usd) if c is not None]
     return Bounds(
         min(costs, default=None),
         route.max_first_byte_s,
         route.max_total_s,
-        funds.left_usd(exchange),
+        funds.left_usd(exchange.request),
     )
 
 
@@ -199,19 +219,21 @@ def _lift(ordered: list[Candidate]) -> None:
             candidate.why += "; nobody else may answer"
 
 
-def _options(exchange: Exchange, ordered: list[Candidate]) -> tuple[Option, ...]:
-    session, caller = exchange.hints.session, exchange.caller
-    affinity = None if session is None or caller is None else f"{caller.tenant}/{session}"
+def _options(request: Request, ordered: list[Candidate]) -> tuple[tuple[Option, ...], str | None]:
+    """The options, and the target that would have been the first of them, had an engine it."""
+    session = request.hints.session
+    affinity = None if session is None else f"{request.tenant}/{session}"
+    wanted: str | None = None
     asked: list[Option] = []
     refused: list[Option] = []
     for candidate in ordered:
-        if candidate.refusal is Code.NOT_RESIDENT and not asked and exchange.decided.wanted is None:
-            exchange.decided.wanted = candidate.card.target
+        if candidate.refusal is Code.NOT_RESIDENT and not asked and wanted is None:
+            wanted = candidate.card.target
         if candidate.refusal is None:
             asked.append(_option(candidate, len(asked) + 1, affinity))
         else:
             refused.append(_option(candidate, None, None))
-    return (*asked, *refused)
+    return (*asked, *refused), wanted
 
 
 def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Option:
@@ -231,15 +253,15 @@ def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Opt
     )
 
 
-def shadowed(exchange: Exchange) -> Option | None:
+def shadowed(request: Request, decision: Decision) -> Option | None:
     """The candidate that should answer in secret, when this request falls into its share."""
-    chosen = exchange.chosen
+    chosen = decision.first
     if chosen is None or chosen.engine_name is None:
         return None
-    alias = exchange.table.aliases.get(chosen.engine_name.partition(_PIN)[0])
-    if alias is None or _PIN in exchange.model:  # pinned: nobody else's business
+    alias = decision.table.aliases.get(chosen.engine_name.partition(_PIN)[0])
+    if alias is None or _PIN in request.model:  # pinned: nobody else's business
         return None
-    digest = candidates.sampled(alias, "shadow", exchange.request_id)
+    digest = candidates.sampled(alias, "shadow", request.id)
     if digest is None or engine_name(alias.name, digest) == chosen.engine_name:
         return None
     name = engine_name(alias.name, digest)

@@ -10,8 +10,7 @@ from typing import Protocol
 
 from router.choose.cards import Card, CardSet
 from router.choose.codes import Code
-from router.decided import Needs
-from router.request import Exchange
+from router.request import Needs, Request
 from router.wire.endpoint import Endpoint
 
 CONTEXT_MARGIN = 1.1
@@ -47,7 +46,7 @@ class AllWell:
 class Funds(Protocol):
     """What the caller may still spend, as far as is known without asking anybody."""
 
-    def left_usd(self, exchange: Exchange) -> float | None:
+    def left_usd(self, request: Request) -> float | None:
         """US dollars; None: no budget limits them."""
         ...
 
@@ -55,7 +54,7 @@ class Funds(Protocol):
 class Unlimited:
     """Nobody has a budget."""
 
-    def left_usd(self, _exchange: Exchange) -> float | None:
+    def left_usd(self, _request: Request) -> float | None:
         """No limit."""
         return None
 

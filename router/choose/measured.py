@@ -46,17 +46,22 @@ class Measured:
 
     def observe(self, exchange: Exchange) -> None:
         """Learn from a finished exchange."""
-        chosen = exchange.chosen
-        if chosen is None or exchange.status != 200:
+        chosen, account = exchange.chosen, exchange.account
+        if chosen is None or account.status != 200:
             return
         answered = next(
-            (each for each in reversed(exchange.attempts) if each.target == chosen.target), None
+            (each for each in reversed(exchange.delivery.attempts) if each.target == chosen.target),
+            None,
         )
         if answered is None:  # from the cache
             return
         # What was tried before took others' time, not this target's.
-        before_s = max(0.0, exchange.seconds - answered.seconds)
-        first_s = exchange.seconds if exchange.first_byte_s is None else exchange.first_byte_s
+        before_s = max(0.0, account.seconds - answered.seconds)
+        first_s = (
+            exchange.account.seconds
+            if exchange.account.first_byte_s is None
+            else exchange.account.first_byte_s
+        )
         self.add(
             answered.target,
             answered.usage.output_tokens,

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from router.decided import Needs
 from router.judge.logprobs import is_asked_for
+from router.request import Needs
 from router.wire.kinds import Kind
 from router.wire.texts import Survey
 

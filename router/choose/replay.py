@@ -23,11 +23,10 @@ from router.choose.codes import Code
 from router.choose.learning import Learning
 from router.choose.refusals import nobody
 from router.config.root import RouterConfig
-from router.decided import Needs
 from router.errors import RouterError
 from router.policy.stage import permit
 from router.prices import Work
-from router.request import BASE, Caller, Exchange, Hints, Intent
+from router.request import BASE, Caller, Decision, Exchange, Hints, Intent, Needs, Request
 from router.wire.endpoint import Endpoint, Usage
 
 Record = Mapping[str, Any]
@@ -81,19 +80,19 @@ def _again(record: Record, chooser: Chooser) -> Replayed:
     exchange = _exchange(record)
     chooser.pricing.recall(_work(record))
     try:
-        exchange.options = chooser.choose(exchange, permit(exchange, chooser.policies))
-        exchange.chosen = next((option for option in exchange.options if option.allowed), None)
-        error = nobody(exchange.options).code if exchange.chosen is None else None
+        permission = permit(exchange.request.caller, exchange.decision.intent, chooser.policies)
+        exchange.decision = chooser.choose(exchange, permission)
+        error = nobody(exchange.decision.options).code if exchange.chosen is None else None
     except RouterError as refused:
         error = refused.code
     after = exchange.chosen.target if exchange.chosen else None
     before = record["target"] if record["status"] == 200 else None
-    exchange.status = 200
+    exchange.account.begins(200, 0.0)
     chooser.learning.sessions.observe(exchange)
-    card_set = chooser.card_sets.of(exchange.table)
+    card_set = chooser.card_sets.of(exchange.decision.table)
     return Replayed(
         str(record["id"]),
-        exchange.intent.name,
+        exchange.decision.intent.name,
         before,
         after,
         float(record["cost_usd"] or 0.0),
@@ -134,26 +133,26 @@ def _usage(told: Record) -> Usage:
 
 def _exchange(record: Record) -> Exchange:
     features, intent = record["features"], record["intent"]
-    exchange = Exchange(
-        request_id=str(record["request_id"]),
+    request = Request(
+        id=str(record["request_id"]),
         decision_id=str(record["id"]),
         endpoint=Endpoint(record["endpoint"]),
         headers={},
-        table=_table(record),
         model=str(record["model"]),
         caller=Caller(str(record["caller"]), str(record["tenant"]), frozenset()),
         hints=Hints(max_cost_usd=features["max_cost_usd"], session=features["session"]),
-        intent=Intent(
-            intent["name"],
-            intent["confidence"],
-            out_of_scope=bool(features.get("out_of_scope")),
-            posterior=features["posterior"],
-        ),
         needs=Needs(
             features["input_tokens"], features["max_output_tokens"], frozenset(features["needs"])
         ),
     )
-    exchange.usage = _usage(record["usage"])
+    recognised = Intent(
+        intent["name"],
+        intent["confidence"],
+        out_of_scope=bool(features.get("out_of_scope")),
+        posterior=features["posterior"],
+    )
+    exchange = Exchange(request, Decision(_table(record), recognised))
+    exchange.account.answers(_usage(record["usage"]))
     return exchange
 
 

@@ -34,10 +34,10 @@ class Sessions:
 
     def of(self, exchange: Exchange) -> SessionTarget | None:
         """Where the exchange's session was answered last; None without one, or after its time."""
-        session = exchange.hints.session
+        session = exchange.request.hints.session
         if session is None:
             return None
-        key = (_tenant(exchange), session)
+        key = (exchange.request.tenant, session)
         last = self._last.get(key)
         if last is None:
             return None
@@ -48,16 +48,12 @@ class Sessions:
 
     def observe(self, exchange: Exchange) -> None:
         """Remember who answered."""
-        session, chosen = exchange.hints.session, exchange.chosen
-        if session is None or chosen is None or exchange.status != 200:
+        session, chosen = exchange.request.hints.session, exchange.chosen
+        if session is None or chosen is None or exchange.account.status != 200:
             return
-        key = (_tenant(exchange), session)
+        key = (exchange.request.tenant, session)
         self._last.pop(key, None)
-        tokens = exchange.usage.input_tokens or exchange.needs.input_tokens
+        tokens = exchange.account.usage.input_tokens or exchange.request.needs.input_tokens
         self._last[key] = SessionTarget(chosen.target, tokens, self._clock() + self._config.ttl_s)
         if len(self._last) > self._config.kept:
             self._last.popitem(last=False)
-
-
-def _tenant(exchange: Exchange) -> str:
-    return exchange.caller.tenant if exchange.caller is not None else ""

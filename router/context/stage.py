@@ -10,4 +10,4 @@ from router.request import Exchange, Option
 def assemble(exchange: Exchange, option: Option) -> dict[str, Any]:
     """The body for one target: the client's own, and the target's name."""
     model = option.engine_name or option.target.partition("/")[2]
-    return {**exchange.body, "model": model}
+    return {**exchange.request.body, "model": model}

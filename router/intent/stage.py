@@ -7,31 +7,33 @@ and nobody's words are read for it, unless a policy rule is about intents.
 
 from __future__ import annotations
 
+from adapters.aliases import RoutingTable
 from router.errors import InvalidRequest
 from router.intent.source import IntentSource
 from router.intent.view import reading
-from router.request import AUTO, Exchange, Intent
+from router.request import AUTO, Intent, Request
 
 HEADER = "x-graftwork-intent"
+NOT_READ = Intent()
 
 
 class IntentStage:
-    """Sets the exchange's intent."""
+    """Recognises what is asked."""
 
     def __init__(self, source: IntentSource) -> None:
         self._source = source
 
-    def classify(self, exchange: Exchange, *, always: bool = False) -> None:
-        """Set the exchange's intent, for ``auto`` or ``always``.
+    def classify(self, request: Request, table: RoutingTable, *, always: bool = False) -> Intent:
+        """The intent, for ``auto`` or ``always``.
 
         Raises ``InvalidRequest`` for a pin that nobody declares.
         """
-        if exchange.model != AUTO and not always:
-            return
+        if request.model != AUTO and not always:
+            return NOT_READ
         model = self._source.current
-        pin = _pinned(exchange)
+        pin = _pinned(request)
         if pin is not None:
-            known = model.names | _claimed(exchange)
+            known = model.names | _claimed(table)
             if pin not in known:
                 raise InvalidRequest(
                     f"The pinned intent {pin!r} is not declared; known: {sorted(known)}. Name one "
@@ -39,20 +41,19 @@ class IntentStage:
                     code="unknown_intent",
                     param="graftwork.intent",
                 )
-            exchange.intent = Intent(pin, 1.0, model.alias(pin), source="pinned")
-        elif exchange.text:
-            exchange.intent = model.classify(exchange.text, reading(exchange))
+            return Intent(pin, 1.0, model.alias(pin), source="pinned")
+        return model.classify(request.text, reading(request)) if request.text else NOT_READ
 
 
-def _pinned(exchange: Exchange) -> str | None:
-    if exchange.hints.intent is not None:
-        return exchange.hints.intent
-    metadata = exchange.body.get("metadata")
+def _pinned(request: Request) -> str | None:
+    if request.hints.intent is not None:
+        return request.hints.intent
+    metadata = request.body.get("metadata")
     value = metadata.get("intent") if isinstance(metadata, dict) else None
     return value if isinstance(value, str) and value else None
 
 
-def _claimed(exchange: Exchange) -> set[str]:
+def _claimed(table: RoutingTable) -> set[str]:
     """The intents that live versions declare in their manifests."""
-    aliases = exchange.table.aliases.values()
+    aliases = table.aliases.values()
     return {intent for alias in aliases if alias.live for intent in alias.intents}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from router.request import Exchange
+from router.request import Request
 
 _ENOUGH_WORDS = 4
 _TURNS_BEFORE = 2
@@ -25,12 +25,12 @@ _LETTERS_OF_EUROPE = 0x24F
 """Last code point of the block Latin Extended-B: beyond it, letters belong to other scripts."""
 
 
-def reading(exchange: Exchange) -> str:
+def reading(request: Request) -> str:
     """The text to classify: the newest user text, with what it points back to before it."""
-    newest = exchange.text
+    newest = request.text
     if len(newest.split()) >= _ENOUGH_WORDS and not _POINTS_BACK.match(newest.strip()):
         return newest
-    before = exchange.turns[:-1][-_TURNS_BEFORE:]
+    before = request.turns[:-1][-_TURNS_BEFORE:]
     return "\n".join([*(turn[:_MAX_CHARS_BEFORE] for turn in before), newest])
 
 

@@ -8,14 +8,22 @@ the first answer is kept until that one has begun, and goes out when it cannot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from router.config.routing import DEFAULT_ROUTE, ConfidenceConfig, RoutingConfig
-from router.decided import ESCALATED, Assurance
 from router.judge import logprobs
 from router.judge.calibration import Calibration
 from router.judge.watched import Outgoing, WatchedAnswer
-from router.request import NO_INTENT, Attempt, Exchange, Option
+from router.request import (
+    ESCALATED,
+    NO_INTENT,
+    Assurance,
+    Attempt,
+    Decision,
+    Exchange,
+    Option,
+    Request,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +41,11 @@ class JudgedAnswer:
 
     def restore(self, exchange: Exchange) -> None:
         """This answer goes out after all: nobody better could give one."""
-        exchange.chosen, exchange.usage = self.option, self.answer.usage
+        if self.option is not None:
+            exchange.delivery.choose(self.option)
+        exchange.account.answers(self.answer.usage)
         # They may still continue this answer, should it break.
-        exchange.given_up -= self.passed_over
+        exchange.delivery.reconsider(self.passed_over)
 
     async def dismiss(self, exchange: Exchange) -> None:
         """End the answer, in whose place another one goes out; it stays on the bill."""
@@ -44,7 +54,7 @@ class JudgedAnswer:
             # It was cut before it told: count what was seen, and the prompt as it was estimated.
             attempt.usage.output_tokens = self.tokens
             if attempt.usage.input_tokens is None:
-                attempt.usage.input_tokens = exchange.needs.input_tokens
+                attempt.usage.input_tokens = exchange.request.needs.input_tokens
             attempt.estimated = True
         await self.answer.aclose()
         if attempt is not None:
@@ -58,31 +68,33 @@ class Judge:
         self._routes = config.routes
         self._calibration = calibration
 
-    def prepare(self, exchange: Exchange) -> None:
+    def prepare(self, request: Request, decision: Decision) -> Decision:
         """Have local targets tell the probabilities of their tokens, where they will be judged."""
-        if self._config(exchange) is None:
-            return
-        exchange.unjudged = logprobs.silence(exchange.endpoint, exchange.body)
-        if exchange.unjudged is None:
-            exchange.probe = logprobs.probe(exchange.endpoint, exchange.body)
+        if self._config(decision) is None:
+            return decision
+        unjudged = logprobs.silence(request.endpoint, request.body)
+        if unjudged is not None:
+            return replace(decision, unjudged=unjudged)
+        return replace(decision, probe=logprobs.probe(request.endpoint, request.body))
 
-    def _config(self, exchange: Exchange) -> ConfidenceConfig | None:
-        route = self._routes.get(exchange.decided.route or DEFAULT_ROUTE)
+    def _config(self, decision: Decision) -> ConfidenceConfig | None:
+        route = self._routes.get(decision.route or DEFAULT_ROUTE)
         return None if route is None else route.confidence
 
     async def examine(self, exchange: Exchange, answer: Outgoing) -> JudgedAnswer:
         """Read as much as the route says, and judge it; the answer is closed if this fails."""
-        config, chosen = self._config(exchange), exchange.chosen
+        config, chosen = self._config(exchange.decision), exchange.chosen
         if config is None or chosen is None or not chosen.is_local:
             return JudgedAnswer(answer, good=True)
-        if exchange.unjudged is not None:
+        if exchange.decision.unjudged is not None:
             return JudgedAnswer(answer, good=True)
-        watched = WatchedAnswer(answer, strip=exchange.probe is not None)
+        watched = WatchedAnswer(answer, strip=exchange.decision.probe is not None)
         try:
-            if not watched.is_stream or config.stream == "hold":
-                await watched.read(None, None)
-            else:
-                await watched.read(config.first_tokens, config.deadline_s)
+            with exchange.waiting():
+                if not watched.is_stream or config.stream == "hold":
+                    await watched.read(None, None)
+                else:
+                    await watched.read(config.first_tokens, config.deadline_s)
         except BaseException:
             await watched.aclose()
             raise
@@ -93,11 +105,11 @@ class Judge:
     ) -> JudgedAnswer:
         features, option = watched.features, exchange.chosen
         if features is None or option is None:  # nothing was said that could be judged
-            exchange.unjudged = "no probabilities were told in time"
+            exchange.delivery.not_judged("no probabilities were told in time")
             return JudgedAnswer(watched, good=True)
-        intent = exchange.intent.name or NO_INTENT
+        intent = exchange.decision.intent.name or NO_INTENT
         probability, calibrated = self._calibration.probability(intent, option.target, features)
-        exchange.assured.append(
+        exchange.delivery.judge(
             Assurance(
                 option.target,
                 features.tokens,
@@ -110,10 +122,10 @@ class Judge:
         )
         good = config.threshold is None or probability >= config.threshold
         if not good:
-            exchange.review = (
+            exchange.delivery.ask_for_review(
                 f"P(correct) of {option.target} is {probability:.3f}, below {config.threshold:.3f}"
             )
-        attempt = exchange.attempts[-1] if exchange.attempts else None
+        attempt = exchange.delivery.attempts[-1] if exchange.delivery.attempts else None
         return JudgedAnswer(watched, good, option, attempt, features.tokens, probability)
 
     def leaves_better(self, exchange: Exchange, verdict: JudgedAnswer) -> bool:
@@ -126,21 +138,21 @@ class Judge:
         asked = verdict.option
         if asked is None:
             return False
-        limit = exchange.hints.max_cost_usd
-        spent = sum(attempt.option.cost_usd or 0.0 for attempt in exchange.attempts)
+        limit = exchange.request.hints.max_cost_usd
+        spent = sum(attempt.option.cost_usd or 0.0 for attempt in exchange.delivery.attempts)
         left = False
-        for option in exchange.options:
+        for option in exchange.decision.options:
             quality = option.quality or 0.0
             better = quality >= (asked.quality or 0.0) and quality > verdict.probability
             better = better and _kin(option) != _kin(asked)
             too_dear = limit is not None and spent + (option.cost_usd or 0.0) > limit
             if not better or too_dear:
                 verdict.passed_over.add(option.target)
-            elif option.allowed and option.target not in exchange.given_up:
+            elif option.allowed and option.target not in exchange.delivery.given_up:
                 left = True
         if left:
-            verdict.passed_over.difference_update(exchange.given_up)
-            exchange.given_up |= verdict.passed_over
+            verdict.passed_over.difference_update(exchange.delivery.given_up)
+            exchange.delivery.give_up(verdict.passed_over)
         return left
 
 

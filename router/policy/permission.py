@@ -31,6 +31,8 @@ class Permission:
     tenant: str
     rules: tuple[PolicyRule, ...]
     default: Effect
+    version: str = ""
+    """Of the policy that gave it."""
     _verdicts: dict[str, str | None] = field(default_factory=dict)
 
     def why_not(self, card: Governed) -> str | None:
@@ -81,7 +83,7 @@ class PolicyBook:
             and matches(rule.keys, name)
             and matches(rule.intents, intent)
         )
-        return Permission(tenant, rules, self._config.default)
+        return Permission(tenant, rules, self._config.default, self.version)
 
 
 def matches(patterns: Globs, name: str) -> bool:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from router.errors import Forbidden
 from router.policy.permission import Permission, PolicyBook
-from router.request import Exchange
+from router.request import Caller, Intent
 
 
-def permit(exchange: Exchange, book: PolicyBook) -> Permission:
+def permit(caller: Caller | None, intent: Intent, book: PolicyBook) -> Permission:
     """The caller's permission. Raises ``Forbidden`` when nobody is authenticated."""
-    if exchange.caller is None:
+    if caller is None:
         raise Forbidden("Nobody is authenticated.", code="policy_denied")
-    exchange.decided.policy_version = book.version
-    return book.permission(exchange.caller, exchange.intent.name)
+    return book.permission(caller, intent.name)

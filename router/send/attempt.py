@@ -17,14 +17,14 @@ from router.errors import (
     TargetRejected,
     TargetTimeout,
 )
-from router.outcomes import CANCELLED, OK, REJECTED
 from router.replicas.table import TableHolder
-from router.request import Assemble, Attempt, Exchange, Option
+from router.request import CANCELLED, OK, REJECTED, Assemble, Attempt, Exchange, Option
 from router.send.health import HealthBook
 from router.send.idle import IdleWatch
 from router.send.opening import MAX_HELD_BYTES, has_content
 from router.send.remedy import Blame, as_rejection, sort
 from router.send.upstream import Ticket, Upstream
+from router.stages import Heading
 from router.targets.base import Answer, Call
 from router.targets.directory import Catalog
 from router.wire.endpoint import Usage
@@ -70,7 +70,7 @@ class Started:
         async for chunk in self.source:
             self._held.append(chunk)
             size += len(chunk)
-            if size > MAX_HELD_BYTES or has_content(exchange.endpoint, chunk):
+            if size > MAX_HELD_BYTES or has_content(exchange.request.endpoint, chunk):
                 break
         self._ticket.alive(time.monotonic())
 
@@ -175,12 +175,13 @@ class Calls:
     def window(self, exchange: Exchange, option: Option) -> int | None:
         """Tokens that fit into a target's context; None when nobody knows."""
         if option.is_local:
-            return exchange.table.max_model_len
+            return exchange.decision.table.max_model_len
         return self._catalog.frontier(option).card.context_window
 
     def body(self, exchange: Exchange, option: Option) -> Body:
         """What the context stage makes for a target."""
-        return self._assemble(exchange, option)
+        with exchange.stage(Heading.CONTEXT, "context"):
+            return self._assemble(exchange, option)
 
     async def start(
         self,
@@ -206,16 +207,16 @@ class Calls:
             TargetError, Overloaded: there is no answer; already noted in attempt and records.
         """
         replica = upstream.replica
-        attempt = Attempt(upstream.option, replica.id if replica else None)
-        exchange.attempts.append(attempt)
-        probe = exchange.probe if body is None and upstream.option.is_local else None
+        attempt = exchange.delivery.call(upstream.option, replica.id if replica else None)
+        probe = exchange.decision.probe if body is None and upstream.option.is_local else None
         if body is None:
-            body = self._assemble(exchange, upstream.option)
+            body = self.body(exchange, upstream.option)
         call = _call(exchange, body, left_s, prefill, probe)
         ticket = Ticket(upstream)
         began = time.perf_counter()
         try:
-            started = await self._begin(exchange, upstream, attempt, ticket, call, others)
+            with exchange.waiting():
+                started = await self._begin(exchange, upstream, attempt, ticket, call, others)
         except RouterError as error:
             raise self._failed(upstream, attempt, ticket, error) from error
         except BaseException:
@@ -314,8 +315,8 @@ class Calls:
         name, replica = upstream.option.engine_name, upstream.replica
         if replica is None or name is None:
             return _nothing
-        queue = self._holder.queues.of(replica.id, exchange.table.base_id)
-        await queue.acquire(name, exchange.priority)
+        queue = self._holder.queues.of(replica.id, exchange.decision.table.base_id)
+        await queue.acquire(name, exchange.request.priority)
         return _once(lambda: queue.release(name))
 
 
@@ -326,12 +327,13 @@ def _call(
     prefill: str,
     probe: Mapping[str, Any] | None,
 ) -> Call:
-    headers = {name: exchange.headers[name] for name in _PASSED_ON if name in exchange.headers}
+    request = exchange.request
+    headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
     return Call(
-        endpoint=exchange.endpoint,
+        endpoint=request.endpoint,
         body=body,
-        stream=exchange.stream,
-        request_id=exchange.request_id,
+        stream=request.stream,
+        request_id=request.id,
         timeout_s=timeout_s,
         headers=headers,
         prefill=prefill,

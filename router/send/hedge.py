@@ -35,10 +35,10 @@ class Hedger:
     def delay_s(self, exchange: Exchange, upstream: Upstream) -> float | None:
         """After how many seconds a second call goes out; None: not at all."""
         config = self._config.hedge
-        if not config.enabled or (config.models and exchange.model not in config.models):
+        if not config.enabled or (config.models and exchange.request.model not in config.models):
             return None
         health = upstream.health
-        times = health.streams if exchange.stream else health.wholes
+        times = health.streams if exchange.request.stream else health.wholes
         usual = times.percentile(config.percentile, config.min_samples)
         return None if usual is None else max(usual, config.min_delay_s)
 
@@ -63,9 +63,7 @@ class Hedger:
         finally:
             await _end(tasks, winner)
             if winner is not None:
-                exchange.chosen = winner.attempt.option
-                others = [each for each in exchange.attempts if each is not winner.attempt]
-                exchange.attempts[:] = [*others, winner.attempt]  # the newest is who answers
+                exchange.delivery.answered_by(winner.attempt)
 
     def _start(self, exchange: Exchange, upstream: Upstream) -> asyncio.Task[Started]:
         return asyncio.create_task(self._calls.start(exchange, upstream, self._left_s(exchange)))
@@ -74,7 +72,7 @@ class Hedger:
         self, exchange: Exchange, plan: RetryPlan, first: Upstream
     ) -> Upstream | None:
         """Another permitted upstream that is well and whose budget has room for a hedge."""
-        if len(exchange.attempts) >= self._config.retry.max_attempts:
+        if len(exchange.delivery.attempts) >= self._config.retry.max_attempts:
             return None
         now = time.monotonic()
         for upstream in plan.fresh(now):
@@ -87,7 +85,7 @@ class Hedger:
             if not upstream.health.budget.withdraw(now):
                 continue
             plan.asked(upstream)
-            exchange.delivery.append({"hedged": first.option.target, "by": upstream.option.target})
+            exchange.delivery.note(hedged=first.option.target, by=upstream.option.target)
             return upstream
         return None
 

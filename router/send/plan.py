@@ -44,8 +44,8 @@ class RetryPlan:
     def options(self) -> Iterator[Option]:
         """The options that may still be asked, best first."""
         exchange = self._exchange
-        for option in exchange.options:
-            if not option.allowed or option.target in exchange.given_up:
+        for option in exchange.decision.options:
+            if not option.allowed or option.target in exchange.delivery.given_up:
                 continue
             if option.target in self._too_dear:
                 continue
@@ -98,9 +98,9 @@ class RetryPlan:
         if step is Step.LARGER:
             window = self._calls.window(self._exchange, upstream.option)
             self._window = max(self._window, window or 0)
-            self._exchange.given_up.add(upstream.option.target)
+            self._exchange.delivery.give_up([upstream.option.target])
         elif failure in _FOR_GOOD and upstream.replica is None:
-            self._exchange.given_up.add(upstream.option.target)
+            self._exchange.delivery.give_up([upstream.option.target])
         elif step in {Step.AGAIN, Step.LATER}:
             self._plan_retry(upstream, error, step, now)
 
@@ -144,7 +144,7 @@ class RetryPlan:
         due = sorted([*waiting, *self._later], key=lambda entry: entry[0])
         for at, upstream in due:
             self._later = [entry for entry in self._later if entry[1] is not upstream]
-            if upstream.option.target in self._exchange.given_up | self._too_dear:
+            if upstream.option.target in self._exchange.delivery.given_up | self._too_dear:
                 continue
             if upstream.health.budget.withdraw(now):
                 return upstream, max(0.0, at - now, upstream.paused_for(now))
@@ -163,4 +163,4 @@ class RetryPlan:
             note = {"skipped": upstream.option.target, "why": upstream.why_not(now)}
             if upstream.replica is not None:
                 note["replica"] = upstream.replica.id
-            self._exchange.delivery.append(note)
+            self._exchange.delivery.note(**note)

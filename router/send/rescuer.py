@@ -37,9 +37,11 @@ class Rescuer:
     def transcript(self, exchange: Exchange) -> Transcript | None:
         """Where to note what goes out; None when there will be no rescue anyway."""
         config = self._config.rescue
-        if not (exchange.stream and config.enabled and exchange.endpoint in _CONTINUED):
+        if not (
+            exchange.request.stream and config.enabled and exchange.request.endpoint in _CONTINUED
+        ):
             return None
-        return Transcript(exchange.endpoint, config.max_chars)
+        return Transcript(exchange.request.endpoint, config.max_chars)
 
     def ended(self, exchange: Exchange, transcript: Transcript) -> bytes | None:
         """The missing end of a stream that had said everything; None: something is missing."""
@@ -47,9 +49,9 @@ class Rescuer:
         if reading.finished:
             return ending(transcript.reader, reading.deltas, full=False)
         # Each piece is at least one token: as many pieces as tokens were allowed is all there is.
-        limit = limit_of(exchange.body)
+        limit = limit_of(exchange.request.body)
         full = limit is not None and reading.deltas >= limit and transcript.obstacle() is None
-        if not full or obstacle(exchange.endpoint, exchange.body) is not None:
+        if not full or obstacle(exchange.request.endpoint, exchange.request.body) is not None:
             return None
         return ending(transcript.reader, reading.deltas, full=True)
 
@@ -68,13 +70,13 @@ class Rescuer:
         """
         why_not = self._obstacle(exchange, transcript, error)
         if why_not is not None:
-            exchange.delivery.append({"not_rescued": broken.option.target, "why": why_not})
+            exchange.delivery.note(not_rescued=broken.option.target, why=why_not)
             raise error
         reading = transcript.read()
         prefill, space = split(reading.text)
         for upstream in self._upstreams(exchange, broken, prefill):
             left_s = self._left_s(exchange)
-            if left_s <= 0 or len(exchange.attempts) >= self._config.retry.max_attempts:
+            if left_s <= 0 or len(exchange.delivery.attempts) >= self._config.retry.max_attempts:
                 break
             try:
                 await exchange.cover(upstream.option)
@@ -87,9 +89,7 @@ class Rescuer:
             _note(exchange, broken, upstream, reading.deltas, error)
             joined = splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
             return started, joined
-        exchange.delivery.append(
-            {"not_rescued": broken.option.target, "why": "nobody who may go on can"}
-        )
+        exchange.delivery.note(not_rescued=broken.option.target, why="nobody who may go on can")
         raise error
 
     def _obstacle(
@@ -97,22 +97,22 @@ class Rescuer:
     ) -> str | None:
         if sort(error).step in {Step.STOP, Step.LARGER}:
             return "the target refused to go on"
-        done = sum("rescued" in note for note in exchange.delivery)
+        done = sum("rescued" in note for note in exchange.delivery.notes)
         if done >= self._config.rescue.max_rescues:
             return f"it was rescued {done} times already"
         if _is_kept(exchange):
             return "who began it keeps the answer under its id"
-        return obstacle(exchange.endpoint, exchange.body) or transcript.obstacle()
+        return obstacle(exchange.request.endpoint, exchange.request.body) or transcript.obstacle()
 
     def _upstreams(self, exchange: Exchange, broken: Upstream, prefill: str) -> Iterator[Upstream]:
         """Who may (law 5) and can go on, best first; who just failed comes last."""
         now = time.monotonic()
         last: list[Upstream] = []
-        for option in exchange.options:
-            if not option.allowed or option.target in exchange.given_up:
+        for option in exchange.decision.options:
+            if not option.allowed or option.target in exchange.delivery.given_up:
                 continue
             for upstream in self._calls.upstreams(option, now):
-                if prefill and not upstream.target.can_continue(exchange.endpoint):
+                if prefill and not upstream.target.can_continue(exchange.request.endpoint):
                     continue
                 if upstream.key == broken.key:
                     last.append(upstream)
@@ -131,7 +131,10 @@ def _is_kept(exchange: Exchange) -> bool:
 
     Providers keep Responses unless told not to; engines do not.
     """
-    if exchange.endpoint is not Endpoint.RESPONSES or exchange.body.get("store") is False:
+    if (
+        exchange.request.endpoint is not Endpoint.RESPONSES
+        or exchange.request.body.get("store") is False
+    ):
         return False
     return exchange.chosen is None or not exchange.chosen.is_local
 
@@ -139,11 +142,9 @@ def _is_kept(exchange: Exchange) -> bool:
 def _note(
     exchange: Exchange, broken: Upstream, by: Upstream, tokens: int, error: TargetBroken
 ) -> None:
-    exchange.delivery.append(
-        {
-            "rescued": broken.option.target,
-            "by": by.option.target,
-            "after_tokens": tokens,
-            "why": error.failure.value,
-        }
+    exchange.delivery.note(
+        rescued=broken.option.target,
+        by=by.option.target,
+        after_tokens=tokens,
+        why=error.failure.value,
     )

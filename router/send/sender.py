@@ -45,14 +45,15 @@ class Sender:
         plan = RetryPlan(exchange, self._calls, self._config.retry)
         while True:
             left_s = self._left_s(exchange)
-            if left_s <= 0 or len(exchange.attempts) >= self._config.retry.max_attempts:
+            if left_s <= 0 or len(exchange.delivery.attempts) >= self._config.retry.max_attempts:
                 raise plan.failure or TargetTimeout("no time left to answer")
             found = plan.next(time.monotonic())
             if found is None or found[1] >= left_s:
                 raise plan.failure or _nobody(exchange, plan)
             upstream, pause_s = found
             if pause_s:
-                await asyncio.sleep(pause_s)
+                with exchange.waiting():
+                    await asyncio.sleep(pause_s)
                 left_s = self._left_s(exchange)
             try:
                 await exchange.cover(upstream.option)
@@ -68,7 +69,7 @@ class Sender:
     ) -> Started | None:
         """One upstream, and who hedges it; None: it failed, and the retry plan knows why."""
         plan.asked(upstream)
-        exchange.chosen = upstream.option
+        exchange.delivery.choose(upstream.option)
         delay_s = self._hedger.delay_s(exchange, upstream)
         if delay_s is not None:
             return await self._hedger.race(exchange, plan, upstream, delay_s)
@@ -82,20 +83,22 @@ class Sender:
 
     def _others(self, exchange: Exchange, plan: RetryPlan) -> bool:
         """Whether somebody else could still be asked after the call that is about to go out."""
-        if len(exchange.attempts) >= self._config.retry.max_attempts:
+        if len(exchange.delivery.attempts) >= self._config.retry.max_attempts:
             return False
         return next(plan.fresh(time.monotonic()), None) is not None
 
     def _left_s(self, exchange: Exchange) -> float:
         limit = self._limits.request_timeout_s
         return (
-            min(limit, exchange.hints.timeout_s or limit) + exchange.started - time.perf_counter()
+            min(limit, exchange.request.hints.timeout_s or limit)
+            + exchange.request.started
+            - time.perf_counter()
         )
 
 
 def _nobody(exchange: Exchange, plan: RetryPlan) -> RouterError:
     return TargetUnavailable(
-        f"nothing that may answer {exchange.model!r} is up; GET /readyz tells more",
+        f"nothing that may answer {exchange.request.model!r} is up; GET /readyz tells more",
         status=503,
         retry_after_s=plan.patience_s,
     )

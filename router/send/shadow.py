@@ -30,7 +30,7 @@ async def capture(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIter
         if len(kept) + len(chunk) <= MAX_CAPTURED_BYTES:
             kept += chunk
         yield chunk
-    exchange.captured = kept
+    exchange.delivery.capture(bytes(kept))
 
 
 class Shadow:
@@ -47,10 +47,15 @@ class Shadow:
 
     def follow(self, exchange: Exchange) -> None:
         """Start the secret call of a finished exchange that was sampled and answered."""
-        option, live = exchange.shadow, exchange.captured
-        if option is None or live is None or exchange.status != 200 or len(self._tasks) >= _AT_ONCE:
+        option, live = exchange.decision.shadow, exchange.delivery.captured
+        if (
+            option is None
+            or live is None
+            or exchange.account.status != 200
+            or len(self._tasks) >= _AT_ONCE
+        ):
             return
-        text = answer_text(bytes(live), streamed=exchange.stream)
+        text = answer_text(live, streamed=exchange.request.stream)
         task = asyncio.create_task(self._compare(exchange, option, text))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -71,10 +76,10 @@ class Shadow:
             return None
         target = self._catalog.local(option, places[0])
         call = Call(
-            endpoint=exchange.endpoint,
+            endpoint=exchange.request.endpoint,
             body=self._assemble(exchange, option),
-            stream=exchange.stream,
-            request_id=f"{exchange.request_id}-shadow",
+            stream=exchange.request.stream,
+            request_id=f"{exchange.request.id}-shadow",
             timeout_s=_TIMEOUT_S,
         )
         answer = await target.send(call)
@@ -82,7 +87,7 @@ class Shadow:
             raw = b"".join([chunk async for chunk in answer.chunks()])
         finally:
             await answer.aclose()
-        return answer_text(raw, streamed=exchange.stream)
+        return answer_text(raw, streamed=exchange.request.stream)
 
     async def aclose(self) -> None:
         """Stop what is under way."""

@@ -127,6 +127,7 @@ class RouterProcess:
                     self._traffic,
                     self._access_log.write,
                     self._accounting.usage,
+                    self._learning,
                 ),
             ),
             self._shadow,

@@ -12,7 +12,7 @@ from router.config.root import RouterConfig
 from router.errors import RouterError
 from router.policy.stage import permit
 from router.request import Caller, Exchange, Option
-from tests.fakes.exchanges import BEFORE, LIVE, TRIED, replica, table
+from tests.fakes.exchanges import BEFORE, LIVE, TRIED, put, replica, table
 
 ANYBODY = Caller("anybody", "default", frozenset())
 BIG, SMALL = "cloud/big", "cloud/small"
@@ -66,10 +66,10 @@ def world(*aliases: Alias, cold: Sequence[str] = (), **fields: Any) -> RoutingTa
 
 def decide(found: Exchange, by: Chooser) -> tuple[Option, ...]:
     """All options, as the pipeline gets them; they are put into the exchange too."""
-    found.caller = found.caller or ANYBODY
-    found.options = by.choose(found, permit(found, by.policies))
-    found.chosen = next((option for option in found.options if option.allowed), None)
-    return found.options
+    put(found, caller=found.request.caller or ANYBODY)
+    permission = permit(found.request.caller, found.decision.intent, by.policies)
+    found.decision = by.choose(found, permission)
+    return found.decision.options
 
 
 def allowed(found: Exchange, by: Chooser) -> list[str]:

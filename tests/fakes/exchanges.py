@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from adapters.aliases import Alias, Replica, RoutingTable, engine_name
-from router.request import AUTO, Caller, Exchange, Hints, Option
+from router.request import AUTO, Caller, Decision, Exchange, Hints, Option, Request
 from router.wire.endpoint import Endpoint
 
 LIVE, BEFORE, TRIED, GONE = ("1" * 64, "2" * 64, "3" * 64, "4" * 64)
@@ -25,17 +26,30 @@ def exchange(
     text: str = "",
 ) -> Exchange:
     """A request as the stages find it."""
-    return Exchange(
-        request_id=request_id,
+    request = Request(
+        id=request_id,
         decision_id="dec_1",
         endpoint=endpoint,
         headers=dict(headers or {}),
-        table=table or RoutingTable(base_id=BASE_ID),
         model=model,
         hints=Hints(session=session),
         caller=caller,
         text=text,
     )
+    return Exchange(request, Decision(table or RoutingTable(base_id=BASE_ID)))
+
+
+def put(found: Exchange, **facts: Any) -> Exchange:
+    """Put facts into whichever record has them, as the stages before would have done."""
+    for name, value in facts.items():
+        if name in Request.__dataclass_fields__:
+            found.request = replace(found.request, **{name: value})
+        elif name in Decision.__dataclass_fields__:
+            found.decision = replace(found.decision, **{name: value})
+        else:
+            record = found.delivery if hasattr(found.delivery, name) else found.account
+            setattr(record, name, value)
+    return found
 
 
 def table(*aliases: Alias, **fields: Any) -> RoutingTable:

@@ -14,7 +14,7 @@ from router.config.providers import Capability, Dialect, ModelCard, ProviderConf
 from router.context.stage import assemble
 from router.replicas.fair import FairLimits, FairQueues
 from router.replicas.table import TableHolder
-from router.request import Exchange, Hints, Option
+from router.request import Decision, Exchange, Hints, Option, Request
 from router.send import Sender
 from router.targets.catalog import frontier_targets
 from router.targets.directory import Catalog
@@ -80,17 +80,21 @@ class Desk:
             said = {"prompt": text}
         if endpoint is Endpoint.RESPONSES:
             said = {"input": text}
-        found = Exchange("req_1", "dec_1", endpoint, {}, self.holder.current)
-        found.body = {**said, **body, **({"stream": True} if stream else {})}
-        found.stream = stream
-        found.hints = Hints(timeout_s=timeout_s)
-        found.options = options
-        return found
+        request = Request(
+            "req_1",
+            "dec_1",
+            endpoint,
+            {},
+            body={**said, **body, **({"stream": True} if stream else {})},
+            stream=stream,
+            hints=Hints(timeout_s=timeout_s),
+        )
+        return Exchange(request, Decision(self.holder.current, options=options))
 
     async def answer(self, exchange: Exchange) -> bytes:
         """Send, read to the end, close. Raises what the stage raises."""
         answer = await self.sender.send(exchange)
-        exchange.usage = answer.usage
+        exchange.account.answers(answer.usage)
         try:
             return b"".join([chunk async for chunk in answer.chunks()])
         finally:

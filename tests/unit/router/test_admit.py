@@ -11,6 +11,7 @@ from router.config.auth import ApiKey, KeyScope
 from router.config.limits import LimitsConfig
 from router.config.priority import Priority
 from router.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
+from router.request import Rate
 from tests.fakes.exchanges import exchange
 
 
@@ -47,9 +48,9 @@ def test_the_caller_is_known_afterwards() -> None:
     """An admitted request has a caller and what is left of its rate."""
     found = exchange(headers={"authorization": "Bearer app"})
     admission(key("app", KeyScope.INFERENCE), requests_per_minute=10).admit(found)
-    assert found.caller is not None
-    assert found.caller.name == "app"
-    assert found.rate[:2] == (10, 9)
+    assert found.request.caller is not None
+    assert found.request.caller.name == "app"
+    assert found.account.rate.remaining == 9
 
 
 def test_scope_is_needed() -> None:
@@ -80,7 +81,7 @@ def test_the_rate_is_per_tenant_and_minute(clock: Clock) -> None:
     clock.now += 40
     again = exchange(headers={"x-api-key": "two"})
     stage.admit(again)
-    assert again.rate == (2, 1, 60.0)
+    assert again.account.rate == Rate(2, 1, 60.0)
 
 
 def test_refused_keys_use_up_no_rate() -> None:
@@ -135,7 +136,7 @@ def test_a_request_may_be_less_urgent_than_its_key(
     headers = {"x-api-key": "app"} | ({"x-graftwork-priority": wanted} if wanted else {})
     asked = exchange(headers=headers)
     admission(mine).admit(asked)
-    assert asked.priority is found
+    assert asked.request.priority is found
 
 
 def test_an_unknown_class_is_explained() -> None:

@@ -22,7 +22,7 @@ from router.targets.directory import Catalog
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.texts import survey
-from tests.fakes.exchanges import exchange
+from tests.fakes.exchanges import exchange, put
 
 CARD = ModelCard(
     id="big",
@@ -45,11 +45,14 @@ def bounds(**config: Any) -> Bounds:
 def asked(endpoint: Endpoint = Endpoint.CHAT, **body: Any) -> Exchange:
     """A request with this body, as it came in."""
     found = exchange(endpoint=endpoint)
-    found.body = {"messages": [{"role": "user", "content": "hi"}], **body}
-    found.body_bytes = len(orjson.dumps(found.body))
-    found.stream = bool(body.get("stream"))
-    found.needs = read_needs(found.body, survey(found.body))
-    return found
+    said = {"messages": [{"role": "user", "content": "hi"}], **body}
+    return put(
+        found,
+        body=said,
+        body_bytes=len(orjson.dumps(said)),
+        stream=bool(body.get("stream")),
+        needs=read_needs(said, survey(said)),
+    )
 
 
 @given(st.text(max_size=400), st.integers(0, 40))
@@ -133,7 +136,7 @@ def test_what_an_attempt_used(
 ) -> None:
     """As told; else nothing for what was refused, and an estimate for what was cut."""
     found = asked(max_tokens=40, stream=stream)
-    found.body_bytes = 63
+    put(found, body_bytes=63)
     billed = fill_in(found, one)
     assert (billed.input_tokens, billed.output_tokens) == tokens
     assert one.estimated is estimated

@@ -17,7 +17,7 @@ from router.config.cache import CacheConfig
 from router.config.root import RouterConfig
 from router.request import Caller, Exchange, Hints, Option
 from router.wire.endpoint import Endpoint, Usage
-from tests.fakes.exchanges import exchange, table
+from tests.fakes.exchanges import exchange, put, table
 
 BODY = {"model": "auto", "temperature": 0, "messages": [{"role": "user", "content": "hi"}]}
 FACTS: dict[str, list[Any]] = {
@@ -47,15 +47,18 @@ def made(choice: dict[str, Any]) -> tuple[Exchange, str]:
         caller=Caller(choice["caller"], choice["tenant"], frozenset(KeyScope)),
         headers={"anthropic-version": choice["version"]} if choice["version"] else {},
     )
-    found.stream = choice["stream"]
-    found.hints = Hints(max_cost_usd=choice["max_cost"], session=choice["session"])
-    found.chosen = Option(target=choice["target"], engine_name=choice["target"])
-    found.options = (found.chosen,)
-    found.body = {
+    body = {
         "messages": [{"content": choice["content"], "role": "user"}],
         "temperature": choice["temperature"],
         "seed": choice["seed"],
     }
+    put(
+        found,
+        stream=choice["stream"],
+        hints=Hints(max_cost_usd=choice["max_cost"], session=choice["session"]),
+        options=(Option(target=choice["target"], engine_name=choice["target"]),),
+        body=body,
+    )
     return found, choice["policy"]
 
 
@@ -71,7 +74,7 @@ def test_the_order_of_fields_does_not_matter() -> None:
     first = {name: values[0] for name, values in FACTS.items()}
     one, policy = made(first)
     other, _ = made(first)
-    other.body = dict(reversed(list(other.body.items())))
+    put(other, body=dict(reversed(list(other.request.body.items()))))
     assert cache_key(one, policy) == cache_key(other, policy)
 
 
@@ -96,7 +99,7 @@ def test_another_configuration_is_another_policy() -> None:
 def test_only_who_asks_for_the_same_answer_gets_it(body: dict[str, Any], *, found: bool) -> None:
     """Temperature 0 or a seed."""
     asked = exchange()
-    asked.body = body
+    put(asked, body=body)
     assert deterministic(asked) is found
 
 
@@ -182,7 +185,7 @@ async def test_only_whole_answers_are_kept(
     asked, _ = made(choice)
     elsewhere.look(asked)
     assert asked.chosen is not None
-    asked.chosen = dataclasses.replace(asked.chosen, target="base")
+    put(asked, chosen=dataclasses.replace(asked.chosen, target="base"))
     await answer_of(elsewhere, asked, *chunks, kind=kind)
     assert elsewhere.look(made(choice)[0]) is None
 
@@ -193,4 +196,4 @@ async def test_off_by_default() -> None:
     asked, _ = made({name: values[0] for name, values in FACTS.items()})
     assert responses.look(asked) is None
     await answer_of(responses, asked, b"{}", kind="application/json")
-    assert (asked.cache, len(responses.store)) == (None, 0)
+    assert (asked.account.cache, len(responses.store)) == (None, 0)

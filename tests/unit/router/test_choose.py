@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +13,10 @@ from router.config.auto import AutoConfig
 from router.config.providers import Capability, ModelCard, ProviderConfig
 from router.config.root import RouterConfig
 from router.errors import InvalidRequest, NotFound
-from router.policy.stage import permit
 from router.request import Caller, Exchange, Intent, Option
 from router.wire.endpoint import Endpoint
-from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, replica
+from tests.fakes.deciding import decide
+from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, put, replica
 from tests.fakes.exchanges import table as table_of
 
 BIG = "cloud/big"
@@ -64,8 +62,7 @@ def chooser(*, default: str | None = None, embeds: bool = True) -> Chooser:
 
 def consider(found: Exchange, by: Chooser) -> tuple[Option, ...]:
     """The decision, as the pipeline takes it."""
-    found.caller = found.caller or ANYBODY
-    return by.choose(found, permit(found, by.policies))
+    return decide(found, by)
 
 
 def name(digest: str) -> str:
@@ -174,7 +171,7 @@ def test_any_name_is_known_or_unknown(model: str) -> None:
 
 def asked(intent: Intent, seen: RoutingTable = SEEN) -> Exchange:
     """A request for ``auto`` whose intent is known."""
-    return dataclasses.replace(exchange(table=seen), intent=intent)
+    return put(exchange(table=seen), intent=intent)
 
 
 def test_auto_with_an_intent() -> None:
@@ -282,7 +279,7 @@ def test_a_pin_is_no_canary() -> None:
 def chosen(model: str, percent: float = 100) -> Exchange:
     """A request whose target is chosen, while a version is in shadow."""
     found = exchange(model, table=with_canary(percent, "shadow"))
-    found.chosen = consider(found, CHOOSER)[0]
+    consider(found, CHOOSER)
     return found
 
 
@@ -290,10 +287,11 @@ def test_a_shadow_answers_nobody() -> None:
     """A version in shadow is no candidate; it is asked beside the chosen one."""
     found = chosen("returns")
     assert name(TRIED) not in targets_of(found)
-    option = shadowed(found)
+    option = shadowed(found.request, found.decision)
     assert option is not None
     assert option.target == name(TRIED)
-    assert shadowed(chosen("returns", percent=0)) is None
+    none = chosen("returns", percent=0)
+    assert shadowed(none.request, none.decision) is None
 
 
 @pytest.mark.parametrize(
@@ -301,7 +299,8 @@ def test_a_shadow_answers_nobody() -> None:
 )
 def test_no_shadow_for_others(model: str) -> None:
     """The base, and versions that a client pinned in any form, are not shadowed."""
-    assert shadowed(chosen(model)) is None
+    found = chosen(model)
+    assert shadowed(found.request, found.decision) is None
 
 
 # Embeddings

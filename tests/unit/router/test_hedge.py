@@ -59,11 +59,11 @@ async def test_the_faster_answer_wins_and_the_other_is_let_go(
     assert b"from" in body
     assert b" b" in body
     assert exchange.chosen == B
-    assert [(x.target, x.outcome) for x in exchange.attempts] == [
+    assert [(x.target, x.outcome) for x in exchange.delivery.attempts] == [
         (A.target, "cancelled"),
         (B.target, "ok"),
     ]
-    assert {"hedged": A.target, "by": B.target} in exchange.delivery
+    assert {"hedged": A.target, "by": B.target} in exchange.delivery.notes
 
 
 async def test_another_replica_is_the_first_to_help(a: FakeFrontier, b: FakeFrontier) -> None:
@@ -76,7 +76,7 @@ async def test_another_replica_is_the_first_to_help(a: FakeFrontier, b: FakeFron
             exchange = sending.exchange(BASE, frontier("far"))
             assert b"from b" in await sending.answer(exchange)
         assert not far.requests
-    assert exchange.attempts[-1].replica == "r1"
+    assert exchange.delivery.attempts[-1].replica == "r1"
 
 
 async def test_nobody_forbidden_helps_out(a: FakeFrontier, b: FakeFrontier) -> None:
@@ -98,7 +98,7 @@ async def test_the_first_may_still_win(a: FakeFrontier, b: FakeFrontier) -> None
         exchange = sending.exchange(A, B)
         assert b"from a" in await sending.answer(exchange)
         await until(lambda: b.left == 1)
-    assert exchange.attempts[-1].target == A.target
+    assert exchange.delivery.attempts[-1].target == A.target
     assert exchange.chosen == A
 
 
@@ -110,7 +110,7 @@ async def test_a_failure_leaves_the_other_to_answer(a: FakeFrontier, b: FakeFron
         b.misbehave(Fault(Kind.STATUS, status=404))
         exchange = sending.exchange(A, B)
         assert b"from a" in await sending.answer(exchange)
-    assert sorted(x.outcome for x in exchange.attempts) == ["missing", "ok"]
+    assert sorted(x.outcome for x in exchange.delivery.attempts) == ["missing", "ok"]
 
 
 async def test_a_refusal_ends_the_race(a: FakeFrontier, b: FakeFrontier) -> None:
@@ -166,4 +166,4 @@ async def test_leaving_lets_both_go(a: FakeFrontier, b: FakeFrontier) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await until(lambda: a.left == b.left == 1)
-    assert [x.outcome for x in exchange.attempts] == ["cancelled", "cancelled"]
+    assert [x.outcome for x in exchange.delivery.attempts] == ["cancelled", "cancelled"]

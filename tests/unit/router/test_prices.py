@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.aliases import Replica, RoutingTable
+from router.audit.decision import record_of
 from router.budgets.amounts import Bounds, to_nano
 from router.choose.replay import replay
 from router.config.budgets import BudgetsConfig
@@ -26,7 +27,7 @@ from router.wire.endpoint import Usage
 from serving.router.compose import RouterProcess
 from tests.fakes.deciding import chooser, config, decide, world
 from tests.fakes.engine import FakeEngine, Says
-from tests.fakes.exchanges import BASE_ID, exchange
+from tests.fakes.exchanges import BASE_ID, exchange, put
 from tests.fakes.router_process import router
 
 HOUR_USD = 3.6
@@ -137,7 +138,7 @@ def test_a_deck_has_one_price_and_the_next_decision_the_next() -> None:
     assert after.price.output_usd == pytest.approx(1e-6)
     assert before.cost_usd is not None
     assert after.cost_usd == pytest.approx(before.cost_usd / 10)
-    told = [each.record()["features"]["local_price"] for each in (first, second)]
+    told = [record_of(each)["features"]["local_price"] for each in (first, second)]
     assert [each["basis"] for each in told] == ["starting", "measured"]
     assert [each["output_usd_per_mtok"] for each in told] == [pytest.approx(10), pytest.approx(1)]
     assert told[1]["work"]["output_tokens"] == 10_000
@@ -158,7 +159,7 @@ def test_what_is_set_aside_covers_what_is_booked(
     catalog = Catalog(HttpClient(), {})
     by.pricing.heard(before)
     asked = exchange(table=world())
-    asked.body = {"max_tokens": 500}
+    put(asked, body={"max_tokens": 500})
     option = decide(asked, by)[0]
     held = Bounds(catalog, BudgetsConfig()).attempt(asked, option, prompt)
     by.pricing.heard(after)
@@ -224,9 +225,9 @@ def test_a_replay_prices_by_what_was_measured_then() -> None:
     by.pricing.heard(Work(busy_s=10, output_tokens=10_000))
     found = exchange(table=world())
     decide(found, by)
-    found.status, found.usage = 200, Usage(1000, 100, 0)
+    put(found, status=200, usage=Usage(1000, 100, 0))
     attempt = {"target": "base", "outcome": "ok", "input_tokens": 1000, "output_tokens": 100}
-    record = {**found.record(), "attempts": [attempt]}
+    record = {**record_of(found), "attempts": [attempt]}
 
     def again(**price: float) -> float:
         changed = {"local": {"price": {"replica_hour_usd": 2 * HOUR_USD, **price}}}
@@ -245,8 +246,8 @@ def test_a_replay_forgets_between_records() -> None:
         by.pricing.heard(work)
         found = exchange(table=world())
         decide(found, by)
-        found.at, found.status, found.usage = at, 200, Usage(0, 100, 0)
+        put(found, at=at, status=200, usage=Usage(0, 100, 0))
         attempt = {"target": "base", "outcome": "ok", "input_tokens": 0, "output_tokens": 100}
-        records.append({**found.record(), "attempts": [attempt]})
+        records.append({**record_of(found), "attempts": [attempt]})
     costs = [each.after_usd for each in replay(records, config(routing=routing))]
     assert costs == [pytest.approx(100 * 1e-6), pytest.approx(100 * 1e-5)]

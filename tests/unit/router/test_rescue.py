@@ -94,7 +94,7 @@ def _idle(seconds: float) -> DeliveryConfig:
 
 def rescues(exchange: Exchange) -> list[dict[str, object]]:
     """As the record has them."""
-    return [note for note in exchange.delivery if "rescued" in note]
+    return [note for note in exchange.delivery.notes if "rescued" in note]
 
 
 @pytest.mark.parametrize("endpoint", PREAMBLE)
@@ -119,8 +119,8 @@ async def test_a_replica_goes_on_where_another_broke(
     ]
     assert len(one.requests) == len(other.requests) == 1
     if endpoint is not Endpoint.MESSAGES:
-        assert exchange.usage.output_tokens == WORDS
-    first, second = exchange.attempts
+        assert exchange.account.usage.output_tokens == WORDS
+    first, second = exchange.delivery.attempts
     assert first.outcome in {"cut", "stalled", "broken"}
     assert second.outcome == "ok"
     sent = other.requests[0].body
@@ -188,8 +188,8 @@ async def test_totals_of_a_rescued_stream(one: FakeFrontier, other: FakeFrontier
     assert [(u["prompt_tokens"], u["completion_tokens"], u["total_tokens"]) for u in usage] == [
         (2, WORDS, 2 + WORDS)
     ]
-    assert (exchange.usage.input_tokens, exchange.usage.output_tokens) == (2, WORDS)
-    second = exchange.attempts[1].usage
+    assert (exchange.account.usage.input_tokens, exchange.account.usage.output_tokens) == (2, WORDS)
+    second = exchange.delivery.attempts[1].usage
     assert (second.input_tokens, second.output_tokens) == (2 + 3, WORDS - 3)
     assert other.requests[0].body["max_tokens"] == 17
 
@@ -245,7 +245,7 @@ async def test_only_who_can_and_may_goes_on(one: FakeFrontier, other: FakeFronti
                 await sending.answer(exchange)
         assert not third.requests
     assert not other.requests
-    assert exchange.delivery[-1]["not_rescued"] == A.target
+    assert exchange.delivery.notes[-1]["not_rescued"] == A.target
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ async def test_what_cannot_be_continued_ends_with_an_error(
         with pytest.raises(TargetBroken):
             await sending.answer(exchange)
     assert not other.requests
-    assert "why" in exchange.delivery[-1]
+    assert "why" in exchange.delivery.notes[-1]
 
 
 async def test_a_responses_stream_ends_with_a_numbered_error(
@@ -298,7 +298,7 @@ async def test_a_rescued_response_can_be_rescued_and_ends_in_order(
                 assert text_of(raw) == TEXT
                 events = [event for event in EventReader().feed(raw) if event is not None]
                 assert [e["sequence_number"] for e in events] == list(range(3 + WORDS + 4))
-                assert exchange.usage.output_tokens == WORDS
+                assert exchange.account.usage.output_tokens == WORDS
                 continue
             with pytest.raises(TargetBroken) as caught:
                 await sending.answer(exchange)
@@ -332,8 +332,8 @@ async def test_a_provider_goes_on_with_a_response_through_chat(
     assert 17 in (sent.body.get("max_completion_tokens"), sent.body.get("max_tokens"))
     last = [event for event in EventReader().feed(raw) if event is not None][-1]["response"]
     assert last["output"][0]["content"][0]["text"] == TEXT
-    assert last["usage"]["output_tokens"] == exchange.usage.output_tokens == WORDS
-    assert last["usage"]["input_tokens"] == exchange.usage.input_tokens == 2
+    assert last["usage"]["output_tokens"] == exchange.account.usage.output_tokens == WORDS
+    assert last["usage"]["input_tokens"] == exchange.account.usage.input_tokens == 2
 
 
 @pytest.mark.parametrize("store", [None, True, False])
@@ -346,14 +346,14 @@ async def test_what_a_provider_keeps_under_its_id_is_its_own(
         exchange = sending.exchange(
             A, BASE, endpoint=Endpoint.RESPONSES, stream=True, text="tell me|", store=store
         )
-        exchange.chosen = A
+        exchange.delivery.choose(A)
         if store is False:
             assert text_of(await sending.answer(exchange)) == TEXT
             return
         with pytest.raises(TargetBroken):
             await sending.answer(exchange)
     assert not other.requests
-    assert "under its id" in exchange.delivery[-1]["why"]
+    assert "under its id" in exchange.delivery.notes[-1]["why"]
 
 
 async def test_a_response_whose_text_had_ended_ends_with_an_error(
@@ -433,7 +433,7 @@ async def test_a_slow_but_steady_stream_is_left_alone(one: FakeFrontier) -> None
     async with desk({"a": one}, config=_idle(1.2)) as sending:
         exchange = ask(sending, A)
         assert text_of(await sending.answer(exchange)) == TEXT
-    assert exchange.attempts[0].seconds > 1.2
+    assert exchange.delivery.attempts[0].seconds > 1.2
 
 
 async def test_a_slow_client_is_not_a_stalled_target(one: FakeFrontier) -> None:
@@ -448,7 +448,7 @@ async def test_a_slow_client_is_not_a_stalled_target(one: FakeFrontier) -> None:
                 await asyncio.sleep(1.5)
         await answer.aclose()
     assert text_of(raw) == TEXT
-    assert exchange.attempts[0].outcome == "ok"
+    assert exchange.delivery.attempts[0].outcome == "ok"
 
 
 async def test_leaving_a_stream_and_its_rescue(one: FakeFrontier, other: FakeFrontier) -> None:
@@ -460,9 +460,13 @@ async def test_leaving_a_stream_and_its_rescue(one: FakeFrontier, other: FakeFro
     async with desk({"a": one, "b": other}, config=patient) as sending:
         exchange = ask(sending, A, B)
         task = asyncio.create_task(sending.answer(exchange))
-        await until(lambda: len(exchange.attempts) == 2 and exchange.attempts[1].streamed == 3)
+        await until(
+            lambda: (
+                len(exchange.delivery.attempts) == 2 and exchange.delivery.attempts[1].streamed == 3
+            )
+        )
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await until(lambda: other.left > left)
-    assert [attempt.outcome for attempt in exchange.attempts] == ["cut", "cancelled"]
+    assert [attempt.outcome for attempt in exchange.delivery.attempts] == ["cut", "cancelled"]

@@ -41,7 +41,7 @@ def b(servers: tuple[FakeFrontier, FakeFrontier]) -> FakeFrontier:
 
 def outcomes(exchange: object) -> list[str]:
     """What the attempts came to."""
-    return [attempt.outcome for attempt in exchange.attempts]  # type: ignore[attr-defined]
+    return [attempt.outcome for attempt in exchange.delivery.attempts]  # type: ignore[attr-defined]
 
 
 def fault(kind: Kind, **details: object) -> Fault:
@@ -138,8 +138,8 @@ async def test_a_long_retry_after_leads_elsewhere_and_holds_for_all(
         later = sending.exchange(A, B)
         assert b"from b" in await sending.answer(later)
     assert len(a.requests) == 1
-    assert later.delivery[0]["skipped"] == A.target
-    assert "patience" in later.delivery[0]["why"]
+    assert later.delivery.notes[0]["skipped"] == A.target
+    assert "patience" in later.delivery.notes[0]["why"]
 
 
 async def test_a_retry_after_beyond_the_deadline_is_told_to_the_client(a: FakeFrontier) -> None:
@@ -205,7 +205,7 @@ async def test_credentials_and_missing_models_lead_elsewhere_for_good(
         exchange = sending.exchange(A, B)
         assert b"from b" in await sending.answer(exchange)
     assert len(a.requests) == 1
-    assert A.target in exchange.given_up
+    assert A.target in exchange.delivery.given_up
 
 
 async def test_an_overflow_goes_to_larger_windows_only(a: FakeFrontier, b: FakeFrontier) -> None:
@@ -235,7 +235,7 @@ async def test_the_next_replica_is_asked_without_a_pause(a: FakeFrontier, b: Fak
             exchange = sending.exchange(BASE, frontier("far"))
             body = await sending.answer(exchange)
     assert b"from" in body
-    assert [attempt.target for attempt in exchange.attempts] == ["base"] * 3
+    assert [attempt.target for attempt in exchange.delivery.attempts] == ["base"] * 3
 
 
 async def test_attempts_are_bounded(a: FakeFrontier, b: FakeFrontier) -> None:
@@ -248,7 +248,7 @@ async def test_attempts_are_bounded(a: FakeFrontier, b: FakeFrontier) -> None:
         for _ in range(2):
             with pytest.raises(TargetUnavailable):
                 await sending.answer(exchange)
-    assert len(exchange.attempts) == len(a.requests) + len(b.requests) == 3
+    assert len(exchange.delivery.attempts) == len(a.requests) + len(b.requests) == 3
 
 
 async def test_the_deadline_holds_and_leaves_time_for_a_fallback(
@@ -294,7 +294,7 @@ async def test_an_open_breaker_leads_elsewhere_then_probes(
             exchange = sending.exchange(A, B)
             assert b"from b" in await sending.answer(exchange)
         assert len(a.requests) == 2
-        assert "breaker is open" in exchange.delivery[0]["why"]
+        assert "breaker is open" in exchange.delivery.notes[0]["why"]
         alone = sending.exchange(A)
         assert b"from a" in await sending.answer(alone)
 

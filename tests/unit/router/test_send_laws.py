@@ -131,7 +131,7 @@ async def _ask(
             exchange = sending.exchange(
                 *options, endpoint=endpoint, stream=stream, timeout_s=15, max_tokens=100
             )
-            exchange.given_up = {_option(name, True).target for name in given_up}
+            exchange.delivery.given_up = {_option(name, True).target for name in given_up}
             raw, complete = b"", True
             try:
                 answer = await sending.sender.send(exchange)
@@ -145,10 +145,10 @@ async def _ask(
             except RouterError:
                 continue
             finally:
-                assert len(exchange.attempts) <= MAX_ATTEMPTS
+                assert len(exchange.delivery.attempts) <= MAX_ATTEMPTS
             text = _text(raw) if stream else _whole(raw)
             assert text == TEXT if complete else TEXT.startswith(text)
-            assert not any(attempt.outcome == "pending" for attempt in exchange.attempts)
+            assert not any(attempt.outcome == "pending" for attempt in exchange.delivery.attempts)
 
 
 def _whole(raw: bytes) -> str:

@@ -23,7 +23,7 @@ from serving.registry.accounts.book import GONE, LeaseBook
 from serving.registry.accounts.database import open_database
 from serving.registry.accounts.models import Base
 from serving.registry.accounts.usage import UsageBook, UsageQuestion
-from tests.fakes.exchanges import exchange, local
+from tests.fakes.exchanges import exchange, local, put
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.running_router import running_books, running_router, settings_with
 
@@ -153,7 +153,7 @@ async def test_counts_that_could_not_be_delivered_are_told_again() -> None:
     now, keeper = [0.0], Keeper()
     meter = UsageMeter(lambda: now[0])
     found = exchange("returns")
-    found.options, found.status = (local("returns"),), 200
+    put(found, options=(local("returns"),), status=200)
     meter.book(found)
     keeper.fails = True
     with pytest.raises(OSError, match="no"):
@@ -173,7 +173,7 @@ def test_rows_are_bounded() -> None:
     meter = UsageMeter(lambda: 0.0, max_rows=3)
     for number in range(10):
         found = exchange(f"name-{number}")
-        found.options = (local("returns"),)
+        put(found, options=(local("returns"),))
         meter.book(found)
     assert len(meter) <= 4
     rows = list(meter._rows.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -11,8 +10,7 @@ from router.choose.choose import Chooser
 from router.choose.learning import Learning
 from router.choose.measured import MIN_SAMPLES
 from router.config.root import RouterConfig
-from router.decided import Needs
-from router.request import Exchange, Hints
+from router.request import Exchange, Hints, Needs, Request
 from router.wire.endpoint import Endpoint
 from tests.fakes.deciding import (
     BIG,
@@ -26,7 +24,7 @@ from tests.fakes.deciding import (
     returns,
     world,
 )
-from tests.fakes.exchanges import LIVE, exchange
+from tests.fakes.exchanges import LIVE, exchange, put
 
 HERE = world(returns(), max_model_len=1000)
 FRONTIERS = {"frontiers": ["*"]}
@@ -36,7 +34,7 @@ LIVE_TARGET = f"adapter:returns@{LIVE[:12]}"
 def asked(name: str = "auto", needs: Needs | None = None, **hints: Any) -> Exchange:
     """A request that needs something."""
     found = exchange(name, table=HERE)
-    return dataclasses.replace(found, needs=needs or Needs(), hints=Hints(**hints))
+    return put(found, needs=needs or Needs(), hints=Hints(**hints))
 
 
 @pytest.mark.parametrize(
@@ -99,8 +97,8 @@ def test_cold_adapters() -> None:
     by, here = chooser(), world(returns(), cold=[f"returns@{LIVE[:12]}"])
     found = exchange("returns", table=here)
     assert allowed(found, by)[-1] == "base"
-    assert found.options[-1].code == "not_resident"
-    assert found.decided.wanted == LIVE_TARGET
+    assert found.decision.options[-1].code == "not_resident"
+    assert found.decision.wanted == LIVE_TARGET
 
 
 def test_when_only_moments_speak_against_all() -> None:
@@ -174,7 +172,7 @@ class _Funds:
     def __init__(self, usd: float | None) -> None:
         self._usd = usd
 
-    def left_usd(self, _exchange: Exchange) -> float | None:
+    def left_usd(self, _request: Request) -> float | None:
         """So much."""
         return self._usd
 

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from adapters.aliases import Alias, CandidateVersion
 from adapters.evaluation import GateResult
+from router.audit.decision import record_of
 from router.choose.cards import Card
 from router.choose.quality import ADAPTER_FOR_ITS_INTENT, DEFAULT_STRENGTH, Quality
 from router.choose.replay import replay
 from router.config.routing import QualityConfig
 from router.request import Exchange, Intent
 from tests.fakes.deciding import chooser, config, decide, returns, world
-from tests.fakes.exchanges import BEFORE, LIVE, TRIED, exchange
+from tests.fakes.exchanges import BEFORE, LIVE, TRIED, exchange, put
 
 CLAIMED = frozenset({"returns"})
 
@@ -103,7 +104,7 @@ def proven(**fields: Any) -> Alias:
 def priors_of(model: str, alias: Alias, request_id: str = "req_1") -> dict[str, str]:
     """The priors of a decision, by target."""
     found = exchange(model, table=world(alias), request_id=request_id)
-    found.intent = Intent("returns", 1.0, "returns")
+    put(found, intent=Intent("returns", 1.0, "returns"))
     return {option.target: option.prior for option in decide(found, chooser())}
 
 
@@ -138,7 +139,7 @@ def test_a_bad_gate_sends_requests_elsewhere() -> None:
 def auto(alias: Alias) -> Exchange:
     """A request whose intent was recognised."""
     found = exchange(table=world(alias))
-    found.intent = Intent("returns", 1.0, "returns")
+    put(found, intent=Intent("returns", 1.0, "returns"))
     return found
 
 
@@ -151,8 +152,8 @@ def test_a_replay_knows_what_the_gates_said() -> None:
     )
     found = auto(alias)
     decide(found, chooser(routing=routing))
-    found.status = 200
-    record = found.record()
+    found.account.status = 200
+    record = record_of(found)
     assert record["decided"]["gates"] == {
         f"adapter:returns@{LIVE[:12]}": {
             "passed": True,

@@ -18,13 +18,12 @@ from router.choose.quality import Quality
 from router.choose.sessions import Sessions
 from router.config.root import RouterConfig
 from router.config.routing import QualityConfig, SessionConfig
-from router.decided import Needs
 from router.prices import Price
 from router.replicas.rendezvous import share, weight
-from router.request import Attempt, Exchange, Hints, Intent, Option
+from router.request import Attempt, Exchange, Hints, Intent, Needs, Option
 from router.wire.endpoint import Usage
 from tests.fakes.deciding import ANYBODY, BIG, SMALL, allowed, chooser, config, returns, world
-from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE, exchange
+from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE, exchange, put
 
 ADAPTER = Card(f"adapter:returns@{LIVE[:12]}", "e", "returns", frozenset({"returns"}))
 BASE = Card("base", "tiny")
@@ -206,13 +205,11 @@ def test_learning_from_an_exchange() -> None:
     """What others took before is not this target's time; failures teach no latency."""
     learning = Learning(config().routing)
     found = exchange(caller=ANYBODY)
-    found.attempts = [
+    found.delivery.attempts = [
         Attempt(Option("frontier:a/b"), seconds=3.0),
         Attempt(Option("base", BASE_ID), seconds=1.5, usage=Usage(5, 20)),
     ]
-    found.chosen, found.seconds, found.first_byte_s, found.status = (
-        found.attempts[1].option, 4.5, 3.5, 200
-    )  # fmt: skip
+    put(found, chosen=Option("base", BASE_ID), seconds=4.5, first_byte_s=3.5, status=200)
     for _ in range(MIN_SAMPLES):
         learning.observe(found)
     assert learning.measured.latency("base") == (0.5, 1.5)
@@ -226,8 +223,7 @@ def test_learning_from_an_exchange() -> None:
 def answered(sessions: Sessions, target: str, session: str = "s", tokens: int = 9) -> None:
     """A request of the session was answered."""
     found = exchange(session=session, caller=ANYBODY)
-    found.chosen, found.status = Option(target), 200
-    found.usage = Usage(tokens, 1)
+    put(found, chosen=Option(target), status=200, usage=Usage(tokens, 1))
     sessions.observe(found)
 
 
@@ -258,7 +254,7 @@ def steered(
         answered(learning.sessions, last)
     found = exchange(table=HERE, session="s", caller=ANYBODY, **fields)  # type: ignore[arg-type]
     if intent is not None:
-        found.intent = Intent(intent, 1.0)
+        put(found, intent=Intent(intent, 1.0))
     allowed(found, Chooser(made, learning))
     return found
 
@@ -266,29 +262,29 @@ def steered(
 def test_a_session_keeps_its_target() -> None:
     """No needless switch: what answered before answers again, and the reason says so."""
     found = steered(f"frontier:{SMALL}")
-    assert found.options[0].target == f"frontier:{SMALL}"
-    assert found.options[0].code == "session"
-    assert found.decided.how == "session"
+    assert found.decision.options[0].target == f"frontier:{SMALL}"
+    assert found.decision.options[0].code == "session"
+    assert found.decision.how == "session"
 
 
 def test_a_session_leaves_what_is_clearly_worse() -> None:
     """The base answered while the adapter was away; for its intent the adapter is needed."""
-    assert steered("base", "returns").options[0].target == f"adapter:returns@{LIVE[:12]}"
-    assert steered("base").options[0].target == "base"
+    assert steered("base", "returns").decision.options[0].target == f"adapter:returns@{LIVE[:12]}"
+    assert steered("base").decision.options[0].target == "base"
 
 
 def test_a_session_follows_a_promotion() -> None:
     """The adapter's new version takes over: an operator's flip is no needless switch."""
     found = steered(f"adapter:returns@{BEFORE[:12]}", "returns")
-    assert found.options[0].target == f"adapter:returns@{LIVE[:12]}"
-    assert found.options[0].code == "session"
+    assert found.decision.options[0].target == f"adapter:returns@{LIVE[:12]}"
+    assert found.decision.options[0].code == "session"
 
 
 def test_a_session_does_not_keep_what_policy_forbids() -> None:
     """Permission is asked each time."""
     rules = {"rules": [{"name": "r", "effect": "deny", "targets": [f"frontier:{SMALL}"]}]}
     made = config(routing={"frontiers": ["*"]}, policy=rules)
-    assert steered(f"frontier:{SMALL}", made=made).options[0].target == "base"
+    assert steered(f"frontier:{SMALL}", made=made).decision.options[0].target == "base"
 
 
 def test_a_sessions_cached_prompt_is_cheaper() -> None:
@@ -302,16 +298,16 @@ def test_a_sessions_cached_prompt_is_cheaper() -> None:
     learning = Learning(made.routing)
     answered(learning.sessions, f"frontier:{BIG}", tokens=1000)
     found = exchange(table=HERE, session="s", caller=ANYBODY)
-    found.needs = Needs(1000, 1)
+    put(found, needs=Needs(1000, 1))
     allowed(found, Chooser(made, learning))
-    costs = {option.target: option.cost_usd for option in found.options}
+    costs = {option.target: option.cost_usd for option in found.decision.options}
     assert costs[f"frontier:{BIG}"] == pytest.approx(1e-3 + 1e-5)
     assert costs[f"frontier:{SMALL}"] == pytest.approx(1e-2 + 1e-5)
 
 
 def test_named_models_have_no_sessions() -> None:
     """Who names a model gets it, whoever answered before."""
-    assert steered(f"frontier:{SMALL}", model="base").options[0].target == "base"
+    assert steered(f"frontier:{SMALL}", model="base").decision.options[0].target == "base"
 
 
 def equal_frontiers() -> Chooser:
@@ -357,7 +353,7 @@ def test_exploration_takes_its_share() -> None:
         assert sorted(allowed(found, by)) == sorted(
             ["base", f"frontier:{BIG}", f"frontier:{SMALL}"]
         )
-        codes.append(found.options[0].code)
+        codes.append(found.decision.options[0].code)
     assert 330 < codes.count("explored") < 470
 
 
@@ -368,7 +364,7 @@ def test_exploration_leaves_sessions_and_names_alone(fields: dict[str, str]) -> 
     for n in range(200):
         found = exchange(table=HERE, request_id=f"r{n}", **fields)  # type: ignore[arg-type]
         allowed(found, by)
-        assert all(option.code != "explored" for option in found.options)
+        assert all(option.code != "explored" for option in found.decision.options)
 
 
 def test_exploration_stays_within_what_is_permitted() -> None:
@@ -386,5 +382,5 @@ def test_hints_keep_their_limits() -> None:
     by = chooser(routing={"frontiers": ["*"], "explore": 0.5})
     for n in range(100):
         found = exchange(table=HERE, request_id=f"r{n}")
-        found.hints, found.needs = Hints(max_cost_usd=1e-3), Needs(300, 100)
+        put(found, hints=Hints(max_cost_usd=1e-3), needs=Needs(300, 100))
         assert f"frontier:{BIG}" not in allowed(found, by)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.choose.needs import IMAGE_TOKENS, MESSAGE_TOKENS
 from router.choose.needs import read_needs as _read_needs
-from router.decided import Needs
+from router.request import Needs
 from router.wire.texts import survey
 
 JSON = st.recursive(

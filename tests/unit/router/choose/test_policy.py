@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.audit.decision import record_of
 from router.choose.cards import Card
 from router.config.policy import PolicyConfig
 from router.policy.permission import PolicyBook
@@ -25,7 +25,7 @@ from tests.fakes.deciding import (
     returns,
     world,
 )
-from tests.fakes.exchanges import LIVE, exchange
+from tests.fakes.exchanges import LIVE, exchange, put
 
 HERE = world(returns())
 OFFERED = {"frontiers": ["*"]}
@@ -115,7 +115,7 @@ def test_conditions_on_the_intent() -> None:
     """A rule applies to the intents that it names; `none` is what was not recognised."""
     by = chooser(policy=policy(rule(targets=["base"], intents=["medical", "none"])))
     for name, expected in (("medical", []), (None, []), ("weather", ["base"])):
-        found = dataclasses.replace(asked(), intent=Intent(name, 0.9))
+        found = put(asked(), intent=Intent(name, 0.9))
         assert allowed(found, by) == expected
 
 
@@ -160,7 +160,7 @@ def test_the_version_changes_with_the_content() -> None:
     assert one.version == same.version != other.version
     found = asked()
     decide(found, chooser())
-    assert found.record()["decided"]["policy_version"] == PolicyConfig().version
+    assert record_of(found)["decided"]["policy_version"] == PolicyConfig().version
 
 
 def test_names_of_rules_are_distinct() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 from typing import Any
 
@@ -19,7 +18,7 @@ from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.prepare import parse
 from router.request import Exchange, Hints, Intent
-from tests.fakes.exchanges import LIVE, exchange, table
+from tests.fakes.exchanges import LIVE, exchange, put, table
 
 CONFIG = AutoConfig(
     intents=(
@@ -53,13 +52,17 @@ def stage(config: AutoConfig) -> IntentStage:
 def classified(text: str, model: str = "auto", config: AutoConfig = CONFIG) -> Intent:
     """The intent of a request."""
     found = exchange(model, text=text)
-    stage(config).classify(found)
-    return found.intent
+    return stage(config).classify(found.request, found.decision.table)
 
 
 def asked(text: str, **fields: Any) -> Exchange:
     """A request for ``auto`` with these fields."""
-    return dataclasses.replace(exchange(text=text), **fields)
+    return put(exchange(text=text), **fields)
+
+
+def read(found: Exchange) -> Intent:
+    """Its intent."""
+    return stage(CONFIG).classify(found.request, found.decision.table)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +155,7 @@ def test_a_short_text_is_read_with_what_it_points_to() -> None:
     said = ["How can I send the lamp back to you?", "And how long do I have?"]
     assert classified(said[1]).out_of_scope
     found = asked(said[1], turns=tuple(said))
-    stage(CONFIG).classify(found)
-    assert found.intent.name == "returns"
+    assert read(found).name == "returns"
 
 
 PINS: list[dict[str, Any]] = [
@@ -167,22 +169,20 @@ PINS: list[dict[str, Any]] = [
 def test_a_pin_decides(pin: dict[str, Any]) -> None:
     """The client's word comes before keywords and model, the hint before the metadata."""
     found = asked("I want to return this", **pin)
-    stage(CONFIG).classify(found)
-    assert found.intent == Intent("hours", 1.0, None, source="pinned")
+    assert read(found) == Intent("hours", 1.0, None, source="pinned")
 
 
 def test_a_pin_may_be_an_intent_of_a_live_manifest() -> None:
     """An intent that only a live adapter declares can be pinned as well."""
     seen = table(Alias(name="money", live=LIVE, intents=("refund",)))
     found = asked("hello", hints=Hints(intent="refund"), table=seen)
-    stage(CONFIG).classify(found)
-    assert found.intent.name == "refund"
+    assert read(found).name == "refund"
 
 
 def test_an_unknown_pin() -> None:
     """A pin that nobody declares is refused, and the remedy names those that are."""
     with pytest.raises(InvalidRequest, match=r"known: \['hours', 'returns'\]") as refused:
-        stage(CONFIG).classify(asked("hello", hints=Hints(intent="weather")))
+        read(asked("hello", hints=Hints(intent="weather")))
     assert refused.value.code == "unknown_intent"
 
 
@@ -190,8 +190,7 @@ def test_an_unknown_pin() -> None:
 def test_metadata_of_another_kind_is_no_pin(metadata: Any) -> None:
     """Metadata are the client's own: what is no intent's name is left alone."""
     found = asked("RETURN!", body={"metadata": metadata})
-    stage(CONFIG).classify(found)
-    assert found.intent.name == "returns"
+    assert read(found).name == "returns"
 
 
 def test_keywords_alone_need_no_encoder() -> None:
@@ -223,10 +222,9 @@ def test_where_a_pin_is_written(headers: dict[str, str], body: dict[str, Any]) -
     """A header or the extension, the header first; the extension goes no further."""
     found = exchange(headers=headers)
     message = {"role": "user", "content": "RETURN!"}
-    parse(found, orjson.dumps({"messages": [message], **body}))
-    stage(CONFIG).classify(found)
-    assert found.intent.name == "hours"
-    assert "graftwork" not in found.body
+    found.request = parse(found.request, orjson.dumps({"messages": [message], **body}))
+    assert read(found).name == "hours"
+    assert "graftwork" not in found.request.body
 
 
 @pytest.mark.parametrize("intent", [3, "", ["a"], "x" * 257])
@@ -234,4 +232,4 @@ def test_a_pin_is_a_short_string(intent: Any) -> None:
     """Anything else is refused with the field's name."""
     raw = orjson.dumps({"messages": [], "graftwork": {"intent": intent}})
     with pytest.raises(InvalidRequest, match="'intent' must be a short string"):
-        parse(exchange(), raw)
+        parse(exchange().request, raw)

@@ -1,0 +1,129 @@
+"""The decision record: what was considered, chosen, tried, and what it cost. No content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.request import Assurance, Attempt, Decision, Exchange, Option, digest
+
+
+def record_of(exchange: Exchange) -> dict[str, Any]:
+    """One exchange as it is kept, listed and replayed."""
+    request, decision = exchange.request, exchange.decision
+    delivery, account = exchange.delivery, exchange.account
+    intent, caller, chosen = decision.intent, request.caller, exchange.chosen
+    stages = list(account.stages)
+    return {
+        "id": request.decision_id,
+        "request_id": request.id,
+        "at": request.at,
+        "endpoint": request.endpoint.value,
+        "caller": caller.name if caller else None,
+        "tenant": caller.tenant if caller else None,
+        "model": request.model,
+        "stream": request.stream,
+        "priority": request.priority.value,
+        "cache": account.cache,
+        "intent": {
+            "name": intent.name,
+            "confidence": intent.confidence,
+            "source": intent.source,
+            "out_of_scope": intent.out_of_scope,
+            "posterior": dict(intent.posterior),
+            "model": intent.model,
+        },
+        "candidates": [_option(option) for option in decision.options],
+        "decided": _decided(decision),
+        "features": _features(exchange),
+        "assurance": [_assurance(each) for each in delivery.judged],
+        "unjudged": delivery.unjudged or decision.unjudged,
+        "review": delivery.review,
+        "target": chosen.target if chosen else None,
+        "attempts": [_attempt(attempt) for attempt in delivery.attempts],
+        "delivery": delivery.notes,
+        "table_epoch": decision.table.epoch,
+        "usage": {
+            "input_tokens": account.usage.input_tokens,
+            "output_tokens": account.usage.output_tokens,
+            "cached_input_tokens": account.usage.cached_input_tokens,
+        },
+        "cost_usd": account.cost_usd,
+        "status": account.status,
+        "error": account.error,
+        "stages": {each.stage: round(each.seconds, 6) for each in stages},
+        "headings": {
+            heading.value: round(seconds, 6)
+            for heading, seconds in account.stages.headings().items()
+        },
+        "first_byte_s": account.first_byte_s,
+        "seconds": round(account.seconds, 6),
+    }
+
+
+def _option(option: Option) -> dict[str, Any]:
+    return {
+        "target": option.target,
+        "allowed": option.allowed,
+        "code": option.code,
+        "reason": option.reason,
+        "rank": option.rank,
+        "cost_usd": option.cost_usd,
+        "quality": option.quality,
+        "prior": option.prior,
+    }
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    return {
+        "how": decision.how,
+        "route": decision.route,
+        "risk": decision.risk,
+        "policy_version": decision.policy_version,
+        "claims": decision.claims,
+        "gates": {
+            name: gate.model_dump(exclude_none=True) for name, gate in decision.gates.items()
+        },
+    }
+
+
+def _features(exchange: Exchange) -> dict[str, Any]:
+    """All that the decision was made from, without content: enough to make it again."""
+    request, decision = exchange.request, exchange.decision
+    session = request.hints.session
+    return {
+        "input_tokens": request.needs.input_tokens,
+        "max_output_tokens": request.needs.max_output_tokens,
+        "needs": sorted(request.needs.features),
+        "posterior": dict(decision.intent.posterior),
+        "out_of_scope": decision.intent.out_of_scope,
+        "max_cost_usd": request.hints.max_cost_usd,
+        "session": None if session is None else digest(session),
+        "local_price": decision.tariff.record(),
+        "base": decision.table.base_id,
+        "context_window": decision.table.max_model_len,
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "target": attempt.target,
+        "replica": attempt.replica,
+        "outcome": attempt.outcome,
+        "seconds": round(attempt.seconds, 6),
+        "input_tokens": attempt.billed.input_tokens,
+        "output_tokens": attempt.billed.output_tokens,
+        "cost_usd": attempt.cost_usd,
+        "estimated": attempt.estimated,
+    }
+
+
+def _assurance(found: Assurance) -> dict[str, Any]:
+    return {
+        "target": found.target,
+        "tokens": found.tokens,
+        "mean_logprob": found.mean_logprob,
+        "min_logprob": found.min_logprob,
+        "entropy": found.entropy,
+        "probability": found.probability,
+        "calibrated": found.calibrated,
+    }

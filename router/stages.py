@@ -1,0 +1,112 @@
+"""Whose time it is: each moment of a request belongs to one stage, and each stage to a heading."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Heading(StrEnum):
+    """What time, tokens and cost are booked to."""
+
+    ROUTING = "routing"
+    GOVERNANCE = "governance"
+    CONTEXT = "context-stitching"
+    MONITORING = "monitoring"
+    POLICY = "policy"
+    DATA_PREP = "data-prep"
+    AUDIT = "audit"
+
+
+BETWEEN: Final = "door"
+"""The stage of what no other stage claims: HTTP, and the way from one stage to the next."""
+TARGET: Final = "target"
+"""Waiting for whoever answers; not ours, so it stands under no heading."""
+
+
+@dataclass(slots=True, eq=False)
+class Booked:
+    """The time that one stage took so far."""
+
+    stage: str
+    heading: Heading | None
+    """None: it was waiting for targets."""
+    seconds: float = 0.0
+
+
+class Stopwatch:
+    """Books every moment since it was made to exactly one stage, the innermost that is open.
+
+    A stage that is entered again adds to its entry. Stages may end in another order than they
+    began, as those of two calls under way at once do.
+    """
+
+    __slots__ = ("_booked", "_mark", "_open")
+
+    def __init__(self) -> None:
+        between = Booked(BETWEEN, Heading.ROUTING)
+        self._booked = {BETWEEN: between}
+        self._open = [between]
+        self._mark = time.perf_counter()
+
+    def __iter__(self) -> Iterator[Booked]:
+        """Every stage in the order of its first entry, up to this moment."""
+        self._move()
+        return iter(self._booked.values())
+
+    @property
+    def overhead_s(self) -> float:
+        """All but waiting for targets, seconds."""
+        return sum(each.seconds for each in self if each.heading is not None)
+
+    def headings(self) -> dict[Heading, float]:
+        """Seconds by heading; they add up to the overhead."""
+        found = dict.fromkeys(Heading, 0.0)
+        for each in self:
+            if each.heading is not None:
+                found[each.heading] += each.seconds
+        return found
+
+    def stage(self, heading: Heading | None, name: str) -> Stage:
+        """Books the time inside a ``with`` block, also when it raises; may be entered again."""
+        booked = self._booked.get(name)
+        if booked is None:
+            booked = self._booked[name] = Booked(name, heading)
+        return Stage(self, booked)
+
+    def _move(self) -> None:
+        now = time.perf_counter()
+        self._open[-1].seconds += now - self._mark
+        self._mark = now
+
+    def enter(self, booked: Booked) -> None:
+        """From now on the time is this stage's."""
+        self._move()
+        self._open.append(booked)
+
+    def leave(self, booked: Booked) -> None:
+        """From now on it is that of the stage around it."""
+        self._move()
+        if self._open[-1] is booked:
+            self._open.pop()
+        else:
+            self._open.remove(booked)
+
+
+class Stage:
+    """One stage of one request, for ``with``. A generator would cost as much as many stages do."""
+
+    __slots__ = ("_booked", "_watch")
+
+    def __init__(self, watch: Stopwatch, booked: Booked) -> None:
+        self._watch = watch
+        self._booked = booked
+
+    def __enter__(self) -> None:
+        self._watch.enter(self._booked)
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.leave(self._booked)
