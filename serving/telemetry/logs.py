@@ -1,11 +1,18 @@
-"""Structured logs: one JSON object a line, to rotated files or to standard error."""
+"""Structured logs: one JSON object a line, to rotated files or to standard error.
+
+Whoever writes a line, our structlog loggers, the standard library's or another package's, it has
+the same fields: ``event``, ``level``, ``at``, ``role``, ``pid``, what was given as ``extra`` and
+the traceback.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.handlers
 import os
 import sys
+import threading
 from typing import Any
 
 import orjson
@@ -14,29 +21,62 @@ import structlog
 from serving.config.settings import Settings
 
 _NAME = "graftwork"
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+]
 
 
 def setup_logging(settings: Settings, role: str) -> None:
-    """Send this process's Graftwork logs where the settings say. ``role`` is on each line."""
+    """Send this process's logs where the settings say. ``role`` is on each line.
+
+    Warnings of other packages come too, and what ends a thread or an unwatched task: nothing that
+    fails in the background is silent.
+    """
     handler = _handler(settings, role)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_formatter(role))
     logger = logging.getLogger(_NAME)
     logger.handlers[:] = [handler]
     logger.setLevel(settings.log.level.upper())
     logger.propagate = False
+    _hear_others(handler)
+    threading.excepthook = _thread_failed
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            _add_process(role),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_dumps),
-        ],
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _formatter(role: str) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _add_process(role),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+    )
+
+
+def _hear_others(handler: logging.Handler) -> None:
+    """Also what asyncio, uvicorn or SQLAlchemy have to say; a second call replaces the first's."""
+    root = logging.getLogger()
+    root.handlers[:] = [h for h in root.handlers if not getattr(h, "is_graftworks", False)]
+    handler.is_graftworks = True  # type: ignore[attr-defined]
+    root.addHandler(handler)
+
+
+def _thread_failed(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is SystemExit:
+        return
+    name = args.thread.name if args.thread is not None else "?"
+    error = args.exc_value or args.exc_type()
+    log = logging.getLogger("graftwork.threads")
+    log.error("thread_failed", extra={"of": name}, exc_info=error)
 
 
 def get_logger(name: str) -> Any:
@@ -67,4 +107,7 @@ def _add_process(role: str) -> Any:
 
 
 def _dumps(value: Any, **_: Any) -> str:
-    return orjson.dumps(value, default=str).decode()
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # an integer over 64 bits, a lone surrogate: rather odd than lost
+        return json.dumps(value, default=str)
