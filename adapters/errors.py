@@ -19,7 +19,8 @@
     │   ├── UnknownVersion       no such version of the alias
     │   ├── IllegalMove          the lifecycle does not allow this step from this state
     │   ├── Conflict             another publish of the same alias is under way: try again
-    │   └── NothingToRollBack    the alias has no previous version
+    │   ├── NothingToRollBack    the alias has no previous version
+    │   └── Superseded           another process claimed the registry: ask that one
     ├── FleetError               an engine or a router did not obey: reconcile tries again
     │   ├── ReplicaGone          the replica died or left: others serve
     │   ├── Unreachable          it does not answer: dead and not yet known to be, or cut off
@@ -214,6 +215,17 @@ class NothingToRollBack(RegistryError):
     """The alias has no earlier version to return to."""
 
     code = "nothing-to-roll-back"
+
+
+class Superseded(RegistryError):
+    """This process may no longer write: another one has claimed the registry since."""
+
+    code = "superseded"
+    remedy = "Ask the registry that runs now. If there is none, restart this one: it claims anew."
+
+    def __init__(self, writer: int, now: int) -> None:
+        found = f"writer {now} took over from {writer}" if writer > 0 else "it was not claimed"
+        super().__init__(f"this registry process may not write: {found}")
 
 
 class FleetError(AdapterError):

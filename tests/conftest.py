@@ -12,6 +12,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.fakes.postgres import (  # noqa: F401 - fixtures
+    database_url,
+    migrated_postgres,
+    postgres,
+)
+
 SETTING_PREFIXES = ("ANTHROPIC_", "GRAFTWORK_", "HF_", "OPENAI_", "OTEL_", "RAY_", "VLLM_")
 # Where the files of other projects are that some tests read.
 KEPT = {"GRAFTWORK_CRDS"}

@@ -77,6 +77,15 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+def reader(engine: Engine) -> Engine:
+    """The same database for transactions that only read; each sees one moment throughout."""
+    options: dict[str, Any] = {READ_ONLY: True}
+    if engine.dialect.name == "postgresql":
+        # Its default lets every statement see what was committed meanwhile.
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return engine.execution_options(**options)
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the schema to the newest migration; does nothing when it is there already."""
     with migration_config(engine) as config:

@@ -127,6 +127,8 @@ class Snapshot:
     aliases: tuple[AliasRecord, ...]
     versions: tuple[VersionBrief, ...]
     candidates: tuple[CandidateRecord, ...]
+    writer: int = 0
+    """Who had claimed the registry at that moment."""
     retired: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """By alias, digests that were callable once and are no longer; the newest few, newest first."""
 

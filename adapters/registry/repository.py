@@ -1,7 +1,7 @@
 """The durable record of versions, aliases and what happened to them.
 
 Every public method is one transaction. Methods are synchronous and thread-safe; callers on an event
-loop go through ``asyncio.to_thread``. One process writes: ``claim`` fences every earlier one.
+loop go through ``asyncio.to_thread``. One process writes: the last to ``claim``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
 from adapters.evaluation import gate_result
 from adapters.registry import database, mapping
+from adapters.registry.claim import NO_CLAIM, Claim, take
 from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, State
 from adapters.registry.models import (
     AliasRow,
@@ -59,10 +60,10 @@ class Registry:
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(**{database.READ_ONLY: True})
+        self._reader = database.reader(engine)
         self._clock = clock
         self._write_lock = threading.Lock()
-        self._writer: int | None = None
+        self._claim = NO_CLAIM
 
     @classmethod
     def open(cls, url: str, clock: Callable[[], datetime] = utc_now) -> Registry:
@@ -78,12 +79,18 @@ class Registry:
         """Release the database's connections."""
         self._engine.dispose()
 
-    def claim(self) -> None:
+    def claim(self) -> Claim:
         """Become the one writer; a process that claimed earlier is refused from now on."""
-        with self._write("registry") as tx:
-            tx.control.writer += 1
-            writer = tx.control.writer
-        self._writer = writer
+        with self._write_lock, _translated(), Session(self._engine) as session, session.begin():
+            claim = take(session)
+        self._claim = claim
+        return claim
+
+    def superseded(self) -> bool:
+        """Whether another process has claimed the registry since this one did."""
+        with self._read() as session:
+            now = session.scalars(select(ControlRow.writer)).one()
+        return self._claim.writer != now
 
     # Versions
 
@@ -394,7 +401,7 @@ class Registry:
     @contextmanager
     def _write(self, by: str) -> Iterator[Transaction]:
         with self._write_lock, _translated(), Session(self._engine) as session, session.begin():
-            yield Transaction(session, self._clock(), by, self._writer)
+            yield Transaction(session, self._clock(), by, self._claim.lock(session))
 
     @contextmanager
     def _read(self) -> Iterator[Session]:

@@ -22,8 +22,10 @@ def read_snapshot(session: Session) -> Snapshot:
     versions = select(*mapping.BRIEF).where(
         VersionRow.state.not_in([state.value for state in _UNUSED])
     )
+    control = session.scalars(select(ControlRow)).one()
     return Snapshot(
-        epoch=session.scalars(select(ControlRow.epoch)).one(),
+        epoch=control.epoch,
+        writer=control.writer,
         aliases=tuple(
             mapping.alias(row) for row in session.scalars(select(AliasRow).order_by(AliasRow.name))
         ),

@@ -1,4 +1,4 @@
-"""One write to the registry: the fence against a second writer, lookups, and its history lines."""
+"""One write to the registry: lookups, legal moves and the lines of history."""
 
 from __future__ import annotations
 
@@ -16,19 +16,10 @@ from adapters.registry.models import AliasRow, CandidateRow, ControlRow, History
 class Transaction:
     """What the methods of ``Registry`` share while the write lock is held."""
 
-    def __init__(self, session: Session, now: datetime, actor: str, writer: int | None) -> None:
+    def __init__(self, session: Session, now: datetime, actor: str, control: ControlRow) -> None:
         self.session = session
         self.now = now
         self._actor = actor
-        # Locking this row first makes writers of other processes wait on PostgreSQL too.
-        control = session.get(ControlRow, 1, with_for_update=True)
-        if control is None:
-            raise RegistryError("the registry's control row is missing")
-        if writer is not None and control.writer != writer:
-            raise RegistryError(
-                "another registry process has taken over; this one may no longer write",
-                code="fenced",
-            )
         self.control = control
 
     def next_epoch(self) -> int:

@@ -34,7 +34,9 @@ class RegistryDeployment:
         setup_logging(self._settings, "registry")
         self._log = get_logger("graftwork.registry")
         self._service = RegistryService(self._settings)
-        self._accounts = AccountsSurface(self._settings)
+        url = self._settings.adapters_here().database_url
+        assert url is not None
+        self._accounts = AccountsSurface(url, self._service.claim)
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self._service))
         self._metrics.register(JobsCollector(self._service.jobs.statuses))

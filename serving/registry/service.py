@@ -50,6 +50,7 @@ class RegistryService:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         assert self.config.database_url is not None
         self.registry = Registry.open(self.config.database_url)
+        self.claim = self.registry.claim()
         self.store = open_content(settings)
         self.events = EventBus(self.config.events_kept, self._log_event)
         self.membership = Membership()

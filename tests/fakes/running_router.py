@@ -13,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from adapters.aliases import Peer, RoutingTable
+from adapters.registry import Registry
 from serving.config.settings import Settings
 from serving.internal.server import InternalServer
 from serving.registry.accounts.surface import AccountsSurface
@@ -66,7 +67,10 @@ async def served(app: Any) -> AsyncIterator[str]:
 @asynccontextmanager
 async def running_books(settings: Settings) -> AsyncIterator[tuple[Peer, AccountsSurface]]:
     """Serve the registry's books, with nothing else of the registry."""
-    books = AccountsSurface(settings)
+    url = settings.adapters_here().database_url
+    assert url is not None
+    registry = Registry.open(url)
+    books = AccountsSurface(url, registry.claim())
     server = InternalServer("127.0.0.1")
     app: Any = Starlette(routes=books.routes())
     await server.start(app)
@@ -75,6 +79,7 @@ async def running_books(settings: Settings) -> AsyncIterator[tuple[Peer, Account
     finally:
         await server.stop()
         books.close()
+        registry.close()
 
 
 def settings_with(state_dir: Path, **router: Any) -> Settings:

@@ -110,7 +110,10 @@ async def _running(
 
 @asynccontextmanager
 async def _registry(settings: Settings) -> AsyncIterator[RegistryService]:
-    service, accounts = RegistryService(settings), AccountsSurface(settings)
+    service = RegistryService(settings)
+    url = settings.adapters_here().database_url
+    assert url is not None
+    accounts = AccountsSurface(url, service.claim)
     admin = build_admin(
         service.rollout,
         service.registry,

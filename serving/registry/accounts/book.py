@@ -11,8 +11,9 @@ from sqlalchemy import Engine, case, delete, func, select
 from sqlalchemy.orm import Session
 
 from adapters.registry import database
+from adapters.registry.claim import Claim
 from router.budgets.authority import Lease, LeaseAnswer, LeaseAsk, Wish, grant
-from serving.registry.accounts.models import HolderRow, LeaseRow, LockRow
+from serving.registry.accounts.models import HolderRow, LeaseRow
 
 GONE = "(gone)"
 """Stands for all holders that were not heard for long; what they owned stays spent."""
@@ -36,18 +37,24 @@ class Balance:
 
 
 class LeaseBook:
-    """Grants and takes back. Thread-safe; callers on an event loop go through a thread."""
+    """Grants and takes back, while the registry's ``claim`` holds. Thread-safe.
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+    Callers on an event loop go through a thread.
+    """
+
+    def __init__(
+        self, engine: Engine, claim: Claim, clock: Callable[[], float] = time.time
+    ) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(**{database.READ_ONLY: True})
+        self._claim = claim
+        self._reader = database.reader(engine)
         self._clock = clock
         self._lock = threading.Lock()
 
     def lease(self, ask: LeaseAsk) -> LeaseAnswer:
-        """Hear one ask; durable when this returns."""
+        """Hear one ask; durable when this returns. Raises ``Superseded``."""
         with self._lock, Session(self._engine) as session, session.begin():
-            session.get(LockRow, 1, with_for_update=True)
+            self._claim.share(session)
             if not self._is_next(session, ask):
                 return LeaseAnswer(leases=(), stale=True)
             names = [wish.account for wish in ask.wishes]
@@ -107,7 +114,7 @@ class LeaseBook:
         """Forget windows that are long over, and fold what holders left that are long gone."""
         now = int(self._clock())
         with self._lock, Session(self._engine) as session, session.begin():
-            session.get(LockRow, 1, with_for_update=True)
+            self._claim.share(session)
             session.execute(delete(LeaseRow).where(LeaseRow.ends < now - _OVER_KEPT_S))
             old = select(HolderRow.holder).where(HolderRow.heard_at < now - _GONE_AFTER_S)
             for row in session.scalars(select(LeaseRow).where(LeaseRow.holder.in_(old))).all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -13,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from adapters.errors import Superseded
+from adapters.registry.claim import Claim
 from router.account.usage import UsageReport
 from router.budgets.accounts import NANO, Metric
 from router.budgets.authority import LeaseAsk
-from serving.config.settings import Settings
 from serving.registry.accounts.book import Balance, LeaseBook
 from serving.registry.accounts.database import open_database
 from serving.registry.accounts.usage import DIMENSIONS, UsageBook, UsageQuestion
@@ -25,25 +27,27 @@ from serving.router.authority import LEASES_PATH, USAGE_PATH
 _TIDY_S = 3600.0
 _DAY_S = 86_400.0
 _JSON = "application/json"
+_Handler = Callable[[Request], Awaitable[Response]]
 
 
 class AccountsSurface:
-    """Routes on the registry's internal surface."""
+    """Routes on the registry's internal surface. ``url``: the database that ``claim`` is about.
 
-    def __init__(self, settings: Settings) -> None:
-        url = settings.adapters_here().database_url
-        assert url is not None
+    Raises ``RegistryError`` when the database cannot be opened.
+    """
+
+    def __init__(self, url: str, claim: Claim) -> None:
         self._engine = open_database(url)
-        self.leases = LeaseBook(self._engine)
-        self.usage = UsageBook(self._engine)
+        self.leases = LeaseBook(self._engine, claim)
+        self.usage = UsageBook(self._engine, claim)
         self._next_tidy = 0.0
 
     def routes(self) -> list[Route]:
         """To be mounted ahead of the admin plane's own."""
         return [
-            Route(LEASES_PATH, self._lease, methods=["PUT"]),
-            Route(USAGE_PATH, self._report, methods=["PUT"]),
-            Route("/admin/v1/usage", self._ask, methods=["GET"]),
+            Route(LEASES_PATH, _shaped(self._lease), methods=["PUT"]),
+            Route(USAGE_PATH, _shaped(self._report), methods=["PUT"]),
+            Route("/admin/v1/usage", _shaped(self._ask), methods=["GET"]),
         ]
 
     def close(self) -> None:
@@ -52,19 +56,13 @@ class AccountsSurface:
 
     async def _lease(self, request: Request) -> Response:
         ask = LeaseAsk.model_validate_json(await request.body())
-        try:
-            answer = await asyncio.to_thread(self.leases.lease, ask)
-        except SQLAlchemyError as error:
-            return _refusal(503, f"the registry's database fails: {error}", "database_error")
+        answer = await asyncio.to_thread(self.leases.lease, ask)
         return Response(answer.model_dump_json(), media_type=_JSON)
 
     async def _report(self, request: Request) -> Response:
         report = UsageReport.model_validate_json(await request.body())
-        try:
-            await asyncio.to_thread(self.usage.report, report)
-            await self._tidy()
-        except SQLAlchemyError as error:
-            return _refusal(503, f"the registry's database fails: {error}", "database_error")
+        await asyncio.to_thread(self.usage.report, report)
+        await self._tidy()
         return Response(b"{}", media_type=_JSON)
 
     async def _tidy(self) -> None:
@@ -89,6 +87,20 @@ class AccountsSurface:
             "budgets": [_shown(balance) for balance in balances],
         }
         return Response(orjson.dumps(answer), media_type=_JSON)
+
+
+def _shaped(handler: _Handler) -> _Handler:
+    """What the database or a successor refuses becomes an answer."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Superseded as error:
+            return _refusal(503, str(error), error.code)
+        except SQLAlchemyError as error:
+            return _refusal(503, f"the registry's database fails: {error}", "database_error")
+
+    return answer
 
 
 def _question(query: dict[str, str]) -> UsageQuestion:

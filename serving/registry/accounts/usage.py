@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from adapters.registry import database
+from adapters.registry.claim import Claim
 from router.account.usage import HOUR_S, UsageReport
-from serving.registry.accounts.models import LockRow, UsageRow
+from serving.registry.accounts.models import UsageRow
 
 DIMENSIONS = ("key", "tenant", "route", "target")
 COUNTS = (
@@ -39,17 +40,21 @@ class UsageQuestion:
 
 
 class UsageBook:
-    """Adds up what routers counted. Thread-safe."""
+    """Adds up what routers counted, while the registry's ``claim`` holds. Thread-safe."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, claim: Claim) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(**{database.READ_ONLY: True})
+        self._claim = claim
+        self._reader = database.reader(engine)
         self._lock = threading.Lock()
 
     def report(self, report: UsageReport) -> None:
-        """Take a router's counts; they are absolute, so hearing them twice changes nothing."""
+        """Take a router's counts; they are absolute, so hearing them twice changes nothing.
+
+        Raises ``Superseded``.
+        """
         with self._lock, Session(self._engine) as session, session.begin():
-            session.get(LockRow, 1, with_for_update=True)
+            self._claim.share(session)
             for told in report.rows:
                 names = {name: getattr(told, name) for name in _NAMES}
                 where = tuple(names.values())
@@ -77,7 +82,7 @@ class UsageBook:
     def tidy(self, now_s: float) -> None:
         """Forget what is older than a year and a month."""
         with self._lock, Session(self._engine) as session, session.begin():
-            session.get(LockRow, 1, with_for_update=True)
+            self._claim.share(session)
             session.execute(delete(UsageRow).where(UsageRow.hour < now_s - _KEPT_S))
 
 

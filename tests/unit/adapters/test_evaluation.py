@@ -32,6 +32,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> BaseFacts:
 def registry(tmp_path: Path) -> Iterator[Registry]:
     """A fresh registry."""
     opened = Registry.open(f"sqlite:///{tmp_path / 'registry.db'}")
+    opened.claim()
     yield opened
     opened.close()
 

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +14,7 @@ from sqlalchemy import Engine, inspect
 from adapters.registry import Plan, Registry, database
 from adapters.registry.lifecycle import State
 from adapters.registry.models import Base
+from tests.fakes.postgres import NewDatabase
 
 
 @pytest.fixture
@@ -70,58 +65,9 @@ def test_a_downgrade_leaves_nothing(engine: Engine) -> None:
     assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
 
 
-@pytest.fixture
-def postgres() -> Iterator[str]:
-    """A PostgreSQL of our own on loopback, where its programs are installed."""
-    if shutil.which("initdb") is None or shutil.which("postgres") is None:
-        pytest.skip("needs PostgreSQL's initdb and postgres on the PATH")
-    # It refuses to run as root, and root's temporary directories are closed to others.
-    user = "nobody" if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="graftwork-postgres-") as home:
-        if user is not None:
-            shutil.chown(home, user)
-        yield from _running(Path(home), user)
-
-
-def _running(home: Path, user: str | None) -> Iterator[str]:
-    data = home / "data"
-    subprocess.run(
-        ["initdb", "-D", data, "-U", "tester", "--auth=trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=home,
-        user=user,
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        ["postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home, "-F"],
-        cwd=home,
-        user=user,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port)
-        yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError("PostgreSQL did not start")
-
-
-def test_the_registry_works_on_postgresql(postgres: str) -> None:
+def test_the_registry_works_on_postgresql(postgres: NewDatabase) -> None:
     """The same migrations, transactions and append-only history on the other database."""
-    registry = Registry.open(postgres)
+    registry = Registry.open(postgres())
     registry.claim()
     registry.receive("returns", "a" * 64, plan=Plan(), by="test")
     for state in (State.CHECKED, State.STORED, State.PREPARING, State.PREPARED):

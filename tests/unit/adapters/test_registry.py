@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from adapters.errors import (
     Conflict,
@@ -17,22 +17,17 @@ from adapters.errors import (
     UnknownAlias,
     UnknownVersion,
 )
-from adapters.registry import Plan, Registry, Sighting
+from adapters.registry import Plan, Registry, Sighting, database
 from adapters.registry.lifecycle import State
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """A database in a directory whose name needs quoting."""
-    return f"sqlite:///{tmp_path / '50% off' / 'registry.db'}"
-
-
-@pytest.fixture
-def registry(url: str) -> Iterator[Registry]:
+def registry(database_url: str) -> Iterator[Registry]:
     """A fresh registry."""
-    opened = Registry.open(url)
+    opened = Registry.open(database_url)
+    opened.claim()
     yield opened
     opened.close()
 
@@ -157,15 +152,16 @@ def test_candidates_come_and_go_with_their_version(registry: Registry) -> None:
     assert registry.candidates("returns") == []
 
 
-def test_everything_survives_a_restart(url: str) -> None:
+def test_everything_survives_a_restart(database_url: str) -> None:
     """Epoch, states, candidates, history and sightings are on the disk."""
-    first = Registry.open(url)
+    first = Registry.open(database_url)
+    first.claim()
     bring(first, A, *TO_PREPARED)
     first.commit("returns", A, by="someone")
     first.remember(Sighting("returns/v1", "print", A, "taken"))
     before = (first.snapshot(), first.history(), first.sightings())
     first.close()
-    second = Registry.open(url)
+    second = Registry.open(database_url)
     assert (second.snapshot(), second.history(), second.sightings()) == before
     assert second.epoch() == 1
     second.close()
@@ -180,25 +176,25 @@ def test_history_says_who_did_what(registry: Registry) -> None:
     assert (flip.epoch, flip.detail) == (1, "looks good")
 
 
-def test_history_cannot_be_changed(registry: Registry, url: str) -> None:
+def test_history_cannot_be_changed(registry: Registry, database_url: str) -> None:
     """Not even by somebody with the database open."""
     bring(registry, A)
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    engine = database.connect(database_url)
     for statement in ("DELETE FROM history", "UPDATE history SET actor = 'nobody'"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-    connection.close()
+        with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
-def test_an_older_process_may_no_longer_write(url: str) -> None:
+def test_an_older_process_may_no_longer_write(database_url: str) -> None:
     """While one registry replaces another, only the newer one decides."""
-    old, new = Registry.open(url), Registry.open(url)
+    old, new = Registry.open(database_url), Registry.open(database_url)
     old.claim()
     bring(old, A)
     new.claim()
     with pytest.raises(RegistryError) as caught:
         bring(old, B)
-    assert caught.value.code == "fenced"
+    assert caught.value.code == "superseded"
     assert [version.digest for version in old.versions()] == [A], "reading goes on"
     bring(new, B)
     old.close()
@@ -270,13 +266,15 @@ def test_a_database_that_cannot_be_used_is_named(bad: str) -> None:
     assert caught.value.remedy
 
 
-def test_sqlite_is_set_up_for_crashes(registry: Registry) -> None:
+def test_sqlite_is_set_up_for_crashes(tmp_path: Path) -> None:
     """Write-ahead log, full sync and foreign keys, on every connection."""
-    with registry._engine.connect() as connection:
+    engine = database.connect(f"sqlite:///{tmp_path / 'registry.db'}")
+    with engine.connect() as connection:
         values = [
             connection.execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         ]
+    engine.dispose()
     assert values == ["wal", 2, 1, 10_000]
 
 

@@ -16,8 +16,15 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from adapters.registry import Registry
 from router.budgets.accounts import Account, Metric
 from router.budgets.amounts import Bounds
 from router.budgets.authority import (
@@ -34,6 +41,7 @@ from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.errors import BudgetExceeded, Overloaded
 from serving.registry.accounts.book import LeaseBook
 from serving.registry.accounts.database import open_database
+from tests.fakes.postgres import NewDatabase
 
 LIMIT = 100
 CONFIG = BudgetsConfig(
@@ -204,20 +212,35 @@ class NeverOverInTheDatabase(NeverOver):
     def authority(self) -> Callable[[LeaseAsk], LeaseAnswer]:
         """The registry's."""
         self.folder = tempfile.TemporaryDirectory()
-        self.engine = open_database(f"sqlite:///{Path(self.folder.name) / 'books.db'}")
-        return LeaseBook(self.engine).lease
+        self.open()
+        return self.book.lease
+
+    def url(self) -> str:
+        """Where the books are."""
+        return f"sqlite:///{Path(self.folder.name) / 'books.db'}"
+
+    def open(self) -> None:
+        """A registry process: the last one to open them may write."""
+        self.registry = Registry.open(self.url())
+        self.engine = open_database(self.url())
+        self.book = LeaseBook(self.engine, self.registry.claim())
+
+    def close(self) -> None:
+        """The process ends."""
+        self.engine.dispose()
+        self.registry.close()
 
     @rule()
     def the_registry_restarts(self) -> None:
         """It knows what its predecessor granted."""
-        self.engine.dispose()
-        self.engine = open_database(f"sqlite:///{Path(self.folder.name) / 'books.db'}")
-        self.wires.decide = LeaseBook(self.engine).lease
+        self.close()
+        self.open()
+        self.wires.decide = self.book.lease
 
     def teardown(self) -> None:
         """End the loop, close the books."""
         super().teardown()
-        self.engine.dispose()
+        self.close()
         self.folder.cleanup()
 
 
@@ -229,6 +252,23 @@ TestNeverOverInTheDatabase = NeverOverInTheDatabase.TestCase
 TestNeverOverInTheDatabase.settings = settings(
     max_examples=4, stateful_step_count=30, suppress_health_check=SLOW
 )
+
+
+def test_never_over_on_postgresql(postgres: NewDatabase) -> None:
+    """The same again in the other database."""
+
+    class OnPostgres(NeverOverInTheDatabase):
+        def authority(self) -> Callable[[LeaseAsk], LeaseAnswer]:
+            self.address = postgres()
+            return super().authority()
+
+        def url(self) -> str:
+            return self.address
+
+    run_state_machine_as_test(
+        OnPostgres,
+        settings=settings(max_examples=4, stateful_step_count=30, suppress_health_check=SLOW),
+    )
 
 
 async def test_what_is_offered_back_is_not_spent_meanwhile() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from adapters.registry import Registry
+from adapters.registry.claim import Claim
 from router.account.usage import OTHER, UsageMeter, UsageReport, UsageRow
 from router.budgets.authority import LeaseAsk, Wish
 from router.config.budgets import Window
@@ -32,18 +33,24 @@ DAY = 24 * HOUR
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def engine(database_url: str) -> Iterator[Engine]:
     """The registry's database, with the adapters' tables in it, as in production."""
-    url = f"sqlite:///{tmp_path / 'registry.db'}"
-    Registry.open(url).close()
-    opened = open_database(url)
+    Registry.open(database_url).close()
+    opened = open_database(database_url)
     yield opened
     opened.dispose()
 
 
+@pytest.fixture
+def claim(engine: Engine) -> Claim:
+    """The right to write in it."""
+    registry = Registry(engine)
+    return registry.claim()
+
+
 def test_migrations_and_models_agree(engine: Engine) -> None:
     """Autogenerate finds nothing left to do after an upgrade, and upgrading again does nothing."""
-    open_database(str(engine.url)).dispose()
+    open_database(engine.url.render_as_string(hide_password=False)).dispose()
     ours = set(Base.metadata.tables)
 
     def is_ours(_: Any, name: str | None, kind: str, *__: Any) -> bool:
@@ -67,9 +74,9 @@ def reported(book: UsageBook, holder: str, *rows: UsageRow) -> None:
     book.report(UsageReport(holder=holder, rows=rows))
 
 
-def test_usage_adds_up_over_routers_and_hours(engine: Engine) -> None:
+def test_usage_adds_up_over_routers_and_hours(engine: Engine, claim: Claim) -> None:
     """Reports are absolute: told twice, or late, they count once."""
-    book = UsageBook(engine)
+    book = UsageBook(engine, claim)
     reported(book, "one", row(0, requests=3, nano_usd=5), row(HOUR, requests=1))
     reported(book, "one", row(0, requests=3, nano_usd=5))
     reported(book, "one", row(0, requests=2, nano_usd=4))
@@ -101,10 +108,10 @@ def ask(
     return LeaseAsk(holder=holder, number=number, wishes=(wish,))
 
 
-def test_what_a_router_owned_that_is_long_gone_stays_spent(engine: Engine) -> None:
+def test_what_a_router_owned_that_is_long_gone_stays_spent(engine: Engine, claim: Claim) -> None:
     """Its rows are folded into one, not handed out again."""
     now = [0.0]
-    book = LeaseBook(engine, lambda: now[0])
+    book = LeaseBook(engine, claim, lambda: now[0])
     book.lease(ask(1, "one", want=30, spent=10))
     book.lease(ask(1, "two", want=20, spent=20))
     now[0] = 31.0 * DAY
@@ -120,10 +127,10 @@ def test_what_a_router_owned_that_is_long_gone_stays_spent(engine: Engine) -> No
     assert GONE != "one"
 
 
-def test_windows_that_are_over_go(engine: Engine) -> None:
+def test_windows_that_are_over_go(engine: Engine, claim: Claim) -> None:
     """Some time after their end."""
     now = [0.0]
-    book = LeaseBook(engine, lambda: now[0])
+    book = LeaseBook(engine, claim, lambda: now[0])
     book.lease(ask(1, "one", want=30, ends=DAY))
     assert len(book.balances()) == 1
     now[0] = 2.0 * DAY

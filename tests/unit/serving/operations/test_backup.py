@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import sqlite3
-import subprocess
 import tarfile
-import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,6 +25,7 @@ from serving.operations.backup import Summary, backup, restore, verify
 from serving.operations.places import Places, Refused, read_places
 from tests.fakes.adapter_path import AdapterPath
 from tests.fakes.fleet import FakeFleet
+from tests.fakes.postgres import NewDatabase
 
 RECORDS = {"r-1/000.jsonl": b'{"id": "d1"}\n{"id": "d2"}\n', "r-2/000.jsonl": b"\x00\xff half a li"}
 
@@ -263,50 +259,11 @@ async def test_the_commands(system: AdapterPath, tmp_path: Path) -> None:
 # --- PostgreSQL, where its programs are installed
 
 
-def _program(name: str) -> str | None:
-    places = [*os.environ["PATH"].split(":"), *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
-    return shutil.which(name, path=":".join(places))
-
-
-@pytest.fixture
-def postgres() -> Iterator[Callable[[str], str]]:
-    """A server of our own on loopback; call it with a name to get a fresh database's URL."""
-    initdb, server, createdb = (_program(n) for n in ("initdb", "postgres", "createdb"))
-    if initdb is None or server is None or createdb is None or shutil.which("pg_dump") is None:
-        pytest.skip("needs PostgreSQL's initdb, postgres, createdb and pg_dump")
-    user = "nobody" if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="graftwork-postgres-") as home:
-        if user is not None:
-            shutil.chown(home, user)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        make = [initdb, "-D", f"{home}/data", "-U", "tester", "--auth=trust", "--no-sync"]
-        subprocess.run(make, check=True, capture_output=True, cwd=home, user=user)
-        command = [server, "-D", f"{home}/data", "-h", "127.0.0.1", "-p", str(port), "-k", home]
-        process = subprocess.Popen(
-            [*command, "-F"], cwd=home, user=user,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-        def database(name: str) -> str:
-            reach = [createdb, "-h", "127.0.0.1", "-p", str(port), "-U", "tester", name]
-            for _ in range(300):
-                if subprocess.run(reach, capture_output=True, check=False).returncode == 0:
-                    return f"postgresql+psycopg://tester@127.0.0.1:{port}/{name}"
-                time.sleep(0.1)
-            raise TimeoutError("PostgreSQL did not start")
-
-        try:
-            yield database
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def test_postgresql_comes_back_too(postgres: Callable[[str], str], tmp_path: Path) -> None:
+def test_postgresql_comes_back_too(postgres: NewDatabase, tmp_path: Path) -> None:
     """pg_dump and pg_restore: into an empty database, and over another state when asked."""
-    first, second = postgres("first"), postgres("second")
+    if shutil.which("pg_dump") is None:
+        pytest.skip("needs PostgreSQL's pg_dump and pg_restore on the PATH")
+    first, second = postgres(), postgres()
     registry = Registry.open(first)
     registry.claim()
     registry.receive("returns", "a" * 64, plan=Plan(), by="test")

@@ -1,0 +1,113 @@
+"""A PostgreSQL of our own on loopback, where its programs are installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+NewDatabase = Callable[[], str]
+"""Makes a database; answers its URL."""
+_START_S = 30.0
+
+
+def program(name: str) -> str | None:
+    """One of PostgreSQL's programs, on the PATH or where Debian puts the server's."""
+    places = [*os.environ["PATH"].split(":"), *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    return shutil.which(name, path=":".join(places))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[NewDatabase]:
+    """A server for the whole run; each call makes a database of its own."""
+    initdb, server = program("initdb"), program("postgres")
+    if initdb is None or server is None:
+        pytest.skip("needs PostgreSQL's initdb and postgres (Debian: apt-get install postgresql)")
+    with _running(initdb, server) as port:
+        numbers = count(1)
+
+        def new(template: str = "template1") -> str:
+            name = f"graftwork_{next(numbers)}"
+            with psycopg.connect(_address(port, "postgres"), autocommit=True) as connection:
+                connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            return f"postgresql+psycopg://tester@127.0.0.1:{port}/{name}"
+
+        yield new
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Callable[..., str]) -> NewDatabase:
+    """The same, with the registry's tables in each: a copy costs less than the migrations."""
+    # Here, because every test's conftest imports this module.
+    from adapters.registry import Registry
+    from serving.registry.accounts.database import open_database
+
+    template = postgres()
+    Registry.open(template).close()
+    open_database(template).dispose()
+    return lambda: postgres(template.rpartition("/")[2])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database for a registry: what uses this runs on both kinds."""
+    if request.param == "sqlite":
+        # The directory's name needs quoting.
+        return f"sqlite:///{tmp_path / '50% off' / 'registry.db'}"
+    new: NewDatabase = request.getfixturevalue("migrated_postgres")
+    return new()
+
+
+@contextmanager
+def _running(initdb: str, server: str) -> Iterator[int]:
+    # It refuses to run as root, and root's temporary directories are closed to others.
+    user = "nobody" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="graftwork-postgres-") as home:
+        if user is not None:
+            shutil.chown(home, user)
+        make = [initdb, "-D", f"{home}/data", "-U", "tester", "--auth=trust", "--no-sync"]
+        subprocess.run(make, check=True, capture_output=True, cwd=home, user=user)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        process = subprocess.Popen(
+            [server, "-D", f"{home}/data", "-h", "127.0.0.1", "-p", str(port), "-k", home, "-F"],
+            cwd=home,
+            user=user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(port)
+            yield port
+        finally:
+            # Unlike SIGTERM it does not wait for clients to leave.
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+
+
+def _address(port: int, database: str) -> str:
+    return f"host=127.0.0.1 port={port} user=tester dbname={database}"
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + _START_S
+    while True:
+        try:
+            psycopg.connect(_address(port, "postgres")).close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -1,0 +1,146 @@
+"""Law 13: of two registries on one database, the one that was superseded can change nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from adapters.errors import Superseded
+from adapters.registry import Plan, Registry
+from router.account.usage import UsageReport, UsageRow
+from router.budgets.authority import LeaseAsk, Wish
+from router.config.budgets import Window
+from serving.registry.accounts.book import LeaseBook
+from serving.registry.accounts.database import open_database
+from serving.registry.accounts.usage import UsageBook, UsageQuestion
+
+_THREADS = 4
+_LOAD_S = 0.4
+
+
+class Writer:
+    """Everything that one registry process writes to the database."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.name = name
+        self.registry = Registry.open(url)
+        claim = self.registry.claim()
+        self._engine = open_database(url)
+        self.leases = LeaseBook(self._engine, claim)
+        self.usage = UsageBook(self._engine, claim)
+
+    def receive(self, number: int) -> None:
+        """A version arrives."""
+        self.registry.receive(self.name, f"{number:012x}{0:052x}", plan=Plan(), by=self.name)
+
+    def lease(self, number: int) -> None:
+        """A router asks."""
+        wish = Wish(account='["b","usd",0]', window=Window.TOTAL, limit=10**9, spent=0, want=number)
+        self.leases.lease(LeaseAsk(holder=f"{self.name}-{number}", number=1, wishes=(wish,)))
+
+    def count(self, number: int) -> None:
+        """A router counted."""
+        row = UsageRow(hour=0, key="k", tenant="t", route="r", target=f"{number}", requests=1)
+        self.usage.report(UsageReport(holder=self.name, rows=(row,)))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+        self.registry.close()
+
+
+@dataclass
+class Load:
+    """Several threads that write as fast as they can until they are refused."""
+
+    write: Callable[[int], None]
+    done: list[float] = field(default_factory=list)
+    """When each write that went through had returned."""
+    refused: list[float] = field(default_factory=list)
+
+    def run(self, first: int) -> None:
+        """One thread's work; its numbers are its own."""
+        for number in range(first, first + 100_000):
+            try:
+                self.write(number)
+            except Superseded:
+                self.refused.append(time.monotonic())
+                return
+            self.done.append(time.monotonic())
+
+
+@pytest.fixture
+def writers(database_url: str) -> Iterator[Callable[[str], Writer]]:
+    """Makes registry processes on one database."""
+    made: list[Writer] = []
+
+    def make(name: str) -> Writer:
+        made.append(Writer(database_url, name))
+        return made[-1]
+
+    yield make
+    for writer in made:
+        writer.close()
+
+
+@pytest.mark.parametrize("what", ["receive", "lease", "count"])
+def test_after_a_successors_claim_no_write_of_the_old_registry_goes_through(
+    writers: Callable[[str], Writer], what: str
+) -> None:
+    """Under load: writes that were under way end before the claim does, later ones are refused."""
+    old = writers("old")
+    load = Load(getattr(old, what))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        running = [threads.submit(load.run, 1 + i * 1_000_000) for i in range(_THREADS)]
+        time.sleep(_LOAD_S)
+        new = writers("new")
+        at_the_claim = written(new, what)
+        threading.Event().wait(_LOAD_S / 4)
+        after = written(new, what)
+        for each in running:
+            each.result(timeout=30)
+    assert len(load.done) > _THREADS
+    assert len(load.refused) == _THREADS
+    assert after == at_the_claim == len(load.done)
+    getattr(new, what)(7)
+    assert written(new, what) == at_the_claim + 1
+
+
+def written(writer: Writer, what: str) -> int:
+    """How much of a kind is in the database."""
+    if what == "receive":
+        return len(writer.registry.versions())
+    if what == "lease":
+        return len(holders(writer))
+    return sum(row["requests"] for row in writer.usage.ask(UsageQuestion(-1, 1, by=[])))
+
+
+def holders(writer: Writer) -> list[str]:
+    """Everybody who was granted something."""
+    with writer._engine.connect() as connection:
+        return [row[0] for row in connection.exec_driver_sql("SELECT holder FROM budget_leases")]
+
+
+def test_who_never_claimed_may_not_write(database_url: str) -> None:
+    """Reading needs no claim; forgetting to claim is no way round the fence."""
+    registry = Registry.open(database_url)
+    with pytest.raises(Superseded, match="not claimed"):
+        registry.receive("returns", "a" * 64, plan=Plan(), by="test")
+    assert registry.aliases() == []
+    registry.close()
+
+
+def test_a_superseded_registry_knows_it_and_claims_anew_after_a_restart(
+    writers: Callable[[str], Writer],
+) -> None:
+    """The last claim counts, whoever made it."""
+    first, second = writers("first"), writers("second")
+    assert (first.registry.superseded(), second.registry.superseded()) == (True, False)
+    again = writers("again")
+    assert (second.registry.superseded(), again.registry.superseded()) == (True, False)
+    again.receive(1)
