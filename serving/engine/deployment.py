@@ -7,7 +7,6 @@ import contextlib
 import os
 from typing import Any
 
-from prometheus_client import REGISTRY as VLLM_METRICS
 from ray import serve
 
 from adapters.format.base_model import BaseFacts, read_base
@@ -25,7 +24,7 @@ from serving.internal.reports import EngineReport
 from serving.internal.server import InternalServer
 from serving.names import ENGINE
 from serving.node import internal_host, replica_id, secure_inherited_environment
-from serving.telemetry.jobs import JobsCollector
+from serving.telemetry.jobs import expose_jobs
 from serving.telemetry.logs import get_logger, setup_logging
 
 HEARTBEAT_S = 1.0
@@ -55,7 +54,7 @@ class EngineDeployment:
             self._report_once,
             Every(HEARTBEAT_S, at_once=True, limit_s=HEARTBEAT_LIMIT_S),
         )
-        VLLM_METRICS.register(JobsCollector(self._jobs.statuses))
+        expose_jobs(self._jobs.statuses)
         self._jobs.start()
         # Ray Serve counts this replica as running only now: rolling updates wait for convergence.
         async with asyncio.timeout(self._settings.engine.start_timeout_s):

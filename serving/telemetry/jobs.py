@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -49,3 +50,8 @@ class JobsCollector(Collector):
             if status.failures:
                 failure.add_metric([status.name, status.last_error_type], status.last_failure)
         yield from (success, runs, failures, failure, duration)
+
+
+def expose_jobs(statuses: Callable[[], Iterable[JobStatus]]) -> None:
+    """Add them to this process's global metrics, which are what vLLM's ``/metrics`` shows."""
+    REGISTRY.register(JobsCollector(statuses))
