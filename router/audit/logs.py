@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
+from adapters.records.config import RecordsConfig
 from router.audit.archive import Archive
 from router.audit.frame import Record, to_json
 from router.audit.query import RecordQuery
 from router.audit.writer import Journal
-from router.config.records import RecordsConfig
 from router.errors import Overloaded
 
 _FEEDBACK_FACTOR = 8

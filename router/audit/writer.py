@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from adapters.records.config import RecordsConfig
 from router.audit.frame import encode
 from router.audit.segments import prune, segment_path, sync_directory
-from router.config.records import RecordsConfig
 
 _RETRY_S = 0.1
 _PATIENCE_S = 5.0

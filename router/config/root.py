@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
+from adapters.records.config import RecordsConfig
 from router.config.auth import AuthConfig
 from router.config.auto import AutoConfig
 from router.config.budgets import BudgetsConfig
@@ -14,7 +15,6 @@ from router.config.limits import LimitsConfig
 from router.config.policy import PolicyConfig
 from router.config.priority import PriorityConfig
 from router.config.providers import ProviderConfig
-from router.config.records import RecordsConfig
 from router.config.routing import RoutingConfig
 from router.config.section import Section
 

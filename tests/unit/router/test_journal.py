@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.records.config import RecordsConfig
 from router.audit.archive import Archive
 from router.audit.frame import decode, encode, to_json
 from router.audit.logs import FeedbackLog, open_logs
 from router.audit.query import RecordQuery, parse_query
 from router.audit.segments import prune, segments
 from router.audit.writer import Journal
-from router.config.records import RecordsConfig
 from router.errors import InvalidRequest, Overloaded
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,7 +33,7 @@ import asyncio, itertools, sys
 from pathlib import Path
 from router.audit.frame import to_json
 from router.audit.writer import Journal
-from router.config.records import RecordsConfig
+from adapters.records.config import RecordsConfig
 
 async def main():
     journal = Journal(Path(sys.argv[1]), "crashing", RecordsConfig(sync_ms=1, segment_bytes=65536))

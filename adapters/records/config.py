@@ -1,0 +1,59 @@
+"""Bounds of the log, and how durable a record is before an answer goes out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Durability(StrEnum):
+    """What an answer waits for."""
+
+    BEFORE_FIRST_BYTE = "before_first_byte"
+    """The first byte waits for the begin record to be on disk, the last one for the end record."""
+    ASYNC = "async"
+    """Records are written soon after; a crash loses the newest."""
+
+
+class AuditConfig(BaseModel):
+    """The log of requests and admin actions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    durability: Durability = Field(
+        default=Durability.BEFORE_FIRST_BYTE,
+        description="`before_first_byte`: what a client heard is on disk, whatever crashes; "
+        "`async`: a crash loses the newest records, which each record and `/readyz` say",
+    )
+
+
+class RecordsConfig(BaseModel):
+    """Bounds of the logs of one process: append-only segment files, written in groups."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sync_ms: float = Field(
+        default=5.0,
+        ge=0,
+        le=1000,
+        description="records that nobody waits for share one disk sync for so long, milliseconds",
+    )
+    max_queued: int = Field(
+        default=10_000,
+        ge=10,
+        description="records that wait for the disk; with more, new requests get 503, so that none "
+        "is answered without a record",
+    )
+    segment_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=4096, description="a file is closed at this size, bytes"
+    )
+    segment_age_s: float = Field(
+        default=3600.0, gt=0, description="a file is closed at this age, seconds"
+    )
+    kept_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=4096,
+        description="records and payloads on one machine; the oldest files go, bytes",
+    )
+    kept_days: float = Field(default=90.0, gt=0, description="records and payloads, days")

@@ -1,0 +1,240 @@
+"""Where in a segment the records are that somebody asks for: by decision, tenant, subject, kind.
+
+A closed segment has two immutable sidecars, sorted arrays that are mapped and never read whole; an
+open one is indexed in memory as it grows. All of it can be made again from the segment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from adapters.records import payloads
+from adapters.records.files import Layout, Segment
+from adapters.records.line import Kind, Record, read_line, seconds
+
+_LINES = np.dtype(
+    [("at", "<f8"), ("offset", "<u8"), ("size", "<u4"), ("payload", "<i8"), ("payload_size", "<u4")]
+)
+_KEYS = np.dtype([("key", "<u8"), ("line", "<u4")])
+_NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one record is, and its payload."""
+
+    at: float
+    """The record's time, seconds since the epoch."""
+    offset: int
+    size: int
+    """Of the line without its end, bytes."""
+    payload: int = _NONE
+    """Offset in the payload file; negative: the record has none."""
+    payload_size: int = 0
+
+    @property
+    def has_payload(self) -> bool:
+        """Whether the record committed to a payload."""
+        return self.payload >= 0
+
+
+class SegmentIndex(Protocol):
+    """Answers for one segment. Places are in the order of the file."""
+
+    def lines_of(self, key: int) -> Sequence[int]:
+        """Line numbers with a key, ascending."""
+        ...
+
+    def place(self, line: int) -> Place:
+        """Where a line is."""
+        ...
+
+    def span(self) -> tuple[float, float]:
+        """Times of the first and the last record; zeros for an empty segment."""
+        ...
+
+
+def key_of(name: str, value: str) -> int:
+    """What stands for a name and a value in an index; a rare other one may have the same."""
+    text = f"{name}\x00{value}".encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def keys(record: Record) -> Iterator[int]:
+    """Everything that a record is found by."""
+    kind = record["kind"]
+    yield key_of("kind", kind)
+    for name in ("decision_id", "request_id", "subject", "tenant", "target"):
+        value = record.get(name)
+        if isinstance(value, str):
+            yield key_of(f"{kind}/{name}", value)
+            if name == "target" and "@" in value:
+                yield key_of(f"{kind}/{name}", value.partition("@")[0])
+
+
+class OpenIndex:
+    """Of a segment that grows. Written by one thread; others may read meanwhile."""
+
+    def __init__(self) -> None:
+        self._places: list[Place] = []
+        self._keys: dict[int, list[int]] = {}
+
+    def add(self, record: Record, place: Place) -> None:
+        """Take the next line."""
+        number = len(self._places)
+        self._places.append(place)
+        for key in keys(record):
+            self._keys.setdefault(key, []).append(number)
+
+    def lines_of(self, key: int) -> Sequence[int]:
+        """Line numbers with a key, ascending."""
+        return tuple(self._keys.get(key, ()))
+
+    def place(self, line: int) -> Place:
+        """Where a line is."""
+        return self._places[line]
+
+    def span(self) -> tuple[float, float]:
+        """Times of the first and the last record."""
+        places = self._places
+        return (places[0].at, places[-1].at) if places else (0.0, 0.0)
+
+    def save(self, layout: Layout, segment: Segment) -> None:
+        """Write the sidecars. Raises ``OSError``; then there are none."""
+        lines = np.array(
+            [(p.at, p.offset, p.size, p.payload, p.payload_size) for p in self._places], _LINES
+        )
+        pairs = [(key, line) for key, found in self._keys.items() for line in found]
+        table = np.array(pairs, _KEYS)
+        table.sort(order=("key", "line"))
+        keys_path, lines_path = _sidecars(layout, segment)
+        # The lines come last: who finds them finds the keys too.
+        _put(keys_path, table)
+        _put(lines_path, lines)
+
+
+class ClosedIndex:
+    """Of a segment that is complete, from its sidecars."""
+
+    def __init__(self, lines: Any, table: Any) -> None:
+        self._lines = lines
+        self._table = table
+
+    def lines_of(self, key: int) -> Sequence[int]:
+        """Line numbers with a key, ascending."""
+        column = self._table["key"]
+        wanted = np.uint64(key)
+        first = int(np.searchsorted(column, wanted, "left"))
+        last = int(np.searchsorted(column, wanted, "right"))
+        return [int(line) for line in self._table["line"][first:last]]
+
+    def place(self, line: int) -> Place:
+        """Where a line is."""
+        at, offset, size, payload, payload_size = self._lines[line].item()
+        return Place(at, offset, size, payload, payload_size)
+
+    def span(self) -> tuple[float, float]:
+        """Times of the first and the last record."""
+        if not len(self._lines):
+            return 0.0, 0.0
+        return float(self._lines[0]["at"]), float(self._lines[-1]["at"])
+
+
+def load(layout: Layout, segment: Segment, size: int) -> ClosedIndex | None:
+    """The sidecars of a segment of ``size`` bytes; None when there are none that fit it."""
+    keys_path, lines_path = _sidecars(layout, segment)
+    try:
+        lines = np.load(lines_path, mmap_mode="r", allow_pickle=False)
+        table = np.load(keys_path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if lines.dtype != _LINES or table.dtype != _KEYS or not len(lines):
+        return None
+    end = int(lines[-1]["offset"]) + int(lines[-1]["size"]) + 1
+    return ClosedIndex(lines, table) if end == size else None
+
+
+class Tail:
+    """Reads a segment that another process appends to, or that lost its sidecars."""
+
+    def __init__(self, layout: Layout, segment: Segment) -> None:
+        self._layout = layout
+        self._segment = segment
+        self._offset = 0
+        self._payload_offset = 0
+        self._payloads: dict[int, tuple[int, int]] = {}
+        self.index = OpenIndex()
+        self.ended = False
+        """Its last record says that its writer closed it."""
+
+    def follow(self) -> None:
+        """Take in what is new; whole lines only. Raises ``OSError``."""
+        path = self._layout.records_of(self._segment)
+        if path.stat().st_size <= self._offset:
+            return
+        # Payloads are written first: those of every record that is seen now are there.
+        new = _new_lines(path, self._offset)
+        self._follow_payloads()
+        for offset, text in new:
+            self._offset = offset + len(text) + 1
+            record = read_line(text)
+            if record is not None:
+                self._take(record, offset, len(text))
+
+    def _take(self, record: Record, offset: int, size: int) -> None:
+        where, payload_size = self._payloads.pop(record["sequence"], (_NONE, 0))
+        place = Place(seconds(record["time"]), offset, size, where, payload_size)
+        self.index.add(record, place)
+        self.ended = record["kind"] == Kind.CHECKPOINT and record.get("about") == "closed"
+
+    def _follow_payloads(self) -> None:
+        for offset, text in _new_lines(
+            self._layout.payloads_of(self._segment), self._payload_offset
+        ):
+            self._payload_offset = offset + len(text) + 1
+            kept = payloads.read(text)
+            if kept is not None:
+                self._payloads[kept.sequence] = (offset, len(text))
+
+
+def _new_lines(path: Path, offset: int) -> list[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    found = []
+    for text in data.split(b"\n")[:-1]:
+        found.append((offset, text))
+        offset += len(text) + 1
+    return found
+
+
+def _sidecars(layout: Layout, segment: Segment) -> tuple[Path, Path]:
+    stem = segment.name.removesuffix(".jsonl")
+    return layout.index / f"{stem}.keys.npy", layout.index / f"{stem}.lines.npy"
+
+
+def _put(path: Path, table: Any) -> None:
+    # Several processes may write the same one: each has its own draft, the last rename counts.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            np.save(file, table, allow_pickle=False)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def forget(layout: Layout, segment: Segment) -> None:
+    """Remove the sidecars of a segment that is gone."""
+    for path in _sidecars(layout, segment):
+        path.unlink(missing_ok=True)

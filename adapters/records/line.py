@@ -1,0 +1,138 @@
+"""One record as a line: canonical JSON (RFC 8785), chained by the hash of the record before it.
+
+The hash is RFC 6962's of a leaf, over the canonical record without its ``hash``: a Merkle tree over
+a writer's records needs no other hashes than those that are in the lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+Record = dict[str, Any]
+GENESIS = "0" * 64
+"""``prev`` of a writer's first record."""
+_MAX_INTEGER = 2**53
+_LEAF = b"\x00"
+
+
+class Kind(StrEnum):
+    """What a record is of."""
+
+    BEGIN = "request.begin"
+    END = "request.end"
+    ADMIN = "admin"
+    POLICY = "policy"
+    ERASURE = "erasure"
+    CHECKPOINT = "checkpoint"
+    """What the log says of itself; ``about`` tells what: `docs/records.md` lists it."""
+    FEEDBACK = "feedback"
+    """What a client said of an answer; in a log of its own, which is kept longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What somebody wants recorded; the writer adds its name, the sequence and the hashes."""
+
+    kind: Kind
+    at: float
+    """Seconds since the epoch."""
+    request_id: str | None = None
+    decision_id: str | None = None
+    actor: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """More fields of the kind: no content, nothing that names a person, no fractions."""
+    payload: bytes | None = None
+    """A JSON object that is kept apart, so that it can be erased; the record commits to it."""
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 of text, booleans, null, integers, and lists and objects of them.
+
+    Raises ``ValueError`` for what has no canonical form here: fractions, integers that other
+    readers would round, and names beyond ASCII, which RFC 8785 orders otherwise than bytes.
+    """
+    _check(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, str | bool | None):
+        return
+    if isinstance(value, int):
+        if not -_MAX_INTEGER <= value <= _MAX_INTEGER:
+            raise ValueError(f"{value} is too large for a record")
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            if not isinstance(name, str) or not name.isascii():
+                raise ValueError(f"{name!r} cannot name a field of a record")
+            _check(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check(each)
+    else:
+        raise ValueError(f"{type(value).__name__} has no canonical form in a record")  # noqa: TRY004 - it is about the value
+
+
+def leaf_hash(body: bytes) -> str:
+    """RFC 6962's hash of a leaf, hexadecimal."""
+    return hashlib.sha256(_LEAF + body).hexdigest()
+
+
+def seal(
+    entry: Entry, writer: str, sequence: int, prev: str, commitment: str | None
+) -> tuple[bytes, Record]:
+    """The line with its end, and the record. Raises ``ValueError``, see ``canonical``."""
+    record: Record = {
+        **entry.fields,
+        "writer": writer,
+        "sequence": sequence,
+        "time": iso(entry.at),
+        "kind": entry.kind.value,
+        "request_id": entry.request_id,
+        "decision_id": entry.decision_id,
+        "actor": entry.actor,
+        "commitment": commitment,
+        "prev": prev,
+    }
+    record["hash"] = leaf_hash(canonical(record))
+    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS) + b"\n", record
+
+
+def read_line(line: bytes) -> Record | None:
+    """The record of a line without its end, unchecked; None when it is none at all."""
+    try:
+        record = orjson.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("sequence"), int):
+        return None
+    texts = (record.get(name) for name in ("writer", "time", "kind", "prev", "hash"))
+    return record if all(isinstance(text, str) for text in texts) else None
+
+
+def recomputed(record: Record) -> str | None:
+    """The hash that a record ought to have; None when its content has no canonical form."""
+    try:
+        return leaf_hash(canonical({k: v for k, v in record.items() if k != "hash"}))
+    except (ValueError, TypeError):
+        return None
+
+
+def iso(at: float) -> str:
+    """Seconds since the epoch as an ISO 8601 time in UTC, to the microsecond."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seconds(time: str) -> float:
+    """The other way; 0.0 for what is no time."""
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return 0.0

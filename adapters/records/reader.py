@@ -1,0 +1,156 @@
+"""Finds records again, whoever wrote them: through indexes, newest first. Blocks: for a thread."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from adapters.records import payloads
+from adapters.records.files import Layout, Segment, by_writer
+from adapters.records.index import ClosedIndex, Place, SegmentIndex, Tail, key_of, load
+from adapters.records.line import Kind, Record, read_line
+from adapters.records.writer import Current
+
+_MAPPED = 4096
+"""Indexes of closed segments that stay mapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One record, and what it committed to."""
+
+    at: float
+    """The record's time, seconds since the epoch."""
+    record: Record
+    payload: bytes | None
+    """None: it has none, or it was erased."""
+
+
+class RecordReader:
+    """Reads one directory: what this process wrote, its predecessors, and its neighbours.
+
+    ``current`` is the segment that this process writes: its index is there already.
+    """
+
+    def __init__(self, layout: Layout, current: Callable[[], Current | None]) -> None:
+        self._layout = layout
+        self._current = current
+        self._lock = threading.Lock()
+        self._tails: dict[Segment, Tail] = {}
+        self._closed: OrderedDict[Segment, ClosedIndex] = OrderedDict()
+
+    def newest(
+        self, kind: Kind, name: str | None = None, value: str = "", *, since_s: float = 0.0
+    ) -> Iterator[Found]:
+        """Records of a kind by their time, the newest first; none before ``since_s``.
+
+        Args:
+            kind: of which kind.
+            name: a field that has to have ``value``: ``decision_id``, ``request_id``, ``subject``,
+                ``tenant``, or ``target``, for which an adapter's digest may be left out.
+            value: of that field.
+            since_s: seconds since the epoch.
+        """
+        key = key_of("kind", kind) if name is None else key_of(f"{kind}/{name}", value)
+        with self._lock:
+            found = self._indexes()
+        sources = [
+            self._of_segment(segment, index, key, since_s)
+            for segment, index in found
+            if index.span()[1] >= since_s
+        ]
+        for _, segment, place in heapq.merge(*sources, key=lambda each: -each[0]):
+            read = self._read(segment, place)
+            if read is not None and _is(read.record, kind, name, value):
+                yield read
+
+    def _of_segment(
+        self, segment: Segment, index: SegmentIndex, key: int, since_s: float
+    ) -> Iterator[tuple[float, Segment, Place]]:
+        for line in reversed(index.lines_of(key)):
+            place = index.place(line)
+            if place.at < since_s:
+                return
+            yield place.at, segment, place
+
+    def _read(self, segment: Segment, place: Place) -> Found | None:
+        try:
+            text = _piece(self._layout.records_of(segment), place.offset, place.size)
+            record = read_line(text)
+            if record is None:
+                return None
+            kept = None
+            if place.has_payload:
+                path = self._layout.payloads_of(segment)
+                kept = payloads.read(_piece(path, place.payload, place.payload_size))
+            return Found(place.at, record, kept.body if kept is not None else None)
+        except FileNotFoundError:  # retention was faster
+            return None
+
+    def _indexes(self) -> list[tuple[Segment, SegmentIndex]]:
+        """The index of every segment that is there now."""
+        segments = self._layout.found()
+        newest = {writer: found[-1] for writer, found in by_writer(segments).items()}
+        present = set(segments)
+        self._tails = {s: tail for s, tail in self._tails.items() if s in present}
+        for gone in self._closed.keys() - present:
+            del self._closed[gone]
+        current = self._current()
+        found: list[tuple[Segment, SegmentIndex]] = []
+        for segment in segments:
+            if current is not None and segment == current.segment:
+                found.append((segment, current.index))
+                continue
+            with suppress(FileNotFoundError):
+                found.append((segment, self._index(segment, segment != newest[segment.writer])))
+        return found
+
+    def _index(self, segment: Segment, superseded: bool) -> SegmentIndex:
+        known = self._closed.get(segment)
+        if known is not None:
+            self._closed.move_to_end(segment)
+            return known
+        size = self._layout.records_of(segment).stat().st_size
+        loaded = load(self._layout, segment, size) if segment not in self._tails else None
+        if loaded is not None:
+            return self._keep(segment, loaded)
+        tail = self._tails.setdefault(segment, Tail(self._layout, segment))
+        tail.follow()
+        if superseded or tail.ended:
+            with suppress(OSError):  # the index in memory serves as well
+                tail.index.save(self._layout, segment)
+                if (saved := load(self._layout, segment, size)) is not None:
+                    del self._tails[segment]
+                    return self._keep(segment, saved)
+        return tail.index
+
+    def _keep(self, segment: Segment, index: ClosedIndex) -> ClosedIndex:
+        self._closed[segment] = index
+        while len(self._closed) > _MAPPED:
+            self._closed.popitem(last=False)
+        return index
+
+
+def _is(record: Record, kind: Kind, name: str | None, value: str) -> bool:
+    """Two keys may fall together: the record itself decides."""
+    if record["kind"] != kind:
+        return False
+    if name is None:
+        return True
+    held = record.get(name)
+    return held == value or (
+        name == "target" and isinstance(held, str) and held.partition("@")[0] == value
+    )
+
+
+def _piece(path: os.PathLike[str], offset: int, size: int) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(handle, size, offset)
+    finally:
+        os.close(handle)
