@@ -72,7 +72,19 @@ class RegistryCollector(Collector):
             "Requests that wait for a slot of the batch because others are pinned.",
             labels=["replica"],
         )
+        staged_bytes = GaugeMetricFamily(
+            "graftwork_staged_bytes",
+            "Copies of versions on a replica's node, bytes; bounded by adapters.staging.",
+            labels=["replica"],
+        )
+        staged_versions = GaugeMetricFamily(
+            "graftwork_staged_versions",
+            "Copies of versions on a replica's node; bounded by adapters.staging.",
+            labels=["replica"],
+        )
         for replica in self._service.replicas():
+            staged_bytes.add_metric([replica["id"]], replica["staging"]["size_bytes"])
+            staged_versions.add_metric([replica["id"]], replica["staging"]["versions"])
             ready.add_metric([replica["id"]], float(replica["ready"]))
             for name in replica["resident"]:
                 resident.add_metric([replica["id"], name], 1.0)
@@ -83,3 +95,5 @@ class RegistryCollector(Collector):
         yield resident
         yield slots
         yield waiting
+        yield staged_bytes
+        yield staged_versions

@@ -162,6 +162,7 @@ class RegistryService:
                 "max_model_len": report.max_model_len,
                 "resident": sorted(report.resident),
                 "tiers": tiers(report),
+                "staging": report.staging.model_dump(),
                 "pinned": sorted(report.pinned),
                 "in_flight": report.in_flight,
                 "waiting_for_slot": report.waiting,
