@@ -21,7 +21,7 @@ class RegistryCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
-        snapshot = self._service.registry.snapshot()
+        snapshot = self._service.adapters.registry.snapshot()
         yield GaugeMetricFamily(
             "graftwork_registry_epoch", "Committed epoch.", value=snapshot.epoch
         )
@@ -31,6 +31,11 @@ class RegistryCollector(Collector):
         for state, number in Counter(str(v.state) for v in snapshot.versions).items():
             states.add_metric([state], number)
         yield states
+        yield GaugeMetricFamily(
+            "graftwork_registry_superseded",
+            "1 when another registry has taken over from this one.",
+            value=float(self._service.superseded),
+        )
         yield from self._versions(snapshot)
         yield from self._replicas()
 
