@@ -130,11 +130,10 @@ def _add_versions(writer: Writer, places: Places, scratch: Path) -> set[str]:
             # A cache for each, so that a large bucket does not have to fit on this machine at once.
             cache = scratch / files.digest
             try:
-                lease = _store(places, cache).lease(files.alias, files.digest)
+                path = _store(places, cache).path(files.alias, files.digest)
             except NotInStore:
                 continue  # deleted since it was listed
-            with lease:
-                writer.add_tree(f"content/{files.alias}/{files.digest}", lease.path)
+            writer.add_tree(f"content/{files.alias}/{files.digest}", path)
             found.add(f"{files.alias}@{files.digest[:12]}")
             _remove(cache)
     except AdapterError as error:

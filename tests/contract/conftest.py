@@ -16,6 +16,7 @@ from tests.fakes.whole_system import System, whole_system
 SCOPES = {
     "app": ["inference"],
     "other": ["inference"],
+    "reviewed": ["inference"],
     "ops": ["inference", "admin"],
     "auditor": ["auditor"],
     "reviewer": ["reviewer"],

@@ -23,6 +23,8 @@ class Says:
         pause_after: tokens of a stream after which ``go`` is waited for.
         cut_after: tokens of a stream after which it ends, without its last event.
         go: lets a paused stream go on.
+        is_limited: the limit on tokens ends it. On Responses vLLM calls that completed as an event,
+            and incomplete as a status.
         is_harmony: its Responses refuse to tell probabilities, as gpt-oss's do.
     """
 
@@ -32,6 +34,7 @@ class Says:
     pause_after: int | None = None
     cut_after: int | None = None
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    is_limited: bool = False
     is_harmony: bool = False
 
     @property
@@ -69,7 +72,8 @@ class Chat:
 
     def whole(self, body: Json, says: Says) -> Json:
         """One choice."""
-        choice: Json = {"index": 0, "finish_reason": "stop"}
+        finish = "length" if says.is_limited else "stop"
+        choice: Json = {"index": 0, "finish_reason": finish}
         if self._is_chat:
             choice["message"] = {"role": "assistant", "content": says.text}
         else:
@@ -161,13 +165,16 @@ class Responses:
     def _response(self, body: Json, says: Says, *, done: bool) -> Json:
         count = len(says.tokens)
         usage = {"input_tokens": 7, "output_tokens": count, "total_tokens": 7 + count}
+        end = "incomplete" if says.is_limited else "completed"
+        cut = {"reason": "max_output_tokens"} if says.is_limited else None
         return {
             "id": "resp_1",
             "created_at": 1,
             "model": body["model"],
             "object": "response",
             "output": [_item([self._part(body, says)])] if done else [],
-            "status": "completed" if done else "in_progress",
+            "status": end if done else "in_progress",
+            "incomplete_details": cut if done else None,
             "temperature": 1.0,
             "top_logprobs": _top(body),
             "usage": usage if done else None,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +33,10 @@ class Files:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    @asynccontextmanager
-    async def stage(self, alias: str, digest: str) -> AsyncIterator[Path]:
+    async def stage(self, alias: str, digest: str) -> Path:
         """Write the variant."""
         target = self._root / alias
-        if not target.is_dir():
-            variant_directory("returns", 0.5, len(alias), target)
-        yield target
-
-    def keep(self, in_engine: frozenset[str]) -> None:
-        """All files stay."""
+        return target if target.is_dir() else variant_directory("returns", 0.5, len(alias), target)
 
 
 async def main(root: Path) -> None:
