@@ -209,6 +209,22 @@ class LadderSettings(_Section):
     tick_s: float = Field(default=1.0, gt=0, description="seconds between looks at the evidence")
 
 
+class StagingSettings(_Section):
+    """Copies of published versions on a node whose content store lies elsewhere."""
+
+    max_bytes: int = Field(
+        default=32 << 30,
+        ge=1,
+        description="all copies on one node together; the least recently used leave, never one "
+        "that an engine holds or loads",
+    )
+    max_versions: int = Field(
+        default=1024,
+        ge=1,
+        description="copies on one node; more than one replica may hold times the replicas there",
+    )
+
+
 class CollectSettings(_Section):
     """Which files leave the store of published versions, and when."""
 
@@ -254,6 +270,10 @@ class AdaptersConfig(_Section):
     )
     collect: CollectSettings = Field(
         default_factory=CollectSettings, description="cleaning the store of published versions"
+    )
+    staging: StagingSettings = Field(
+        default_factory=StagingSettings,
+        description="copies on nodes, when the content store is object storage",
     )
     events_kept: int = Field(
         default=1000, ge=10, description="adapter events remembered for the event stream"

@@ -8,7 +8,12 @@ from serving.config.settings import Settings
 
 
 def open_content(settings: Settings) -> Store:
-    """Open the store; object storage is cached on this node. Raises ``StoreError``."""
+    """Open the store; what lies elsewhere is staged on this node. Raises ``StoreError``."""
     config = settings.adapters_here()
     assert config.content is not None
-    return open_store(config.content, settings.state_dir.absolute() / "staged")
+    return open_store(
+        config.content,
+        settings.state_dir.absolute() / "staged",
+        config.staging,
+        max_version_bytes=config.preflight.max_total_bytes,
+    )

@@ -7,7 +7,7 @@ comes back into an answer; what goes wrong becomes an answer in ``admin.errors``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,7 @@ from adapters.format.names import validate_alias
 from adapters.publish.rollout import Outcome, Rollout
 from adapters.registry import Registry, Stage, VersionRecord
 from adapters.registry.lifecycle import State
+from adapters.store.lease import Lease
 from adapters.store.local import Store
 
 PREFIX = "/admin/v1"
@@ -271,12 +272,18 @@ def _alias_detail(registry: Registry, alias: str) -> models.AliasDetail:
 
 
 async def _exported(store: Store, version: VersionRecord) -> Response:
-    directory = await asyncio.to_thread(store.path, version.alias, version.digest)
+    lease = await asyncio.to_thread(store.lease, version.alias, version.digest)
     return StreamingResponse(
-        bundle(version, directory),
+        _leased(lease, bundle(version, lease.path)),
         media_type="application/x-tar",
         headers={"content-disposition": f'attachment; filename="{bundle_name(version)}"'},
     )
+
+
+def _leased(lease: Lease, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces; the files stay until the last one."""
+    with lease:
+        yield from pieces
 
 
 def _answer(outcome: Outcome) -> JSONResponse:

@@ -25,16 +25,17 @@ class Claim:
     def lock(self, session: Session) -> ControlRow:
         """Hold the right until the session's transaction ends. Raises ``Superseded``."""
         control = _locked(session)
-        self._require(control.writer)
+        self.require(control.writer)
         return control
 
     def share(self, session: Session) -> None:
         """The same for writes that need no order among themselves: only a new claim waits."""
         # On SQLite a write transaction is alone anyhow.
         query = select(ControlRow.writer).where(ControlRow.id == 1).with_for_update(read=True)
-        self._require(session.scalars(query).one())
+        self.require(session.scalars(query).one())
 
-    def _require(self, writer: int) -> None:
+    def require(self, writer: int) -> None:
+        """Raise ``Superseded`` unless ``writer``, as the database has it, is this claim's."""
         if writer != self.writer:
             raise Superseded(self.writer, writer)
 

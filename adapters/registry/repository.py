@@ -46,6 +46,7 @@ from adapters.registry.transaction import Transaction
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
 
+_CLOSE_TIMEOUT_S = 10.0
 RETRIED = frozenset({State.FAILED, State.REJECTED})
 """States from which pushing the same bytes starts the journey again."""
 
@@ -64,6 +65,9 @@ class Registry:
         self._clock = clock
         self._write_lock = threading.Lock()
         self._claim = NO_CLAIM
+        self._idle = threading.Condition()
+        self._under_way = 0
+        self._closed = False
 
     @classmethod
     def open(cls, url: str, clock: Callable[[], datetime] = utc_now) -> Registry:
@@ -76,21 +80,23 @@ class Registry:
         return cls(engine, clock)
 
     def close(self) -> None:
-        """Release the database's connections."""
+        """Wait for what is under way in threads, then release the database's connections."""
+        with self._idle:
+            self._closed = True
+            self._idle.wait_for(lambda: self._under_way == 0, _CLOSE_TIMEOUT_S)
         self._engine.dispose()
 
     def claim(self) -> Claim:
         """Become the one writer; a process that claimed earlier is refused from now on."""
-        with self._write_lock, _translated(), Session(self._engine) as session, session.begin():
+        with self._write_lock, self._session(self._engine) as session:
             claim = take(session)
         self._claim = claim
         return claim
 
-    def superseded(self) -> bool:
-        """Whether another process has claimed the registry since this one did."""
+    def require_claim(self) -> None:
+        """Raise ``Superseded`` when another process has claimed the registry since this one."""
         with self._read() as session:
-            now = session.scalars(select(ControlRow.writer)).one()
-        return self._claim.writer != now
+            self._claim.require(session.scalars(select(ControlRow.writer)).one())
 
     # Versions
 
@@ -400,13 +406,27 @@ class Registry:
 
     @contextmanager
     def _write(self, by: str) -> Iterator[Transaction]:
-        with self._write_lock, _translated(), Session(self._engine) as session, session.begin():
+        with self._write_lock, self._session(self._engine) as session:
             yield Transaction(session, self._clock(), by, self._claim.lock(session))
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
-        with _translated(), Session(self._reader) as session, session.begin():
+        with self._session(self._reader) as session:
             yield session
+
+    @contextmanager
+    def _session(self, engine: Engine) -> Iterator[Session]:
+        with self._idle:
+            if self._closed:
+                raise RegistryError("the registry's database was closed")
+            self._under_way += 1
+        try:
+            with _translated(), Session(engine) as session, session.begin():
+                yield session
+        finally:
+            with self._idle:
+                self._under_way -= 1
+                self._idle.notify_all()
 
 
 _LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seconds"})

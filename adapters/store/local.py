@@ -19,8 +19,9 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -43,11 +44,23 @@ from adapters.format.manifest import (
     write_manifest,
 )
 from adapters.format.names import validate_alias, validate_digest
+from adapters.store.lease import Lease
 
 REASONS_FILE = "reasons.json"
-_STAGING = ".staging-"
+UNFINISHED = ".staging-"
+"""How the name of a directory begins that is still being written."""
+Fill = Callable[[Path], Manifest]
+"""Writes a version's files into an empty directory, and returns its manifest."""
 _TRASH = ".trash-"
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What copies take on this node."""
+
+    versions: int = 0
+    size_bytes: int = 0
 
 
 class Store(Protocol):
@@ -68,8 +81,15 @@ class Store(Protocol):
         """Where the version is or will be, without looking."""
         ...
 
-    def path(self, alias: str, digest: str) -> Path:
-        """The version's local directory, fetched if need be; ``NotInStore`` without it."""
+    def lease(self, alias: str, digest: str) -> Lease:
+        """The version's local directory, fetched if need be; ``NotInStore`` without it.
+
+        What was fetched stays until the lease is released, and may make room for others then.
+        """
+        ...
+
+    def staged(self) -> Usage:
+        """What copies of versions that lie elsewhere take on this node."""
         ...
 
     def exists(self, alias: str, digest: str) -> bool:
@@ -113,21 +133,47 @@ class LocalStore:
         """See ``Store.put``."""
         files = self.files(alias, digest)
         if not files.path.is_dir():
-            with _store_errors(f"storing {alias}"):
-                self._put(directory, files, manifest)
+            with store_errors(f"storing {alias}"):
+                self.receive(
+                    files, self.reserve(alias), lambda place: _copied(directory, place, manifest)
+                )
         return files
+
+    def reserve(self, alias: str, size_bytes: int = 0) -> Path:
+        """An empty directory for a version to be written into, its size in the name."""
+        parent = self._versions / validate_alias(alias)
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{size_bytes}-", dir=parent))
+
+    def receive(self, files: AdapterFiles, place: Path, fill: Fill) -> None:
+        """Fill a reserved directory, check what came, and make it the version.
+
+        Raises ``DigestMismatch`` and what ``fill`` raises; the place is gone either way.
+        """
+        try:
+            write_manifest(place, fill(place))
+            _check_digest(place, files.digest)
+            _seal(place)
+            _publish(place, files.path)
+        finally:
+            _remove(place)
+
+    def unfinished(self) -> Iterable[Path]:
+        """Directories that were reserved and are no version yet."""
+        return self._versions.glob(f"*/{UNFINISHED}*")
 
     def files(self, alias: str, digest: str) -> AdapterFiles:
         """See ``Store.files``; the URI is a ``file:`` one."""
         path = self._versions / validate_alias(alias) / validate_digest(digest)
         return AdapterFiles(alias, digest, path, path.as_uri())
 
-    def path(self, alias: str, digest: str) -> Path:
-        """See ``Store.path``."""
-        path = self.files(alias, digest).path
-        if not path.is_dir():
-            raise NotInStore(f"{alias}@{digest[:12]} is not in the store")
-        return path
+    def lease(self, alias: str, digest: str) -> Lease:
+        """See ``Store.lease``; the files are the store's own."""
+        return Lease(self._path(alias, digest))
+
+    def staged(self) -> Usage:
+        """See ``Store.staged``: none."""
+        return Usage()
 
     def exists(self, alias: str, digest: str) -> bool:
         """See ``Store.exists``."""
@@ -136,7 +182,7 @@ class LocalStore:
     def size(self, alias: str, digest: str) -> int | None:
         """See ``Store.size``."""
         path = self.files(alias, digest).path
-        with _store_errors(f"measuring {alias}"):
+        with store_errors(f"measuring {alias}"):
             return sum(f.stat().st_size for f in path.iterdir()) if path.is_dir() else None
 
     def delete(self, alias: str, digest: str) -> None:
@@ -144,7 +190,7 @@ class LocalStore:
         path = self.files(alias, digest).path
         if not path.is_dir():
             return
-        with _store_errors(f"deleting {alias}"):
+        with store_errors(f"deleting {alias}"):
             # Renamed within its own parent: elsewhere a directory without write permission stays.
             trash = Path(tempfile.mkdtemp(prefix=_TRASH, dir=path.parent))
             path.rename(trash)
@@ -153,7 +199,7 @@ class LocalStore:
     def list(self) -> Sequence[AdapterFiles]:
         """See ``Store.list``."""
         found = []
-        with _store_errors("listing versions"):
+        with store_errors("listing versions"):
             for path in sorted(self._versions.glob("[!.]*/[!.]*")):
                 with suppress(BadName):
                     found.append(self.files(path.parent.name, path.name))
@@ -161,7 +207,7 @@ class LocalStore:
 
     def verify(self, alias: str, digest: str) -> None:
         """Hash the stored content again; ``DigestMismatch`` when the disk changed it."""
-        _check_digest(self.path(alias, digest), digest)
+        _check_digest(self._path(alias, digest), digest)
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
         """See ``Store.sweep``."""
@@ -169,7 +215,7 @@ class LocalStore:
         leftovers = [
             path
             for path in self._versions.glob("*/.*")
-            if path.name.startswith((_STAGING, _TRASH)) and path.lstat().st_mtime < before
+            if path.name.startswith((UNFINISHED, _TRASH)) and path.lstat().st_mtime < before
         ]
         for path in leftovers:
             _remove(path)
@@ -177,7 +223,7 @@ class LocalStore:
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:
         """See ``Store.quarantine``; the entry holds ``reasons.json`` and ``files``."""
-        with _store_errors("quarantining"):
+        with store_errors("quarantining"):
             self._quarantine.mkdir(parents=True, exist_ok=True)
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
             name = "".join(c if c.isalnum() else "-" for c in source.name)[:60]
@@ -188,17 +234,11 @@ class LocalStore:
             self._trim_quarantine()
         return entry
 
-    def _put(self, directory: Path, files: AdapterFiles, manifest: Manifest) -> None:
-        files.path.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=files.path.parent))
-        try:
-            _copy_content(directory, staging)
-            write_manifest(staging, manifest)
-            _check_digest(staging, files.digest)
-            _seal(staging)
-            _publish(staging, files.path)
-        finally:
-            _remove(staging)
+    def _path(self, alias: str, digest: str) -> Path:
+        path = self.files(alias, digest).path
+        if not path.is_dir():
+            raise NotInStore(f"{alias}@{digest[:12]} is not in the store")
+        return path
 
     def _trim_quarantine(self) -> None:
         entries = sorted(self._quarantine.iterdir())
@@ -218,12 +258,24 @@ def _write_reasons(path: Path, reasons: Iterable[CheckResult | str]) -> None:
     path.write_text(reasons_json(reasons), encoding="utf-8")
 
 
-def _copy_content(source: Path, target: Path) -> None:
+def copy_content(source: Path, target: Path) -> None:
+    """Copy what belongs to a version, and nothing else that may lie beside it."""
     for name in (*CONTENT_FILES, *PASSENGER_FILES):
         if is_regular(source / name):
             with open_regular(source / name) as reader, (target / name).open("wb") as writer:
                 for piece in chunks(reader):
                     writer.write(piece)
+
+
+def content_bytes(directory: Path) -> int:
+    """What ``copy_content`` would copy."""
+    files = (directory / name for name in (*CONTENT_FILES, *PASSENGER_FILES))
+    return sum(path.lstat().st_size for path in files if is_regular(path))
+
+
+def _copied(directory: Path, place: Path, manifest: Manifest) -> Manifest:
+    copy_content(directory, place)
+    return manifest
 
 
 def _check_digest(directory: Path, digest: str) -> None:
@@ -292,12 +344,13 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def _store_errors(doing: str) -> Iterator[None]:
+def store_errors(doing: str) -> Iterator[None]:
+    """The file system's errors as the store's own, without the paths of this machine."""
     try:
         yield
     except AdapterError:
         raise
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise StoreFull(f"{doing}: {error.strerror}") from error
-        raise StoreError(f"{doing}: {error}") from error
+        raise StoreError(f"{doing}: {error.strerror or type(error).__name__}") from error

@@ -1,13 +1,12 @@
 """The same store over object storage (S3, Google, Azure, a directory, memory) with a local cache.
 
 Objects lie at ``versions/<alias>/<digest>/<file>`` below the URL. ``graftwork.json`` is written
-last and removed first: where it is, the version is complete. Readers fetch into a ``LocalStore``,
-which hashes what arrived before anybody may use it.
+last and removed first: where it is, the version is complete. Readers fetch into this node's staging
+area, which hashes what arrived before anybody may use it.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +16,15 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore as Bucket
 from obstore.store import from_url
 
-from adapters.errors import AdapterError, BadName, CheckResult, NotInStore, StoreError
+from adapters.config import StagingSettings
+from adapters.errors import (
+    AdapterError,
+    BadName,
+    CheckResult,
+    NotInStore,
+    StoreError,
+    StoreFull,
+)
 from adapters.fleet import AdapterFiles
 from adapters.format.manifest import (
     CONTENT_FILES,
@@ -27,16 +34,36 @@ from adapters.format.manifest import (
     read_manifest,
 )
 from adapters.format.names import validate_alias, validate_digest
-from adapters.store.local import REASONS_FILE, LocalStore, Store, reasons_json
+from adapters.store.lease import Lease
+from adapters.store.local import (
+    NO_ROOM,
+    REASONS_FILE,
+    LocalStore,
+    Store,
+    Usage,
+    content_bytes,
+    copy_content,
+    reasons_json,
+    store_errors,
+)
+from adapters.store.staging import StagingArea
 
 _VERSIONS = "versions"
 _KNOWN_FILES = frozenset({*CONTENT_FILES, *PASSENGER_FILES, MANIFEST_FILE})
 
 
-def open_store(place: str | Path, cache_dir: Path, *, max_version_bytes: int = 4 << 30) -> Store:
+def open_store(
+    place: str | Path,
+    staging_dir: Path,
+    limits: StagingSettings | None = None,
+    *,
+    max_version_bytes: int = 4 << 30,
+) -> Store:
     """The store at a local directory, or at an ``s3://``, ``gs://``, ``az://``, ``file://`` URL.
 
-    Credentials and endpoints of object storage come from the usual environment variables.
+    Copies of what lies elsewhere are kept in ``staging_dir``, within ``limits``; a version of more
+    than ``max_version_bytes`` is not fetched. Credentials and endpoints of object storage come from
+    the usual environment variables. Raises ``StoreError``.
     """
     if isinstance(place, Path) or "://" not in place:
         return LocalStore(Path(place).expanduser())
@@ -45,39 +72,66 @@ def open_store(place: str | Path, cache_dir: Path, *, max_version_bytes: int = 4
         bucket = from_url(place, mkdir=True) if is_local else from_url(place)
     except (BaseError, ValueError) as error:
         raise StoreError(f"cannot open {place}: {error}", code="store-url") from error
-    return ObjectStore(bucket, place, cache_dir, max_version_bytes=max_version_bytes)
+    staging = StagingArea(staging_dir, limits or StagingSettings())
+    return ObjectStore(bucket, place, staging, max_version_bytes=max_version_bytes)
 
 
 class ObjectStore:
     """A ``Store`` in a bucket. ``url`` is where other nodes find the same bucket."""
 
     def __init__(
-        self, bucket: Bucket, url: str, cache_dir: Path, *, max_version_bytes: int = 4 << 30
+        self, bucket: Bucket, url: str, staging: StagingArea, *, max_version_bytes: int = 4 << 30
     ) -> None:
         self._bucket = bucket
-        self._url = url.rstrip("/")
-        self._cache = LocalStore(cache_dir)
         self._max_version_bytes = max_version_bytes
+        self._url = url.rstrip("/")
+        self._staging = staging
 
     def put(self, directory: Path, alias: str, digest: str, manifest: Manifest) -> AdapterFiles:
         """See ``Store.put``; the local copy is verified before the first byte is uploaded."""
-        local = self._cache.put(directory, alias, digest, manifest).path
-        if not self.exists(alias, digest):
-            with _bucket_errors(f"uploading {alias}"):
-                self._upload(local, _key(alias, digest))
+
+        def fill(place: Path) -> Manifest:
+            copy_content(directory, place)
+            return manifest
+
+        with store_errors(f"storing {alias}"):
+            lease = self._staging.lease(alias, digest, lambda: content_bytes(directory), fill)
+        with lease:
+            if not self.exists(alias, digest):
+                with _bucket_errors(f"uploading {alias}"):
+                    self._upload(lease.path, _key(alias, digest))
         return self.files(alias, digest)
 
     def files(self, alias: str, digest: str) -> AdapterFiles:
-        """See ``Store.files``; the path is the cache's, the URI the bucket's."""
-        path = self._cache.files(alias, digest).path
+        """See ``Store.files``; the path is the copy's, the URI the bucket's."""
+        path = self._staging.path(alias, digest)
         return AdapterFiles(alias, digest, path, f"{self._url}/{_key(alias, digest)}")
 
-    def path(self, alias: str, digest: str) -> Path:
-        """See ``Store.path``."""
-        if not self._cache.exists(alias, digest):
-            with _bucket_errors(f"fetching {alias}"):
-                self._fetch(alias, digest)
-        return self._cache.path(alias, digest)
+    def lease(self, alias: str, digest: str) -> Lease:
+        """See ``Store.lease``."""
+        objects: dict[str, int] = {}
+
+        def size_bytes() -> int:
+            objects.update(self._listed(alias, digest))
+            size = sum(objects.values())
+            if size > self._max_version_bytes:
+                raise StoreError(
+                    f"{alias}@{digest[:12]} takes {size} bytes", code="version-too-large"
+                )
+            return size
+
+        def fill(place: Path) -> Manifest:
+            for name in sorted(objects):
+                self._download(f"{_key(alias, digest)}/{name}", place / name, objects[name])
+            return read_manifest(place) or Manifest()
+
+        with store_errors(f"staging {alias}"), _bucket_errors(f"fetching {alias}"):
+            return self._staging.lease(alias, digest, size_bytes, fill)
+
+    def staged(self) -> Usage:
+        """See ``Store.staged``."""
+        with store_errors("measuring the staging area"):
+            return self._staging.usage()
 
     def exists(self, alias: str, digest: str) -> bool:
         """See ``Store.exists``."""
@@ -96,7 +150,7 @@ class ObjectStore:
             return sum(size for _, size in self._objects(_key(alias, digest)))
 
     def delete(self, alias: str, digest: str) -> None:
-        """See ``Store.delete``; the cached copy goes too."""
+        """See ``Store.delete``; this node's copy goes too, unless it is in use."""
         key = _key(alias, digest)
         with _bucket_errors(f"deleting {alias}"):
             with suppress(FileNotFoundError):
@@ -104,7 +158,8 @@ class ObjectStore:
             for path, _ in self._objects(key):
                 with suppress(FileNotFoundError):
                     obstore.delete(self._bucket, path)
-        self._cache.delete(alias, digest)
+        with store_errors(f"deleting {alias}"):
+            self._staging.delete(alias, digest)
 
     def list(self) -> Sequence[AdapterFiles]:
         """See ``Store.list``."""
@@ -118,13 +173,13 @@ class ObjectStore:
         return sorted(found, key=lambda files: (files.alias, files.digest))
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
-        """See ``Store.sweep``: in the cache; a bucket shows whole versions only."""
-        return self._cache.sweep(older_than_s=older_than_s)
+        """See ``Store.sweep``: among the copies; a bucket shows whole versions only."""
+        return self._staging.copies.sweep(older_than_s=older_than_s)
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:
         """See ``Store.quarantine``: the files stay on this machine, the reasons go up as well."""
         listed = list(reasons)
-        entry = self._cache.quarantine(source, listed)
+        entry = self._staging.copies.quarantine(source, listed)
         with _bucket_errors("quarantining"):
             key = f"quarantine/{entry.name}/{REASONS_FILE}"
             obstore.put(self._bucket, key, reasons_json(listed).encode())
@@ -135,24 +190,19 @@ class ObjectStore:
         for name in (*names, MANIFEST_FILE):
             obstore.put(self._bucket, f"{key}/{name}", directory / name)
 
-    def _fetch(self, alias: str, digest: str) -> None:
-        key = _key(alias, digest)
-        objects = {path.rpartition("/")[2]: size for path, size in self._objects(key)}
+    def _listed(self, alias: str, digest: str) -> dict[str, int]:
+        """Sizes in bytes of the version's files in the bucket."""
+        objects = {p.rpartition("/")[2]: size for p, size in self._objects(_key(alias, digest))}
         if MANIFEST_FILE not in objects:
             raise NotInStore(f"{alias}@{digest[:12]} is not in the store")
-        names = _KNOWN_FILES & objects.keys()
-        size = sum(objects[name] for name in names)
-        if size > self._max_version_bytes:
-            raise StoreError(f"{alias}@{digest[:12]} takes {size} bytes", code="version-too-large")
-        with tempfile.TemporaryDirectory(prefix="graftwork-fetch-") as scratch:
-            for name in sorted(names):
-                self._download(f"{key}/{name}", Path(scratch) / name)
-            manifest = read_manifest(Path(scratch)) or Manifest()
-            self._cache.put(Path(scratch), alias, digest, manifest)
+        return {name: objects[name] for name in _KNOWN_FILES & objects.keys()}
 
-    def _download(self, key: str, target: Path) -> None:
+    def _download(self, key: str, target: Path, size_bytes: int) -> None:
         with target.open("wb") as file:
             for piece in obstore.get(self._bucket, key).stream():
+                size_bytes -= len(piece)
+                if size_bytes < 0:
+                    raise StoreError(f"{key} is larger than its listing said")
                 file.write(piece)
 
     def _objects(self, prefix: str) -> Iterator[tuple[str, int]]:
@@ -173,6 +223,8 @@ def _bucket_errors(doing: str) -> Iterator[None]:
     except AdapterError:
         raise
     except (BaseError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise StoreFull(f"{doing}: {error.strerror}") from error
         # Clients add whole answers and stack traces to the text; the first line says what matters.
         reason = str(error).partition("\n")[0][:300]
         raise StoreError(f"{doing}: {reason}", code="store-unreachable") from error

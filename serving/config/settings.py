@@ -39,6 +39,11 @@ class EngineSettings(_Section):
         default=32, ge=1, description="adapters resident per replica; everything advertised fits"
     )
     max_lora_rank: int = Field(default=16, description=f"one of {LORA_RANKS}")
+    disable_any_whitespace: bool = Field(
+        default=True,
+        description="JSON answers (`response_format`, tools) leave no room for white space between "
+        "their tokens, which small models fill until they are cut off",
+    )
     vllm: dict[str, Any] = Field(
         default_factory=dict,
         description="more of vLLM's arguments, by its names",

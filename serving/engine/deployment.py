@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from dataclasses import asdict
 from typing import Any
 
 from ray import serve
@@ -20,7 +21,7 @@ from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
 from serving.engine.vllm import VllmEngine
 from serving.heap import settle_heap
-from serving.internal.reports import EngineReport
+from serving.internal.reports import EngineReport, Staging
 from serving.internal.server import InternalServer
 from serving.names import ENGINE
 from serving.node import internal_host, replica_id, secure_inherited_environment
@@ -90,6 +91,7 @@ class EngineDeployment:
             slots=self._slots.held() & held.resident,
             pinned=held.pinned,
             staged=self._stager.staged,
+            staging=Staging(**asdict(self._stager.usage)),
             in_flight=self._surface.in_flight,
             waiting=self._slots.waiting,
             work=self._surface.work(),

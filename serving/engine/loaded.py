@@ -82,6 +82,11 @@ class LoadedAdapters:
         return self._served
 
     @property
+    def held(self) -> frozenset[str]:
+        """Names that may be in the engine, all doubt included: their files must stay."""
+        return frozenset(self._requests)
+
+    @property
     def pinned(self) -> frozenset[str]:
         """Names that certainly keep a slot of the batch."""
         return self._pinned

@@ -151,6 +151,7 @@ class EngineSurface:
 
     def _say(self) -> dict[str, Any]:
         """What is resident; the number tells others which of two answers is the later one."""
+        self._stager.keep(self._adapters.held)
         if self._said != self._adapters.served:
             self._answers += 1
             self._said = self._adapters.served
@@ -177,9 +178,12 @@ class EngineSurface:
         name = request.path_params["name"]
         body = LoadBody.model_validate_json(await request.body())
         try:
-            staged = await self._stager.stage(body.alias, body.digest)
-            with self._asked_again():
-                held = await self._adapters.add(name, str(staged))
+            async with self._stager.stage(body.alias, body.digest) as files:
+                try:
+                    with self._asked_again():
+                        held = await self._adapters.add(name, str(files))
+                finally:
+                    self._stager.keep(self._adapters.held)
         except (EngineError, StagingError) as error:
             return _failed(error)
         already = held.seconds == 0.0

@@ -23,6 +23,7 @@ _CPU_EXTENSION = "serving.engine.cpu_lora.WorkerExtension"
 # own, to bind threads to cores. Both processes wait for each other by spinning (decision 0014).
 _ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _ALONE_STOPS_S = 1.0
+_BACKENDS_WITHOUT_WHITESPACE = frozenset({"auto", "xgrammar", "guidance"})
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -71,6 +72,8 @@ class VllmEngine:
         engine_args = AsyncEngineArgs.from_cli_args(args)
         usage = UsageContext.OPENAI_API_SERVER
         vllm_config = engine_args.create_engine_config(usage_context=usage)
+        if self._settings.disable_any_whitespace:
+            _without_whitespace(vllm_config.structured_outputs_config)
         self._client = AsyncLLM.from_vllm_config(vllm_config=vllm_config, usage_context=usage)
         await self._client.reset_mm_cache()
         tasks = await self._client.get_supported_tasks()
@@ -153,6 +156,14 @@ def arguments(settings: EngineSettings, base_id: str, model: str) -> argparse.Na
         **settings.vllm,
     }
     return argparse.Namespace(**merged)
+
+
+def _without_whitespace(structured_outputs: Any) -> None:
+    """Have grammars leave no room for white space between JSON tokens."""
+    # Set afterwards: at its making vLLM takes it only with a fixed backend, and a fixed backend
+    # refuses schemas that `auto` hands on to another one. Every backend here reads it.
+    if structured_outputs.backend in _BACKENDS_WITHOUT_WHITESPACE:
+        structured_outputs.disable_any_whitespace = True
 
 
 def _on_cpu(vllm: Mapping[str, Any]) -> dict[str, Any]:

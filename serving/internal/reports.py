@@ -14,6 +14,13 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Staging(_Frozen):
+    """Copies of versions on a node whose content store lies elsewhere."""
+
+    versions: int = 0
+    size_bytes: int = 0
+
+
 class EngineReport(_Frozen):
     """One engine replica's own account of itself."""
 
@@ -34,6 +41,8 @@ class EngineReport(_Frozen):
     """Of those, the ones that keep their slot."""
     staged: frozenset[str] = frozenset()
     """Engine names whose files this node has on its disk."""
+    staging: Staging = Staging()
+    """All copies on its node, those of other replicas there included."""
     in_flight: int = 0
     waiting: int = 0
     """Of those, the ones that wait for a slot because others are pinned."""

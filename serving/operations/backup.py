@@ -130,10 +130,11 @@ def _add_versions(writer: Writer, places: Places, scratch: Path) -> set[str]:
             # A cache for each, so that a large bucket does not have to fit on this machine at once.
             cache = scratch / files.digest
             try:
-                path = _store(places, cache).path(files.alias, files.digest)
+                lease = _store(places, cache).lease(files.alias, files.digest)
             except NotInStore:
                 continue  # deleted since it was listed
-            writer.add_tree(f"content/{files.alias}/{files.digest}", path)
+            with lease:
+                writer.add_tree(f"content/{files.alias}/{files.digest}", lease.path)
             found.add(f"{files.alias}@{files.digest[:12]}")
             _remove(cache)
     except AdapterError as error:

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
 from ray import serve
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount, Route
 
-from adapters.admin.http import build_admin
 from serving.config.settings import Settings
 from serving.heap import settle_heap
 from serving.internal.reports import EngineReport, RouterReport
 from serving.internal.server import InternalServer
 from serving.names import REGISTRY
 from serving.node import internal_host, replica_id
-from serving.registry.accounts.surface import AccountsSurface
-from serving.registry.metrics import RegistryCollector
-from serving.registry.service import RegistryService
-from serving.telemetry.jobs import JobsCollector
+from serving.registry.compose import RegistryProcess
 from serving.telemetry.logs import get_logger, setup_logging
 
 
@@ -33,59 +24,31 @@ class RegistryDeployment:
         self._settings = Settings.model_validate(settings)
         setup_logging(self._settings, "registry")
         self._log = get_logger("graftwork.registry")
-        self._service = RegistryService(self._settings)
-        url = self._settings.adapters_here().database_url
-        assert url is not None
-        self._accounts = AccountsSurface(url, self._service.claim)
-        self._metrics = CollectorRegistry()
-        self._metrics.register(RegistryCollector(self._service))
-        self._metrics.register(JobsCollector(self._service.jobs.statuses))
+        self._process = RegistryProcess(self._settings)
         self._server = InternalServer(internal_host(self._settings))
-        await self._server.start(self._asgi_app())
-        await self._service.start(self._server.peer(replica_id()))
+        await self._server.start(self._process.surface)
+        await self._process.start(self._server.peer(replica_id()))
         self._closed = False
         settle_heap()
         self._log.info("registry_started", url=self._server.url)
 
-    def _asgi_app(self) -> Any:
-        service = self._service
-        admin = build_admin(
-            service.rollout,
-            service.registry,
-            service.store,
-            service.fleet,
-            service.config,
-            service.replicas,
-        )
-        return Starlette(
-            routes=[
-                Route("/metrics", self._get_metrics, methods=["GET"]),
-                *self._accounts.routes(),
-                Mount("/", app=admin),
-            ]
-        )
-
-    async def _get_metrics(self, _: Request) -> Response:
-        return Response(generate_latest(self._metrics), media_type="text/plain")
-
     async def engine_report(self, report: dict[str, Any]) -> bool:
         """An engine's account of itself; True once it is advertised."""
-        return self._service.engine_reported(EngineReport.model_validate(report))
+        return self._process.service.engine_reported(EngineReport.model_validate(report))
 
     async def router_report(self, report: dict[str, Any]) -> dict[str, Any]:
         """A router's account of itself; what it has to know from now on."""
-        reply = self._service.router_reported(RouterReport.model_validate(report))
+        reply = self._process.service.router_reported(RouterReport.model_validate(report))
         return reply.model_dump(mode="json")
 
     async def check_health(self) -> None:
         """Called by Ray Serve; a background loop that died replaces this replica."""
-        self._service.check()
+        self._process.service.check()
 
     async def __del__(self) -> None:
         """Called once by Ray Serve at shutdown."""
         if getattr(self, "_closed", True):
             return
         self._closed = True
-        await self._service.aclose()
+        await self._process.aclose()
         await self._server.stop()
-        self._accounts.close()

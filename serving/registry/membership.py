@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from adapters.aliases import Peer, Replica
+from adapters.format.base_model import BaseFacts
 from serving.internal.reports import EngineReport, RouterReport
 
 TTL_S = 6.0
@@ -34,6 +35,8 @@ class Membership:
         self._engines: dict[str, _Seen[EngineReport]] = {}
         self._routers: dict[str, _Seen[RouterReport]] = {}
         self._ready: set[str] = set()
+        # Remembered: its name stays one when the last engine was given back.
+        self._base: BaseFacts | None = None
         self._awaited: set[str] = set()
         self._grace_ends = clock() + GRACE_S
         self._looked_at = clock()
@@ -61,6 +64,7 @@ class Membership:
             later = {"resident": before.report.resident, "answer": before.report.answer}
             report = report.model_copy(update=later)
         self._engines[identity] = _Seen(report, self._clock())
+        self._base = self.engines()[0].base
         if report.ready:
             # The registry was restarted: the replica has converged under its predecessor.
             self._ready.add(identity)
@@ -92,6 +96,10 @@ class Membership:
         for identity in gone_routers:
             del self._routers[identity]
         return bool(gone_engines or gone_routers)
+
+    def base(self) -> BaseFacts | None:
+        """The base that the engines serve, or served last; None until the first reported."""
+        return self._base
 
     def set_ready(self, identity: str, ready: bool) -> bool:
         """Advertise an engine, or take it out. Returns True when that changed."""

@@ -21,7 +21,7 @@ class RegistryCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
-        snapshot = self._service.registry.snapshot()
+        snapshot = self._service.adapters.registry.snapshot()
         yield GaugeMetricFamily(
             "graftwork_registry_epoch", "Committed epoch.", value=snapshot.epoch
         )
@@ -31,6 +31,11 @@ class RegistryCollector(Collector):
         for state, number in Counter(str(v.state) for v in snapshot.versions).items():
             states.add_metric([state], number)
         yield states
+        yield GaugeMetricFamily(
+            "graftwork_registry_superseded",
+            "1 when another registry has taken over from this one.",
+            value=float(self._service.superseded),
+        )
         yield from self._versions(snapshot)
         yield from self._replicas()
 
@@ -72,7 +77,19 @@ class RegistryCollector(Collector):
             "Requests that wait for a slot of the batch because others are pinned.",
             labels=["replica"],
         )
+        staged_bytes = GaugeMetricFamily(
+            "graftwork_staged_bytes",
+            "Copies of versions on a replica's node, bytes; bounded by adapters.staging.",
+            labels=["replica"],
+        )
+        staged_versions = GaugeMetricFamily(
+            "graftwork_staged_versions",
+            "Copies of versions on a replica's node; bounded by adapters.staging.",
+            labels=["replica"],
+        )
         for replica in self._service.replicas():
+            staged_bytes.add_metric([replica["id"]], replica["staging"]["size_bytes"])
+            staged_versions.add_metric([replica["id"]], replica["staging"]["versions"])
             ready.add_metric([replica["id"]], float(replica["ready"]))
             for name in replica["resident"]:
                 resident.add_metric([replica["id"], name], 1.0)
@@ -83,3 +100,5 @@ class RegistryCollector(Collector):
         yield resident
         yield slots
         yield waiting
+        yield staged_bytes
+        yield staged_versions

@@ -1,4 +1,4 @@
-"""The registry's work: hear who is alive, hold what should be served, hand out routing tables."""
+"""The registry's work: hear who is alive, and keep true what should be served."""
 
 from __future__ import annotations
 
@@ -11,26 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapters.aliases import Peer, RoutingTable
-from adapters.config import AdaptersConfig
-from adapters.errors import AdapterError
-from adapters.events import Event, EventBus
-from adapters.format.base_model import BaseFacts
+from adapters.aliases import Peer
+from adapters.errors import AdapterError, Superseded
 from adapters.jobs.periodic import Every, PeriodicJobs
-from adapters.ladder.evidence import Evidence
-from adapters.ladder.steps import Ladder
-from adapters.publish.reconcile import Reconciler, ReplicaReport
-from adapters.publish.rollout import Rollout
-from adapters.publish.table import build_table
-from adapters.publish.watch import Watcher
-from adapters.registry import Registry
+from adapters.publish.reconcile import ReplicaReport
 from router.config.routing import LocalPrice
 from serving.config.settings import Settings
-from serving.content import open_content
 from serving.embedded import ADAPTERS_DIR
 from serving.internal.reports import EngineReport, RouterReply, RouterReport
+from serving.registry.adapters import Adapters
 from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
 from serving.registry.membership import TICK_S, Membership
+from serving.registry.tables import Tables
 from serving.registry.throughput import Throughput
 from serving.telemetry.logs import get_logger
 
@@ -41,51 +33,35 @@ _LONGEST_PASS_S = 3600.0
 
 
 class RegistryService:
-    """One per cluster. Everything here runs on one event loop."""
+    """One per cluster. Everything here runs on one event loop.
 
-    def __init__(self, settings: Settings) -> None:
+    Attributes:
+        tables: what routers get.
+        jobs: what is done again and again.
+        superseded: another registry has taken over; this one does nothing any more, and says so.
+    """
+
+    def __init__(
+        self, settings: Settings, adapters: Adapters, fleet: HttpFleet, membership: Membership
+    ) -> None:
         self._settings = settings
         self._log = get_logger("graftwork.registry")
-        self.config: AdaptersConfig = settings.adapters_here()
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
-        assert self.config.database_url is not None
-        self.registry = Registry.open(self.config.database_url)
-        self.claim = self.registry.claim()
-        self.store = open_content(settings)
-        self.events = EventBus(self.config.events_kept, self._log_event)
-        self.membership = Membership()
+        self.adapters = adapters
+        self.membership = membership
+        self._fleet = fleet
+        self._rollout = adapters.rollout
         self._throughput = Throughput(_window_busy_s(settings))
-        self.fleet = HttpFleet(self.membership, self.refresh)
-        rollout = self.config.rollout
-        self.rollout = Rollout(
-            self.registry,
-            self.store,
-            self.fleet,
-            self.base,
-            self.config,
-            self.publish,
-            self.events,
-        )
-        self._reconciler = Reconciler(
-            self.registry, self.store, self.fleet, self.rollout, self.base, rollout, self.events
-        )
-        self._evidence = Evidence()
-        self._ladder = Ladder(
-            self.registry, self.rollout, self._evidence, self.config.ladder, self.events
-        )
-        self._watcher = Watcher(self.rollout, self.registry, self.config, self.events)
-        self.jobs = PeriodicJobs(self._log_failure)
-        self._publishing = self.jobs.add("publish", self._publish, Every(None))
+        self.superseded = False
+        self._standing_down: asyncio.Task[None] | None = None
+        self.jobs = PeriodicJobs(self._job_failed)
+        self.tables = Tables(adapters, fleet, membership, self.jobs)
         self._reconciling = self.jobs.add(
             "reconcile",
             self._reconcile,
-            Every(rollout.reconcile_s, at_once=True, limit_s=_LONGEST_PASS_S),
+            Every(adapters.config.rollout.reconcile_s, at_once=True, limit_s=_LONGEST_PASS_S),
         )
         self._resuming = self.jobs.add("resume", self._resume, Every(None, limit_s=_LONGEST_PASS_S))
         self._add_jobs()
-        self._table = RoutingTable()
-        self._peer: Peer | None = None
-        self._last_base: BaseFacts | None = None
         self._failed_passes: dict[str, int] = {}
         self._next_prefetch = 0.0
         self._base_is_up = False
@@ -94,33 +70,54 @@ class RegistryService:
 
     def _add_jobs(self) -> None:
         """What is done again and again, beside publishing and reconciling."""
-        ladder, collect = self.config.ladder, self.config.collect
+        ladder, collect = self.adapters.config.ladder, self.adapters.config.collect
+        self.jobs.add("claim", self._look_at_claim, Every(TICK_S))
         self.jobs.add("expire", self._expire, Every(TICK_S))
         self.jobs.add("listen", self._listen, Every(ROUTERS_POLL_S, at_once=True))
-        self.jobs.add("ladder", self._ladder.tick, Every(ladder.tick_s, limit_s=_LONGEST_PASS_S))
+        climb = self.adapters.ladder.tick
+        self.jobs.add("ladder", climb, Every(ladder.tick_s, limit_s=_LONGEST_PASS_S))
         self.jobs.add(
-            "collect", self.rollout.collect, Every(collect.every_s, limit_s=_LONGEST_PASS_S)
+            "collect", self._rollout.collect, Every(collect.every_s, limit_s=_LONGEST_PASS_S)
         )
-        self._watcher.add_to(self.jobs)
+        self.adapters.watcher.add_to(self.jobs)
 
     async def start(self, peer: Peer) -> None:
         """Take over what the last process left, and begin to watch, converge and publish."""
-        self._peer = peer
-        await self._rebuild()
+        await self.tables.start(peer)
         self.jobs.start()
 
     async def aclose(self) -> None:
         """Stop background work where it stands; the next process resumes it."""
+        if self._standing_down is not None:
+            await self._standing_down
+        await self._stop_work()
+        await self._fleet.aclose()
+        self.adapters.registry.close()
+
+    async def _stop_work(self) -> None:
         # Publishes first: one that is told that the table will not come would count as failed.
-        await self.rollout.aclose()
+        await self._rollout.aclose()
         await self.jobs.aclose()
-        await self._watcher.aclose()
-        await self.fleet.aclose()
-        self.registry.close()
+        await self.adapters.watcher.aclose()
 
     def check(self) -> None:
-        """Raises ``JobStopped`` when a background loop ended."""
-        self.jobs.check()
+        """Raises ``JobStopped`` when a background loop ended.
+
+        Not when a successor took over: a restart would claim the registry back from it.
+        """
+        if not self.superseded:
+            self.jobs.check()
+
+    def _job_failed(self, job: str, error: Exception) -> None:
+        self.adapters.events.emit("job-failed", job=job, error=str(error))
+        if isinstance(error, Superseded) and not self.superseded:
+            self.superseded = True
+            self._log.error("registry_superseded", error=str(error), remedy=error.remedy)
+            self.adapters.events.emit("registry-superseded", error=str(error))
+            self._standing_down = asyncio.create_task(self._stop_work())
+
+    async def _look_at_claim(self) -> None:
+        await asyncio.to_thread(self.adapters.registry.require_claim)
 
     # What engines and routers say
 
@@ -132,23 +129,15 @@ class RegistryService:
         self._throughput.heard(report.peer.id, report.work)
         if self.membership.engine_reported(report):
             self._reconciling.wake()
-            self.publish()
+            self.tables.publish()
         return self.membership.is_ready(report.peer.id)
 
     def router_reported(self, report: RouterReport) -> RouterReply:
         """Take a router's report. Returns what it has to know: the table, when its own is older."""
         if self.membership.router_reported(report):
-            self.publish()
-        known = not self.membership.settled or self._table.revision == report.revision
-        return RouterReply(table=None if known else self._table, work=self._throughput.told)
-
-    def base(self) -> BaseFacts | None:
-        """The base that the engines serve, or served; None until the first reported."""
-        engines = self.membership.engines()
-        if engines:
-            # Remembered: its name stays one when the last engine was given back.
-            self._last_base = engines[0].base
-        return self._last_base
+            self.tables.publish()
+        lacks = None if self.superseded else self.tables.lacks(report.revision)
+        return RouterReply(table=lacks, work=self._throughput.told)
 
     def replicas(self) -> list[dict[str, Any]]:
         """The live engines for the admin plane; no secrets."""
@@ -162,6 +151,7 @@ class RegistryService:
                 "max_model_len": report.max_model_len,
                 "resident": sorted(report.resident),
                 "tiers": tiers(report),
+                "staging": report.staging.model_dump(),
                 "pinned": sorted(report.pinned),
                 "in_flight": report.in_flight,
                 "waiting_for_slot": report.waiting,
@@ -169,45 +159,10 @@ class RegistryService:
             for report in self.membership.engines()
         ]
 
-    # What routers get
-
-    def publish(self) -> None:
-        """Have the routers see the registry's present content; never blocks."""
-        self._publishing.wake()
-
-    async def refresh(self) -> int:
-        """The same; returns the revision of the first table that shows the present state.
-
-        Raises ``RegistryError`` when the registry cannot be read now; ``JobStopped`` at the end.
-        """
-        await self._publishing.run_now()
-        return self._table.revision
-
-    async def _publish(self) -> None:
-        await self._rebuild()
-        if self.membership.settled:
-            self.fleet.publish(self._table)
-
-    async def _rebuild(self) -> None:
-        snapshot = await asyncio.to_thread(self.registry.snapshot)
-        engines = self.membership.engines()
-        base = self.base()
-        self._table = build_table(
-            snapshot,
-            # Wall clock, so that a restarted registry's tables are newer than its predecessor's.
-            revision=max(self._table.revision + 1, int(time.time() * 1000)),
-            base_id=base.base_id if base else "",
-            base_digest=base.digest if base else None,
-            max_model_len=min((e.max_model_len for e in engines), default=None),
-            replicas=self.fleet.shown(self.membership.replicas()),
-            registry=self._peer,
-            routers=self.membership.routers(),
-        )
-
     # What the registry repairs
 
     async def _reconcile(self) -> None:
-        reports = await self._reconciler.converge()
+        reports = await self.adapters.reconciler.converge()
         if self._prepared:
             self._judge(reports)
 
@@ -228,32 +183,32 @@ class RegistryService:
                 self._reconciling.wake()
         self._failed_passes = {i: n for i, n in self._failed_passes.items() if i in reports}
         if changed:
-            self.publish()
+            self.tables.publish()
 
     async def _listen(self) -> None:
         """Hear what routers have in flight and what they counted."""
-        await self.fleet.ask_routers()
-        deltas = self._evidence.feed(self.fleet.traffic())
-        if self.rollout.heat.observe(deltas):
+        await self._fleet.ask_routers()
+        deltas = self.adapters.evidence.feed(self._fleet.traffic())
+        if self._rollout.heat.observe(deltas):
             self._converge_soon()
 
     def _converge_soon(self) -> None:
         """A cold version is wanted: have a pass, but not one after the other without a pause."""
         now = time.monotonic()
         if now >= self._next_prefetch:
-            self._next_prefetch = now + self.config.rollout.prefetch_s
+            self._next_prefetch = now + self.adapters.config.rollout.prefetch_s
             self._reconciling.wake()
 
     async def _expire(self) -> None:
         if self.membership.expire():
             self._reconciling.wake()
-            self.publish()
+            self.tables.publish()
         self._throughput.keep({report.peer.id for report in self.membership.engines()})
 
     async def _resume(self) -> None:
         """Once the base is up: finish what was interrupted, then publish what comes with it."""
         try:
-            await self.rollout.resume()
+            await self._rollout.resume()
             if self._settings.seed_adapters == "embedded":
                 await self._seed()
         finally:
@@ -261,21 +216,15 @@ class RegistryService:
             self._reconciling.wake()
 
     async def _seed(self) -> None:
-        known = {alias.name for alias in await asyncio.to_thread(self.registry.aliases)}
+        known = {alias.name for alias in await asyncio.to_thread(self.adapters.registry.aliases)}
         for directory in sorted(path for path in ADAPTERS_DIR.iterdir() if path.is_dir()):
             if directory.name in known:
                 continue
             try:
                 with _private_copy(directory) as copy:
-                    await self.rollout.push(directory.name, copy, wait=True, author="embedded")
+                    await self._rollout.push(directory.name, copy, wait=True, author="embedded")
             except AdapterError as error:
                 self._log.error("seed_failed", alias=directory.name, error=str(error))
-
-    def _log_failure(self, job: str, error: Exception) -> None:
-        self.events.emit("job-failed", job=job, error=str(error))
-
-    def _log_event(self, event: Event) -> None:
-        self._log.info("adapter_event", **event.as_dict())
 
 
 def tiers(report: EngineReport) -> dict[str, list[str]]:

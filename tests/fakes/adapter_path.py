@@ -18,12 +18,12 @@ from adapters.config import AdaptersConfig, RolloutSettings
 from adapters.events import EventBus
 from adapters.format.base_model import BaseFacts
 from adapters.format.manifest import digest_directory
-from adapters.publish.reconcile import Reconciler
-from adapters.publish.rollout import Outcome, Rollout
+from adapters.publish.rollout import Outcome
 from adapters.publish.table import build_table
 from adapters.registry import Registry, database
 from adapters.registry.transaction import Transaction
 from adapters.store.local import LocalStore
+from serving.registry.adapters import Adapters
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.tiny_adapter import BASE, tiny_adapter
 
@@ -105,34 +105,25 @@ class AdapterPath:
     fate: Fate | None = None
 
     def __post_init__(self) -> None:
-        self.config = AdaptersConfig(rollout=self.settings)
+        self.config = AdaptersConfig(rollout=self.settings, store=str(self.root / "watched"))
         self.store = LocalStore(self.root / "store")
         self.start()
 
     def start(self) -> None:
         """A fresh process over what is on the disk."""
         self.registry = MortalRegistry(quick_database(self.root / "registry.db"))
-        self.registry.claim()
-        self.registry.fate = self.fate
         self.events = EventBus()
-        self.rollout = Rollout(
+        parts = Adapters(
+            self.config,
             self.registry,
             self.store,
             self.fleet,
             lambda: self.base,
-            self.config,
             self.publish,
             self.events,
         )
-        self.reconciler = Reconciler(
-            self.registry,
-            self.store,
-            self.fleet,
-            self.rollout,
-            lambda: self.base,
-            self.config.rollout,
-            self.events,
-        )
+        self.rollout, self.reconciler, self.ladder = parts.rollout, parts.reconciler, parts.ladder
+        self.registry.fate = self.fate
 
     def fork(self, other: AdapterPath) -> AdapterPath:
         """Make ``other`` continue from our state; we must be closed, and the store is shared."""

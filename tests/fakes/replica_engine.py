@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.store.local import LocalStore
+from adapters.store.lease import Lease
+from adapters.store.local import LocalStore, Store
 from serving.engine.loaded import LoadedAdapters
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager
@@ -141,11 +142,13 @@ class FakeEngine(Engine):
         return self.tokens
 
 
-def surface_of(engine: FakeEngine, root: Path, slots: int = 2) -> EngineSurface:
-    """The real surface over it; whatever is loaded, the files are the tiny adapter's."""
+def surface_of(
+    engine: FakeEngine, root: Path, slots: int = 2, store: Store | None = None
+) -> EngineSurface:
+    """The real surface over it; without a store every version's files are the tiny adapter's."""
 
     class OneVersion(LocalStore):
-        def path(self, alias: str, digest: str) -> Path:
-            return tiny_adapter(root / "version", 1)
+        def lease(self, alias: str, digest: str) -> Lease:
+            return Lease(tiny_adapter(root / "version", 1))
 
-    return EngineSurface(engine, Stager(OneVersion(root)), Slots(slots))
+    return EngineSurface(engine, Stager(store or OneVersion(root)), Slots(slots))

@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anyio.from_thread import BlockingPortal
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
-from adapters.admin.http import build_admin
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.engine.slots import Slots
@@ -26,7 +23,7 @@ from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
 from serving.internal.reports import EngineReport, RouterReport
 from serving.internal.server import InternalServer
-from serving.registry.accounts.surface import AccountsSurface
+from serving.registry.compose import RegistryProcess
 from serving.registry.service import RegistryService
 from serving.router.compose import RouterProcess
 from tests.fakes.admin_server import in_thread
@@ -110,28 +107,15 @@ async def _running(
 
 @asynccontextmanager
 async def _registry(settings: Settings) -> AsyncIterator[RegistryService]:
-    service = RegistryService(settings)
-    url = settings.adapters_here().database_url
-    assert url is not None
-    accounts = AccountsSurface(url, service.claim)
-    admin = build_admin(
-        service.rollout,
-        service.registry,
-        service.store,
-        service.fleet,
-        service.config,
-        service.replicas,
-    )
-    app: Any = Starlette(routes=[*accounts.routes(), Mount("/", app=admin)])
+    process = RegistryProcess(settings)
     server = InternalServer(_LOOPBACK)
-    await server.start(app)
-    await service.start(server.peer("registry"))
+    await server.start(process.surface)
+    await process.start(server.peer("registry"))
     try:
-        yield service
+        yield process.service
     finally:
-        await service.aclose()
+        await process.aclose()
         await server.stop()
-        accounts.close()
 
 
 @asynccontextmanager

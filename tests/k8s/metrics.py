@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import re
 from collections.abc import Iterable
@@ -12,8 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from serving.config.settings import Settings
-from serving.registry.metrics import RegistryCollector
-from serving.registry.service import RegistryService
+from serving.registry.compose import RegistryProcess
 from serving.router.compose import RouterProcess
 
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -26,12 +26,9 @@ def own(database: Path) -> dict[str, frozenset[str]]:
     # As a router process composes them, whoever contributes.
     router = RouterProcess(Settings(state_dir=database.parent), "router-1", {})
     found = dict(_series(router._registry))
-    service = RegistryService(Settings(state_dir=database.parent))
-    try:
-        for family in RegistryCollector(service).collect():
-            found |= _names(family.name, family.type, getattr(family, "_labelnames", ()))
-    finally:
-        service.registry.close()
+    registry = RegistryProcess(Settings(state_dir=database.parent))
+    found |= _series(registry._metrics)
+    asyncio.run(registry.aclose())
     return found
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,16 @@ class Files:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def stage(self, alias: str, digest: str) -> Path:
+    @asynccontextmanager
+    async def stage(self, alias: str, digest: str) -> AsyncIterator[Path]:
         """Write the variant."""
         target = self._root / alias
-        return target if target.is_dir() else variant_directory("returns", 0.5, len(alias), target)
+        if not target.is_dir():
+            variant_directory("returns", 0.5, len(alias), target)
+        yield target
+
+    def keep(self, in_engine: frozenset[str]) -> None:
+        """All files stay."""
 
 
 async def main(root: Path) -> None:

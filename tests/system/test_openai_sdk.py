@@ -31,6 +31,27 @@ LOOK_UP: Any = {
         },
     },
 }
+RECORD: Any = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "record",
+        "schema": {
+            "type": "object",
+            "properties": {
+                "kind": {"type": "string", "enum": ["order", "return"]},
+                "open": {"type": "boolean"},
+                "tags": {
+                    "type": "array",
+                    "items": {"enum": ["a", "b"]},
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+            },
+            "required": ["kind", "open", "tags"],
+            "additionalProperties": False,
+        },
+    },
+}
 YES_OR_NO: Any = {
     "type": "json_schema",
     "json_schema": {"name": "answer", "schema": {"type": "string", "enum": ["yes", "no"]}},
@@ -152,6 +173,14 @@ def test_structured_answer(openai_client: openai.OpenAI) -> None:
     """`response_format` reaches vLLM: the base can only say what the schema allows."""
     answer = openai_client.chat.completions.create(**ask(response_format=YES_OR_NO))
     assert json.loads(answer.choices[0].message.content or "") in {"yes", "no"}
+
+
+def test_a_json_answer_has_no_room_for_white_space(openai_client: openai.OpenAI) -> None:
+    """A small model would fill it until it is cut off (this one does, in every other answer)."""
+    answer = openai_client.chat.completions.create(**ask(response_format=RECORD, max_tokens=60))
+    text = answer.choices[0].message.content or ""
+    assert answer.choices[0].finish_reason == "stop", text
+    assert text == json.dumps(json.loads(text), separators=(",", ":"))
 
 
 def test_logprobs(openai_client: openai.OpenAI) -> None:

@@ -39,13 +39,13 @@ def test_a_version_goes_up_and_comes_down_elsewhere(bucket: FakeS3, tmp_path: Pa
     files = here.put(adapter, "returns", digest, Manifest())
     assert files.uri == f"{URL}/versions/returns/{digest}"
     assert all(key.startswith(f"shop/versions/returns/{digest}/") for key in bucket.objects)
-    assert digest_directory(there.path("returns", digest)) == digest
+    assert digest_directory(there.lease("returns", digest).path) == digest
     assert there.size("returns", digest) == sum(map(len, bucket.objects.values()))
     assert [each.digest for each in there.list()] == [digest]
     there.delete("returns", digest)
     assert bucket.objects == {}
     with pytest.raises(NotInStore):
-        open_store(URL, tmp_path / "third").path("returns", digest)
+        open_store(URL, tmp_path / "third").lease("returns", digest)
 
 
 def test_a_listing_has_pages(bucket: FakeS3, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_bucket_that_cuts_bytes_is_noticed(bucket: FakeS3, tmp_path: Path) -> 
     weights = next(key for key in bucket.objects if key.endswith("adapter_model.safetensors"))
     bucket.objects[weights] = bucket.objects[weights][:-4] + b"\0\0\0\0"
     with pytest.raises(StoreError):
-        open_store(URL, tmp_path / "there").path("returns", digest)
+        open_store(URL, tmp_path / "there").lease("returns", digest)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import obstore
 import pytest
 
+from adapters.config import StagingSettings
 from adapters.errors import (
     BadName,
     CheckResult,
@@ -22,9 +23,15 @@ from adapters.format.manifest import Manifest, digest_directory, read_manifest
 from adapters.store import local as store_module
 from adapters.store.local import LocalStore, Store
 from adapters.store.objects import ObjectStore, open_store
+from adapters.store.staging import StagingArea
 from tests.fakes.peft_dirs import tiny_base, write_good
 
 MANIFEST = Manifest(author="test")
+
+
+def area(root: Path) -> StagingArea:
+    """A node's staging area that is never full here."""
+    return StagingArea(root, StagingSettings())
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], St
         return lambda name: open_store(tmp_path / "store", tmp_path / name)
     if request.param == "memory":
         bucket = obstore.store.MemoryStore()
-        return lambda name: ObjectStore(bucket, "memory:///", tmp_path / name)
+        return lambda name: ObjectStore(bucket, "memory:///", area(tmp_path / name))
     url = (tmp_path / "bucket").as_uri()
     return lambda name: open_store(url, tmp_path / name)
 
@@ -74,7 +81,7 @@ def test_what_is_put_is_there_for_everybody(
     opener("one").put(directory, "returns", digest, MANIFEST)
     other = opener("two")
     assert other.exists("returns", digest)
-    path = other.path("returns", digest)
+    path = other.lease("returns", digest).path
     assert digest_directory(path) == digest
     assert read_manifest(path) == MANIFEST
     assert {item.name for item in path.iterdir()} == {
@@ -92,7 +99,7 @@ def test_putting_twice_changes_nothing(store: Store, directory: Path) -> None:
     digest = digest_directory(directory)
     first = store.put(directory, "returns", digest, MANIFEST)
     assert store.put(directory, "returns", digest, Manifest(author="other")) == first
-    assert read_manifest(store.path("returns", digest)) == MANIFEST
+    assert read_manifest(store.lease("returns", digest).path) == MANIFEST
 
 
 def test_one_content_may_have_two_aliases(store: Store, directory: Path) -> None:
@@ -102,7 +109,7 @@ def test_one_content_may_have_two_aliases(store: Store, directory: Path) -> None
     store.put(directory, "refunds", digest, MANIFEST)
     store.delete("returns", digest)
     assert not store.exists("returns", digest)
-    assert store.path("refunds", digest).is_dir()
+    assert store.lease("refunds", digest).path.is_dir()
 
 
 def test_content_that_is_not_its_digest_is_refused(store: Store, directory: Path) -> None:
@@ -122,7 +129,7 @@ def test_writers_of_the_same_content_do_not_disturb_each_other(
     with ThreadPoolExecutor(4) as pool:
         puts = [pool.submit(store.put, directory, "returns", digest, MANIFEST) for _ in range(8)]
     assert {put.result() for put in puts} == {store.files("returns", digest)}
-    path = store.path("returns", digest)
+    path = store.lease("returns", digest).path
     assert digest_directory(path) == digest
     assert [item.name for item in path.parent.iterdir()] == [digest]
 
@@ -130,7 +137,7 @@ def test_writers_of_the_same_content_do_not_disturb_each_other(
 def test_what_is_not_there_is_a_typed_error(store: Store) -> None:
     """Asking for an unknown version says so; deleting it is nothing."""
     with pytest.raises(NotInStore):
-        store.path("returns", "0" * 64)
+        store.lease("returns", "0" * 64)
     store.delete("returns", "0" * 64)
     assert store.list() == []
 
@@ -138,7 +145,7 @@ def test_what_is_not_there_is_a_typed_error(store: Store) -> None:
 @pytest.mark.parametrize(("alias", "digest"), [("../x", "0" * 64), ("returns", "../../etc")])
 def test_names_cannot_leave_the_store(store: Store, alias: str, digest: str) -> None:
     """Names that are not in the grammar never become paths."""
-    for ask in (store.path, store.exists, store.delete, store.files):
+    for ask in (store.lease, store.exists, store.delete, store.files):
         with pytest.raises(BadName):
             ask(alias, digest)
 
@@ -153,7 +160,7 @@ def test_a_deleted_version_can_be_put_again(
     store.delete("returns", digest)
     assert not opener("two").exists("returns", digest)
     store.put(directory, "returns", digest, MANIFEST)
-    assert opener("two").path("returns", digest).is_dir()
+    assert opener("two").lease("returns", digest).path.is_dir()
 
 
 def test_stored_versions_are_read_only(local: LocalStore, directory: Path) -> None:
@@ -190,7 +197,7 @@ def test_a_full_disk_leaves_nothing_behind(
         (target / "adapter_config.json").write_text("{}")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store_module, "_copy_content", full)
+    monkeypatch.setattr(store_module, "copy_content", full)
     with pytest.raises(StoreFull) as refused:
         local.put(directory, "returns", digest_directory(directory), MANIFEST)
     assert refused.value.remedy
@@ -274,13 +281,14 @@ class TestObjectStore:
     def key(self, bucket: obstore.store.MemoryStore, directory: Path, tmp_path: Path) -> str:
         """The key of a version that lies in the bucket."""
         digest = digest_directory(directory)
-        store = ObjectStore(bucket, "memory:///", tmp_path / "writer")
+        store = ObjectStore(bucket, "memory:///", area(tmp_path / "writer"))
         return store.put(directory, "returns", digest, MANIFEST).uri.removeprefix("memory:/")
 
     @pytest.fixture
     def reader(self, bucket: obstore.store.MemoryStore, tmp_path: Path) -> Iterator[ObjectStore]:
         """Another node, with an empty cache."""
-        yield ObjectStore(bucket, "memory:///", tmp_path / "reader", max_version_bytes=1 << 20)
+        staging = area(tmp_path / "reader")
+        yield ObjectStore(bucket, "memory:///", staging, max_version_bytes=1 << 20)
         shutil.rmtree(tmp_path / "reader", ignore_errors=True)
 
     def test_without_its_manifest_a_version_is_not_there(
@@ -292,7 +300,7 @@ class TestObjectStore:
         assert not reader.exists("returns", digest)
         assert reader.list() == []
         with pytest.raises(NotInStore):
-            reader.path("returns", digest)
+            reader.lease("returns", digest)
 
     def test_bytes_that_changed_on_the_way_are_refused(
         self, bucket: obstore.store.MemoryStore, key: str, reader: ObjectStore, directory: Path
@@ -300,7 +308,7 @@ class TestObjectStore:
         """What arrives is hashed before anybody may use it."""
         obstore.put(bucket, f"{key}/adapter_model.safetensors".lstrip("/"), b"something else")
         with pytest.raises(DigestMismatch):
-            reader.path("returns", digest_directory(directory))
+            reader.lease("returns", digest_directory(directory))
 
     def test_a_version_that_is_too_large_is_not_fetched(
         self, bucket: obstore.store.MemoryStore, key: str, reader: ObjectStore, directory: Path
@@ -308,7 +316,7 @@ class TestObjectStore:
         """What the bucket holds cannot fill this machine's disk."""
         obstore.put(bucket, f"{key}/tokenizer.json".lstrip("/"), b"x" * (2 << 20))
         with pytest.raises(StoreError) as refused:
-            reader.path("returns", digest_directory(directory))
+            reader.lease("returns", digest_directory(directory))
         assert refused.value.code == "version-too-large"
 
 

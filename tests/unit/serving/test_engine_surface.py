@@ -9,9 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
+from obstore.store import MemoryStore
 
+from adapters.config import StagingSettings
+from adapters.format.manifest import Manifest, digest_directory
+from adapters.store.objects import ObjectStore
+from adapters.store.staging import StagingArea
 from serving.engine.surface import IN_USE, EngineSurface
 from tests.fakes.replica_engine import FakeEngine, surface_of
+from tests.fakes.tiny_adapter import tiny_adapter
 
 NAME = "returns@0123456789ab"
 
@@ -181,3 +187,42 @@ async def test_pins_leave_a_slot_to_the_others(http: httpx.AsyncClient, engine: 
     refused = await http.put("/internal/pins", json={"names": [NAME, "other@0123456789ab"]})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "too-many")
     assert engine.pinned == {NAME}
+
+
+async def test_the_files_of_what_the_engine_holds_stay_on_the_node(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    """From before the load until the engine has let go; then they may make room for others."""
+    limits = StagingSettings(max_versions=1)
+    bucket = MemoryStore()
+    store = ObjectStore(bucket, "memory:///", StagingArea(tmp_path / "node", limits))
+    digests = []
+    for seed in range(2):
+        files = tiny_adapter(tmp_path / str(seed), seed)
+        digests.append(digest_directory(files))
+        store.put(files, "returns", digests[-1], Manifest())
+    surface = surface_of(engine, tmp_path, store=store)
+    transport = httpx.ASGITransport(surface)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://engine") as http:
+
+        async def put(number: int) -> httpx.Response:
+            name = f"returns@{digests[number][:12]}"
+            body = {"alias": "returns", "digest": digests[number]}
+            return await http.put(f"/internal/adapters/{name}", json=body)
+
+        assert (await put(0)).status_code == 200
+        refused = await put(1)
+        assert (refused.status_code, "adapters.staging" in refused.text) == (409, True)
+        assert str(tmp_path) not in refused.text
+        assert engine.held == {f"returns@{digests[0][:12]}"}
+
+        def fault(call: str) -> None:
+            if call in {"remove_lora", "list_loras"}:
+                raise RuntimeError("silence")
+
+        engine.client.fault = fault
+        await http.delete(f"/internal/adapters/returns@{digests[0][:12]}")
+        assert (await put(1)).status_code == 409, "perhaps the engine still holds it"
+        engine.client.fault = lambda call: None
+        await http.delete(f"/internal/adapters/returns@{digests[0][:12]}")
+        assert (await put(1)).status_code == 200

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import httpx
 import pytest
 
+from adapters.aliases import Peer
 from adapters.errors import Superseded
 from adapters.registry import Plan, Registry
 from router.account.usage import UsageReport, UsageRow
 from router.budgets.authority import LeaseAsk, Wish
 from router.config.budgets import Window
+from serving.config.settings import Settings
+from serving.internal.reports import RouterReport
 from serving.registry.accounts.book import LeaseBook
 from serving.registry.accounts.database import open_database
 from serving.registry.accounts.usage import UsageBook, UsageQuestion
+from serving.registry.compose import RegistryProcess
+from tests.fakes.tiny_adapter import tiny_adapter
 
+ROUTER = RouterReport(peer=Peer(id="r1", url="http://127.0.0.1:1", secret="s"))
+VERSIONS = "/admin/v1/adapters/returns/versions"
+TAR = {"content-type": "application/x-tar"}
 _THREADS = 4
 _LOAD_S = 0.4
 
@@ -140,7 +153,59 @@ def test_a_superseded_registry_knows_it_and_claims_anew_after_a_restart(
 ) -> None:
     """The last claim counts, whoever made it."""
     first, second = writers("first"), writers("second")
-    assert (first.registry.superseded(), second.registry.superseded()) == (True, False)
+    with pytest.raises(Superseded):
+        first.registry.require_claim()
+    second.registry.require_claim()
     again = writers("again")
-    assert (second.registry.superseded(), again.registry.superseded()) == (True, False)
+    with pytest.raises(Superseded, match="writer 3 took over from 2"):
+        second.registry.require_claim()
     again.receive(1)
+
+
+def process(url: str, state: Path) -> RegistryProcess:
+    """A registry as the deployment composes it."""
+    adapters = {"database_url": url, "watch": {"enabled": False}}
+    settings = {"state_dir": state, "adapters": adapters, "seed_adapters": None}
+    return RegistryProcess(Settings.model_validate(settings))
+
+
+async def test_a_registry_that_was_superseded_stops_and_says_so(
+    database_url: str, tmp_path: Path
+) -> None:
+    """It hands out no table, works on nothing, refuses every change, and counts as healthy."""
+    old = process(database_url, tmp_path / "old")
+    await old.start(Peer(id="old", url="http://old", secret="s"))
+    served = old.service.router_reported(ROUTER).table
+    assert served is not None
+    new = process(database_url, tmp_path / "new")
+    await new.start(Peer(id="new", url="http://new", secret="s"))
+    async with asyncio.timeout(20):
+        while not old.service.superseded:  # noqa: ASYNC110 - it looks once a second
+            await asyncio.sleep(0.05)
+    assert old.service.router_reported(ROUTER).table is None
+    old.service.check()
+    transport = httpx.ASGITransport(old.surface)
+    async with httpx.AsyncClient(transport=transport, base_url="http://old") as client:
+        pushed = await client.post(VERSIONS, content=packed(tmp_path), headers=TAR)
+        ask = LeaseAsk(holder="h", number=1, wishes=())
+        leased = await client.put("/internal/budgets/leases", content=ask.model_dump_json())
+        metrics = (await client.get("/metrics")).text
+    assert (pushed.status_code, pushed.json()["error"]["code"]) == (503, "superseded")
+    assert (leased.status_code, leased.json()["error"]["code"]) == (503, "superseded")
+    assert "graftwork_registry_superseded 1.0" in metrics
+    kinds = [event.kind for event in old.adapters.events.since(0)]
+    assert kinds.count("registry-superseded") == 1
+    successors = new.service.router_reported(ROUTER).table
+    assert successors is not None
+    assert successors.revision > served.revision
+    await old.aclose()
+    assert [job.status.name for job in new.service.jobs._jobs.values() if not job.alive] == []
+    await new.aclose()
+
+
+def packed(root: Path) -> bytes:
+    """An adapter's directory as a tar."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(tiny_adapter(root / "adapter", 1), arcname="adapter")
+    return buffer.getvalue()

@@ -14,6 +14,7 @@ from adapters.config import WatchSettings
 from adapters.errors import RegistryError
 from adapters.registry import Snapshot
 from serving.config.settings import Settings
+from serving.registry.compose import RegistryProcess
 from serving.registry.service import RegistryService
 
 PEER = Peer(id="registry", url="http://127.0.0.1:1", secret="s")
@@ -23,7 +24,7 @@ class Registry:
     """Stands before the real one: fails as often as told."""
 
     def __init__(self, service: RegistryService) -> None:
-        self._read = service.registry.snapshot
+        self._read = service.adapters.registry.snapshot
         self.failures = 0
 
     def snapshot(self) -> Snapshot:
@@ -39,10 +40,10 @@ async def service(tmp_path: Path) -> AsyncIterator[RegistryService]:
     """A registry process's service without engines, at work."""
     settings = Settings(state_dir=tmp_path, seed_adapters=None)
     adapters = settings.adapters.model_copy(update={"watch": WatchSettings(enabled=False)})
-    service = RegistryService(settings.model_copy(update={"adapters": adapters}))
-    await service.start(PEER)
-    yield service
-    await service.aclose()
+    process = RegistryProcess(settings.model_copy(update={"adapters": adapters}))
+    await process.start(PEER)
+    yield process.service
+    await process.aclose()
 
 
 async def test_one_failed_read_does_not_end_the_publishing(
@@ -50,24 +51,24 @@ async def test_one_failed_read_does_not_end_the_publishing(
 ) -> None:
     """Who waits for the table hears it; the next table comes; the health check stays well."""
     registry = Registry(service)
-    monkeypatch.setattr(service.registry, "snapshot", registry.snapshot)
-    before = await service.refresh()
+    monkeypatch.setattr(service.adapters.registry, "snapshot", registry.snapshot)
+    before = await service.tables.refresh()
     caplog.set_level(logging.INFO, "graftwork.jobs")
     registry.failures = 1
     with pytest.raises(RegistryError, match="closed the connection"):
-        await service.refresh()
+        await service.tables.refresh()
     service.check()
     async with asyncio.timeout(5):
-        assert await service.refresh() > before
+        assert await service.tables.refresh() > before
     assert "job_failed" in [record.message for record in caplog.records]
-    assert "job-failed" in [event.kind for event in service.events.since(0)]
+    assert "job-failed" in [event.kind for event in service.adapters.events.since(0)]
 
 
 async def test_stopping_leaves_nobody_behind(tmp_path: Path) -> None:
     """No task of ours outlives the service."""
-    service = RegistryService(Settings(state_dir=tmp_path))
-    await service.start(PEER)
-    waiting = asyncio.create_task(service.refresh())
-    await service.aclose()
+    process = RegistryProcess(Settings(state_dir=tmp_path))
+    await process.start(PEER)
+    waiting = asyncio.create_task(process.service.tables.refresh())
+    await process.aclose()
     await asyncio.gather(waiting, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}

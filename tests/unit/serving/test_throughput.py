@@ -18,7 +18,7 @@ from router.prices import LocalPricing, Work
 from serving.config.settings import Settings
 from serving.engine.work import CACHED, GENERATED, PROMPT, Busy, Processed, processed
 from serving.internal.reports import EngineReport, RouterReply, RouterReport
-from serving.registry.service import RegistryService
+from serving.registry.compose import RegistryProcess
 from serving.registry.throughput import ENOUGH_BUSY_S, Throughput
 from tests.fakes.replica_engine import FakeEngine, surface_of
 from tests.fakes.tiny_adapter import BASE
@@ -218,7 +218,7 @@ def test_a_rate_is_between_the_slowest_and_the_fastest(
 def test_what_engines_report_becomes_a_routers_price(tmp_path: Path) -> None:
     """Report, reply and price, as JSON on the way; the table's revision stays."""
     settings = Settings(state_dir=tmp_path)
-    service = RegistryService(settings)
+    service = RegistryProcess(settings).service
     peer = Peer(id="e1", url="http://e1", secret="s")
     pricing = LocalPricing(LocalPrice(replica_hour_usd=3.6))
 
@@ -242,7 +242,7 @@ def test_what_engines_report_becomes_a_routers_price(tmp_path: Path) -> None:
         engine_says(work(20, 10_000, 8000))
         after = router_hears()
     finally:
-        service.registry.close()
+        service.adapters.registry.close()
     assert after.table is not None
     assert after.table.revision == before.table.revision
     assert pricing.current.price.output_usd == pytest.approx(0.001 / 500)

@@ -1,0 +1,61 @@
+"""The adapter path wired over a fleet, the registry process's own or a test's.
+
+Whoever has engines gets the same claim, the same parts and the same wires between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from adapters.config import AdaptersConfig
+from adapters.events import EventBus
+from adapters.fleet import Fleet
+from adapters.format.base_model import BaseFacts
+from adapters.ladder.evidence import Evidence
+from adapters.ladder.steps import Ladder
+from adapters.publish.reconcile import Reconciler
+from adapters.publish.rollout import Rollout
+from adapters.publish.watch import Watcher
+from adapters.registry import Registry
+from adapters.registry.claim import Claim
+from adapters.store.local import Store
+
+
+@dataclass
+class Adapters:
+    """Everything that moves versions. To make one is to claim the registry.
+
+    Raises ``RegistryError``, ``StoreError``.
+    """
+
+    config: AdaptersConfig
+    """With a watched store."""
+    registry: Registry
+    store: Store
+    fleet: Fleet
+    base: Callable[[], BaseFacts | None]
+    """The base that is served; None until the first engine is up."""
+    publish: Callable[[], None]
+    """Has the routers see the registry's content soon; must not block."""
+    events: EventBus
+    claim: Claim = field(init=False)
+    """The right to write that all of this works under."""
+    rollout: Rollout = field(init=False)
+    reconciler: Reconciler = field(init=False)
+    evidence: Evidence = field(init=False)
+    ladder: Ladder = field(init=False)
+    watcher: Watcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        config, registry, events = self.config, self.registry, self.events
+        self.claim = registry.claim()
+        rollout = self.rollout = Rollout(
+            registry, self.store, self.fleet, self.base, config, self.publish, events
+        )
+        self.reconciler = Reconciler(
+            registry, self.store, self.fleet, rollout, self.base, config.rollout, events
+        )
+        self.evidence = Evidence()
+        self.ladder = Ladder(registry, rollout, self.evidence, config.ladder, events)
+        self.watcher = Watcher(rollout, registry, config, events)

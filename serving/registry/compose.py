@@ -1,0 +1,100 @@
+"""One registry process wired together, without Ray: the deployment runs it, tests do too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from adapters.admin.http import build_admin
+from adapters.aliases import Peer
+from adapters.events import EventBus
+from adapters.registry import Registry
+from serving.config.settings import Settings
+from serving.content import open_content
+from serving.registry.accounts.surface import AccountsSurface
+from serving.registry.adapters import Adapters
+from serving.registry.fleet import HttpFleet
+from serving.registry.membership import Membership
+from serving.registry.metrics import RegistryCollector
+from serving.registry.service import RegistryService
+from serving.telemetry.jobs import JobsCollector
+from serving.telemetry.logs import get_logger
+
+
+class RegistryProcess:
+    """Everything that one registry needs. Belongs to the running event loop.
+
+    From its construction on it is the one writer: a registry that ran before can change nothing.
+    Raises ``RegistryError`` when the database cannot be opened, ``StoreError`` for a bad store.
+
+    Attributes:
+        service: hears engines and routers, and does what is done again and again.
+        adapters: what moves versions.
+        surface: the ASGI application for routers, and behind them for administrators.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        log = get_logger("graftwork.registry")
+        config = settings.adapters_here()
+        assert config.database_url is not None
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        membership = Membership()
+        # Tables are made of fleet and versions, which ask for tables: later, when they are there.
+        fleet = HttpFleet(membership, self._refresh)
+        self.adapters = Adapters(
+            config,
+            Registry.open(config.database_url),
+            open_content(settings),
+            fleet,
+            membership.base,
+            self._publish,
+            EventBus(
+                config.events_kept, lambda event: log.info("adapter_event", **event.as_dict())
+            ),
+        )
+        self.service = RegistryService(settings, self.adapters, fleet, membership)
+        self._accounts = AccountsSurface(config.database_url, self.adapters.claim)
+        self._metrics = CollectorRegistry()
+        self._metrics.register(RegistryCollector(self.service))
+        self._metrics.register(JobsCollector(self.service.jobs.statuses))
+        self.surface: Any = Starlette(
+            routes=[
+                Route("/metrics", self._get_metrics, methods=["GET"]),
+                *self._accounts.routes(),
+                Mount("/", app=self._admin()),
+            ]
+        )
+
+    async def _refresh(self) -> int:
+        return await self.service.tables.refresh()
+
+    def _publish(self) -> None:
+        self.service.tables.publish()
+
+    def _admin(self) -> Any:
+        parts = self.adapters
+        return build_admin(
+            parts.rollout,
+            parts.registry,
+            parts.store,
+            parts.fleet,
+            parts.config,
+            self.service.replicas,
+        )
+
+    async def start(self, peer: Peer) -> None:
+        """Begin to work. ``peer``: how routers reach ``surface``."""
+        await self.service.start(peer)
+
+    async def aclose(self) -> None:
+        """Stop where it stands, and let go of the database; the next process resumes."""
+        await self.service.aclose()
+        self._accounts.close()
+
+    async def _get_metrics(self, _: Request) -> Response:
+        return Response(generate_latest(self._metrics), media_type="text/plain")
