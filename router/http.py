@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from router import models
 from router.admin.proxy import AdminProxy
 from router.admit.keys import Keyring
 from router.audit import feedback
-from router.audit.decision import record_of
 from router.audit.lookup import Records
 from router.config.auth import KeyScope
 from router.config.root import RouterConfig
@@ -23,7 +20,7 @@ from router.ids import Ids
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
 from router.request import Decision, Exchange, Request
-from router.respond import respond, respond_error
+from router.respond import Client, Onlooker
 from router.targets.directory import Catalog
 from router.wire.asgi import (
     ClientLeft,
@@ -36,14 +33,12 @@ from router.wire.asgi import (
     read_body,
     send_body,
     send_json,
-    until_client_leaves,
 )
 from router.wire.endpoint import Endpoint
 
 _INFERENCE = {endpoint.value: endpoint for endpoint in Endpoint}
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_CLIENT_CLOSED = 499
 _HTML = b"text/html; charset=utf-8"
 _METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 _log = logging.getLogger("graftwork.router")
@@ -91,11 +86,11 @@ class Door:
             return
         headers = header_map(scope)
         endpoint = _INFERENCE.get(scope["path"])
-        if endpoint is not None and scope["method"] == "POST":
-            await self._infer(endpoint, headers, scope, receive, send)
-            return
         try:
             self._guard_browsers(headers)
+            if endpoint is not None and scope["method"] == "POST":
+                await self._infer(endpoint, headers, scope, receive, send)
+                return
             handler = self._route(scope)
             await handler(scope, receive, send, headers)
         except ClientLeft:
@@ -154,7 +149,7 @@ class Door:
 
     # Inference
 
-    def _exchange_of(self, endpoint: Endpoint, headers: dict[str, str]) -> Exchange:
+    def _exchange(self, endpoint: Endpoint, headers: dict[str, str]) -> Exchange:
         request = Request(self._request_id(headers), self._ids.new("dec"), endpoint, headers)
         return Exchange(request, Decision(self._holder.current))
 
@@ -166,58 +161,14 @@ class Door:
         receive: Receive,
         send: Send,
     ) -> None:
-        exchange = self._exchange_of(endpoint, headers)
-        try:
-            self._guard_browsers(headers)
-            self._pipeline.admit(exchange)
-            raw = await read_body(scope, receive, self._config.limits.max_body_bytes)
-            self._pipeline.decide(exchange, raw)
-        except ClientLeft:
-            return
-        except RouterError as error:
-            await respond_error(exchange, error, send)
-            self._pipeline.refuse(exchange)
-            return
-        await self._answer(exchange, receive, send)
-
-    async def _answer(self, exchange: Exchange, receive: Receive, send: Send) -> None:
-        with self._pipeline.under(exchange):
-            try:
-                await until_client_leaves(self._exchange(exchange, send), receive)
-            except (ClientLeft, asyncio.CancelledError) as error:
-                exchange.account.fails(_CLIENT_CLOSED, "client_left")
-                if isinstance(error, asyncio.CancelledError):
-                    raise
-
-    async def _exchange(self, exchange: Exchange, send: Send) -> None:
-        try:
-            answer = await self._pipeline.send(exchange)
-            await respond(self._pipeline, exchange, answer, send)
-        except RouterError as error:
-            await respond_error(exchange, error, send)
-        except Exception:
-            _log.exception("unexpected error in request %s", exchange.request.id)
-            if exchange.account.status:
-                raise  # the response has begun: cutting it is the only honest end
-            await respond_error(exchange, RouterError("An unexpected error; see the log."), send)
+        client = Client(scope, receive, send, self._config.limits.max_body_bytes)
+        await self._pipeline.run(self._exchange(endpoint, headers), client)
 
     async def _decision(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
     ) -> None:
-        exchange = self._exchange_of(Endpoint.CHAT, headers)
-        # Asking what would be done uses up no limit: nothing is called, nothing is spent.
-        caller = self._keyring.identify(headers.get("authorization"), headers.get("x-api-key"))
-        self._keyring.authorize(caller, KeyScope.INFERENCE)
-        exchange.request = replace(exchange.request, caller=caller)
-        raw = await read_body(scope, receive, self._config.limits.max_body_bytes)
-        try:
-            self._pipeline.decide(exchange, raw)
-        except RouterError as error:
-            if not exchange.decision.options:
-                raise
-            exchange.account.fails(error.status, error.code)
-        record = record_of(exchange)
-        await send_json(send, 200, {"object": "decision", "dry_run": True, **record})
+        onlooker = Onlooker(scope, receive, send, self._config.limits.max_body_bytes)
+        await self._pipeline.run(self._exchange(Endpoint.CHAT, headers), onlooker)
 
     # What there is
 

@@ -1,167 +1,136 @@
-"""One request from its bytes to its answer: every stage, in order; the table of contents.
-
-    admit → data-prep → governance in → intent → policy → choose → context + send → confidence
-          → governance out → stream → settle → shadow
-
-``policy`` says what the caller may be answered by, and ``choose`` names, filters and ranks the
-candidates, so that ``send`` and every retry inside it see only what is permitted (law 5).
-"""
+"""One request from its headers to its record. ``Pipeline.run`` is the table of contents."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from router import prepare as data_prep
+from router import context, govern, prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
 from router.budgets.holds import Budgets
 from router.cache.responses import Responses
-from router.choose import choose
+from router.choose.choose import Chooser, shadowed
 from router.choose.refusals import nobody
-from router.errors import RouterError
-from router.govern import stage as governance
 from router.intent.stage import IntentStage
-from router.judge.confidence import Judge, JudgedAnswer
-from router.judge.watched import Outgoing
-from router.policy import stage as policy
+from router.judge.confidence import Judge
 from router.replicas.table import TableHolder
-from router.request import HIT, Decision, Exchange
+from router.request import Decision, Exchange, Outgoing, Request
+from router.respond import Client
 from router.send import Sender, shadow
 from router.stages import Heading
+from router.wire.asgi import ClientLeft
 
 
 @dataclass(frozen=True)
-class Books:
-    """What is looked into before a target is asked, and what is written into afterwards."""
-
-    budgets: Budgets
-    responses: Responses
-    settlement: Settlement
-
-
 class Pipeline:
     """The request path, wired once per process."""
 
-    def __init__(
-        self,
-        admission: Admission,
-        classifier: IntentStage,
-        chooser: choose.Chooser,
-        judge: Judge,
-        holder: TableHolder,
-        sender: Sender,
-        books: Books,
-        shadows: shadow.Shadow,
+    admission: Admission
+    intents: IntentStage
+    chooser: Chooser
+    budgets: Budgets
+    responses: Responses
+    sender: Sender
+    judge: Judge
+    settlement: Settlement
+    shadows: shadow.Shadow
+    holder: TableHolder
+
+    async def run(  # noqa: PLR0915 - as long as the path has stages
+        self, exchange: Exchange, client: Client
     ) -> None:
-        self._budgets = books.budgets
-        self._responses = books.responses
-        self._settlement = books.settlement
-        self._shadow = shadows
-        self._admission = admission
-        self._classifier = classifier
-        self._chooser = chooser
-        self._judge = judge
-        self._holder = holder
-        self._sender = sender
+        """Every stage, in order. Who only asks is told what was decided, and nobody is called.
 
-    @property
-    def under_way(self) -> int:
-        """Inference requests that were admitted and are not over."""
-        return self._admission.under_way
-
-    def admit(self, exchange: Exchange) -> None:
-        """Who asks, and is there room; before the body is read. Raises what refuses it."""
-        with exchange.stage(Heading.POLICY, "admit"):
-            self._admission.admit(exchange)
-
-    def decide(self, exchange: Exchange, raw: bytes) -> None:
-        """From the body's bytes to permitted options; calls nobody and never waits."""
-        table, policies = self._holder.current, self._chooser.policies
-        exchange.decision = Decision(table)
-        with exchange.stage(Heading.DATA_PREP, "data-prep"):
-            request = exchange.request = data_prep.parse(exchange.request, raw)
-        with exchange.stage(Heading.GOVERNANCE, "governance"):
-            governance.inbound(exchange)
-        with exchange.stage(Heading.ROUTING, "intent"):
-            intent = self._classifier.classify(request, table, always=policies.reads_intents)
-            exchange.decision = Decision(table, intent)
-        with exchange.stage(Heading.POLICY, "policy"):
-            permission = policy.permit(request.caller, intent, policies)
-        with exchange.stage(Heading.ROUTING, "choose"):
-            decision = exchange.decision = self._chooser.choose(exchange, permission)
-            if decision.first is None:
-                raise nobody(decision.options)
-            decision = self._judge.prepare(request, decision)
-            shadow = choose.shadowed(request, decision)
-            exchange.decision = decision if shadow is None else replace(decision, shadow=shadow)
-
-    @contextmanager
-    def under(self, exchange: Exchange) -> Iterator[None]:
-        """Hold what the exchange needs until its last byte, then settle it, whatever its end."""
-        self._admission.under_way += 1
-        try:
-            with self._holder.pinned(exchange.decision.options):
-                yield
-        finally:
-            self._admission.under_way -= 1
-            self._settlement.settle(exchange)
-            self._shadow.follow(exchange)
-
-    async def send(self, exchange: Exchange) -> Outgoing:
-        """An answer that has begun, good enough to go out.
-
-        Raises ``TargetError``, and ``BudgetExceeded`` when a budget does not cover the request.
+        Whatever happens on the way, what had begun is closed, settled and recorded before the last
+        byte leaves.
         """
-        with exchange.stage(Heading.POLICY, "budget"):
-            await self._budgets.open(exchange)
-        with exchange.stage(Heading.ROUTING, "cache"):
-            replayed = self._responses.look(exchange)
-        if replayed is not None:
-            exchange.account.answers(replayed.usage)
-            return replayed
-        with exchange.stage(Heading.ROUTING, "send"):
-            answer: Outgoing = await self._sender.send(exchange)
-        exchange.account.answers(answer.usage)
-        with exchange.stage(Heading.ROUTING, "confidence"):
-            verdict = await self._judge.examine(exchange, answer)
-        if not verdict.good:
-            with exchange.stage(Heading.ROUTING, "escalate"):
-                verdict = await self._escalate(exchange, verdict)
-        return verdict.answer
+        stage, policies = exchange.stage, self.chooser.policies
+        try:
+            with stage(Heading.POLICY, "admit"):
+                self.admission.admit(exchange)
+            # The begin record (law 8) belongs here: the request is on the books from now on.
+            with stage(Heading.DATA_PREP, "read"):
+                raw = await client.read()
+            with stage(Heading.DATA_PREP, "data-prep"):
+                table, request = self.holder.current, prepare.parse(exchange.request, raw)
+            with stage(Heading.GOVERNANCE, "governance"):
+                request = exchange.request = govern.inbound(request)
+            with stage(Heading.ROUTING, "intent"):
+                intent = self.intents.classify(request, table, always=policies.reads_intents)
+                exchange.decision = Decision(table, intent)
+            with stage(Heading.POLICY, "policy"):
+                permission = policies.permission(request.caller, intent.name)
+            with stage(Heading.ROUTING, "choose"):
+                exchange.decision = self.chooser.choose(exchange, permission)
+                exchange.decision = self._prepared(request, exchange.decision)
+            if client.only_asks:
+                await client.finish(exchange)
+                return
+            async with self._under_way(exchange, client):
+                with stage(Heading.POLICY, "budget"):
+                    await self.budgets.open(exchange)
+                with stage(Heading.ROUTING, "cache"):
+                    answer: Outgoing | None = self.responses.look(exchange)
+                if answer is None:
+                    with stage(Heading.CONTEXT, "context"):
+                        exchange.delivery.sends(context.bodies(request))
+                    with stage(Heading.ROUTING, "send"):
+                        answer = await self.sender.send(exchange)
+                    with stage(Heading.ROUTING, "confidence"):
+                        judged = await self.judge.examine(exchange, answer)
+                    with stage(Heading.ROUTING, "escalate"):
+                        answer = await self.judge.escalate(exchange, judged, self.sender.send)
+                with stage(Heading.GOVERNANCE, "governance-out"):
+                    chunks = govern.outbound(exchange, shadow.capture(exchange, answer.chunks()))
+                with stage(Heading.ROUTING, "respond"):
+                    await client.pass_on(
+                        exchange, answer, self.responses.keep(exchange, answer, chunks)
+                    )
+        except ClientLeft:
+            exchange.account.leaves()
+            return
+        except asyncio.CancelledError:
+            exchange.account.leaves()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            client.fail(exchange, error)
+        finally:
+            if not client.only_asks:
+                with stage(Heading.MONITORING, "settle"):
+                    self.settlement.settle(exchange)
+                with stage(Heading.AUDIT, "end"):
+                    self.settlement.record(exchange)
+                self.settlement.measure(exchange)
+        await client.finish(exchange)
+        self.shadows.follow(exchange)
 
-    async def _escalate(self, exchange: Exchange, verdict: JudgedAnswer) -> JudgedAnswer:
-        """Ask better targets as long as the answer is not good enough and one of them is left."""
-        while not verdict.good and self._judge.leaves_better(exchange, verdict):
-            try:
-                better: Outgoing = await self._sender.send(exchange)
-            except RouterError:
-                verdict.restore(exchange)
-                break
-            except BaseException:
-                await verdict.answer.aclose()
-                raise
-            await verdict.dismiss(exchange)
-            exchange.account.answers(better.usage)
-            verdict = await self._judge.examine(exchange, better)
-        return verdict
+    def _prepared(self, request: Request, decision: Decision) -> Decision:
+        """What the choice entails: how the answer will be judged, and who answers in secret.
 
-    def outbound(self, exchange: Exchange, answer: Outgoing) -> AsyncIterator[bytes]:
-        """The answer's bytes as the client may see them."""
-        if exchange.account.cache == HIT:
-            return answer.chunks()
-        chunks = answer.chunks()
-        if exchange.decision.shadow is not None:
-            chunks = shadow.capture(exchange, chunks)
-        chunks = governance.outbound(exchange, chunks)
-        return self._responses.keep(exchange, answer.status, answer.content_type, chunks)
+        Raises ``RouterError`` when nobody may answer.
+        """
+        if decision.first is None:
+            raise nobody(decision.options)
+        shadowing = shadowed(request, decision)
+        if shadowing is not None:
+            decision = replace(decision, shadow=shadowing)
+        return self.judge.prepare(request, decision)
 
-    def price(self, exchange: Exchange) -> None:
-        """Set the cost from the usage that is known now."""
-        with exchange.stage(Heading.MONITORING, "price"):
-            self._settlement.price(exchange)
+    @asynccontextmanager
+    async def _under_way(self, exchange: Exchange, client: Client) -> AsyncIterator[None]:
+        """Count the request and keep its versions loaded; close whatever it opened.
 
-    def refuse(self, exchange: Exchange) -> None:
-        """Settle a request that never reached a target."""
-        self._settlement.settle(exchange)
+        Raises ``ClientLeft`` inside when there is nobody to answer any more.
+        """
+        self.admission.under_way += 1
+        try:
+            with self.holder.pinned(exchange.decision.options), client.present():
+                try:
+                    yield
+                finally:
+                    await exchange.delivery.close()
+        finally:
+            self.admission.under_way -= 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -260,6 +261,38 @@ class Assurance:
     """Whether feedback stands behind the probability, or only the default map."""
 
 
+Bodies = Callable[[Option], dict[str, Any]]
+"""What a target is sent; made by the context stage."""
+
+
+class Outgoing(Protocol):
+    """An answer that has begun, on its way to the client."""
+
+    status: int
+    content_type: str
+
+    @property
+    def usage(self) -> Usage:
+        """Token counts as the target reported them."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body's bytes; a stream in whole events. Raises ``TargetBroken``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back, or cut it; idempotent."""
+        ...
+
+
+class Opened(Protocol):
+    """Holds a connection, a place or a task until it is closed."""
+
+    async def aclose(self) -> None:
+        """Give it back; idempotent."""
+        ...
+
+
 @dataclass(slots=True)
 class Delivery:
     """What happened on the way to the answer. Written through its methods only."""
@@ -280,6 +313,34 @@ class Delivery:
     """Why a person should look at this exchange."""
     captured: bytes | None = None
     """The answer's bytes, kept only for a request that is answered in secret as well."""
+
+    bodies: Bodies | None = None
+    opened: list[Opened] = field(default_factory=list)
+    """Everything that has to be closed at the end, if nobody closed it before."""
+
+    def sends(self, bodies: Bodies) -> None:
+        """What each target will be sent."""
+        self.bodies = bodies
+
+    def opens(self, opened: Opened) -> None:
+        """Close this at the end, whatever happens to who opened it."""
+        self.opened.append(opened)
+
+    async def close(self) -> None:
+        """Close all that is open, newest first; whoever cancels this waits for the rest."""
+        cancelled: asyncio.CancelledError | None = None
+        while self.opened:
+            try:
+                await self.opened.pop().aclose()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def body(self, option: Option) -> dict[str, Any]:
+        """What a target is sent."""
+        assert self.bodies is not None
+        return self.bodies(option)
 
     def call(self, option: Option, replica: str | None) -> Attempt:
         """A call goes out."""
@@ -349,6 +410,7 @@ class Rate:
     resets_s: float = 0.0
 
 
+CLIENT_CLOSED: Final = 499
 HIT: Final = "hit"
 MISS: Final = "miss"
 
@@ -399,6 +461,10 @@ class Account:
     def begins(self, status: int, seconds: float) -> None:
         """The first byte leaves, so many seconds after the request came."""
         self.status, self.first_byte_s = status, seconds
+
+    def leaves(self) -> None:
+        """The client is gone."""
+        self.status, self.error = CLIENT_CLOSED, "client_left"
 
     def fails(self, status: int, error: str) -> None:
         """It ends with an error; a status that left already stands in the way of no error."""
@@ -463,7 +529,3 @@ def digest(text: str) -> str:
     if _DIGEST.fullmatch(text):
         return text
     return "#" + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-
-Assemble = Callable[[Exchange, Option], dict[str, Any]]
-"""The context stage: the body for one target."""

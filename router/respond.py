@@ -1,114 +1,200 @@
-"""From a target's answer to the client: headers of the contract, bytes as they arrive, the end."""
+"""The client of one request: its body comes from here, and its answer leaves here."""
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import orjson
 
+from router.audit.decision import record_of
 from router.errors import RouterError, TargetBroken, error_body
-from router.judge.watched import Outgoing
-from router.pipeline import Pipeline
-from router.request import Exchange
-from router.wire.asgi import Header, Send, encode_headers, error_headers, send_body, send_json
+from router.request import Exchange, Outgoing
+from router.wire.asgi import (
+    Header,
+    Present,
+    Receive,
+    Scope,
+    Send,
+    encode_headers,
+    error_headers,
+    read_body,
+    send_body,
+    send_json,
+)
+from router.wire.endpoint import Endpoint
 from router.wire.sse import error_event
 
-_EVENT_STREAM = "text/event-stream"
+_EVENT_STREAM: Final = "text/event-stream"
+_NO_END: Final = re.compile(rb"(?!)")
+_ENDS: Final = {
+    Endpoint.CHAT: re.compile(rb"^data: ?\[DONE\]", re.MULTILINE),
+    Endpoint.COMPLETIONS: re.compile(rb"^data: ?\[DONE\]", re.MULTILINE),
+    Endpoint.RESPONSES: re.compile(
+        rb"^event: ?response\.(completed|incomplete|failed)", re.MULTILINE
+    ),
+    Endpoint.MESSAGES: re.compile(rb"^event: ?message_stop", re.MULTILINE),
+}
+"""Where the event begins after which a client stops reading."""
+_log = logging.getLogger("graftwork.router")
 
 
-async def respond(pipeline: Pipeline, exchange: Exchange, answer: Outgoing, send: Send) -> None:
-    """Pass the answer on; the answer is closed in any case."""
-    try:
-        chunks = pipeline.outbound(exchange, answer)
-        if answer.content_type.startswith(_EVENT_STREAM):
-            await _stream(pipeline, exchange, answer, chunks, send)
-        else:
-            await _whole(pipeline, exchange, answer, chunks, send)
-    finally:
-        await answer.aclose()
+class Client:
+    """Whom one request came from.
+
+    Nothing that ends a response leaves before ``finish``: until then the request can be settled and
+    put on record.
+
+    Args:
+        scope, receive, send: of ASGI.
+        max_body_bytes: larger bodies are refused.
+    """
+
+    only_asks: ClassVar[bool] = False
+    """Wants to know what would be done, and no answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._max_body_bytes = max_body_bytes
+        self._streaming = False
+        self._last = b""
+        self._whole: tuple[Outgoing, bytes] | None = None
+        self._error: RouterError | None = None
+
+    async def read(self) -> bytes:
+        """The body. Raises ``TooLarge``, and ``ClientLeft`` when it was cut."""
+        return await read_body(self._scope, self._receive, self._max_body_bytes)
+
+    def present(self) -> Present:
+        """Inside ``with``, work ends with ``ClientLeft`` as soon as the client is gone."""
+        return Present(self._receive)
+
+    async def pass_on(
+        self, exchange: Exchange, answer: Outgoing, chunks: AsyncIterator[bytes]
+    ) -> None:
+        """Send a stream as it comes, up to its end; read a whole answer.
+
+        Raises:
+            TargetBroken: of an answer of which nothing was sent.
+        """
+        if not answer.content_type.startswith(_EVENT_STREAM):
+            with exchange.waiting():
+                body = b"".join([chunk async for chunk in chunks])
+            self._whole = answer, body
+            _begin(exchange, answer.status)
+            return
+        try:
+            await self._stream(exchange, answer.status, chunks)
+        except TargetBroken as error:
+            if not self._streaming:
+                raise
+            exchange.account.breaks(error.code)
+            self._last = error_event(
+                exchange.request.endpoint,
+                error.message,
+                code=error.code,
+                kind=error.type,
+                sequence=error.sequence,
+            )
+
+    async def _stream(self, exchange: Exchange, status: int, chunks: AsyncIterator[bytes]) -> None:
+        waiting, send = exchange.waiting(), self._send
+        end = _ENDS.get(exchange.request.endpoint, _NO_END)
+        while True:
+            with waiting:
+                chunk = await anext(chunks, None)
+            if not self._streaming:
+                await self._start_stream(exchange, status)
+            if chunk is None:
+                return
+            if self._last:
+                self._last += chunk
+                continue
+            found = end.search(chunk)
+            if found is not None:
+                chunk, self._last = chunk[: found.start()], chunk[found.start() :]
+            if chunk:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def _start_stream(self, exchange: Exchange, status: int) -> None:
+        self._streaming = True
+        _begin(exchange, status)
+        headers: list[Header] = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+            *response_headers(exchange),
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    def fail(self, exchange: Exchange, error: Exception) -> None:
+        """The answer is an error. Raises it when an answer had begun: the stream is cut then."""
+        if not isinstance(error, RouterError):
+            _log.error("unexpected error in request %s", exchange.request.id, exc_info=error)
+            if self._streaming:
+                raise error
+            error = RouterError("An unexpected error; see the log.")
+        self._error, self._whole = error, None
+        exchange.account.fails(error.status, error.code)
+
+    async def finish(self, exchange: Exchange) -> None:
+        """Send what is left: the end of a stream, a whole answer or an error."""
+        if self._streaming:
+            body = final_comment(exchange) + self._last
+            await self._send({"type": "http.response.body", "body": body})
+        elif self._error is not None:
+            await self._refuse(exchange, self._error)
+        elif self._whole is not None:
+            answer, body = self._whole
+            kind = answer.content_type.encode("latin-1")
+            await send_body(self._send, answer.status, body, kind, response_headers(exchange))
+
+    async def _refuse(self, exchange: Exchange, error: RouterError) -> None:
+        request = exchange.request
+        headers = [*response_headers(exchange), *encode_headers(error_headers(error))]
+        body = error_body(request.endpoint, error, request.id)
+        await send_json(self._send, error.status, body, headers)
 
 
-async def _whole(
-    pipeline: Pipeline,
-    exchange: Exchange,
-    answer: Outgoing,
-    chunks: AsyncIterator[bytes],
-    send: Send,
-) -> None:
-    body = b"".join([chunk async for chunk in chunks])
-    exchange.account.begins(answer.status, time.perf_counter() - exchange.request.started)
-    pipeline.price(exchange)
-    headers = response_headers(exchange)
-    await send_body(send, answer.status, body, answer.content_type.encode("latin-1"), headers)
+class Onlooker(Client):
+    """Asks what would be done with a request."""
+
+    only_asks = True
+
+    async def finish(self, exchange: Exchange) -> None:
+        """Send the decision, also one that leaves nobody; or why there is none."""
+        if self._error is not None and not exchange.decision.options:
+            await self._refuse(exchange, self._error)
+            return
+        decision = {"object": "decision", "dry_run": True, **record_of(exchange)}
+        await send_json(self._send, 200, decision)
 
 
-async def _stream(
-    pipeline: Pipeline,
-    exchange: Exchange,
-    answer: Outgoing,
-    chunks: AsyncIterator[bytes],
-    send: Send,
-) -> None:
-    started = False
-    try:
-        async for chunk in chunks:
-            if not started:
-                started = True
-                await _start_stream(exchange, answer.status, send)
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except TargetBroken as error:
-        exchange.account.breaks(error.code)
-        if not started:
-            raise
-        body = error_event(
-            exchange.request.endpoint,
-            error.message,
-            code=error.code,
-            kind=error.type,
-            sequence=error.sequence,
-        )
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-    if not started:
-        await _start_stream(exchange, answer.status, send)
-    pipeline.price(exchange)
-    await send({"type": "http.response.body", "body": final_comment(exchange)})
-
-
-async def _start_stream(exchange: Exchange, status: int, send: Send) -> None:
+def _begin(exchange: Exchange, status: int) -> None:
     exchange.account.begins(status, time.perf_counter() - exchange.request.started)
-    headers: list[Header] = [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-cache"),
-        (b"x-accel-buffering", b"no"),
-        *response_headers(exchange),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 def final_comment(exchange: Exchange) -> bytes:
     """What is known only at the end of a stream, as an SSE comment that clients skip."""
+    account, delivery, chosen = exchange.account, exchange.delivery, exchange.chosen
     facts: dict[str, Any] = {
         "decision_id": exchange.request.decision_id,
-        "target": exchange.chosen.target if exchange.chosen else None,
-        "attempts": len(exchange.delivery.attempts),
-        "input_tokens": exchange.account.usage.input_tokens,
-        "output_tokens": exchange.account.usage.output_tokens,
-        "cost_usd": exchange.account.cost_usd,
+        "target": chosen.target if chosen else None,
+        "attempts": len(delivery.attempts),
+        "input_tokens": account.usage.input_tokens,
+        "output_tokens": account.usage.output_tokens,
+        "cost_usd": account.cost_usd,
+        "overhead_ms": round(account.stages.overhead_s * 1000, 2),
     }
-    rescued = [note for note in exchange.delivery.notes if "rescued" in note]
+    rescued = [note for note in delivery.notes if "rescued" in note]
     if rescued:
         facts["rescued"] = rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
-
-
-async def respond_error(exchange: Exchange, error: RouterError, send: Send) -> None:
-    """An error as a complete response."""
-    exchange.account.fails(error.status, error.code)
-    headers = [*response_headers(exchange), *encode_headers(error_headers(error))]
-    request = exchange.request
-    await send_json(send, error.status, error_body(request.endpoint, error, request.id), headers)
 
 
 def response_headers(exchange: Exchange) -> list[Header]:
@@ -123,12 +209,12 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "x-graftwork-intent": intent.name or "none",
         "x-graftwork-confidence": "none" if confidence is None else f"{confidence:.4f}",
         "x-graftwork-attempts": str(len(exchange.delivery.attempts)),
-        "x-graftwork-cost-usd": f"{exchange.account.cost_usd:.8f}",
+        "x-graftwork-cost-usd": f"{account.cost_usd:.8f}",
         "x-graftwork-overhead-ms": f"{stages.overhead_s * 1000:.2f}",
         "x-ratelimit-limit-requests": str(rate.limit),
         "x-ratelimit-remaining-requests": str(rate.remaining),
         "x-ratelimit-reset-requests": f"{rate.resets_s:.0f}s",
         "server-timing": timings,
-        **exchange.account.headers,
+        **account.headers,
     }
     return encode_headers(values)

@@ -14,7 +14,6 @@ from router.audit.frame import to_json
 from router.budgets.amounts import fill_in
 from router.choose.learning import Learning
 from router.request import Exchange
-from router.stages import Heading
 from router.targets.directory import Catalog
 
 
@@ -47,7 +46,7 @@ class Settlement:
         self._metrics = metrics
         self._log = log
 
-    def price(self, exchange: Exchange) -> None:
+    def _price(self, exchange: Exchange) -> None:
         """Set the cost of every attempt, and so of the exchange, from the usage known now."""
         for attempt in exchange.delivery.attempts:
             attempt.billed = fill_in(exchange, attempt)
@@ -55,21 +54,24 @@ class Settlement:
         exchange.account.costs(sum(attempt.cost_usd for attempt in exchange.delivery.attempts))
 
     def settle(self, exchange: Exchange) -> None:
-        """Price, measure, keep and log."""
+        """Price it, give back what was set aside, count it and learn from it."""
         account = exchange.account
         account.closes(time.perf_counter() - exchange.request.started)
-        with exchange.stage(Heading.POLICY, "settle"):
-            self.price(exchange)
-            if account.hold is not None:
-                account.hold.settle(_tokens(exchange), account.cost_usd)
-        with exchange.stage(Heading.MONITORING, "observe"):
-            self._traffic.observe(exchange)
-            self._usage.book(exchange)
-            self._learning.observe(exchange)
-        with exchange.stage(Heading.AUDIT, "end"):
-            record = to_json(record_of(exchange))
-            self._ledger.add(record)
-            self._log(record)
+        self._price(exchange)
+        if account.hold is not None:
+            account.hold.settle(_tokens(exchange), account.cost_usd)
+        self._traffic.observe(exchange)
+        self._usage.book(exchange)
+        self._learning.observe(exchange)
+
+    def record(self, exchange: Exchange) -> None:
+        """Put it on record."""
+        record = to_json(record_of(exchange))
+        self._ledger.add(record)
+        self._log(record)
+
+    def measure(self, exchange: Exchange) -> None:
+        """Into the metrics, last of all: what settling and recording took is among them."""
         self._metrics.observe(exchange)
 
 

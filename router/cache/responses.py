@@ -9,7 +9,7 @@ import orjson
 from router.cache.key import CacheKey, cache_key, deterministic
 from router.cache.store import Kept, ResponseStore
 from router.config.cache import CacheConfig
-from router.request import HIT, MISS, Exchange
+from router.request import HIT, MISS, Exchange, Outgoing
 from router.wire.endpoint import Endpoint, Usage
 
 HEADER = "x-graftwork-cache"
@@ -86,6 +86,7 @@ class Responses:
             return None
         self.hits += 1
         exchange.account.looked_up(key, HIT, HEADER)
+        exchange.account.answers(kept.usage)
         return Replayed(kept)
 
     def _applies(self, exchange: Exchange) -> bool:
@@ -93,12 +94,12 @@ class Responses:
             return False
         return not self._config.deterministic_only or deterministic(exchange)
 
-    def keep(self, exchange: Exchange, status: int, content_type: str, chunks: _Chunks) -> _Chunks:
+    def keep(self, exchange: Exchange, answer: Outgoing, chunks: _Chunks) -> _Chunks:
         """Pass an answer's bytes through and keep them, if it was asked for and ends well."""
         key = exchange.account.cache_key
-        if not isinstance(key, CacheKey) or exchange.account.cache == HIT or status != 200:
+        if not isinstance(key, CacheKey) or exchange.account.cache == HIT or answer.status != 200:
             return chunks
-        return self._keep(key, exchange, content_type, chunks)
+        return self._keep(key, exchange, answer.content_type, chunks)
 
     async def _keep(
         self, key: CacheKey, exchange: Exchange, content_type: str, chunks: _Chunks

@@ -24,7 +24,6 @@ from router.choose.learning import Learning
 from router.choose.refusals import nobody
 from router.config.root import RouterConfig
 from router.errors import RouterError
-from router.policy.stage import permit
 from router.prices import Work
 from router.request import BASE, Caller, Decision, Exchange, Hints, Intent, Needs, Request
 from router.wire.endpoint import Endpoint, Usage
@@ -80,7 +79,9 @@ def _again(record: Record, chooser: Chooser) -> Replayed:
     exchange = _exchange(record)
     chooser.pricing.recall(_work(record))
     try:
-        permission = permit(exchange.request.caller, exchange.decision.intent, chooser.policies)
+        permission = chooser.policies.permission(
+            exchange.request.caller, exchange.decision.intent.name
+        )
         exchange.decision = chooser.choose(exchange, permission)
         error = nobody(exchange.decision.options).code if exchange.chosen is None else None
     except RouterError as refused:

@@ -8,12 +8,14 @@ the first answer is kept until that one has begun, and goes out when it cannot.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from router.config.routing import DEFAULT_ROUTE, ConfidenceConfig, RoutingConfig
+from router.errors import RouterError
 from router.judge import logprobs
 from router.judge.calibration import Calibration
-from router.judge.watched import Outgoing, WatchedAnswer
+from router.judge.watched import WatchedAnswer
 from router.request import (
     ESCALATED,
     NO_INTENT,
@@ -22,8 +24,12 @@ from router.request import (
     Decision,
     Exchange,
     Option,
+    Outgoing,
     Request,
 )
+
+Ask = Callable[[Exchange], Awaitable[Outgoing]]
+"""Asks the best target that is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +88,20 @@ class Judge:
         return None if route is None else route.confidence
 
     async def examine(self, exchange: Exchange, answer: Outgoing) -> JudgedAnswer:
-        """Read as much as the route says, and judge it; the answer is closed if this fails."""
+        """Read as much as the route says, and judge it."""
         config, chosen = self._config(exchange.decision), exchange.chosen
+        exchange.account.answers(answer.usage)
         if config is None or chosen is None or not chosen.is_local:
             return JudgedAnswer(answer, good=True)
         if exchange.decision.unjudged is not None:
             return JudgedAnswer(answer, good=True)
         watched = WatchedAnswer(answer, strip=exchange.decision.probe is not None)
-        try:
-            with exchange.waiting():
-                if not watched.is_stream or config.stream == "hold":
-                    await watched.read(None, None)
-                else:
-                    await watched.read(config.first_tokens, config.deadline_s)
-        except BaseException:
-            await watched.aclose()
-            raise
+        exchange.delivery.opens(watched)
+        with exchange.waiting():
+            if not watched.is_stream or config.stream == "hold":
+                await watched.read(None, None)
+            else:
+                await watched.read(config.first_tokens, config.deadline_s)
         return self._judge(exchange, watched, config)
 
     def _judge(
@@ -127,6 +131,18 @@ class Judge:
             )
         attempt = exchange.delivery.attempts[-1] if exchange.delivery.attempts else None
         return JudgedAnswer(watched, good, option, attempt, features.tokens, probability)
+
+    async def escalate(self, exchange: Exchange, judged: JudgedAnswer, send: Ask) -> Outgoing:
+        """Ask better targets while the answer is not good enough and one of them is left."""
+        while not judged.good and self.leaves_better(exchange, judged):
+            try:
+                better = await send(exchange)
+            except RouterError:
+                judged.restore(exchange)
+                break
+            await judged.dismiss(exchange)
+            judged = await self.examine(exchange, better)
+        return judged.answer
 
     def leaves_better(self, exchange: Exchange, verdict: JudgedAnswer) -> bool:
         """Give up everybody who is not better; whether anybody is left.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
 from router.judge.logprobs import Features, Tokens
+from router.request import Outgoing
 from router.wire.endpoint import Usage
 
 MAX_HELD_BYTES: Final = 8 * 1024 * 1024
@@ -18,26 +19,6 @@ _MARK: Final = b'logprobs"'
 quotation mark is escaped."""
 _END: Final = b"\n\n"
 _DATA: Final = b"data:"
-
-
-class Outgoing(Protocol):
-    """An answer that has begun, on its way to the client."""
-
-    status: int
-    content_type: str
-
-    @property
-    def usage(self) -> Usage:
-        """Token counts as the target reported them."""
-        ...
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body's bytes; a stream in whole events. Raises ``TargetBroken``."""
-        ...
-
-    async def aclose(self) -> None:
-        """Give the connection back, or cut it; idempotent."""
-        ...
 
 
 class WatchedAnswer:
@@ -151,10 +132,12 @@ class WatchedAnswer:
     async def aclose(self) -> None:
         """Give the connection back, or cut it; idempotent."""
         reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.cancel()
-            await asyncio.wait({reading})
-        await self._answer.aclose()
+        try:
+            if reading is not None:
+                reading.cancel()
+                await asyncio.wait({reading})
+        finally:
+            await self._answer.aclose()
 
 
 def _json(data: bytes) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from router.config.policy import EVERYTHING, Effect, Globs, PolicyConfig, PolicyRule
+from router.errors import Forbidden
 from router.request import NO_INTENT, Caller
 
 _PERMISSIONS_KEPT = 1024
@@ -65,8 +66,13 @@ class PolicyBook:
         self._config = config
         self._kept: OrderedDict[tuple[str, str, str], Permission] = OrderedDict()
 
-    def permission(self, caller: Caller, intent: str | None) -> Permission:
-        """What the caller may be answered by."""
+    def permission(self, caller: Caller | None, intent: str | None) -> Permission:
+        """What the caller may be answered by, for this intent.
+
+        Raises ``Forbidden`` when nobody was identified.
+        """
+        if caller is None:
+            raise Forbidden("Nobody is authenticated.", code="policy_denied")
         key = (caller.tenant, caller.name, intent or NO_INTENT)
         found = self._kept.get(key)
         if found is None:

@@ -18,7 +18,7 @@ from router.errors import (
     TargetTimeout,
 )
 from router.replicas.table import TableHolder
-from router.request import CANCELLED, OK, REJECTED, Assemble, Attempt, Exchange, Option
+from router.request import CANCELLED, OK, REJECTED, Attempt, Exchange, Option
 from router.send.health import HealthBook
 from router.send.idle import IdleWatch
 from router.send.opening import MAX_HELD_BYTES, has_content
@@ -147,13 +147,11 @@ class Calls:
         catalog: Catalog,
         holder: TableHolder,
         config: DeliveryConfig,
-        assemble: Assemble,
         book: HealthBook,
     ) -> None:
         self._catalog = catalog
         self._holder = holder
         self._config = config
-        self._assemble = assemble
         self.book = book
 
     def upstreams(self, option: Option, now: float) -> list[Upstream]:
@@ -181,7 +179,7 @@ class Calls:
     def body(self, exchange: Exchange, option: Option) -> Body:
         """What the context stage makes for a target."""
         with exchange.stage(Heading.CONTEXT, "context"):
-            return self._assemble(exchange, option)
+            return exchange.delivery.body(option)
 
     async def start(
         self,
@@ -279,6 +277,7 @@ class Calls:
                 answer = await upstream.target.send(call)
                 attempt.usage = answer.usage
                 started = Started(upstream, attempt, ticket, answer, leave, idle_s)
+                exchange.delivery.opens(started)
                 if call.stream:
                     await started.open(exchange)
                 else:

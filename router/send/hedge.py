@@ -107,7 +107,16 @@ async def _end(tasks: _Tasks, winner: Started | None) -> None:
     """Cancel who did not win; close an answer that began at the same moment."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    cancelled: asyncio.CancelledError | None = None
+    pending = set(tasks)
+    while pending:  # each of them closes what it opened, and is not left alone with it
+        try:
+            _, pending = await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            pending = {task for task in pending if not task.done()}
     for task in tasks:
         if not task.cancelled() and task.exception() is None and task.result() is not winner:
             await task.result().aclose()
+    if cancelled is not None:
+        raise cancelled

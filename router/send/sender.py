@@ -10,7 +10,7 @@ from router.config.delivery import DeliveryConfig
 from router.config.limits import LimitsConfig
 from router.errors import BudgetExceeded, RouterError, TargetTimeout, TargetUnavailable
 from router.replicas.table import TableHolder
-from router.request import Assemble, Exchange
+from router.request import Exchange
 from router.send.answer import Delivered
 from router.send.attempt import Calls, Started
 from router.send.health import HealthBook
@@ -30,13 +30,12 @@ class Sender:
         holder: TableHolder,
         limits: LimitsConfig,
         config: DeliveryConfig,
-        assemble: Assemble,
         book: HealthBook | None = None,
     ) -> None:
         self._limits = limits
         self._config = config
         self.book = book or HealthBook(config)
-        self._calls = Calls(catalog, holder, config, assemble, self.book)
+        self._calls = Calls(catalog, holder, config, self.book)
         self._hedger = Hedger(self._calls, config, self._left_s)
         self._rescuer = Rescuer(self._calls, config, self._left_s)
 

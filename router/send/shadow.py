@@ -13,7 +13,7 @@ from typing import Final
 from router.account.traffic import Traffic
 from router.errors import RouterError
 from router.replicas.table import TableHolder
-from router.request import Assemble, Exchange, Option
+from router.request import HIT, Exchange, Option
 from router.targets.base import Call
 from router.targets.directory import Catalog
 from router.wire.said import answer_text, overlap
@@ -23,8 +23,14 @@ _AT_ONCE: Final = 4
 _TIMEOUT_S: Final = 120.0
 
 
-async def capture(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass the chunks through and keep a bounded copy for the comparison."""
+def capture(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same chunks; of a request that was sampled a bounded copy is kept for the comparison."""
+    if exchange.decision.shadow is None or exchange.account.cache == HIT:
+        return chunks
+    return _captured(exchange, chunks)
+
+
+async def _captured(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     kept = bytearray()
     async for chunk in chunks:
         if len(kept) + len(chunk) <= MAX_CAPTURED_BYTES:
@@ -36,11 +42,8 @@ async def capture(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIter
 class Shadow:
     """Runs and compares secret calls in the background."""
 
-    def __init__(
-        self, catalog: Catalog, holder: TableHolder, traffic: Traffic, assemble: Assemble
-    ) -> None:
+    def __init__(self, catalog: Catalog, holder: TableHolder, traffic: Traffic) -> None:
         self._catalog = catalog
-        self._assemble = assemble
         self._holder = holder
         self._traffic = traffic
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,7 +80,7 @@ class Shadow:
         target = self._catalog.local(option, places[0])
         call = Call(
             endpoint=exchange.request.endpoint,
-            body=self._assemble(exchange, option),
+            body=exchange.delivery.body(option),
             stream=exchange.request.stream,
             request_id=f"{exchange.request.id}-shadow",
             timeout_s=_TIMEOUT_S,

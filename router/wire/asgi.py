@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
@@ -18,7 +18,6 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON = b"application/json"
-_T = TypeVar("_T")
 
 
 class ClientLeft(Exception):
@@ -59,30 +58,34 @@ def _too_large(limit_bytes: int) -> TooLarge:
     return TooLarge(f"The body is larger than {limit_bytes} bytes, which is the limit here.")
 
 
-async def until_client_leaves(work: Awaitable[_T], receive: Receive) -> _T:
-    """Wait for ``work``; when the client leaves first, cancel it and raise ``ClientLeft``.
+class Present:
+    """For ``with``: cancels the work inside when the client leaves, which raises ``ClientLeft``.
 
     The work runs in the caller's own task: a task of its own would cost more than watching does.
     """
-    me, left = asyncio.current_task(), False
-    assert me is not None
 
-    async def watch() -> None:
-        nonlocal left
-        await _disconnected(receive)
-        left = True
-        me.cancel()
+    __slots__ = ("_left", "_me", "_receive", "_watcher")
 
-    watcher = asyncio.create_task(watch())
-    try:
-        return await work
-    except asyncio.CancelledError:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = False
+
+    def __enter__(self) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        self._me = me
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await _disconnected(self._receive)
+        self._left = True
+        self._me.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._watcher.cancel()
         # Counted down only if it was ours alone: who else cancelled this task must be heard.
-        if left and not me.uncancel():
+        if kind is asyncio.CancelledError and self._left and not self._me.uncancel():
             raise ClientLeft from None
-        raise
-    finally:
-        watcher.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

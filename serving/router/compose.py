@@ -25,13 +25,12 @@ from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import Learning
 from router.choose.refit import EVERY_S, Refit
-from router.context import stage as context
 from router.http import Door
 from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
-from router.pipeline import Books, Pipeline
+from router.pipeline import Pipeline
 from router.prices import LocalPricing
 from router.replicas.fair import FairQueues, fair_limits
 from router.replicas.table import TableHolder
@@ -100,7 +99,7 @@ class RouterProcess:
         self._registry.register(
             gauges(self._accounting, cache, self._decisions.journal, self._feedback.journal)
         )
-        self._shadow = Shadow(catalog, self.holder, self._traffic, context.assemble)
+        self._shadow = Shadow(catalog, self.holder, self._traffic)
         self._learning = Learning(config.routing)
         self._registry.register(Gauges(readings(self._learning)))
         self.pricing = LocalPricing(config.routing.local.price)
@@ -111,26 +110,26 @@ class RouterProcess:
         self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
         IntentMetrics(self._registry, self._intents)
         pipeline = Pipeline(
-            admission,
-            IntentStage(self._intents),
-            Chooser(config, self._learning, self._health, self._accounting.budgets, self.pricing),
-            Judge(config.routing, self._learning.calibration),
-            self.holder,
-            Sender(catalog, self.holder, limits, config.delivery, context.assemble, self._health),
-            Books(
-                self._accounting.budgets,
-                Responses(config.cache, policy_version(config), cache),
-                Settlement(
-                    catalog,
-                    self._decisions,
-                    self._metrics,
-                    self._traffic,
-                    self._access_log.write,
-                    self._accounting.usage,
-                    self._learning,
-                ),
+            admission=admission,
+            intents=IntentStage(self._intents),
+            chooser=Chooser(
+                config, self._learning, self._health, self._accounting.budgets, self.pricing
             ),
-            self._shadow,
+            budgets=self._accounting.budgets,
+            responses=Responses(config.cache, policy_version(config), cache),
+            sender=Sender(catalog, self.holder, limits, config.delivery, self._health),
+            judge=Judge(config.routing, self._learning.calibration),
+            settlement=Settlement(
+                catalog,
+                self._decisions,
+                self._metrics,
+                self._traffic,
+                self._access_log.write,
+                self._accounting.usage,
+                self._learning,
+            ),
+            shadows=self._shadow,
+            holder=self.holder,
         )
         self._peers = Peers(self.holder, identity)
         self._admin = AdminProxy(self.holder, limits.max_archive_bytes)

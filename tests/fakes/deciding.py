@@ -10,7 +10,6 @@ from router.choose.choose import Chooser
 from router.choose.learning import Learning
 from router.config.root import RouterConfig
 from router.errors import RouterError
-from router.policy.stage import permit
 from router.request import Caller, Exchange, Option
 from tests.fakes.exchanges import BEFORE, LIVE, TRIED, put, replica, table
 
@@ -67,7 +66,7 @@ def world(*aliases: Alias, cold: Sequence[str] = (), **fields: Any) -> RoutingTa
 def decide(found: Exchange, by: Chooser) -> tuple[Option, ...]:
     """All options, as the pipeline gets them; they are put into the exchange too."""
     put(found, caller=found.request.caller or ANYBODY)
-    permission = permit(found.request.caller, found.decision.intent, by.policies)
+    permission = by.policies.permission(found.request.caller, found.decision.intent.name)
     found.decision = by.choose(found, permission)
     return found.decision.options
 

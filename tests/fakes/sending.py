@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from adapters.aliases import Replica, RoutingTable
+from router import context
 from router.config.delivery import DeliveryConfig, TimeoutsConfig
 from router.config.limits import LimitsConfig
 from router.config.providers import Capability, Dialect, ModelCard, ProviderConfig
-from router.context.stage import assemble
 from router.replicas.fair import FairLimits, FairQueues
 from router.replicas.table import TableHolder
 from router.request import Decision, Exchange, Hints, Option, Request
@@ -89,7 +89,9 @@ class Desk:
             stream=stream,
             hints=Hints(timeout_s=timeout_s),
         )
-        return Exchange(request, Decision(self.holder.current, options=options))
+        found = Exchange(request, Decision(self.holder.current, options=options))
+        found.delivery.sends(context.bodies(request))
+        return found
 
     async def answer(self, exchange: Exchange) -> bytes:
         """Send, read to the end, close. Raises what the stage raises."""
@@ -122,7 +124,7 @@ async def desk(
         holder.apply(RoutingTable(revision=1, base_id=BASE_ID, replicas=places, **table))
         catalog = Catalog(client, frontier_targets(client, configs, {}))
         bounds = limits or LimitsConfig(request_timeout_s=20.0)
-        yield Desk(Sender(catalog, holder, bounds, config, assemble), holder)
+        yield Desk(Sender(catalog, holder, bounds, config), holder)
 
 
 async def until(fact: Any) -> None:

@@ -249,4 +249,4 @@ def _judge_response(body: bytes) -> str:
 def _comment(body: bytes) -> dict[str, Any]:
     """The final comment of a stream."""
     _, mark, rest = body.rpartition(b": graftwork ")
-    return dict(json.loads(rest)) if mark else {}
+    return dict(json.loads(rest.partition(b"\n")[0])) if mark else {}

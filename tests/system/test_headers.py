@@ -23,8 +23,11 @@ from tests.system.config import (
 
 pytestmark = pytest.mark.system
 
-DECIDING = ["admit", "data-prep", "governance", "intent", "policy", "choose"]
-STAGES = [*DECIDING, "budget", "send", "confidence"]
+ADMITTED = ["door", "admit", "read", "data-prep"]
+DECIDING = [*ADMITTED, "governance", "intent", "policy", "choose"]
+SENT = [*DECIDING, "budget", "cache", "context", "send", "target"]
+STAGES = [*SENT, "confidence", "escalate", "governance-out", "respond"]
+SETTLED = ["settle", "end"]
 CONTRACT = {
     "x-request-id": r"given-[0-9a-z-]+",
     "x-graftwork-decision-id": r"dec_[0-9a-f]+",
@@ -62,10 +65,10 @@ def once(response: httpx.Response, name: str) -> str:
 
 
 def final_comment(body: bytes) -> dict[str, Any]:
-    """The facts in the last line of a stream, which is a comment."""
-    last = body.rstrip(b"\n").rpartition(b"\n")[2]
-    prefix, _, facts = last.partition(b" graftwork ")
-    assert prefix == b":", last
+    """The facts in a comment right before the stream's last event."""
+    comment = body.rstrip(b"\n").split(b"\n\n")[-2]
+    prefix, _, facts = comment.partition(b" graftwork ")
+    assert prefix == b":", comment
     return dict(orjson.loads(facts))
 
 
@@ -83,7 +86,7 @@ def test_contract_headers(http: httpx.Client, path: str, stream: bool) -> None:
     for name, pattern in CONTRACT.items():
         assert re.fullmatch(pattern, once(response, name)), f"{name}: {response.headers[name]}"
     assert response.headers["x-request-id"] == given
-    assert timings(response) == STAGES
+    assert timings(response) == (STAGES if stream else [*STAGES, *SETTLED])
     record = decision(http, response.headers["x-graftwork-decision-id"])
     assert record["request_id"] == given
     assert record["target"] == response.headers["x-graftwork-target"]
@@ -96,9 +99,9 @@ def test_contract_headers(http: httpx.Client, path: str, stream: bool) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "stages"),
     [
-        ({"model": "nobody", "messages": MESSAGES}, 404, DECIDING),
-        ({"model": BASE, "messages": "wrong"}, 400, STAGES[:-1]),
-        ({"model": 1}, 400, DECIDING[:2]),
+        ({"model": "nobody", "messages": MESSAGES}, 404, [*DECIDING, *SETTLED]),
+        ({"model": BASE, "messages": "wrong"}, 400, [*SENT, *SETTLED]),
+        ({"model": 1}, 400, [*ADMITTED, *SETTLED]),
     ],
     ids=["unknown model", "refused by vLLM", "refused by the router"],
 )

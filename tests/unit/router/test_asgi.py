@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import orjson
@@ -15,13 +15,13 @@ from router.errors import Overloaded, RouterError, TooLarge
 from router.wire.asgi import (
     ClientLeft,
     Message,
+    Present,
     Receive,
     encode_headers,
     error_headers,
     header_map,
     read_body,
     send_json,
-    until_client_leaves,
 )
 
 LIMIT = 10
@@ -110,6 +110,12 @@ async def test_a_client_that_leaves_while_sending(before: list[Message]) -> None
 # Clients that leave
 
 
+async def until_client_leaves(work: Awaitable[str], receive: Receive) -> str:
+    """The work's result, or ``ClientLeft``."""
+    with Present(receive):
+        return await work
+
+
 class Work:
     """Something that takes until it is told to end."""
 
@@ -138,7 +144,7 @@ async def test_work_that_ends_first() -> None:
 async def test_errors_of_the_work_come_through() -> None:
     """What the work raises is what the caller gets."""
 
-    async def fail() -> None:
+    async def fail() -> str:
         await asyncio.sleep(0)
         raise RouterError("no")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.cache.key import CacheKey, cache_key, deterministic, policy_version
-from router.cache.responses import Responses
+from router.cache.responses import Replayed, Responses
 from router.cache.store import Kept, ResponseStore
 from router.config.auth import KeyScope
 from router.config.cache import CacheConfig
@@ -154,7 +154,8 @@ async def answer_of(responses: Responses, asked: Exchange, *chunks: bytes, kind:
         for chunk in chunks:
             yield chunk
 
-    async for _ in responses.keep(asked, 200, kind, stream()):
+    answer = Replayed(Kept(200, kind, b"", Usage()))
+    async for _ in responses.keep(asked, answer, stream()):
         pass
 
 

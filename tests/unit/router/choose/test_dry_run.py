@@ -66,19 +66,19 @@ async def test_every_candidate_has_its_reason(tmp_path: Path) -> None:
     assert "I want" not in str(found)
 
 
-async def test_it_uses_up_no_limit(tmp_path: Path) -> None:
-    """A caller with one request a minute may ask for any number of decisions."""
-    limits = {"requests_per_minute": 1}
+async def test_it_counts_as_a_request(tmp_path: Path) -> None:
+    """Deciding takes time: who asks for decisions uses up the same limit on requests (D25)."""
+    limits = {"requests_per_minute": 4}
     async with (
         FakeEngine({BASE_ID: Says(), f"returns@{LIVE[:12]}": Says()}) as engine,
         router(tmp_path, config(limits=limits), table(engine.url)) as (client, _),
     ):
-        for _ in range(5):
+        for _ in range(3):
             await dry_run(client)
         assert engine.requests == []
         statuses = [(await client.post(CHAT, json=SAID)).status_code for _ in range(2)]
         assert statuses == [200, 429]
-        await dry_run(client)
+        assert (await client.post("/v1/decision", json=SAID)).status_code == 429
 
 
 async def test_a_refusal_is_a_decision_too(tmp_path: Path) -> None:
