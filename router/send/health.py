@@ -6,13 +6,84 @@ import random
 import time
 from collections.abc import Iterator
 
-from router.config.delivery import DeliveryConfig
+from router.config.delivery import DeliveryConfig, RetryConfig
 from router.send.breaker import Breaker
-from router.send.latency import Latencies
-from router.send.retry_budget import RetryBudget
 
 _MAX_KNOWN = 2048
 _MAX_PAUSE_S = 300.0
+_TIMES_KEPT = 128
+_REFRESH = 16
+"""Calls after which a percentile is taken anew."""
+
+
+class RetryBudget:
+    """A token bucket per target: each request saves up a part of a retry, time saves up a few more.
+
+    Args:
+        config: ratio, rate and burst.
+        now: seconds on the clock that the other methods are called with.
+    """
+
+    __slots__ = ("_at", "_burst", "_per_s", "_ratio", "tokens")
+
+    def __init__(self, config: RetryConfig, now: float) -> None:
+        self._ratio = config.budget_ratio
+        self._per_s = config.budget_per_s
+        self._burst = config.budget_burst
+        self._at = now
+        self.tokens = config.budget_burst
+
+    def deposit(self) -> None:
+        """A request went to the target in its own right."""
+        tokens = self.tokens + self._ratio
+        self.tokens = min(self._burst, tokens)
+
+    def withdraw(self, now: float) -> bool:
+        """Whether one more retry or hedge may go to the target; if so, it is taken off."""
+        saved = (now - self._at) * self._per_s
+        self._at = now
+        self.tokens = min(self._burst, self.tokens + saved)
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+
+class Latencies:
+    """The newest times to first content of one target, seconds; bounded (law 9)."""
+
+    __slots__ = ("_next", "_seen", "_times", "_usual", "_valid")
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._next = 0
+        self._seen = 0
+        self._usual = 0.0
+        self._valid = False
+
+    def add(self, seconds: float) -> None:
+        """One more call was answered."""
+        if len(self._times) < _TIMES_KEPT:
+            self._times.append(seconds)
+        else:
+            self._times[self._next] = seconds
+            self._next = (self._next + 1) % _TIMES_KEPT
+        self._seen += 1
+        if self._seen % _REFRESH == 0:
+            self._valid = False
+
+    def percentile(self, share: float, min_samples: int) -> float | None:
+        """The time within which that share was answered; None while too little is known.
+
+        Nearest rank; taken anew every sixteenth call.
+        """
+        count = len(self._times)
+        if count < min_samples:
+            return None
+        if not self._valid:
+            self._usual = sorted(self._times)[min(count - 1, int(share * count))]
+            self._valid = True
+        return self._usual
 
 
 class Health:

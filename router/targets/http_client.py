@@ -11,8 +11,7 @@ from typing import Final, Self
 from yarl import URL
 
 from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
-from router.targets.connection import Connection, NotHttp
-from router.targets.pool import Origin, Pool
+from router.targets.connection import Connection, NotHttp, Origin, Pool
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.watch import BodyWatch, StreamWatch, Watch
 

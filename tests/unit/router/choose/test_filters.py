@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from router.choose.choose import Chooser
-from router.choose.learning import Learning
-from router.choose.measured import MIN_SAMPLES
+from router.choose.learning import MIN_SAMPLES, Learning
 from router.config.root import RouterConfig
 from router.request import Exchange, Hints, Needs, Request
 from router.wire.endpoint import Endpoint

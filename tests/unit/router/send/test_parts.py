@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from router.config.delivery import DeliveryConfig, RetryConfig
 from router.errors import Failure, Overloaded, TargetBroken, TargetRejected, TargetUnavailable
 from router.send.backoff import pause_s
-from router.send.health import HealthBook
-from router.send.latency import Latencies
+from router.send.health import HealthBook, Latencies, RetryBudget
 from router.send.opening import has_content
 from router.send.remedy import Blame, Step, sort
-from router.send.retry_budget import RetryBudget
 from router.wire.endpoint import Endpoint
 
 
