@@ -1,0 +1,128 @@
+"""Whose time it is: every moment of a request is booked once; waiting for targets stands apart."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.aliases import Replica
+from router import stages
+from router.stages import BETWEEN, TARGET, Heading, Stopwatch
+from tests.fakes.engine import FakeEngine, Says
+from tests.fakes.exchanges import BASE_ID, table
+from tests.fakes.router_process import router
+
+
+class Clock:
+    """Stands for ``time``; a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of every stopwatch that is made from now on."""
+    found = Clock()
+    monkeypatch.setattr(stages, "time", found)
+    return found
+
+
+def seconds(watch: Stopwatch) -> dict[str, float]:
+    """By stage."""
+    return {each.stage: each.seconds for each in watch}
+
+
+def test_a_stage_has_its_own_time_only(clock: Clock) -> None:
+    """What is inside another stage is not counted twice; what is in none is the door's."""
+    watch = Stopwatch()
+    clock.now += 1
+    with watch.stage(Heading.ROUTING, "send"):
+        clock.now += 2
+        with watch.stage(Heading.POLICY, "budget"):
+            clock.now += 4
+        with watch.stage(None, TARGET):
+            clock.now += 8
+        clock.now += 16
+    assert seconds(watch) == {BETWEEN: 1, "send": 18, "budget": 4, TARGET: 8}
+    assert watch.overhead_s == 23
+    assert watch.headings()[Heading.ROUTING] == 19
+
+
+def test_a_stage_that_raises_is_booked(clock: Clock) -> None:
+    """And the time after it is not its own."""
+    watch = Stopwatch()
+
+    def refuse() -> None:
+        with watch.stage(Heading.POLICY, "admit"):
+            clock.now += 1
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        refuse()
+    clock.now += 2
+    assert seconds(watch) == {BETWEEN: 2, "admit": 1}
+
+
+NAMES = st.sampled_from("abcd")
+
+
+@given(st.lists(st.tuples(st.booleans(), NAMES, st.integers(0, 5)), max_size=40))
+def test_nothing_is_unbooked(steps: list[tuple[bool, str, int]]) -> None:
+    """However stages begin and end, in any order, their times add up to all the time there was."""
+    found = Clock()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stages, "time", found)
+        watch, begun = Stopwatch(), 100.0
+        open_stages = []
+        for enters, name, passed in steps:
+            found.now += passed
+            if enters:
+                stage = watch.stage(None if name == "a" else Heading.AUDIT, name)
+                stage.__enter__()
+                open_stages.append(stage)
+            elif open_stages:
+                open_stages.pop(len(open_stages) // 2).__exit__()
+        assert sum(seconds(watch).values()) == found.now - begun
+        waited = seconds(watch).get("a", 0.0)
+        assert sum(watch.headings().values()) == watch.overhead_s == found.now - begun - waited
+
+
+async def test_a_request_is_booked_whole(tmp_path: Path) -> None:
+    """A record's stages add up to its time, its headings to the overhead; waiting is apart."""
+    says = Says("one two three", pause_after=1)
+    body = {"model": "base", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    async with FakeEngine({BASE_ID: says}) as engine:
+        places = (Replica(id="r1", url=engine.url, secret="s"),)
+        async with router(tmp_path, {}, table(replicas=places)) as (client, _):
+            asyncio.get_running_loop().call_later(0.3, says.go.set)
+            response = await client.post("/v1/chat/completions", json=body)
+            assert response.status_code == 200, response.text
+            decision = response.headers["x-graftwork-decision-id"]
+            record = (await client.get(f"/admin/v1/decisions/{decision}")).json()
+    booked, headings = record["stages"], record["headings"]
+    assert booked[TARGET] >= 0.3
+    assert sum(headings.values()) == pytest.approx(sum(booked.values()) - booked[TARGET], abs=1e-4)
+    assert sum(booked.values()) >= record["seconds"] > 0.3
+    assert sum(booked.values()) == pytest.approx(record["seconds"], abs=0.1)
+    assert set(headings) == {heading.value for heading in Heading}
+    assert booked.keys() >= {"admit", "read", "data-prep", "choose", "send", "settle", "respond"}
+    comment = response.text.split(": graftwork ")[1].partition("\n")[0]
+    assert orjson.loads(comment)["overhead_ms"] < 1000 * (sum(booked.values()) - 0.3)
+
+
+def test_every_stage_has_one_heading_and_one_place() -> None:
+    """The table of contents names each once."""
+    text = (Path(stages.__file__).parent / "pipeline.py").read_text()
+    named = re.findall(r"with stage\(Heading\.\w+, \"([a-z-]+)\"\)", text)
+    assert len(named) == len(set(named)) > 15
