@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from tests.contract.client import BODIES, ENDS, HELLO, Pushed, chat, lines
@@ -32,6 +33,20 @@ TEXTS: dict[str, Any] = {
     "/v1/responses": lambda body: body["output"][0]["content"][0]["text"],
     "/v1/messages": lambda body: body["content"][0]["text"],
 }
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_the_end_of_a_stream_says_what_was_known_only_then(app: httpx.Client, path: str) -> None:
+    """A comment, before the end mark, that clients skip."""
+    answer = app.post(path, json={**BODIES[path], "model": "tiny", "stream": True})
+    found = lines(answer.content)
+    comments = [number for number, line in enumerate(found) if line.comment.startswith("graftwork")]
+    assert len(comments) == 1
+    assert comments[0] < len(found) - 1, "the comment comes after the end mark"
+    facts = orjson.loads(found[comments[0]].comment.removeprefix("graftwork "))
+    assert facts["decision_id"] == answer.headers["x-graftwork-decision-id"]
+    assert facts["target"] == "base"
+    assert facts["output_tokens"] == 3
 
 
 @pytest.mark.parametrize("path", BODIES)
