@@ -39,6 +39,10 @@ class Jobs:
 
         self._launch(name, after)
 
+    def busy(self, name: str) -> bool:
+        """Whether the job is under way."""
+        return name in self._tasks
+
     async def wait(self, name: str, timeout_s: float | None = None) -> None:
         """Wait for the job if it is under way. Neither its failure nor our leaving touches it."""
         task = self._tasks.get(name)

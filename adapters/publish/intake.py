@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from adapters.registry.lifecycle import State
 from adapters.store.local import Store
 
 _LOOK_FOR_BASE_S = 0.2
+_log = logging.getLogger("graftwork.adapters")
 
 
 class Intake:
@@ -50,8 +52,12 @@ class Intake:
             return await self._ledger.move(
                 version, State.STORED, by=author, manifest=manifest.model_dump(mode="json")
             )
-        except (AdapterError, OSError) as error:
-            return await self._ledger.move(version, State.FAILED, by=author, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a bug here must not leave half an arrival
+            known = isinstance(error, AdapterError | OSError)
+            reason = str(error) if known else f"internal error: {error!r}"
+            if not known:
+                _log.exception("intake_failed", extra={"version": version.name})
+            return await self._ledger.move(version, State.FAILED, by=author, error=reason)
 
     async def check(self, directory: Path, alias: str, base: BaseFacts) -> Report:
         """Run every preflight check in a thread."""

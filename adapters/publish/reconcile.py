@@ -114,7 +114,7 @@ class Reconciler:
                 await self._pin(replica, snapshot)
             if any(report.loaded or report.removed for report in reports.values()):
                 self._rollout.ledger.show()
-            await self._rollout.retirer.sweep()
+            await self._rollout.take_up()
             return reports
 
     def _desired(

@@ -37,13 +37,16 @@ from adapters.publish.heat import Heat
 from adapters.publish.intake import Intake
 from adapters.publish.loading import Loader
 from adapters.publish.proving import Prover
+from adapters.publish.recovery import Recovery, publish_job
 from adapters.publish.retire import Retirer
-from adapters.registry import Plan, Registry, Stage, VersionRecord
+from adapters.registry import AliasRecord, Plan, Registry, Stage, VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import CALLABLE, UNFINISHED, State
+from adapters.registry.repository import ROLLBACK
 from adapters.store.collection import Collector, Garbage
 from adapters.store.local import Store
 
+_ACTIONS: dict[Stage, str] = {"live": "promote", "canary": "canary", "shadow": "shadow"}
 _RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAINING})
 _PREPARABLE = _RETURNABLE | {State.PREPARING, State.PREPARED}
 
@@ -121,6 +124,14 @@ class Rollout:
         self._received = Arrivals(
             self.ledger, self.retirer, self.names, lambda: self.base_digest, events
         )
+        self._recovery = Recovery(
+            self.ledger,
+            store,
+            self.retirer,
+            self.jobs,
+            (self._arrivals, self._publishes),
+            self._publish_later,
+        )
 
     # The journey
 
@@ -138,11 +149,13 @@ class Rollout:
         """Take a PEFT directory (private to us) on its way to ``stage``.
 
         Returns once it is stored, and publishes in the background; with ``wait`` returns when it
-        serves or has failed, after ``push.wait_timeout_s`` at the latest. Bytes that are known do
-        nothing, unless that version had failed, was rejected or (with ``revive``) retired: then it
-        starts again.
+        serves or has failed, after ``push.wait_timeout_s`` at the latest. Bytes that are known are
+        a statement of the wanted stage: the version is moved there, which is one flip where engines
+        hold it, and nothing happens where it is there already. One that had failed, was rejected or
+        retired starts again. Without ``revive``, what was left on purpose stays there.
         A bad version is an answer (``Outcome.refused``), not an exception. Raises ``BadName``,
-        ``FleetError`` while no base is up, ``RegistryError``.
+        ``Conflict`` when the version cannot go there from where it is, ``RegistryError``, and
+        ``FleetError`` when no base came up within ``rollout.replicas_timeout_s``.
         """
         validate_alias(alias)
         _require_share(stage, percent)
@@ -158,11 +171,49 @@ class Rollout:
             if starts and version.state is State.RECEIVED:
                 self.events.emit("version-received", alias, digest, author=author)
                 version = await self._intake.admit(version, directory, author)
-        if version.state in _PREPARABLE and starts:
+        if not starts and revive:
+            await self._restage(version, plan, author)
+        if version.state in _PREPARABLE:
             self._publish_later(version)
         if wait:
-            await self.jobs.wait(f"publish:{version.name}", self._config.push.wait_timeout_s)
+            await self.jobs.wait(publish_job(version), self._config.push.wait_timeout_s)
         return await self._outcome(alias, digest, known=not starts)
+
+    async def _restage(self, version: VersionRecord, plan: Plan, by: str) -> None:
+        """Have a version that is known go, or be, where a push of its bytes says."""
+        alias, digest = version.alias, version.digest
+        if version.state in {State.STORED, State.PREPARING, State.PREPARED}:
+            await self.ledger.call(self._registry.replan, alias, digest, plan)
+            return
+        if version.state not in CALLABLE:
+            return
+        try:
+            # After the publishes that are under way: pushes go live in the order they came.
+            async with (
+                asyncio.timeout(self._config.push.wait_timeout_s),
+                self._publishes.hold(alias),
+            ):
+                version = await self.ledger.version(alias, digest)
+                if await self._is_staged(version, plan):
+                    return
+                if version.state is State.LIVE:
+                    raise Conflict(
+                        f"{version.name} is live; it can be {plan.stage} when another version is",
+                        remedy="Promote another version or roll back first.",
+                    )
+                await self._move(version, plan, by, _ACTIONS[plan.stage])
+        except TimeoutError as error:
+            raise Conflict(f"another publish of {alias!r} takes long; try again") from error
+
+    async def _is_staged(self, version: VersionRecord, plan: Plan) -> bool:
+        if version.state != plan.stage:
+            return False
+        if plan.stage == "live":
+            return True
+        shares = await self.ledger.call(self._registry.candidates, version.alias)
+        return any(
+            share.digest == version.digest and share.percent == plan.percent for share in shares
+        )
 
     async def _publish(self, alias: str, digest: str) -> None:
         """PREPARE, PROBE, COMMIT; whatever fails before the commit is undone."""
@@ -245,11 +296,13 @@ class Rollout:
         """Flip the alias back to its previous version; with a reason, never offer the other again.
 
         One flip and no load while the previous version is resident; does not wait for a publish of
-        the alias that is under way. Raises ``NothingToRollBack``, ``UnknownAlias``, ``Conflict``.
+        the alias that is under way. Without a version before, the alias is left without a live one:
+        whoever answered before it existed does so again, and ``promote`` brings it back. Raises
+        ``NothingToRollBack`` when nothing is live either, ``UnknownAlias``, ``Conflict``.
         """
         row = await self.ledger.call(self._registry.alias, alias)
         if row.previous is None:
-            raise NothingToRollBack(f"{alias!r} has no previous version")
+            return await self._leave_empty(row, by, quarantine)
         version = await self._callable(await self.ledger.version(alias, row.previous), by, True)
         async with self._undone_on_failure(version):
             epoch = await self.ledger.call(
@@ -257,14 +310,29 @@ class Rollout:
                 alias,
                 version.digest,
                 by=by,
-                action="rollback",
+                action=ROLLBACK,
                 demote_to=State.SUPERSEDED if quarantine is None else State.QUARANTINED,
                 expect=(row.live, row.previous),
                 detail=quarantine or "",
             )
-        await self.ledger.announce(epoch, alias, version.digest, "rollback")
+        await self.ledger.announce(epoch, alias, version.digest, ROLLBACK)
         self.retirer.trim_later(alias)
         return await self._outcome(alias, version.digest, known=False)
+
+    async def _leave_empty(self, row: AliasRecord, by: str, quarantine: str | None) -> Outcome:
+        if row.live is None:
+            raise NothingToRollBack(f"{row.name!r} has no live version, and none before it")
+        epoch = await self.ledger.call(
+            self._registry.withdraw,
+            row.name,
+            row.live,
+            by=by,
+            to=State.SUPERSEDED if quarantine is None else State.QUARANTINED,
+            detail=quarantine or "",
+        )
+        await self.ledger.announce(epoch, row.name, None, ROLLBACK)
+        self.retirer.trim_later(row.name)
+        return await self._outcome(row.name, row.live, known=False)
 
     async def retire(
         self, alias: str, reference: str | None = None, by: str = "unknown"
@@ -287,11 +355,14 @@ class Rollout:
         version = await self.ledger.version(alias, reference)
         if version.state is State.LIVE and plan.stage == "live":
             return await self._outcome(alias, version.digest, known=True)
+        await self._move(version, plan, by, action)
+        return await self._outcome(alias, version.digest, known=False)
+
+    async def _move(self, version: VersionRecord, plan: Plan, by: str, action: str) -> None:
         version = await self._callable(version, by)
         async with self._undone_on_failure(version):
             await self._expose(version, plan, by, action)
-        self.retirer.trim_later(alias)
-        return await self._outcome(alias, version.digest, known=False)
+        self.retirer.trim_later(version.alias)
 
     async def _callable(
         self, version: VersionRecord, by: str, urgent: bool = False
@@ -341,26 +412,20 @@ class Rollout:
     async def resume(self) -> None:
         """Continue or undo what a process that died left behind. Idempotent; call once at start."""
         await self.ledger.announce(await self.ledger.call(self._registry.epoch), "", None, "resume")
-        for version in await self.ledger.call(self._registry.versions, None, UNFINISHED):
-            await self._resume_one(version)
-        await self.retirer.sweep()
+        await self.take_up()
 
-    async def _resume_one(self, version: VersionRecord) -> None:
-        if version.state is State.DRAINING:
-            self.retirer.finish_later(version.alias, version.digest)
-            return
-        stored = await asyncio.to_thread(self._store.exists, version.alias, version.digest)
-        if version.state in {State.RECEIVED, State.CHECKED} or not stored:
-            reason = "interrupted before it was stored; push it again"
-            await self.ledger.move(version, State.FAILED, by="resume", detail=reason, error=reason)
-            return
-        self._publish_later(version)
+    async def take_up(self) -> None:
+        """Go on with what is unfinished and in nobody's hands, once the base is up.
+
+        Called by each reconcile pass. Raises ``RegistryError``.
+        """
+        if self._base() is not None:
+            await self._recovery.take_up()
+        await self.retirer.sweep()
 
     def _publish_later(self, version: VersionRecord) -> None:
         # Queued: the job of an earlier try may have undone its publish and not ended yet.
-        self.jobs.queue(
-            f"publish:{version.name}", lambda: self._publish(version.alias, version.digest)
-        )
+        self.jobs.queue(publish_job(version), lambda: self._publish(version.alias, version.digest))
 
     async def idle(self) -> None:
         """Wait until no background work is left."""

@@ -55,7 +55,7 @@ _S = State
 MOVES: dict[State, frozenset[State]] = {
     _S.RECEIVED: frozenset({_S.CHECKED, _S.REJECTED, _S.FAILED}),
     _S.REJECTED: frozenset({_S.RECEIVED}),
-    _S.CHECKED: frozenset({_S.STORED, _S.FAILED}),
+    _S.CHECKED: frozenset({_S.STORED, _S.FAILED, _S.RECEIVED}),
     _S.STORED: frozenset({_S.PREPARING, _S.FAILED}),
     _S.PREPARING: frozenset({_S.PREPARED, _S.FAILED, _S.QUARANTINED}),
     _S.PREPARED: frozenset({_S.SHADOW, _S.CANARY, _S.LIVE, _S.FAILED}),
@@ -64,7 +64,7 @@ MOVES: dict[State, frozenset[State]] = {
     _S.LIVE: frozenset({_S.SUPERSEDED, _S.DRAINING, _S.QUARANTINED}),
     _S.SUPERSEDED: frozenset({_S.LIVE, _S.SHADOW, _S.CANARY, _S.DRAINING, _S.QUARANTINED}),
     _S.DRAINING: frozenset({_S.RETIRED, _S.PREPARING}),
-    # A second publish of known bytes starts again where the files already are.
+    # Bytes that come again start again; a second publish begins where the files already are.
     _S.RETIRED: frozenset({_S.RECEIVED, _S.PREPARING}),
     _S.FAILED: frozenset({_S.RECEIVED, _S.PREPARING}),
     _S.QUARANTINED: frozenset(),

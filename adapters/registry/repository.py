@@ -21,7 +21,7 @@ from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersio
 from adapters.evaluation import gate_result
 from adapters.registry import database, mapping
 from adapters.registry.claim import NO_CLAIM, Claim, take
-from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, State
+from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, UNFINISHED, State
 from adapters.registry.models import (
     AliasRow,
     CandidateRow,
@@ -47,8 +47,9 @@ ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
 
 _CLOSE_TIMEOUT_S = 10.0
-RETRIED = frozenset({State.FAILED, State.REJECTED})
-"""States from which pushing the same bytes starts the journey again."""
+RETRIED = frozenset({State.RECEIVED, State.CHECKED, State.FAILED, State.REJECTED})
+"""States from which pushing the same bytes starts the journey again: before the store has them, who
+brings them has all that there is."""
 
 
 def utc_now() -> datetime:
@@ -105,8 +106,8 @@ class Registry:
     ) -> tuple[VersionRecord, bool]:
         """Record that content arrived. Returns the version, and whether its journey starts now.
 
-        A version that is known is returned untouched, unless it had failed, was rejected or (with
-        ``revive``) retired.
+        A version that is known is returned untouched, unless it had failed, was rejected, never
+        reached the store or (with ``revive``) was retired. Nobody else may be taking it in.
         """
         with self._write(by) as tx:
             self._ensure_alias(tx, alias)
@@ -117,7 +118,7 @@ class Registry:
             if row is None:
                 row = self._new_version(tx, alias, digest, by)
                 tx.note("receive", alias, digest, None, State.RECEIVED.value)
-            elif starts:
+            elif starts and State(row.state) is not State.RECEIVED:
                 tx.move(row, State.RECEIVED, action="receive")
             if starts:
                 row.plan, row.plan_percent, row.error = plan.stage, plan.percent, ""
@@ -133,6 +134,13 @@ class Registry:
                 tx.move(row, State.PREPARING, action="revive")
                 row.plan, row.plan_percent, row.error = plan.stage, plan.percent, ""
             return mapping.version(row), drained
+
+    def replan(self, alias: str, digest: str, plan: Plan) -> None:
+        """Change where a version's publish is heading, while it has not arrived."""
+        with self._write("registry") as tx:
+            row = tx.version(alias, digest)
+            if State(row.state) in UNFINISHED:
+                row.plan, row.plan_percent = plan.stage, plan.percent
 
     def move(
         self, alias: str, digest: str, to: State, *, by: str, detail: str = "", **facts: Any
@@ -234,6 +242,22 @@ class Registry:
             row.intents = list(version.manifest.get("intents") or ())
             self._stamp(tx, row)
             tx.note(action, alias, digest, old, digest, detail)
+            return epoch
+
+    def withdraw(self, alias: str, digest: str, *, by: str, to: State, detail: str = "") -> int:
+        """Take the alias's live version back without another in its place. Returns the new epoch.
+
+        Raises ``Conflict`` when ``digest`` is not the live version any more.
+        """
+        with self._write(by) as tx:
+            row = tx.alias(alias)
+            if row.live != digest:
+                raise Conflict(f"{alias!r} was changed by somebody else meanwhile")
+            epoch = tx.next_epoch()
+            self._demote(tx, alias, digest, to, detail)
+            row.live, row.intents, row.rolled_back = None, [], False
+            self._stamp(tx, row)
+            tx.note(ROLLBACK, alias, digest, digest, None, detail)
             return epoch
 
     def set_candidate(

@@ -61,9 +61,9 @@ def test_unknown_names_are_told_apart(registry: Registry) -> None:
 
 def test_receiving_known_bytes_starts_nothing(registry: Registry) -> None:
     """A second push of a version under way leaves it where it is."""
-    bring(registry, A, State.CHECKED)
+    bring(registry, A, State.CHECKED, State.STORED)
     version, starts = registry.receive("returns", A, plan=Plan("canary", 5), by="other")
-    assert (version.state, starts, version.plan.stage) == (State.CHECKED, False, "live")
+    assert (version.state, starts, version.plan.stage) == (State.STORED, False, "live")
 
 
 @pytest.mark.parametrize("end", [State.FAILED, State.REJECTED])

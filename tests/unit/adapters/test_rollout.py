@@ -474,15 +474,16 @@ async def test_an_unload_that_did_not_happen_is_noticed(make: Make) -> None:
 
 
 async def test_retiring_one_version(path: AdapterPath) -> None:
-    """The previous version goes; a rollback would have nowhere to go."""
+    """The previous version goes; a rollback leaves the alias without a live one."""
     for seed in (1, 2):
         await path.push("returns", seed)
     outcomes = await path.rollout.retire("returns", path.digest(1))
     assert [outcome.state for outcome in outcomes] == [State.DRAINING]
     await path.idle()
     assert held_everywhere(path) == {name(path, 2)}
-    with pytest.raises(NothingToRollBack):
-        await path.rollout.rollback("returns")
+    outcome = await path.rollout.rollback("returns")
+    assert (outcome.digest, outcome.state) == (path.digest(2), State.SUPERSEDED)
+    assert path.table.aliases["returns"].live is None
 
 
 async def test_retiring_an_alias(path: AdapterPath) -> None:
@@ -585,19 +586,42 @@ async def test_a_rollback_with_a_reason_bans_the_version(path: AdapterPath) -> N
         await path.push("returns", seed)
     await path.rollout.rollback("returns", quarantine="answers in Latin")
     assert state(path, 2) is State.QUARANTINED
-    with pytest.raises(NothingToRollBack):
-        await path.rollout.rollback("returns")
     again = await path.push("returns", 2)
     assert (again.state, again.error) == (State.QUARANTINED, "answers in Latin")
     await path.reconciler.converge()
     assert held_everywhere(path) == {name(path, 1)}
 
 
-async def test_there_may_be_nothing_to_roll_back(path: AdapterPath) -> None:
-    """The first version has no predecessor."""
+async def test_a_rollback_without_a_version_before_leaves_no_live_one(path: AdapterPath) -> None:
+    """Who answered before it existed does so again; it stays loaded, and promote brings it back."""
     await path.push("returns", 1)
+    outcome = await path.rollout.rollback("returns")
+    assert (outcome.digest, outcome.state, outcome.known) == (
+        path.digest(1),
+        State.SUPERSEDED,
+        False,
+    )
+    alias = path.table.aliases["returns"]
+    assert (alias.live, alias.previous, alias.intents) == (None, None, ())
     with pytest.raises(NothingToRollBack):
         await path.rollout.rollback("returns")
+    await path.idle()
+    await path.reconciler.converge()
+    assert held_everywhere(path) == {name(path, 1)}
+    loads = path.fleet.count("load")
+    await path.rollout.promote("returns", path.digest(1))
+    assert path.table.aliases["returns"].live == path.digest(1)
+    assert path.fleet.count("load") == loads
+
+
+async def test_a_first_version_that_hurt_is_banned_by_its_rollback(path: AdapterPath) -> None:
+    """With a reason, promote does not bring it back either."""
+    await path.push("returns", 1)
+    await path.rollout.rollback("returns", quarantine="answers in Latin")
+    assert state(path, 1) is State.QUARANTINED
+    assert path.table.aliases["returns"].live is None
+    with pytest.raises(Conflict, match="Latin"):
+        await path.rollout.promote("returns", path.digest(1))
 
 
 # Candidates
