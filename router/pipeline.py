@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from router import context, govern, prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
 from router.budgets.holds import Budgets
 from router.cache.responses import Responses
-from router.choose.choose import Chooser, shadowed
+from router.choose.choose import Chooser
 from router.choose.refusals import nobody
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
@@ -108,15 +108,9 @@ class Pipeline:
         self.shadows.follow(exchange)
 
     def _prepared(self, request: Request, decision: Decision) -> Decision:
-        """What the choice entails: how the answer will be judged, and who answers in secret.
-
-        Raises ``RouterError`` when nobody may answer.
-        """
+        """And how the answer will be judged. Raises ``RouterError`` when nobody may answer."""
         if decision.first is None:
             raise nobody(decision.options)
-        shadowing = shadowed(request, decision)
-        if shadowing is not None:
-            decision = replace(decision, shadow=shadowing)
         return self.judge.prepare(request, decision)
 
     @asynccontextmanager

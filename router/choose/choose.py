@@ -67,6 +67,7 @@ class Chooser:
         how, ordered = self._order(exchange, considered, last, route)
         _lift(ordered)
         options, wanted = _options(exchange.request, ordered)
+        shadow = self._shadow(exchange.request, options[0], permission, card_set)
         return Decision(
             table=exchange.decision.table,
             intent=exchange.decision.intent,
@@ -81,7 +82,28 @@ class Chooser:
                 c.card.alias: sorted(c.card.intents) for c in considered if c.card.alias is not None
             },
             gates=gates,
+            shadow=shadow,
         )
+
+    def _shadow(
+        self, request: Request, first: Option, permission: Permission, card_set: CardSet
+    ) -> Option | None:
+        """Who should answer in secret, when this request falls into its share.
+
+        What keeps a target from being asked keeps it from being asked in secret (law 5).
+        """
+        if first.engine_name is None or not first.allowed or _PIN in request.model:
+            return None  # nobody compares with the base, or with what a client pinned
+        alias = card_set.table.aliases.get(first.engine_name.partition(_PIN)[0])
+        tried = None if alias is None else candidates.sampled(alias, "shadow", request.id)
+        if alias is None or tried is None or engine_name(alias.name, tried) == first.engine_name:
+            return None
+        candidate = Candidate(card_set.adapter(alias, tried), Code.SHADOW, "answers in secret")
+        _forbid(candidate, permission)
+        if request.model == AUTO:  # else trusted as the named version is
+            _apply(candidate, filters.unfit(candidate.card, request.endpoint, request.needs))
+        _apply(candidate, filters.cold(candidate.card, card_set))
+        return _option(candidate, None, None) if candidate.refusal is None else None
 
     def _route(self, exchange: Exchange) -> tuple[str, RouteConfig]:
         """The route's name, empty for the default one, and its settings."""
@@ -251,18 +273,3 @@ def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Opt
         card.price,
         affinity,
     )
-
-
-def shadowed(request: Request, decision: Decision) -> Option | None:
-    """The candidate that should answer in secret, when this request falls into its share."""
-    chosen = decision.first
-    if chosen is None or chosen.engine_name is None:
-        return None
-    alias = decision.table.aliases.get(chosen.engine_name.partition(_PIN)[0])
-    if alias is None or _PIN in request.model:  # pinned: nobody else's business
-        return None
-    digest = candidates.sampled(alias, "shadow", request.id)
-    if digest is None or engine_name(alias.name, digest) == chosen.engine_name:
-        return None
-    name = engine_name(alias.name, digest)
-    return Option(f"adapter:{name}", name, reason="answers in secret")

@@ -17,6 +17,7 @@ class Code(StrEnum):
     FALLBACK = "fallback"
     SESSION = "session"
     EXPLORED = "explored"
+    SHADOW = "shadow"
     RISK_EXCEEDED = "risk_exceeded"
 
     POLICY_DENIED = "policy_denied"

@@ -58,6 +58,8 @@ class Shadow:
             or len(self._tasks) >= _AT_ONCE
         ):
             return
+        if exchange.delivery.chosen != exchange.decision.first:
+            return  # somebody else answered in its place: nothing to compare with
         text = answer_text(live, streamed=exchange.request.stream)
         task = asyncio.create_task(self._compare(exchange, option, text))
         self._tasks.add(task)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.aliases import Alias, CandidateVersion, RoutingTable, engine_name
-from router.choose.choose import Chooser, shadowed
+from router.choose.choose import Chooser
 from router.choose.learning import Learning
 from router.config.auto import AutoConfig
 from router.config.providers import Capability, ModelCard, ProviderConfig
@@ -287,11 +287,10 @@ def test_a_shadow_answers_nobody() -> None:
     """A version in shadow is no candidate; it is asked beside the chosen one."""
     found = chosen("returns")
     assert name(TRIED) not in targets_of(found)
-    option = shadowed(found.request, found.decision)
+    option = found.decision.shadow
     assert option is not None
     assert option.target == name(TRIED)
-    none = chosen("returns", percent=0)
-    assert shadowed(none.request, none.decision) is None
+    assert chosen("returns", percent=0).decision.shadow is None
 
 
 @pytest.mark.parametrize(
@@ -299,8 +298,7 @@ def test_a_shadow_answers_nobody() -> None:
 )
 def test_no_shadow_for_others(model: str) -> None:
     """The base, and versions that a client pinned in any form, are not shadowed."""
-    found = chosen(model)
-    assert shadowed(found.request, found.decision) is None
+    assert chosen(model).decision.shadow is None
 
 
 # Embeddings
