@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.walk.documents import path_of, with_list
 from tests.walk.journeys import walked
 from tests.walk.tracer import Tracer, Walk
 
@@ -27,6 +28,7 @@ def main() -> None:
     """Walk both journeys and print them."""
     parser = argparse.ArgumentParser(prog="python -m tests.walk", description=__doc__)
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--write", action="store_true", help="the lists in both documents")
     parser.add_argument("--jumps", type=int, default=0, help="also the N busiest pairs of files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -35,6 +37,9 @@ def main() -> None:
         print(json.dumps({name: _plain(walk) for name, walk in walks.items()}))
         return
     for name, walk in walks.items():
+        if options.write:
+            document = path_of(name)
+            document.write_text(with_list(document.read_text(), walk.files))
         print(_TITLES[name])
         _show(walk, options.jumps)
 
