@@ -8,6 +8,7 @@ RouterError                     the door answers with its status, type, code
 ├── MethodNotAllowed    405
 ├── TooLarge            413     body over the configured limit
 ├── Overloaded          503     come back later (``retry_after_s``)
+│   └── AuditUnavailable        the disk takes no records
 ├── RateLimited         429     the caller's requests or tokens are used up
 │   └── BudgetExceeded          a budget does not cover it
 └── TargetError                 a target failed; sorted by what the caller may do
@@ -160,6 +161,12 @@ class Overloaded(RouterError):
     type = "server_error"
     code = "overloaded"
     failure = Failure.BUSY
+
+
+class AuditUnavailable(Overloaded):
+    """There is no room for records, so nothing is done that would have to be recorded."""
+
+    code = "audit_unavailable"
 
 
 class RateLimited(RouterError):

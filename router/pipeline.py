@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from router import context, govern, prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
+from router.audit.requests import RequestRecords
 from router.budgets.holds import Budgets
 from router.cache.responses import Responses
 from router.choose.choose import Chooser
 from router.choose.refusals import nobody
+from router.errors import AuditUnavailable
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
 from router.replicas.table import TableHolder
@@ -38,6 +40,7 @@ class Pipeline:
     settlement: Settlement
     shadows: shadow.Shadow
     holder: TableHolder
+    records: RequestRecords
 
     async def run(  # noqa: PLR0915 - as long as the path has stages
         self, exchange: Exchange, client: Client
@@ -51,7 +54,8 @@ class Pipeline:
         try:
             with stage(Heading.POLICY, "admit"):
                 self.admission.admit(exchange)
-            # The begin record (law 8) belongs here: the request is on the books from now on.
+            with stage(Heading.AUDIT, "begin"):
+                self.records.begin(exchange)
             with stage(Heading.DATA_PREP, "read"):
                 raw = await client.read()
             with stage(Heading.DATA_PREP, "data-prep"):
@@ -86,9 +90,8 @@ class Pipeline:
                 with stage(Heading.GOVERNANCE, "governance-out"):
                     chunks = govern.outbound(exchange, shadow.capture(exchange, answer.chunks()))
                 with stage(Heading.ROUTING, "respond"):
-                    await client.pass_on(
-                        exchange, answer, self.responses.keep(exchange, answer, chunks)
-                    )
+                    kept = self.responses.keep(exchange, answer, chunks)
+                    await client.pass_on(exchange, answer, kept, self.records.first_byte)
         except ClientLeft:
             exchange.account.leaves()
             return
@@ -104,6 +107,11 @@ class Pipeline:
                 with stage(Heading.AUDIT, "end"):
                     self.settlement.record(exchange)
                 self.settlement.measure(exchange)
+        try:
+            with stage(Heading.AUDIT, "on-record"):
+                await self.records.last_byte(exchange.account)
+        except AuditUnavailable as error:
+            client.fail(exchange, error)
         await client.finish(exchange)
         self.shadows.follow(exchange)
 

@@ -436,6 +436,17 @@ class Account:
     error: str | None = None
     first_byte_s: float | None = None
     seconds: float = 0.0
+    begin_position: int = 0
+    """Of the begin record in the log's queue; 0: the request was not admitted."""
+    end_position: int = 0
+
+    def begun(self, position: int) -> None:
+        """It was admitted, and its begin is on its way to the disk."""
+        self.begin_position = position
+
+    def ended(self, position: int) -> None:
+        """Its end is on its way to the disk."""
+        self.end_position = position
 
     def limited(self, rate: Rate) -> None:
         """The limit that the client is nearest to."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar, Final
 
 import orjson
 
 from router.audit.decision import record_of
 from router.errors import RouterError, TargetBroken, error_body
-from router.request import Exchange, Outgoing
+from router.request import Account, Exchange, Outgoing
+from router.stages import Heading
 from router.wire.asgi import (
     Header,
     Present,
@@ -75,12 +76,19 @@ class Client:
         return Present(self._receive)
 
     async def pass_on(
-        self, exchange: Exchange, answer: Outgoing, chunks: AsyncIterator[bytes]
+        self,
+        exchange: Exchange,
+        answer: Outgoing,
+        chunks: AsyncIterator[bytes],
+        first_byte: Callable[[Account], Awaitable[None]],
     ) -> None:
         """Send a stream as it comes, up to its end; read a whole answer.
 
+        ``first_byte`` is waited for before the first byte leaves.
+
         Raises:
             TargetBroken: of an answer of which nothing was sent.
+            RouterError: ``first_byte`` did.
         """
         if not answer.content_type.startswith(_EVENT_STREAM):
             with exchange.waiting():
@@ -89,26 +97,27 @@ class Client:
             _begin(exchange, answer.status)
             return
         try:
-            await self._stream(exchange, answer.status, chunks)
+            await self._stream(exchange, answer.status, chunks, first_byte)
         except TargetBroken as error:
             if not self._streaming:
                 raise
-            exchange.account.breaks(error.code)
-            self._last = error_event(
-                exchange.request.endpoint,
-                error.message,
-                code=error.code,
-                kind=error.type,
-                sequence=error.sequence,
-            )
+            self._break_off(exchange, error, error.sequence)
 
-    async def _stream(self, exchange: Exchange, status: int, chunks: AsyncIterator[bytes]) -> None:
+    async def _stream(
+        self,
+        exchange: Exchange,
+        status: int,
+        chunks: AsyncIterator[bytes],
+        first_byte: Callable[[Account], Awaitable[None]],
+    ) -> None:
         waiting, send = exchange.waiting(), self._send
         end = _ENDS.get(exchange.request.endpoint, _NO_END)
         while True:
             with waiting:
                 chunk = await anext(chunks, None)
             if not self._streaming:
+                with exchange.stage(Heading.AUDIT, "on-record"):
+                    await first_byte(exchange.account)
                 await self._start_stream(exchange, status)
             if chunk is None:
                 return
@@ -133,14 +142,31 @@ class Client:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
-        """The answer is an error. Raises it when an answer had begun: the stream is cut then."""
+        """The answer is an error, and the end of a stream that has begun is an error event.
+
+        Raises an unexpected one when a stream had begun: it is cut then.
+        """
         if not isinstance(error, RouterError):
             _log.error("unexpected error in request %s", exchange.request.id, exc_info=error)
             if self._streaming:
                 raise error
             error = RouterError("An unexpected error; see the log.")
+        if self._streaming:
+            self._break_off(exchange, error)
+            return
         self._error, self._whole = error, None
         exchange.account.fails(error.status, error.code)
+
+    def _break_off(self, exchange: Exchange, error: RouterError, sequence: int = 0) -> None:
+        """A stream that has begun ends with an error event in place of its end."""
+        exchange.account.breaks(error.code)
+        self._last = error_event(
+            exchange.request.endpoint,
+            error.message,
+            code=error.code,
+            kind=error.type,
+            sequence=sequence,
+        )
 
     async def finish(self, exchange: Exchange) -> None:
         """Send what is left: the end of a stream, a whole answer or an error."""

@@ -71,7 +71,9 @@ def keys(record: Record) -> Iterator[int]:
     """Everything that a record is found by."""
     kind = record["kind"]
     yield key_of("kind", kind)
-    for name in ("decision_id", "request_id", "subject", "tenant", "target"):
+    for subject in record.get("subjects", ()):
+        yield key_of(f"{kind}/subject", subject)
+    for name in ("decision_id", "request_id", "tenant", "target"):
         value = record.get(name)
         if isinstance(value, str):
             yield key_of(f"{kind}/{name}", value)

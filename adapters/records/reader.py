@@ -51,8 +51,9 @@ class RecordReader:
 
         Args:
             kind: of which kind.
-            name: a field that has to have ``value``: ``decision_id``, ``request_id``, ``subject``,
-                ``tenant``, or ``target``, for which an adapter's digest may be left out.
+            name: a field that has to have ``value``: ``decision_id``, ``request_id``, ``tenant``,
+                ``target``, for which an adapter's digest may be left out, or ``subject``, of which
+                a record may have several.
             value: of that field.
             since_s: seconds since the epoch.
         """
@@ -142,6 +143,8 @@ def _is(record: Record, kind: Kind, name: str | None, value: str) -> bool:
         return False
     if name is None:
         return True
+    if name == "subject":
+        return value in record.get("subjects", ())
     held = record.get(name)
     return held == value or (
         name == "target" and isinstance(held, str) and held.partition("@")[0] == value

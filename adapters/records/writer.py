@@ -25,7 +25,8 @@ STALLED_S: Final = 5.0
 """A disk that keeps one group so long is taken for one that takes nothing."""
 TEND_S: Final = 60.0
 """A log that is not written to looks so often for what is too old."""
-_PATIENCE_S = 10.0
+PATIENCE_S: Final = 10.0
+"""So long a waiter waits for the disk."""
 _MAX_GROUP = 1000
 _log = logging.getLogger("graftwork.records")
 
@@ -117,10 +118,11 @@ class RecordLog:
             self._wake.set()
         return self.added
 
-    async def reached(self, position: int, timeout_s: float = _PATIENCE_S) -> None:
+    async def reached(self, position: int, timeout_s: float | None = None) -> None:
         """Wait until the entry that ``add`` gave this position is on disk.
 
-        Raises ``Unavailable`` when it is not in time; it will be, once the disk takes it.
+        Raises ``Unavailable`` when it is not in ``timeout_s`` (default: ``PATIENCE_S``); it will
+        be, once the disk takes it.
         """
         if self.durable >= position:
             return
@@ -133,7 +135,7 @@ class RecordLog:
         if self.durable >= position:  # while this was put into the queue
             return
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(PATIENCE_S if timeout_s is None else timeout_s):
                 await done
         except TimeoutError as error:
             raise Unavailable(self.refusal() or "the disk is slow") from error

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from router.account.metrics import RouterMetrics
 from router.account.traffic import Traffic
 from router.account.usage import UsageMeter
-from router.audit.decision import record_of
-from router.audit.frame import to_json
+from router.audit.decision import record_of, to_json
+from router.audit.requests import RequestRecords
 from router.budgets.amounts import fill_in
 from router.choose.learning import Learning
 from router.request import Exchange
 from router.targets.directory import Catalog
-
-
-class Keeps(Protocol):
-    """Where decision records go. Must not wait."""
-
-    def add(self, record: bytes) -> None:
-        """Take one record, a JSON object."""
-        ...
 
 
 class Settlement:
@@ -31,7 +22,7 @@ class Settlement:
     def __init__(
         self,
         catalog: Catalog,
-        ledger: Keeps,
+        records: RequestRecords,
         metrics: RouterMetrics,
         traffic: Traffic,
         log: Callable[[bytes], None],
@@ -42,7 +33,7 @@ class Settlement:
         self._usage = usage
         self._traffic = traffic
         self._catalog = catalog
-        self._ledger = ledger
+        self._records = records
         self._metrics = metrics
         self._log = log
 
@@ -66,9 +57,8 @@ class Settlement:
 
     def record(self, exchange: Exchange) -> None:
         """Put it on record."""
-        record = to_json(record_of(exchange))
-        self._ledger.add(record)
-        self._log(record)
+        self._records.end(exchange)
+        self._log(to_json(record_of(exchange)))
 
     def measure(self, exchange: Exchange) -> None:
         """Into the metrics, last of all: what settling and recording took is among them."""

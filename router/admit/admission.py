@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from router.admit.keys import Keyring
@@ -25,20 +24,15 @@ class _Window:
 
 
 class Admission:
-    """Admits or refuses; bounded in tenants and in requests under way (law 9).
-
-    ``choked`` says why nothing more can be taken on at all, or None; it must not wait.
-    """
+    """Admits or refuses; bounded in tenants and in requests under way (law 9)."""
 
     def __init__(
         self,
         keyring: Keyring,
         limits: LimitsConfig,
         priorities: PriorityConfig | None = None,
-        choked: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._keyring = keyring
-        self._choked = choked
         room = (priorities or PriorityConfig()).room
         self._room = {each: limits.max_concurrent_requests * room[each] for each in Priority}
         self._limits = limits
@@ -61,9 +55,10 @@ class Admission:
                 f"the class {exchange.request.priority.value!r}.",
                 retry_after_s=1.0,
             )
-        reason = self._choked()
-        if reason is not None:
-            raise Overloaded(reason, retry_after_s=1.0)
+
+    def count(self, caller: Caller) -> None:
+        """Count a call that asks no target. Raises ``RateLimited``."""
+        self._count(caller)
 
     def _count(self, caller: Caller) -> Rate:
         limit, now = self._limits.requests_per_minute, time.monotonic()

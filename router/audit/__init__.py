@@ -1,5 +1,6 @@
-"""An append-only journal in segment files: what it acknowledged survives ``kill -9``.
+"""What is on record of a request: its begin, its end with the decision, and what was said of it.
 
-``frame`` is one line, ``segments`` the files and their retention, ``writer`` the background thread
-that writes groups of records, ``archive`` reads everything back, also what other processes wrote.
+``requests`` writes begin and end, ``sending`` holds bytes back until they are on disk, ``decision``
+is the decision record itself, ``logs`` finds decisions and feedback again, ``lookup`` over all
+routers. The log is `adapters/records/`.
 """

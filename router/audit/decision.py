@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from router.request import Assurance, Attempt, Decision, Exchange, Option, digest
+
+Record = dict[str, Any]
 
 
 def record_of(exchange: Exchange) -> dict[str, Any]:
@@ -58,6 +62,15 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "first_byte_s": account.first_byte_s,
         "seconds": round(account.seconds, 6),
     }
+
+
+def to_json(record: Record) -> bytes:
+    """The record as one JSON object. What JSON cannot hold is told as text."""
+    try:
+        return orjson.dumps(record, default=str)
+    except (TypeError, ValueError) as error:
+        told = {name: record.get(name) for name in ("id", "at") if name in record}
+        return orjson.dumps({**told, "unencodable": f"{error}: {record!r}"[:4096]}, default=str)
 
 
 def _option(option: Option) -> dict[str, Any]:

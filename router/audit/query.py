@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlencode
 
-import orjson
-
-from router.audit.frame import Record
+from router.audit.decision import Record
 from router.errors import InvalidRequest
 
 _DEFAULT_LIMIT = 100
@@ -34,13 +32,6 @@ class RecordQuery:
             return False
         target = str(record.get("target"))
         return self.target in (None, target, target.partition("@")[0])
-
-    @property
-    def signs(self) -> tuple[bytes, ...]:
-        """Bytes that the line of every fitting record contains."""
-        if self.tenant is None:
-            return ()
-        return (orjson.dumps({"tenant": self.tenant})[1:-1],)
 
     def encoded(self) -> str:
         """As a query string, for a peer."""

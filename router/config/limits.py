@@ -20,6 +20,3 @@ class LimitsConfig(Section):
     )
     request_timeout_s: float = Field(default=600.0, gt=0, description="whole call, seconds")
     connect_timeout_s: float = Field(default=5.0, gt=0, description="to a target, seconds")
-    decisions_kept: int = Field(
-        default=1000, ge=1, description="newest decision records that are found without the disk"
-    )

@@ -8,6 +8,7 @@ import typer
 
 from serving.cli import (
     adapters,
+    audit,
     backup,
     check,
     decisions,
@@ -50,6 +51,7 @@ app.command("restore")(backup.restore)
 app.command("usage")(usage.usage)
 app.command("decide")(decisions.decide)
 app.command("replay")(decisions.replay)
+app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.config import AdaptersConfig
+from adapters.records.config import AuditConfig
 from router.config.root import RouterConfig
 
 EMBEDDED = "embedded"
@@ -109,6 +110,7 @@ class Settings(_Section):
     adapters: AdaptersConfig = Field(default_factory=AdaptersConfig)
     router: RouterConfig = RouterConfig()
     log: LogSettings = LogSettings()
+    audit: AuditConfig = AuditConfig()
     network: NetworkSettings = NetworkSettings()
     seed_adapters: Literal["embedded"] | None = Field(
         default=None,

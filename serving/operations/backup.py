@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.errors import AdapterError, NotInStore
 from adapters.format.manifest import Manifest, read_manifest
+from adapters.records.copying import copies
 from adapters.registry import database
 from adapters.registry.lifecycle import State
 from adapters.registry.models import VersionRow
@@ -31,8 +32,8 @@ from serving.operations import databases
 from serving.operations.archive import Writer, unpack, writing
 from serving.operations.places import Places, Refused
 
-RECORDS = ("decisions", "feedback")
-"""Directories of the state directory that hold append-only records; their files are opaque."""
+LOGS = ("audit", "feedback")
+"""Directories of the state directory that hold append-only logs (`adapters/records/`)."""
 SQLITE, POSTGRES = "sqlite", "postgresql"
 _REGISTRY = {SQLITE: "registry.db", POSTGRES: "registry.dump"}
 _SERVED = frozenset({State.SHADOW, State.CANARY, State.LIVE, State.SUPERSEDED})
@@ -60,8 +61,10 @@ def backup(places: Places, target: Path) -> Summary:
         served = _served(places)
         with writing(target, facts) as writer:
             _add_databases(writer, places, scratch, kind)
-            for name in RECORDS:
-                writer.add_tree(f"state/{name}", places.state_dir / name)
+            for name in LOGS:
+                (scratch / name).mkdir()
+                for file, path in copies(places.state_dir / name, scratch / name):
+                    writer.add(f"state/{name}/{file}", path)
             found = _add_versions(writer, places, scratch)
             facts["versions"] = len(found)
             facts["missing"] = sorted(served - found)
@@ -183,7 +186,7 @@ def _check_target(places: Places, kind: str, *, force: bool) -> None:
         raise Refused(f"the backup is of {kind} and the deploy file names {have}: change the file")
     if force:
         return
-    taken = [path for name in RECORDS if (path := places.state_dir / name).exists()]
+    taken = [path for name in LOGS if (path := places.state_dir / name).exists()]
     if places.sqlite is not None and places.sqlite.exists():
         taken.append(places.sqlite)
     if places.sqlite is None and _has_tables(places):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from adapters.admin.http import build_admin
+from adapters.admin.http import PREFIX, build_admin
+from adapters.admin.recorded import RecordedAdmin
 from adapters.aliases import Peer
 from adapters.events import EventBus
+from adapters.records.writer import RecordLog
 from adapters.registry import Registry
 from serving.config.settings import Settings
 from serving.content import open_content
@@ -43,6 +47,11 @@ class RegistryProcess:
         config = settings.adapters_here()
         assert config.database_url is not None
         settings.state_dir.mkdir(parents=True, exist_ok=True)
+        self._log = RecordLog(
+            settings.state_dir / "audit",
+            f"registry-{secrets.token_hex(4)}",
+            settings.router.records,
+        )
         membership = Membership()
         # Tables are made of fleet and versions, which ask for tables: later, when they are there.
         fleet = HttpFleet(membership, self._refresh)
@@ -66,7 +75,7 @@ class RegistryProcess:
             routes=[
                 Route("/metrics", self._get_metrics, methods=["GET"]),
                 *self._accounts.routes(),
-                Mount("/", app=self._admin()),
+                Mount("/", app=RecordedAdmin(self._admin(), self._log, PREFIX)),
             ]
         )
 
@@ -89,12 +98,14 @@ class RegistryProcess:
 
     async def start(self, peer: Peer) -> None:
         """Begin to work. ``peer``: how routers reach ``surface``."""
+        self._log.start()
         await self.service.start(peer)
 
     async def aclose(self) -> None:
         """Stop where it stands, and let go of the database; the next process resumes."""
         await self.service.aclose()
         self._accounts.close()
+        await asyncio.to_thread(self._log.close)
 
     async def _get_metrics(self, _: Request) -> Response:
         return Response(generate_latest(self._metrics), media_type="text/plain")

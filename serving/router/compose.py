@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 
 from adapters.jobs.periodic import Every, PeriodicJobs
+from adapters.records.subjects import Subjects
 from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
@@ -16,8 +17,9 @@ from router.account.traffic import Traffic
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import Keyring, load_keys
-from router.audit.logs import open_logs
+from router.audit.logs import DecisionLog, FeedbackLog, open_logs
 from router.audit.lookup import Records
+from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
 from router.cache.key import policy_version
 from router.cache.responses import Responses
 from router.cache.store import ResponseStore
@@ -79,14 +81,14 @@ class RouterProcess:
             connect_timeout_s=limits.connect_timeout_s,
         )
         keyring = Keyring(load_keys(config.auth))
-        self._decisions, self._feedback = open_logs(
-            settings.state_dir,
-            f"{identity}-{secrets.token_hex(4)}",
-            config.records,
-            limits.decisions_kept,
+        self._log, self._feedback_log = open_logs(
+            settings.state_dir, f"{identity}-{secrets.token_hex(4)}", config.records
         )
-        choked = self._decisions.journal.choked
-        admission = Admission(keyring, limits, config.priority, choked)
+        self._requests = RequestRecords(
+            self._log, settings.audit.durability, Subjects(self._log.layout.root)
+        )
+        decisions, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
+        admission = Admission(keyring, limits, config.priority)
         self._registry = CollectorRegistry()
         self._metrics = RouterMetrics(self._registry, lambda: admission.under_way)
         self._traffic = Traffic()
@@ -96,9 +98,7 @@ class RouterProcess:
         self.holder = TableHolder(queues, self._forget)
         self._accounting = Accounting(config.budgets, catalog, self.holder, identity)
         cache = ResponseStore(config.cache)
-        self._registry.register(
-            gauges(self._accounting, cache, self._decisions.journal, self._feedback.journal)
-        )
+        self._registry.register(gauges(self._accounting, cache, self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)
         self._learning = Learning(config.routing)
         self._registry.register(Gauges(readings(self._learning)))
@@ -121,7 +121,7 @@ class RouterProcess:
             judge=Judge(config.routing, self._learning.calibration),
             settlement=Settlement(
                 catalog,
-                self._decisions,
+                self._requests,
                 self._metrics,
                 self._traffic,
                 self._access_log.write,
@@ -130,15 +130,16 @@ class RouterProcess:
             ),
             shadows=self._shadow,
             holder=self.holder,
+            records=self._requests,
         )
         self._peers = Peers(self.holder, identity)
         self._admin = AdminProxy(self.holder, limits.max_archive_bytes)
-        self.records = Records(self._decisions, self._feedback, self._peers, self._learning.judged)
+        self.records = Records(decisions, feedback, self._peers, self._learning.judged)
         self._refit = Refit(self._learning, self.records.judgements)
         self.jobs = self._periodic(config.auto.intents_poll_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
         self.surface = RouterSurface(
-            self.holder, self._decisions, self._feedback, self._traffic, self._registry
+            self.holder, decisions, feedback, self._traffic, self._registry
         ).asgi_app()
         self.door = Door(
             config, keyring, pipeline, catalog, self.holder, self._admin, self.records, self._scrape
@@ -146,6 +147,7 @@ class RouterProcess:
 
     def _periodic(self, intents_poll_s: float) -> PeriodicJobs:
         jobs = PeriodicJobs()
+        jobs.add("refusals", self._requests.sum_up, Every(REFUSALS_EVERY_S))
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
         self._accounting.add_to(jobs)
         if self._intents.watched:
@@ -155,14 +157,14 @@ class RouterProcess:
 
     def start(self) -> None:
         """Begin to write logs, to learn and to renew what is leased, in the background."""
-        self._decisions.journal.start()
-        self._feedback.journal.start()
+        self._log.start()
+        self._feedback_log.start()
         self._access_log.start()
         self.jobs.start()
 
     def requests(self) -> int:
         """How many requests came since the start."""
-        return self._decisions.journal.added
+        return self._requests.seen
 
     def has_engine(self) -> bool:
         """Whether an engine takes traffic."""
@@ -190,7 +192,8 @@ class RouterProcess:
         await self._shadow.aclose()
         await self._accounting.aclose()
         await self._access_log.aclose()
-        await asyncio.to_thread(self._decisions.journal.close)
-        await asyncio.to_thread(self._feedback.journal.close)
+        self._requests.sum_up_now()
+        await asyncio.to_thread(self._log.close)
+        await asyncio.to_thread(self._feedback_log.close)
         for part in (self._engines, self._providers, self._peers, self._admin):
             await part.aclose()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from adapters.records.writer import RecordLog
 from router.account.gauges import Gauges
-from router.audit.writer import Journal
 from router.cache.store import ResponseStore
 from serving.router.accounting import Accounting
 
 
 def gauges(
-    accounting: Accounting, cache: ResponseStore, decisions: Journal, feedback: Journal
+    accounting: Accounting, cache: ResponseStore, decisions: RecordLog, feedback: RecordLog
 ) -> Gauges:
     """The gauges of one router process."""
     budgets = accounting.budgets

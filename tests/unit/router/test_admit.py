@@ -156,13 +156,3 @@ def test_the_least_urgent_is_shed_first() -> None:
         stage.under_way = limit
         with pytest.raises(Overloaded, match=priority.value):
             stage.admit(exchange(headers=headers))
-
-
-def test_nothing_is_admitted_while_something_behind_is_choked() -> None:
-    """What cannot be recorded is not answered; the client is told to come back."""
-    reasons: list[str | None] = ["the journal's queue is full", None]
-    stage = Admission(Keyring(()), LimitsConfig(), choked=lambda: reasons.pop(0))
-    with pytest.raises(Overloaded, match="journal") as refused:
-        stage.admit(exchange())
-    assert refused.value.retry_after_s
-    stage.admit(exchange())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from router.audit.frame import to_json
+from router.audit.decision import to_json
 from serving.config.settings import Settings
 from serving.telemetry import access_log
 from serving.telemetry.access_log import AccessLog

@@ -13,9 +13,11 @@ import aiohttp
 import pytest
 
 from adapters.aliases import RoutingTable
+from adapters.records.config import AuditConfig, Durability
 from router.admit.keys import hash_key
 from serving.config.settings import Settings
 from tests.fakes.frontier import FakeFrontier
+from tests.fakes.records import records
 from tests.fakes.running_router import internal_surface, running_router, settings_with
 
 CARD = {"id": "big", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
@@ -122,32 +124,39 @@ async def test_feedback_is_about_ones_own(tmp_path: Path, frontier: FakeFrontier
                 assert answer.status == status
 
 
-async def test_what_could_not_be_recorded_is_not_answered(
+async def test_a_queue_that_is_full_refuses_and_loses_nothing(
     tmp_path: Path, frontier: FakeFrontier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a disk that hangs, new requests get 503; when it is back, so are the answers."""
-    disk, really = threading.Event(), os.fdatasync
+    """With asynchronous records and a disk that hangs: 503 before a target is called."""
+    disk, really = threading.Event(), os.write
 
-    def sync(handle: int) -> None:
+    def write(handle: int, data: Any) -> int:
         disk.wait()
-        really(handle)
+        return really(handle, data)
 
-    monkeypatch.setattr(os, "fdatasync", sync)
     config = settings(tmp_path, frontier, records={"max_queued": 10, "sync_ms": 0})
-    async with running_router(config) as (url, process), aiohttp.ClientSession() as client:
-        try:
-            statuses = [(await ask(client, url))[1].status for _ in range(15)]
-            assert statuses[:10] == [200] * 10
-            assert statuses[-1] == 503
-        finally:
-            disk.set()
-        assert await process._decisions.journal.flushed(60)
-        assert (await ask(client, url))[1].status == 200
-        assert process._decisions.journal.lost == 0
+    config = config.model_copy(update={"audit": AuditConfig(durability=Durability.ASYNC)})
+    async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", write)
+            try:
+                statuses = [(await ask(client, url))[1].status for _ in range(8)]
+                assert statuses == [200] * 5 + [503] * 3
+                assert len(frontier.requests) == 5
+            finally:
+                disk.set()
         found: dict[str, Any] = {"data": []}
-        while len(found["data"]) < 16:  # the last is written after its answer
+        while len(found["data"]) < 5:
             found = await look(client, url)
-        assert {each["status"] for each in found["data"]} == {200, 503}
+        identity, answer, _ = await ask(client, url)
+        assert answer.status == 200
+        assert (await look(client, url, f"/{identity}"))["status"] == 200
+    told = records(tmp_path / "audit")
+    begun = [each for each in told if each["kind"] == "request.begin"]
+    assert [each["durability"] for each in begun] == ["async"] * 6
+    assert len([each for each in told if each["kind"] == "request.end"]) == 6
+    [refused] = [each for each in told if each.get("about") == "refused"]
+    assert refused["counts"] == {"503": 3}
 
 
 async def test_odd_questions_are_refused(tmp_path: Path, frontier: FakeFrontier) -> None:

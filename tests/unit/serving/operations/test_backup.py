@@ -14,6 +14,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from adapters.records.subjects import Subjects
+from adapters.records.verify import verify as verify_log
 from adapters.registry import Registry
 from adapters.registry.lifecycle import State
 from adapters.registry.records import Plan
@@ -26,8 +28,7 @@ from serving.operations.places import Places, Refused, read_places
 from tests.fakes.adapter_path import AdapterPath
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.postgres import NewDatabase
-
-RECORDS = {"r-1/000.jsonl": b'{"id": "d1"}\n{"id": "d2"}\n', "r-2/000.jsonl": b"\x00\xff half a li"}
+from tests.fakes.records import begin, fill, running_log
 
 
 @pytest.fixture
@@ -44,16 +45,16 @@ async def system(tmp_path: Path) -> AsyncIterator[AdapterPath]:
     await path.push("gone", 5)
     await path.rollout.retire("gone", by="test")
     await path.idle()
-    for name, content in RECORDS.items():
-        file = root / "decisions" / name
-        file.parent.mkdir(parents=True)
-        file.write_bytes(content)
-    (root / "feedback").mkdir()
-    (root / "feedback" / "000.journal").write_bytes(b"thumbs up")
+    Subjects(root / "audit")
     with closing(sqlite3.connect(root / "spend.db")) as other:
         other.executescript("CREATE TABLE spend (usd REAL); INSERT INTO spend VALUES (1.5);")
-    yield path
-    await path.aclose()
+    with running_log(root / "feedback") as feedback, running_log(root / "audit") as log:
+        await fill(feedback, 3)
+        await fill(log, 20)
+        log.add(begin(99))
+        await log.flushed()
+        yield path
+        await path.aclose()
 
 
 def deploy_file(root: Path, content: str, url: str) -> Path:
@@ -103,12 +104,14 @@ async def test_what_was_destroyed_comes_back(system: AdapterPath, tmp_path: Path
     assert (summary.missing, summary.kind) == ((), "sqlite")
     await system.aclose()
     before, store = state(where.database_url), contents(system.root / "store")
+    log, feedback = contents(system.root / "audit"), contents(system.root / "feedback")
     remove(system.root)
     assert restore(where, file) == summary == verify(file)
     assert state(where.database_url) == before
     assert contents(system.root / "store") == store
-    assert contents(system.root / "decisions") == RECORDS
-    assert contents(system.root / "feedback") == {"000.journal": b"thumbs up"}
+    assert contents(system.root / "audit") == log
+    assert contents(system.root / "feedback") == feedback
+    assert verify_log(system.root / "audit").problems == []
     kept = LocalStore(system.root / "store")
     for version in kept.list():
         kept.verify(version.alias, version.digest)

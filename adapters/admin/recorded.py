@@ -1,0 +1,93 @@
+"""Every admin action is on record before its answer leaves; with no room for it, none is done."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapters.records.line import Entry, Kind
+from adapters.records.writer import RecordLog, Unavailable
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_MAX_PATH: Final = 512
+_RETRY_AFTER_S: Final = b"2"
+
+
+class RecordedAdmin:
+    """ASGI middleware around the admin plane. ``prefix`` is cut from what an action is called."""
+
+    def __init__(self, app: ASGIApp, log: RecordLog, prefix: str) -> None:
+        self._app = app
+        self._log = log
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; an action's answer waits until the action is on record."""
+        if scope["type"] != "http" or scope["method"] in _READING:
+            await self._app(scope, receive, send)
+            return
+        reason = self._log.refusal()
+        if reason is not None:
+            await _unavailable(send, reason)
+            return
+        await self._app(scope, receive, _Answer(self._log, self._entry(scope), send))
+
+    def _entry(self, scope: Scope) -> Callable[[int], Entry]:
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        path = str(scope["path"]).removeprefix(self._prefix)[:_MAX_PATH]
+
+        def made(status: int) -> Entry:
+            return Entry(
+                Kind.ADMIN,
+                time.time(),
+                headers.get("x-request-id"),
+                actor=headers.get("x-graftwork-actor"),
+                fields={"action": f"{scope['method']} {path}", "status": status},
+            )
+
+        return made
+
+
+class _Answer:
+    """An ASGI ``send`` that lets nothing out before the action is on record."""
+
+    def __init__(self, log: RecordLog, entry: Callable[[int], Entry], send: Send) -> None:
+        self._log = log
+        self._entry = entry
+        self._send = send
+        self._start: Message | None = None
+        self._replaced = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        if self._start is not None:
+            start, self._start = self._start, None
+            try:
+                await self._log.reached(self._log.add(self._entry(start["status"])))
+            except Unavailable as error:
+                self._replaced = True
+                await _unavailable(self._send, f"It was done, and its record waits: {error}.")
+                return
+            await self._send(start)
+        if not self._replaced:
+            await self._send(message)
+
+
+async def _unavailable(send: Send, reason: str) -> None:
+    error = {"message": reason, "type": "server_error", "param": None, "code": "audit_unavailable"}
+    body = json.dumps({"error": error}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", _RETRY_AFTER_S),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,59 @@
+"""What stands for a person in records: a keyed hash; who has the log alone learns no name."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from adapters.records.files import sync_directory, write_all
+
+KEY_FILE: Final = "subjects.key"
+_KEY_BYTES = 32
+
+
+class Subjects:
+    """Hashes subjects under the key of one log's directory, which its processes share.
+
+    Raises ``OSError`` when the key can be neither read nor made.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._key = _read(root / KEY_FILE)
+
+    def hash(self, subject: str) -> str:
+        """HMAC-SHA256, hexadecimal."""
+        text = subject.encode("utf-8", "replace")
+        return hmac.digest(self._key, text, hashlib.sha256).hex()
+
+
+def _read(path: Path) -> bytes:
+    while True:
+        try:
+            key = path.read_bytes()
+        except FileNotFoundError:
+            _make(path)
+            continue
+        if len(key) != _KEY_BYTES:
+            raise OSError(f"{path} is no key of {_KEY_BYTES} bytes")
+        return key
+
+
+def _make(path: Path) -> None:
+    """Whichever process is first makes it; the others find it whole."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(handle, secrets.token_bytes(_KEY_BYTES))
+        os.fsync(handle)
+        os.link(draft, path)
+        sync_directory(path.parent)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(handle)
+        draft.unlink(missing_ok=True)

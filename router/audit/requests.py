@@ -1,0 +1,142 @@
+"""Each admitted request has a begin and an end on record; who was not admitted is counted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from adapters.records.config import Durability
+from adapters.records.line import Entry, Kind, iso
+from adapters.records.subjects import Subjects
+from adapters.records.writer import RecordLog, Unavailable
+from router.audit.decision import record_of, to_json
+from router.errors import AuditUnavailable
+from router.request import Account, Exchange, Request
+
+SUBJECT_HEADER = "x-graftwork-subject"
+_SUBJECT_FIELDS = ("user", "safety_identifier")
+REFUSALS_EVERY_S: Final = 60.0
+_CLIENT_LEFT = 499
+_RETRY_AFTER_S = 2.0
+
+
+class RequestRecords:
+    """Writes the log of one router's requests.
+
+    Args:
+        log: where to.
+        durability: what an answer waits for.
+        subjects: what stands for the person whose data a request carries.
+    """
+
+    def __init__(self, log: RecordLog, durability: Durability, subjects: Subjects) -> None:
+        self._log = log
+        self._subjects = subjects
+        self.durability = durability
+        self.seen = 0
+        """Requests since the start, refused ones too."""
+        self._refused: Counter[str] = Counter()
+        self._refused_since_s = time.time()
+
+    def begin(self, exchange: Exchange) -> None:
+        """Put an admitted request on record. Raises ``AuditUnavailable`` when there is no room."""
+        reason = self._log.refusal()
+        if reason is not None:
+            raise AuditUnavailable(reason, retry_after_s=_RETRY_AFTER_S)
+        request = exchange.request
+        fields = {
+            "tenant": request.tenant,
+            "endpoint": request.endpoint.value,
+            "durability": self.durability.value,
+            **self._subjects_of(request),
+        }
+        entry = Entry(
+            Kind.BEGIN, request.at, request.id, request.decision_id, _actor(request), fields
+        )
+        exchange.account.begun(self._log.add(entry))
+
+    def end(self, exchange: Exchange) -> None:
+        """Put its end on record, with the decision as payload; count it when it has no begin."""
+        self.seen += 1
+        request, account = exchange.request, exchange.account
+        if not account.begin_position:
+            self._refused[str(account.status)] += 1
+            return
+        fields = {
+            "tenant": request.tenant,
+            "outcome": _outcome(account),
+            "status": account.status,
+            "target": exchange.chosen.target if exchange.chosen else None,
+            **self._subjects_of(request),
+        }
+        payload = to_json(record_of(exchange))
+        entry = Entry(
+            Kind.END,
+            time.time(),
+            request.id,
+            request.decision_id,
+            _actor(request),
+            fields,
+            payload,
+        )
+        account.ended(self._log.add(entry))
+
+    async def first_byte(self, account: Account) -> None:
+        """Wait until the begin is on disk, if an answer is to. Raises ``AuditUnavailable``."""
+        await self._reached(account.begin_position)
+
+    async def last_byte(self, account: Account) -> None:
+        """Wait until the end is on disk, if an answer is to. Raises ``AuditUnavailable``."""
+        if account.error == AuditUnavailable.code:
+            return  # it was waited for, and the answer says that it is not
+        await self._reached(account.end_position)
+
+    async def _reached(self, position: int) -> None:
+        if self.durability is Durability.ASYNC or self._log.durable >= position:
+            return
+        try:
+            await self._log.reached(position)
+        except Unavailable as error:
+            raise AuditUnavailable(
+                f"The request cannot be put on record: {error}.", retry_after_s=_RETRY_AFTER_S
+            ) from error
+
+    async def sum_up(self) -> None:
+        """Put on record how many were refused before admission since the last time, if any were."""
+        self.sum_up_now()
+
+    def sum_up_now(self) -> None:
+        """The same; what is left at the end."""
+        counts, since_s = dict(self._refused), self._refused_since_s
+        self._refused.clear()
+        self._refused_since_s = now = time.time()
+        if counts:
+            fields = {"about": "refused", "since": iso(since_s), "counts": counts}
+            self._log.add(Entry(Kind.CHECKPOINT, now, actor=self._log.writer, fields=fields))
+
+    def _subjects_of(self, request: Request) -> dict[str, list[str]]:
+        found = [self._subjects.hash(name) for name in sorted(set(subjects(request)))]
+        return {"subjects": found} if found else {}
+
+
+def subjects(request: Request) -> Iterator[str]:
+    """The person whose data a request carries, by each name that the client gave."""
+    told = [request.headers.get(SUBJECT_HEADER)]
+    told += [request.body.get(name) for name in _SUBJECT_FIELDS]
+    for name in told:
+        if isinstance(name, str) and name:
+            yield name
+
+
+def _actor(request: Request) -> str | None:
+    return request.caller.name if request.caller else None
+
+
+def _outcome(account: Account) -> str:
+    if account.status == _CLIENT_LEFT:
+        return "client_left"
+    if account.error is None:
+        return "answered"
+    return "broken" if account.status < 400 else "refused" if account.status < 500 else "failed"
