@@ -13,6 +13,7 @@ import logging.handlers
 import os
 import sys
 import threading
+from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
@@ -52,7 +53,7 @@ def setup_logging(settings: Settings, role: str) -> None:
 
 def _formatter(role: str) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
+        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder(), _without_rays],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _add_process(role),
@@ -60,6 +61,12 @@ def _formatter(role: str) -> logging.Formatter:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
     )
+
+
+def _without_rays(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Ray's record factory puts its own clock on every record, as if somebody had given it."""
+    event.pop("_ray_timestamp_ns", None)
+    return event
 
 
 def _hear_others(handler: logging.Handler) -> None:

@@ -49,9 +49,7 @@ async def listening(
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             app: Any = process.door
-            server = uvicorn.Server(
-                uvicorn.Config(app, lifespan="off", ws="none", log_level="warning")
-            )
+            server = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_config=None))
             serving = asyncio.create_task(server.serve([listener]))
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.005)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.config import AdaptersConfig, CollectSettings
+from adapters.config import CollectSettings
 from adapters.errors import NotInStore
 from adapters.publish.rollout import Rollout
 from adapters.registry.lifecycle import State
@@ -17,9 +17,11 @@ from tests.fakes.fleet import FakeFleet
 
 def collecting(path: AdapterPath, keep_s: float | None = 0.0, **rollout: object) -> AdapterPath:
     """The same path with other settings of the collector."""
-    path.config = AdaptersConfig(
-        rollout=FAST.model_copy(update={"keep_previous": 0, **rollout}),
-        collect=CollectSettings(keep_s=keep_s),
+    path.config = path.config.model_copy(
+        update={
+            "rollout": FAST.model_copy(update={"keep_previous": 0, **rollout}),
+            "collect": CollectSettings(keep_s=keep_s),
+        }
     )
     path.registry.close()
     path.start()

@@ -25,6 +25,10 @@ def lines(tmp_path: Path) -> Iterator[Lines]:
     """This process as a router whose logs go to files; gives the lines written so far."""
     ours, root = logging.getLogger("graftwork"), logging.getLogger()
     before = (ours.handlers[:], ours.level, ours.propagate, root.handlers[:], threading.excepthook)
+    # Another test may have let uvicorn configure its loggers, which then tell nobody else.
+    servers = [logging.getLogger("uvicorn"), logging.getLogger("uvicorn.error")]
+    for each in servers:
+        each.handlers[:], each.propagate = [], True
     setup_logging(Settings.model_validate({"state_dir": tmp_path}), "router")
 
     def read() -> list[dict[str, Any]]:
@@ -36,6 +40,12 @@ def lines(tmp_path: Path) -> Iterator[Lines]:
         handler.close()
     structlog.reset_defaults()
     ours.handlers[:], ours.level, ours.propagate, root.handlers[:], threading.excepthook = before
+
+
+def test_rays_own_clock_is_no_extra(lines: Lines) -> None:
+    """Ray's record factory marks every record of a process that it started."""
+    logging.getLogger("graftwork.router").warning("late", extra={"_ray_timestamp_ns": 1})
+    assert "_ray_timestamp_ns" not in lines()[0]
 
 
 def test_a_standard_logger_keeps_its_extra_and_its_traceback(lines: Lines) -> None:
