@@ -34,10 +34,11 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
 )
 _MODEL = (
     "<code>model</code>: <code>auto</code> (the router decides), the base's id, "
-    "<code>alias</code>, <code>alias@digest12</code>, or <code>provider/model</code>. "
+    "<code>alias</code>, <code>alias@digest12</code> (that version or an error), or "
+    "<code>provider/model</code>. "
     "Further fields pass through to the target untouched; <code>graftwork: {max_cost_usd, session, "
-    "timeout_ms, intent}</code> or the headers <code>x-graftwork-*</code> state the caller's own "
-    "limits."
+    "timeout_ms, intent, fallback}</code> or the headers <code>x-graftwork-*</code> state the "
+    "caller's own limits."
 )
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"

@@ -5,6 +5,7 @@ RouterError                     the door answers with its status, type, code
 ├── Unauthenticated     401     fix the key
 ├── Forbidden           403     the key's scope or the policy does not allow it
 ├── NotFound            404     unknown route, model or decision
+├── Gone                410     a version that was retired
 ├── MethodNotAllowed    405
 ├── TooLarge            413     body over the configured limit
 ├── Overloaded          503     come back later (``retry_after_s``)
@@ -136,6 +137,14 @@ class NotFound(RouterError):
     status = 404
     type = "invalid_request_error"
     code = "not_found"
+
+
+class Gone(RouterError):
+    """It was there, and will not come back."""
+
+    status = 410
+    type = "invalid_request_error"
+    code = "gone"
 
 
 class MethodNotAllowed(RouterError):

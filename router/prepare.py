@@ -18,7 +18,7 @@ EXTENSION = "graftwork"
 _MAX_MODEL_LENGTH = 256
 _MAX_TEXT_CHARS = 4000
 _TURNS_KEPT = 3
-_HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent"})
+_HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent", "fallback"})
 
 
 def parse(request: Request, raw: bytes) -> Request:
@@ -99,7 +99,19 @@ def _hints(headers: Mapping[str, str], extension: Any) -> Hints:
         session=session,
         timeout_s=timeout_ms / 1000 if timeout_ms else None,
         intent=intent,
+        fallback=_flag(headers.get("x-graftwork-fallback"), extension.get("fallback"), "fallback"),
     )
+
+
+def _flag(header: str | None, value: Any, name: str) -> bool:
+    """The header's word, which is text, else the extension's, which is JSON."""
+    if header is not None:
+        value = {"true": True, "false": False}.get(header.strip().lower())
+    elif value is None:
+        return False
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"'{name}' must be true or false.", param=f"{EXTENSION}.{name}")
+    return value
 
 
 def _number(value: Any, name: str) -> float | None:

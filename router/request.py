@@ -48,6 +48,8 @@ class Hints:
     session: str | None = None
     timeout_s: float | None = None
     intent: str | None = None
+    fallback: bool = False
+    """Somebody else may answer for a pinned version."""
 
 
 @dataclass(frozen=True, slots=True)

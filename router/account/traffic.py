@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
+from router.errors import TargetUnavailable
 from router.request import CANCELLED, ESCALATED, REJECTED, Exchange
 
 _ADAPTER = "adapter:"
@@ -33,9 +34,12 @@ class Traffic:
         wanted = exchange.decision.wanted
         if wanted is None and exchange.decision.options:
             wanted = exchange.decision.options[0].target
-        if wanted is not None and wanted.startswith(_ADAPTER) and exchange.delivery.attempts:
-            self._of(wanted).wanted += all(a.target != wanted for a in exchange.delivery.attempts)
-        for attempt in exchange.delivery.attempts:
+        attempts = exchange.delivery.attempts
+        # Nobody was asked when nobody holds it: a pinned version that has to be loaded first.
+        missed = bool(attempts) or exchange.account.error == TargetUnavailable.code
+        if wanted is not None and wanted.startswith(_ADAPTER) and missed:
+            self._of(wanted).wanted += all(each.target != wanted for each in attempts)
+        for attempt in attempts:
             if attempt.target.startswith(_ADAPTER):
                 self._attempt(exchange, attempt.target, attempt.outcome)
 

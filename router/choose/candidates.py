@@ -12,7 +12,7 @@ from adapters.aliases import Alias, engine_name
 from router.choose.cards import Card, CardSet
 from router.choose.codes import Code
 from router.choose.ranking import Candidate
-from router.errors import InvalidRequest, NotFound
+from router.errors import Gone, InvalidRequest, NotFound
 from router.replicas.rendezvous import weight
 from router.request import AUTO, BASE, Exchange
 from router.wire.endpoint import Endpoint
@@ -147,14 +147,24 @@ def _alias(
 def _pinned(
     exchange: Exchange, card_set: CardSet, frontiers: Frontiers, alias: Alias, digest: str
 ) -> list[Candidate]:
+    """That version and nobody else: a pin is a promise, unless the client says otherwise."""
+    model, may_fall_back = exchange.request.model, exchange.request.hints.fallback
     full = _full_digest(alias.versions, digest)
     if full is not None:
         card = card_set.adapter(alias, full)
         pinned = Candidate(card, Code.NAMED, "pinned by the client", named=True)
-        return [pinned, *_in_place_of(exchange.request.model, card_set, frontiers)]
+        others = _in_place_of(model, card_set, frontiers) if may_fall_back else ()
+        return [pinned, *others]
     if _full_digest(alias.retired, digest) is not None:
-        why = f"in place of {exchange.request.model!r}, which is retired"
-        return _alias(exchange, card_set, frontiers, alias, why)
+        if may_fall_back:
+            why = f"in place of {model!r}, which is retired"
+            return _alias(exchange, card_set, frontiers, alias, why)
+        raise Gone(
+            f"{model!r} was retired. Name {alias.name!r} for the version that is live, or allow "
+            f"another answer with x-graftwork-fallback: true.",
+            code="version_retired",
+            param="model",
+        )
     raise NotFound(
         f"{alias.name!r} has no version {digest!r}.", code="model_not_found", param="model"
     )

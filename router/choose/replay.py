@@ -141,7 +141,11 @@ def _exchange(record: Record) -> Exchange:
         headers={},
         model=str(record["model"]),
         caller=Caller(str(record["caller"]), str(record["tenant"]), frozenset()),
-        hints=Hints(max_cost_usd=features["max_cost_usd"], session=features["session"]),
+        hints=Hints(
+            max_cost_usd=features["max_cost_usd"],
+            session=features["session"],
+            fallback=bool(features.get("fallback")),
+        ),
         needs=Needs(
             features["input_tokens"], features["max_output_tokens"], frozenset(features["needs"])
         ),

@@ -20,6 +20,9 @@ from router.send.rescuer import Rescuer
 from router.send.upstream import Upstream
 from router.targets.directory import Catalog
 
+_RETRY_S = 1.0
+"""What is loaded now may be there then."""
+
 
 class Sender:
     """Tries the permitted options until one begins to answer."""
@@ -99,5 +102,5 @@ def _nobody(exchange: Exchange, plan: RetryPlan) -> RouterError:
     return TargetUnavailable(
         f"nothing that may answer {exchange.request.model!r} is up; GET /readyz tells more",
         status=503,
-        retry_after_s=plan.patience_s,
+        retry_after_s=_RETRY_S if plan.patience_s is None else plan.patience_s,
     )

@@ -40,3 +40,26 @@ def test_an_alias_is_answered_by_somebody_else_when_its_version_fails(
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-graftwork-target"] != returns.target
     assert int(answer.headers["x-graftwork-attempts"]) > 1
+
+
+def test_a_retired_version_is_gone(app: httpx.Client, ops: httpx.Client) -> None:
+    """410, unless the client takes another answer."""
+    first, second = push(ops, "leaving", 21), push(ops, "leaving", 22)
+    assert move(ops, "leaving", "retire", digest=first.digest).status_code < 300
+    gone = chat(app, first.name)
+    assert gone.status_code == 410, gone.text
+    assert error_of(gone)["code"] == "version_retired"
+    for allow in ({"graftwork": {"fallback": True}}, {"headers": {"x-graftwork-fallback": "true"}}):
+        answer = chat(app, first.name, **allow)
+        assert answer.headers["x-graftwork-target"] == second.target
+
+
+def test_a_broken_version_is_an_error(app: httpx.Client, keyed: System, ops: httpx.Client) -> None:
+    """Neither the base nor the version before answers for it."""
+    push(ops, "breaking", 23)
+    broken = push(ops, "breaking", 24)
+    for engine in keyed.engines.values():
+        engine.says[broken.name] = Says(status=500)
+    answer = chat(app, broken.name)
+    assert answer.status_code >= 500
+    assert set(keyed.asked()) == {broken.name}

@@ -26,6 +26,7 @@ from tests.system.client import (
     RETURNS_QUESTION,
     Json,
     chat,
+    chat_body,
     eventually,
     move,
     push,
@@ -165,10 +166,11 @@ def test_retired_alias_is_answered_by_the_base(http: httpx.Client, variants: lis
     pushed = push(http, "leaving", variants[0])
     assert pushed["name"] in resident(http)
     move(http, "leaving", "retire")
-    for model in ("leaving", pushed["name"]):
-        response = chat(http, model)
-        assert target(response) == "base"
-        assert said(response) == said(chat(http, "base"))
+    response = chat(http, "leaving")
+    assert target(response) == "base"
+    assert said(response) == said(chat(http, "base"))
+    pinned = http.post("/v1/chat/completions", json=chat_body(pushed["name"], "hi"))
+    assert (pinned.status_code, pinned.json()["error"]["code"]) == (410, "version_retired")
     eventually(lambda: pushed["name"] not in resident(http), "the engine freed it")
     listed = {model["id"] for model in http.get("/v1/models").json()["data"]}
     assert not listed & {"leaving", pushed["name"]}

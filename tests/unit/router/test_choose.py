@@ -12,8 +12,8 @@ from router.choose.learning import Learning
 from router.config.auto import AutoConfig
 from router.config.providers import Capability, ModelCard, ProviderConfig
 from router.config.root import RouterConfig
-from router.errors import InvalidRequest, NotFound
-from router.request import Caller, Exchange, Intent, Option
+from router.errors import Gone, InvalidRequest, NotFound
+from router.request import Caller, Exchange, Hints, Intent, Option
 from router.wire.endpoint import Endpoint
 from tests.fakes.deciding import decide
 from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, put, replica
@@ -120,12 +120,19 @@ def test_a_frontier_by_its_name() -> None:
 def test_a_pinned_version(digest: str, digits: int) -> None:
     """A pin means that version, live or not, and no other version in its place."""
     found = targets(exchange(f"returns@{digest[:digits]}", table=SEEN))
-    assert found == [name(digest), "base"]
+    assert found == [name(digest)]
+    loose = exchange(f"returns@{digest[:digits]}", table=SEEN)
+    put(loose, hints=Hints(fallback=True))
+    assert targets(loose, default=BIG) == [name(digest), "base", f"frontier:{BIG}"]
 
 
 def test_a_retired_version() -> None:
-    """A pin on a version that is gone is answered by the alias, and the reason says so (law 3)."""
-    options = consider(exchange(f"returns@{GONE[:12]}", table=SEEN), chooser())
+    """A pin on a version that is gone is an error, unless the client lets the alias answer."""
+    found = exchange(f"returns@{GONE[:12]}", table=SEEN)
+    with pytest.raises(Gone) as refused:
+        consider(found, chooser())
+    assert (refused.value.status, refused.value.code) == (410, "version_retired")
+    options = consider(put(found, hints=Hints(fallback=True)), chooser())
     assert [option.target for option in options] == [name(LIVE), name(BEFORE), "base"]
     assert "which is retired" in options[0].reason
 
