@@ -42,8 +42,6 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-_SHOWN_NAMES = 8
-
 
 class CheckResult(BaseModel):
     """One named check of a pushed version: what was found against what was expected."""
@@ -55,6 +53,8 @@ class CheckResult(BaseModel):
     ok: bool
     found: str = ""
     expected: str = ""
+    items: tuple[str, ...] = ()
+    """Everything that ``found`` sums up, one by one, files and tensors by their names."""
     message: str = ""
     """A sentence for the person who pushed; empty when the check passed."""
     skipped: bool = False
@@ -136,8 +136,7 @@ class RejectedError(AdapterError):
 
     def _summary(self) -> str:
         names = [check.name for check in self.failed]
-        shown = ", ".join(names[:_SHOWN_NAMES])
-        return f"adapter refused by {len(names)} check(s): {shown}"
+        return f"adapter refused by {len(names)} check(s): {', '.join(names)}"
 
 
 class StoreError(AdapterError):

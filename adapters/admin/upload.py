@@ -25,6 +25,7 @@ from adapters.admin.models import ImportRequest
 from adapters.config import AdaptersConfig
 from adapters.errors import ArchiveError
 from adapters.format.archive import unpack
+from adapters.format.checkpoint import MAX_ENTRIES, select
 from adapters.format.files import chunks, walk
 from adapters.store.sources import SUCCESS, Found, ObjectSource, copy_file, open_source
 
@@ -126,6 +127,7 @@ async def _unpacked(archive: Path, scratch: Path, config: AdaptersConfig) -> Pat
 
 
 async def _imported(request: Request, scratch: Path, config: AdaptersConfig) -> Path:
+    alias = str(request.path_params["alias"])
     body = b"".join([piece async for piece in _bounded(request, _MAX_JSON_BYTES)])
     try:
         uri = ImportRequest.model_validate(json.loads(body)).uri
@@ -133,11 +135,11 @@ async def _imported(request: Request, scratch: Path, config: AdaptersConfig) -> 
         raise BadRequest('the body must be {"uri": "…"}', "uri") from error
     if uri.startswith("file://") or "://" not in uri:
         path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
-        return await asyncio.to_thread(_from_local, path, scratch, config)
+        return await asyncio.to_thread(_from_local, path, scratch, config, alias)
     return await asyncio.to_thread(_from_bucket, uri, scratch, config)
 
 
-def _from_local(text: str, scratch: Path, config: AdaptersConfig) -> Path:
+def _from_local(text: str, scratch: Path, config: AdaptersConfig, alias: str) -> Path:
     path = Path(os.path.realpath(text))
     roots = [Path(os.path.realpath(root)) for root in _roots(config)]
     # Resolved first: a link inside an allowed root must not lead out of it.
@@ -151,19 +153,23 @@ def _from_local(text: str, scratch: Path, config: AdaptersConfig) -> Path:
         return unpack(archive, scratch / "files", config.push.archive)
     if not path.is_dir():
         raise BadRequest("there is no such directory or archive", "uri", code="uri-not-found")
-    return _copied(path, scratch / "files", config)
+    return _copied(path, scratch / "files", config, alias)
 
 
-def _copied(directory: Path, target: Path, config: AdaptersConfig) -> Path:
+def _copied(directory: Path, target: Path, config: AdaptersConfig, alias: str) -> Path:
     limits = config.preflight
-    entries = walk(directory, limits.max_files)
-    too_large = sum(entry.size_bytes for entry in entries) > limits.max_total_bytes
-    if too_large or len(entries) > limits.max_files:
+    entries = walk(directory, MAX_ENTRIES)
+    selection = select((e.relative for e in entries if not e.is_directory), alias)
+    taken = [entry for entry in entries if entry.relative in selection.taken]
+    too_large = sum(entry.size_bytes for entry in taken) > limits.max_total_bytes
+    if too_large or len(taken) > limits.max_files or len(entries) > MAX_ENTRIES:
         raise ArchiveError("the directory holds too much", code="archive-too-large")
+    if odd := [entry.relative for entry in taken if not entry.is_regular]:
+        raise ArchiveError(f"links or devices: {', '.join(odd)}", code="special-file")
+    if selection.ambiguity:
+        raise ArchiveError(selection.ambiguity, code="one-adapter")
     target.mkdir()
-    for entry in entries:
-        if not entry.is_regular:
-            raise ArchiveError(f"{entry.relative} is a link or a device", code="special-file")
+    for entry in taken:
         if entry.relative != SUCCESS:
             copy_file(entry, target)
     return target

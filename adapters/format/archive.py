@@ -33,6 +33,7 @@ from typing import IO, BinaryIO, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from adapters.errors import ArchiveError
+from adapters.format.checkpoint import MAX_ENTRIES, is_training_state
 from adapters.format.files import CHUNK_BYTES, open_regular
 
 _BLOCK_BYTES = 512
@@ -58,7 +59,9 @@ class ArchiveLimits(BaseModel):
     max_file_bytes: int = 4 << 30
     """One unpacked file."""
     max_files: int = 256
-    """Members of any kind, directories included."""
+    """Members that are written, directories included."""
+    max_members: int = MAX_ENTRIES
+    """Members of any kind; what training left behind is read over and not written."""
     max_path_bytes: int = 512
     """One path, in UTF-8."""
     max_depth: int = 8
@@ -136,18 +139,19 @@ class _Writer:
         self._archive_bytes = max(archive_bytes, 1)
         self._names: dict[str, tuple[str, str]] = {}
         self._members = 0
+        self._written = 0
         self._files = 0
         self._total_bytes = 0
 
     def directory(self, name: str) -> None:
         parts = self._admit(name, "directory")
-        if not _LITTER.search(name):
+        if self._is_wanted(name, parts):
             self._root.joinpath(*parts).mkdir(parents=True, exist_ok=True, mode=0o755)
 
     def file(self, name: str, content: Iterator[bytes]) -> None:
         """Write one member; ``content`` has been counted by whoever decompressed it."""
         parts = self._admit(name, "file")
-        if _LITTER.search(name):
+        if not self._is_wanted(name, parts):
             return
         self._files += 1
         path = self._root.joinpath(*parts)
@@ -183,8 +187,8 @@ class _Writer:
 
     def _admit(self, name: str, kind: str) -> tuple[str, ...]:
         self._members += 1
-        if self._members > self._limits.max_files:
-            raise _refused("too-many-files", f"more than {self._limits.max_files} members")
+        if self._members > self._limits.max_members:
+            raise _refused("too-many-files", f"more than {self._limits.max_members} members")
         parts = safe_path(name, self._limits)
         if kind == "file" and not parts:
             raise _refused("bad-name", f"{name[:120]!r} names no file")
@@ -193,6 +197,15 @@ class _Writer:
         if parts:
             self._reserve(parts, kind)
         return parts
+
+    def _is_wanted(self, name: str, parts: tuple[str, ...]) -> bool:
+        """Whether a member is written; those that are are counted."""
+        if _LITTER.search(name) or is_training_state("/".join(parts)):
+            return False
+        self._written += 1
+        if self._written > self._limits.max_files:
+            raise _refused("too-many-files", f"more than {self._limits.max_files} files")
+        return True
 
     def _reserve(self, parts: tuple[str, ...], kind: str) -> None:
         """Refuse a second file of one name, also where only case or Unicode form differs."""
@@ -401,9 +414,9 @@ def _check_central_directory(file: BinaryIO, limits: ArchiveLimits) -> None:
         if position != tail_start + at - 76:
             raise _refused("corrupt", "the zip64 end record is elsewhere")
         entries, directory_bytes = struct.unpack_from("<QQ", tail, at - 76 + 32)
-    room = limits.max_files * (_CENTRAL_ENTRY_BYTES + limits.max_path_bytes + 4096)
-    if entries > limits.max_files or directory_bytes > room:
-        raise _refused("too-many-files", f"more than {limits.max_files} members")
+    room = limits.max_members * (_CENTRAL_ENTRY_BYTES + limits.max_path_bytes + 4096)
+    if entries > limits.max_members or directory_bytes > room:
+        raise _refused("too-many-files", f"more than {limits.max_members} members")
     file.seek(0)
 
 

@@ -24,7 +24,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapters.errors import BaseModelError, HeaderError
-from adapters.format.files import canonical_json, parse_json_object, read_bounded, sha256_file
+from adapters.format.files import (
+    canonical_json,
+    parse_json_object,
+    read_bounded,
+    reason,
+    sha256_file,
+)
 from adapters.format.safetensors import TensorInfo, read_header
 
 INDEX_FILE = "model.safetensors.index.json"
@@ -37,6 +43,7 @@ _INCIDENTAL = frozenset({"_name_or_path", "transformers_version"})
 _NOT_LINEAR = re.compile(
     r"(^|\.)([a-z_]*embed[a-z_]*|wte|wpe|shared|lm_head|embed_out|output_projection)(\.|$)"
 )
+_LOCAL_PATH = re.compile(r"[/~.]|[A-Za-z]:|.*\\|[^/]*/[^/]*/")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
 
 
@@ -92,8 +99,19 @@ def read_base(
         linears=linears,
         vocab_size=_whole(text, "vocab_size") or _embedding_rows(tensors),
         dtype=Counter(info.dtype for info in tensors.values()).most_common(1)[0][0],
-        also_known_as=also_known_as,
+        also_known_as=(*also_known_as, *_own_name(config)),
     )
+
+
+def _own_name(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The name that the base's own files carry, unless it is a place on some machine."""
+    name = config.get("_name_or_path")
+    return (name,) if isinstance(name, str) and name and not is_local_path(name) else ()
+
+
+def is_local_path(name: str) -> bool:
+    """Whether a model's name is a place on some machine and not an id such as ``org/model``."""
+    return _LOCAL_PATH.match(name) is not None
 
 
 def layer_index(module: str) -> int | None:
@@ -118,7 +136,7 @@ def _read_json(path: Path, max_bytes: int) -> dict[str, Any]:
     try:
         return parse_json_object(read_bounded(path, max_bytes, follow_links=True))
     except (OSError, ValueError) as error:
-        raise BaseModelError(f"{path.name}: {error}") from error
+        raise BaseModelError(f"{path.name}: {reason(error)}") from error
 
 
 def _weight_files(model_dir: Path) -> list[Path]:
@@ -142,7 +160,7 @@ def _read_tensors(weights: list[Path]) -> dict[str, TensorInfo]:
         try:
             tensors.update(read_header(path, follow_links=True).tensors)
         except HeaderError as error:
-            raise BaseModelError(f"{path.name}: {error}") from error
+            raise BaseModelError(f"{path.name}: {reason(error)}") from error
     if not tensors:
         raise BaseModelError("the weight files hold no tensors")
     return tensors
@@ -215,7 +233,7 @@ def _digest(config: Mapping[str, Any], weights: list[Path], cache_file: Path | N
             key = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
             used[key] = known.get(key) or sha256_file(path, follow_links=True)
         except OSError as error:
-            raise BaseModelError(f"{path.name}: {error}") from error
+            raise BaseModelError(f"{path.name}: {reason(error)}") from error
         total.update(f"\n{path.name}:{used[key]}".encode())
     if cache_file is not None and not used.items() <= known.items():
         _write_cache(cache_file, used)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 CHUNK_BYTES = 1 << 20
+_ABSOLUTE_PATH = re.compile(r"(?<![\w:/.])/(?:[^/\s'\"]+/)+([^/\s'\"]*)")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,13 @@ def chunks(file: BinaryIO) -> Iterator[bytes]:
     """The rest of an open file in pieces of at most ``CHUNK_BYTES``."""
     while piece := file.read(CHUNK_BYTES):
         yield piece
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, without the paths of this machine: the text may travel to a client."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return _ABSOLUTE_PATH.sub(r"\1", str(error)) or type(error).__name__
 
 
 def sha256_file(path: Path, *, follow_links: bool = False) -> str:

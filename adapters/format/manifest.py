@@ -57,6 +57,7 @@ from adapters.format.files import (
     open_regular,
     parse_json_object,
     read_bounded,
+    reason,
 )
 
 MANIFEST_FILE = "graftwork.json"
@@ -174,7 +175,7 @@ def _canonical_content(directory: Path) -> bytes:
     try:
         return canonical_config(_read_config(directory))
     except ValueError as error:
-        raise ManifestError(f"{CONFIG_FILE}: {error}", code="config-unreadable") from error
+        raise ManifestError(f"{CONFIG_FILE}: {reason(error)}", code="config-unreadable") from error
 
 
 def canonical_config(config: Mapping[str, Any]) -> bytes:
@@ -196,7 +197,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     except ValidationError as error:
         raise ManifestError(f"{MANIFEST_FILE}: {_first_problem(error)}") from error
     except (OSError, ValueError) as error:
-        raise ManifestError(f"{MANIFEST_FILE}: {error}") from error
+        raise ManifestError(f"{MANIFEST_FILE}: {reason(error)}") from error
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> Path:
@@ -320,7 +321,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
     try:
         return parse_json_object(read_bounded(directory / CONFIG_FILE, MAX_CONFIG_BYTES))
     except (OSError, ValueError) as error:
-        raise ManifestError(f"{CONFIG_FILE}: {error}", code="config-unreadable") from error
+        raise ManifestError(f"{CONFIG_FILE}: {reason(error)}", code="config-unreadable") from error
 
 
 def _canonical_field(key: str, value: Any) -> Any:

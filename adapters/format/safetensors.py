@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from adapters.errors import HeaderError
-from adapters.format.files import open_regular, parse_json_object
+from adapters.format.files import open_regular, parse_json_object, reason
 
 LENGTH_BYTES = 8
 MAX_DIMENSIONS = 8
@@ -125,7 +125,7 @@ def read_header(
             file_bytes = os.fstat(file.fileno()).st_size
             raw = _read_raw(file, file_bytes, limits)
     except OSError as error:
-        raise HeaderError(f"{path.name}: {error}", code="header-unreadable") from error
+        raise HeaderError(f"{path.name}: {reason(error)}", code="header-unreadable") from error
     fields = _parse(raw)
     metadata = _metadata(fields.pop("__metadata__", {}))
     if len(fields) > limits.max_tensors:
@@ -147,7 +147,7 @@ def scan(path: Path, header: Header, *, follow_links: bool = False) -> dict[str,
             ordered = sorted(floats, key=lambda info: info.begin)
             return {info.name: _scan(file, header, info) for info in ordered}
     except OSError as error:
-        raise HeaderError(f"{path.name}: {error}", code="header-unreadable") from error
+        raise HeaderError(f"{path.name}: {reason(error)}", code="header-unreadable") from error
 
 
 def _read_raw(file: BinaryIO, file_bytes: int, limits: HeaderLimits) -> bytes:

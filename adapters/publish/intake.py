@@ -11,6 +11,7 @@ from pathlib import Path
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError, FleetError
 from adapters.format.base_model import BaseFacts
+from adapters.format.files import reason
 from adapters.format.manifest import Manifest, complete_manifest
 from adapters.format.preflight import Report, preflight
 from adapters.registry import VersionRecord
@@ -53,11 +54,11 @@ class Intake:
                 version, State.STORED, by=author, manifest=manifest.model_dump(mode="json")
             )
         except Exception as error:  # noqa: BLE001 - a bug here must not leave half an arrival
-            known = isinstance(error, AdapterError | OSError)
-            reason = str(error) if known else f"internal error: {error!r}"
-            if not known:
+            why = reason(error)
+            if not isinstance(error, AdapterError | OSError):
+                why = f"internal error: {type(error).__name__}: {why}"
                 _log.exception("intake_failed", extra={"version": version.name})
-            return await self._ledger.move(version, State.FAILED, by=author, error=reason)
+            return await self._ledger.move(version, State.FAILED, by=author, error=why)
 
     async def check(self, directory: Path, alias: str, base: BaseFacts) -> Report:
         """Run every preflight check in a thread."""

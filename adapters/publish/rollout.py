@@ -28,6 +28,8 @@ from adapters.errors import (
 from adapters.events import EventBus
 from adapters.fleet import AdapterFiles, Fleet
 from adapters.format.base_model import BaseFacts
+from adapters.format.checkpoint import find_adapter
+from adapters.format.files import reason
 from adapters.format.manifest import digest_directory
 from adapters.format.names import validate_alias
 from adapters.jobs.locks import KeyedLocks
@@ -160,6 +162,7 @@ class Rollout:
         validate_alias(alias)
         _require_share(stage, percent)
         try:
+            directory = await asyncio.to_thread(find_adapter, directory, alias)
             digest = await asyncio.to_thread(digest_directory, directory)
         except ManifestError as error:
             return await self._refuse_unnamed(alias, directory, error)
@@ -263,14 +266,16 @@ class Rollout:
         if version.state not in {State.STORED, State.PREPARING, State.PREPARED}:
             return  # The commit went through, though its answer got lost.
         bad = isinstance(error, (LoadFailed, ProbeFailed)) and version.state is State.PREPARING
-        reason = str(error) if isinstance(error, AdapterError) else f"internal error: {error!r}"
+        why = reason(error)
+        if not isinstance(error, AdapterError):
+            why = f"internal error: {type(error).__name__}: {why}"
         async with self.names.hold(version.name):
             # A version that came back while it drained may still be answering somebody.
             if self._fleet.in_flight(version.name) == 0:
                 await self.loader.unload_all(version.name)
             to = State.QUARANTINED if bad else State.FAILED
-            await self.ledger.move(version, to, by="rollout", detail=reason, error=reason)
-        self.events.emit("publish-undone", version.alias, version.digest, reason=reason)
+            await self.ledger.move(version, to, by="rollout", detail=why, error=why)
+        self.events.emit("publish-undone", version.alias, version.digest, reason=why)
 
     # Moves of known versions
 

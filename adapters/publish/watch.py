@@ -25,6 +25,7 @@ from watchfiles import awatch
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError, BadName, StoreError
 from adapters.events import EventBus
+from adapters.format.files import reason
 from adapters.jobs.periodic import After, Every, PeriodicJobs
 from adapters.publish.rollout import Outcome, Rollout
 from adapters.registry import Registry, Sighting
@@ -155,7 +156,7 @@ class Watcher:
                 try:
                     await self._take(found)
                 except (AdapterError, OSError) as error:
-                    self._retry_later(found, str(error))
+                    self._retry_later(found, reason(error))
                 except Exception as error:  # noqa: BLE001 - the other entries are still to be taken
                     _log.exception("watch_failed", extra={"source": found.source})
                     self._retry_later(found, repr(error))
@@ -247,7 +248,7 @@ class Watcher:
             async for _ in awatch(root, watch_filter=None, step=20, debounce=200):
                 self._wake()
         except (OSError, RuntimeError) as error:
-            self._events.emit("watch-polls", error=f"no file events: {error}")
+            self._events.emit("watch-polls", error=f"no file events: {reason(error)}")
         return After(_WITHOUT_EVENTS_S)
 
     async def aclose(self) -> None:

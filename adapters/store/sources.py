@@ -23,7 +23,8 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
 from adapters.errors import StoreError
-from adapters.format.files import Entry, chunks, open_regular, walk
+from adapters.format.checkpoint import MAX_ENTRIES, Selection, select
+from adapters.format.files import Entry, chunks, open_regular, reason, walk
 
 SUCCESS = "_SUCCESS"
 REJECTED_SUFFIX = ".rejected.json"
@@ -70,7 +71,10 @@ class Source(Protocol):
 
 
 class LocalSource:
-    """A local directory. Links are refused, not followed; nothing but markers is ever written."""
+    """A local directory. Links are refused, not followed; nothing but markers is ever written.
+
+    ``max_files`` and ``max_bytes`` bound one entry, training state aside; ``max_entries`` one pass.
+    """
 
     def __init__(self, root: Path, *, max_files: int, max_bytes: int, max_entries: int) -> None:
         self.root = root
@@ -84,7 +88,7 @@ class LocalSource:
             self.root.mkdir(parents=True, exist_ok=True)
             pairs = [(a, e) for a in _visible(self.root) for e in _visible(a)]
         except OSError as error:
-            raise StoreError(f"the watched store cannot be read: {error}") from error
+            raise StoreError(f"the watched store cannot be read: {reason(error)}") from error
         looked_at = (self._look(alias.name, entry) for alias, entry in pairs[: self._max_entries])
         return [found for found in looked_at if found is not None]
 
@@ -92,8 +96,10 @@ class LocalSource:
         """See ``Source.fetch``."""
         directory = self._path(found)
         try:
-            for entry in walk(directory, self._max_files):
-                if entry.relative != SUCCESS:
+            entries = walk(directory, MAX_ENTRIES)
+            kept = set(_selected(found.alias, entries).kept) - {SUCCESS}
+            for entry in entries:
+                if entry.relative in kept:
                     copy_file(entry, destination)
         except OSError:
             # Somebody is still at work in there.
@@ -109,7 +115,7 @@ class LocalSource:
             draft.write_text(_json(reasons), encoding="utf-8")
             draft.replace(marker)
         except OSError as error:
-            raise StoreError(f"cannot write {marker.name}: {error}") from error
+            raise StoreError(f"cannot write {marker.name}: {reason(error)}") from error
 
     def unmark(self, found: Found) -> None:
         """See ``Source.unmark``."""
@@ -128,7 +134,7 @@ class LocalSource:
                 return self._refused(alias, path, "is a symbolic link")
             if not path.is_dir():
                 return None
-            entries = walk(path, self._max_files)
+            entries = walk(path, MAX_ENTRIES)
             return self._describe(alias, path.name, entries) if entries else None
         except OSError:
             # It went away while we looked; the next pass sees what is there then.
@@ -138,13 +144,15 @@ class LocalSource:
         times = {entry.relative: entry.path.lstat().st_mtime_ns for entry in entries}
         newest = max(times.values())
         facts = [f"{e.relative}\0{e.mode}\0{e.size_bytes}\0{times[e.relative]}" for e in entries]
-        odd = [entry.relative for entry in entries if not entry.is_regular]
-        problem = ""
+        selection = _selected(alias, entries)
+        taken = [entry for entry in entries if entry.relative in selection.taken]
+        odd = [entry.relative for entry in taken if not entry.is_regular]
+        problem = selection.ambiguity
         if odd:
-            problem = f"{odd[0]} is a link or a device"
-        elif len(entries) > self._max_files:
+            problem = f"links or devices: {', '.join(odd)}"
+        elif len(taken) > self._max_files or len(entries) > MAX_ENTRIES:
             problem = f"more than {self._max_files} files"
-        elif sum(entry.size_bytes for entry in entries) > self._max_bytes:
+        elif sum(entry.size_bytes for entry in taken) > self._max_bytes:
             problem = f"more than {self._max_bytes} bytes"
         complete = SUCCESS not in odd and times.get(SUCCESS, -1) >= newest
         return Found(alias, name, _fingerprint(facts), complete, newest / 1e9, problem)
@@ -192,10 +200,10 @@ class ObjectSource:
         if self._describe(found.alias, found.name, objects).fingerprint != found.fingerprint:
             return False
         left = self._max_bytes
-        for meta in objects:
-            relative = meta["path"].removeprefix(prefix)
+        names = [meta["path"].removeprefix(prefix) for meta in objects]
+        for relative in select(names, found.alias).kept:
             if relative != SUCCESS:
-                left = self._download(meta["path"], destination / relative, left)
+                left = self._download(f"{prefix}{relative}", destination / relative, left)
         now = self.look(found.alias, found.name)
         return now is not None and now.fingerprint == found.fingerprint
 
@@ -223,12 +231,14 @@ class ObjectSource:
         facts = [f"{m['path']}\0{m['size']}\0{m['e_tag'] or m['last_modified']}" for m in objects]
         times = {m["path"]: m["last_modified"].timestamp() for m in objects}
         newest = max(times.values(), default=0.0)
-        problem = ""
+        sizes = {m["path"].removeprefix(f"{alias}/{name}/"): m["size"] for m in objects}
+        selection = select(sizes, alias)
+        problem = selection.ambiguity
         if any(part in {"", ".", ".."} for m in objects for part in m["path"].split("/")):
             problem = "an object's key is no path"
-        elif len(objects) > self._max_files:
+        elif len(selection.taken) > self._max_files or len(objects) > MAX_ENTRIES:
             problem = f"more than {self._max_files} objects"
-        elif sum(m["size"] for m in objects) > self._max_bytes:
+        elif sum(sizes[relative] for relative in selection.taken) > self._max_bytes:
             problem = f"more than {self._max_bytes} bytes"
         complete = times.get(f"{alias}/{name}/{SUCCESS}", -1.0) >= newest
         return Found(alias, name, _fingerprint(facts), complete, newest, problem)
@@ -260,6 +270,10 @@ def _visible(directory: Path) -> list[Path]:
     if directory.is_symlink() or not directory.is_dir():
         return []
     return sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+
+
+def _selected(alias: str, entries: Iterable[Entry]) -> Selection:
+    return select((entry.relative for entry in entries if not entry.is_directory), alias)
 
 
 def copy_file(entry: Entry, destination: Path) -> None:

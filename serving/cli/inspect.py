@@ -47,13 +47,15 @@ def inspected(
 ) -> dict[str, Any]:
     """The report that a push would get: ``ok``, ``digest``, ``base`` and every check."""
     from adapters.errors import AdapterError
+    from adapters.format.checkpoint import find_adapter
     from adapters.format.preflight import preflight
 
     try:
         facts = _facts(base)
         with _as_directory(source) as directory:
-            report = preflight(directory, facts, _limits(max_rank), alias=alias)
-            digest = _digest(directory) if report.ok else None
+            found = find_adapter(directory, alias)
+            report = preflight(found, facts, _limits(max_rank), alias=alias)
+            digest = _digest(found) if report.ok else None
     except AdapterError as error:
         fail(f"{error}. {error.remedy}")
     return {"base": facts.base_id, "digest": digest, **report.model_dump(mode="json")}
@@ -62,10 +64,16 @@ def inspected(
 def show_checks(checks: Sequence[dict[str, Any]], *, err: bool = False) -> None:
     """Every check with its verdict; what failed says what was found and what was expected."""
     rows = [
-        (_verdict(check), check["name"], check["found"], check["expected"], check["message"])
+        (_verdict(check), check["name"], _found(check), check["expected"], check["message"])
         for check in checks
     ]
     table(("", "check", "found", "expected", "what it means"), rows, err=err)
+
+
+def _found(check: dict[str, Any]) -> str:
+    """What failed is named to the last."""
+    items = check.get("items") or ()
+    return str(check["found"]) if check["ok"] or not items else "; ".join(items)
 
 
 def _verdict(check: dict[str, Any]) -> str:

@@ -6,10 +6,10 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from adapters.format.checkpoint import MAX_ENTRIES, advice, select
 from adapters.format.files import Entry, chunks, open_regular, walk
 from adapters.store.sources import SUCCESS
 
-MAX_FILES = 10_000
 _BLOCK = tarfile.BLOCKSIZE
 _END = tarfile.NUL * (2 * _BLOCK)
 
@@ -19,20 +19,29 @@ class CannotPack(Exception):
 
 
 class Pack:
-    """The tar of one directory. Only regular files go in, under their relative paths."""
+    """The tar of the adapter in one directory; what training left beside it stays here.
 
-    def __init__(self, directory: Path) -> None:
-        entries = [entry for entry in walk(directory, MAX_FILES) if not entry.is_directory]
-        self._entries = [entry for entry in entries if entry.relative != SUCCESS]
-        if not self._entries:
+    Only regular files go in, under their relative paths. Raises ``CannotPack``.
+    """
+
+    def __init__(self, directory: Path, alias: str) -> None:
+        entries = walk(directory, MAX_ENTRIES)
+        names = [entry.relative for entry in entries if not entry.is_directory]
+        if not names:
             raise CannotPack(f"{directory} holds no files: name a PEFT directory")
-        if len(entries) > MAX_FILES:
-            raise CannotPack(f"{directory} holds more than {MAX_FILES} files")
-        for entry in self._entries:
-            if not entry.is_regular:
-                raise CannotPack(
-                    f"{entry.relative} is a link or a device: an adapter is made of regular files"
-                )
+        if len(entries) > MAX_ENTRIES:
+            raise CannotPack(f"{directory} holds more than {MAX_ENTRIES} files")
+        selection = select(names, alias)
+        if selection.ambiguity:
+            raise CannotPack(f"{directory}: {selection.ambiguity}")
+        kept = set(selection.kept) - {SUCCESS}
+        self._entries = [entry for entry in entries if entry.relative in kept]
+        if not self._entries:
+            raise CannotPack(f"{directory} holds no adapter. {advice(names)}")
+        if odd := [entry.relative for entry in self._entries if not entry.is_regular]:
+            raise CannotPack(
+                f"{', '.join(odd)}: links or devices, but an adapter is made of regular files"
+            )
         self._headers = [_header(entry) for entry in self._entries]
 
     @property

@@ -96,7 +96,7 @@ def _send(client: Client, alias: str, source: Path, params: dict[str, str]) -> d
     path = adapter_path(alias, "versions")
     try:
         if source.is_dir():
-            pack = Pack(source)
+            pack = Pack(source, alias)
             with _progress(alias, pack.size_bytes) as sent:
                 return client.upload(path, pack.pieces(sent), pack.size_bytes, params)
         size = source.stat().st_size

@@ -29,6 +29,11 @@ class BaseSettings(_Section):
     id: str | None = Field(
         default=None, description="name that clients use; default: the model's own name"
     )
+    also_known_as: tuple[str, ...] = Field(
+        default=(),
+        description="other names under which adapters may say that they were trained on it; "
+        "mirrors of the same model, under another organisation or quantised, need none",
+    )
     revision: str | None = Field(default=None, description="commit of a Hugging Face model")
 
 

@@ -15,7 +15,7 @@ from adapters.jobs.periodic import Every, PeriodicJobs
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.engine.autoscaling import IN_FLIGHT_METRIC
-from serving.engine.model import base_id, model_directory
+from serving.engine.model import base_id, model_directory, other_names
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
@@ -64,7 +64,14 @@ class EngineDeployment:
     async def _start_engine(self) -> None:
         model = await asyncio.to_thread(model_directory, self._settings.base)
         identity = base_id(self._settings.base)
-        self._base: BaseFacts = await asyncio.to_thread(read_base, model, identity)
+        names = other_names(self._settings.base)
+        self._base: BaseFacts = await asyncio.to_thread(
+            read_base,
+            model,
+            identity,
+            also_known_as=names,
+            digest_cache=self._settings.state_dir.absolute() / "base-digests.json",
+        )
         self._engine = VllmEngine(self._settings.engine, identity, str(model))
         await self._engine.start()
         self._slots = Slots(self._settings.engine.max_loras)

@@ -24,6 +24,12 @@ def base_id(base: BaseSettings) -> str:
     return path.resolve().name if path.is_dir() else base.model
 
 
+def other_names(base: BaseSettings) -> tuple[str, ...]:
+    """Names besides its id under which adapters may declare the base."""
+    hub = () if base.model == EMBEDDED or local_directory(base) is not None else (base.model,)
+    return (*base.also_known_as, *hub)
+
+
 def looks_local(model: str) -> bool:
     """True when ``model`` can only mean a directory, not a Hugging Face id."""
     return model.startswith(("/", "./", "../", "~")) or model.count("/") > 1

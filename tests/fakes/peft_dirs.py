@@ -399,7 +399,10 @@ BAD_KINDS: Mapping[str, BadKind] = {
     "no-config": BadKind("files-present", deface=_unlink(CONFIG_FILE)),
     "empty-weights": BadKind("files-present", deface=_weights(lambda _: b"")),
     "pickle-bin": BadKind("no-pickle", _file("adapter_model.bin")),
-    "pickle-optimizer": BadKind("no-pickle", _file("checkpoint-1/optimizer.pt")),
+    "pickle-below": BadKind("no-pickle", _file("extras/tokens.pkl")),
+    "two-adapters": BadKind(
+        "one-adapter", _both(_file(f"returns/{CONFIG_FILE}"), _file(f"returns/{WEIGHTS_FILE}"))
+    ),
     "python-file": BadKind("allowed-files", _file("modeling.py")),
     "second-weights": BadKind("allowed-files", _file("new_embeddings.safetensors")),
     "symlinked-weights": BadKind("regular-files", deface=_replace_by_link),

@@ -5,9 +5,10 @@ earlier one names the cause, or because no base was given, is marked ``skipped``
 crashes has failed. The checks by name, in the order of the report:
 
 =========================  ======================================================================
+``one-adapter``            it is clear which directory is the adapter
 ``files-present``          configuration and weights are there, regular and not empty
-``no-pickle``              no file that runs code when it is read
-``allowed-files``          nothing but what a PEFT directory holds, and one weights file
+``no-pickle``              no file that runs code when it is read, training state aside
+``allowed-files``          no other weights and no code; names what else is left out
 ``regular-files``          no links, devices or pipes
 ``total-size``             number of files and bytes
 ``adapter-config``         a JSON object of bounded size
@@ -54,6 +55,7 @@ from pathlib import Path
 
 from adapters.errors import CheckResult
 from adapters.format.base_model import BaseFacts
+from adapters.format.files import reason
 from adapters.format.preflight import config, directory, features, identity, tensors, values
 from adapters.format.preflight.report import Finding, NotChecked, PreflightLimits, Report, clipped
 from adapters.format.preflight.subject import Subject
@@ -92,13 +94,13 @@ def preflight(
 def _run(name: str, check: Callable[[Subject], Finding], subject: Subject) -> CheckResult:
     try:
         finding = check(subject)
-    except NotChecked as reason:
-        return CheckResult(name=name, ok=True, skipped=True, message=f"not checked: {reason}")
+    except NotChecked as why:
+        return CheckResult(name=name, ok=True, skipped=True, message=f"not checked: {why}")
     except Exception as error:  # noqa: BLE001 - law 4: whatever a check trips over is refused
         return CheckResult(
             name=name,
             ok=False,
-            found=clipped(f"{type(error).__name__}: {error}"),
+            found=clipped(f"{type(error).__name__}: {reason(error)}"),
             expected="a directory that can be checked",
             message="The check itself failed on this directory.",
         )
@@ -107,5 +109,6 @@ def _run(name: str, check: Callable[[Subject], Finding], subject: Subject) -> Ch
         ok=finding.ok,
         found=clipped(finding.found),
         expected=clipped(finding.expected),
+        items=finding.items,
         message=finding.message,
     )

@@ -4,7 +4,9 @@ The rule of ``declared-base``:
 
 1. The manifest states ``base_digest``: it must be the served base's, whatever names say.
 2. Else the name in ``base_model_name_or_path`` (or the manifest's ``base_model``) counts. It must
-   be the base's id or one of its other names, letter case aside.
+   be the base's id or one of its other names, letter case aside, or a mirror of one: the same
+   model's name under another organisation, or with a quantisation's suffix, as QLoRA trainers write
+   it. That shapes and paths fit, other checks prove.
 3. No name, or a local path (PEFT writes where the base lay on the training machine): nothing was
    declared, and paths and shapes alone decide.
 """
@@ -17,13 +19,17 @@ from typing import Any
 
 from adapters.errors import SignatureError
 from adapters.evaluation import EXAMPLE, gate_result
+from adapters.format.base_model import is_local_path
 from adapters.format.files import is_regular, parse_json_object, read_bounded
 from adapters.format.manifest import MANIFEST_FILE, Manifest, declared_targets, largest_rank
 from adapters.format.manifest import verify_signature as verify
 from adapters.format.preflight.report import Finding, NotChecked, failed, passed, verdict
 from adapters.format.preflight.subject import Subject
 
-_LOCAL_PATH = re.compile(r"[/~.]|[A-Za-z]:|.*\\|[^/]*/[^/]*/")
+_QUANTISATION = re.compile(
+    r"[-_.](unsloth|dynamic|bnb|nf4|fp[48]|bf16|fp16|f16|[48]-?bits?|int[48]|w[48]a(8|16)"
+    r"|gptq|awq|hqq|eetq|gguf|mlx|quantized|hf)$"
+)
 
 
 def _vocabulary(subject: Subject) -> Finding:
@@ -140,7 +146,8 @@ def _declared_base(subject: Subject) -> Finding:
         return failed(
             manifest.base_digest,
             base.digest,
-            "The adapter was trained on other weights than the served base's.",
+            "The adapter was trained on other weights than the served base's: correct base_digest"
+            f" in {MANIFEST_FILE} if that is wrong.",
         )
     name = _declared_name(subject.config.get("base_model_name_or_path"), manifest)
     if name is None:
@@ -148,12 +155,23 @@ def _declared_base(subject: Subject) -> Finding:
     names = (base.base_id, *base.also_known_as)
     if name.casefold() in {known.casefold() for known in names}:
         return passed(name, base.base_id)
+    if _model_of(name) in {_model_of(known) for known in names}:
+        return passed(f"{name}, a mirror of the base", base.base_id)
     return failed(
         name,
         " or ".join(names),
         "The adapter says that it was trained on another base. If that is the same model under"
-        " another name, state base_digest in the manifest.",
+        f' another name, write {{"base_digest": "{base.digest}"}} into {MANIFEST_FILE} beside the'
+        " adapter, or have the server know the name: base.also_known_as in its configuration.",
     )
+
+
+def _model_of(name: str) -> str:
+    """The model that a name means, without organisation, quantisation and spelling."""
+    model = name.casefold().rstrip("/").rpartition("/")[2]
+    while (shorter := _QUANTISATION.sub("", model)) != model:
+        model = shorter
+    return model.removeprefix("meta-").replace("_", "-").replace(".", "-")
 
 
 def _declared_name(configured: Any, manifest: Manifest | None) -> str | None:
@@ -162,11 +180,6 @@ def _declared_name(configured: Any, manifest: Manifest | None) -> str | None:
         if isinstance(name, str) and name.strip() and not is_local_path(name):
             return name.strip()
     return None
-
-
-def is_local_path(name: str) -> bool:
-    """Whether a declared base is a place on some machine and not an id such as ``org/model``."""
-    return _LOCAL_PATH.match(name) is not None
 
 
 def _signature(subject: Subject) -> Finding:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from adapters.errors import CheckResult, RejectedError
+from adapters.format.files import reason
 from adapters.format.safetensors import HeaderLimits
 
 _MAX_SHOWN_CHARACTERS = 600
-_MAX_SHOWN_ITEMS = 5
+_MAX_SUMMED_UP = 5
+_MAX_ITEMS = 4096
 
 
 class PreflightLimits(BaseModel):
@@ -24,7 +26,7 @@ class PreflightLimits(BaseModel):
     max_total_bytes: int = 4 << 30
     """All files of a version together."""
     max_files: int = 256
-    """Files and directories of a version."""
+    """Files and directories of a version; what training left behind does not count."""
     max_config_bytes: int = 1 << 20
     """Of ``adapter_config.json``, and of the manifest."""
     max_metadata_bytes: int = 256 << 10
@@ -75,33 +77,39 @@ class Finding:
     found: str = ""
     expected: str = ""
     message: str = ""
+    items: tuple[str, ...] = ()
 
 
 class NotChecked(Exception):
     """A check cannot run; the text says why."""
 
 
-def passed(found: object = "", expected: object = "") -> Finding:
-    """A check that found what it expected."""
-    return Finding(True, str(found), str(expected))
+def passed(found: object = "", expected: object = "", items: Iterable[object] = ()) -> Finding:
+    """A check that found what it expected; ``items`` is what it did not mind."""
+    return Finding(True, str(found), str(expected), items=_complete(items))
 
 
-def failed(found: object, expected: object, message: str) -> Finding:
-    """A check that did not; ``message`` is a sentence for the person who pushed."""
-    return Finding(False, str(found), str(expected), message)
+def failed(found: object, expected: object, message: str, items: Iterable[object] = ()) -> Finding:
+    """A check that did not; ``message`` is a sentence for the person who pushed.
+
+    Without ``found`` the first few of ``items`` stand for all of them.
+    """
+    listed = _complete(items)
+    said = reason(found) if isinstance(found, Exception) else str(found) or some(listed)
+    return Finding(False, said, str(expected), message, listed)
 
 
 def verdict(problems: Iterable[str], expected: object, message: str) -> Finding:
-    """Passed without problems; otherwise failed with the first few of them."""
+    """Passed without problems; otherwise failed with each of them."""
     listed = list(problems)
-    return failed(some(listed), expected, message) if listed else passed("", expected)
+    return failed("", expected, message, listed) if listed else passed("", expected)
 
 
 def some(items: Iterable[object]) -> str:
     """The first few items as text, and how many more there are."""
     listed = [str(item) for item in items]
-    more = len(listed) - _MAX_SHOWN_ITEMS
-    shown = "; ".join(listed[:_MAX_SHOWN_ITEMS])
+    more = len(listed) - _MAX_SUMMED_UP
+    shown = "; ".join(listed[:_MAX_SUMMED_UP])
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
@@ -110,3 +118,10 @@ def clipped(text: str) -> str:
     if len(text) <= _MAX_SHOWN_CHARACTERS:
         return text
     return text[:_MAX_SHOWN_CHARACTERS] + "…"
+
+
+def _complete(items: Iterable[object]) -> tuple[str, ...]:
+    """Every item, as long as an answer of them can be sent at all."""
+    listed = [clipped(str(item)) for item in items]
+    more = len(listed) - _MAX_ITEMS
+    return (*listed[:_MAX_ITEMS], *([f"and {more} more"] if more > 0 else ()))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar, cast
 
 from adapters.errors import AdapterError
 from adapters.format.base_model import BaseFacts
+from adapters.format.checkpoint import MAX_ENTRIES, Selection, select
 from adapters.format.files import Entry, parse_json_object, read_bounded, walk
 from adapters.format.manifest import (
     CONFIG_FILE,
@@ -72,9 +73,31 @@ class Subject:
         return self._base is not None
 
     @cached_property
+    def tree(self) -> list[Entry]:
+        """Everything in the directory, at most one more than ``MAX_ENTRIES``."""
+        return walk(self.path, MAX_ENTRIES)
+
+    @cached_property
+    def selection(self) -> Selection:
+        """What of it is the adapter."""
+        return select((e.relative for e in self.tree if not e.is_directory), self.alias)
+
+    @cached_property
     def entries(self) -> list[Entry]:
-        """Everything in the directory, at most one more than ``max_files``."""
-        return walk(self.path, self.limits.max_files)
+        """The files of the adapter, and those that make it suspicious."""
+        kept = set(self.selection.kept)
+        return [entry for entry in self.tree if entry.relative in kept]
+
+    @cached_property
+    def counted(self) -> list[Entry]:
+        """What counts towards the adapter's size: all but training state and its folders."""
+        taken = self.selection.taken
+        left = _parents(self.selection.state) - _parents(taken)
+        return [
+            e
+            for e in self.tree
+            if e.relative in taken or (e.is_directory and e.relative not in left)
+        ]
 
     @cached_property
     def config_outcome(self) -> dict[str, Any] | Exception:
@@ -130,6 +153,10 @@ class Subject:
         for module, side, info in self.loras:
             pairs.setdefault(module, {})[side] = info
         return pairs
+
+
+def _parents(names: Iterable[str]) -> set[str]:
+    return {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
 
 
 def follows_grammar(name: str) -> bool:

@@ -89,9 +89,10 @@ def _module_paths(subject: Subject) -> Finding:
         return passed(f"{len(subject.pairs)} modules", "modules of the base")
     near = difflib.get_close_matches(unknown[0], linears, n=_MAX_SUGGESTIONS)
     return failed(
-        some(unknown),
+        "",
         f"modules of {subject.base.base_id}; near: {some(near) or 'none'}",
         "The adapter was trained for a model with other module paths.",
+        unknown,
     )
 
 

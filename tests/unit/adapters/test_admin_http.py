@@ -20,12 +20,13 @@ from adapters.admin.stream import encode, sse
 from adapters.config import AdaptersConfig, PushSettings
 from adapters.events import EventBus
 from adapters.format.archive import ArchiveLimits, unpack
-from adapters.format.manifest import digest_directory
+from adapters.format.manifest import CONTENT_FILES, PASSENGER_FILES, digest_directory
 from adapters.registry.lifecycle import State
 from adapters.traffic import VersionTraffic
 from tests.fakes.adapter_path import FAST, AdapterPath
 from tests.fakes.fleet import FakeFleet
-from tests.fakes.tiny_adapter import tiny_adapter
+from tests.fakes.tiny_adapter import BASE, tiny_adapter
+from tests.fakes.trainers import TRAINERS
 
 VERSIONS = "/admin/v1/adapters/returns/versions"
 TAR = {"content-type": "application/x-tar"}
@@ -618,3 +619,47 @@ async def test_the_api_reference_is_complete(door: Door) -> None:
     assert "ErrorAnswer" in spec["components"]["schemas"]
     assert "HTTPValidationError" not in json.dumps(push)
     assert (await door.http.get("/admin/v1/docs")).status_code == 200
+
+
+# What trainers write
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+async def test_a_trainers_folder_is_live_by_every_way(
+    door: Door, trainer: str, tmp_path: Path
+) -> None:
+    """As an archive, a form's file or a server's directory: one content, nothing else kept."""
+    folder = tmp_path / "imports" / "run"
+    root = TRAINERS[trainer](folder, BASE)
+    digest = digest_directory(folder / root)
+    archive = packed(folder, "w:gz")
+    pushes: tuple[dict[str, Any], ...] = (
+        {"content": archive, "headers": {"content-type": "application/gzip"}},
+        {"files": {"file": ("run.tgz", archive)}},
+        {"json": {"uri": str(folder)}},
+    )
+    for status, push in zip((201, 200, 200), pushes, strict=True):
+        answer = await door.http.post(VERSIONS, params={"wait": "live"}, **push)
+        await door.path.idle()
+        assert (answer.status_code, answer.json().get("digest")) == (status, digest), answer.text
+    stored = {path.name for path in door.path.store.files("returns", digest).path.iterdir()}
+    assert stored <= {*CONTENT_FILES, *PASSENGER_FILES, "graftwork.json"}
+
+
+async def test_a_folder_that_is_not_clear_is_answered_with_every_name(
+    door: Door, tmp_path: Path
+) -> None:
+    """Eight adapters and nine odd files: none is left out of the answer, and no path is in it."""
+    for number in range(8):
+        tiny_adapter(tmp_path / "many" / f"run{number}", number)
+    answer = await door.http.post(VERSIONS, content=packed(tmp_path / "many"), headers=TAR)
+    assert answer.status_code == 422
+    assert all(f"run{number}" in answer.text for number in range(8))
+    odd = tiny_adapter(tmp_path / "odd")
+    for number in range(9):
+        (odd / f"part{number}.safetensors").touch()
+    answer = await door.http.post(VERSIONS, content=packed(odd), headers=TAR)
+    (check,) = [each for each in answer.json()["checks"] if not each["ok"]]
+    assert sorted(check["items"]) == [f"part{number}.safetensors" for number in range(9)]
+    assert "/tmp" not in answer.text
+    assert str(tmp_path) not in answer.text

@@ -127,3 +127,12 @@ def test_the_embedded_base_is_readable() -> None:
         pytest.skip("the embedded model is not built in this checkout")
     facts = read_base(EMBEDDED_BASE, "graftwork-mini")
     assert {layer_index(name) for name in facts.linears} == set(range(facts.num_layers))
+
+
+def test_the_name_in_the_bases_own_files_is_one_of_its_names(tmp_path: Path) -> None:
+    """Adapters declare the hub's id, whatever the directory or the served name is."""
+    directory = write_base(tmp_path / "base")
+    config = json.loads((directory / "config.json").read_text())
+    for own, known in (("acme/Tiny-1B", ("acme/Tiny-1B",)), ("/mnt/models/x", ())):
+        (directory / "config.json").write_text(json.dumps({**config, "_name_or_path": own}))
+        assert read_base(directory, "served").also_known_as == known

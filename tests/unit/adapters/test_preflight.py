@@ -127,6 +127,12 @@ def test_without_a_base_its_checks_are_skipped(tmp_path: Path, base: BaseFacts) 
         {"base_model_name_or_path": "/home/somebody/models/base"},
         {"base_model_name_or_path": "./out/base"},
         {"base_model_name_or_path": "TINY-base"},
+        {"base_model_name_or_path": "unsloth/tiny-base-bnb-4bit"},
+        {"base_model_name_or_path": "unsloth/Tiny-Base-unsloth-bnb-4bit"},
+        {"base_model_name_or_path": "somebody/tiny_base-GPTQ-Int4"},
+        {"base_model_name_or_path": "mlx-community/tiny-base-4bit"},
+        {"base_model_name_or_path": "D:\\models\\base"},
+        {"base_model_name_or_path": "/root/.cache/huggingface/hub/models--a--b/snapshots/0"},
         {"target_modules": r".*\.(q_proj|v_proj)"},
         {"target_modules": r".*?(?:self_attn).*?(?:q_proj|v_proj).*?"},
         {"target_modules": ["q_proj", "v_proj", "not_in_this_model"]},
@@ -202,6 +208,33 @@ def test_the_base_digest_outranks_every_name(tmp_path: Path, base: BaseFacts) ->
     adapter.config["base_model_name_or_path"] = base.base_id
     adapter.manifest = Manifest(base_digest="2" * 64)
     assert set(failures(preflight(adapter.write(tmp_path / "b"), base))) == {"declared-base"}
+
+
+@pytest.mark.parametrize(
+    "name", ["unsloth/tiny-base-instruct-bnb-4bit", "unsloth/tiny-bnb-4bit", "tiny-base-v2"]
+)
+def test_another_base_is_refused_with_the_remedies(
+    tmp_path: Path, base: BaseFacts, name: str
+) -> None:
+    """Equal shapes prove no equal model: the answer names the file, the digest and the setting."""
+    adapter = good(base)
+    adapter.config["base_model_name_or_path"] = name
+    report = preflight(adapter.write(tmp_path / "a"), base)
+    assert set(failures(report)) == {"declared-base"}
+    (check,) = report.failed
+    assert all(word in check.message for word in ("graftwork.json", base.digest, "also_known_as"))
+    manifest = json.dumps({"base_digest": base.digest})
+    (tmp_path / "a" / "graftwork.json").write_text(manifest)
+    assert failures(preflight(tmp_path / "a", base)) == {}
+
+
+def test_a_mirror_whose_shapes_differ_is_refused(tmp_path: Path, base: BaseFacts) -> None:
+    """The name alone admits nothing."""
+    adapter = good(base)
+    adapter.config["base_model_name_or_path"] = "unsloth/tiny-base-bnb-4bit"
+    name = next(iter(adapter.tensors))
+    adapter.tensors[name] = adapter.tensors[name][:, :-1]
+    assert set(failures(preflight(adapter.write(tmp_path / "a"), base))) == {"tensor-shapes"}
 
 
 def test_other_names_of_the_base_may_be_declared(tmp_path: Path, base: BaseFacts) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from adapters.format.files import walk
 from adapters.format.manifest import digest_directory
 from router.admit.keys import Keyring, load_keys
 from router.config.auth import AuthConfig
@@ -29,7 +28,8 @@ from tests.fakes.admin_server import AdminServer, admin_server, in_thread
 from tests.fakes.exchanges import LIVE
 from tests.fakes.peft_dirs import members_of, tar_bytes
 from tests.fakes.router_process import listening
-from tests.fakes.tiny_adapter import tiny_adapter
+from tests.fakes.tiny_adapter import BASE, tiny_adapter
+from tests.fakes.trainers import TRAINERS
 from tests.fakes.wire import Piece, Reset, body, head, wire
 
 REPO = Path(__file__).resolve().parents[3]
@@ -200,28 +200,45 @@ def _read_screen(terminal: int) -> bytes:
 
 
 def test_pack_is_the_directory(tmp_path: Path) -> None:
-    """The tar holds exactly the directory's files, and its length was known before."""
+    """The tar holds exactly the adapter's files, and its length was known before."""
     directory = tiny_adapter(tmp_path / "adapter")
-    (directory / "empty.json").touch()
-    (directory / ("long-" * 30 + ".md")).write_text("x" * 513)
+    (directory / "vocab.json").touch()
+    (directory / "README.md").write_text("x" * 513)
     (directory / "_SUCCESS").touch()
+    (directory / "optimizer.pt").write_text("y")
+    (directory / "checkpoint-5").mkdir()
+    tiny_adapter(directory / "checkpoint-5")
     sent: list[int] = []
-    pack = Pack(directory)
+    pack = Pack(directory, "returns")
     data = b"".join(pack.pieces(sent.append))
     assert len(data) == pack.size_bytes == sum(sent)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         packed = {each.name: tar.extractfile(each).read() for each in tar}  # type: ignore[union-attr]
-    expected = {e.relative: e.path.read_bytes() for e in walk(directory, 100)}
-    assert packed == {name: data for name, data in expected.items() if name != "_SUCCESS"}
+    names = ("README.md", "adapter_config.json", "adapter_model.safetensors", "vocab.json")
+    assert packed == {name: (directory / name).read_bytes() for name in names}
 
 
 def test_pack_refuses_links_and_emptiness(tmp_path: Path) -> None:
     """A link may lead to what nobody wants to publish: it is named, not followed."""
     with pytest.raises(CannotPack, match="holds no files"):
-        Pack(tmp_path)
+        Pack(tmp_path, "returns")
     (tmp_path / "adapter_config.json").symlink_to("/etc/hostname")
-    with pytest.raises(CannotPack, match=r"adapter_config\.json is a link"):
-        Pack(tmp_path)
+    (tmp_path / "adapter_model.safetensors").symlink_to("/etc/hostname")
+    with pytest.raises(CannotPack, match=r"config\.json, adapter_model\.safetensors: links or dev"):
+        Pack(tmp_path, "returns")
+
+
+def test_pack_says_which_directories_hold_adapters(tmp_path: Path) -> None:
+    """All of them, however many; and what to do where there is none."""
+    for number in range(8):
+        tiny_adapter(tmp_path / "many" / f"run{number}", number)
+    with pytest.raises(CannotPack) as refused:
+        Pack(tmp_path / "many", "returns")
+    assert all(f"run{number}" in str(refused.value) for number in range(8))
+    (tmp_path / "merged").mkdir()
+    (tmp_path / "merged" / "model.safetensors").touch()
+    with pytest.raises(CannotPack, match="a whole model"):
+        Pack(tmp_path / "merged", "returns")
 
 
 @pytest.mark.parametrize("change", [b"", b"much longer than before"])
@@ -229,7 +246,7 @@ def test_pack_notices_a_change(tmp_path: Path, change: bytes) -> None:
     """A file that grew or shrank since it was measured ends the push, not in a torn tar."""
     path = tmp_path / "adapter_config.json"
     path.write_bytes(b"{    }")
-    pack = Pack(tmp_path)
+    pack = Pack(tmp_path, "returns")
     path.write_bytes(change)
     with pytest.raises(CannotPack, match="changed while it was read"):
         list(pack.pieces(lambda _: None))
@@ -273,6 +290,24 @@ def test_push_refused(server: AdminServer, tmp_path: Path) -> None:
     assert last.endswith("(adapter_rejected)")
     answer = json.loads(run("push", "returns", bad, "--json", url=server.url).stdout)
     assert answer["error"]["code"] == "adapter_rejected"
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_push_of_a_trainers_folder(server: AdminServer, tmp_path: Path, trainer: str) -> None:
+    """The adapter in it is live; what training left behind is not even sent."""
+    root = TRAINERS[trainer](tmp_path / "run", BASE)
+    result = run("push", "returns", tmp_path / "run", url=server.url)
+    assert result.exit_code == 0, result.output
+    assert f"returns@{digest_directory(tmp_path / 'run' / root)[:12]} is live" in result.stdout
+
+
+def test_a_refusal_names_every_file(server: AdminServer, tmp_path: Path) -> None:
+    """Not the first five."""
+    bad = tiny_adapter(tmp_path / "bad")
+    for number in range(9):
+        (bad / f"part{number}.safetensors").touch()
+    shown = run("push", "returns", bad, url=server.url).stderr
+    assert all(f"part{number}.safetensors" in shown for number in range(9))
 
 
 def test_push_without_waiting(server: AdminServer) -> None:
