@@ -72,11 +72,16 @@ class RolloutSettings(_Section):
         le=1,
         description="share of those replicas that must hold a version before it is committed",
     )
+    loads_at_once: int = Field(
+        default=16,
+        ge=1,
+        description="replicas that load a version at the same time, at most a quarter of them: a "
+        "load stalls decoding, and not all replicas should stall at once",
+    )
     stagger_s: float = Field(
         default=0.05,
         ge=0,
-        description="pause between loads on two replicas, seconds: a load stalls decoding, and not "
-        "all replicas should stall at once",
+        description="pause after a load before another replica begins in its place, seconds",
     )
     load_attempts: int = Field(
         default=2, ge=1, description="tries per replica when a load fails for a passing reason"

@@ -1,4 +1,4 @@
-"""Putting versions into engines and taking them out: one add at a time per replica, staggered.
+"""Putting versions into engines and taking them out: one add at a time per replica, few at once.
 
 Knows residency, capacity and retries; knows nothing of aliases' meaning or of the registry.
 """
@@ -6,8 +6,8 @@ Knows residency, capacity and retries; knows nothing of aliases' meaning or of t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from adapters.aliases import engine_name
 from adapters.config import RolloutSettings
@@ -31,6 +31,13 @@ NO_CAPACITY = "no-capacity"
 """Error code: the replica is full and nothing may leave it."""
 _RETRY_S = 0.2
 _WAIT_FOR_REPLICAS_S = 0.1
+
+
+async def together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all and wait for each to end; raises the first error that one of them ended with."""
+    for ended in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
 
 
 class Loader:
@@ -59,31 +66,45 @@ class Loader:
     async def load_all(self, files: AdapterFiles, make_room: MakeRoom) -> float:
         """Load on every home that does not hold it; returns the slowest load in seconds.
 
-        Raises ``QuorumNotReached`` when too few took it, ``LoadFailed`` when an engine refused it.
+        Raises ``QuorumNotReached`` when too few took it, ``LoadFailed`` when an engine refused it:
+        then no further replica is asked to.
         """
-        held: set[str] = set()
+        held: dict[str, LoadResult] = {}
         failed: dict[str, FleetError] = {}
-        slowest = 0.0
         # Homes are asked for again each time: replicas come and go while others load.
-        while todo := self._todo(files.alias, held, failed):
-            try:
-                result = await self._load_unless_held(todo[0], files, make_room)
-            except LoadFailed:
-                raise
-            except FleetError as error:
-                failed[todo[0]] = error
-            else:
-                held.add(todo[0])
-                slowest = max(slowest, result.seconds)
-                if len(todo) > 1 and not result.already_resident:
-                    await asyncio.sleep(self._settings.stagger_s)
-            if not self._todo(files.alias, held, failed):
-                await self.settle(failed)
+        while todo := [r for r in self.homes(files.alias) if r not in held and r not in failed]:
+            await self._load_on(todo, files, make_room, held, failed)
+            for error in failed.values():
+                if isinstance(error, LoadFailed):
+                    raise error
+            await self.settle(failed)
         self._require_quorum(files, held, failed)
-        return slowest
+        return max((result.seconds for result in held.values()), default=0.0)
 
-    def _todo(self, alias: str, held: set[str], failed: dict[str, FleetError]) -> list[str]:
-        return [r for r in self.homes(alias) if r not in held and r not in failed]
+    async def _load_on(
+        self,
+        replicas: Sequence[str],
+        files: AdapterFiles,
+        make_room: MakeRoom,
+        held: dict[str, LoadResult],
+        failed: dict[str, FleetError],
+    ) -> None:
+        waiting = list(reversed(replicas))
+
+        async def work() -> None:
+            while waiting and not any(isinstance(e, LoadFailed) for e in failed.values()):
+                replica = waiting.pop()
+                try:
+                    result = await self._load_unless_held(replica, files, make_room)
+                except FleetError as error:
+                    failed[replica] = error
+                    continue
+                held[replica] = result
+                if waiting and not result.already_resident:
+                    await asyncio.sleep(self._settings.stagger_s)
+
+        quarter = max(1, len(self.homes(files.alias)) // 4)
+        await together(work() for _ in range(min(self._settings.loads_at_once, quarter)))
 
     async def settle(self, failed: dict[str, FleetError]) -> bool:
         """Who did not answer is dead, and then no home, or answers, and then may be tried again.
@@ -163,8 +184,15 @@ class Loader:
 
     async def unload_all(self, name: str, replicas: Iterable[str] | None = None) -> bool:
         """Unload everywhere, or on ``replicas``, and verify; False when one may still hold it."""
-        chosen = list(self._fleet.replica_ids() if replicas is None else replicas)
-        return all([await self.unload(replica, name) for replica in chosen])
+        waiting = list(self._fleet.replica_ids() if replicas is None else replicas)
+        left: list[bool] = []
+
+        async def work() -> None:
+            while waiting:
+                left.append(await self.unload(waiting.pop(), name))
+
+        await together(work() for _ in range(self._settings.loads_at_once))
+        return all(left)
 
     async def unload(self, replica: str, name: str) -> bool:
         """Unload from one replica and verify; False when it may still hold the version."""
@@ -199,7 +227,7 @@ class Loader:
             ) from error
 
     def _require_quorum(
-        self, files: AdapterFiles, held: set[str], failed: dict[str, FleetError]
+        self, files: AdapterFiles, held: Container[str], failed: dict[str, FleetError]
     ) -> None:
         homes = self.homes(files.alias)
         holding = [replica for replica in homes if replica in held]
