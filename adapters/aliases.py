@@ -82,5 +82,7 @@ class RoutingTable(_Frozen):
     max_model_len: int | None = None
     aliases: dict[str, Alias] = Field(default_factory=dict)
     replicas: tuple[Replica, ...] = ()
+    cold: tuple[str, ...] = ()
+    """Engine names of live versions that no replica has room for now; others answer for them."""
     registry: Peer | None = None
     routers: tuple[Peer, ...] = ()

@@ -21,7 +21,7 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
         "{decision_id, kind: boolean|float|comment|demonstration, value} about an answer.",
     ),
     ("GET", "/healthz", "The process is up."),
-    ("GET", "/readyz", "The base and every committed adapter are resident."),
+    ("GET", "/readyz", "The base, and every adapter that fits, are resident; cold ones are named."),
     ("GET", "/metrics", "Prometheus: routers, registry and engines in one scrape."),
     ("GET", "/admin/v1/decisions", "Newest decision records; `?limit=&since=&target=&tenant=`."),
     ("GET", "/admin/v1/decisions/{id}", "One decision record, with its feedback."),

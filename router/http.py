@@ -200,7 +200,13 @@ class Door:
         missing = self._holder.missing()
         status = "ready" if not missing else "not ready"
         table = self._holder.current
-        answer = {"status": status, "missing": missing, "epoch": table.epoch, "base": table.base_id}
+        answer = {
+            "status": status,
+            "missing": missing,
+            "cold": table.cold,
+            "epoch": table.epoch,
+            "base": table.base_id,
+        }
         await send_json(send, 200 if not missing else 503, answer)
 
     async def _metrics(self, _: Scope, __: Receive, send: Send, headers: dict[str, str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from adapters.aliases import Alias, CandidateVersion, Peer, Replica, RoutingTable
-from adapters.registry.lifecycle import CALLABLE
+from adapters.publish.placement import place
+from adapters.registry.lifecycle import CALLABLE, State
 from adapters.registry.records import AliasRecord, CandidateRecord, Snapshot, VersionBrief
 
 
@@ -20,9 +22,11 @@ def build_table(
     replicas: Iterable[Replica] = (),
     registry: Peer | None = None,
     routers: Iterable[Peer] = (),
+    room: Room | None = None,
 ) -> RoutingTable:
     """One immutable table. With ``base_digest``, versions made for another base are left out."""
     versions = _by_alias(snapshot.versions, base_digest)
+    replicas = tuple(replicas)
     candidates: dict[str, list[CandidateRecord]] = defaultdict(list)
     for candidate in snapshot.candidates:
         candidates[candidate.alias].append(candidate)
@@ -42,10 +46,43 @@ def build_table(
             for alias in snapshot.aliases
             if alias.epoch > 0
         },
-        replicas=tuple(replicas),
+        replicas=replicas,
         registry=registry,
         routers=tuple(routers),
+        cold=_cold(versions, replicas, room) if room is not None else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many versions one replica may hold, and how many replicas hold each alias."""
+
+    capacity: int
+    copies: int | None = None
+
+
+def _cold(
+    versions: dict[str, dict[str, VersionBrief]], replicas: tuple[Replica, ...], room: Room
+) -> tuple[str, ...]:
+    """Live versions that no replica holds because more are wanted on each than it has room for."""
+    ready = {replica.id: replica.resident for replica in replicas if replica.ready}
+    wanted = [
+        version for each in versions.values() for version in each.values() if _needs_room(version)
+    ]
+    homes = {version.alias: place(version.alias, ready, room.copies) for version in wanted}
+    claims = Counter(home for version in wanted for home in homes[version.alias])
+    return tuple(
+        version.name
+        for version in wanted
+        if version.state is State.LIVE
+        and not any(version.name in resident for resident in ready.values())
+        and all(claims[home] > room.capacity for home in homes[version.alias])
+    )
+
+
+def _needs_room(version: VersionBrief) -> bool:
+    # Who was superseded makes room for others.
+    return version.state is not State.SUPERSEDED
 
 
 def _by_alias(

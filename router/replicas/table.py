@@ -90,14 +90,17 @@ class TableHolder:
                 return
 
     def missing(self) -> list[str]:
-        """What keeps the system from being ready: the base, or committed versions held nowhere."""
+        """What keeps the system from being ready: the base, or live versions held nowhere.
+
+        What no replica has room for is cold, not missing.
+        """
         table = self.current
         ready = [replica for replica in table.replicas if replica.ready]
         if not ready:
             return ["base"]
         held = frozenset[str]().union(*(replica.resident for replica in ready))
         live = (engine_name(a.name, a.live) for a in table.aliases.values() if a.live is not None)
-        return [name for name in live if name not in held]
+        return [name for name in live if name not in held and name not in table.cold]
 
     def in_flight(self) -> dict[str, int]:
         """Requests under way by engine name."""

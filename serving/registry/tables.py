@@ -13,7 +13,7 @@ import asyncio
 from adapters.aliases import Peer, RoutingTable
 from adapters.errors import FleetError
 from adapters.jobs.periodic import Every, JobStopped, PeriodicJobs
-from adapters.publish.table import build_table
+from adapters.publish.table import Room, build_table
 from serving.registry.adapters import Adapters
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
@@ -40,6 +40,8 @@ class Tables:
         self._claim = adapters.claim
         self._membership = membership
         self._fleet = fleet
+        rollout = adapters.config.rollout
+        self._room = None if rollout.capacity is None else Room(rollout.capacity, rollout.copies)
         self._highest = adapters.claim.writer * _TABLES_PER_CLAIM
         self._peer: Peer | None = None
         self._job = jobs.add("publish", self._make, Every(None, retry_s=_RETRY_S))
@@ -96,4 +98,5 @@ class Tables:
             replicas=self._fleet.shown(self._membership.replicas()),
             registry=self._peer,
             routers=self._membership.routers(),
+            room=self._room,
         )

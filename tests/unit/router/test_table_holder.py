@@ -132,6 +132,17 @@ def test_missing(holder: TableHolder) -> None:
     assert holder.missing() == []
 
 
+def test_what_no_replica_has_room_for_is_not_missing(holder: TableHolder) -> None:
+    """A cold version is lawful: the base answers for it, and the system is ready."""
+    cold = f"cold@{BEFORE[:12]}"
+    aliases = {"cold": Alias(name="cold", live=BEFORE, versions=(BEFORE,))}
+    without_room = RoutingTable(revision=1, aliases=aliases, replicas=(replica("one"),))
+    holder.apply(without_room)
+    assert holder.missing() == [cold]
+    holder.apply(without_room.model_copy(update={"revision": 2, "cold": (cold,)}))
+    assert holder.missing() == []
+
+
 def test_secrets_are_not_printed() -> None:
     """A table in a log or a traceback does not tell the engines' secrets."""
     assert "secret=" not in repr(table(replicas=(replica("one"),)))
