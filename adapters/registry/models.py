@@ -65,7 +65,7 @@ class Base(DeclarativeBase):
 
 
 class ControlRow(Base):
-    """One row: the counter of commits, and which process may write."""
+    """One row: the counter of commits, which process may write, and what it served last."""
 
     __tablename__ = "control"
     __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
@@ -74,6 +74,8 @@ class ControlRow(Base):
     epoch: Mapped[int]
     writer: Mapped[int]
     """Grows each time a process claims the registry; an older claimant may no longer write."""
+    base_id: Mapped[str] = mapped_column(String(256), server_default="")
+    """Name of the base that was served last; empty before the first engine was up."""
 
 
 class AliasRow(Base):

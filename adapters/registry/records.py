@@ -129,6 +129,8 @@ class Snapshot:
     candidates: tuple[CandidateRecord, ...]
     writer: int = 0
     """Who had claimed the registry at that moment."""
+    base_id: str = ""
+    """Name of the base that was served last; empty before the first engine was up."""
     retired: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """By alias, digests that were callable once and are no longer; the newest few, newest first."""
 

@@ -94,10 +94,12 @@ class Registry:
         self._claim = claim
         return claim
 
-    def require_claim(self) -> None:
-        """Raise ``Superseded`` when another process has claimed the registry since this one."""
+    def require_claim(self) -> int:
+        """The present epoch. Raises ``Superseded`` when another process has claimed since."""
         with self._read() as session:
-            self._claim.require(session.scalars(select(ControlRow.writer)).one())
+            control = session.scalars(select(ControlRow)).one()
+            self._claim.require(control.writer)
+            return control.epoch
 
     # Versions
 
@@ -339,6 +341,11 @@ class Registry:
         """The number of the last change that routers had to apply; only ever grows."""
         with self._read() as session:
             return session.scalars(select(ControlRow.epoch)).one()
+
+    def remember_base(self, base_id: str) -> None:
+        """Record the name of the base that is served."""
+        with self._write("registry") as tx:
+            tx.control.base_id = base_id
 
     def snapshot(self) -> Snapshot:
         """Aliases, callable and unfinished versions, and candidates at one moment."""

@@ -26,6 +26,7 @@ def read_snapshot(session: Session) -> Snapshot:
     return Snapshot(
         epoch=control.epoch,
         writer=control.writer,
+        base_id=control.base_id,
         aliases=tuple(
             mapping.alias(row) for row in session.scalars(select(AliasRow).order_by(AliasRow.name))
         ),

@@ -65,12 +65,14 @@ class RegistryService:
         self._failed_passes: dict[str, int] = {}
         self._next_prefetch = 0.0
         self._base_is_up = False
+        self._base_id = ""
         # Nobody is advertised before that: who is told "ready" finds the seeds there.
         self._prepared = False
 
     def _add_jobs(self) -> None:
         """What is done again and again, beside publishing and reconciling."""
         ladder, collect = self.adapters.config.ladder, self.adapters.config.collect
+        self._naming = self.jobs.add("name-base", self._name_base, Every(None))
         self.jobs.add("claim", self._look_at_claim, Every(TICK_S))
         self.jobs.add("expire", self._expire, Every(TICK_S))
         self.jobs.add("listen", self._listen, Every(ROUTERS_POLL_S, at_once=True))
@@ -117,7 +119,10 @@ class RegistryService:
             self._standing_down = asyncio.create_task(self._stop_work())
 
     async def _look_at_claim(self) -> None:
-        await asyncio.to_thread(self.adapters.registry.require_claim)
+        """Notice a successor, and a change that whoever made it could not make visible."""
+        epoch = await asyncio.to_thread(self.adapters.registry.require_claim)
+        if epoch != self.tables.current.epoch:
+            self.tables.publish()
 
     # What engines and routers say
 
@@ -126,6 +131,9 @@ class RegistryService:
         if not self._base_is_up:
             self._base_is_up = True
             self._resuming.wake()
+        if report.base.base_id != self._base_id:
+            self._base_id = report.base.base_id
+            self._naming.wake()
         self._throughput.heard(report.peer.id, report.work)
         if self.membership.engine_reported(report):
             self._reconciling.wake()
@@ -191,6 +199,9 @@ class RegistryService:
         deltas = self.adapters.evidence.feed(self._fleet.traffic())
         if self._rollout.heat.observe(deltas):
             self._converge_soon()
+
+    async def _name_base(self) -> None:
+        await asyncio.to_thread(self.adapters.registry.remember_base, self._base_id)
 
     def _converge_soon(self) -> None:
         """A cold version is wanted: have a pass, but not one after the other without a pause."""

@@ -92,7 +92,8 @@ class Tables:
         self.current = build_table(
             snapshot,
             revision=self._highest,
-            base_id=base.base_id if base else "",
+            # A registry that was just restarted knows its base's name before an engine is up.
+            base_id=base.base_id if base else snapshot.base_id,
             base_digest=base.digest if base else None,
             max_model_len=min((e.max_model_len for e in engines), default=None),
             replicas=self._fleet.shown(self._membership.replicas()),

@@ -92,8 +92,8 @@ def _running(initdb: str, server: str) -> Iterator[int]:
             _wait_for(port)
             yield port
         finally:
-            # Unlike SIGTERM it does not wait for clients to leave.
-            process.send_signal(signal.SIGINT)
+            # At once: nobody wants its data, and some client may still be there.
+            process.send_signal(signal.SIGQUIT)
             process.wait(20)
 
 

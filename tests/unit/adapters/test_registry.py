@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.errors import (
@@ -283,3 +283,25 @@ def test_an_unknown_fact_is_a_programming_error(registry: Registry) -> None:
     bring(registry, A)
     with pytest.raises(TypeError, match="colour"):
         registry.learn("returns", A, colour="blue")
+
+
+def test_a_snapshot_is_of_one_moment(database_url: str) -> None:
+    """A commit between two of its reads is in none of them, on either database."""
+    registry, writer = Registry.open(database_url), Registry.open(database_url)
+    writer.claim()
+    bring(writer, A, *TO_PREPARED)
+    epoch = writer.commit("returns", A, by="test")
+    bring(writer, B, *TO_PREPARED)
+    flips = iter([lambda: writer.commit("returns", B, by="test")])
+
+    def meanwhile(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("SELECT"):
+            for flip in flips:
+                flip()
+
+    event.listen(registry._engine, "after_cursor_execute", meanwhile)
+    seen = registry.snapshot()
+    assert (seen.epoch, seen.aliases[0].epoch, seen.aliases[0].live) == (epoch, epoch, A)
+    assert writer.snapshot().aliases[0].live == B
+    registry.close()
+    writer.close()
