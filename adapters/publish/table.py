@@ -22,11 +22,9 @@ def build_table(
     replicas: Iterable[Replica] = (),
     registry: Peer | None = None,
     routers: Iterable[Peer] = (),
-    room: Room | None = None,
 ) -> RoutingTable:
     """One immutable table. With ``base_digest``, versions made for another base are left out."""
     versions = _by_alias(snapshot.versions, base_digest)
-    replicas = tuple(replicas)
     candidates: dict[str, list[CandidateRecord]] = defaultdict(list)
     for candidate in snapshot.candidates:
         candidates[candidate.alias].append(candidate)
@@ -46,10 +44,9 @@ def build_table(
             for alias in snapshot.aliases
             if alias.epoch > 0
         },
-        replicas=replicas,
+        replicas=tuple(replicas),
         registry=registry,
         routers=tuple(routers),
-        cold=_cold(versions, replicas, room) if room is not None else (),
     )
 
 
@@ -61,28 +58,30 @@ class Room:
     copies: int | None = None
 
 
-def _cold(
-    versions: dict[str, dict[str, VersionBrief]], replicas: tuple[Replica, ...], room: Room
-) -> tuple[str, ...]:
-    """Live versions that no replica holds because more are wanted on each than it has room for."""
-    ready = {replica.id: replica.resident for replica in replicas if replica.ready}
+def with_cold(table: RoutingTable, snapshot: Snapshot, room: Room) -> RoutingTable:
+    """The table, telling which live versions no replica holds because all are wanted too much.
+
+    That is where more versions than it has room for are wanted on each replica that would hold it.
+    """
+    ready = {replica.id: replica.resident for replica in table.replicas if replica.ready}
+    # Who was superseded makes room for others.
     wanted = [
-        version for each in versions.values() for version in each.values() if _needs_room(version)
+        version
+        for version in snapshot.versions
+        if version.state in CALLABLE - {State.SUPERSEDED}
+        and version.digest in table.aliases[version.alias].versions
     ]
     homes = {version.alias: place(version.alias, ready, room.copies) for version in wanted}
     claims = Counter(home for version in wanted for home in homes[version.alias])
-    return tuple(
+    held = frozenset[str]().union(*ready.values())
+    cold = tuple(
         version.name
         for version in wanted
         if version.state is State.LIVE
-        and not any(version.name in resident for resident in ready.values())
+        and version.name not in held
         and all(claims[home] > room.capacity for home in homes[version.alias])
     )
-
-
-def _needs_room(version: VersionBrief) -> bool:
-    # Who was superseded makes room for others.
-    return version.state is not State.SUPERSEDED
+    return table.model_copy(update={"cold": cold})
 
 
 def _by_alias(

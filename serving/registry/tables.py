@@ -13,7 +13,7 @@ import asyncio
 from adapters.aliases import Peer, RoutingTable
 from adapters.errors import FleetError
 from adapters.jobs.periodic import Every, JobStopped, PeriodicJobs
-from adapters.publish.table import Room, build_table
+from adapters.publish.table import Room, build_table, with_cold
 from serving.registry.adapters import Adapters
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
@@ -89,7 +89,7 @@ class Tables:
         engines = self._membership.engines()
         base = self._membership.base()
         self._highest += 1
-        self.current = build_table(
+        table = build_table(
             snapshot,
             revision=self._highest,
             # A registry that was just restarted knows its base's name before an engine is up.
@@ -99,5 +99,6 @@ class Tables:
             replicas=self._fleet.shown(self._membership.replicas()),
             registry=self._peer,
             routers=self._membership.routers(),
-            room=self._room,
         )
+        room = self._room
+        self.current = table if room is None else with_cold(table, snapshot, room)
