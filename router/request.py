@@ -344,6 +344,11 @@ class Delivery:
         assert self.bodies is not None
         return self.bodies(option)
 
+    @property
+    def rescued(self) -> list[dict[str, Any]]:
+        """Notes of the streams that somebody else went on with."""
+        return [note for note in self.notes if "rescued" in note]
+
     def call(self, option: Option, replica: str | None) -> Attempt:
         """A call goes out."""
         attempt = Attempt(option, replica)

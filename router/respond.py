@@ -217,9 +217,8 @@ def final_comment(exchange: Exchange) -> bytes:
         "cost_usd": account.cost_usd,
         "overhead_ms": round(account.stages.overhead_s * 1000, 2),
     }
-    rescued = [note for note in delivery.notes if "rescued" in note]
-    if rescued:
-        facts["rescued"] = rescued
+    if delivery.rescued:
+        facts["rescued"] = delivery.rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
 
 

@@ -112,15 +112,11 @@ class Measured:
             (each for each in reversed(exchange.delivery.attempts) if each.target == chosen.target),
             None,
         )
-        if answered is None:  # from the cache
-            return
+        if answered is None or exchange.delivery.rescued:
+            return  # from the cache, or only the rest of an answer that another one began
         # What was tried before took others' time, not this target's.
         before_s = max(0.0, account.seconds - answered.seconds)
-        first_s = (
-            exchange.account.seconds
-            if exchange.account.first_byte_s is None
-            else exchange.account.first_byte_s
-        )
+        first_s = account.seconds if account.first_byte_s is None else account.first_byte_s
         self.add(
             answered.target,
             answered.usage.output_tokens,

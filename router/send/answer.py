@@ -30,6 +30,7 @@ class Delivered:
     def __init__(self, exchange: Exchange, started: Started, rescuer: Rescuer) -> None:
         self._exchange = exchange
         self._started = started
+        self._began = started.upstream.option
         self._rescuer = rescuer
         self._splice: Splice | None = None
         self._prompt_tokens: int | None = None
@@ -105,7 +106,7 @@ class Delivered:
             self._prompt_tokens = self._started.usage.input_tokens
         broken = self._started.upstream
         self._started, self._splice = await self._rescuer.go_on(
-            self._exchange, transcript, broken, error, self._prompt_tokens
+            self._exchange, transcript, broken, error, self._prompt_tokens, self._began
         )
         self._before = transcript.read().deltas
         return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
-from router.request import Exchange
+from router.request import Exchange, Option, Request
 from router.send.attempt import Calls, Started
 from router.send.remedy import Step, sort
 from router.send.rescue.eligible import limit_of, obstacle, rest_of
@@ -62,13 +62,14 @@ class Rescuer:
         broken: Upstream,
         error: TargetBroken,
         prompt_tokens: int | None,
+        began: Option,
     ) -> tuple[Started, Splice]:
         """Another answer that begins where the stream broke, and what joins it to the stream.
 
         Raises:
             TargetBroken: ``error``, when nobody may or can go on.
         """
-        why_not = self._obstacle(exchange, transcript, error)
+        why_not = self._obstacle(exchange, transcript, error, began)
         if why_not is not None:
             exchange.delivery.note(not_rescued=broken.option.target, why=why_not)
             raise error
@@ -87,20 +88,21 @@ class Rescuer:
             except RouterError:
                 continue
             _note(exchange, broken, upstream, reading.deltas, error)
+            exchange.delivery.answered_by(started.attempt)
             joined = splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
             return started, joined
         exchange.delivery.note(not_rescued=broken.option.target, why="nobody who may go on can")
         raise error
 
     def _obstacle(
-        self, exchange: Exchange, transcript: Transcript, error: TargetBroken
+        self, exchange: Exchange, transcript: Transcript, error: TargetBroken, began: Option
     ) -> str | None:
         if sort(error).step in {Step.STOP, Step.LARGER}:
             return "the target refused to go on"
-        done = sum("rescued" in note for note in exchange.delivery.notes)
+        done = len(exchange.delivery.rescued)
         if done >= self._config.rescue.max_rescues:
             return f"it was rescued {done} times already"
-        if _is_kept(exchange):
+        if _is_kept(exchange.request, began):
             return "who began it keeps the answer under its id"
         return obstacle(exchange.request.endpoint, exchange.request.body) or transcript.obstacle()
 
@@ -126,17 +128,14 @@ class Rescuer:
 _CONTINUED = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
 
 
-def _is_kept(exchange: Exchange) -> bool:
+def _is_kept(request: Request, began: Option) -> bool:
     """Whether a later request may refer to the answer, and would find what one target said alone.
 
     Providers keep Responses unless told not to; engines do not.
     """
-    if (
-        exchange.request.endpoint is not Endpoint.RESPONSES
-        or exchange.request.body.get("store") is False
-    ):
+    if request.endpoint is not Endpoint.RESPONSES or request.body.get("store") is False:
         return False
-    return exchange.chosen is None or not exchange.chosen.is_local
+    return not began.is_local
 
 
 def _note(

@@ -97,6 +97,32 @@ def rescues(exchange: Exchange) -> list[dict[str, object]]:
     return [note for note in exchange.delivery.notes if "rescued" in note]
 
 
+async def test_who_went_on_is_who_answered(one: FakeFrontier, other: FakeFrontier) -> None:
+    """Session, final comment and record name who ended the answer, not who broke (D22)."""
+    one.misbehave(fault(Kind.BREAK_OFF, 3, Endpoint.CHAT))
+    async with desk({"a": one, "b": other}) as sending:
+        exchange = ask(sending, A, B)
+        await sending.answer(exchange)
+    assert exchange.chosen == B
+    assert [(x.target, x.outcome) for x in exchange.delivery.attempts] == [
+        (A.target, "cut"),
+        (B.target, "ok"),
+    ]
+
+
+async def test_who_began_a_kept_response_decides_each_time(
+    one: FakeFrontier, other: FakeFrontier
+) -> None:
+    """An engine began it and keeps nothing: it goes on twice, also after a provider's part."""
+    one.misbehave(fault(Kind.BREAK_OFF, 3, Endpoint.RESPONSES))
+    other.misbehave(fault(Kind.BREAK_OFF, 2, Endpoint.RESPONSES))
+    async with desk({"b": other}, [one]) as sending:
+        exchange = ask(sending, BASE, B, endpoint=Endpoint.RESPONSES)
+        raw = await sending.answer(exchange)
+    assert text_of(raw) == TEXT
+    assert [attempt.target for attempt in exchange.delivery.attempts] == ["base", B.target, "base"]
+
+
 @pytest.mark.parametrize("endpoint", PREAMBLE)
 @pytest.mark.parametrize(
     ("kind", "words"), [*((kind, 4) for kind in BREAKS), (Kind.BREAK_OFF, 1), (Kind.BREAK_OFF, 7)]
@@ -346,7 +372,6 @@ async def test_what_a_provider_keeps_under_its_id_is_its_own(
         exchange = sending.exchange(
             A, BASE, endpoint=Endpoint.RESPONSES, stream=True, text="tell me|", store=store
         )
-        exchange.delivery.choose(A)
         if store is False:
             assert text_of(await sending.answer(exchange)) == TEXT
             return

@@ -425,6 +425,28 @@ async def test_memories_are_counted(tmp_path: Path) -> None:
         assert f"graftwork_routing_{name}" in text
 
 
+async def test_the_headers_name_who_ended_a_held_stream(tmp_path: Path) -> None:
+    """It broke while it was held back, before any header left: who went on is named, also to the
+    session, and in the record (D22).
+    """
+    adapter = engine_name("returns", LIVE)
+    models = {adapter: Says(LONG, SURE, cut_after=4), BASE_ID: Says("five six", SURE)}
+    config = {"routing": {"routes": {"*": {"confidence": {"threshold": 0.1, "stream": "hold"}}}}}
+    async with FakeEngine(models) as engine:
+        replica = Replica(id="r1", url=engine.url, secret="s", resident=frozenset({adapter}))
+        alias = returns(versions=(LIVE,), previous=None)
+        table = RoutingTable(
+            revision=1, base_id=BASE_ID, aliases={"returns": alias}, replicas=(replica,)
+        )
+        async with router(tmp_path, config, table) as (client, process):
+            body = {**asked(stream=True), "model": "returns"}
+            response = await client.post(CHAT, json=body, headers={"x-graftwork-session": "s"})
+            assert response.status_code == 200, response.text
+            assert engine.asked() == [adapter, BASE_ID]
+            assert response.headers["x-graftwork-target"] == "base"
+            assert [each.target for each in process._learning.sessions._last.values()] == ["base"]
+
+
 async def test_a_doubtful_stream_that_breaks_is_still_continued(tmp_path: Path) -> None:
     """Nobody better can be asked, so the doubtful stream goes out; when it is cut, the weaker base
     continues it: what is no remedy for doubt is one for a broken answer.
