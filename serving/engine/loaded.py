@@ -15,7 +15,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Protocol
+
+from adapters.format.files import reason
 
 MakeRequest = Callable[[str, int, str], Any]
 """Makes vLLM's ``LoRARequest`` of a name, a number and a directory."""
@@ -169,7 +172,8 @@ class LoadedAdapters:
             error = EngineError(f"the engine died while it loaded {name}")
         else:
             # vLLM names the directory, which is nobody's business outside this node.
-            error = EngineRefused(f"the engine refused {name}: {failure}".replace(path, name))
+            said = reason(failure).replace(PurePath(path).name, name)
+            error = EngineRefused(f"the engine refused {name}: {said}")
         error.__cause__ = failure
         return error
 
@@ -243,4 +247,4 @@ async def _said(call: Awaitable[Any]) -> Any:
     try:
         return await call
     except Exception as error:
-        raise EngineError(f"the engine failed: {error}") from error
+        raise EngineError(f"the engine failed: {reason(error)}") from error

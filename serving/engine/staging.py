@@ -15,6 +15,7 @@ from pathlib import Path
 
 from adapters.aliases import engine_name
 from adapters.errors import AdapterError
+from adapters.format.files import reason
 from adapters.store.lease import Lease
 from adapters.store.local import Store, Usage
 
@@ -86,9 +87,9 @@ class Stager:
                 del self._paths[next(iter(self._paths))]
             self._staged, self._usage = await asyncio.to_thread(self._look, dict(self._paths))
         except (AdapterError, OSError) as error:
-            raise StagingError(
-                f"cannot stage {alias}@{digest[:12]} on this node: {_reason(error)}"
-            ) from error
+            remedy = error.remedy if isinstance(error, AdapterError) else ""
+            message = f"cannot stage {alias}@{digest[:12]} on this node: {reason(error)} {remedy}"
+            raise StagingError(message.strip()) from error
         return lease.path
 
     def _look(self, paths: dict[str, Path]) -> tuple[frozenset[str], Usage]:
@@ -101,10 +102,3 @@ def _warm(directory: Path) -> None:
         with path.open("rb") as file:
             while file.read(_CHUNK_BYTES):
                 pass
-
-
-def _reason(error: AdapterError | OSError) -> str:
-    """Without this node's paths: the text travels to whoever pushed."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return f"{error} {error.remedy}".strip()

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from adapters.format.files import reason
 from serving.config.settings import EngineSettings
 from serving.engine.loaded import EngineError, LoadedAdapters
 from serving.engine.work import Processed, processed
@@ -99,7 +100,8 @@ class VllmEngine:
         try:
             return [await self._score_one(lora, prompt) for prompt in prompts]
         except Exception as error:
-            raise EngineError(f"the engine did not score {name or 'the base'}: {error}") from error
+            what = name or "the base"
+            raise EngineError(f"the engine did not score {what}: {reason(error)}") from error
 
     async def _score_one(self, lora: Any, prompt: str) -> list[float]:
         from vllm import SamplingParams
