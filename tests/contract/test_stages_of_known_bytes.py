@@ -4,7 +4,43 @@ from __future__ import annotations
 
 import httpx
 
-from tests.contract.client import archive, chat, move, post_version, push, said
+from tests.contract.client import Pushed, archive, chat, move, post_version, push, said
+
+
+def test_a_canary_is_pushed_as_live(ops: httpx.Client, app: httpx.Client) -> None:
+    """It climbs."""
+    push(ops, "climber", 1)
+    canary = Pushed(
+        "climber",
+        post_version(ops, "climber", archive(2), "wait=live&stage=canary&percent=1").json()[
+            "digest"
+        ],
+    )
+    answer = post_version(ops, "climber", archive(2), "wait=live&stage=live")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["state"] == "live"
+    assert said(chat(app, "climber")) == f"I am {canary.name}"
+
+
+def test_rollback_without_a_version_before(ops: httpx.Client, app: httpx.Client) -> None:
+    """The alias is left without a live one; ``promote`` brings it back."""
+    only = push(ops, "only", 1)
+    answer = move(ops, "only", "rollback")
+    assert answer.status_code == 200, answer.text
+    assert "only" not in {each["id"] for each in app.get("/v1/models").json()["data"]}
+    assert move(ops, "only", "promote", digest=only.digest).status_code == 200
+    assert said(chat(app, "only")) == f"I am {only.name}"
+
+
+def test_the_version_before_is_pushed_again(ops: httpx.Client, app: httpx.Client) -> None:
+    """A, B, A: the pushed build serves when ``wait=live`` returns."""
+    first, second = push(ops, "aba", 1), push(ops, "aba", 2)
+    answer = post_version(ops, "aba", archive(1))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["digest"] == first.digest
+    assert answer.json()["state"] == "live"
+    assert said(chat(app, "aba")) == f"I am {first.name}"
+    assert said(chat(app, second.name)) == f"I am {second.name}"
 
 
 def test_a_retired_version_is_pushed_again(ops: httpx.Client, app: httpx.Client) -> None:
