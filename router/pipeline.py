@@ -22,7 +22,7 @@ from router.replicas.table import TableHolder
 from router.request import Decision, Exchange, Outgoing, Request
 from router.respond import Client
 from router.send import Sender, shadow
-from router.stages import Heading
+from router.stages import DOOR, Heading
 from router.wire.asgi import ClientLeft
 
 
@@ -50,48 +50,48 @@ class Pipeline:
         Whatever happens on the way, what had begun is closed, settled and recorded before the last
         byte leaves.
         """
-        stage, policies = exchange.stage, self.chooser.policies
+        at, policies = exchange.account.stages.at, self.chooser.policies
         try:
-            with stage(Heading.POLICY, "admit"):
-                self.admission.admit(exchange)
-            with stage(Heading.AUDIT, "begin"):
-                self.records.begin(exchange)
-            with stage(Heading.DATA_PREP, "read"):
-                raw = await client.read()
-            with stage(Heading.DATA_PREP, "data-prep"):
-                table, request = self.holder.current, prepare.parse(exchange.request, raw)
-            with stage(Heading.GOVERNANCE, "governance"):
-                request = exchange.request = govern.inbound(request)
-            with stage(Heading.ROUTING, "intent"):
-                intent = self.intents.classify(request, table, always=policies.reads_intents)
-                exchange.decision = Decision(table, intent)
-            with stage(Heading.POLICY, "policy"):
-                permission = policies.permission(request.caller, intent.name)
-            with stage(Heading.ROUTING, "choose"):
-                exchange.decision = self.chooser.choose(exchange, permission)
-                exchange.decision = self._prepared(request, exchange.decision)
+            at(Heading.POLICY, "admit")
+            self.admission.admit(exchange)
+            at(Heading.AUDIT, "begin")
+            self.records.begin(exchange)
+            at(Heading.DATA_PREP, "read")
+            raw = await client.read()
+            at(Heading.DATA_PREP, "data-prep")
+            table, request = self.holder.current, prepare.parse(exchange.request, raw)
+            at(Heading.GOVERNANCE, "governance")
+            request = exchange.request = govern.inbound(request)
+            at(Heading.ROUTING, "intent")
+            intent = self.intents.classify(request, table, always=policies.reads_intents)
+            exchange.decision = Decision(table, intent)
+            at(Heading.POLICY, "policy")
+            permission = policies.permission(request.caller, intent.name)
+            at(Heading.ROUTING, "choose")
+            exchange.decision = self.chooser.choose(exchange, permission)
+            exchange.decision = self._prepared(request, exchange.decision)
             if client.only_asks:
                 await client.finish(exchange)
                 return
             async with self._under_way(exchange, client):
-                with stage(Heading.POLICY, "budget"):
-                    await self.budgets.open(exchange)
-                with stage(Heading.ROUTING, "cache"):
-                    answer: Outgoing | None = self.responses.look(exchange)
+                at(Heading.POLICY, "budget")
+                await self.budgets.open(exchange)
+                at(Heading.ROUTING, "cache")
+                answer: Outgoing | None = self.responses.look(exchange)
                 if answer is None:
-                    with stage(Heading.CONTEXT, "context"):
-                        exchange.delivery.sends(context.bodies(request))
-                    with stage(Heading.ROUTING, "send"):
-                        answer = await self.sender.send(exchange)
-                    with stage(Heading.ROUTING, "confidence"):
-                        judged = await self.judge.examine(exchange, answer)
-                    with stage(Heading.ROUTING, "escalate"):
-                        answer = await self.judge.escalate(exchange, judged, self.sender.send)
-                with stage(Heading.GOVERNANCE, "governance-out"):
-                    chunks = govern.outbound(exchange, shadow.capture(exchange, answer.chunks()))
-                with stage(Heading.ROUTING, "respond"):
-                    kept = self.responses.keep(exchange, answer, chunks)
-                    await client.pass_on(exchange, answer, kept, self.records.first_byte)
+                    at(Heading.CONTEXT, "context")
+                    exchange.delivery.sends(context.bodies(request))
+                    at(Heading.ROUTING, "send")
+                    answer = await self.sender.send(exchange)
+                    at(Heading.ROUTING, "confidence")
+                    judged = await self.judge.examine(exchange, answer)
+                    at(Heading.ROUTING, "escalate")
+                    answer = await self.judge.escalate(exchange, judged, self.sender.send)
+                at(Heading.GOVERNANCE, "governance-out")
+                chunks = govern.outbound(exchange, shadow.capture(exchange, answer.chunks()))
+                at(Heading.ROUTING, "respond")
+                kept = self.responses.keep(exchange, answer, chunks)
+                await client.pass_on(exchange, answer, kept, self.records.first_byte)
         except ClientLeft:
             exchange.account.leaves()
             return
@@ -102,16 +102,18 @@ class Pipeline:
             client.fail(exchange, error)
         finally:
             if not client.only_asks:
-                with stage(Heading.MONITORING, "settle"):
-                    self.settlement.settle(exchange)
-                with stage(Heading.AUDIT, "end"):
-                    self.settlement.record(exchange)
+                at(Heading.MONITORING, "settle")
+                self.settlement.settle(exchange)
+                at(Heading.AUDIT, "end")
+                self.settlement.record(exchange)
+                at(Heading.MONITORING, "measure")
                 self.settlement.measure(exchange)
         try:
-            with stage(Heading.AUDIT, "on-record"):
-                await self.records.last_byte(exchange.account)
+            at(Heading.AUDIT, "on-record")
+            await self.records.last_byte(exchange.account)
         except AuditUnavailable as error:
             client.fail(exchange, error)
+        at(Heading.ROUTING, DOOR)
         await client.finish(exchange)
         self.shadows.follow(exchange)
 

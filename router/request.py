@@ -524,18 +524,18 @@ class Exchange:
             return judged.probability
         return self.decision.intent.confidence
 
-    def stage(self, heading: Heading, name: str) -> Stage:
-        """Book the time inside to a stage."""
-        return self.account.stages.stage(heading, name)
+    def within(self, heading: Heading, name: str) -> Stage:
+        """Book the time inside to a stage inside the present one."""
+        return self.account.stages.within(heading, name)
 
     def waiting(self) -> Stage:
         """Book the time inside to waiting for targets."""
-        return self.account.stages.stage(None, TARGET)
+        return self.account.stages.within(None, TARGET)
 
     async def cover(self, option: Option) -> None:
         """To be called before every attempt, whoever makes it. Raises ``BudgetExceeded``."""
         if self.account.hold is not None:
-            with self.stage(Heading.POLICY, "budget"):
+            with self.within(Heading.POLICY, "budget"):
                 await self.account.hold.cover(option)
 
 

@@ -116,7 +116,7 @@ class Client:
             with waiting:
                 chunk = await anext(chunks, None)
             if not self._streaming:
-                with exchange.stage(Heading.AUDIT, "on-record"):
+                with exchange.within(Heading.AUDIT, "on-record"):
                     await first_byte(exchange.account)
                 await self._start_stream(exchange, status)
             if chunk is None:

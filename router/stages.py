@@ -21,8 +21,8 @@ class Heading(StrEnum):
     AUDIT = "audit"
 
 
-BETWEEN: Final = "door"
-"""The stage of what no other stage claims: HTTP, and the way from one stage to the next."""
+DOOR: Final = "door"
+"""The stage before the first and after the last one: HTTP."""
 TARGET: Final = "target"
 """Waiting for whoever answers; not ours, so it stands under no heading."""
 
@@ -38,18 +38,20 @@ class Booked:
 
 
 class Stopwatch:
-    """Books every moment since it was made to exactly one stage, the innermost that is open.
+    """Books every moment since it was made to exactly one stage.
 
-    A stage that is entered again adds to its entry. Stages may end in another order than they
-    began, as those of two calls under way at once do.
+    The stages of the path follow each other: ``at`` begins the next one. A stage inside another,
+    ``within``, has its own time; of several the innermost that is open. They may end in another
+    order than they began, as those of two calls under way at once do. A stage that is entered
+    again adds to its entry.
     """
 
     __slots__ = ("_booked", "_mark", "_open")
 
     def __init__(self) -> None:
-        between = Booked(BETWEEN, Heading.ROUTING)
-        self._booked = {BETWEEN: between}
-        self._open = [between]
+        door = Booked(DOOR, Heading.ROUTING)
+        self._booked = {DOOR: door}
+        self._open = [door]
         self._mark = time.perf_counter()
 
     def __iter__(self) -> Iterator[Booked]:
@@ -70,12 +72,20 @@ class Stopwatch:
                 found[each.heading] += each.seconds
         return found
 
-    def stage(self, heading: Heading | None, name: str) -> Stage:
+    def at(self, heading: Heading, name: str) -> None:
+        """From now on the request is at this stage of its path, until the next one begins."""
+        self._move()
+        self._open[0] = self._of(heading, name)
+
+    def within(self, heading: Heading | None, name: str) -> Stage:
         """Books the time inside a ``with`` block, also when it raises; may be entered again."""
+        return Stage(self, self._of(heading, name))
+
+    def _of(self, heading: Heading | None, name: str) -> Booked:
         booked = self._booked.get(name)
         if booked is None:
             booked = self._booked[name] = Booked(name, heading)
-        return Stage(self, booked)
+        return booked
 
     def _move(self) -> None:
         now = time.perf_counter()
@@ -90,10 +100,8 @@ class Stopwatch:
     def leave(self, booked: Booked) -> None:
         """From now on it is that of the stage around it."""
         self._move()
-        if self._open[-1] is booked:
-            self._open.pop()
-        else:
-            self._open.remove(booked)
+        last = len(self._open) - 1
+        self._open.pop(next(n for n in range(last, 0, -1) if self._open[n] is booked))
 
 
 class Stage:

@@ -178,7 +178,7 @@ class Calls:
 
     def body(self, exchange: Exchange, option: Option) -> Body:
         """What the context stage makes for a target."""
-        with exchange.stage(Heading.CONTEXT, "context"):
+        with exchange.within(Heading.CONTEXT, "context"):
             return exchange.delivery.body(option)
 
     async def start(

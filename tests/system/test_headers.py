@@ -23,11 +23,12 @@ from tests.system.config import (
 
 pytestmark = pytest.mark.system
 
-ADMITTED = ["door", "admit", "read", "data-prep"]
+ADMITTED = ["door", "admit", "begin", "read", "data-prep"]
 DECIDING = [*ADMITTED, "governance", "intent", "policy", "choose"]
 SENT = [*DECIDING, "budget", "cache", "context", "send", "target"]
 STAGES = [*SENT, "confidence", "escalate", "governance-out", "respond"]
-SETTLED = ["settle", "end"]
+ON_RECORD = "on-record"
+SETTLED = ["settle", "end", "measure", ON_RECORD]
 CONTRACT = {
     "x-request-id": r"given-[0-9a-z-]+",
     "x-graftwork-decision-id": r"dec_[0-9a-f]+",
@@ -86,7 +87,7 @@ def test_contract_headers(http: httpx.Client, path: str, stream: bool) -> None:
     for name, pattern in CONTRACT.items():
         assert re.fullmatch(pattern, once(response, name)), f"{name}: {response.headers[name]}"
     assert response.headers["x-request-id"] == given
-    assert timings(response) == (STAGES if stream else [*STAGES, *SETTLED])
+    assert timings(response) == ([*STAGES, ON_RECORD] if stream else [*STAGES, *SETTLED])
     record = decision(http, response.headers["x-graftwork-decision-id"])
     assert record["request_id"] == given
     assert record["target"] == response.headers["x-graftwork-target"]
