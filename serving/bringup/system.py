@@ -6,16 +6,19 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serving.bringup.edge import haproxy_environment
+from serving.bringup.failures import news, plain
+from serving.bringup.leftovers import adopt_orphans, end_descendants
 from serving.names import APPLICATION
 
 if TYPE_CHECKING:
@@ -25,10 +28,16 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 _POLL_S = 0.25
 _LOGICAL_CPUS = 64
+_SERVE_STOPS_S = 30.0
+_GRACE_S = 5.0
 
 
 class StartFailed(Exception):
     """The system did not come up; the message has the reason."""
+
+
+class Broken(Exception):
+    """Ray itself has ended under a running system."""
 
 
 def prepare_environment(run_dir: Path) -> None:
@@ -72,17 +81,19 @@ class LocalSystem:
         from ray.serve._private.api import _get_global_client
         from ray.serve.schema import ServeDeploySchema
 
+        adopt_orphans()
         # Importing it made it talkative.
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        ray.init(
-            address="local",
-            num_cpus=_LOGICAL_CPUS,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=True,
-            _node_ip_address="127.0.0.1",
-        )
+        with _stop_signals_are_ours():
+            ray.init(
+                address="local",
+                num_cpus=_LOGICAL_CPUS,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                configure_logging=True,
+                _node_ip_address="127.0.0.1",
+            )
         schema = ServeDeploySchema.model_validate(self._deploy.raw)
         serve.start(
             proxy_location=schema.proxy_location,
@@ -103,20 +114,17 @@ class LocalSystem:
         while time.monotonic() < deadline:
             application = serve.status().applications.get(APPLICATION)
             if application is not None:
-                self._tell(application, told, say)
+                for line in news(application.deployments):
+                    if line not in told:
+                        told.add(line)
+                        say(line)
                 if application.status == "DEPLOY_FAILED":
                     raise StartFailed(_reason(application))
                 if application.status == "RUNNING" and self._is_ready():
                     return
             if stop.wait(_POLL_S):
                 return
-        raise StartFailed(f"not up after {timeout_s:.0f} s; see the logs in {self.log_directory}")
-
-    def _tell(self, application: Any, told: set[str], say: Say) -> None:
-        for name, deployment in application.deployments.items():
-            if deployment.status == "HEALTHY" and name not in told:
-                told.add(name)
-                say(f"{name} is up")
+        raise StartFailed(f"not up after {timeout_s:.0f} s")
 
     def _is_ready(self) -> bool:
         try:
@@ -136,23 +144,96 @@ class LocalSystem:
         settings = self._deploy.settings
         return settings.log.directory or settings.state_dir / "logs"
 
+    @property
+    def logs(self) -> str:
+        """Where to look: Graftwork's logs, and Ray's with what replicas printed."""
+        node = _ray_node()
+        rays = f" and {node.get_logs_dir_path()}" if node is not None else ""
+        return f"{self.log_directory}{rays}"
+
+    def check(self) -> None:
+        """Raises ``Broken`` when a process without which nothing works has ended."""
+        node = _ray_node()
+        dead = {kind for kind, _ in node.dead_processes()} if node is not None else set()
+        if vital := sorted(dead & {"gcs_server", "raylet"}):
+            raise Broken(f"Ray's {' and '.join(vital)} ended; logs: {self.logs}")
+
     def stop(self) -> None:
-        """Drain and stop everything that ``start`` started; idempotent."""
+        """Drain and stop everything that ``start`` started; idempotent, and bounded in time."""
+        import ray
+
+        grace_s = 0.0
+        # Where Ray has ended nobody is there to be asked, and it would wait for a minute.
+        if ray.is_initialized() and self._drained():
+            ray.shutdown()
+            grace_s = _GRACE_S
+        end_descendants(grace_s)
+
+    def _drained(self) -> bool:
+        """Whether everything was taken down in order; False when Ray has ended before that."""
+        draining = threading.Thread(target=self._drain, name="drain", daemon=True)
+        try:
+            self.check()
+            draining.start()
+            while draining.is_alive():
+                draining.join(_POLL_S)
+                self.check()
+        except Broken:
+            return False
+        return True
+
+    def _drain(self) -> None:
+        """Take the application down, then Ray Serve."""
         import ray
         from ray import serve
+        from ray.serve._private.api import _get_global_client
+        from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+        from ray.serve.exceptions import RayServeException
 
-        if ray.is_initialized():
-            # First, and while HAProxy is still there: its shutdown cuts answers under way.
-            with contextlib.suppress(TimeoutError):
-                serve.delete(APPLICATION)
-            serve.shutdown()
-            ray.shutdown()
+        try:
+            controller = _get_global_client()._controller  # noqa: SLF001 - no other way to it
+        except RayServeException:  # it was not started yet
+            return
+        # First, and while HAProxy is still there: its shutdown cuts answers under way.
+        with contextlib.suppress(TimeoutError):
+            serve.delete(APPLICATION)
+        # Not `serve.shutdown`: it asks the controller something that its end leaves unanswered,
+        # which Ray reports as a failure.
+        ray.get(controller.graceful_shutdown.remote(wait=False))
+        deadline = time.monotonic() + _SERVE_STOPS_S
+        while time.monotonic() < deadline:
+            try:
+                ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+            except ValueError:
+                return
+            time.sleep(_POLL_S)
+
+
+def _ray_node() -> Any:
+    """Ray's processes on this machine; None before they are started."""
+    import ray
+
+    return ray._private.worker._global_node  # noqa: SLF001 - it has no other name
+
+
+@contextlib.contextmanager
+def _stop_signals_are_ours() -> Iterator[None]:
+    """Processes that are started meanwhile do not hear the signals that ask to stop.
+
+    systemd sends SIGTERM to every process of a service, a terminal SIGINT to every process of its
+    foreground group: Ray's would die at once, and with them the requests that we let finish.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _reason(application: Any) -> str:
     messages = [application.message or ""]
     messages += [d.message or "" for d in application.deployments.values() if d.status != "HEALTHY"]
-    return "\n".join(message for message in messages if message).strip() or "the deployment failed"
+    return plain("\n".join(filter(None, messages))) or "the deployment failed"
 
 
 def make_run_directory() -> Path:

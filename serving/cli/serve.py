@@ -9,10 +9,12 @@ import signal
 import threading
 import time
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serving.cli.banner import banner, has_keys
 from serving.cli.output import fail
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def serve(
     started = time.monotonic()
     run_dir = _prepared_run_directory()
     from serving.bringup.preconditions import CannotServe, check
+    from serving.bringup.system import Broken
 
     system: LocalSystem | None = None
     try:
@@ -49,10 +52,10 @@ def serve(
         check(deploy, dict(os.environ))
         system = _bring_up(deploy, stop)
         if not stop.is_set():
-            _banner(system, deploy, time.monotonic() - started)
+            _say_what_is_there(system, deploy, time.monotonic() - started)
         while not stop.wait(0.5):
-            pass
-    except CannotServe as error:
+            system.check()
+    except (CannotServe, Broken) as error:
         typer.echo(f"graftwork: {error}", err=True)
         raise typer.Exit(1) from error
     finally:
@@ -131,40 +134,24 @@ def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:
         system.start()
         _stop_on_signals(stop)  # again: Ray has put its own handlers in place
         timeout_s = deploy.settings.engine.start_timeout_s
-        system.wait(lambda line: typer.echo(f"  {line}"), timeout_s, stop)
+        system.wait(lambda news: typer.echo(indent(news, "  ")), timeout_s, stop)
     except StartFailed as error:
+        where = system.logs
         system.stop()
-        raise CannotServe(f"{error}\nlogs: {system.log_directory}") from error
+        raise CannotServe(f"{error}\nlogs: {where}") from error
+    except BaseException:
+        system.stop()
+        raise
     return system
 
 
-def _banner(system: LocalSystem, deploy: Deploy, seconds: float) -> None:
-    base, adapters, frontiers = _targets(system, deploy)
+def _say_what_is_there(system: LocalSystem, deploy: Deploy, seconds: float) -> None:
+    models = None
+    if not has_keys(deploy):
+        models = [m["id"] for m in system.get("/v1/models")["data"] if m["kind"] == "adapter"]
     typer.echo(f"\nGraftwork is up on {system.url} after {seconds:.0f} s")
-    typer.echo(f"  base       {base}")
-    typer.echo(f"  adapters   {adapters}")
-    typer.echo(f"  frontier   {frontiers or 'none configured'}")
-    typer.echo(f"  reference  {system.url}/docs and {system.url}/admin/v1/docs")
-    typer.echo(f"  watching   {deploy.settings.adapters.within(deploy.settings.state_dir).store}")
-    typer.echo(f"  logs       {system.log_directory}")
-    typer.echo("\ntry it:")
-    typer.echo(f"  curl {system.url}/v1/chat/completions -H 'content-type: application/json' \\")
-    body = '{"model": "auto", "messages": [{"role": "user", "content": "How do I return a lamp?"}]}'
-    typer.echo(f"    -d '{body}'\n")
-    typer.echo("Ctrl-C stops everything.")
-
-
-def _targets(system: LocalSystem, deploy: Deploy) -> tuple[str, str, str]:
-    """What can answer: base, adapters, frontiers. With keys the adapters are not ours to list."""
-    from serving.engine.model import base_id
-
-    settings = deploy.settings
-    frontiers = ", ".join(f"{p.name}/{m.id}" for p in settings.router.providers for m in p.models)
-    if settings.router.auth.keys or settings.router.auth.keys_file:
-        return base_id(settings.base), "graftwork adapters --key KEY lists them", frontiers
-    models = system.get("/v1/models")["data"]
-    adapters = ", ".join(model["id"] for model in models if model["kind"] == "adapter")
-    return base_id(settings.base), adapters or "none yet: graftwork push ALIAS DIRECTORY", frontiers
+    for line in banner(deploy, system.url, models, system.log_directory):
+        typer.echo(line)
 
 
 def _take_down(system: LocalSystem | None, run_dir: Path | None) -> None:

@@ -21,7 +21,7 @@ from tests.system import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 420.0
-STOP_S = 60.0
+STOP_S = 40.0
 UP = "Graftwork is up"
 _GRACE_S = 5.0
 _TAIL_CHARACTERS = 6000
@@ -103,14 +103,15 @@ class Running:
         except (urllib.error.URLError, OSError):
             return False
 
-    def stop(self, *, ctrl_c: bool = False) -> None:
+    def stop(self, to_group: signal.Signals | None = None) -> None:
         """End it; fails unless it exits with 0 in time and leaves no process behind.
 
-        ``ctrl_c``: as a terminal does it, SIGINT to the whole foreground process group.
+        ``to_group``: this signal to the whole process group, as a terminal does for Ctrl-C and
+        supervisors do with SIGTERM. Default: SIGTERM to the command alone.
         """
         members = self.family()
-        if ctrl_c:
-            os.killpg(self.process.pid, signal.SIGINT)
+        if to_group is not None:
+            os.killpg(self.process.pid, to_group)
         else:
             self.process.send_signal(signal.SIGTERM)
         try:
