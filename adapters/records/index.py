@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,15 +71,26 @@ def key_of(name: str, value: str) -> int:
 def keys(record: Record) -> Iterator[int]:
     """Everything that a record is found by."""
     kind = record["kind"]
-    yield key_of("kind", kind)
+    yield _frequent("kind", kind)
     for subject in record.get("subjects", ()):
-        yield key_of(f"{kind}/subject", subject)
-    for name in ("decision_id", "request_id", "tenant", "target"):
+        yield key_of(f"{kind}/subject", str(subject))
+    for name in ("decision_id", "request_id"):
         value = record.get(name)
         if isinstance(value, str):
             yield key_of(f"{kind}/{name}", value)
-            if name == "target" and "@" in value:
-                yield key_of(f"{kind}/{name}", value.partition("@")[0])
+    for name in ("tenant", "target"):
+        value = record.get(name)
+        if isinstance(value, str):
+            yield _frequent(f"{kind}/{name}", value)
+    target = record.get("target")
+    if isinstance(target, str) and "@" in target:
+        yield _frequent(f"{kind}/target", target.partition("@")[0])
+
+
+@lru_cache(maxsize=4096)
+def _frequent(name: str, value: str) -> int:
+    """Of a name that has few values."""
+    return key_of(name, value)
 
 
 class OpenIndex:

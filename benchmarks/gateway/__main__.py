@@ -65,7 +65,8 @@ class Measured:
     """CPU time of the gateway's processes for each request, milliseconds."""
 
 
-def _requests(port: int, model: str) -> list[bytes]:
+def requests_of(port: int, model: str) -> list[bytes]:
+    """Different questions, as the bytes of POSTs."""
     texts = [ask.format(thing) for thing in _OBJECTS for ask in _ASKS]
     bodies = (
         {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 16}
@@ -75,7 +76,7 @@ def _requests(port: int, model: str) -> list[bytes]:
 
 
 def _measure(port: int, model: str, seconds: float, pid: int | None) -> dict[str, Measured]:
-    requests = _requests(port, model)
+    requests = requests_of(port, model)
     asyncio.run(run(_HOST, port, requests, 16, min(3.0, seconds)))  # warm
     results = {}
     for case in CASES:

@@ -12,20 +12,37 @@ import uvicorn
 import uvloop
 import yaml
 
+from adapters.records.config import Durability
 from benchmarks.gateway.stand_in import MODEL
+from router.audit.requests import RequestRecords
+from router.request import Exchange
 from serving.config.settings import Settings
 from serving.heap import settle_heap
+from serving.router import compose
 from serving.router.compose import RouterProcess
 
 PROVIDER = "stand-in"
 _CONFIG = Path("config/local.yaml")
 
 
-def settings(provider_url: str, state_dir: Path) -> Settings:
+class NoRecords(RequestRecords):
+    """Keeps none: what records cost is the difference to this."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """Nothing."""
+
+    def end(self, exchange: Exchange) -> None:
+        """Nothing."""
+
+
+def settings(
+    provider_url: str, state_dir: Path, durability: str = Durability.BEFORE_FIRST_BYTE
+) -> Settings:
     """`config/local.yaml` with the provider as the configured frontier and a budget on it."""
     raw = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))["applications"][0]["args"]
     router: dict[str, Any] = raw["router"]
     raw["state_dir"] = str(state_dir)
+    raw["audit"] = {"durability": durability}
     router["providers"] = [
         {
             "name": PROVIDER,
@@ -52,8 +69,8 @@ def settings(provider_url: str, state_dir: Path) -> Settings:
     return Settings.model_validate(raw)
 
 
-async def _serve(port: int, provider_url: str, state_dir: Path) -> None:
-    router = RouterProcess(settings(provider_url, state_dir), "benchmark", os.environ)
+async def _serve(port: int, settings: Settings) -> None:
+    router = RouterProcess(settings, "benchmark", os.environ)
     router.start()
     settle_heap()  # as the deployment does
     config = uvicorn.Config(
@@ -69,8 +86,15 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--provider", required=True, help="base URL of the provider")
     parser.add_argument("--state-dir", type=Path, required=True)
+    modes = ["none", *Durability]
+    parser.add_argument("--records", choices=modes, default=Durability.BEFORE_FIRST_BYTE.value)
     given = parser.parse_args()
-    uvloop.run(asyncio.wait_for(_serve(given.port, given.provider, given.state_dir), None))
+    durability = given.records
+    if durability == "none":
+        compose.RequestRecords = NoRecords  # type: ignore[misc]
+        durability = Durability.ASYNC
+    wanted = settings(given.provider, given.state_dir, durability)
+    uvloop.run(asyncio.wait_for(_serve(given.port, wanted), None))
 
 
 if __name__ == "__main__":
