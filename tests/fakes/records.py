@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,16 @@ def lines(path: Path) -> list[bytes]:
 def records(root: Path) -> list[dict[str, Any]]:
     """Every record, by file and line."""
     return [json.loads(line) for path in files(root) for line in lines(path)]
+
+
+def whole_records(root: Path) -> list[dict[str, Any]]:
+    """Every record that can be read; torn lines are left out."""
+    found = []
+    for path in files(root):
+        for line in lines(path):
+            with suppress(ValueError):
+                found.append(json.loads(line))
+    return found
 
 
 def rehashed(line: bytes, **changes: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,17 @@ from adapters.records.line import GENESIS, Entry, Kind
 from adapters.records.reader import RecordReader
 from adapters.records.verify import verify
 from adapters.records.writer import RecordLog, Unavailable
-from tests.fakes.records import begin, end, files, fill, lines, reader, records, running_log
+from tests.fakes.records import (
+    begin,
+    end,
+    files,
+    fill,
+    lines,
+    reader,
+    records,
+    running_log,
+    whole_records,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 CRASHING = """
@@ -96,7 +105,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     assert [problem.kind for problem in verify(tmp_path).problems][-1] == "truncated"
     with running_log(tmp_path, "next"):
         pass
-    found = _whole(tmp_path)
+    found = whole_records(tmp_path)
     begun = {each["decision_id"] for each in found if each["kind"] == "request.begin"}
     ends = [each for each in found if each["kind"] == "request.end"]
     assert {f"dec_{n}" for n in range(acknowledged + 1)} <= begun
@@ -107,18 +116,6 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     assert verify(tmp_path).problems == []
     [repaired] = [each for each in found if each.get("about") == "repaired"]
     assert repaired["file"] == last.name
-
-
-def _whole(root: Path) -> list[dict[str, Any]]:
-    """Every record that can be read; torn lines are left out."""
-    found = []
-    for path in files(root):
-        for line in lines(path):
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-    return found
 
 
 async def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
