@@ -11,6 +11,7 @@ import orjson
 from router.choose.needs import read_needs
 from router.errors import InvalidRequest
 from router.request import AUTO, Hints, Request
+from router.wire.nulls import without_nulls
 from router.wire.said import newest_user_text, user_turns
 from router.wire.texts import Survey, TooDeep, survey
 
@@ -55,7 +56,7 @@ def _decode(raw: bytes) -> dict[str, Any]:
         ) from error
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object.", code="invalid_json")
-    return body
+    return without_nulls(body) if b"null" in raw else body
 
 
 def _model(body: dict[str, Any]) -> str:
