@@ -47,7 +47,6 @@ def test_every_field_of_the_router_may_be_null() -> None:
     """Also the model, the stream flag and the extension with all its fields."""
     hints = dict.fromkeys(["session", "intent", "timeout_ms", "max_cost_usd"])
     body = {"model": None, "stream": None, "messages": [], "graftwork": hints, "temperature": None}
-    found = exchange()
-    parse(found, orjson.dumps(body))
+    found = parse(exchange().request, orjson.dumps(body))
     assert (found.model, found.stream) == ("auto", False)
     assert found.body == {"messages": []}
