@@ -205,7 +205,6 @@ class TargetRejected(TargetError):
 
     Attributes:
         status: the target's own status.
-        payload: the target's own error body, decoded, or None.
     """
 
     type = "invalid_request_error"
@@ -215,14 +214,12 @@ class TargetRejected(TargetError):
         message: str,
         *,
         status: int,
-        payload: Any = None,
         code: str | None = None,
         param: str | None = None,
         error_type: str | None = None,
     ) -> None:
         super().__init__(message, code=code, param=param)
         self.status = status
-        self.payload = payload
         if error_type:
             self.type = error_type
 

@@ -18,6 +18,7 @@ from router.errors import Failure
 from router.prices import FREE, Price, Tariff
 from router.stages import TARGET, Heading, Stage, Stopwatch
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.events import Piece
 
 _DIGEST = re.compile(r"#[0-9a-f]{16}")
 AUTO: Final = "auto"
@@ -278,8 +279,8 @@ class Outgoing(Protocol):
         """Token counts as the target reported them."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body's bytes; a stream in whole events. Raises ``TargetBroken``."""
+    def chunks(self) -> AsyncIterator[Piece]:
+        """The body, or runs of a stream's events. Raises ``TargetBroken``."""
         ...
 
     async def aclose(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar, Final
@@ -26,20 +25,11 @@ from router.wire.asgi import (
     send_body,
     send_json,
 )
-from router.wire.endpoint import Endpoint
-from router.wire.sse import error_event
+from router.wire.events import Events, Piece
+from router.wire.formats import format_of
+from router.wire.formats.base import Format
 
 _EVENT_STREAM: Final = "text/event-stream"
-_NO_END: Final = re.compile(rb"(?!)")
-_ENDS: Final = {
-    Endpoint.CHAT: re.compile(rb"^data: ?\[DONE\]", re.MULTILINE),
-    Endpoint.COMPLETIONS: re.compile(rb"^data: ?\[DONE\]", re.MULTILINE),
-    Endpoint.RESPONSES: re.compile(
-        rb"^event: ?response\.(completed|incomplete|failed)", re.MULTILINE
-    ),
-    Endpoint.MESSAGES: re.compile(rb"^event: ?message_stop", re.MULTILINE),
-}
-"""Where the event begins after which a client stops reading."""
 _log = logging.getLogger("graftwork.router")
 
 
@@ -79,7 +69,7 @@ class Client:
         self,
         exchange: Exchange,
         answer: Outgoing,
-        chunks: AsyncIterator[bytes],
+        pieces: AsyncIterator[Piece],
         first_byte: Callable[[Account], Awaitable[None]],
     ) -> None:
         """Send a stream as it comes, up to its end; read a whole answer.
@@ -92,12 +82,12 @@ class Client:
         """
         if not answer.content_type.startswith(_EVENT_STREAM):
             with exchange.waiting():
-                body = b"".join([chunk async for chunk in chunks])
+                body = b"".join([piece.raw async for piece in pieces])
             self._whole = answer, body
             _begin(exchange, answer.status)
             return
         try:
-            await self._stream(exchange, answer.status, chunks, first_byte)
+            await self._stream(exchange, answer.status, pieces, first_byte)
         except TargetBroken as error:
             if not self._streaming:
                 raise
@@ -107,26 +97,26 @@ class Client:
         self,
         exchange: Exchange,
         status: int,
-        chunks: AsyncIterator[bytes],
+        pieces: AsyncIterator[Piece],
         first_byte: Callable[[Account], Awaitable[None]],
     ) -> None:
         waiting, send = exchange.waiting(), self._send
-        end = _ENDS.get(exchange.request.endpoint, _NO_END)
+        wire = format_of(exchange.request.endpoint)
         while True:
             with waiting:
-                chunk = await anext(chunks, None)
+                run = await anext(pieces, None)
             if not self._streaming:
                 with exchange.within(Heading.AUDIT, "on-record"):
                     await first_byte(exchange.account)
                 await self._start_stream(exchange, status)
-            if chunk is None:
+            if run is None:
                 return
+            chunk = run.raw
             if self._last:
                 self._last += chunk
                 continue
-            found = end.search(chunk)
-            if found is not None:
-                chunk, self._last = chunk[: found.start()], chunk[found.start() :]
+            if wire.ends(chunk) and isinstance(run, Events):
+                chunk, self._last = _before_the_end(run, wire)
             if chunk:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
@@ -160,13 +150,8 @@ class Client:
     def _break_off(self, exchange: Exchange, error: RouterError, sequence: int = 0) -> None:
         """A stream that has begun ends with an error event in place of its end."""
         exchange.account.breaks(error.code)
-        self._last = error_event(
-            exchange.request.endpoint,
-            error.message,
-            code=error.code,
-            kind=error.type,
-            sequence=sequence,
-        )
+        wire = format_of(exchange.request.endpoint)
+        self._last = wire.error_events(error, number=sequence)
 
     async def finish(self, exchange: Exchange) -> None:
         """Send what is left: the end of a stream, a whole answer or an error."""
@@ -199,6 +184,14 @@ class Onlooker(Client):
             return
         decision = {"object": "decision", "dry_run": True, **record_of(exchange)}
         await send_json(self._send, 200, decision)
+
+
+def _before_the_end(run: Events, wire: Format) -> tuple[bytes, bytes]:
+    """What a client may read at once, and the event after which it stops reading."""
+    events = list(run)
+    end = next(place for place, event in enumerate(events) if wire.ends(event.raw))
+    before = b"".join([event.raw for event in events[:end]])
+    return before, run.raw[len(before) :]
 
 
 def _begin(exchange: Exchange, status: int) -> None:

@@ -16,6 +16,7 @@ from router.config.budgets import BudgetsConfig
 from router.request import NOT_BILLED, Attempt, Exchange, Option
 from router.targets.directory import Catalog
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.formats import format_of
 
 TEMPLATE_TOKENS = 64
 """What a target may put around a conversation as a whole."""
@@ -75,9 +76,9 @@ class Bounds:
             prompt = min(prompt, window)
         output = 0
         if exchange.request.endpoint is not Endpoint.EMBEDDINGS:
-            output = min(_asked(exchange.request.body, longest), longest) * _answers(
-                exchange.request.body
-            )
+            output = min(_asked(exchange.request.body, longest), longest) * format_of(
+                exchange.request.endpoint
+            ).answers(exchange.request.body)
         fresh = self._catalog.cost_usd(option, Usage(prompt, output, 0))
         cached = self._catalog.cost_usd(option, Usage(prompt, output, prompt))
         return Amount(prompt + output, to_nano(max(fresh, cached)))
@@ -125,15 +126,6 @@ def _asked(body: dict[str, Any], otherwise: int) -> int:
     found = [body[name] for name in _BOUNDS if name in body]
     numbers = [n for n in found if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
     return max(numbers) if numbers else otherwise
-
-
-def _answers(body: dict[str, Any]) -> int:
-    """How many answers are generated for one request."""
-    numbers = [body.get(name) for name in ("n", "best_of")]
-    prompts = body.get("prompt")
-    # A list of strings is several prompts; a list of numbers is the tokens of one.
-    many = sum(not isinstance(each, int) for each in prompts) if isinstance(prompts, list) else 1
-    return max([1, *(n for n in numbers if isinstance(n, int))]) * max(many, 1)
 
 
 def _begun_elsewhere(body: dict[str, Any]) -> bool:

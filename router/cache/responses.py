@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import orjson
-
 from router.cache.key import CacheKey, cache_key, deterministic
 from router.cache.store import Kept, ResponseStore
 from router.config.cache import CacheConfig
 from router.request import HIT, MISS, Exchange, Outgoing
-from router.wire.endpoint import Endpoint, Usage
+from router.wire.endpoint import Usage
+from router.wire.events import Body, Events, Piece
+from router.wire.formats import format_of
 
 HEADER = "x-graftwork-cache"
 _STREAM = "text/event-stream"
 _PIECE = 16 * 1024
-_TAIL = 256
-_ENDS = {
-    Endpoint.CHAT: b"data: [DONE]",
-    Endpoint.COMPLETIONS: b"data: [DONE]",
-    Endpoint.RESPONSES: b"response.completed",
-    Endpoint.MESSAGES: b"message_stop",
-}
-_Chunks = AsyncIterator[bytes]
+_Pieces = AsyncIterator[Piece]
 _CUT_SHORT = (b'"error":{', b'"error": {', b"event: error")
 
 
@@ -39,17 +32,17 @@ class Replayed:
         """Token counts of the first time."""
         return self._kept.usage
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[Piece]:
         """The same bytes; a stream is given in pieces between events."""
         body = self._kept.body
         if not self.content_type.startswith(_STREAM):
-            yield body
+            yield Body(body)
             return
         start = 0
         while start < len(body):
             end = body.find(b"\n\n", start + _PIECE)
             end = len(body) if end < 0 else end + 2
-            yield body[start:end]
+            yield Events(body[start:end])
             start = end
 
     async def aclose(self) -> None:
@@ -94,7 +87,7 @@ class Responses:
             return False
         return not self._config.deterministic_only or deterministic(exchange)
 
-    def keep(self, exchange: Exchange, answer: Outgoing, chunks: _Chunks) -> _Chunks:
+    def keep(self, exchange: Exchange, answer: Outgoing, chunks: _Pieces) -> _Pieces:
         """Pass an answer's bytes through and keep them, if it was asked for and ends well."""
         key = exchange.account.cache_key
         if not isinstance(key, CacheKey) or exchange.account.cache == HIT or answer.status != 200:
@@ -102,29 +95,25 @@ class Responses:
         return self._keep(key, exchange, answer.content_type, chunks)
 
     async def _keep(
-        self, key: CacheKey, exchange: Exchange, content_type: str, chunks: _Chunks
-    ) -> _Chunks:
-        body = bytearray()
-        async for chunk in chunks:
+        self, key: CacheKey, exchange: Exchange, content_type: str, chunks: _Pieces
+    ) -> _Pieces:
+        wire = format_of(exchange.request.endpoint)
+        body, ended = bytearray(), False
+        async for piece in chunks:
             if len(body) <= self._config.max_answer_bytes:
-                body += chunk
-            yield chunk
+                body += piece.raw
+            ended = ended or (isinstance(piece, Events) and wire.ends_well(piece.raw))
+            yield piece
         chosen = exchange.chosen
         if exchange.account.error is not None or chosen is None or chosen.target != key.target:
             return
-        if _whole(exchange.request.endpoint, content_type, body):
-            self.store.put(key, Kept(200, content_type, bytes(body), exchange.account.usage))
+        is_stream = content_type.startswith(_STREAM)
+        if (ended and not any(sign in body for sign in _CUT_SHORT)) if is_stream else _whole(body):
+            kept = Kept(200, content_type, bytes(body), exchange.account.usage)
+            self.store.put(key, kept)
 
 
-def _whole(endpoint: Endpoint, content_type: str, body: bytearray) -> bool:
-    """Whether an answer came to its proper end and holds no error."""
-    if content_type.startswith(_STREAM):
-        end = _ENDS.get(endpoint)
-        if end is None or end not in body[-_TAIL * 4 :]:
-            return False
-        return not any(sign in body for sign in _CUT_SHORT)
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(answer, dict) and not answer.get("error")
+def _whole(body: bytearray) -> bool:
+    """Whether a body is an answer and no error."""
+    found = Body(bytes(body)).json
+    return found is not None and not found.get("error")

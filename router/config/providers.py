@@ -18,7 +18,10 @@ from pydantic import (
     model_validator,
 )
 
+from router.wire.dialects import DIALECTS, dialect_of
+from router.wire.dialects.base import Dialect, Traits
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.formats.base import PrefillStyle
 
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 ModelId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -27,13 +30,6 @@ Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Dialect(StrEnum):
-    """The API that a provider speaks."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
 
 
 class Capability(StrEnum):
@@ -51,17 +47,6 @@ class Capability(StrEnum):
     """It goes on from a last message of the assistant, without repeating it."""
 
 
-class PrefillStyle(StrEnum):
-    """How a last message of the assistant is marked as unfinished."""
-
-    MESSAGE = "message"
-    """Not at all: it is enough that it is the last (OpenRouter, for models that can)."""
-    PREFIX = "prefix"
-    """``"prefix": true`` on the message (DeepSeek)."""
-    CONTINUE = "continue_final_message"
-    """vLLM's and SGLang's fields of the request."""
-
-
 _NATIVE = {
     Capability.CHAT: Endpoint.CHAT,
     Capability.COMPLETIONS: Endpoint.COMPLETIONS,
@@ -69,7 +54,6 @@ _NATIVE = {
     Capability.EMBEDDINGS: Endpoint.EMBEDDINGS,
     Capability.MESSAGES: Endpoint.MESSAGES,
 }
-_CONVERSATION = frozenset({Endpoint.CHAT, Endpoint.MESSAGES})
 
 
 class ModelCard(_Record):
@@ -91,6 +75,11 @@ class ModelCard(_Record):
     tenants: tuple[str, ...] = Field(
         default=("*",), description="globs over the tenants that may use it"
     )
+
+    @property
+    def native(self) -> frozenset[Endpoint]:
+        """The endpoints that its provider has for it."""
+        return frozenset(_NATIVE[c] for c in self.capabilities if c in _NATIVE)
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What an answer cost, USD; None when the provider did not count its tokens."""
@@ -118,10 +107,12 @@ class CallLimits:
 
 
 class ProviderConfig(_Record):
-    """One upstream that speaks OpenAI's or Anthropic's API."""
+    """One upstream that speaks an API that we know."""
 
     name: ProviderName = Field(description="first part of the public name `<provider>/<model>`")
-    dialect: Dialect = Field(default=Dialect.OPENAI, description="the API that it speaks")
+    dialect: str = Field(
+        default="openai", description=f"the API that it speaks: {', '.join(DIALECTS)}"
+    )
     base_url: str = Field(
         description="as the vendor's SDK takes it: OpenAI's with `/v1`, Anthropic's without"
     )
@@ -163,6 +154,13 @@ class ProviderConfig(_Record):
         "message, for models that have `prefill`",
     )
 
+    @field_validator("dialect")
+    @classmethod
+    def _dialect_is_known(cls, value: str) -> str:
+        if value not in DIALECTS:
+            raise ValueError(f"must be one of {', '.join(DIALECTS)}")
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _base_url_is_plain(cls, value: str) -> str:
@@ -184,12 +182,25 @@ class ProviderConfig(_Record):
             raise ValueError(f"provider {self.name}: models must have distinct ids, got {ids}")
         return self
 
+    @property
+    def api(self) -> Dialect:
+        """The API that it speaks."""
+        return dialect_of(self.dialect)
+
     def url(self, endpoint: Endpoint) -> str:
         """Where a call goes, whether or not ``base_url`` says ``/v1``."""
-        base = self.base_url
-        if self.dialect is Dialect.ANTHROPIC or not urlsplit(base).path:
-            return base.removesuffix("/v1") + endpoint.value
-        return base + endpoint.value.removeprefix("/v1")
+        return self.api.url(self.base_url, endpoint)
+
+    def traits(self, card: ModelCard) -> Traits:
+        """What the bodies of calls of a model depend on."""
+        return Traits(
+            native=card.native,
+            can_prefill=Capability.PREFILL in card.capabilities,
+            prefill_style=self.prefill_style,
+            max_output_tokens=card.max_output_tokens,
+            max_tokens_field=self.max_tokens_field,
+            stream_usage=self.stream_usage,
+        )
 
     def limits(self) -> CallLimits:
         """The provider's own bounds."""
@@ -199,10 +210,7 @@ class ProviderConfig(_Record):
 
     def endpoints(self, card: ModelCard) -> frozenset[Endpoint]:
         """The public endpoints that the model answers, translated ones included."""
-        native = frozenset(_NATIVE[c] for c in card.capabilities if c in _NATIVE)
-        if self.dialect is Dialect.ANTHROPIC:
-            return _CONVERSATION if native & _CONVERSATION else frozenset()
-        return native | {Endpoint.MESSAGES} if Endpoint.CHAT in native else native
+        return self.api.endpoints(card.native)
 
 
 class MissingKey(ValueError):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from router.request import Exchange, Request
+from router.wire.events import Piece
 
 
 def inbound(request: Request) -> Request:
@@ -19,6 +20,6 @@ def inbound(request: Request) -> Request:
     return request
 
 
-def outbound(_exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+def outbound(_exchange: Exchange, chunks: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
     """The answer as the client may see it."""
     return chunks

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from router.judge.logprobs import Features, Tokens
 from router.request import Outgoing
 from router.wire.endpoint import Usage
+from router.wire.events import Body, Event, Events, Piece
 
 MAX_HELD_BYTES: Final = 8 * 1024 * 1024
 """More of a stream is not held back; it is judged by what is there."""
 _MARK: Final = b'logprobs"'
 """Also the end of ``top_logprobs``, which a response says in its head. Never in a text: there the
 quotation mark is escaped."""
-_END: Final = b"\n\n"
-_DATA: Final = b"data:"
 
 
 class WatchedAnswer:
@@ -33,10 +30,10 @@ class WatchedAnswer:
         self._answer = answer
         self._strip = strip
         self._tokens = Tokens()
-        self._held: list[bytes] = []
+        self._held: list[Piece] = []
         self._held_bytes = 0
-        self._source: AsyncIterator[bytes] = answer.chunks()
-        self._reading: asyncio.Task[bytes | None] | None = None
+        self._source: AsyncIterator[Piece] = answer.chunks()
+        self._reading: asyncio.Task[Piece | None] | None = None
         self._failure: Exception | None = None
         self._done = False
         self.status = answer.status
@@ -74,7 +71,7 @@ class WatchedAnswer:
         if not self.is_stream and self._failure is None:
             self._judge_whole()
 
-    def _keep(self, reading: asyncio.Task[bytes | None]) -> None:
+    def _keep(self, reading: asyncio.Task[Piece | None]) -> None:
         try:
             chunk = reading.result()
         except Exception as error:  # noqa: BLE001 - kept, and raised where the client reads on
@@ -84,23 +81,20 @@ class WatchedAnswer:
             self._done = True
             return
         self._held.append(self._pass(chunk))
-        self._held_bytes += len(chunk)
+        self._held_bytes += len(chunk.raw)
 
-    async def _next(self) -> bytes | None:
+    async def _next(self) -> Piece | None:
         return await anext(self._source, None)
 
     def _judge_whole(self) -> None:
-        body = b"".join(self._held)
-        if _MARK not in body:
-            return
-        try:
-            found = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return
-        if self._tokens.read(found, strip=self._strip):
-            self._held = [orjson.dumps(found)]
+        body = Body(b"".join([piece.raw for piece in self._held]))
+        if _MARK in body.raw and body.json is not None:
+            found = body.json
+            if self._tokens.read(found, strip=self._strip):
+                body = Body.of(found)
+        self._held = [body]
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[Piece]:
         """What was held back, then the rest as it comes."""
         while self._held:
             yield self._held.pop(0)
@@ -115,19 +109,16 @@ class WatchedAnswer:
             async for chunk in self._source:
                 yield self._pass(chunk)
 
-    def _pass(self, chunk: bytes) -> bytes:
-        if not self.is_stream or _MARK not in chunk:
-            return chunk
-        return _END.join(self._event(event) for event in chunk.split(_END))
+    def _pass(self, piece: Piece) -> Piece:
+        if not isinstance(piece, Events) or _MARK not in piece.raw:
+            return piece
+        return Events.of(map(self._event, piece))
 
-    def _event(self, event: bytes) -> bytes:
-        head, mark, data = event.partition(_DATA)
-        if not mark or _MARK not in data:
+    def _event(self, event: Event) -> Event:
+        if _MARK not in event.raw or event.json is None:
             return event
-        found = _json(data)
-        if found is None or not self._tokens.read(found, strip=self._strip):
-            return event
-        return head + b"data: " + orjson.dumps(found)
+        found = event.json
+        return event.with_json(found) if self._tokens.read(found, strip=self._strip) else event
 
     async def aclose(self) -> None:
         """Give the connection back, or cut it; idempotent."""
@@ -138,10 +129,3 @@ class WatchedAnswer:
                 await asyncio.wait({reading})
         finally:
             await self._answer.aclose()
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None

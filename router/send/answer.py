@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 
 from router.errors import TargetBroken
 from router.request import Exchange
 from router.send.attempt import Started
 from router.send.idle import is_progress
-from router.send.rescue.splice import Splice
 from router.send.rescuer import Rescuer
 from router.wire.endpoint import Usage
-
-_DATA = b"data:"
-_END_OF_EVENT = b"\n\n"
-_SEQUENCE = re.compile(rb'"sequence_number": ?(\d+)')
+from router.wire.events import Events, Piece
+from router.wire.formats import format_of
+from router.wire.formats.base import Splice
 
 
 class Delivered:
@@ -35,14 +32,14 @@ class Delivered:
         self._splice: Splice | None = None
         self._prompt_tokens: int | None = None
         self._before = 0
-        self._last = b""
+        self._last: Piece = Events(b"")
         self._transcript = rescuer.transcript(exchange)
         self.status = started.status
         self.content_type = started.content_type
         told = started.usage
         self.usage = Usage(told.input_tokens, told.output_tokens, told.cached_input_tokens)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[Piece]:
         """The body; a stream in whole events, continued elsewhere when it breaks.
 
         Raises:
@@ -51,17 +48,17 @@ class Delivered:
         while True:
             started = self._started
             try:
-                for chunk in started.take():
-                    if passed := self._pass(chunk):
+                for piece in started.take():
+                    if passed := self._pass(piece):
                         yield passed
                 if started.is_over:  # a whole answer
                     return
                 with started.watched() as watch:
-                    async for chunk in started.source:
+                    async for piece in started.source:
                         before, watch.since = watch.since, None  # the client may take its time
-                        if passed := self._pass(chunk):
+                        if passed := self._pass(piece):
                             yield passed
-                        is_news = chunk.startswith(_DATA) or is_progress(chunk)
+                        is_news = is_progress(piece.raw)
                         watch.since = watch.time() if is_news else before
                 started.finish()
             except TargetBroken as error:
@@ -73,28 +70,32 @@ class Delivered:
                 self._count()
                 return
 
-    def _pass(self, chunk: bytes) -> bytes:
-        """What the client gets for these events."""
-        self._started.attempt.streamed += chunk.count(_END_OF_EVENT)
+    def _pass(self, piece: Piece) -> Piece:
+        """What the client gets for it."""
+        if not isinstance(piece, Events):
+            return piece
+        self._started.attempt.streamed += piece.count()
         if self._splice is not None:
-            chunk = self._spliced(chunk)
+            piece = self._spliced(piece)
         if self._transcript is not None:
-            self._transcript.add(chunk)
-        self._last = chunk or self._last
-        return chunk
+            self._transcript.add(piece)
+        if piece:
+            self._last = piece
+        return piece
 
-    def _spliced(self, chunk: bytes) -> bytes:
+    def _spliced(self, run: Events) -> Events:
         assert self._splice is not None
         try:
-            return self._splice.feed(chunk)
+            return self._splice.feed(run)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise TargetBroken("The continuation does not have the shape of its API.") from error
 
-    async def _recover(self, error: TargetBroken) -> bytes | None:
+    async def _recover(self, error: TargetBroken) -> Events | None:
         """The end of the stream, or None: it goes on. Raises the error when there is no way."""
         self._count()
         self._started.broke(error)
-        _number(error, self._last)
+        wire = format_of(self._exchange.request.endpoint)
+        error.sequence = wire.next_number(self._last.raw)
         await self._started.aclose()
         transcript = self._transcript
         if transcript is None:
@@ -128,10 +129,3 @@ class Delivered:
     async def aclose(self) -> None:
         """Give the connection back, or cut it; idempotent."""
         await self._started.aclose()
-
-
-def _number(error: TargetBroken, last: bytes) -> None:
-    """In a dialect that numbers its events, the error's is the next."""
-    numbers = _SEQUENCE.findall(last)
-    if numbers:
-        error.sequence = int(numbers[-1]) + 1

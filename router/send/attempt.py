@@ -21,16 +21,20 @@ from router.replicas.table import TableHolder
 from router.request import CANCELLED, OK, REJECTED, Attempt, Exchange, Option
 from router.send.health import HealthBook
 from router.send.idle import IdleWatch
-from router.send.opening import MAX_HELD_BYTES, has_content
 from router.send.remedy import Blame, as_rejection, sort
 from router.send.upstream import Ticket, Upstream
 from router.stages import Heading
 from router.targets.base import Answer, Call
 from router.targets.directory import Catalog
 from router.wire.endpoint import Usage
+from router.wire.events import Body as WholeBody
+from router.wire.events import Events, Piece
+from router.wire.formats import format_of
 
 _PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
 _MOMENT_S = 0.001
+MAX_HELD_BYTES = 64 * 1024
+"""More than this of a stream's beginning is not held back, whatever it says."""
 Body = dict[str, Any]
 
 
@@ -55,7 +59,7 @@ class Started:
         self._answer = answer
         self._over: Callable[[], None] | None = over
         self._idle_s = idle_s
-        self._held: list[bytes] = []
+        self._held: list[Piece] = []
         self.source = answer.chunks()
         """The rest, after what was taken. Raises ``TargetBroken``."""
 
@@ -66,11 +70,11 @@ class Started:
 
     async def open(self, exchange: Exchange) -> None:
         """Read on until there is content. Raises ``TargetBroken`` when it breaks before."""
-        size = 0
-        async for chunk in self.source:
-            self._held.append(chunk)
-            size += len(chunk)
-            if size > MAX_HELD_BYTES or has_content(exchange.request.endpoint, chunk):
+        size, carries = 0, format_of(exchange.request.endpoint).carries
+        async for piece in self.source:
+            self._held.append(piece)
+            size += len(piece.raw)
+            if size > MAX_HELD_BYTES or (isinstance(piece, Events) and any(map(carries, piece))):
                 break
         self._ticket.alive(time.monotonic())
 
@@ -79,9 +83,11 @@ class Started:
         size, deadline = 0, timer.when() or float("inf")
         loop = asyncio.get_running_loop()
         ends = deadline
-        async for chunk in self.source:
-            self._held.append(chunk)
-            size += len(chunk)
+        parts: list[WholeBody] = []
+        async for piece in self.source:
+            if isinstance(piece, WholeBody) and piece:
+                parts.append(piece)
+            size += len(piece.raw)
             if size > limit_bytes:
                 raise TargetBroken(f"{self.upstream.target.name} sent more than {limit_bytes} B.")
             until = min(deadline, loop.time() + self._idle_s)
@@ -89,9 +95,10 @@ class Started:
             if abs(until - ends) > self._idle_s / 8:
                 ends = until
                 timer.reschedule(until)
+        self._held = [parts[0] if len(parts) == 1 else WholeBody(b"".join([p.raw for p in parts]))]
         self.finish()
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[Piece]:
         """What was read before the answer counted as begun; once."""
         held, self._held = self._held, []
         return held

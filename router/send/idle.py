@@ -48,6 +48,8 @@ class IdleWatch:
 
 def is_progress(chunk: bytes) -> bool:
     """Whether events are more than comments and pings, which only say that somebody is there."""
+    if chunk.startswith(_DATA):
+        return True
     if _DATA not in chunk:
         return False
     return not (chunk.startswith(_PING) and chunk.count(_DATA) == 1)

@@ -12,10 +12,12 @@ from router.send.attempt import Calls, Started
 from router.send.remedy import Step, sort
 from router.send.rescue.eligible import limit_of, obstacle, rest_of
 from router.send.rescue.said import Transcript
-from router.send.rescue.seam import Seam, split
-from router.send.rescue.splice import Splice, ending, splice
 from router.send.upstream import Upstream
 from router.wire.endpoint import Endpoint
+from router.wire.events import Events
+from router.wire.formats import format_of
+from router.wire.formats.base import Splice
+from router.wire.formats.seam import Seam, split
 
 
 class Rescuer:
@@ -37,23 +39,22 @@ class Rescuer:
     def transcript(self, exchange: Exchange) -> Transcript | None:
         """Where to note what goes out; None when there will be no rescue anyway."""
         config = self._config.rescue
-        if not (
-            exchange.request.stream and config.enabled and exchange.request.endpoint in _CONTINUED
-        ):
+        wire = format_of(exchange.request.endpoint)
+        if not exchange.request.stream or not config.enabled or wire.continues is None:
             return None
-        return Transcript(exchange.request.endpoint, config.max_chars)
+        return Transcript(wire, config.max_chars, wire.answers(exchange.request.body))
 
-    def ended(self, exchange: Exchange, transcript: Transcript) -> bytes | None:
+    def ended(self, exchange: Exchange, transcript: Transcript) -> Events | None:
         """The missing end of a stream that had said everything; None: something is missing."""
-        reading = transcript.read()
-        if reading.finished:
-            return ending(transcript.reader, reading.deltas, full=False)
+        wire, reading = format_of(exchange.request.endpoint), transcript.read()
+        if transcript.has_ended:
+            return wire.ending(transcript.reader, reading.deltas, full=False)
         # Each piece is at least one token: as many pieces as tokens were allowed is all there is.
         limit = limit_of(exchange.request.body)
         full = limit is not None and reading.deltas >= limit and transcript.obstacle() is None
-        if not full or obstacle(exchange.request.endpoint, exchange.request.body) is not None:
+        if not full or obstacle(wire, exchange.request.body) is not None:
             return None
-        return ending(transcript.reader, reading.deltas, full=True)
+        return wire.ending(transcript.reader, reading.deltas, full=True)
 
     async def go_on(
         self,
@@ -89,7 +90,8 @@ class Rescuer:
                 continue
             _note(exchange, broken, upstream, reading.deltas, error)
             exchange.delivery.answered_by(started.attempt)
-            joined = splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
+            wire = format_of(exchange.request.endpoint)
+            joined = wire.splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
             return started, joined
         exchange.delivery.note(not_rescued=broken.option.target, why="nobody who may go on can")
         raise error
@@ -104,7 +106,8 @@ class Rescuer:
             return f"it was rescued {done} times already"
         if _is_kept(exchange.request, began):
             return "who began it keeps the answer under its id"
-        return obstacle(exchange.request.endpoint, exchange.request.body) or transcript.obstacle()
+        wire = format_of(exchange.request.endpoint)
+        return obstacle(wire, exchange.request.body) or transcript.obstacle()
 
     def _upstreams(self, exchange: Exchange, broken: Upstream, prefill: str) -> Iterator[Upstream]:
         """Who may (law 5) and can go on, best first; who just failed comes last."""
@@ -123,9 +126,6 @@ class Rescuer:
         for upstream in last:
             if upstream.lets_in(now) and upstream.health.budget.withdraw(now):
                 yield upstream
-
-
-_CONTINUED = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
 
 
 def _is_kept(request: Request, began: Option) -> bool:

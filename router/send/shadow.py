@@ -16,6 +16,7 @@ from router.replicas.table import TableHolder
 from router.request import HIT, Exchange, Option
 from router.targets.base import Call
 from router.targets.directory import Catalog
+from router.wire.events import Piece
 from router.wire.said import answer_text, overlap
 
 MAX_CAPTURED_BYTES: Final = 256 * 1024
@@ -23,19 +24,19 @@ _AT_ONCE: Final = 4
 _TIMEOUT_S: Final = 120.0
 
 
-def capture(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same chunks; of a request that was sampled a bounded copy is kept for the comparison."""
+def capture(exchange: Exchange, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    """The same; of the answer to a request that was sampled a bounded copy is kept."""
     if exchange.decision.shadow is None or exchange.account.cache == HIT:
-        return chunks
-    return _captured(exchange, chunks)
+        return pieces
+    return _captured(exchange, pieces)
 
 
-async def _captured(exchange: Exchange, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _captured(exchange: Exchange, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
     kept = bytearray()
-    async for chunk in chunks:
-        if len(kept) + len(chunk) <= MAX_CAPTURED_BYTES:
-            kept += chunk
-        yield chunk
+    async for piece in pieces:
+        if len(kept) + len(piece.raw) <= MAX_CAPTURED_BYTES:
+            kept += piece.raw
+        yield piece
     exchange.delivery.capture(bytes(kept))
 
 
@@ -89,7 +90,7 @@ class Shadow:
         )
         answer = await target.send(call)
         try:
-            raw = b"".join([chunk async for chunk in answer.chunks()])
+            raw = b"".join([piece.raw async for piece in answer.chunks()])
         finally:
             await answer.aclose()
         return answer_text(raw, streamed=exchange.request.stream)

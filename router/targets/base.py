@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from router.config.providers import CallLimits
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.events import Piece
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Call:
 class Answer(Protocol):
     """A target's answer whose status and headers have arrived.
 
-    ``chunks`` yields the body's bytes as they arrive from the wire; for a stream they are whole
-    server-sent events in the dialect of ``Call.endpoint``. Leaving early needs ``aclose``, which
-    cancels the work at the target.
+    ``chunks`` yields what arrives: of a stream runs of whole server-sent events in the format of
+    ``Call.endpoint``; else parts of the body, of which all but the last may be empty: they are
+    signs of life. Leaving early needs ``aclose``, which cancels the work at the target.
     """
 
     status: int
@@ -49,8 +50,8 @@ class Answer(Protocol):
         """Filled in at the latest when ``chunks`` is exhausted."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body's bytes as they arrive. Raises ``TargetBroken`` when the stream is cut."""
+    def chunks(self) -> AsyncIterator[Piece]:
+        """The answer as it arrives. Raises ``TargetBroken`` when the stream is cut."""
         ...
 
     def interrupt(self, error: TargetBroken) -> None:

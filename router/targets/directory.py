@@ -8,7 +8,7 @@ from adapters.aliases import Replica
 from router.config.providers import Capability
 from router.request import Option
 from router.targets.base import Target
-from router.targets.catalog import FrontierTarget
+from router.targets.frontier import FrontierTarget
 from router.targets.http_client import HttpClient
 from router.targets.local import LocalTarget
 from router.wire.endpoint import Usage

@@ -1,54 +1,26 @@
-"""What all frontier targets share: credentials, limits, and the sorting of a provider's errors."""
+"""Models of providers: credentials, limits, calls in the provider's dialect, its errors sorted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import orjson
 from yarl import URL
 
-from router.config.providers import Dialect, ModelCard, ProviderConfig, read_key
-from router.errors import (
-    Failure,
-    InvalidRequest,
-    TargetBroken,
-    TargetError,
-    TargetUnavailable,
-)
-from router.targets.base import Call
+from router.config.providers import CallLimits, ModelCard, ProviderConfig, read_key
+from router.errors import Failure, InvalidRequest, TargetError, TargetUnavailable
+from router.targets.base import Answer, Call
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
-from router.wire.endpoint import Endpoint, Usage
+from router.targets.translated import TranslatedAnswer
+from router.wire.dialects.base import Asked
+from router.wire.endpoint import Endpoint
 from router.wire.upstream_error import failure_of, read_error, rejection, unavailable
 
-ANTHROPIC_VERSION: Final = "2023-06-01"
 FULL_RETRY_AFTER_S: Final = 1.0
-_MAX_TRANSLATED_BODY_BYTES: Final = 32 * 1024 * 1024
-_PASSED_ON: Final = {
-    Dialect.OPENAI: frozenset({"traceparent", "tracestate"}),
-    Dialect.ANTHROPIC: frozenset(
-        {"traceparent", "tracestate", "anthropic-beta", "anthropic-version"}
-    ),
-}
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _CREDENTIALS: Final = frozenset({401, 403})
-
-
-@dataclass(frozen=True)
-class Upstream:
-    """One call as the provider gets it.
-
-    Attributes:
-        endpoint: the dialect of body and answer on the provider's side.
-        body: what is sent.
-        hide_usage: the client must not see the usage-only event.
-    """
-
-    endpoint: Endpoint
-    body: dict[str, Any]
-    hide_usage: bool = False
 
 
 class Provider:
@@ -70,24 +42,18 @@ class Provider:
         self.in_flight = 0
         self._client = client
         self._urls = {endpoint: URL(config.url(endpoint)) for endpoint in Endpoint}
-        self._passed_on = _PASSED_ON[config.dialect]
-        self._before = {**json_headers(), **config.headers}
-        self._credentials: dict[str, str] = {}
-        if config.dialect is Dialect.ANTHROPIC:
-            self._before.setdefault("anthropic-version", ANTHROPIC_VERSION)
+        self._passed_on = config.api.passed_on
+        self._before = {**json_headers(), **config.api.headers(), **config.headers}
         key = read_key(config, environ)
-        if key is not None and config.dialect is Dialect.ANTHROPIC:
-            self._credentials = {"x-api-key": key}
-        elif key is not None:
-            self._credentials = {"Authorization": f"Bearer {key}"}
+        self._credentials = {} if key is None else config.api.credentials(key)
 
-    async def send(self, target: str, call: Call, upstream: Upstream) -> RawAnswer:
+    async def send(self, target: str, call: Call, asked: Asked) -> RawAnswer:
         """Call the provider; returns when a successful status is here.
 
         Args:
             target: the target's name, for messages.
             call: the client's call.
-            upstream: what the provider gets.
+            asked: what the provider gets.
 
         Raises:
             TargetRejected: the provider finds fault with the request.
@@ -102,49 +68,47 @@ class Provider:
             )
         self.in_flight += 1
         try:
-            answer = await self._answered(target, call, upstream)
+            answer = await self._answered(target, call, asked)
         except BaseException:
             self._ended()
             raise
-        return answer.watch(upstream.endpoint, hide_usage=upstream.hide_usage, on_end=self._ended)
+        return answer.watch(asked, on_end=self._ended)
 
-    async def _answered(self, target: str, call: Call, upstream: Upstream) -> RawAnswer:
-        answer = await self._post(target, call, upstream)
+    async def _answered(self, target: str, call: Call, asked: Asked) -> RawAnswer:
+        answer = await self._post(target, call, asked)
         if answer.status != 200:
-            raise await self._failure(target, call, upstream, answer)
+            raise await self._failure(target, asked, answer)
         if answer.is_stream != call.stream:
             await answer.aclose()
-            asked = "a stream" if call.stream else "a whole answer"
+            wanted = "a stream" if call.stream else "a whole answer"
             raise TargetUnavailable(
-                f"{target} was asked for {asked} and gave something else.", failure=Failure.BROKEN
+                f"{target} was asked for {wanted} and gave something else.", failure=Failure.BROKEN
             )
         return answer
 
-    async def _post(self, target: str, call: Call, upstream: Upstream) -> RawAnswer:
+    async def _post(self, target: str, call: Call, asked: Asked) -> RawAnswer:
         passed_on = {
             name: value for name, value in call.headers.items() if name.lower() in self._passed_on
         }
         return await self._client.post(
-            self._urls[upstream.endpoint],
+            self._urls[asked.wire.endpoint],
             {
                 **self._before,
                 **passed_on,
                 "X-Client-Request-Id": call.request_id,
                 **self._credentials,
             },
-            orjson.dumps(upstream.body),
+            orjson.dumps(asked.body),
             target=target,
             connect_timeout_s=self.config.connect_timeout_s,
             timeout_s=min(call.timeout_s, self.config.total_timeout_s),
         )
 
-    async def _failure(
-        self, target: str, call: Call, upstream: Upstream, answer: RawAnswer
-    ) -> TargetError:
+    async def _failure(self, target: str, asked: Asked, answer: RawAnswer) -> TargetError:
         status = answer.status
         error = read_error(status, await answer.error_body())
         if status in _CLIENTS_FAULT or error.is_refusal:
-            return rejection(status, error, payload=upstream.endpoint is call.endpoint)
+            return rejection(status, error, asked.names)
         detail = error.message
         if status in _CREDENTIALS:  # what it says may repeat parts of the key
             detail = "it does not accept the configured credentials"
@@ -155,73 +119,54 @@ class Provider:
         self.in_flight -= 1
 
 
-class StreamTranslator(Protocol):
-    """Turns one dialect's events into another's, piece by piece."""
+class FrontierTarget:
+    """One model of a provider. What it sends and what comes back is its dialect's business."""
 
-    def feed(self, data: bytes) -> bytes:
-        """The translation of what became complete with ``data``."""
-        ...
+    def __init__(self, provider: Provider, card: ModelCard) -> None:
+        self.card = card
+        self.name = f"frontier:{provider.config.name}/{card.id}"
+        self.limits: CallLimits = provider.config.limits()
+        self._provider = provider
+        self._traits = provider.config.traits(card)
+
+    def can_continue(self, endpoint: Endpoint) -> bool:
+        """Whether a call may carry a ``prefill``."""
+        return self._provider.config.api.can_continue(endpoint, self._traits)
+
+    async def send(self, call: Call) -> Answer:
+        """Call the model.
+
+        Raises:
+            InvalidRequest: the model has no such endpoint, or the call cannot be said in its API.
+            TargetRejected: the provider finds fault with the request.
+            TargetUnavailable: it cannot answer now.
+        """
+        config = self._provider.config
+        _require_endpoint(self.name, config, self.card, call)
+        asked = config.api.ask(call, self._traits)
+        raw = await self._provider.send(self.name, call, asked)
+        return raw if asked.translation is None else TranslatedAnswer(raw, asked.translation)
 
 
-class TranslatedAnswer:
-    """An ``Answer`` whose body is translated as it goes by.
+def frontier_targets(
+    client: HttpClient,
+    providers: Iterable[ProviderConfig],
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, FrontierTarget]:
+    """The targets by their public name ``<provider>/<model>``.
 
-    Args:
-        raw: the provider's answer.
-        stream: translates its events, when it is a stream.
-        whole: translates its body, when it is not.
+    Raises:
+        MissingKey: a provider's key is configured but not there.
     """
-
-    def __init__(
-        self,
-        raw: RawAnswer,
-        stream: StreamTranslator,
-        whole: Callable[[dict[str, Any]], dict[str, Any]],
-    ) -> None:
-        self._raw = raw
-        self._stream = stream
-        self._whole = whole
-        self.status = raw.status
-        self.content_type = "text/event-stream" if raw.is_stream else "application/json"
-        self.usage: Usage = raw.usage
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The translated body. Raises ``TargetBroken`` as ``RawAnswer.chunks`` does."""
-        if self._raw.is_stream:
-            async for data in self._raw.chunks():
-                translated = await self._translate(self._stream.feed, data)
-                if translated:
-                    yield translated
-            return
-        body = bytearray()
-        async for data in self._raw.chunks():
-            body += data
-            if len(body) > _MAX_TRANSLATED_BODY_BYTES:
-                await self.aclose()
-                raise TargetBroken("The answer is too large to be translated.")
-        yield await self._translate(self._translate_whole, bytes(body))
-
-    def _translate_whole(self, body: bytes) -> bytes:
-        return orjson.dumps(self._whole(orjson.loads(body)))
-
-    async def _translate(self, how: Callable[[bytes], bytes], data: bytes) -> bytes:
-        # What a provider sends may have any shape: that a translator trips over it is no bug.
-        try:
-            return how(data)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            await self.aclose()
-            raise TargetBroken("The answer does not have the shape of its API.") from error
-
-    def interrupt(self, error: TargetBroken) -> None:
-        """Let the read that is waiting fail with ``error``."""
-        self._raw.interrupt(error)
-
-    async def aclose(self) -> None:
-        """Cut the connection unless the body was read to its end."""
-        await self._raw.aclose()
+    found: dict[str, FrontierTarget] = {}
+    for config in providers:
+        provider = Provider(client, config, environ)
+        for card in config.models:
+            found[f"{config.name}/{card.id}"] = FrontierTarget(provider, card)
+    return found
 
 
-def require_endpoint(target: str, config: ProviderConfig, card: ModelCard, call: Call) -> None:
+def _require_endpoint(target: str, config: ProviderConfig, card: ModelCard, call: Call) -> None:
     """Refuse a call to an endpoint that the model does not have.
 
     Raises:

@@ -12,7 +12,9 @@ from yarl import URL
 
 from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
 from router.targets.connection import Connection, NotHttp, Origin, Pool
-from router.wire.endpoint import Endpoint, Usage
+from router.wire.dialects.base import Asked
+from router.wire.endpoint import Usage
+from router.wire.events import Piece
 from router.wire.watch import BodyWatch, StreamWatch, Watch
 
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
@@ -47,24 +49,20 @@ class RawAnswer:
         self.content_type: str = self.headers.get("content-type", "")
         self.usage = Usage()
 
-    def watch(
-        self,
-        endpoint: Endpoint,
-        *,
-        hide_usage: bool = False,
-        on_end: Callable[[], None] | None = None,
-    ) -> RawAnswer:
+    def watch(self, asked: Asked, *, on_end: Callable[[], None] | None = None) -> RawAnswer:
         """Check the body as it goes by, and count its tokens.
 
         Args:
-            endpoint: the dialect that the body is in.
-            hide_usage: drop the streamed event that carries nothing but usage.
+            asked: the call that it answers.
             on_end: called once, when the body was read to its end or given up.
         """
+        wire, correct = asked.wire, asked.correct
         if self.is_stream:
-            self._watch = StreamWatch(self._target, endpoint, self.usage, hide_usage=hide_usage)
+            self._watch = StreamWatch(
+                self._target, wire, self.usage, hide_usage=asked.hide_usage, correct=correct
+            )
         else:
-            self._watch = BodyWatch(self._target, endpoint, self.usage)
+            self._watch = BodyWatch(self._target, wire, self.usage, correct=correct)
         self._on_end = on_end
         return self
 
@@ -73,8 +71,8 @@ class RawAnswer:
         """Whether the body is a stream of server-sent events."""
         return self.content_type.startswith("text/event-stream")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; a stream in whole events. Call ``watch`` first.
+    async def chunks(self) -> AsyncIterator[Piece]:
+        """The answer as it arrives; see ``Answer``. Call ``watch`` first.
 
         Raises:
             TargetBroken: the body was cut, ended without its last event, carried an error, or is
@@ -84,7 +82,7 @@ class RawAnswer:
         assert watch is not None
         if connection is None:  # it was closed before it was read
             raise self._cut(ConnectionAbortedError())
-        last = False
+        last, is_stream = False, self.is_stream
         while not (last or watch.done):
             try:
                 data = await connection.read()
@@ -92,7 +90,7 @@ class RawAnswer:
                 raise self._cut(error) from error
             last = not data or connection.at_end
             passed = watch.feed(data, last=last)
-            if passed:
+            if passed or not is_stream:
                 yield passed
             if watch.failure is not None:
                 await self.aclose()

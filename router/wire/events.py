@@ -1,8 +1,8 @@
-"""Server-sent events: split from any cut of the bytes, each parsed at most once, when asked.
+"""What an answer comes in: server-sent events or one body, each parsed at most once, when asked.
 
-A stream is passed on as runs of whole events (``Events``), as they came in one read. Most runs are
-never split and most events never parsed; who does look shares what it found with all others that
-hold the same object.
+Events are split from any cut of the bytes. A stream is passed on as runs of whole events, as they
+came in one read. Most runs are never split and most events never parsed; who does look shares what
+it found with all others that hold the same object.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ DONE: Final = b"data: [DONE]\n\n"
 _EVENT: Final = re.compile(rb".*?(?:\r?\n){2}|.+", re.DOTALL)
 _DATA: Final = re.compile(rb"^data: ?(.*?)\r?$", re.MULTILINE)
 _UNREAD: Final = object()
+_NOT_JSON: Final = object()
 
 
 class Event:
@@ -53,6 +54,17 @@ class Event:
         if self._json is _UNREAD:
             self._json = _object(self.data)
         return self._json  # type: ignore[no-any-return]
+
+    def object(self) -> dict[str, Any] | None:
+        """The object that it says; None for a comment and for ``[DONE]``.
+
+        Raises:
+            ValueError: it says something that is no JSON object.
+        """
+        found = self.json
+        if found is None and not self.is_done and self.data:
+            raise ValueError("an event's data is not a JSON object")
+        return found
 
     @property
     def name(self) -> str | None:
@@ -105,6 +117,53 @@ class Events:
     def count(self) -> int:
         """About how many there are, without looking closely."""
         return self.raw.count(b"\n\n") or self.raw.count(b"\r\n\r\n")
+
+
+class Body:
+    """A whole answer, or a part of one: its bytes, and its JSON, read at most once.
+
+    Attributes:
+        raw: the bytes.
+    """
+
+    __slots__ = ("_found", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._found: Any = _UNREAD
+
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> Body:
+        """The body that says ``found``."""
+        body = cls(orjson.dumps(found))
+        body._found = found
+        return body
+
+    @property
+    def json(self) -> dict[str, Any] | None:
+        """The object that it is; None when it is something else."""
+        found = self._read()
+        return found if isinstance(found, dict) else None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is JSON at all."""
+        return self._read() is not _NOT_JSON
+
+    def _read(self) -> Any:
+        if self._found is _UNREAD:
+            try:
+                self._found = orjson.loads(self.raw)
+            except orjson.JSONDecodeError:
+                self._found = _NOT_JSON
+        return self._found
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+
+Piece = Events | Body
+"""What an answer comes in: runs of events where it is streamed, else the body."""
 
 
 class Splitter:

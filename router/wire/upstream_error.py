@@ -96,25 +96,25 @@ def read_error(status: int, body: bytes) -> UpstreamError:
     )
 
 
-def rejection(status: int, error: UpstreamError, *, payload: bool = True) -> TargetRejected:
+def rejection(
+    status: int, error: UpstreamError, names: Mapping[str, str] | None = None
+) -> TargetRejected:
     """The target's 4xx as ours: the code is always a string, an overflow always has the same one.
 
     Args:
         status: the target's status.
         error: what it said.
-        payload: keep its body, because the client speaks the same dialect.
+        names: the client's names of fields that have others at the target.
     """
-    code = CONTEXT_OVERFLOW if error.is_overflow else error.code or "invalid_request"
-    if payload and isinstance(error.payload, dict) and isinstance(error.payload.get("error"), dict):
-        inner = error.payload["error"]
-        if "code" in inner:
-            inner["code"] = code
+    message, param = error.message, error.param
+    for theirs, ours in (names or {}).items():
+        message = re.sub(rf"\b{theirs}\b", ours, message)
+        param = ours if param == theirs else param
     return TargetRejected(
-        error.message,
+        message,
         status=status,
-        payload=error.payload if payload else None,
-        code=code,
-        param=error.param,
+        code=CONTEXT_OVERFLOW if error.is_overflow else error.code or "invalid_request",
+        param=param,
     )
 
 

@@ -1,31 +1,10 @@
-"""Token counts: asking an upstream for them and reading them in each dialect."""
+"""Token counts, read in each dialect."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from router.wire.endpoint import Endpoint, Usage
-
-_WITH_STREAM_OPTIONS = (Endpoint.CHAT, Endpoint.COMPLETIONS)
-
-
-def ask_for_usage(
-    endpoint: Endpoint, body: dict[str, Any], *, stream: bool
-) -> tuple[dict[str, Any], bool]:
-    """What to send for ``body``, and whether the usage-only event is hidden from the client.
-
-    A streamed chat or completion tells its token counts only when asked. Budgets and costs need
-    them for every stream, local ones too, so they are always asked for; a client that did not ask
-    does not see the extra event. ``body`` is shared by the attempts of a request and never changed.
-    """
-    if not stream or endpoint not in _WITH_STREAM_OPTIONS:
-        return body, False
-    options = body.get("stream_options")
-    if options is None:
-        return {**body, "stream_options": {"include_usage": True}}, True
-    if not isinstance(options, dict) or options.get("include_usage"):
-        return body, False
-    return {**body, "stream_options": {**options, "include_usage": True}}, True
+from router.wire.endpoint import Usage
 
 
 def record(usage: Usage, found: object) -> None:

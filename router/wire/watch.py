@@ -7,191 +7,164 @@ It is cheap: most events are searched for three short byte strings and passed on
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import Any, Protocol
-
-import orjson
 
 from router.errors import Failure, TargetBroken
 from router.wire import usage as token_counts
-from router.wire.endpoint import Endpoint, Usage
+from router.wire.endpoint import Usage
+from router.wire.events import Body, Event, Events, Piece, Splitter
+from router.wire.formats.base import Format
 
-MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""The largest single server-sent event that is accepted."""
 MAX_PARSED_BODY_BYTES = 8 * 1024 * 1024
 """Whole bodies larger than this pass through without a check of their JSON."""
-
-_DONE = re.compile(rb"^data: ?\[DONE\]\s*?$", re.MULTILINE)
-_RESPONSE_END = re.compile(
-    rb'^(?:event: ?|data: ?\{"type": ?")response\.(?:completed|failed|incomplete)\b', re.MULTILINE
-)
-_MESSAGE_STOP = re.compile(rb'^(?:event: ?|data: ?\{"type": ?")message_stop\b', re.MULTILINE)
-_LAST_EVENT = {
-    Endpoint.CHAT: _DONE,
-    Endpoint.COMPLETIONS: _DONE,
-    Endpoint.RESPONSES: _RESPONSE_END,
-    Endpoint.MESSAGES: _MESSAGE_STOP,
-}
-_EVENT = re.compile(rb".*?(?:\r?\n){2}", re.DOTALL)
-_DATA = re.compile(rb"^data: ?(.*?)\r?$", re.MULTILINE)
+Correct = Callable[[dict[str, Any]], dict[str, Any] | None]
+"""What an answer or event should have said; None: what it says."""
 
 
 class Watch(Protocol):
-    """Sees every chunk of an answer before the client does."""
+    """Sees every piece of an answer before anybody else does."""
 
     done: bool
     """The answer is complete: nothing more has to be read."""
     failure: TargetBroken | None
     """What the target said went wrong; to be raised after what ``feed`` returned was passed on."""
 
-    def feed(self, data: bytes, *, last: bool) -> bytes:
-        """The bytes that may be passed on now; ``last`` says that the body is at its end."""
+    def feed(self, data: bytes, *, last: bool) -> Piece:
+        """What may be passed on now; ``last`` says that the body is at its end."""
         ...
 
 
 class StreamWatch:
-    """Watches server-sent events in one dialect.
+    """Watches server-sent events in one format.
 
     Bytes are passed on when their event is whole: a client can do nothing with half an event, and
     so a stream that is cut ends between two events, where an error or a continuation can follow.
+
+    Args:
+        target: who answers, for messages.
+        wire: the format.
+        usage: where its counts go.
+        hide_usage: drop the event that carries nothing but usage.
+        correct: sets right what a server is known to say wrongly; asked about the events that are
+            looked at closely: those with counts.
     """
 
-    __slots__ = ("_endpoint", "_hide_usage", "_last_event", "_rest", "_target", "_usage", "done",
+    __slots__ = ("_correct", "_hide_usage", "_splitter", "_target", "_usage", "_wire", "done",
                  "failure")  # fmt: skip
 
     def __init__(
-        self, target: str, endpoint: Endpoint, usage: Usage, *, hide_usage: bool = False
+        self,
+        target: str,
+        wire: Format,
+        usage: Usage,
+        *,
+        hide_usage: bool = False,
+        correct: Correct | None = None,
     ) -> None:
         self._target = target
-        self._endpoint = endpoint
-        self._last_event = _LAST_EVENT.get(endpoint, _DONE)
+        self._wire = wire
         self._usage = usage
         self._hide_usage = hide_usage
-        self._rest = bytearray()
+        self._correct = correct
+        self._splitter = Splitter()
         self.done = False
         self.failure: TargetBroken | None = None
 
-    def feed(self, data: bytes, *, last: bool) -> bytes:
+    def feed(self, data: bytes, *, last: bool) -> Events:
         """The whole events that ``data`` completes."""
-        if self._rest or not data.endswith(b"\n\n"):
-            data = self._whole_events(data)
-        if self._last_event.search(data):
+        try:
+            run = self._splitter.feed(data)
+        except ValueError:
+            self.failure = TargetBroken(f"{self._target} sent an event that is too large.")
+            return Events(b"")
+        raw = run.raw
+        if self._wire.ends(raw):
             self.done = True
         elif last:
             self.failure = TargetBroken(
                 f"{self._target} ended its stream before it was complete.", failure=Failure.CUT
             )
         # JSON that breaks off, or anything else that is not a plain event, is looked at closely.
-        if b'"usage"' in data or b'"error"' in data or not data.endswith(b"}\n\n"):
-            return self._inspect(data)
-        return data
+        if b'"usage"' in raw or b'"error"' in raw or not raw.endswith(b"}\n\n"):
+            return self._inspect(run)
+        return run
 
-    def _whole_events(self, data: bytes) -> bytes:
-        rest = self._rest
-        seen = max(0, len(rest) - 3)
-        rest += data
-        end = max(_after(rest, b"\n\n", seen), _after(rest, b"\r\n\r\n", seen))
-        if len(rest) - end > MAX_EVENT_BYTES:
-            self.failure = TargetBroken(f"{self._target} sent an event that is too large.")
-        whole = bytes(rest[:end])
-        del rest[:end]
-        return whole
-
-    def _inspect(self, data: bytes) -> bytes:
-        kept = []
-        for event in _EVENT.findall(data):
-            content = b"\n".join(_DATA.findall(event))
-            if content and content.strip() != b"[DONE]":
-                found = _json_object(content)
-                failure = (
-                    TargetBroken(f"{self._target} sent an event that is not JSON.")
-                    if found is None
-                    else error_in(self._endpoint, found)
-                )
-                if failure is not None:
-                    self.failure = failure
-                    break
-                if found is not None and self._count(found) and self._hide_usage:
-                    continue
-            kept.append(event)
-        return b"".join(kept)
-
-    def _count(self, found: dict[str, Any]) -> bool:
-        """Take the counts; whether the event carries nothing else."""
-        inner = found.get("message") or found.get("response")
-        holder = inner if isinstance(inner, dict) else found
-        counts = holder.get("usage")
-        token_counts.record(self._usage, counts)
-        return isinstance(counts, dict) and found.get("choices") == []
+    def _inspect(self, run: Events) -> Events:
+        kept: list[Event] = []
+        changed = False
+        for event in run:
+            found = event.json
+            if found is None:
+                if event.data and not event.is_done:
+                    self.failure = TargetBroken(f"{self._target} sent an event that is not JSON.")
+                    return Events.of(kept)
+                kept.append(event)
+                continue
+            failure = self._wire.error_in(found)
+            if failure is not None:
+                self.failure = failure
+                return Events.of(kept)
+            token_counts.record(self._usage, self._wire.counts(found))
+            if self._hide_usage and self._wire.is_only_usage(found):
+                changed = True
+                continue
+            right = None if self._correct is None else self._correct(found)
+            changed = changed or right is not None
+            kept.append(event if right is None else Event.of(right, _name(event, right)))
+        return Events.of(kept) if changed else run
 
 
 class BodyWatch:
-    """Watches one JSON body: its counts, and whether it is JSON and not an error at all."""
+    """Watches one JSON body: its counts, and whether it is JSON and not an error at all.
 
-    __slots__ = ("_endpoint", "_parts", "_size", "_target", "_usage", "done", "failure")
+    A body is held back until it was looked at as a whole, unless it is very long.
+    """
 
-    def __init__(self, target: str, endpoint: Endpoint, usage: Usage) -> None:
+    __slots__ = ("_correct", "_parts", "_size", "_target", "_usage", "_wire", "done", "failure")
+
+    def __init__(
+        self, target: str, wire: Format, usage: Usage, *, correct: Correct | None = None
+    ) -> None:
         self._target = target
-        self._endpoint = endpoint
+        self._wire = wire
         self._usage = usage
+        self._correct = correct
         self._parts: list[bytes] = []
         self._size = 0
         self.done = False
         self.failure: TargetBroken | None = None
 
-    def feed(self, data: bytes, *, last: bool) -> bytes:
-        """All of ``data``, unless it is the last and the whole is no answer."""
+    def feed(self, data: bytes, *, last: bool) -> Body:
+        """All that came, with the last byte of it; nothing before, and nothing of no answer."""
         self._size += len(data)
-        if self._size > MAX_PARSED_BODY_BYTES:
-            self._parts.clear()
-            return data
         self._parts.append(data)
-        if last:
-            self.failure = self._judge(b"".join(self._parts))
-        return b"" if self.failure else data
+        if not last and self._size <= MAX_PARSED_BODY_BYTES:
+            return Body(b"")
+        body = Body(b"".join(self._parts))
+        self._parts.clear()
+        if self._size > MAX_PARSED_BODY_BYTES:
+            return body
+        self.failure = self._judge(body)
+        if self.failure is not None:
+            return Body(b"")
+        found = body.json
+        assert found is not None
+        right = None if self._correct is None else self._correct(found)
+        return body if right is None else Body.of(right)
 
-    def _judge(self, raw: bytes) -> TargetBroken | None:
-        try:
-            body = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            return TargetBroken(f"{self._target} answered with something that is not JSON.")
-        if not isinstance(body, dict):
-            return TargetBroken(f"{self._target} answered with JSON that is not an object.")
-        token_counts.record(self._usage, body.get("usage"))
-        return error_in(self._endpoint, body)
+    def _judge(self, body: Body) -> TargetBroken | None:
+        found = body.json
+        if found is None:
+            what = "JSON that is not an object" if body.is_json else "something that is not JSON"
+            return TargetBroken(f"{self._target} answered with {what}.")
+        token_counts.record(self._usage, found.get("usage"))
+        return self._wire.error_in(found)
 
 
-def error_in(endpoint: Endpoint, found: dict[str, Any]) -> TargetBroken | None:
-    """The error that an event or body of a successful answer carries instead of content."""
-    if endpoint is Endpoint.RESPONSES and found.get("type") == "error":
-        return _broken(found)  # flat in this dialect; a failed response is an answer, not an error
-    if endpoint is Endpoint.RESPONSES and found.get("object") == "response":
+def _name(event: Event, right: dict[str, Any]) -> str | None:
+    """The line ``event`` of a corrected event, where there was one."""
+    if event.name is None:
         return None
-    error = found.get("error")
-    if isinstance(error, dict):
-        return _broken(error)
-    return TargetBroken(error) if isinstance(error, str) and error else None
-
-
-def _broken(error: dict[str, Any]) -> TargetBroken:
-    message = error.get("message")
-    code = error.get("code")
-    if not isinstance(code, str):
-        code = error.get("type")
-    return TargetBroken(
-        message if isinstance(message, str) and message else "The target reported an error.",
-        code=code if isinstance(code, str) and code != "error" else None,
-    )
-
-
-def _after(data: bytearray, mark: bytes, start: int) -> int:
-    found = data.rfind(mark, start)
-    return 0 if found < 0 else found + len(mark)
-
-
-def _json_object(data: bytes) -> dict[str, Any] | None:
-    try:
-        found = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
+    kind = right.get("type")
+    return kind if isinstance(kind, str) else event.name

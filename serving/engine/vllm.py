@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from adapters.format.files import reason
 from serving.config.settings import EngineSettings
+from serving.engine.grammars import refusing_endless_grammars
 from serving.engine.loaded import EngineError, LoadedAdapters
 from serving.engine.work import Processed, processed
 
@@ -47,6 +48,7 @@ class VllmEngine:
         self._model = model
         self._client: Any = None
         self._app: Any = None
+        self._answering: Any = None
         self._adapters: LoadedAdapters | None = None
         self._probes = itertools.count(1)
 
@@ -66,6 +68,7 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.entrypoints.launchers.api_server.app_state import init_app_state
         from vllm.entrypoints.launchers.app import build_app
+        from vllm.exceptions import VLLMValidationError
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -76,6 +79,9 @@ class VllmEngine:
         if self._settings.disable_any_whitespace:
             _without_whitespace(vllm_config.structured_outputs_config)
         self._client = AsyncLLM.from_vllm_config(vllm_config=vllm_config, usage_context=usage)
+        self._client.generate = refusing_endless_grammars(
+            self._client.generate, VLLMValidationError
+        )
         await self._client.reset_mm_cache()
         tasks = await self._client.get_supported_tasks()
         app = build_app(args, tasks, self._client.model_config)

@@ -40,8 +40,8 @@ from router.send import Sender
 from router.send.health import HealthBook
 from router.send.metrics import HealthCollector
 from router.send.shadow import Shadow
-from router.targets.catalog import frontier_targets
 from router.targets.directory import Catalog
+from router.targets.frontier import frontier_targets
 from router.targets.http_client import HttpClient
 from serving.config.settings import Settings
 from serving.internal.server import KEEPALIVE_S

@@ -11,7 +11,7 @@ from aiohttp import web
 from router.errors import RouterError, TargetBroken
 from router.targets.base import Call, Target
 from router.wire.endpoint import Endpoint
-from router.wire.sse import error_event
+from router.wire.formats import format_of
 
 
 @asynccontextmanager
@@ -46,9 +46,9 @@ async def _answer(request: web.Request, target: Target, call: Call) -> web.Strea
     await response.prepare(request)
     try:
         async for chunk in answer.chunks():
-            await response.write(chunk)
+            await response.write(chunk.raw)
     except TargetBroken as error:
-        await response.write(error_event(call.endpoint, error.message, code=error.code))
+        await response.write(format_of(call.endpoint).error_events(error))
     finally:
         await answer.aclose()
     await response.write_eof()

@@ -11,13 +11,13 @@ from adapters.aliases import Replica, RoutingTable
 from router import context
 from router.config.delivery import DeliveryConfig, TimeoutsConfig
 from router.config.limits import LimitsConfig
-from router.config.providers import Capability, Dialect, ModelCard, ProviderConfig
+from router.config.providers import Capability, ModelCard, ProviderConfig
 from router.replicas.fair import FairLimits, FairQueues
 from router.replicas.table import TableHolder
 from router.request import Decision, Exchange, Hints, Option, Request
 from router.send import Sender
-from router.targets.catalog import frontier_targets
 from router.targets.directory import Catalog
+from router.targets.frontier import frontier_targets
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint
 from tests.fakes.exchanges import BASE_ID
@@ -43,7 +43,7 @@ def frontier(name: str, *, allowed: bool = True) -> Option:
 
 def provider(name: str, url: str, **changes: Any) -> ProviderConfig:
     """A provider with one model, ``m``, that can do everything."""
-    dialect = changes.get("dialect", Dialect.OPENAI)
+    dialect = changes.get("dialect", "openai")
     window = changes.pop("context_window", 128_000)
     card = ModelCard(
         id="m",
@@ -51,10 +51,10 @@ def provider(name: str, url: str, **changes: Any) -> ProviderConfig:
         input_usd_per_mtok=1.0,
         output_usd_per_mtok=2.0,
         capabilities=frozenset(Capability) - {Capability.MESSAGES}
-        if dialect is Dialect.OPENAI
+        if dialect == "openai"
         else frozenset({Capability.MESSAGES, Capability.PREFILL}),
     )
-    base = url if dialect is Dialect.ANTHROPIC else url + "/v1"
+    base = url if dialect == "anthropic" else url + "/v1"
     return ProviderConfig(name=name, base_url=base, models=(card,), **changes)
 
 
@@ -98,7 +98,7 @@ class Desk:
         answer = await self.sender.send(exchange)
         exchange.account.answers(answer.usage)
         try:
-            return b"".join([chunk async for chunk in answer.chunks()])
+            return b"".join([chunk.raw async for chunk in answer.chunks()])
         finally:
             await answer.aclose()
 

@@ -17,12 +17,12 @@ from typing import Any
 import orjson
 
 from router.wire.said import answer_text
-from router.wire.sse import EventReader
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import Reply, ask
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
+from tests.fakes.streams import objects
 
 TEXT = "One two three four five six seven."
 WORDS = 7
@@ -201,7 +201,7 @@ def judge(path: str, reply: Reply) -> str:
 
 def _judge_stream(body: bytes) -> str:
     try:
-        events = list(EventReader().feed(body))
+        events = objects(body)
     except (ValueError, TypeError):
         return "WRONG: an event that is no JSON"
     if events.count(None) != 1 or events[-1] is not None:
@@ -223,7 +223,7 @@ def _judge_stream(body: bytes) -> str:
 
 def _judge_response(body: bytes) -> str:
     try:
-        events = [event for event in EventReader().feed(body) if event is not None]
+        events = [event for event in objects(body) if event is not None]
     except (ValueError, TypeError):
         return "WRONG: an event that is no JSON"
     if [event["sequence_number"] for event in events] != list(range(len(events))):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
-from router.wire.sse import DONE, EventReader, encode, error_event
+from router.wire.events import DONE, Event, Events
+from router.wire.formats import format_of
 from router.wire.translate.answer_to_chat import chat_id
 from router.wire.translate.vocabulary import chat_usage, finish_reason
 
@@ -21,24 +23,26 @@ class ChatStream:
     def __init__(self, *, created: int, include_usage: bool) -> None:
         self._created = created
         self._include_usage = include_usage
-        self._reader = EventReader()
         self._id = "chatcmpl-"
         self._model = ""
         self._usage: dict[str, Any] = {}
         self._tool_of_block: dict[int, int] = {}
         self._without_arguments: set[int] = set()
 
-    def feed(self, data: bytes) -> bytes:
-        """The chunks for what became complete with ``data``.
+    def feed(self, run: Events) -> Events:
+        """The chunks that say what ``run`` says.
 
         Raises:
             ValueError, KeyError, TypeError: it is not a Messages stream.
         """
-        return b"".join(
-            self._translate(event) for event in self._reader.feed(data) if event is not None
+        return Events.of(
+            chunk
+            for event in run
+            if (found := event.object()) is not None
+            for chunk in self._translate(found)
         )
 
-    def _translate(self, event: dict[str, Any]) -> bytes:
+    def _translate(self, event: dict[str, Any]) -> list[Event]:
         match event.get("type"):
             case "message_start":
                 return self._start(event["message"])
@@ -56,19 +60,19 @@ class ChatStream:
             case "error":
                 return _error(event["error"])
             case _:  # ping, and what is still to be invented
-                return b""
+                return []
 
-    def _start(self, message: dict[str, Any]) -> bytes:
+    def _start(self, message: dict[str, Any]) -> list[Event]:
         self._id = chat_id(message["id"])
         self._model = message["model"]
         self._count(message.get("usage"))
         return self._chunk({"role": "assistant", "content": ""})
 
-    def _block_start(self, index: int, block: dict[str, Any]) -> bytes:
+    def _block_start(self, index: int, block: dict[str, Any]) -> list[Event]:
         if block["type"] == "text" and block.get("text"):
             return self._chunk({"content": block["text"]})
         if block["type"] != "tool_use":
-            return b""
+            return []
         tool = self._tool_of_block[index] = len(self._tool_of_block)
         self._without_arguments.add(index)
         return self._call(
@@ -77,7 +81,7 @@ class ChatStream:
             {"id": block["id"], "type": "function"},
         )
 
-    def _delta(self, index: int, delta: dict[str, Any]) -> bytes:
+    def _delta(self, index: int, delta: dict[str, Any]) -> list[Event]:
         match delta["type"]:
             case "text_delta":
                 return self._chunk({"content": delta["text"]})
@@ -87,31 +91,34 @@ class ChatStream:
                 self._without_arguments.discard(index)
                 return self._call(self._tool_of_block[index], {"arguments": delta["partial_json"]})
             case _:  # signatures and citations: chat has no place for them
-                return b""
+                return []
 
-    def _block_stop(self, index: int) -> bytes:
+    def _block_stop(self, index: int) -> list[Event]:
         if index not in self._without_arguments:
-            return b""
+            return []
         # A tool without parameters sends no JSON at all; chat's clients parse what they get.
         self._without_arguments.discard(index)
         return self._call(self._tool_of_block[index], {"arguments": "{}"})
 
-    def _stop(self) -> bytes:
+    def _stop(self) -> list[Event]:
         if not self._include_usage:
-            return DONE
-        return encode({**self._head(), "choices": [], "usage": chat_usage(self._usage)}) + DONE
+            return [Event(DONE)]
+        return [
+            Event.of({**self._head(), "choices": [], "usage": chat_usage(self._usage)}),
+            Event(DONE),
+        ]
 
     def _call(
         self, tool: int, function: dict[str, str], head: dict[str, str] | None = None
-    ) -> bytes:
+    ) -> list[Event]:
         return self._chunk({"tool_calls": [{"index": tool, **(head or {}), "function": function}]})
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> list[Event]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         chunk = {**self._head(), "choices": [choice]}
         if self._include_usage:
             chunk["usage"] = None
-        return encode(chunk)
+        return [Event.of(chunk)]
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -126,6 +133,7 @@ class ChatStream:
             self._usage |= {name: count for name, count in usage.items() if count is not None}
 
 
-def _error(error: dict[str, Any]) -> bytes:
+def _error(error: dict[str, Any]) -> list[Event]:
     kind = str(error.get("type") or "server_error")
-    return error_event(Endpoint.CHAT, str(error.get("message")), code=kind)
+    told = TargetBroken(str(error.get("message")), code=kind)
+    return [Event(format_of(Endpoint.CHAT).error_events(told))]

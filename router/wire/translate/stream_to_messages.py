@@ -6,8 +6,10 @@ from typing import Any
 
 import orjson
 
+from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
-from router.wire.sse import EventReader, encode, error_event
+from router.wire.events import Event, Events
+from router.wire.formats import format_of
 from router.wire.translate.answer_to_messages import message_id, thoughts_in
 from router.wire.translate.vocabulary import messages_usage, stop_reason
 
@@ -27,7 +29,6 @@ class MessagesStream:
     def __init__(self, *, model: str, fallback_id: str, tells: bool = False) -> None:
         self._model = model
         self._fallback_id = fallback_id
-        self._reader = EventReader()
         self._started = False
         self._open: str | None = None
         self._block = -1
@@ -38,15 +39,21 @@ class MessagesStream:
         self._tells = tells
         self._told: list[Any] = []
 
-    def feed(self, data: bytes) -> bytes:
-        """The events for what became complete with ``data``.
+    def feed(self, run: Events) -> Events:
+        """The events that say what ``run`` says.
 
         Raises:
             ValueError, KeyError, TypeError: it is not a chat stream.
         """
-        return b"".join(self._translate(chunk) for chunk in self._reader.feed(data))
+        return Events.of(translated for event in run for translated in self._event(event))
 
-    def _translate(self, chunk: dict[str, Any] | None) -> bytes:
+    def _event(self, event: Event) -> list[Event]:
+        if event.is_done:
+            return self._translate(None)
+        found = event.object()
+        return [] if found is None else self._translate(found)
+
+    def _translate(self, chunk: dict[str, Any] | None) -> list[Event]:
         if chunk is None:
             return self._start({}) + self._close() + self._stop()
         if chunk.get("error"):
@@ -61,9 +68,9 @@ class MessagesStream:
                 self._end = stop_reason(choice, calls=_is_json("".join(self._arguments)))
         return out
 
-    def _start(self, chunk: dict[str, Any]) -> bytes:
+    def _start(self, chunk: dict[str, Any]) -> list[Event]:
         if self._started:
-            return b""
+            return []
         self._started = True
         message: dict[str, Any] = {
             "id": message_id(chunk, self._fallback_id),
@@ -77,8 +84,8 @@ class MessagesStream:
         }
         return _event("message_start", message=message)
 
-    def _delta(self, delta: dict[str, Any]) -> bytes:
-        out = b""
+    def _delta(self, delta: dict[str, Any]) -> list[Event]:
+        out = []
         thoughts = thoughts_in(delta)
         if thoughts:
             out += self._ensure("thinking", {"type": "thinking", "thinking": "", "signature": ""})
@@ -91,10 +98,10 @@ class MessagesStream:
             out += self._tool(call)
         return out
 
-    def _tool(self, call: dict[str, Any]) -> bytes:
+    def _tool(self, call: dict[str, Any]) -> list[Event]:
         number = call.get("index", 0)
         function = call.get("function") or {}
-        out = b""
+        out = []
         if number not in self._block_of_tool:
             block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
             out = self._ensure(f"tool {number}", block)
@@ -107,15 +114,15 @@ class MessagesStream:
         delta = {"type": "input_json_delta", "partial_json": arguments}
         return out + self._add(delta, self._block_of_tool[number])
 
-    def _ensure(self, kind: str, block: dict[str, Any]) -> bytes:
+    def _ensure(self, kind: str, block: dict[str, Any]) -> list[Event]:
         if self._open == kind:
-            return b""
+            return []
         closed = self._close()
         self._open = kind
         self._block += 1
         return closed + _event("content_block_start", index=self._block, content_block=block)
 
-    def _add(self, delta: dict[str, str], block: int | None = None) -> bytes:
+    def _add(self, delta: dict[str, str], block: int | None = None) -> list[Event]:
         index = self._block if block is None else block
         return _event("content_block_delta", index=index, delta=delta, **self._tell())
 
@@ -124,13 +131,13 @@ class MessagesStream:
         told, self._told = self._told, []
         return {"logprobs": {"content": told}} if told else {}
 
-    def _close(self) -> bytes:
+    def _close(self) -> list[Event]:
         if self._open is None:
-            return b""
+            return []
         self._open = None
         return _event("content_block_stop", index=self._block)
 
-    def _stop(self) -> bytes:
+    def _stop(self) -> list[Event]:
         reason, sequence = self._end
         delta = {"stop_reason": reason, "stop_sequence": sequence}
         usage = messages_usage(self._usage)
@@ -146,16 +153,13 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _event(kind: str, **fields: object) -> bytes:
-    return encode({"type": kind, **fields}, kind)
+def _event(kind: str, **fields: object) -> list[Event]:
+    return [Event.of({"type": kind, **fields}, kind)]
 
 
-def _error(error: object) -> bytes:
+def _error(error: object) -> list[Event]:
     found = error if isinstance(error, dict) else {"message": error}
     code = found.get("type") or found.get("code")
-    return error_event(
-        Endpoint.MESSAGES,
-        str(found.get("message")),
-        code=str(code or "server_error"),
-        kind="api_error",
-    )
+    wire = format_of(Endpoint.MESSAGES)
+    told = TargetBroken(str(found.get("message")), code=str(code or "server_error"))
+    return [Event(wire.error_events(told))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.wire.sse import EventReader, encode
+from router.wire.events import Event, Events
 
 _HOW = {
     "stop": ("response.completed", "completed", None),
@@ -17,45 +17,50 @@ class ResponsesPieces:
     """Translates chunks as they come: deltas, and the end with its reason and counts."""
 
     def __init__(self) -> None:
-        self._reader = EventReader()
         self._finish = ""
         self._usage: dict[str, Any] | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """The events for what became complete with ``data``.
+    def feed(self, run: Events) -> Events:
+        """The events that say what ``run`` says.
 
         Raises:
             ValueError, KeyError, TypeError: it is no chat stream, or says more than text.
         """
-        return b"".join(self._translate(chunk) for chunk in self._reader.feed(data))
+        return Events.of(translated for event in run for translated in self._event(event))
 
-    def _translate(self, chunk: dict[str, Any] | None) -> bytes:
+    def _event(self, event: Event) -> list[Event]:
+        if event.is_done:
+            return self._translate(None)
+        found = event.object()
+        return [] if found is None else self._translate(found)
+
+    def _translate(self, chunk: dict[str, Any] | None) -> list[Event]:
         if chunk is None:
             return self._end()
         self._usage = chunk.get("usage") or self._usage
-        out = b""
+        out = []
         for choice in chunk.get("choices") or []:
             self._finish = choice.get("finish_reason") or self._finish
             out += _delta(choice.get("delta") or {})
         return out
 
-    def _end(self) -> bytes:
+    def _end(self) -> list[Event]:
         kind, status, details = _HOW[self._finish]
         counts = self._usage
         usage = None if counts is None else _usage(counts)
         response = {"status": status, "incomplete_details": details, "usage": usage}
-        return encode({"type": kind, "response": response}, kind)
+        return [Event.of({"type": kind, "response": response}, kind)]
 
 
-def _delta(delta: dict[str, Any]) -> bytes:
+def _delta(delta: dict[str, Any]) -> list[Event]:
     more = [name for name, value in delta.items() if value and name not in ("role", "content")]
     if more:
         raise ValueError(f"a continuation of text does not have {more[0]!r}")
     text = delta.get("content")
     if not text:
-        return b""
+        return []
     kind = "response.output_text.delta"
-    return encode({"type": kind, "delta": text, "logprobs": []}, kind)
+    return [Event.of({"type": kind, "delta": text, "logprobs": []}, kind)]
 
 
 def _usage(counts: dict[str, Any]) -> dict[str, Any]:

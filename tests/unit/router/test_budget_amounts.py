@@ -17,8 +17,8 @@ from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure
 from router.request import Attempt, Exchange, Option
-from router.targets.catalog import frontier_targets
 from router.targets.directory import Catalog
+from router.targets.frontier import frontier_targets
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.texts import survey

@@ -17,6 +17,7 @@ from router.config.cache import CacheConfig
 from router.config.root import RouterConfig
 from router.request import Caller, Exchange, Hints, Option
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.events import Body, Events
 from tests.fakes.exchanges import exchange, put, table
 
 BODY = {"model": "auto", "temperature": 0, "messages": [{"role": "user", "content": "hi"}]}
@@ -151,8 +152,11 @@ async def answer_of(responses: Responses, asked: Exchange, *chunks: bytes, kind:
     """Let an answer pass through."""
 
     async def stream() -> Any:
+        if kind == "application/json":
+            yield Body(b"".join(chunks))
+            return
         for chunk in chunks:
-            yield chunk
+            yield Events(chunk)
 
     answer = Replayed(Kept(200, kind, b"", Usage()))
     async for _ in responses.keep(asked, answer, stream()):

@@ -18,7 +18,9 @@ from yarl import URL
 from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
 from router.targets.connection import MAX_HEAD_BYTES
 from router.targets.http_client import HttpClient, RawAnswer
+from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint
+from router.wire.formats import format_of
 from tests.fakes.certificate import certificate
 from tests.fakes.wire import PAUSE, Hang, Piece, Wire, body, head, wire
 
@@ -27,6 +29,8 @@ HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 Run = Callable[[Coroutine[Any, Any, None]], None]
+
+ASKED = Asked(format_of(Endpoint.CHAT), {})
 
 
 @pytest.fixture
@@ -41,12 +45,12 @@ async def post(client: HttpClient, server: Wire, **headers: str) -> RawAnswer:
     answer = await client.post(
         URL(server.url), headers, b"{}", target="base", connect_timeout_s=0.3, timeout_s=5.0
     )
-    return answer.watch(Endpoint.CHAT)
+    return answer.watch(ASKED)
 
 
 async def read(answer: RawAnswer) -> bytes:
     """The whole body."""
-    return b"".join([data async for data in answer.chunks()])
+    return b"".join([data.raw async for data in answer.chunks()])
 
 
 async def test_provisional_answers_are_skipped(client: HttpClient) -> None:
@@ -195,7 +199,7 @@ def test_a_full_connection_that_is_cut_is_read_to_the_cut(run: Run) -> None:
             answer = await client.post(
                 url, {}, b"{}", target="base", connect_timeout_s=1, timeout_s=0.3
             )
-            answer.watch(Endpoint.CHAT)
+            answer.watch(ASKED)
             await asyncio.sleep(0.6)
             with pytest.raises(TargetBroken, match="in time"):
                 await read(answer)
@@ -243,7 +247,7 @@ def test_tls_to_a_host_that_is_vouched_for(
                     connect_timeout_s=5,
                     timeout_s=20,
                 )
-                assert await read(answer.watch(Endpoint.CHAT)) == text
+                assert await read(answer.watch(ASKED)) == text
         assert (server.connections, [len(each) for each in server.bodies]) == (1, [2_000_000] * 2)
 
     run(talk())

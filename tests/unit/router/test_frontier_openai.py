@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from router.config.providers import (
     Capability,
-    Dialect,
     MissingKey,
     ModelCard,
     ProviderConfig,
@@ -29,7 +28,7 @@ from router.errors import (
     TargetUnavailable,
 )
 from router.targets.base import Call
-from router.targets.catalog import FrontierTarget, frontier_targets
+from router.targets.frontier import FrontierTarget, frontier_targets
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint, Usage
 from tests.fakes.door import door
@@ -94,7 +93,7 @@ def _call(endpoint: Endpoint = Endpoint.CHAT, text: str = "hi", **extra: Any) ->
 
 async def _read(target: FrontierTarget, call: Call) -> tuple[bytes, Usage]:
     answer = await target.send(call)
-    data = b"".join([chunk async for chunk in answer.chunks()])
+    data = b"".join([chunk.raw async for chunk in answer.chunks()])
     return data, answer.usage
 
 
@@ -251,7 +250,7 @@ async def test_every_fault_is_noticed(
     try:
         answer = await _target(client, frontier).send(call)
         async for chunk in answer.chunks():
-            seen += chunk
+            seen += chunk.raw
     except (TargetUnavailable, TargetBroken) as raised:
         error = raised
     assert (error is None) == (kind in harmless)
@@ -302,11 +301,11 @@ async def test_unsupported_endpoint_names_the_remedy(
 def test_base_urls_are_taken_as_the_vendors_write_them(frontier: FakeFrontier) -> None:
     """With and without ``/v1`` and a slash at the end, in both dialects."""
     for base, dialect, expected in (
-        ("https://api.openai.com/v1/", Dialect.OPENAI, "https://api.openai.com/v1/responses"),
-        ("https://api.openai.com", Dialect.OPENAI, "https://api.openai.com/v1/responses"),
-        ("https://x.test/openai/v1beta", Dialect.OPENAI, "https://x.test/openai/v1beta/responses"),
-        ("https://api.anthropic.com", Dialect.ANTHROPIC, "https://api.anthropic.com/v1/responses"),
-        ("https://x.test/a/v1", Dialect.ANTHROPIC, "https://x.test/a/v1/responses"),
+        ("https://api.openai.com/v1/", "openai", "https://api.openai.com/v1/responses"),
+        ("https://api.openai.com", "openai", "https://api.openai.com/v1/responses"),
+        ("https://x.test/openai/v1beta", "openai", "https://x.test/openai/v1beta/responses"),
+        ("https://api.anthropic.com", "anthropic", "https://api.anthropic.com/v1/responses"),
+        ("https://x.test/a/v1", "anthropic", "https://x.test/a/v1/responses"),
     ):
         config = _config(frontier, base_url=base, dialect=dialect)
         assert config.url(Endpoint.RESPONSES) == expected

@@ -14,7 +14,9 @@ from yarl import URL
 
 from router.errors import TargetBroken, TargetTimeout, TargetUnavailable
 from router.targets.http_client import MAX_ERROR_BODY_BYTES, HttpClient, RawAnswer, json_headers
+from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.formats import format_of
 from router.wire.upstream_error import retry_after_s
 from router.wire.watch import BodyWatch, StreamWatch
 from tests.fakes.wire import PAUSE, Hang, Reset, Wire, body, chunk, events, head, wire
@@ -25,6 +27,7 @@ COUNTS = (
     b'"prompt_tokens_details":{"cached_tokens":4}}}\n\n'
 )
 DONE = b"data: [DONE]\n\n"
+ASKED = Asked(format_of(Endpoint.CHAT), {})
 ANSWER = b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}'
 ERROR = b'data: {"error":{"message":"out of memory","code":500,"type":"server_error"}}\n\n'
 MESSAGES = (
@@ -61,18 +64,19 @@ async def _post(client: HttpClient, server: Wire, timeout_s: float = 5.0) -> Raw
 
 
 async def _chat(client: HttpClient, server: Wire, timeout_s: float = 5.0) -> RawAnswer:
-    return (await _post(client, server, timeout_s)).watch(Endpoint.CHAT)
+    return (await _post(client, server, timeout_s)).watch(ASKED)
 
 
 async def _read(answer: RawAnswer) -> list[bytes]:
-    return [data async for data in answer.chunks()]
+    return [data.raw async for data in answer.chunks() if data]
 
 
 async def _read_until_broken(answer: RawAnswer) -> tuple[list[bytes], TargetBroken]:
     seen: list[bytes] = []
     try:
         async for data in answer.chunks():
-            seen.append(data)  # noqa: PERF401 - what came before the error counts
+            if data:
+                seen.append(data.raw)  # noqa: PERF401 - what came before the error counts
     except TargetBroken as error:
         return seen, error
     pytest.fail("the answer passed as complete")
@@ -91,7 +95,7 @@ async def test_events_pass_as_they_arrive(client: HttpClient) -> None:
     """Each event is passed on when it is there, not when the stream is at its end."""
     async with wire([*events(HELLO, end=False), Hang()]) as server:
         answer = await _chat(client, server)
-        assert await anext(answer.chunks()) == HELLO
+        assert (await anext(answer.chunks())).raw == HELLO
         await answer.aclose()
 
 
@@ -251,7 +255,7 @@ async def test_large_request_is_sent_whole(client: HttpClient) -> None:
         answer = await client.post(
             URL(server.url), {}, payload, target="base", connect_timeout_s=1, timeout_s=5
         )
-        await _read(answer.watch(Endpoint.CHAT))
+        await _read(answer.watch(ASKED))
     assert server.bodies == [payload]
 
 
@@ -260,9 +264,7 @@ async def test_end_is_told_once(client: HttpClient) -> None:
     ended: list[int] = []
     async with wire(events(HELLO, DONE), events(HELLO), [*events(HELLO, end=False), Hang()]) as srv:
         for number in range(3):
-            answer = (await _post(client, srv)).watch(
-                Endpoint.CHAT, on_end=partial(ended.append, number)
-            )
+            answer = (await _post(client, srv)).watch(ASKED, on_end=partial(ended.append, number))
             if number == 1:
                 await _read_until_broken(answer)
             elif number == 0:
@@ -290,11 +292,11 @@ def test_any_split_is_watched_alike(
     stream = stream.replace(b"\n", newline)
     cuts = sorted(data.draw(st.lists(st.integers(1, len(stream) - 1), max_size=8, unique=True)))
     usage = Usage()
-    watch = StreamWatch("base", endpoint, usage)
+    watch = StreamWatch("base", format_of(endpoint), usage)
     passed = b""
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         assert not watch.done
-        out = watch.feed(stream[start:end], last=False)
+        out = watch.feed(stream[start:end], last=False).raw
         assert out == b"" or out.endswith(newline * 2)
         passed += out
     assert (passed, usage, watch.done, watch.failure) == (stream, expected, True, None)
@@ -305,9 +307,9 @@ def test_hidden_usage_is_counted_and_dropped(cuts: list[int]) -> None:
     """The event that we asked for and the client did not never reaches the client."""
     stream = HELLO + COUNTS + DONE
     usage = Usage()
-    watch = StreamWatch("base", Endpoint.CHAT, usage, hide_usage=True)
+    watch = StreamWatch("base", format_of(Endpoint.CHAT), usage, hide_usage=True)
     bounds = [0, *sorted(cuts), len(stream)]
-    passed = b"".join(watch.feed(stream[a:b], last=False) for a, b in pairwise(bounds))
+    passed = b"".join(watch.feed(stream[a:b], last=False).raw for a, b in pairwise(bounds))
     assert passed == HELLO + DONE
     assert usage.output_tokens == 2
 
@@ -318,8 +320,8 @@ def test_text_about_the_protocol_does_not_fool_the_watch() -> None:
         rb'data: {"choices":[{"delta":{"content":"say:\ndata: [DONE]\n\"usage\": 1 \"error\":"}}]}'
     )
     usage = Usage()
-    watch = StreamWatch("base", Endpoint.CHAT, usage)
-    assert watch.feed(content + b"\n\n", last=False) == content + b"\n\n"
+    watch = StreamWatch("base", format_of(Endpoint.CHAT), usage)
+    assert watch.feed(content + b"\n\n", last=False).raw == content + b"\n\n"
     assert not watch.done
     assert watch.failure is None
     assert usage == Usage()
@@ -327,11 +329,11 @@ def test_text_about_the_protocol_does_not_fool_the_watch() -> None:
 
 def test_failed_response_is_an_answer() -> None:
     """A Responses object says itself that it failed: it is passed on as it is."""
-    watch = BodyWatch("base", Endpoint.RESPONSES, Usage())
+    watch = BodyWatch("base", format_of(Endpoint.RESPONSES), Usage())
     failed = (
         b'{"object":"response","status":"failed","error":{"code":"server_error","message":"m"}}'
     )
-    assert watch.feed(failed, last=True) == failed
+    assert watch.feed(failed, last=True).raw == failed
     assert watch.failure is None
 
 
@@ -341,8 +343,8 @@ def test_error_event_of_each_dialect() -> None:
         (Endpoint.MESSAGES, b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}'),
         (Endpoint.RESPONSES, b'{"type":"error","code":"overloaded_error","message":"m"}'),
     ):
-        watch = StreamWatch("base", endpoint, Usage())
-        assert watch.feed(b"event: error\ndata: " + event + b"\n\n", last=False) == b""
+        watch = StreamWatch("base", format_of(endpoint), Usage())
+        assert not watch.feed(b"event: error\ndata: " + event + b"\n\n", last=False)
         assert watch.failure is not None
         assert (watch.failure.code, watch.failure.message) == ("overloaded_error", "m")
 

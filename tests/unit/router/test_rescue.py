@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from router.config.delivery import DeliveryConfig
-from router.config.providers import Dialect, PrefillStyle, ProviderConfig
+from router.config.providers import ProviderConfig
 from router.errors import TargetBroken
 from router.request import Exchange, Option
 from router.wire.endpoint import Endpoint
-from router.wire.sse import EventReader
+from router.wire.formats.base import PrefillStyle
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.sending import BASE, IMPATIENT, QUICK, Desk, desk, frontier, provider, until
+from tests.fakes.streams import objects
 
 TEXT = "One two three four five six seven."
 WORDS = 7
@@ -62,7 +63,7 @@ def fault(kind: Kind, words: int, endpoint: Endpoint = Endpoint.CHAT) -> Fault:
 def text_of(raw: bytes) -> str:
     """What a client reads, in any dialect."""
     found = ""
-    for event in EventReader().feed(raw):
+    for event in objects(raw):
         if event is None or "error" in event:
             continue
         if event.get("type") == "content_block_delta":
@@ -210,7 +211,7 @@ async def test_totals_of_a_rescued_stream(one: FakeFrontier, other: FakeFrontier
             BASE, stream=True, text="tell me", max_tokens=20, stream_options={"include_usage": True}
         )
         raw = await sending.answer(exchange)
-    usage = [e["usage"] for e in EventReader().feed(raw) if e is not None and e.get("usage")]
+    usage = [e["usage"] for e in objects(raw) if e is not None and e.get("usage")]
     assert [(u["prompt_tokens"], u["completion_tokens"], u["total_tokens"]) for u in usage] == [
         (2, WORDS, 2 + WORDS)
     ]
@@ -221,9 +222,9 @@ async def test_totals_of_a_rescued_stream(one: FakeFrontier, other: FakeFrontier
 
 
 @pytest.mark.parametrize("endpoint", [Endpoint.CHAT, Endpoint.MESSAGES])
-@pytest.mark.parametrize("style", [*PrefillStyle, Dialect.ANTHROPIC])
+@pytest.mark.parametrize("style", [*PrefillStyle, "anthropic"])
 async def test_a_provider_goes_on_in_its_own_way(
-    one: FakeFrontier, other: FakeFrontier, endpoint: Endpoint, style: PrefillStyle | Dialect
+    one: FakeFrontier, other: FakeFrontier, endpoint: Endpoint, style: PrefillStyle
 ) -> None:
     """From a local stream to each kind of provider, translated where it must be."""
     config: ProviderConfig
@@ -243,9 +244,9 @@ async def test_a_provider_goes_on_in_its_own_way(
     assert sent.get("continue_final_message", False) is (style is PrefillStyle.CONTINUE)
 
 
-@pytest.mark.parametrize("stream_of", [Dialect.OPENAI, Dialect.ANTHROPIC])
+@pytest.mark.parametrize("stream_of", ["openai", "anthropic"])
 async def test_a_local_model_goes_on_for_a_provider(
-    one: FakeFrontier, other: FakeFrontier, stream_of: Dialect
+    one: FakeFrontier, other: FakeFrontier, stream_of: str
 ) -> None:
     """A cut provider's stream ends with the base's words."""
     one.misbehave(fault(Kind.BREAK_OFF, 2, Endpoint.MESSAGES))
@@ -322,7 +323,7 @@ async def test_a_rescued_response_can_be_rescued_and_ends_in_order(
             if times == 2:
                 raw = await sending.answer(exchange)
                 assert text_of(raw) == TEXT
-                events = [event for event in EventReader().feed(raw) if event is not None]
+                events = [event for event in objects(raw) if event is not None]
                 assert [e["sequence_number"] for e in events] == list(range(3 + WORDS + 4))
                 assert exchange.account.usage.output_tokens == WORDS
                 continue
@@ -356,7 +357,7 @@ async def test_a_provider_goes_on_with_a_response_through_chat(
     assert [m["role"] for m in sent.body["messages"]] == ["system", "user", "assistant"]
     assert sent.body["messages"][-1]["content"] == "One two three"
     assert 17 in (sent.body.get("max_completion_tokens"), sent.body.get("max_tokens"))
-    last = [event for event in EventReader().feed(raw) if event is not None][-1]["response"]
+    last = [event for event in objects(raw) if event is not None][-1]["response"]
     assert last["output"][0]["content"][0]["text"] == TEXT
     assert last["usage"]["output_tokens"] == exchange.account.usage.output_tokens == WORDS
     assert last["usage"]["input_tokens"] == exchange.account.usage.input_tokens == 2
@@ -411,7 +412,7 @@ async def test_a_stream_that_said_everything_gets_its_end(
 ) -> None:
     """The finish reason was told: only the last event is missing, and nobody has to be asked."""
     one.misbehave(Kind.NO_END)
-    dialect = Dialect.ANTHROPIC if endpoint is Endpoint.MESSAGES else Dialect.OPENAI
+    dialect = "anthropic" if endpoint is Endpoint.MESSAGES else "openai"
     async with desk({"a": provider("a", one.url, dialect=dialect), "b": other}) as sending:
         exchange = ask(sending, A, B, endpoint=endpoint)
         raw = await sending.answer(exchange)
@@ -468,8 +469,8 @@ async def test_a_slow_client_is_not_a_stalled_target(one: FakeFrontier) -> None:
         answer = await sending.sender.send(exchange)
         raw = b""
         async for chunk in answer.chunks():
-            raw += chunk
-            if raw == chunk:
+            raw += chunk.raw
+            if raw == chunk.raw:
                 await asyncio.sleep(1.5)
         await answer.aclose()
     assert text_of(raw) == TEXT

@@ -19,11 +19,11 @@ from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
 from router.request import Option
 from router.wire.endpoint import Endpoint
-from router.wire.sse import EventReader
 from tests.fakes.exchanges import BASE_ID
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.sending import desk, frontier
+from tests.fakes.streams import objects
 
 TEXT = "One two three four five."
 NAMES = ("a", "b", "c", "local")
@@ -137,7 +137,7 @@ async def _ask(
                 answer = await sending.sender.send(exchange)
                 try:
                     async for chunk in answer.chunks():
-                        raw += chunk
+                        raw += chunk.raw
                 except TargetBroken:
                     complete = False
                 finally:
@@ -160,7 +160,7 @@ def _whole(raw: bytes) -> str:
 
 def _text(raw: bytes) -> str:
     pieces: list[Any] = []
-    for event in EventReader().feed(raw):
+    for event in objects(raw):
         if event is None:
             continue
         if event.get("type") == "content_block_delta":

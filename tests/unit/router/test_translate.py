@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest
-from router.targets.frontier import StreamTranslator
-from router.wire.endpoint import Endpoint
-from router.wire.sse import DONE, EventReader, encode, error_event
+from router.wire.dialects.base import StreamTranslator
+from router.wire.events import DONE, Events, Splitter, encode
 from router.wire.translate.answer_to_chat import chat_answer
 from router.wire.translate.answer_to_messages import messages_answer
 from router.wire.translate.chat_to_messages import messages_request
@@ -25,6 +24,7 @@ from router.wire.translate.stream_to_messages import MessagesStream
 from router.wire.translate.vocabulary import finish_reason, stop_reason
 from tests.fakes.frontier_answers import CHAT, MESSAGES, Reply, ToolCall
 from tests.fakes.frontier_streams import streamed
+from tests.fakes.streams import objects
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 HI: Any = {"role": "user", "content": "hi"}
@@ -85,8 +85,8 @@ def _messages_stream() -> StreamTranslator:
     return MessagesStream(model="m", fallback_id="msg_0")
 
 
-def _events(data: bytes) -> list[dict[str, Any]]:
-    return [event for event in EventReader().feed(data) if event is not None]
+def _events(run: Events) -> list[dict[str, Any]]:
+    return [event for event in objects(run.raw) if event is not None]
 
 
 @pytest.mark.parametrize("direction", ["to-chat", "to-messages"])
@@ -98,16 +98,16 @@ def test_any_split_is_translated_alike(direction: str, data: st.DataObject) -> N
     asked = {"stream_options": {"include_usage": True}}
     stream = b"".join(streamed(path, asked, REPLY))
     cuts = data.draw(st.lists(st.integers(1, len(stream) - 1), max_size=12, unique=True))
-    translator = make()
+    translator, splitter = make(), Splitter()
     bounds = [0, *sorted(cuts), len(stream)]
-    pieces = b"".join(translator.feed(stream[a:b]) for a, b in pairwise(bounds))
-    assert pieces == make().feed(stream)
+    runs = [splitter.feed(stream[a:b]) for a, b in pairwise(bounds)]
+    assert b"".join(translator.feed(run).raw for run in runs) == make().feed(Events(stream)).raw
 
 
 def test_there_and_back_says_the_same() -> None:
     """Messages → chat → Messages keeps text, calls, reason and counts."""
     stream = b"".join(streamed(MESSAGES, {}, REPLY))
-    back = _events(_messages_stream().feed(_chat_stream().feed(stream)))
+    back = _events(_messages_stream().feed(_chat_stream().feed(Events(stream))))
     text = "".join(e["delta"].get("text", "") for e in back if "index" in e and "delta" in e)
     starts = [e["content_block"] for e in back if e["type"] == "content_block_start"]
     assert text == REPLY.text
@@ -129,7 +129,7 @@ def test_blocks_open_and_close_in_order() -> None:
     stream = b"".join(streamed(CHAT, {}, REPLY))
     told = [
         (event["type"].removeprefix("content_block_"), event["index"])
-        for event in _events(_messages_stream().feed(stream))
+        for event in _events(_messages_stream().feed(Events(stream)))
         if event["type"] in {"content_block_start", "content_block_stop"}
     ]
     assert told == [(kind, n) for n in range(3) for kind in ("start", "stop")]
@@ -138,7 +138,7 @@ def test_blocks_open_and_close_in_order() -> None:
 def test_thinking_becomes_reasoning_and_unknown_events_are_skipped() -> None:
     """Thoughts go where compatible servers put them; signatures and novelties are dropped."""
     stream = b"".join(encode(event, str(event["type"])) for event in THINKING)
-    chunks = _events(_chat_stream().feed(stream))
+    chunks = _events(_chat_stream().feed(Events(stream)))
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
     assert deltas == [{"role": "assistant", "content": ""}, {"reasoning_content": "hm"}, {}]
     assert chunks[-2]["choices"][0]["finish_reason"] == "content_filter"
@@ -147,11 +147,12 @@ def test_thinking_becomes_reasoning_and_unknown_events_are_skipped() -> None:
 
 def test_error_event_stays_an_error_event() -> None:
     """An error in the middle of a stream is well formed in the other dialect."""
-    told = error_event(Endpoint.MESSAGES, "no", code="overloaded_error", kind="overloaded_error")
+    error = {"type": "overloaded_error", "message": "no"}
+    told = Events(encode({"type": "error", "error": error}, "error"))
     chunk = _events(_chat_stream().feed(told))[0]
     assert chunk["error"]["message"] == "no"
     assert chunk["error"]["code"] == "overloaded_error"
-    back = _events(_messages_stream().feed(error_event(Endpoint.CHAT, "no", code="c")))[0]
+    back = _events(_messages_stream().feed(Events(encode({"error": {"message": "no"}}))))[0]
     assert (back["type"], back["error"]["message"]) == ("error", "no")
 
 
@@ -425,7 +426,8 @@ def test_a_tool_that_the_client_named_is_to_be_used(
     call = {"index": 0, "id": "t", "function": {"name": "f", "arguments": arguments}}
     end: dict[str, Any] = {"delta": {}, "finish_reason": "stop", "stop_reason": matched}
     stream = encode({"choices": [{"delta": {"tool_calls": [call]}}]}) + encode({"choices": [end]})
-    assert _events(_messages_stream().feed(stream + DONE))[-2]["delta"]["stop_reason"] == expected
+    run = _messages_stream().feed(Events(stream + DONE))
+    assert _events(run)[-2]["delta"]["stop_reason"] == expected
 
 
 def test_a_whole_call_of_a_named_tool_is_to_be_used() -> None:
@@ -443,17 +445,17 @@ def test_probabilities_go_along_where_they_are_read() -> None:
         for n, text in enumerate(["", "a", "b", ""])
     ]
     stream = b"".join(encode(chunk) for chunk in chunks) + DONE
-    told = _events(MessagesStream(model="m", fallback_id="x", tells=True).feed(stream))
+    told = _events(MessagesStream(model="m", fallback_id="x", tells=True).feed(Events(stream)))
     found = [e["logprobs"]["content"] for e in told if "logprobs" in e]
     assert found == [[{"logprob": 0}, {"logprob": 1}], [{"logprob": 2}], [{"logprob": 3}]]
-    assert b"logprob" not in _messages_stream().feed(stream)
+    assert b"logprob" not in _messages_stream().feed(Events(stream)).raw
 
 
 def test_events_that_are_not_json_objects_are_noticed() -> None:
     """A translator does not guess: it raises, and the answer is broken."""
     for data in (b"data: {\n\n", b"data: []\n\n"):
         with pytest.raises((ValueError, TypeError)):
-            _chat_stream().feed(data)
+            _chat_stream().feed(Events(data))
 
 
 def _random_json(dice: random.Random, depth: int = 0) -> Any:

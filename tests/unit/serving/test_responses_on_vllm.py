@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from router.config.providers import PrefillStyle
 from router.targets.base import Call
-from router.targets.prefill import continued
+from router.wire.dialects.base import Traits
+from router.wire.dialects.vllm import DIALECT
 from router.wire.endpoint import Endpoint
 from tests.fakes.installed_vllm import installed
 
@@ -42,7 +42,7 @@ def test_vllm_goes_on_from_an_item_in_progress(said: Any) -> None:
     """The same conversation, and after it the assistant's unfinished message."""
     body = {"model": "m", "input": said, "instructions": "x", "stream": True}
     call = Call(Endpoint.RESPONSES, body, True, "r", 1.0, prefill="One two")
-    asked = continued(call, PrefillStyle.CONTINUE)
+    asked = DIALECT.ask(call, Traits()).body
     request = protocol.ResponsesRequest.model_validate(asked)
     assert utils.should_continue_final_message(request.input)
     last = {"role": "assistant", "content": "One two"}

@@ -13,9 +13,10 @@ from router.config.delivery import DeliveryConfig, RetryConfig
 from router.errors import Failure, Overloaded, TargetBroken, TargetRejected, TargetUnavailable
 from router.send.backoff import pause_s
 from router.send.health import HealthBook, Latencies, RetryBudget
-from router.send.opening import has_content
 from router.send.remedy import Blame, Step, sort
 from router.wire.endpoint import Endpoint
+from router.wire.events import Event
+from router.wire.formats import format_of
 
 
 @given(events=st.lists(st.tuples(st.booleans(), st.floats(0, 0.5)), max_size=200))
@@ -125,6 +126,7 @@ def test_where_a_stream_begins_to_say_something(
     endpoint: Endpoint, event: object, says: bool
 ) -> None:
     """Roles, ids and empty blocks are no content; what nobody understands is."""
-    assert has_content(endpoint, data(event)) is says
-    assert not has_content(endpoint, b": comment\n\n")
-    assert has_content(endpoint, data(event) + b"data: [DONE]\n\n")
+    carries = format_of(endpoint).carries
+    assert carries(Event(data(event))) is says
+    assert not carries(Event(b": comment\n\n"))
+    assert carries(Event(b"data: [DONE]\n\n"))

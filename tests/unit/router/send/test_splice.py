@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router.send.rescue.eligible import limit_of, obstacle, rest_of
 from router.send.rescue.said import Transcript
-from router.send.rescue.seam import Seam, split
-from router.send.rescue.splice import ending, splice
 from router.wire.endpoint import Endpoint, Usage
-from router.wire.sse import DONE, EventReader, encode
+from router.wire.events import DONE, Event, Events, encode
+from router.wire.formats import format_of
+from router.wire.formats.base import Splice
+from router.wire.formats.seam import Seam, split
 from router.wire.translate.stream_to_responses import ResponsesPieces
 from router.wire.watch import StreamWatch
 from tests.fakes.frontier_answers import Reply
 from tests.fakes.frontier_streams import streamed
+from tests.fakes.streams import objects
 
 ENDPOINTS = [Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.MESSAGES, Endpoint.RESPONSES]
 WITH_USAGE = {"stream_options": {"include_usage": True}}
@@ -33,9 +34,9 @@ def events_of(endpoint: Endpoint, pieces: list[str], model: str, prompt: int) ->
     return streamed(endpoint, WITH_USAGE, Reply(model, pieces, prompt_tokens=prompt))
 
 
-def watched(endpoint: Endpoint, raw: bytes, sizes: list[int]) -> Iterator[bytes]:
+def watched(endpoint: Endpoint, raw: bytes, sizes: list[int]) -> Iterator[Events]:
     """The bytes as the target's answer passes them on, in whatever pieces they arrive."""
-    watch = StreamWatch("x", endpoint, Usage())
+    watch = StreamWatch("x", format_of(endpoint), Usage())
     start = turn = 0
     while start < len(raw):
         size = sizes[turn % len(sizes)]
@@ -50,7 +51,7 @@ def watched(endpoint: Endpoint, raw: bytes, sizes: list[int]) -> Iterator[bytes]
 
 def read(endpoint: Endpoint, raw: bytes) -> tuple[str, list[dict[str, Any]]]:
     """Text and events of a stream, as a client reads it."""
-    events = [event for event in EventReader().feed(raw) if event is not None]
+    events = [event for event in objects(raw) if event is not None]
     if endpoint is Endpoint.MESSAGES:
         deltas = [e["delta"] for e in events if e["type"] == "content_block_delta"]
         return "".join(delta["text"] for delta in deltas), events
@@ -154,17 +155,17 @@ def test_any_cut_and_any_chunks_give_the_whole_text_once(
     """
     text = "".join(pieces)
     whole = b"".join(events_of(endpoint, pieces, "first", prompt=5))
-    transcript, out = Transcript(endpoint, 10_000), b""
+    wire = format_of(endpoint)
+    transcript, out = Transcript(wire, 10_000), b""
     for chunk in watched(endpoint, whole[: int(cut * len(whole))], sizes):
-        out += chunk
+        out += chunk.raw
         transcript.add(chunk)
     reading = transcript.read()
     assert reading.text == read(endpoint, out)[0]
     assert text.startswith(reading.text)
-    if reading.finished:
-        out += (
-            ending(transcript.reader, reading.deltas, full=False) if b"[DONE]" not in out else b""
-        )
+    if transcript.has_ended:
+        end = wire.ending(transcript.reader, reading.deltas, full=False).raw
+        out += end if b"[DONE]" not in out else b""
         assert read(endpoint, out)[0] == text
         return
     if not out:
@@ -183,12 +184,12 @@ def test_any_cut_and_any_chunks_give_the_whole_text_once(
         start += len(parts[-1])
         turn += 1
     prompt = 5 + reading.deltas
-    join = splice(transcript.reader, Seam(space), reading.deltas, None)
+    join = wire.splice(transcript.reader, Seam(space), reading.deltas, None)
     chat = Endpoint.CHAT if through_chat and endpoint is Endpoint.RESPONSES else endpoint
-    pieces_of = ResponsesPieces().feed if chat is not endpoint else bytes
+    translate = ResponsesPieces().feed
     second = other(endpoint, b"".join(events_of(chat, parts, "second", prompt=prompt)))
     for chunk in watched(chat, second, sizes):
-        out += join.feed(pieces_of(chunk))
+        out += join.feed(chunk if chat is endpoint else translate(chunk)).raw
     said, events = read(endpoint, out)
     assert said == text
     if endpoint is Endpoint.MESSAGES:
@@ -278,13 +279,13 @@ def test_what_can_be_continued(endpoint: Endpoint, fields: dict[str, Any], conti
     body = {"model": "m", "stream": True, **fields}
     if endpoint in {Endpoint.CHAT, Endpoint.MESSAGES}:
         body["messages"] = [{"role": "user", "content": "x"}]
-    assert (obstacle(endpoint, body) is None) is continued
+    assert (obstacle(format_of(endpoint), body) is None) is continued
 
 
 def test_an_answer_that_the_client_began_is_not_continued() -> None:
     """Its prefix is not ours to repeat."""
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-    assert obstacle(Endpoint.CHAT, {"messages": messages})
+    assert obstacle(format_of(Endpoint.CHAT), {"messages": messages})
 
 
 def test_the_bound_on_tokens_shrinks() -> None:
@@ -318,8 +319,8 @@ def test_the_bound_on_tokens_shrinks() -> None:
 )
 def test_what_was_sent_can_be_in_the_way(endpoint: Endpoint, event: dict[str, Any]) -> None:
     """Tool calls, thoughts, several answers, and what nobody understands."""
-    transcript = Transcript(endpoint, 100)
-    transcript.add(b"data: " + orjson.dumps(event) + b"\n\n")
+    transcript = Transcript(format_of(endpoint), 100)
+    transcript.add(Events.of([Event.of(event)]))
     assert transcript.read().obstacle
 
 
@@ -343,12 +344,16 @@ SAID: dict[str, Any] = {
 }
 
 
+def joining(transcript: Transcript) -> Splice:
+    """What joins a continuation to a Responses stream of one token."""
+    return format_of(Endpoint.RESPONSES).splice(transcript.reader, Seam(""), 1, None)
+
+
 def spoken(events: list[dict[str, Any]]) -> Transcript:
     """A Responses stream, numbered."""
-    transcript = Transcript(Endpoint.RESPONSES, 100)
+    transcript = Transcript(format_of(Endpoint.RESPONSES), 100)
     for number, event in enumerate(events):
-        told = {**event, "sequence_number": number}
-        transcript.add(b"data: " + orjson.dumps(told) + b"\n\n")
+        transcript.add(Events.of([Event.of({**event, "sequence_number": number})]))
     transcript.read()
     return transcript
 
@@ -394,9 +399,9 @@ def test_a_response_without_text_is_not_continued(kept: int) -> None:
 )
 def test_a_continuation_that_is_more_than_text_is_refused(event: dict[str, Any]) -> None:
     """It is broken, not guessed at: the stream goes on elsewhere or ends with an error."""
-    join = splice(spoken([*OPENED, SAID]).reader, Seam(""), 1, None)
+    join = joining(spoken([*OPENED, SAID]))
     with pytest.raises(ValueError, match="continuation"):
-        join.feed(b"data: " + orjson.dumps(event) + b"\n\n")
+        join.feed(Events(encode(event)))
 
 
 @pytest.mark.parametrize(
@@ -412,9 +417,9 @@ def test_how_chat_ends_is_how_the_response_ends(
 ) -> None:
     """In the last event's type, in its response and in the message."""
     choice = {"delta": {"role": "assistant", "content": "b"}, "finish_reason": finish}
-    join = splice(spoken([*OPENED, SAID]).reader, Seam(""), 1, None)
-    raw = join.feed(ResponsesPieces().feed(encode({"choices": [choice]}) + DONE))
-    *_, item, last = [event for event in EventReader().feed(raw) if event is not None]
+    join = joining(spoken([*OPENED, SAID]))
+    raw = join.feed(ResponsesPieces().feed(Events(encode({"choices": [choice]}) + DONE))).raw
+    *_, item, last = [event for event in objects(raw) if event is not None]
     assert last["type"] == f"response.{status}"
     assert last["response"]["status"] == item["item"]["status"] == status
     assert (last["response"]["incomplete_details"] or {}).get("reason") == reason
@@ -434,23 +439,23 @@ def test_how_chat_ends_is_how_the_response_ends(
 def test_chat_that_is_more_than_text_or_does_not_say_how_it_ended(choice: dict[str, Any]) -> None:
     """It is broken: the stream goes on elsewhere or ends with an error."""
     with pytest.raises((ValueError, KeyError)):
-        ResponsesPieces().feed(encode({"choices": [choice]}) + DONE)
+        ResponsesPieces().feed(Events(encode({"choices": [choice]}) + DONE))
 
 
 def test_a_continuation_has_one_message_of_one_part() -> None:
     """The first of each is announced already; a second one would not fit."""
-    join = splice(spoken([*OPENED, SAID]).reader, Seam(""), 1, None)
-    again = b"data: " + orjson.dumps(OPENED[1]) + b"\n\n"
-    assert join.feed(again) == b""
+    join = joining(spoken([*OPENED, SAID]))
+    again = Events(encode(OPENED[1]))
+    assert not join.feed(again)
     with pytest.raises(ValueError, match="continuation"):
         join.feed(again)
 
 
 def test_a_transcript_is_bounded() -> None:
     """Law 9: text over the limit is given up, not kept."""
-    transcript = Transcript(Endpoint.CHAT, 1000)
+    transcript = Transcript(format_of(Endpoint.CHAT), 1000)
     chunk = {"choices": [{"index": 0, "delta": {"content": "x" * 100}}]}
     for _ in range(2000):
-        transcript.add(b"data: " + orjson.dumps(chunk) + b"\n\n")
+        transcript.add(Events(encode(chunk)))
     assert transcript.read().obstacle
     assert not transcript.read().text

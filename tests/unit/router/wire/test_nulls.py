@@ -46,7 +46,13 @@ def test_nulls_of_the_api_go_and_nulls_of_others_stay(body: Any, left: Any) -> N
 def test_every_field_of_the_router_may_be_null() -> None:
     """Also the model, the stream flag and the extension with all its fields."""
     hints = dict.fromkeys(["session", "intent", "timeout_ms", "max_cost_usd"])
-    body = {"model": None, "stream": None, "messages": [], "graftwork": hints, "temperature": None}
+    body: dict[str, Any] = {
+        "model": None,
+        "stream": None,
+        "messages": [],
+        "graftwork": hints,
+        "temperature": None,
+    }
     found = parse(exchange().request, orjson.dumps(body))
     assert (found.model, found.stream) == ("auto", False)
     assert found.body == {"messages": []}

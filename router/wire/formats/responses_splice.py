@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
-from router.send.rescue.said import Event, ResponsesReader
-from router.send.rescue.seam import Seam
-from router.wire.sse import EventReader, encode
+from router.wire.events import Event, Events
+from router.wire.formats.reading import Found, Reading
+from router.wire.formats.seam import Seam
 
 _LEFT_OUT = frozenset(
     {
@@ -23,6 +24,17 @@ _LEFT_OUT = frozenset(
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 
 
+class Said(Protocol):
+    """A stream so far, as the reader of Responses tells it; its text has begun and is open."""
+
+    reading: Reading
+    response: Found
+    number: int
+    item: Found
+    part: Found
+    place: Found
+
+
 class ResponsesSplice:
     """One response, one message, one part of text; numbers go on; everything is told once.
 
@@ -33,42 +45,42 @@ class ResponsesSplice:
         prompt_tokens: as the first target counted them; None when it did not come to it.
     """
 
-    def __init__(
-        self, said: ResponsesReader, seam: Seam, before: int, prompt_tokens: int | None
-    ) -> None:
+    def __init__(self, said: Said, seam: Seam, before: int, prompt_tokens: int | None) -> None:
         self._rest = Rest(said)
         self._seam = seam
         self._before = before
         self._prompt_tokens = prompt_tokens
-        self._reader = EventReader()
         self._announced: set[str] = set()
 
-    def feed(self, chunk: bytes) -> bytes:
+    def feed(self, run: Events) -> Events:
         """The events as the rest of the first response.
 
         Raises:
             ValueError: it is more than one text.
         """
-        return b"".join(
-            self._event(event) for event in self._reader.feed(chunk) if event is not None
+        return Events.of(
+            joined
+            for event in run
+            if (found := event.object()) is not None
+            for joined in self._event(found)
         )
 
-    def _event(self, event: Event) -> bytes:
-        kind = event["type"]
+    def _event(self, found: Found) -> Iterator[Event]:
+        kind = found["type"]
         if kind in _LEFT_OUT:
-            return b""
+            return
         if kind in _ENDS:
-            response = event["response"]
-            return self._rest.end(kind, response, self._usage(response.get("usage")))
-        if kind == "response.output_text.delta":
-            return self._rest.say(self._seam.join(event["delta"]), event)
-        announced = event.get("item") or event.get("part") or {}
-        if announced.get("type") not in ("message", "output_text") or kind in self._announced:
-            raise ValueError(f"a continuation of text does not have {kind}")
-        self._announced.add(kind)
-        return b""
+            response = found["response"]
+            yield from self._rest.end(kind, response, self._usage(response.get("usage")))
+        elif kind == "response.output_text.delta":
+            yield from self._rest.say(self._seam.join(found["delta"]), found)
+        else:
+            announced = found.get("item") or found.get("part") or {}
+            if announced.get("type") not in ("message", "output_text") or kind in self._announced:
+                raise ValueError(f"a continuation of text does not have {kind}")
+            self._announced.add(kind)
 
-    def _usage(self, usage: Any) -> Event | None:
+    def _usage(self, usage: Any) -> Found | None:
         """Of the whole: what was sent before was prompt to the second and answer to the client."""
         if not isinstance(usage, dict):
             return None
@@ -87,7 +99,7 @@ class Rest:
         said: the stream so far; its text has begun and is open.
     """
 
-    def __init__(self, said: ResponsesReader) -> None:
+    def __init__(self, said: Said) -> None:
         self._response = said.response
         self._item = said.item
         self._part = said.part
@@ -95,14 +107,13 @@ class Rest:
         self._number = said.number
         self._text = [said.reading.text]
 
-    def say(self, text: str, event: Event) -> bytes:
-        """One more piece of the text; ``event`` is what it came in."""
-        if not text:
-            return b""
-        self._text.append(text)
-        return self._numbered({**event, **self._place, "delta": text})
+    def say(self, text: str, found: Found) -> Iterator[Event]:
+        """One more piece of the text; ``found`` is what it came in."""
+        if text:
+            self._text.append(text)
+            yield self._numbered({**found, **self._place, "delta": text})
 
-    def end(self, kind: str, last: Event, usage: Event | None) -> bytes:
+    def end(self, kind: str, last: Found, usage: Found | None) -> Iterator[Event]:
         """The ends of text, part, item and response.
 
         Args:
@@ -120,20 +131,17 @@ class Rest:
             response["completed_at"] = int(time.time())
         at = {"output_index": self._place["output_index"]}
         done = {"type": "response.output_text.done", **self._place, "text": text, "logprobs": []}
-        return (
-            self._numbered(done)
-            + self._numbered({"type": "response.content_part.done", **self._place, "part": part})
-            + self._numbered({"type": "response.output_item.done", **at, "item": item})
-            + self._numbered({"type": kind, "response": response})
-        )
+        yield self._numbered(done)
+        yield self._numbered({"type": "response.content_part.done", **self._place, "part": part})
+        yield self._numbered({"type": "response.output_item.done", **at, "item": item})
+        yield self._numbered({"type": kind, "response": response})
 
-    def _numbered(self, event: Event) -> bytes:
+    def _numbered(self, found: Found) -> Event:
         self._number += 1
-        return encode({**event, "sequence_number": self._number}, str(event["type"]))
+        return Event.of({**found, "sequence_number": self._number}, str(found["type"]))
 
 
-def responses_ending(said: ResponsesReader, *, full: bool) -> bytes:
+def ending(said: Said) -> Events:
     """The last events of a text that reached the client's bound on tokens; nobody counted them."""
-    assert full  # what ended by itself says so in its last event
     how = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-    return Rest(said).end("response.incomplete", how, None)
+    return Events.of(Rest(said).end("response.incomplete", how, None))

@@ -1,0 +1,70 @@
+"""Anthropic's API. ``/v1/messages`` passes through untouched; chat is translated and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from router.wire.dialects.base import Asked, Asking, Dialect, Traits, Translation, as_it_is
+from router.wire.endpoint import Endpoint
+from router.wire.formats import format_of
+from router.wire.formats.base import PrefillStyle
+from router.wire.translate.answer_to_chat import chat_answer
+from router.wire.translate.chat_to_messages import messages_request
+from router.wire.translate.stream_to_chat import ChatStream
+
+VERSION: Final = "2023-06-01"
+_CONVERSATION = frozenset({Endpoint.CHAT, Endpoint.MESSAGES})
+_NAMES: Final[Mapping[str, str]] = {"stop_sequences": "stop", "output_config": "response_format"}
+
+
+class Anthropic(Dialect):
+    """Anthropic's API."""
+
+    name = "anthropic"
+    passed_on = frozenset({"traceparent", "tracestate", "anthropic-beta", "anthropic-version"})
+
+    def url(self, base_url: str, endpoint: Endpoint) -> str:
+        """Anthropic's SDK takes a base without ``/v1``."""
+        return base_url.removesuffix("/v1") + endpoint.value
+
+    def headers(self) -> Mapping[str, str]:
+        """The version that this file was written for."""
+        return {"anthropic-version": VERSION}
+
+    def credentials(self, key: str) -> Mapping[str, str]:
+        """A header of its own."""
+        return {"x-api-key": key}
+
+    def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
+        """Messages, and chat through it."""
+        return _CONVERSATION if native & _CONVERSATION else frozenset()
+
+    def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
+        """Models that take a last message of the assistant; the newest do not."""
+        return traits.can_prefill and endpoint in self.endpoints(traits.native)
+
+    def ask(self, call: Asking, traits: Traits) -> Asked:
+        """The client's own body, or the same said in Messages."""
+        body = call.body
+        if call.prefill:
+            wire = format_of(call.endpoint)
+            body = wire.prefilled(body, call.prefill, PrefillStyle.MESSAGE)
+        if call.endpoint is Endpoint.MESSAGES:
+            return as_it_is(call, body)
+        options = call.body.get("stream_options")
+        include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        created = int(time.time())
+        return Asked(
+            format_of(Endpoint.MESSAGES),
+            messages_request(body, default_max_tokens=traits.max_output_tokens),
+            translation=Translation(
+                ChatStream(created=created, include_usage=include_usage),
+                lambda answer: chat_answer(answer, created=created),
+            ),
+            names=_NAMES,
+        )
+
+
+DIALECT = Anthropic()

@@ -1,0 +1,175 @@
+"""What a dialect is: one API of targets, from the URL to the last event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from router.wire.endpoint import Endpoint
+from router.wire.events import Events
+from router.wire.formats import format_of
+from router.wire.formats.base import Body, Format, PrefillStyle
+from router.wire.translate.answer_to_messages import messages_answer
+from router.wire.translate.stream_to_messages import MessagesStream
+from router.wire.watch import Correct
+
+
+class Asking(Protocol):
+    """A call in one of the public formats; see ``router.targets.base.Call``."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def body(self) -> Body: ...
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def prefill(self) -> str: ...
+    @property
+    def probe(self) -> Mapping[str, Any] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What bodies depend on, of a provider and one of its models.
+
+    Attributes:
+        native: the endpoints that the provider itself has for the model.
+        can_prefill: the model goes on from a last message of the assistant.
+        prefill_style: how such a message is marked.
+        max_output_tokens: the longest answer, where the API demands a bound.
+        max_tokens_field: what an OpenAI-compatible server calls the bound.
+        stream_usage: streams may be asked for their counts.
+    """
+
+    native: frozenset[Endpoint] = frozenset()
+    can_prefill: bool = False
+    prefill_style: PrefillStyle = PrefillStyle.MESSAGE
+    max_output_tokens: int = 4096
+    max_tokens_field: str = "max_tokens"
+    stream_usage: bool = True
+
+
+class StreamTranslator(Protocol):
+    """Turns one format's events into another's, run by run."""
+
+    def feed(self, run: Events) -> Events:
+        """The translation; may be none.
+
+        Raises:
+            ValueError, LookupError, TypeError, AttributeError: the events are not of the format.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Turns an answer into the client's format, streamed or whole."""
+
+    stream: StreamTranslator
+    whole: Callable[[Body], Body]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call as the target gets it.
+
+    Attributes:
+        wire: the format of body and answer on the target's side.
+        body: what is sent.
+        hide_usage: the client must not see the usage-only event.
+        translation: back into the client's format; None: it is the same.
+        correct: sets right what the target is known to say wrongly.
+        names: the client's names of fields that have others here, for errors.
+    """
+
+    wire: Format
+    body: Body
+    hide_usage: bool = False
+    translation: Translation | None = None
+    correct: Correct | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+class Dialect:
+    """One API of targets. Stateless.
+
+    Attributes:
+        name: what configuration calls it.
+        passed_on: headers of the client that the target gets, lower case.
+    """
+
+    name: ClassVar[str]
+    passed_on: ClassVar[frozenset[str]] = frozenset({"traceparent", "tracestate"})
+
+    def url(self, base_url: str, endpoint: Endpoint) -> str:
+        """Where a call goes, whether or not ``base_url`` says ``/v1``."""
+        raise NotImplementedError
+
+    def headers(self) -> Mapping[str, str]:
+        """What every call has; configuration and the client may say otherwise."""
+        return {}
+
+    def credentials(self, key: str) -> Mapping[str, str]:
+        """The headers that hold the key."""
+        raise NotImplementedError
+
+    def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
+        """The public endpoints that a model answers, translated ones included.
+
+        Args:
+            native: those that its provider has for it, as configured.
+        """
+        raise NotImplementedError
+
+    def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
+        """Whether a call may carry a ``prefill``."""
+        raise NotImplementedError
+
+    def ask(self, call: Asking, traits: Traits) -> Asked:
+        """What is sent for a call.
+
+        Raises:
+            InvalidRequest: it cannot be said in this API.
+        """
+        raise NotImplementedError
+
+
+MESSAGES_NAMES: Mapping[str, str] = {
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "stop": "stop_sequences",
+    "response_format": "output_config.format",
+    "reasoning_effort": "output_config.effort",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+}
+"""What Messages calls chat's fields."""
+
+
+def back_to_messages(call: Asking, model: str, *, tells: bool = False) -> Translation:
+    """A chat answer as the answer of Messages.
+
+    Args:
+        call: the client's.
+        model: for upstreams that do not say.
+        tells: put the tokens' probabilities into it, for who reads and removes them.
+    """
+    model = str(call.body.get("model", model))
+    fallback_id = f"msg_{time.time_ns():x}"
+    return Translation(
+        MessagesStream(model=model, fallback_id=fallback_id, tells=tells),
+        lambda answer: messages_answer(answer, model=model, fallback_id=fallback_id, tells=tells),
+    )
+
+
+def as_it_is(
+    call: Asking, body: Body, *, ask_for_usage: bool = True, correct: Correct | None = None
+) -> Asked:
+    """A call in the client's own format."""
+    wire, hidden = format_of(call.endpoint), False
+    if ask_for_usage:
+        body, hidden = wire.ask_for_usage(body, stream=call.stream)
+    names = MESSAGES_NAMES if call.endpoint is Endpoint.MESSAGES else {}
+    return Asked(wire, body, hidden, correct=correct, names=names)

@@ -1,0 +1,111 @@
+"""OpenAI's API, and everybody who copied it. Bytes pass through untouched.
+
+``/v1/messages`` is translated to chat and back when the model has ``chat`` but not ``messages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from router.wire.dialects.base import (
+    MESSAGES_NAMES,
+    Asked,
+    Asking,
+    Dialect,
+    Traits,
+    Translation,
+    as_it_is,
+    back_to_messages,
+)
+from router.wire.endpoint import Endpoint
+from router.wire.formats import format_of
+from router.wire.formats.base import Body, PrefillStyle, unfinished_talk
+from router.wire.formats.messages import unfinished_turn
+from router.wire.translate.messages_to_chat import chat_request
+from router.wire.translate.responses_to_chat import talk_of
+from router.wire.translate.stream_to_responses import ResponsesPieces
+from router.wire.translate.vocabulary import unsupported
+
+
+class OpenAI(Dialect):
+    """OpenAI's API."""
+
+    name = "openai"
+
+    def url(self, base_url: str, endpoint: Endpoint) -> str:
+        """OpenAI's SDK takes a base with ``/v1``; some providers have another path."""
+        if not urlsplit(base_url).path:
+            return base_url + endpoint.value
+        return base_url + endpoint.value.removeprefix("/v1")
+
+    def credentials(self, key: str) -> Mapping[str, str]:
+        """A bearer token."""
+        return {"Authorization": f"Bearer {key}"}
+
+    def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
+        """Chat answers Messages too."""
+        return native | {Endpoint.MESSAGES} if Endpoint.CHAT in native else native
+
+    def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
+        """Any model that completes prompts does; a chat model only when its card says so."""
+        if endpoint not in self.endpoints(traits.native):
+            return False
+        if endpoint is Endpoint.COMPLETIONS:
+            return True
+        if endpoint is Endpoint.RESPONSES and Endpoint.CHAT not in traits.native:
+            return False  # the API itself begins each answer anew
+        return traits.can_prefill
+
+    def ask(self, call: Asking, traits: Traits) -> Asked:
+        """The client's own body, or chat's."""
+        if call.endpoint is Endpoint.MESSAGES and Endpoint.MESSAGES not in traits.native:
+            return self._messages_as_chat(call, traits)
+        if call.endpoint is Endpoint.RESPONSES and call.prefill:
+            return self._response_as_chat(call, traits)
+        body = call.body
+        if call.prefill:
+            native = call.endpoint is Endpoint.MESSAGES
+            style = PrefillStyle.MESSAGE if native else traits.prefill_style
+            body = format_of(call.endpoint).prefilled(body, call.prefill, style)
+        return as_it_is(call, body, ask_for_usage=traits.stream_usage)
+
+    def _messages_as_chat(self, call: Asking, traits: Traits) -> Asked:
+        body, begun = unfinished_turn(call.body)
+        if begun and not traits.can_prefill:
+            raise unsupported(
+                "messages",
+                "ends with the assistant's turn, which this model does not go on from: "
+                "end it with a user's",
+            )
+        return self._chat(
+            call,
+            chat_request(
+                body,
+                max_tokens_field=traits.max_tokens_field,
+                ask_for_usage=traits.stream_usage,
+            ),
+            begun + call.prefill,
+            traits,
+            back_to_messages(call, "model"),
+        )
+
+    def _response_as_chat(self, call: Asking, traits: Traits) -> Asked:
+        """The rest of a Responses stream, asked for through chat."""
+        body = talk_of(
+            call.body,
+            max_tokens_field=traits.max_tokens_field,
+            ask_for_usage=traits.stream_usage,
+        )
+        return self._chat(call, body, call.prefill, traits, Translation(ResponsesPieces(), dict))
+
+    def _chat(
+        self, call: Asking, body: Body, prefill: str, traits: Traits, back: Translation
+    ) -> Asked:
+        if prefill:
+            body = unfinished_talk(body, prefill, traits.prefill_style)
+        names = MESSAGES_NAMES if call.endpoint is Endpoint.MESSAGES else {}
+        return Asked(format_of(Endpoint.CHAT), body, translation=back, names=names)
+
+
+DIALECT = OpenAI()

@@ -1,0 +1,140 @@
+"""vLLM's server, as the local engines run it: OpenAI's API and Anthropic's, and vLLM's own habits.
+
+Bytes pass through as vLLM writes them, but for what it is known to say wrongly: a Responses stream
+that was cut at its bound ends with ``response.completed``, and an answer that is asked to be stored
+does not say that it was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from router.errors import InvalidRequest
+from router.wire.dialects.base import (
+    MESSAGES_NAMES,
+    Asked,
+    Asking,
+    Dialect,
+    Traits,
+    as_it_is,
+    back_to_messages,
+)
+from router.wire.endpoint import Endpoint
+from router.wire.formats import format_of
+from router.wire.formats.base import Body, PrefillStyle, unfinished_talk
+from router.wire.formats.messages import unfinished_turn
+from router.wire.translate.messages_to_chat import chat_request
+from router.wire.translate.messages_to_vllm import Unlike, vllm_request
+
+_ENDPOINTS: Final = frozenset(Endpoint)
+_CONTINUED: Final = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
+
+
+class Vllm(Dialect):
+    """vLLM's server."""
+
+    name = "vllm"
+
+    def url(self, base_url: str, endpoint: Endpoint) -> str:
+        """The engine's own address."""
+        return base_url.rstrip("/") + endpoint.value
+
+    def credentials(self, key: str) -> Mapping[str, str]:
+        """A bearer token."""
+        return {"Authorization": f"Bearer {key}"}
+
+    def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
+        """All that it has."""
+        return native or _ENDPOINTS
+
+    def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
+        """Wherever there is text to go on from."""
+        del traits
+        return endpoint in _CONTINUED
+
+    def ask(self, call: Asking, traits: Traits) -> Asked:
+        """The client's own body; of Messages, chat's where only that says it."""
+        del traits
+        if call.endpoint is Endpoint.MESSAGES:
+            return self._messages(call)
+        body = call.body
+        if call.prefill:
+            wire = format_of(call.endpoint)
+            body = wire.prefilled(body, call.prefill, PrefillStyle.CONTINUE)
+        if call.probe is not None:
+            body = {**body, **call.probe}
+        correct = _corrected if call.endpoint is Endpoint.RESPONSES else None
+        return as_it_is(call, body, correct=correct)
+
+    def _messages(self, call: Asking) -> Asked:
+        """Chat goes on from the assistant's words, tells probabilities and whose fault an error is.
+
+        vLLM's own Messages route does none of these: it answers a last message of the assistant,
+        and a stream whose schema turns out to be impossible ends there as an error of the server.
+        """
+        body, begun = unfinished_turn(call.body)
+        if begun != begun.rstrip():
+            raise InvalidRequest(
+                "The last turn of the assistant must not end in white space.", param="messages"
+            )
+        prefill = begun + call.prefill
+        if prefill:
+            chat = unfinished_talk(_chat(body), prefill, PrefillStyle.CONTINUE)
+        elif call.probe is not None:
+            chat = vllm_request(body)
+        elif call.stream and body.get("output_config") is not None and (same := _same(body)):
+            chat = same
+        else:
+            return as_it_is(call, call.body)
+        tells = call.probe is not None
+        return Asked(
+            format_of(Endpoint.CHAT),
+            {**chat, **(call.probe or {})},
+            translation=back_to_messages(call, "base", tells=tells),
+            names=MESSAGES_NAMES,
+        )
+
+
+def _same(body: Body) -> Body | None:
+    """What vLLM would make of a Messages body; None where chat cannot say it."""
+    try:
+        return vllm_request(body)
+    except Unlike:
+        return None
+
+
+def _chat(body: Body) -> Body:
+    """The same; as near to it as chat can say where that differs."""
+    return _same(body) or chat_request(body, max_tokens_field="max_tokens", ask_for_usage=True)
+
+
+_END: Final = "response.completed"
+
+
+def _corrected(found: Body) -> Body | None:
+    """A response, or an event with one, as it should be: it is not stored; cut is not whole."""
+    inner = found.get("response")
+    if found.get("object") == "response":
+        return _response(found)
+    if not isinstance(inner, dict):
+        return None
+    kind = found.get("type")
+    is_cut = kind == _END and inner.get("status") == "incomplete"
+    return {
+        **found,
+        "type": "response.incomplete" if is_cut else kind,
+        "response": _response(inner),
+    }
+
+
+def _response(response: Body) -> Body:
+    found = {**response, "store": False}
+    output = response.get("output")
+    last = output[-1] if isinstance(output, list) and output else None
+    if response.get("status") == "incomplete" and isinstance(last, dict) and "status" in last:
+        found["output"] = [*output[:-1], {**last, "status": "incomplete"}]  # type: ignore[index]
+    return found
+
+
+DIALECT = Vllm()

@@ -1,0 +1,220 @@
+"""``/v1/chat/completions`` and ``/v1/completions``: chunks of choices, ``[DONE]`` at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from router.wire.endpoint import Endpoint
+from router.wire.events import DONE, Event, Events
+from router.wire.formats.base import Body, Format, PrefillStyle, unfinished_talk
+from router.wire.formats.fields import COMMON
+from router.wire.formats.reading import Found, Reader, Reading
+from router.wire.formats.seam import Seam
+
+
+class ChatReader:
+    """Chat completion chunks, and completions: these have ``text`` where those have ``delta``.
+
+    Attributes:
+        head: what every chunk of one answer has in common.
+    """
+
+    _HEAD = ("id", "object", "created", "model", "system_fingerprint")
+
+    def __init__(self) -> None:
+        self.reading = Reading()
+        self.head: Found = {}
+
+    def read(self, found: Found) -> None:
+        """One chunk."""
+        if not self.head:
+            self.head = {name: found[name] for name in self._HEAD if name in found}
+        for choice in found.get("choices") or []:
+            index = choice.get("index", 0)
+            if index != 0:
+                self.reading.blocked("it has several answers")
+            if "delta" in choice:
+                self._delta(choice["delta"] or {})
+            else:
+                self.reading.say(choice.get("text") or "")
+            if choice.get("finish_reason"):
+                self.reading.ended.add(index)
+
+    def _delta(self, delta: Found) -> None:
+        for name, value in delta.items():
+            if name == "content" and isinstance(value, str):
+                self.reading.say(value)
+            elif value and name != "role":
+                self.reading.blocked(f"it had sent {name!r}")
+
+
+class ChatSplice:
+    """One id, one role, one total."""
+
+    def __init__(
+        self, said: ChatReader, seam: Seam, before: int, prompt_tokens: int | None
+    ) -> None:
+        self._head = said.head
+        self._seam = seam
+        self._before = before
+        self._prompt_tokens = prompt_tokens
+
+    def feed(self, run: Events) -> Events:
+        """The chunks as parts of the first answer."""
+        return Events.of(self._joined(run))
+
+    def _joined(self, run: Events) -> Iterator[Event]:
+        for event in run:
+            if event.is_done:
+                yield event
+            elif (found := event.object()) is not None:
+                yield from self._chunk(found)
+
+    def _chunk(self, found: Found) -> Iterator[Event]:
+        found = {**found, **self._head}
+        if "system_fingerprint" not in self._head:
+            found.pop("system_fingerprint", None)
+        choices = [self._choice(choice) for choice in found.get("choices") or []]
+        found["choices"] = [choice for choice in choices if choice is not None]
+        if isinstance(found.get("usage"), dict):
+            found["usage"] = self._usage(found["usage"])
+        elif not found["choices"]:
+            return
+        yield Event.of(found)
+
+    def _choice(self, choice: Found) -> Found | None:
+        choice = dict(choice)
+        if "delta" in choice:
+            delta = {k: v for k, v in (choice["delta"] or {}).items() if k != "role"}
+            if isinstance(delta.get("content"), str):
+                delta["content"] = self._seam.join(delta["content"])
+            choice["delta"] = delta
+            says = any(delta.values())
+        else:
+            choice["text"] = self._seam.join(choice.get("text") or "")
+            says = bool(choice["text"])
+        return choice if says or choice.get("finish_reason") else None
+
+    def _usage(self, usage: Found) -> Found:
+        """Of the whole: what was sent before was prompt to the second and answer to the client."""
+        answer = (usage.get("completion_tokens") or 0) + self._before
+        prompt = self._prompt_tokens
+        if prompt is None:
+            prompt = max(0, (usage.get("prompt_tokens") or 0) - self._before)
+        counts = {"prompt_tokens": prompt, "completion_tokens": answer}
+        return {**usage, **counts, "total_tokens": prompt + answer}
+
+
+class Completions(Format):
+    """OpenAI's completions, and what chat has in common with them."""
+
+    endpoint = Endpoint.COMPLETIONS
+    continues = COMMON | {"prompt"}
+    tells_usage = False
+
+    def carries(self, event: Event) -> bool:
+        """A role alone, or counts, are no content."""
+        found = event.json
+        if found is None:
+            return bool(event.data)
+        return any(_choice_carries(choice) for choice in found.get("choices") or [])
+
+    def answers(self, body: Body) -> int:
+        """``n`` or ``best_of`` for each prompt; a list of numbers is the tokens of one prompt."""
+        numbers = [body.get(name) for name in ("n", "best_of")]
+        prompts = body.get("prompt")
+        many = 1
+        if isinstance(prompts, list):
+            many = sum(not isinstance(each, int) for each in prompts)
+        return max([1, *(n for n in numbers if isinstance(n, int))]) * max(many, 1)
+
+    def obstacle(self, body: Body) -> str | None:
+        """Only one prompt of text has one rest."""
+        return None if isinstance(body.get("prompt"), str) else "several prompts are not continued"
+
+    def prefilled(self, body: Body, prefill: str, style: PrefillStyle) -> Body:
+        """A longer prompt."""
+        del style
+        return {**body, "prompt": body["prompt"] + prefill}
+
+    def reader(self) -> ChatReader:
+        """Reads chunks."""
+        return ChatReader()
+
+    def splice(
+        self, said: Reader, seam: Seam, before: int, prompt_tokens: int | None
+    ) -> ChatSplice:
+        """Joins chunks."""
+        assert isinstance(said, ChatReader)
+        return ChatSplice(said, seam, before, prompt_tokens)
+
+    def ending(self, said: Reader, before: int, *, full: bool) -> Events:
+        """A finish reason where none was told, and ``[DONE]``."""
+        del before
+        assert isinstance(said, ChatReader)
+        if not full:
+            return Events(DONE)
+        choice: Found = {"index": 0, "finish_reason": "length", "logprobs": None}
+        if said.head.get("object") == "text_completion":
+            choice["text"] = ""
+        else:
+            choice["delta"] = {}
+        return Events.of([Event.of({**said.head, "choices": [choice]}), Event(DONE)])
+
+
+class Chat(Completions):
+    """OpenAI's chat."""
+
+    endpoint = Endpoint.CHAT
+    continues = COMMON | {
+        "messages",
+        "max_completion_tokens",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "verbosity",
+        "chat_template_kwargs",
+    }
+
+    def obstacle(self, body: Body) -> str | None:
+        """Nobody can tell the client's beginning of the answer from what was said after it."""
+        if is_begun(body.get("messages")):
+            return "the client gave the beginning of the answer itself"
+        return None
+
+    def prefilled(self, body: Body, prefill: str, style: PrefillStyle) -> Body:
+        """One more message of the assistant."""
+        return unfinished_talk(body, prefill, style)
+
+
+def is_begun(said: Any) -> bool:
+    """Whether the assistant spoke last."""
+    last = said[-1] if isinstance(said, list) and said else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
+
+
+def last_words(said: Any) -> str | None:
+    """The text of the last message, when it is the assistant's and nothing but text."""
+    if not is_begun(said):
+        return None
+    content = said[-1].get("content")
+    if isinstance(content, str):
+        return content
+    texts = [_text_of(part) for part in content] if isinstance(content, list) else [None]
+    return None if None in texts else "".join(text for text in texts if text is not None)
+
+
+def _text_of(part: Any) -> str | None:
+    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    return text if isinstance(text, str) else None
+
+
+def _choice_carries(choice: Any) -> bool:
+    if not isinstance(choice, dict) or choice.get("finish_reason") or choice.get("text"):
+        return True
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        return "text" not in choice
+    return any(value for name, value in delta.items() if name != "role")

@@ -1,0 +1,12 @@
+"""``/v1/embeddings``: never streamed, never continued."""
+
+from __future__ import annotations
+
+from router.wire.endpoint import Endpoint
+from router.wire.formats.base import Format
+
+
+class Embeddings(Format):
+    """OpenAI's embeddings."""
+
+    endpoint = Endpoint.EMBEDDINGS

@@ -1,0 +1,189 @@
+"""``/v1/responses``: numbered events about items, and the whole response in the last one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from router.errors import RouterError, TargetBroken
+from router.wire.endpoint import Endpoint
+from router.wire.events import Event, Events
+from router.wire.formats.base import Body, Format, PrefillStyle, broken
+from router.wire.formats.fields import COMMON
+from router.wire.formats.reading import Found, Reader, Reading
+from router.wire.formats.responses_splice import ResponsesSplice, ending
+from router.wire.formats.seam import Seam
+
+_PREAMBLE = frozenset({"response.created", "response.in_progress", "response.queued"})
+_PREAMBLE_ITEMS = frozenset({"message", "reasoning"})
+_SEQUENCE = re.compile(rb'"sequence_number": ?(\d+)')
+_GOOD_END = re.compile(
+    rb'^(?:event: ?|data: ?\{"type": ?")response\.(?:completed|incomplete)\b', re.MULTILINE
+)
+
+
+class ResponsesReader:
+    """One message of one part of text, or it cannot be continued.
+
+    Attributes:
+        response: the answer as its first event has it.
+        number: of the newest event.
+        item: the message, when it was announced.
+        part: its text, when it was announced.
+        place: what the events about the text have in common; empty before it.
+    """
+
+    _PLACE = ("item_id", "output_index", "content_index")
+
+    def __init__(self) -> None:
+        self.reading = Reading()
+        self.reading.missing = "its text had not begun"
+        self.response: Found = {}
+        self.number = 0
+        self.item: Found = {}
+        self.part: Found = {}
+        self.place: Found = {}
+
+    def read(self, found: Found) -> None:
+        """One event."""
+        self.number = found["sequence_number"]
+        kind = found["type"]
+        if kind in _PREAMBLE:
+            self.response = self.response or found["response"]
+        elif kind == "response.output_item.added" and not self.item:
+            self.item = found["item"]
+            if self.item.get("type") != "message":
+                self.reading.blocked(f"it had sent an item of type {self.item.get('type')!r}")
+        elif kind == "response.content_part.added" and not self.part:
+            self.part, self.reading.missing = found["part"], None
+            self.place = {name: found[name] for name in self._PLACE}
+            if self.part.get("type") != "output_text":
+                self.reading.blocked(f"it had sent a part of type {self.part.get('type')!r}")
+        elif kind == "response.output_text.delta" and self._is_here(found):
+            self.reading.say(found["delta"])
+        else:
+            # Its text had ended, but not whether at its bound on tokens: that is told at the end.
+            self.reading.blocked(f"it had sent {kind!r}")
+
+    def _is_here(self, found: Found) -> bool:
+        return bool(self.place) and all(found[name] == self.place[name] for name in self._PLACE)
+
+
+class Responses(Format):
+    """OpenAI's Responses."""
+
+    endpoint = Endpoint.RESPONSES
+    last_event = re.compile(
+        rb'^(?:event: ?|data: ?\{"type": ?")response\.(?:completed|failed|incomplete)\b',
+        re.MULTILINE,
+    )
+    continues = COMMON - {"max_tokens", "min_tokens", "stream_options"} | {
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "tool_choice",
+        "parallel_tool_calls",
+    }
+
+    def ends_well(self, raw: bytes) -> bool:
+        """A failed response is not worth keeping."""
+        return _GOOD_END.search(raw) is not None
+
+    def counts(self, found: Body) -> Any:
+        """In the response that the last event has."""
+        response = found.get("response")
+        return (response if isinstance(response, dict) else found).get("usage")
+
+    def error_in(self, found: Body) -> TargetBroken | None:
+        """An event of its own; a failed response is an answer, not an error."""
+        if found.get("type") == "error":
+            return broken(found)
+        return None if found.get("object") == "response" else super().error_in(found)
+
+    def carries(self, event: Event) -> bool:
+        """What only announces what is to come carries nothing."""
+        found = event.json
+        if found is None:
+            return bool(event.data)
+        kind = found.get("type")
+        if kind == "response.output_item.added":
+            item = found.get("item")
+            return not (isinstance(item, dict) and item.get("type") in _PREAMBLE_ITEMS)
+        return kind not in _PREAMBLE and kind != "response.content_part.added"
+
+    def next_number(self, raw: bytes) -> int:
+        """One more than the newest event's."""
+        numbers = _SEQUENCE.findall(raw)
+        return int(numbers[-1]) + 1 if numbers else 0
+
+    def error_events(self, error: RouterError, *, number: int = 0) -> bytes:
+        """A flat event."""
+        flat = {"type": "error", "code": error.code, "message": error.message, "param": None}
+        return Event.of({**flat, "sequence_number": number}, "error").raw
+
+    def obstacle(self, body: Body) -> str | None:
+        """Only a talk of texts goes on."""
+        said = body.get("input")
+        if not _is_talk(said):
+            return "a stream about more than text is not continued"
+        last = said[-1] if isinstance(said, list) else None
+        if isinstance(last, dict) and last.get("role") == "assistant":
+            return "the client gave the beginning of the answer itself"
+        return None
+
+    def prefilled(self, body: Body, prefill: str, style: PrefillStyle) -> Body:
+        """One more item of the assistant, in progress: vLLM goes on from it."""
+        del style
+        said = body["input"]
+        part = {"type": "output_text", "text": prefill, "annotations": []}
+        last: Body = {
+            "type": "message",
+            "id": "msg_unfinished",
+            "role": "assistant",
+            "status": "in_progress",
+            "content": [part],
+        }
+        before = [{"role": "user", "content": said}] if isinstance(said, str) else said
+        return {**body, "input": [*before, last]}
+
+    def reader(self) -> ResponsesReader:
+        """Reads items."""
+        return ResponsesReader()
+
+    def splice(
+        self, said: Reader, seam: Seam, before: int, prompt_tokens: int | None
+    ) -> ResponsesSplice:
+        """Joins items."""
+        assert isinstance(said, ResponsesReader)
+        return ResponsesSplice(said, seam, before, prompt_tokens)
+
+    def ending(self, said: Reader, before: int, *, full: bool) -> Events:
+        """The ends of a text that reached the client's bound; nobody counted its tokens."""
+        del before
+        assert isinstance(said, ResponsesReader)
+        assert full  # what ended by itself says so in its last event
+        return ending(said)
+
+
+def _is_talk(said: Any) -> bool:
+    """Whether the input is messages of text and nothing else."""
+    return isinstance(said, str) or (
+        isinstance(said, list) and bool(said) and all(map(_is_message, said))
+    )
+
+
+def _is_message(item: Any) -> bool:
+    if not isinstance(item, dict) or item.get("type", "message") != "message":
+        return False
+    if item.get("role") not in ("user", "assistant", "system", "developer"):
+        return False
+    content = item.get("content")
+    return isinstance(content, str) or (
+        isinstance(content, list)
+        and all(
+            isinstance(part, dict)
+            and part.get("type") in ("input_text", "output_text")
+            and isinstance(part.get("text"), str)
+            for part in content
+        )
+    )
