@@ -246,6 +246,11 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._tls: ssl.SSLContext | None = None
 
+    @property
+    def busy(self) -> int:
+        """Connections that a call is using."""
+        return len(self._origins) - sum(len(kept) for kept in self._idle.values())
+
     def idle(self, origin: Origin) -> Connection | None:
         """A connection that is open and free, the one used last; None when there is none."""
         found = self._idle.get(origin)

@@ -25,7 +25,7 @@ class FakeEngine:
     """The server; an asynchronous context manager."""
 
     def __init__(self, models: Mapping[str, Says]) -> None:
-        self.models = models
+        self.models = dict(models)
         self.requests: list[Json] = []
         self.paths: list[str] = []
         self.left_early = 0
