@@ -7,6 +7,8 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
+from structlog.contextvars import bind_contextvars
+
 from router import models
 from router.admin.proxy import AdminProxy
 from router.admit.keys import Keyring
@@ -151,6 +153,8 @@ class Door:
 
     def _exchange(self, endpoint: Endpoint, headers: dict[str, str]) -> Exchange:
         request = Request(self._request_id(headers), self._ids.new("dec"), endpoint, headers)
+        # Whatever is logged while it is answered names it.
+        bind_contextvars(request_id=request.id)
         return Exchange(request, Decision(self._holder.current))
 
     async def _infer(

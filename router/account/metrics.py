@@ -110,11 +110,6 @@ class RouterMetrics:
             ("target",),
             registry=registry,
         )
-        self.dropped_log_lines = Counter(
-            "graftwork_dropped_log_lines",
-            "Access log lines that found the buffer full.",
-            registry=registry,
-        )
         gauge = Gauge(
             "graftwork_requests_in_flight", "Inference requests under way.", registry=registry
         )

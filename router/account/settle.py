@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from router.account.metrics import RouterMetrics
 from router.account.traffic import Traffic
 from router.account.usage import UsageMeter
-from router.audit.decision import record_of, to_json
 from router.audit.requests import RequestRecords
 from router.budgets.amounts import fill_in
 from router.choose.learning import Learning
@@ -25,7 +23,6 @@ class Settlement:
         records: RequestRecords,
         metrics: RouterMetrics,
         traffic: Traffic,
-        log: Callable[[bytes], None],
         usage: UsageMeter,
         learning: Learning,
     ) -> None:
@@ -35,7 +32,6 @@ class Settlement:
         self._catalog = catalog
         self._records = records
         self._metrics = metrics
-        self._log = log
 
     def _price(self, exchange: Exchange) -> None:
         """Set the cost of every attempt, and so of the exchange, from the usage known now."""
@@ -58,7 +54,6 @@ class Settlement:
     def record(self, exchange: Exchange) -> None:
         """Put it on record."""
         self._records.end(exchange)
-        self._log(to_json(record_of(exchange)))
 
     def measure(self, exchange: Exchange) -> None:
         """Into the metrics, last of all: what settling and recording took is among them."""

@@ -49,7 +49,6 @@ from serving.router.accounting import Accounting
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.router.readings import gauges
-from serving.telemetry.access_log import AccessLog
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.scrape import merge
 
@@ -106,7 +105,6 @@ class RouterProcess:
         self._registry.register(PriceGauges(self.pricing))
         self._health = HealthBook(config.delivery)
         self._registry.register(HealthCollector(self._health))
-        self._access_log = AccessLog(settings, self._metrics.dropped_log_lines)
         self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
         IntentMetrics(self._registry, self._intents)
         pipeline = Pipeline(
@@ -124,7 +122,6 @@ class RouterProcess:
                 self._requests,
                 self._metrics,
                 self._traffic,
-                self._access_log.write,
                 self._accounting.usage,
                 self._learning,
             ),
@@ -159,7 +156,6 @@ class RouterProcess:
         """Begin to write logs, to learn and to renew what is leased, in the background."""
         self._log.start()
         self._feedback_log.start()
-        self._access_log.start()
         self.jobs.start()
 
     def requests(self) -> int:
@@ -191,7 +187,6 @@ class RouterProcess:
         await self.jobs.aclose()
         await self._shadow.aclose()
         await self._accounting.aclose()
-        await self._access_log.aclose()
         self._requests.sum_up_now()
         await asyncio.to_thread(self._log.close)
         await asyncio.to_thread(self._feedback_log.close)

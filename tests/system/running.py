@@ -79,9 +79,8 @@ class Running:
         """The end of everything that helps to find out what went wrong."""
         texts = [f"--- output\n{self.said()[-_TAIL_CHARACTERS:]}"]
         for path in sorted(self.logs.glob("*.jsonl")):
-            if not path.name.startswith("requests-"):
-                text = path.read_text(encoding="utf-8", errors="replace")
-                texts.append(f"--- {path.name}\n{text[-_TAIL_CHARACTERS:]}")
+            text = path.read_text(encoding="utf-8", errors="replace")
+            texts.append(f"--- {path.name}\n{text[-_TAIL_CHARACTERS:]}")
         return "\n".join(texts)
 
     def wait_until_up(self, timeout_s: float = START_S) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.fakes.frontier import FakeFrontier
-from tests.system.client import RETURNS_QUESTION, chat, chat_body, eventually, target
+from tests.system.client import RETURNS_QUESTION, chat, chat_body, decision, eventually, target
 from tests.system.collector import Collector, Span
 from tests.system.config import FRONTIER_KEY, OPENAI_FRONTIER
 from tests.system.running import Running
@@ -68,30 +67,6 @@ def test_refusals_are_traced(http: httpx.Client, collector: Collector) -> None:
     assert span.attributes["http.response.status_code"] == 404
 
 
-def logged(system: Running, request_id: str) -> dict[str, Any]:
-    """The request's line in the request log, once it is written."""
-
-    def look() -> list[dict[str, Any]]:
-        texts = [path.read_text() for path in system.logs.glob("requests-*.jsonl")]
-        lines = [json.loads(line) for text in texts for line in text.splitlines()]
-        return [line for line in lines if line["request_id"] == request_id]
-
-    (line,) = eventually(look, "the request is logged")
-    return line
-
-
-def test_request_log(system: Running, http: httpx.Client) -> None:
-    """Each request is one line of JSON with its ids, its target and its stages."""
-    given = f"log-{secrets.token_hex(4)}"
-    response = http.post(PATH, json=chat_body("returns", "hello"), headers={"x-request-id": given})
-    line = logged(system, given)
-    assert line["event"] == "request"
-    assert line["id"] == response.headers["x-graftwork-decision-id"]
-    assert line["target"] == target(response)
-    assert line["status"] == 200
-    assert line["stages"]
-
-
 def test_logs_hold_no_content_and_no_keys(
     system: Running, http: httpx.Client, frontier: FakeFrontier
 ) -> None:
@@ -101,7 +76,7 @@ def test_logs_hold_no_content_and_no_keys(
         chat(http, model, f"say {phrase}")
     http.post(PATH, json={**chat_body("base", "x"), "temperature": phrase})
     http.post(PATH, content=f'{{"model": "base", "messages": "{phrase}'.encode())
-    logged(system, chat(http, "base", phrase).headers["x-request-id"])
+    decision(http, chat(http, "base", phrase).headers["x-graftwork-decision-id"])
     logs = all_logs(system)
     assert len(logs) > 3
     for path in logs:

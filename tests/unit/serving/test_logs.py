@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 
+from router.pipeline import Pipeline
 from serving.config.settings import Settings
 from serving.telemetry.logs import get_logger, setup_logging
+from tests.fakes.running_router import running_router, settings_with
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -44,7 +47,8 @@ def lines(tmp_path: Path) -> Iterator[Lines]:
 
 def test_rays_own_clock_is_no_extra(lines: Lines) -> None:
     """Ray's record factory marks every record of a process that it started."""
-    logging.getLogger("graftwork.router").warning("late", extra={"_ray_timestamp_ns": 1})
+    marked = {"name": "graftwork.router", "msg": "late", "levelno": 30, "_ray_timestamp_ns": 1}
+    logging.getLogger("graftwork.router").handle(logging.makeLogRecord(marked))
     assert "_ray_timestamp_ns" not in lines()[0]
 
 
@@ -120,3 +124,21 @@ def test_a_second_setup_does_not_double_the_lines(lines: Lines, tmp_path: Path) 
     logging.getLogger("graftwork.router").warning("once")
     logging.getLogger("elsewhere").warning("once more")
     assert len(lines()) == 2
+
+
+async def test_what_is_logged_during_a_request_names_it(
+    lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is the log of requests; an ordinary line leads to it by the request's id."""
+
+    async def breaks(*_: object) -> None:
+        logging.getLogger("graftwork.budgets").warning("late")
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(Pipeline, "run", breaks)
+    async with running_router(settings_with(tmp_path)) as (url, _), httpx.AsyncClient() as client:
+        path, headers = f"{url}/v1/chat/completions", {"x-request-id": "req-7"}
+        assert (await client.post(path, json={}, headers=headers)).status_code == 500
+    during = [line for line in lines() if line["event"] == "late" or "exception" in line]
+    assert len(during) == 2
+    assert {line["request_id"] for line in during} == {"req-7"}
