@@ -64,6 +64,11 @@ class Stopwatch:
         """All but waiting for targets, seconds."""
         return sum(each.seconds for each in self if each.heading is not None)
 
+    @property
+    def waited_s(self) -> float:
+        """Waiting for targets, seconds."""
+        return sum(each.seconds for each in self if each.heading is None)
+
     def headings(self) -> dict[Heading, float]:
         """Seconds by heading; they add up to the overhead."""
         found = dict.fromkeys(Heading, 0.0)

@@ -56,8 +56,9 @@ class Settlement:
         self._records.end(exchange)
 
     def measure(self, exchange: Exchange) -> None:
-        """Into the metrics, last of all: what settling and recording took is among them."""
+        """Into metrics and usage, last of all: what settling and recording took is among it."""
         self._metrics.observe(exchange)
+        self._usage.book_time(exchange)
 
 
 def _tokens(exchange: Exchange) -> int:

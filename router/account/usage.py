@@ -1,19 +1,22 @@
-"""Who used what: counts by hour, key, tenant, route and target, for all routers together."""
+"""Who used what: counts by hour, key, tenant, route, target and intent, over all routers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from router.request import HIT, Exchange
+from router.request import HIT, NO_INTENT, Exchange
+from router.stages import Heading
 
 HOUR_S = 3600
 MAX_ROWS = 50_000
 OTHER = "(other)"
 """Stands for what did not find room any more (law 9)."""
+TIMES = {heading.value: f"{heading.value.replace('-', '_')}_us" for heading in Heading}
+"""The field of a row that has a heading's time."""
 _NO_TARGET = "none"
 _PIN = "@"
 
@@ -29,6 +32,7 @@ class UsageRow(BaseModel):
     tenant: str
     route: str
     target: str
+    intent: str = NO_INTENT
     requests: int = 0
     """Answered or refused; booked to the target that was chosen last."""
     refused: int = 0
@@ -39,6 +43,26 @@ class UsageRow(BaseModel):
     output_tokens: int = 0
     nano_usd: int = 0
     """Billionths of a dollar."""
+    target_us: int = 0
+    """Waiting for targets, microseconds; all below are of the router's own time, by heading."""
+    routing_us: int = 0
+    governance_us: int = 0
+    context_stitching_us: int = 0
+    monitoring_us: int = 0
+    policy_us: int = 0
+    data_prep_us: int = 0
+    audit_us: int = 0
+
+
+class _Place(NamedTuple):
+    """What tells rows apart."""
+
+    hour: int
+    key: str
+    tenant: str
+    route: str
+    target: str
+    intent: str
 
 
 class UsageReport(BaseModel):
@@ -62,42 +86,53 @@ class UsageMeter:
     def __init__(self, clock: Callable[[], float] = time.time, max_rows: int = MAX_ROWS) -> None:
         self._clock = clock
         self._max_rows = max_rows
-        self._rows: dict[tuple[int, str, str, str, str], UsageRow] = {}
-        self._changed: set[tuple[int, str, str, str, str]] = set()
+        self._rows: dict[_Place, UsageRow] = {}
+        self._changed: set[_Place] = set()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def book(self, exchange: Exchange) -> None:
-        """Add one settled exchange."""
-        hour = int(self._clock() // HOUR_S * HOUR_S)
-        request, caller = exchange.request, exchange.request.caller
-        # A name that nothing has never becomes a row: clients could invent any number of them.
-        route = (
-            exchange.request.model.partition(_PIN)[0] if exchange.decision.options else _NO_TARGET
-        )
-        who = (hour, caller.name if caller else "", request.tenant, route)
-        row = self._row(*who, exchange.chosen.target if exchange.chosen else _NO_TARGET)
+        """Add what one settled exchange used."""
+        target = exchange.chosen.target if exchange.chosen else _NO_TARGET
+        row = self._row(exchange, target)
         row.requests += 1
         row.refused += exchange.account.status >= 400
         row.cache_hits += exchange.account.cache == HIT
         for attempt in exchange.delivery.attempts:
-            row = self._row(*who, attempt.target)
+            row = self._row(exchange, attempt.target)
             row.attempts += 1
             row.input_tokens += attempt.billed.input_tokens or 0
             row.output_tokens += attempt.billed.output_tokens or 0
             row.nano_usd += round(attempt.cost_usd * 1e9)
 
-    def _row(self, hour: int, key: str, tenant: str, route: str, target: str) -> UsageRow:
-        where = (hour, key, tenant, route, target)
+    def book_time(self, exchange: Exchange) -> None:
+        """Add the time that it took; to be called when nothing more is to come."""
+        row = self._row(exchange, exchange.chosen.target if exchange.chosen else _NO_TARGET)
+        stages = exchange.account.stages
+        row.target_us += round(stages.waited_s * 1e6)
+        for heading, seconds in stages.headings().items():
+            name = TIMES[heading]
+            setattr(row, name, getattr(row, name) + round(seconds * 1e6))
+
+    def _row(self, exchange: Exchange, target: str) -> UsageRow:
+        request, decision = exchange.request, exchange.decision
+        where = _Place(
+            int(self._clock() // HOUR_S * HOUR_S),
+            request.caller.name if request.caller else "",
+            request.tenant,
+            # A name that nothing has never becomes a row: clients could invent any number of them.
+            request.model.partition(_PIN)[0] if decision.options else _NO_TARGET,
+            target,
+            decision.intent.name or NO_INTENT,
+        )
         row = self._rows.get(where)
         if row is None:
             if len(self._rows) >= self._max_rows:
-                where = (hour, OTHER, OTHER, OTHER, OTHER)
+                where = _Place(where.hour, OTHER, OTHER, OTHER, OTHER, OTHER)
             row = self._rows.get(where)
             if row is None:
-                names = dict(zip(("hour", "key", "tenant", "route", "target"), where, strict=True))
-                row = self._rows[where] = UsageRow.model_validate(names)
+                row = self._rows[where] = UsageRow.model_validate(where._asdict())
         self._changed.add(where)
         return row
 
@@ -112,6 +147,6 @@ class UsageMeter:
                 self._changed |= places
                 raise
         this_hour = int(self._clock() // HOUR_S * HOUR_S)
-        over = [p for p in self._rows if p[0] < this_hour and p not in self._changed]
+        over = [p for p in self._rows if p.hour < this_hour and p not in self._changed]
         for place in over:
             del self._rows[place]

@@ -23,7 +23,11 @@ def usage(
         str, typer.Option(help="how far back: 30m, 24h, 7d or 4w; whole hours are counted")
     ] = "24h",
     by: Annotated[
-        str, typer.Option(help="what to tell apart: key, tenant, route, target, with commas")
+        str,
+        typer.Option(
+            help="what to tell apart, with commas: key, tenant, route, target, intent, version or "
+            "heading"
+        ),
     ] = "tenant,key,target",
     budgets: Annotated[
         bool, typer.Option("--budgets", help="show budgets and what is left of them instead")
@@ -54,12 +58,13 @@ def _seconds(text: str) -> int:
 def _show_usage(rows: list[dict[str, Any]], by: list[str]) -> None:
     counts = ("requests", "refused", "cache_hits", "input_tokens", "output_tokens")
     table(
-        (*by, "requests", "refused", "cached", "tokens in", "tokens out", "USD"),
+        (*by, "requests", "refused", "cached", "tokens in", "tokens out", "own ms", "USD"),
         [
             (
                 *(row[name] or None for name in by),
-                *(row[name] for name in counts),
-                f"{row['cost_usd']:.6f}",
+                *(row.get(name) for name in counts),
+                f"{row['time_ms']:.1f}",
+                f"{row['usd']:.6f}",
             )
             for row in rows
         ],

@@ -22,7 +22,7 @@ def frontier_row(http: httpx.Client) -> dict[str, Any]:
     """What was used of the frontier model; zeros before anything was."""
     rows = usage(http, "target")["data"]
     found = [row for row in rows if row["target"] == f"frontier:{OPENAI_FRONTIER}"]
-    return found[0] if found else {"requests": 0, "cost_usd": 0.0, "input_tokens": 0}
+    return found[0] if found else {"requests": 0, "usd": 0.0, "input_tokens": 0}
 
 
 def money(http: httpx.Client) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_what_is_used_is_booked_by_the_registry(http: httpx.Client) -> None:
 
     eventually(lambda: frontier_row(http)["requests"] > before["requests"], "the second usage")
     after = frontier_row(http)
-    assert after["cost_usd"] - before["cost_usd"] >= cost * 0.999
+    assert after["usd"] - before["usd"] >= cost * 0.999
     eventually(lambda: money(http)["spent"] > spent, "the budget's account")
     account = money(http)
     assert account["budget"] == BUDGET["name"]

@@ -21,7 +21,7 @@ from router.budgets.accounts import NANO, Metric
 from router.budgets.authority import LeaseAsk
 from serving.registry.accounts.book import Balance, LeaseBook
 from serving.registry.accounts.database import open_database
-from serving.registry.accounts.usage import DIMENSIONS, UsageBook, UsageQuestion
+from serving.registry.accounts.usage import COLUMNS, DIMENSIONS, UsageBook, UsageQuestion
 from serving.router.authority import LEASES_PATH, USAGE_PATH
 
 _TIDY_S = 3600.0
@@ -106,17 +106,17 @@ def _shaped(handler: _Handler) -> _Handler:
 def _question(query: dict[str, str]) -> UsageQuestion:
     """Raises ``ValueError`` that says what may be asked."""
     now = time.time()
-    known = {"since", "until", "by", *DIMENSIONS}
+    known = {"since", "until", "by", *COLUMNS}
     if unknown := sorted(query.keys() - known):
         raise ValueError(f"unknown parameters {unknown}; known: {sorted(known)}")
-    by = [name for name in query.get("by", ",".join(DIMENSIONS)).split(",") if name]
+    by = [name for name in query.get("by", ",".join(COLUMNS)).split(",") if name]
     if odd := sorted(set(by) - set(DIMENSIONS)):
         raise ValueError(f"'by' names {odd}; known: {list(DIMENSIONS)}")
     return UsageQuestion(
         since=_seconds(query.get("since"), now - _DAY_S, "since"),
         until=_seconds(query.get("until"), now + 1, "until"),
         by=by,
-        only={name: query[name] for name in DIMENSIONS if name in query},
+        only={name: query[name] for name in COLUMNS if name in query},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,14 @@ from sqlalchemy.orm import Session
 
 from adapters.registry import database
 from adapters.registry.claim import Claim
-from router.account.usage import HOUR_S, UsageReport
+from router.account.usage import HOUR_S, TIMES, UsageReport
+from router.stages import TARGET, Heading
 from serving.registry.accounts.models import UsageRow
 
-DIMENSIONS = ("key", "tenant", "route", "target")
+COLUMNS = ("key", "tenant", "route", "target", "intent")
+"""What rows are told apart by, and may be asked for."""
+DIMENSIONS = (*COLUMNS, "version", "heading")
+"""What they may be added up by: a target's version, and where the router's time went, besides."""
 COUNTS = (
     "requests",
     "refused",
@@ -24,9 +28,15 @@ COUNTS = (
     "input_tokens",
     "output_tokens",
     "nano_usd",
+    f"{TARGET}_us",
+    *TIMES.values(),
 )
 _KEPT_S = 400 * 86_400
-_NAMES = ("hour", "key", "tenant", "route", "target")
+_NAMES = ("hour", *COLUMNS)
+_ADAPTER = "adapter:"
+_NONE = "none"
+_WITH_TARGETS = Heading.ROUTING.value
+"""The heading of the stage that calls targets: their tokens and their price are booked there."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class UsageQuestion:
 
     since: float
     until: float
-    by: Sequence[str] = DIMENSIONS
+    by: Sequence[str] = COLUMNS
     only: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,8 +76,13 @@ class UsageBook:
                     setattr(row, name, max(getattr(row, name), getattr(told, name)))
 
     def ask(self, question: UsageQuestion) -> list[dict[str, Any]]:
-        """Sums, the dearest first."""
-        groups: list[ColumnElement[Any]] = [getattr(UsageRow, name) for name in question.by]
+        """Sums, the dearest first.
+
+        By heading, time is the heading's own, and tokens and money stand where targets are called.
+        """
+        by = [name for name in question.by if name in COLUMNS]
+        columns = by if "version" not in question.by or "target" in by else [*by, "target"]
+        groups: list[ColumnElement[Any]] = [getattr(UsageRow, name) for name in columns]
         sums = [func.sum(getattr(UsageRow, name)) for name in COUNTS]
         query = select(*groups, *sums).where(
             UsageRow.hour > question.since - HOUR_S, UsageRow.hour < question.until
@@ -76,8 +91,9 @@ class UsageBook:
             query = query.where(getattr(UsageRow, name) == value)
         with Session(self._reader) as session:
             rows = session.execute(query.group_by(*groups) if groups else query).all()
-        found = [_named(question.by, row) for row in rows if row[-1] is not None]
-        return sorted(found, key=lambda row: (-row["cost_usd"], -row["requests"]))
+        found = [_Sum.of(columns, question.by, row) for row in rows if row[-1] is not None]
+        told = [shown for each in _merged(found) for shown in each.shown("heading" in question.by)]
+        return sorted(told, key=lambda row: (-row["usd"], -row["requests"], -row["time_ms"]))
 
     def tidy(self, now_s: float) -> None:
         """Forget what is older than a year and a month."""
@@ -86,9 +102,53 @@ class UsageBook:
             session.execute(delete(UsageRow).where(UsageRow.hour < now_s - _KEPT_S))
 
 
-def _named(by: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = dict(zip(by, row, strict=False))
-    counts = dict(zip(COUNTS, row[len(by) :], strict=True))
-    nano = counts.pop("nano_usd")
-    found |= {name: int(value) for name, value in counts.items()}
-    return {**found, "cost_usd": int(nano) / 1e9}
+@dataclass
+class _Sum:
+    """Counts of what is told apart by ``names``."""
+
+    names: dict[str, Any]
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, columns: Sequence[str], by: Sequence[str], row: Sequence[Any]) -> _Sum:
+        """From a row of the database."""
+        names = dict(zip(columns, row, strict=False))
+        target = str(names.get("target", ""))
+        is_version = target.startswith(_ADAPTER)
+        names["version"] = target.removeprefix(_ADAPTER) if is_version else _NONE
+        counts = dict(zip(COUNTS, map(int, row[len(columns) :]), strict=True))
+        return cls({name: names[name] for name in by if name in names}, counts)
+
+    def shown(self, by_heading: bool) -> Iterator[dict[str, Any]]:
+        """As it is answered: one row, or one for each heading."""
+        counts = dict(self.counts)
+        target_ms = counts.pop(f"{TARGET}_us") / 1000
+        times = {heading: counts.pop(name) / 1000 for heading, name in TIMES.items()}
+        usd = counts.pop("nano_usd") / 1e9
+        if not by_heading:
+            whole = {"usd": usd, "time_ms": sum(times.values()), "target_ms": target_ms}
+            yield {**self.names, **counts, **whole}
+            return
+        for heading, time_ms in times.items():
+            calls = heading == _WITH_TARGETS
+            yield {
+                **self.names,
+                "heading": heading,
+                "requests": counts["requests"],
+                "time_ms": time_ms,
+                "target_ms": target_ms if calls else 0.0,
+                "input_tokens": counts["input_tokens"] if calls else 0,
+                "output_tokens": counts["output_tokens"] if calls else 0,
+                "usd": usd if calls else 0.0,
+            }
+
+
+def _merged(sums: list[_Sum]) -> Iterable[_Sum]:
+    """Those with the same names as one: several targets have no version."""
+    found: dict[tuple[Any, ...], _Sum] = {}
+    for each in sums:
+        place = tuple(each.names.values())
+        kept = found.setdefault(place, each)
+        if kept is not each:
+            kept.counts = {name: n + each.counts[name] for name, n in kept.counts.items()}
+    return found.values()

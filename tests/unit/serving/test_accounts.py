@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
@@ -19,9 +20,10 @@ from adapters.registry.claim import Claim
 from router.account.usage import OTHER, UsageMeter, UsageReport, UsageRow
 from router.budgets.authority import LeaseAsk, Wish
 from router.config.budgets import Window
+from router.stages import Heading
 from serving.cli.main import app
 from serving.registry.accounts.book import GONE, LeaseBook
-from serving.registry.accounts.database import open_database
+from serving.registry.accounts.database import migration_config, open_database
 from serving.registry.accounts.models import Base
 from serving.registry.accounts.usage import UsageBook, UsageQuestion
 from tests.fakes.exchanges import exchange, local, put
@@ -87,7 +89,7 @@ def test_usage_adds_up_over_routers_and_hours(engine: Engine, claim: Claim) -> N
         ("bank", 7),
     ]
     [total] = book.ask(UsageQuestion(0, DAY, by=()))
-    assert (total["requests"], total["cost_usd"]) == (21, 6e-9)
+    assert (total["requests"], total["usd"]) == (21, 6e-9)
     [later] = book.ask(UsageQuestion(HOUR, 2 * HOUR, by=("tenant",)))
     assert later["requests"] == 1
     [bank] = book.ask(UsageQuestion(0, DAY, only={"tenant": "bank"}))
@@ -95,6 +97,63 @@ def test_usage_adds_up_over_routers_and_hours(engine: Engine, claim: Claim) -> N
     assert book.ask(UsageQuestion(DAY, 2 * DAY)) == []
     book.tidy(500 * DAY)
     assert book.ask(everything) == []
+
+
+def test_usage_by_heading_and_by_version(engine: Engine, claim: Claim) -> None:
+    """Time is each heading's own; tokens and money stand where targets are called, once."""
+    book = UsageBook(engine, claim)
+    counts = row(0, requests=2, nano_usd=10**9, target_us=9_000, policy_us=1_500, audit_us=500)
+    version = counts.model_copy(update={"target": "adapter:returns@0123456789ab"})
+    reported(book, "one", version, row(0, requests=1, routing_us=250))
+    rows = {each["heading"]: each for each in book.ask(UsageQuestion(0, DAY, by=("heading",)))}
+    assert rows.keys() == {heading.value for heading in Heading}
+    assert all(each["requests"] == 3 for each in rows.values())
+    assert {name: each["time_ms"] for name, each in rows.items() if each["time_ms"]} == {
+        "policy": 1.5,
+        "audit": 0.5,
+        "routing": 0.25,
+    }
+    assert sum(each["usd"] for each in rows.values()) == rows["routing"]["usd"] == 1.0
+    assert rows["routing"]["target_ms"] == sum(each["target_ms"] for each in rows.values()) == 9.0
+    versions = book.ask(UsageQuestion(0, DAY, by=("version",)))
+    assert [(r["version"], r["requests"], r["time_ms"]) for r in versions] == [
+        ("returns@0123456789ab", 2, 2.0),
+        ("none", 1, 0.25),
+    ]
+    other = version.model_copy(update={"target": "frontier:cloud/big"})
+    reported(book, "two", other)
+    assert [r["requests"] for r in book.ask(UsageQuestion(0, DAY, by=("version",)))] == [3, 2]
+
+
+def test_usage_by_intent(engine: Engine, claim: Claim) -> None:
+    """Also as a filter; what nobody recognised is ``none``."""
+    book = UsageBook(engine, claim)
+    refund = row(0, requests=4).model_copy(update={"intent": "refund"})
+    reported(book, "one", refund, row(0, requests=1))
+    found = book.ask(UsageQuestion(0, DAY, by=("intent",)))
+    assert [(r["intent"], r["requests"]) for r in found] == [("refund", 4), ("none", 1)]
+    [only] = book.ask(UsageQuestion(0, DAY, by=(), only={"intent": "refund"}))
+    assert only["requests"] == 4
+
+
+def test_what_was_counted_before_headings_stays(engine: Engine) -> None:
+    """Down and up again: the same counts, with no time and no intent."""
+    insert = (
+        "INSERT INTO usage (hour, key, tenant, route, target, intent, holder, requests, refused,"
+        " cache_hits, attempts, input_tokens, output_tokens, nano_usd, target_us, routing_us,"
+        " governance_us, context_stitching_us, monitoring_us, policy_us, data_prep_us, audit_us)"
+        " VALUES (0, 'k', 't', 'r', 'base', '{intent}', 'h', {n}, 0, 0, 0, 0, 0, 0,"
+        " 1, 1, 1, 1, 1, 1, 1, 1)"
+    )
+    with engine.begin() as connection:
+        for intent, n in (("a", 2), ("b", 3)):
+            connection.exec_driver_sql(insert.format(intent=intent, n=n))
+    with migration_config(engine) as config:
+        command.downgrade(config, "0002")
+        command.upgrade(config, "head")
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT intent, requests, routing_us FROM usage").all()
+    assert [tuple(each) for each in found] == [("none", 5, 0)]
 
 
 def ask(
@@ -217,10 +276,12 @@ async def test_usage_through_the_door_and_on_the_command_line(tmp_path: Path) ->
                 async with client.get(f"{url}/admin/v1/usage?by=tenant,target") as answer:
                     found = await answer.json()
             [only] = found["data"]
+            assert only.pop("time_ms") > 0
+            assert only.pop("target_ms") > 0
             assert only == {
                 "tenant": "default", "target": "frontier:cloud/big", "requests": 2, "refused": 0,
                 "cache_hits": 0, "attempts": 2, "input_tokens": 6, "output_tokens": 8,
-                "cost_usd": 0.006,
+                "usd": 0.006,
             }  # fmt: skip
             [balance] = found["budgets"]
             assert (balance["tenant"], balance["limit"], balance["spent"]) == (
