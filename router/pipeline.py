@@ -15,6 +15,7 @@ from router.budgets.holds import Budgets
 from router.cache.responses import Responses
 from router.choose.choose import Chooser
 from router.choose.refusals import nobody
+from router.config.limits import LimitsConfig
 from router.errors import AuditUnavailable
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
@@ -30,6 +31,7 @@ from router.wire.asgi import ClientLeft
 class Pipeline:
     """The request path, wired once per process."""
 
+    limits: LimitsConfig
     admission: Admission
     intents: IntentStage
     chooser: Chooser
@@ -55,11 +57,13 @@ class Pipeline:
             at(Heading.POLICY, "admit")
             self.admission.admit(exchange)
             at(Heading.AUDIT, "begin")
-            self.records.begin(exchange)
+            if not client.only_asks:
+                self.records.begin(exchange)
             at(Heading.DATA_PREP, "read")
             raw = await client.read()
             at(Heading.DATA_PREP, "data-prep")
-            table, request = self.holder.current, prepare.parse(exchange.request, raw)
+            table = self.holder.current
+            request = prepare.parse(exchange.request, raw, self.limits)
             at(Heading.GOVERNANCE, "governance")
             request = exchange.request = govern.inbound(request)
             at(Heading.ROUTING, "intent")

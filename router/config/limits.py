@@ -11,6 +11,24 @@ class LimitsConfig(Section):
     """Bounds of one router replica (law 9)."""
 
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="request body, bytes")
+    max_body_values: int = Field(
+        default=100_000,
+        ge=1000,
+        description="JSON values in a request's body, token ids not counted: who sends more waits "
+        "for nobody, and everybody would wait for it",
+    )
+    max_choices: int = Field(
+        default=128,
+        ge=1,
+        description="answers that one request may ask for: `n`, `best_of`, and for each of a list "
+        "of prompts",
+    )
+    max_inputs: int = Field(
+        default=2048, ge=1, description="texts that one request may have embedded"
+    )
+    max_feedback_bytes: int = Field(
+        default=256 * 1024, ge=1024, description="body of one feedback, bytes"
+    )
     max_archive_bytes: int = Field(
         default=2 * 1024**3, ge=1024, description="body of an adapter push, bytes"
     )

@@ -27,6 +27,8 @@ from router.wire.kinds import Kind
 
 MAX_DEPTH: Final = 48
 """What is nested deeper is handed over as one text: its JSON."""
+MAX_INNER: Final = 20_000
+"""JSON in a string that has more commas is not opened: it is one text."""
 
 
 class Inside(Enum):
@@ -44,6 +46,10 @@ Path = tuple[Step, ...]
 
 class TooDeep(ValueError):
     """Nested so deeply that it could not be sent on as JSON either."""
+
+
+class TooMany(ValueError):
+    """More values than a walk may take; the event loop waits for it."""
 
 
 class Text(NamedTuple):
@@ -87,10 +93,21 @@ class Survey:
 Change = Callable[[Text], str]
 
 
-def survey(value: Any, role: str = "") -> Survey:
-    """Everything that there is to know about a body's texts. Raises ``TooDeep``."""
+def survey(value: Any, role: str = "", *, max_values: int | None = None) -> Survey:
+    """Everything that there is to know about a body's texts.
+
+    Args:
+        value: decoded JSON.
+        role: as of ``texts``.
+        max_values: a body of more values is not looked at to its end. A prompt's token ids do not
+            count: there is nothing to look at in them.
+
+    Raises:
+        TooDeep: nested too deeply.
+        TooMany: more values than ``max_values``.
+    """
     found = Survey()
-    _Walk(None, found).top(value, role)
+    _Walk(None, found, max_values).top(value, role)
     return found
 
 
@@ -121,12 +138,20 @@ def replace(value: Any, changes: dict[Path, str]) -> Any:
 class _Walk:
     """One recursion over one body."""
 
-    __slots__ = ("_change", "_found", "_path")
+    __slots__ = ("_change", "_found", "_left", "_path")
 
-    def __init__(self, change: Change | None, found: Survey) -> None:
+    def __init__(self, change: Change | None, found: Survey, max_values: int | None = None) -> None:
         self._change = change
         self._found = found
+        self._left = max_values
         self._path: list[Step] = []
+
+    def _spend(self, values: int) -> None:
+        if self._left is None:
+            return
+        self._left -= values
+        if self._left < 0:
+            raise TooMany("too many values")
 
     def top(self, value: Any, role: str) -> Any:
         """The whole body: the fields at its top say which texts a model reads."""
@@ -169,6 +194,10 @@ class _Walk:
             return self._opaque(value, role)  # type: ignore[no-any-return]
         changed: list[Any] | None = None
         path = self._path
+        if path and path[0] in ("prompt", "input") and _is_token_ids(value):
+            self._found.token_ids += len(value)
+            return value
+        self._spend(len(value))
         for place, each in enumerate(value):
             path.append(place)
             new = self._any(each, role, kind, depth + 1)
@@ -181,6 +210,7 @@ class _Walk:
     def _object(self, value: dict[str, Any], role: str, kind: Kind, depth: int) -> Any:
         if depth > MAX_DEPTH:
             return self._opaque(value, role)
+        self._spend(len(value))
         own, said_by = value.get("type"), value.get("role")
         if type(said_by) is str:
             role = said_by
@@ -281,7 +311,7 @@ class _Walk:
         return self._free(value, role, kind, depth)
 
     def _json_text(self, value: str, role: str, kind: Kind, depth: int) -> str:
-        inner = _parsed(value)
+        inner = _parsed(value) if value.count(",") <= MAX_INNER else None
         if inner is None or depth > MAX_DEPTH:
             return self._text(value, role, kind)
         self._path.append(Inside.JSON)
@@ -297,6 +327,7 @@ class _Walk:
             return value
         if depth > MAX_DEPTH:
             return self._opaque(value, role)
+        self._spend(len(value))
         if type(value) is list:
             return self._free_list(value, role, kind, depth)
         entries: list[tuple[str, Any]] = []
@@ -334,6 +365,7 @@ class _Walk:
             return value
         if depth > MAX_DEPTH:
             return self._opaque(value, "")
+        self._spend(len(value))
         entries = value.items() if type(value) is dict else enumerate(value)
         changed: Any = None
         for name, each in entries:
@@ -362,6 +394,11 @@ class _Walk:
             return value
         found = _parsed(new)
         return new if found is None else found
+
+
+def _is_token_ids(value: list[Any]) -> bool:
+    """Whether a list is a prompt as numbers; looked at without a step for each of them."""
+    return bool(value) and type(value[0]) is int and set(map(type, value)) == {int}
 
 
 def _is_protocol(name: str, value: Any) -> bool:

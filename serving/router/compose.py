@@ -108,6 +108,7 @@ class RouterProcess:
         self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
         IntentMetrics(self._registry, self._intents)
         pipeline = Pipeline(
+            limits=limits,
             admission=admission,
             intents=IntentStage(self._intents),
             chooser=Chooser(

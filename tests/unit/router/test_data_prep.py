@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, TooLarge
 from router.prepare import parse
+from router.wire import texts
 from router.wire.endpoint import Endpoint
 from tests.fakes.exchanges import exchange
 
@@ -196,3 +197,78 @@ def test_a_long_text_is_cut_at_its_beginning() -> None:
     found = parsed({"messages": [{"role": "user", "content": "x" * 9000 + "end"}]})
     assert len(found.text) == 4000
     assert found.text.endswith("end")
+
+
+def test_token_ids_are_counted_without_a_step_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt of a million numbers must not hold the event loop; it costs what it costs."""
+    steps = 0
+    really = texts._Walk._any
+
+    def counted(walk: Any, *args: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return really(walk, *args)
+
+    monkeypatch.setattr(texts._Walk, "_any", counted)
+    found = parsed({"prompt": list(range(1_000_000))}, endpoint=Endpoint.COMPLETIONS)
+    assert found.needs.input_tokens == 1_000_000
+    found = parsed({"prompt": [[1, 2, 3], [4, 5]]}, endpoint=Endpoint.COMPLETIONS)
+    assert found.needs.input_tokens == 5
+    assert steps < 10
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "user", "content": "x"}] * 60_000},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "y"}] * 60_000}]},
+        {"tools": [{"type": "function", "function": {"parameters": {"x": [1] * 150_000}}}]},
+        {"metadata": {"a": [[]] * 150_000}},
+    ],
+)
+def test_a_body_of_very_many_values_is_refused(body: dict[str, Any]) -> None:
+    """Whoever sends it would have everybody wait; the answer names the setting."""
+    with pytest.raises(TooLarge, match="max_body_values"):
+        parsed(body)
+
+
+def test_a_large_table_in_a_string_is_one_text() -> None:
+    """What a tool found is passed on, however large; only small JSON is opened."""
+    table = json.dumps([{"a": 1}] * 200_000)
+    found = parsed({"messages": [{"role": "tool", "tool_call_id": "1", "content": table}]})
+    assert found.needs.input_tokens > len(table) // 5
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "param"),
+    [
+        (Endpoint.CHAT, {"n": 129}, "n"),
+        (Endpoint.COMPLETIONS, {"prompt": "x", "best_of": 10**6}, "best_of"),
+        (Endpoint.COMPLETIONS, {"prompt": ["x"] * 129}, "prompt"),
+        (Endpoint.COMPLETIONS, {"prompt": [[1, 2]] * 129}, "prompt"),
+        (Endpoint.COMPLETIONS, {"prompt": ["x"] * 13, "n": 10}, "prompt"),
+        (Endpoint.EMBEDDINGS, {"input": ["x"] * 2049}, "input"),
+    ],
+)
+def test_answers_that_one_request_may_ask_for_are_bounded(
+    endpoint: Endpoint, body: dict[str, Any], param: str
+) -> None:
+    """400 that names the field and the setting."""
+    with pytest.raises(InvalidRequest, match=r"limits\.max_") as refused:
+        parsed(body, endpoint=endpoint)
+    assert (refused.value.param, refused.value.code) == (param, "too_many_choices")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (Endpoint.CHAT, {"n": 128}),
+        (Endpoint.CHAT, {"n": "many"}),
+        (Endpoint.COMPLETIONS, {"prompt": list(range(5000)), "n": 2}),
+        (Endpoint.COMPLETIONS, {"prompt": ["x"] * 64, "n": 2}),
+        (Endpoint.EMBEDDINGS, {"input": ["x"] * 2048, "n": None}),
+    ],
+)
+def test_what_is_within_bounds_goes_on(endpoint: Endpoint, body: dict[str, Any]) -> None:
+    """One prompt as token ids is one prompt; a wrong type is the target's to refuse."""
+    assert parsed(body, endpoint=endpoint).body == body
