@@ -266,7 +266,7 @@ def test_answers_that_one_request_may_ask_for_are_bounded(
         (Endpoint.CHAT, {"n": "many"}),
         (Endpoint.COMPLETIONS, {"prompt": list(range(5000)), "n": 2}),
         (Endpoint.COMPLETIONS, {"prompt": ["x"] * 64, "n": 2}),
-        (Endpoint.EMBEDDINGS, {"input": ["x"] * 2048, "n": None}),
+        (Endpoint.EMBEDDINGS, {"input": ["x"] * 2048}),
     ],
 )
 def test_what_is_within_bounds_goes_on(endpoint: Endpoint, body: dict[str, Any]) -> None:
