@@ -118,7 +118,7 @@ class Store(Protocol):
 
 
 class LocalStore:
-    """A ``Store`` in a local directory.
+    """A ``Store`` in a local directory; methods without a word of their own are the Protocol's.
 
     ``max_quarantined`` bounds the quarantine: beyond it the oldest entries go.
     """
@@ -130,7 +130,6 @@ class LocalStore:
         self._max_quarantined = max_quarantined
 
     def put(self, directory: Path, alias: str, digest: str, manifest: Manifest) -> AdapterFiles:
-        """See ``Store.put``."""
         files = self.files(alias, digest)
         if not files.path.is_dir():
             with store_errors(f"storing {alias}"):
@@ -176,11 +175,9 @@ class LocalStore:
         return Usage()
 
     def exists(self, alias: str, digest: str) -> bool:
-        """See ``Store.exists``."""
         return self.files(alias, digest).path.is_dir()
 
     def size(self, alias: str, digest: str) -> int | None:
-        """See ``Store.size``."""
         path = self.files(alias, digest).path
         with store_errors(f"measuring {alias}"):
             return sum(f.stat().st_size for f in path.iterdir()) if path.is_dir() else None
@@ -197,7 +194,6 @@ class LocalStore:
             _remove(trash)
 
     def list(self) -> Sequence[AdapterFiles]:
-        """See ``Store.list``."""
         found = []
         with store_errors("listing versions"):
             for path in sorted(self._versions.glob("[!.]*/[!.]*")):
@@ -210,7 +206,6 @@ class LocalStore:
         _check_digest(self._path(alias, digest), digest)
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
-        """See ``Store.sweep``."""
         before = time.time() - older_than_s
         leftovers = [
             path

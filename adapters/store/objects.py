@@ -108,7 +108,6 @@ class ObjectStore:
         return AdapterFiles(alias, digest, path, f"{self._url}/{_key(alias, digest)}")
 
     def lease(self, alias: str, digest: str) -> Lease:
-        """See ``Store.lease``."""
         objects: dict[str, int] = {}
 
         def size_bytes() -> int:
@@ -129,12 +128,10 @@ class ObjectStore:
             return self._staging.lease(alias, digest, size_bytes, fill)
 
     def staged(self) -> Usage:
-        """See ``Store.staged``."""
         with store_errors("measuring the staging area"):
             return self._staging.usage()
 
     def exists(self, alias: str, digest: str) -> bool:
-        """See ``Store.exists``."""
         with _bucket_errors(f"looking for {alias}"):
             try:
                 obstore.head(self._bucket, f"{_key(alias, digest)}/{MANIFEST_FILE}")
@@ -143,7 +140,6 @@ class ObjectStore:
             return True
 
     def size(self, alias: str, digest: str) -> int | None:
-        """See ``Store.size``."""
         if not self.exists(alias, digest):
             return None
         with _bucket_errors(f"measuring {alias}"):
@@ -162,7 +158,6 @@ class ObjectStore:
             self._staging.delete(alias, digest)
 
     def list(self) -> Sequence[AdapterFiles]:
-        """See ``Store.list``."""
         found = []
         with _bucket_errors("listing versions"):
             for path, _ in self._objects(_VERSIONS):

@@ -93,7 +93,6 @@ class LocalSource:
         return [found for found in looked_at if found is not None]
 
     def fetch(self, found: Found, destination: Path) -> bool:
-        """See ``Source.fetch``."""
         directory = self._path(found)
         try:
             entries = walk(directory, MAX_ENTRIES)
@@ -108,7 +107,6 @@ class LocalSource:
         return now is not None and now.fingerprint == found.fingerprint
 
     def mark(self, found: Found, reasons: dict[str, Any]) -> None:
-        """See ``Source.mark``."""
         marker = self._marker(found)
         draft = marker.with_name(f".{marker.name}.{os.getpid()}")
         try:
@@ -118,7 +116,6 @@ class LocalSource:
             raise StoreError(f"cannot write {marker.name}: {reason(error)}") from error
 
     def unmark(self, found: Found) -> None:
-        """See ``Source.unmark``."""
         with contextlib.suppress(OSError):
             self._marker(found).unlink(missing_ok=True)
 
@@ -208,14 +205,12 @@ class ObjectSource:
         return now is not None and now.fingerprint == found.fingerprint
 
     def mark(self, found: Found, reasons: dict[str, Any]) -> None:
-        """See ``Source.mark``."""
         key = f"{found.source}{REJECTED_SUFFIX}"
         with _bucket_errors("writing a marker"):
             obstore.put(self._bucket, key, _json(reasons).encode())
         self._marked.add(key)
 
     def unmark(self, found: Found) -> None:
-        """See ``Source.unmark``."""
         key = f"{found.source}{REJECTED_SUFFIX}"
         if key in self._marked:
             with _bucket_errors("removing a marker"), contextlib.suppress(FileNotFoundError):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.routing.data import Problem
-from router.intent.logistic import fit, softmax
+from router.learn.logistic import fit, one_hot, softmax
 
 _FOLDS = 5
 _NEAREST = 40
@@ -134,7 +134,7 @@ def _failing(
 ) -> Floats:
     mean, scale = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-6)
     scale[:-_LENGTHS] = train[:, :-_LENGTHS].std()  # directions keep their relative spread
-    weights, bias = fit((train - mean) / scale, classes, 2, decay=decay)
+    weights, bias = fit((train - mean) / scale, one_hot(classes, 2), decay=decay)
     return np.clip(softmax((test - mean) / scale @ weights + bias)[:, 0], 1e-6, 1 - 1e-6)
 
 

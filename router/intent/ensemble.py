@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router.intent.logistic import Linear, softmax
+from router.intent.linear import Linear
+from router.learn.logistic import softmax
 
 Floats = NDArray[np.float32]
 

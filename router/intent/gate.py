@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router.intent.logistic import fit
+from router.learn.logistic import fit, one_hot
 
 Floats = NDArray[np.floating]
 
@@ -62,5 +62,5 @@ def _weighed(signs: NDArray[np.float32], inside: int) -> tuple[Floats, float]:
         return np.ones(signs.shape[1]), 0.0
     label = np.repeat([1, 0], [inside, outside])
     share = np.repeat([1.0, inside / outside], [inside, outside]).astype(np.float32)
-    weights, bias = fit(signs, label, 2, decay=_DECAY, weights=share)
+    weights, bias = fit(signs, one_hot(label, 2), decay=_DECAY, weights=share)
     return weights[:, 1] - weights[:, 0], float(bias[1] - bias[0])

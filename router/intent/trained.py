@@ -16,7 +16,7 @@ from router.intent.encoder import Encoder
 from router.intent.ensemble import Ensemble, Texts
 from router.intent.gate import Gate
 from router.intent.head import Recognition, ranked
-from router.intent.logistic import softmax
+from router.learn.logistic import softmax
 
 Floats = NDArray[np.floating]
 

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from router.judge import isotonic, logistic
-from router.judge.isotonic import StepMap
-from router.judge.logistic import Logistic
+from router.judge import scorer
 from router.judge.logprobs import Features
+from router.judge.scorer import Scorer
+from router.learn import isotonic
+from router.learn.isotonic import StepMap
 
 MIN_JUDGED = 50
 MIN_OF_EACH = 5
@@ -40,7 +41,7 @@ Row = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    scorer: Logistic
+    scorer: Scorer
     map: StepMap
     edge: float
     """So close to 0 and 1 no finite number of judgements can bring us."""
@@ -115,9 +116,9 @@ def _refit(cell: _Cell) -> None:
     if len(labels) < MIN_JUDGED or min(good, len(labels) - good) < MIN_OF_EACH:
         return
     rows = [row for row, _ in cell.samples]
-    scorer = logistic.fit(np.array(rows), np.array(labels))
-    steps = isotonic.fit([scorer.score(row) for row in rows], labels)
-    cell.fitted = _Fitted(scorer, steps, 1.0 / (len(labels) + 2.0))
+    fitted = scorer.fit(np.array(rows), np.array(labels))
+    steps = isotonic.fit([fitted.score(row) for row in rows], labels)
+    cell.fitted = _Fitted(fitted, steps, 1.0 / (len(labels) + 2.0))
     cell.since = 0
 
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.judge import isotonic, logistic
+from router.judge import scorer
 from router.judge.calibration import MIN_JUDGED, Calibration
 from router.judge.logprobs import Features, Tokens, entropy, probe
+from router.learn import isotonic
 from router.wire.endpoint import Endpoint
 
 TARGET = "adapter:returns@111111111111"
@@ -90,7 +91,7 @@ def test_logistic_finds_the_true_weights() -> None:
     rows = rng.normal(size=(20_000, 2))
     odds = 0.5 + 2.0 * rows[:, 0] - 1.0 * rows[:, 1]
     labels = (rng.random(20_000) < 1 / (1 + np.exp(-odds))).astype(float)
-    fitted = logistic.fit(rows, labels, ridge=1e-6)
+    fitted = scorer.fit(rows, labels, ridge=1e-6)
     assert fitted.score((0.0, 0.0)) == pytest.approx(0.5, abs=0.08)
     assert fitted.score((1.0, 0.0)) - fitted.score((0.0, 0.0)) == pytest.approx(2.0, abs=0.1)
     assert fitted.score((0.0, 1.0)) - fitted.score((0.0, 0.0)) == pytest.approx(-1.0, abs=0.1)
@@ -100,14 +101,14 @@ def test_logistic_at_its_optimum_has_no_gradient() -> None:
     """With only a bias the fit is the log-odds of the mean."""
     rows = np.zeros((10, 1))
     labels = np.array([1.0] * 7 + [0.0] * 3)
-    assert logistic.fit(rows, labels).score((0.0,)) == pytest.approx(math.log(7 / 3), abs=1e-4)
+    assert scorer.fit(rows, labels).score((0.0,)) == pytest.approx(math.log(7 / 3), abs=1e-4)
 
 
 def test_separable_data_stay_finite() -> None:
     """The ridge keeps weights finite where the data alone would not."""
     rows = np.array([[-1.0], [1.0]] * 30)
     labels = np.array([0.0, 1.0] * 30)
-    assert math.isfinite(logistic.fit(rows, labels).score((1.0,)))
+    assert math.isfinite(scorer.fit(rows, labels).score((1.0,)))
 
 
 # Log-probabilities

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from router.intent.calibrate import calibration_error, temperature, tempered
-from router.intent.logistic import fit, softmax
+from router.learn.logistic import fit, one_hot, softmax
 
 PROBABILITIES = arrays(np.float64, (4, 5), elements=st.floats(0.01, 1)).map(
     lambda rows: rows / rows.sum(axis=1, keepdims=True)
@@ -49,7 +49,7 @@ def test_a_fit_is_where_the_gradient_vanishes() -> None:
     features = rng.normal(size=(300, 6)).astype(np.float32)
     classes = (features @ rng.normal(size=(6, 3)) + rng.gumbel(size=(300, 3))).argmax(axis=1)
     share = rng.uniform(0.5, 2, 300).astype(np.float32)
-    weights, bias = fit(features, classes, 3, decay=0.01, weights=share, iterations=400)
+    weights, bias = fit(features, one_hot(classes, 3), decay=0.01, weights=share, iterations=400)
     error = softmax(features @ weights + bias) - np.eye(3)[classes]
     error *= (share / share.sum())[:, np.newaxis]
     assert features.T @ error + 0.01 * weights == pytest.approx(np.zeros((6, 3)), abs=3e-3)

@@ -1,63 +1,65 @@
-"""Multinomial logistic regression by L-BFGS, in NumPy.
+"""Multinomial logistic regression by L-BFGS, in NumPy: the one solver of the router.
 
 The objective is the weighted mean cross-entropy plus ``decay / 2`` times the squared weights
 (not the bias). L-BFGS: Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.4, with a
-backtracking line search (Armijo); the objective is convex, so the start does not matter.
+backtracking line search (Armijo); the objective is convex, so the start does not matter. All is
+computed in the precision of the features.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Objective = Callable[[Floats], tuple[float, Floats]]
-
-DECAY = 2e-3
-"""For features of spread 1; chosen on held-out parts of BANKING77's training set."""
 
 _MEMORY = 10
 _ARMIJO = 1e-4
 _SMALLEST_STEP = 1e-6
-_TOLERANCE = 1e-5
-"""Relative decrease of the objective at which a fit is done."""
 
 
-def softmax(logits: NDArray[np.floating]) -> Floats:
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     """Row by row, in float32."""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: Floats = (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
+    result: NDArray[np.float32] = (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
     return result
+
+
+def one_hot(classes: NDArray[np.integer], count: int) -> NDArray[np.float32]:
+    """Targets that are certain: a row for each example, all of its weight on its class."""
+    target = np.zeros((len(classes), count), np.float32)
+    target[np.arange(len(classes)), classes] = 1
+    return target
 
 
 def fit(
     features: Floats,
-    classes: NDArray[np.integer],
-    count: int,
+    targets: Floats,
     *,
     decay: float,
     weights: Floats | None = None,
     iterations: int = 80,
+    tolerance: float = 1e-5,
 ) -> tuple[Floats, Floats]:
-    """Return weights (features, count) and bias (count) for classes ``0 … count - 1``.
+    """Return weights (features, classes) and bias (classes).
 
     Args:
         features: one row per example.
-        classes: of each example.
-        count: of classes.
+        targets: one row per example, the probability of each class.
         decay: strength of the penalty on squared weights.
         weights: how much each example counts, relative to the others; 1 by default.
         iterations: at most so many steps.
+        tolerance: relative decrease of the objective at which the fit is done.
     """
     rows, width = features.shape
-    share = np.ones(rows, np.float32) if weights is None else weights.astype(np.float32)
-    share = (share / share.sum())[:, np.newaxis]
-    target = np.zeros((rows, count), np.float32)
-    target[np.arange(rows), classes] = 1
+    count = targets.shape[1]
+    share = np.ones(rows) if weights is None else weights
+    share = (share / share.sum())[:, np.newaxis].astype(features.dtype)
+    target = targets.astype(features.dtype)
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         both = flat.reshape(width + 1, count)
@@ -73,12 +75,13 @@ def fit(
         gradient[-1] = error.sum(axis=0)
         return loss + 0.5 * decay * float((matrix**2).sum()), gradient.ravel()
 
-    best = minimise(objective, np.zeros((width + 1) * count, np.float32), iterations)
+    start = np.zeros((width + 1) * count, features.dtype)
+    best = minimise(objective, start, iterations, tolerance)
     both = best.reshape(width + 1, count)
     return both[:-1].copy(), both[-1].copy()
 
 
-def minimise(objective: Objective, start: Floats, iterations: int) -> Floats:
+def minimise(objective: Objective, start: Floats, iterations: int, tolerance: float) -> Floats:
     """Return where the smooth convex objective is smallest, or the last of the iterations."""
     point = start
     value, gradient = objective(point)
@@ -88,7 +91,7 @@ def minimise(objective: Objective, start: Floats, iterations: int) -> Floats:
         slope = float(gradient @ direction)
         length = 1.0
         while True:
-            reached = point + np.float32(length) * direction
+            reached = point + length * direction
             after, turned = objective(reached)
             if after <= value + _ARMIJO * length * slope or length < _SMALLEST_STEP:
                 break
@@ -96,7 +99,7 @@ def minimise(objective: Objective, start: Floats, iterations: int) -> Floats:
         moved, bent = reached - point, turned - gradient
         if float(moved @ bent) > 1e-12:
             steps.append((moved, bent))
-        done = value - after < _TOLERANCE * max(1.0, abs(value))
+        done = value - after < tolerance * max(1.0, abs(value))
         point, value, gradient = reached, after, turned
         if done:
             break
@@ -107,7 +110,7 @@ def _scaled(gradient: Floats, steps: deque[tuple[Floats, Floats]]) -> Floats:
     """The gradient times the approximate inverse Hessian (the two-loop recursion)."""
     result = gradient.copy()
     if not steps:
-        return result / np.float32(max(1.0, float(np.linalg.norm(gradient))))
+        return result / max(1.0, float(np.linalg.norm(gradient)))
     weights = []
     for moved, bent in reversed(steps):
         weight = (moved @ result) / (bent @ moved)
@@ -118,39 +121,3 @@ def _scaled(gradient: Floats, steps: deque[tuple[Floats, Floats]]) -> Floats:
     for (moved, bent), weight in zip(steps, reversed(weights), strict=True):
         result += moved * (weight - (bent @ result) / (bent @ moved))
     return result
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A fitted classifier with the standardisation of its features."""
-
-    mean: Floats
-    scale: Floats
-    weights: Floats
-    bias: Floats
-
-    @classmethod
-    def fitted(
-        cls,
-        features: Floats,
-        classes: NDArray[np.integer],
-        count: int,
-        *,
-        weights: Floats | None = None,
-        block: int | None = None,
-    ) -> Linear:
-        """Fit after centring; each block of so many features gets a spread of 1 over all."""
-        mean = features.mean(axis=0)
-        centred = features - mean
-        size = block or features.shape[1]
-        spreads = [centred[:, at : at + size].std() for at in range(0, features.shape[1], size)]
-        scale = np.repeat(np.array(spreads, np.float32), size)
-        scale[scale == 0] = 1
-        fitted, bias = fit(centred / scale, classes, count, decay=DECAY, weights=weights)
-        return cls(mean, scale, fitted, bias)
-
-    def logits(self, features: Floats) -> Floats:
-        """One row per row of features."""
-        standard = (features - self.mean) / self.scale
-        result: Floats = np.asarray(standard @ self.weights + self.bias, np.float32)
-        return result

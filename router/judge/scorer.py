@@ -1,4 +1,4 @@
-"""Ridge logistic regression on a handful of features, by Newton's method (IRLS)."""
+"""One score of a handful of features: ridge logistic regression of what was judged good."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from router.learn import logistic
+
 Array = NDArray[np.float64]
-_STEPS = 25
-_ENOUGH = 1e-8
+_STEPS = 200
+_ENOUGH = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Logistic:
+class Scorer:
     """P(y = 1 | x) = 1 / (1 + exp(-(b + w . (x - centre) / scale)))."""
 
     centre: tuple[float, ...]
@@ -31,7 +33,7 @@ class Logistic:
         return total
 
 
-def fit(features: Array, labels: Array, ridge: float = 1.0) -> Logistic:
+def fit(features: Array, labels: Array, ridge: float = 1.0) -> Scorer:
     """Fit labels (0 to 1) on rows of features; ``ridge`` is the penalty on standardised weights.
 
     Minimises the cross-entropy plus ridge/2 |w|^2 (the bias is free): Hastie, Tibshirani, Friedman,
@@ -40,20 +42,17 @@ def fit(features: Array, labels: Array, ridge: float = 1.0) -> Logistic:
     centre = features.mean(axis=0)
     scale = features.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
-    rows = np.column_stack([np.ones(len(features)), (features - centre) / scale])
-    penalty = np.diag([1e-6, *[ridge] * features.shape[1]])
-    weights = np.zeros(rows.shape[1])
-    for _ in range(_STEPS):
-        fitted = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -30.0, 30.0)))
-        gradient = rows.T @ (fitted - labels) + penalty @ weights
-        curvature = (rows * (fitted * (1.0 - fitted))[:, None]).T @ rows + penalty
-        step = np.linalg.solve(curvature, gradient)
-        weights -= step
-        if float(np.abs(step).max()) < _ENOUGH:
-            break
-    return Logistic(
+    # Two classes share the weight between them, each with half of it and both penalised.
+    weights, bias = logistic.fit(
+        (features - centre) / scale,
+        np.column_stack([1.0 - labels, labels]),
+        decay=2.0 * ridge / len(features),
+        iterations=_STEPS,
+        tolerance=_ENOUGH,
+    )
+    return Scorer(
         tuple(map(float, centre)),
         tuple(map(float, scale)),
-        tuple(map(float, weights[1:])),
-        float(weights[0]),
+        tuple(map(float, weights[:, 1] - weights[:, 0])),
+        float(bias[1] - bias[0]),
     )

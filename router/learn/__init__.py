@@ -1,0 +1,1 @@
+"""Solvers that learn from examples, and know neither texts nor answers."""
