@@ -41,12 +41,20 @@ _OPERATIONS = {
     "/v1/embeddings": "embeddings",
 }
 NO_TARGET = "none"
+GONE = "gone"
+"""Stands for versions that left the table before a request to them was over."""
 
 
 class RouterMetrics:
     """One process's metrics; labels come from configuration and table, so they are bounded."""
 
-    def __init__(self, registry: CollectorRegistry, in_flight: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        in_flight: Callable[[], int],
+        known: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._known = known
         self._children: dict[tuple[Any, ...], Any] = {}
         self.requests = Counter(
             "graftwork_requests",
@@ -120,7 +128,7 @@ class RouterMetrics:
 
     def observe(self, exchange: Exchange) -> None:
         """Book one finished exchange."""
-        target = exchange.chosen.target if exchange.chosen else NO_TARGET
+        target = self._label(exchange.chosen.target) if exchange.chosen else NO_TARGET
         endpoint = exchange.request.endpoint.value
         labels = (_OPERATIONS[endpoint], target)
         child = self._child
@@ -141,11 +149,14 @@ class RouterMetrics:
             child(self.stages, each.stage).observe(each.seconds)
         self.overhead.observe(stages.overhead_s)
         for attempt in exchange.delivery.attempts:
-            child(self.attempts, attempt.target, attempt.outcome).inc()
+            child(self.attempts, self._label(attempt.target), attempt.outcome).inc()
         for note in exchange.delivery.notes:
             child(self.delivery, next(iter(note))).inc()
         if exchange.account.cost_usd:
             child(self.cost, target).inc(exchange.account.cost_usd)
+
+    def _label(self, target: str) -> str:
+        return target if self._known(target) else GONE
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """``metric.labels`` is a third of this module's cost: remember what it returned."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
@@ -24,9 +25,14 @@ class _Counts:
 
 
 class Traffic:
-    """Counts by engine name; names that leave the table are forgotten (law 9)."""
+    """Counts by engine name; names that leave the table are forgotten (law 9).
 
-    def __init__(self) -> None:
+    ``known`` says whether a target is still in the table: what began before it left is counted no
+    more when it ends.
+    """
+
+    def __init__(self, known: Callable[[str], bool] = lambda _: True) -> None:
+        self._known = known
         self._counts: dict[str, _Counts] = {}
 
     def observe(self, exchange: Exchange) -> None:
@@ -84,4 +90,6 @@ class Traffic:
         }
 
     def _of(self, target: str) -> _Counts:
+        if not self._known(target):
+            return _Counts()
         return self._counts.setdefault(target.removeprefix(_ADAPTER), _Counts())

@@ -34,7 +34,10 @@ _TARGETS_KEPT = 10_000
 class Learning:
     """The memories that a decision reads, and what feeds them."""
 
-    def __init__(self, config: RoutingConfig) -> None:
+    def __init__(
+        self, config: RoutingConfig, known: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        self._known = known
         self.quality = Quality(config.quality)
         self.measured = Measured()
         self.calibration = Calibration()
@@ -43,7 +46,8 @@ class Learning:
 
     def observe(self, exchange: Exchange) -> None:
         """After the last byte: lengths, latencies, who answered the session."""
-        self.measured.observe(exchange)
+        if exchange.chosen is not None and self._known(exchange.chosen.target):
+            self.measured.observe(exchange)
         self.sessions.observe(exchange)
 
     def judged(self, said: Mapping[str, Any]) -> None:
@@ -51,6 +55,8 @@ class Learning:
         identity, judged = str(said["id"]), said.get("judged") or {}
         success, target = success_of(said["kind"], said["value"]), judged.get("target")
         if success is None or target is None or identity in self._heard:
+            return
+        if not self._known(str(target)):
             return
         self._heard[identity] = None
         if len(self._heard) > _HEARD_KEPT:
@@ -65,6 +71,7 @@ class Learning:
         """A target is gone: so is what was learned of it."""
         self.quality.forget(target)
         self.measured.forget(target)
+        self.calibration.forget(target)
 
 
 def _features(told: Any, target: str) -> Features | None:

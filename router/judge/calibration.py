@@ -90,6 +90,11 @@ class Calibration:
         if cell.fitted is None or cell.since >= _REFIT_SHARE * len(cell.samples):
             _refit(cell)
 
+    def forget(self, target: str) -> None:
+        """Drop a target that is gone; what it taught about its alias stays."""
+        for key in [key for key in self._cells if key[1] == target]:
+            del self._cells[key]
+
     def snapshot(self) -> list[dict[str, Any]]:
         """All judged answers, as JSON."""
         return [

@@ -28,6 +28,7 @@ class TableHolder:
         self.queues = queues
         self._on_gone = on_gone
         self.current = RoutingTable()
+        self._names: frozenset[str] = frozenset()
         self._pins: Counter[str] = Counter()
         self._suspects: dict[str, float] = {}
 
@@ -35,14 +36,22 @@ class TableHolder:
         """Use a newer table from now on; an older one is ignored. Returns whether it was taken."""
         if table.revision <= self.current.revision and self.current.revision > 0:
             return False
-        gone = _names(self.current) - _names(table)
+        gone, self._names = self._names, _names(table)
         self.current = table
-        for name in gone:
+        for name in gone - self._names:
             self._on_gone(name)
         alive = {replica.id for replica in table.replicas}
         self._suspects = {i: until for i, until in self._suspects.items() if i in alive}
         self.queues.keep(alive)
         return True
+
+    def knows(self, target: str) -> bool:
+        """Whether a target may be remembered: a version that left the table is forgotten for good.
+
+        A request that began before may still end, or be judged, long after.
+        """
+        kind, _, name = target.partition(":")
+        return kind != "adapter" or name in self._names or not self.current.revision
 
     @contextmanager
     def pinned(self, options: Iterable[Option]) -> Iterator[None]:
@@ -107,5 +116,6 @@ class TableHolder:
         return dict(self._pins)
 
 
-def _names(table: RoutingTable) -> set[str]:
-    return {engine_name(a.name, digest) for a in table.aliases.values() for digest in a.versions}
+def _names(table: RoutingTable) -> frozenset[str]:
+    aliases = table.aliases.values()
+    return frozenset(engine_name(a.name, digest) for a in aliases for digest in a.versions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from router.config.delivery import DeliveryConfig, RetryConfig
 from router.send.breaker import Breaker
@@ -120,14 +120,22 @@ class HealthBook:
     Targets go by their name, replicas by ``replica:<id>``: neither can be taken for the other.
     """
 
-    def __init__(self, config: DeliveryConfig, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        config: DeliveryConfig,
+        rng: random.Random | None = None,
+        remembered: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._config = config
+        self._remembered = remembered
         self.rng = rng or random.Random()  # noqa: S311 - jitter, no secret
         self._known: dict[str, Health] = {}
 
     def of(self, name: str, now: float) -> Health:
         """The health of a target or replica; a new one is well."""
         found = self._known.get(name)
+        if found is None and not self._remembered(name):
+            return Health(self._config, now, self.rng)  # of a version that was retired meanwhile
         if found is None:
             while len(self._known) >= _MAX_KNOWN:
                 del self._known[next(iter(self._known))]

@@ -89,8 +89,8 @@ class RouterProcess:
         decisions, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
         admission = Admission(keyring, limits, config.priority)
         self._registry = CollectorRegistry()
-        self._metrics = RouterMetrics(self._registry, lambda: admission.under_way)
-        self._traffic = Traffic()
+        self._metrics = RouterMetrics(self._registry, lambda: admission.under_way, self._knows)
+        self._traffic = Traffic(self._knows)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
@@ -99,11 +99,11 @@ class RouterProcess:
         cache = ResponseStore(config.cache)
         self._registry.register(gauges(self._accounting, cache, self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)
-        self._learning = Learning(config.routing)
+        self._learning = Learning(config.routing, self._knows)
         self._registry.register(Gauges(readings(self._learning)))
         self.pricing = LocalPricing(config.routing.local.price)
         self._registry.register(PriceGauges(self.pricing))
-        self._health = HealthBook(config.delivery)
+        self._health = HealthBook(config.delivery, remembered=self._knows)
         self._registry.register(HealthCollector(self._health))
         self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
         IntentMetrics(self._registry, self._intents)
@@ -166,6 +166,9 @@ class RouterProcess:
     def has_engine(self) -> bool:
         """Whether an engine takes traffic."""
         return any(replica.ready for replica in self.holder.current.replicas)
+
+    def _knows(self, target: str) -> bool:
+        return self.holder.knows(target)
 
     def _forget(self, name: str) -> None:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
