@@ -55,10 +55,10 @@ ENV PYTHONDONTWRITEBYTECODE=
 RUN python -m venv .venv
 
 FROM packages AS packages-cpu
-COPY requirements/cpu.lock requirements/cpu.lock
+COPY requirements/torch-cpu.lock requirements/cpu.lock requirements/
 # The CPU build of torch has a local version, which the index of PyPI cannot hold.
-RUN .venv/bin/pip install --no-cache-dir --no-deps --only-binary=:all: \
-        --index-url https://download.pytorch.org/whl/cpu torch==2.13.0+cpu \
+RUN .venv/bin/pip install --no-cache-dir --no-deps --require-hashes \
+        --index-url https://download.pytorch.org/whl/cpu -r requirements/torch-cpu.lock \
  && .venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements/cpu.lock
 
 FROM packages AS packages-gpu

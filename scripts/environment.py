@@ -27,7 +27,6 @@ from scripts.install import FailedError, Step, run_steps
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("cpu", "gpu")
-TORCH_CPU = "torch==2.13.0+cpu"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # What a start imports. Doing it once proves that the environment works and compiles these modules:
 # a third of what is installed, so pip compiles nothing, and it stays compiled where Python is told
@@ -58,14 +57,20 @@ def wanted_stamp(root: Path, extra: str, *, dev: bool) -> Stamp:
         "extra": extra,
         # The root is part of it because a moved environment has scripts that point to nowhere.
         "runtime": fingerprint(
-            python, platform.machine(), str(root), extra, TORCH_CPU,
-            (locks / f"{extra}.lock").read_bytes(),
+            python, platform.machine(), str(root), extra,
+            *(lock.read_bytes() for lock in runtime_locks(locks, extra)),
         ),
         "project": fingerprint(json.dumps(packaging, sort_keys=True)),
     }  # fmt: skip
     if dev:
         stamp["dev"] = fingerprint((locks / "dev.lock").read_bytes())
     return stamp
+
+
+def runtime_locks(locks: Path, extra: str) -> list[Path]:
+    """What the runtime is installed from, in this order."""
+    torch = [locks / "torch-cpu.lock"] if extra == "cpu" else []
+    return [*torch, locks / f"{extra}.lock"]
 
 
 def read_stamp(venv: Path) -> Stamp:
@@ -111,14 +116,15 @@ def plan(root: Path, extra: str, layers: list[str]) -> list[Step]:
 
 def _runtime_steps(venv: Path, extra: str, pip: list[str], locks: Path) -> list[Step]:
     create = [sys.executable, "-m", "venv", str(venv)]
-    packages = _lock_step("runtime packages", pip, locks / f"{extra}.lock")
+    *torch, lock = runtime_locks(locks, extra)
+    packages = _lock_step("runtime packages", pip, lock)
     first = Step(f"virtual environment, Python {platform.python_version()}", [create])
-    if extra != "cpu":
+    if not torch:
         return [first, packages]
-    torch = [*pip, TORCH_CPU]
+    (usual,) = _lock_step("torch", pip, torch[0]).commands
     return [
         first,
-        Step("torch for the CPU", [torch, [*torch, "--index-url", TORCH_CPU_INDEX]]),
+        Step("torch for the CPU", [usual, [*usual, "--index-url", TORCH_CPU_INDEX]]),
         packages,
         Step("first import of the engine", [[str(venv / "bin" / "python"), "-c", FIRST_IMPORT]]),
     ]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
-UV = "uv==0.13.9"
+RESOLVER = REQUIREMENTS / "resolver.lock"
 OLDEST_PYTHON = "3.11"
 
 # Conditions that hold wherever Graftwork can be installed, so they need not be said on each line.
@@ -46,8 +46,14 @@ DEV = REQUIREMENTS / "dev.lock"
 def install_uv(folder: Path) -> Path:
     """Put uv into a throw-away environment and return its path."""
     venv.create(folder, with_pip=True)
-    subprocess.run([folder / "bin" / "pip", "install", "--quiet", UV], check=True)
+    subprocess.run(how_to_install_uv(folder), check=True)
     return folder / "bin" / "uv"
+
+
+def how_to_install_uv(folder: Path) -> list[str | Path]:
+    """The command: by hash, since whoever resolves the locks chooses what everybody runs."""
+    pip = folder / "bin" / "pip"
+    return [pip, "install", "--quiet", "--no-deps", "--require-hashes", "-r", RESOLVER]
 
 
 def requirements(extra: str, *, alone: bool = False) -> str:

