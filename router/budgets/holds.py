@@ -76,7 +76,7 @@ class Budgets:
             if short := [(leased, amount) for leased, amount in need if leased.left < amount]:
                 self._refuse(short)
         for leased, amount in need:
-            leased.held += amount
+            leased.hold(amount)
 
     def _refuse_unless_allowed(self, short: _Need) -> None:
         allowed = self._config.when_unreachable
@@ -168,8 +168,7 @@ class RequestHold:
 
 def _book(leased_limits: Sequence[LeasedLimit], held: int, used: int) -> None:
     for leased in leased_limits:
-        leased.held -= held
-        leased.spent += used
+        leased.settle(held, used)
 
 
 def _exceeded(leased: LeasedLimit, amount: int, now: float) -> BudgetExceeded:

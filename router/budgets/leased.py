@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from router.budgets.accounts import Account, Metric, accounts_of
+from router.budgets.tally import Tally
 from router.config.budgets import BudgetsConfig
 from router.errors import Overloaded
 from router.request import Request
@@ -37,6 +38,24 @@ class LeasedLimit:
     """What is used between two looks ahead; falls slowly after a rush."""
     told: tuple[int, int] = (0, 0)
     """What was used and wanted, as the authority last heard it."""
+    tally: Tally | None = None
+    slot: int = 0
+    """Where ``tally`` counts what is used; 0: nowhere."""
+
+    def hold(self, amount: int) -> None:
+        """Set an amount aside; from here on it may be charged."""
+        self.held += amount
+        self._count()
+
+    def settle(self, held: int, used: int) -> None:
+        """Book what was used in place of what was set aside."""
+        self.held -= held
+        self.spent += used
+        self._count()
+
+    def _count(self) -> None:
+        if self.tally is not None and self.slot:
+            self.tally.set(self.slot, self.spent + self.held)
 
     @property
     def left(self) -> int:
@@ -61,10 +80,19 @@ class LimitScope:
 
 
 class LeasedLimits:
-    """All limits of one router; bounded (law 9)."""
+    """All limits of one router; bounded (law 9).
 
-    def __init__(self, config: BudgetsConfig, clock: Callable[[], float] = time.time) -> None:
+    ``tally``: where what is used outlives this process.
+    """
+
+    def __init__(
+        self,
+        config: BudgetsConfig,
+        clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
+    ) -> None:
         self._config = config
+        self._tally = tally
         self._clock = clock
         self._leased_limits: dict[str, LeasedLimit] = {}
         self._scopes: dict[tuple[str, str, str], LimitScope] = {}
@@ -108,7 +136,9 @@ class LeasedLimits:
                     "(router.budgets.max_accounts).",
                     retry_after_s=60.0,
                 )
-            found = self._leased_limits[account.id] = LeasedLimit(account)
+            slot = self._tally.open(account) if self._tally is not None else 0
+            found = LeasedLimit(account, tally=self._tally, slot=slot)
+            self._leased_limits[account.id] = found
         return found
 
     def over(self) -> Sequence[LeasedLimit]:
@@ -124,3 +154,6 @@ class LeasedLimits:
         """Forget limits."""
         for leased in leased_limits:
             self._leased_limits.pop(leased.account.id, None)
+            if leased.tally is not None and leased.slot:
+                leased.tally.close_account(leased.slot)
+                leased.slot = 0

@@ -20,6 +20,7 @@ from router.budgets.authority import (
     Wish,
 )
 from router.budgets.leased import LeasedLimit, LeasedLimits
+from router.budgets.tally import Tally
 from router.config.budgets import BudgetsConfig
 
 BEAT_S = 1.0
@@ -44,9 +45,15 @@ class Lessee:
     """One holder of leases. Belongs to one event loop."""
 
     def __init__(
-        self, leased_limits: LeasedLimits, authority: Authority, holder: str, config: BudgetsConfig
+        self,
+        leased_limits: LeasedLimits,
+        authority: Authority,
+        holder: str,
+        config: BudgetsConfig,
+        tally: Tally | None = None,
     ) -> None:
         self.holder = holder
+        self._tally = tally
         self._leased_limits = leased_limits
         self._authority = authority
         self._config = config
@@ -126,6 +133,8 @@ class Lessee:
             leased.granted = min(leased.granted, want)
             wishes.append(_wish(leased, want))
         self._number += 1
+        if self._tally is not None:
+            self._tally.asked(self._number)
         ask = LeaseAsk(holder=self.holder, number=self._number, wishes=tuple(wishes))
         try:
             async with asyncio.timeout(self._config.grant_timeout_s):
@@ -159,7 +168,9 @@ class Lessee:
             leased.granted = min(leased.granted, leased.spent + leased.held)
             leased.used_before, leased.pace, leased.free = leased.spent + leased.held, 0.0, 0
         self._leaving = True
-        await self._ask(leased_limits)
+        given_back = await self._ask(leased_limits)
+        if self._tally is not None:
+            self._tally.close(settled=given_back)
 
 
 def _wish(leased: LeasedLimit, want: int) -> Wish:

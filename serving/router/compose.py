@@ -95,7 +95,9 @@ class RouterProcess:
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
         self.holder = TableHolder(queues, self._forget)
-        self._accounting = Accounting(config.budgets, catalog, self.holder, identity)
+        self._accounting = Accounting(
+            config.budgets, catalog, self.holder, identity, settings.state_dir / "budgets"
+        )
         cache = ResponseStore(config.cache)
         self._registry.register(gauges(self._accounting, cache, self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)

@@ -151,6 +151,9 @@ def _grant(
     owned: dict[str, int],
 ) -> Lease:
     row = mine.get(wish.account)
+    if row is None and not wish.want and not wish.spent:
+        free = wish.limit - owned.get(wish.account, 0)
+        return Lease(account=wish.account, granted=0, free=free)
     if row is None:
         row = mine[wish.account] = LeaseRow(
             account=wish.account,

@@ -37,6 +37,8 @@ from router.budgets.authority import (
 from router.budgets.holds import Budgets
 from router.budgets.leased import LeasedLimit, LeasedLimits
 from router.budgets.lessee import Lessee
+from router.budgets.reclaim import Reclaim
+from router.budgets.tally import Tally
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.errors import BudgetExceeded, Overloaded
 from serving.registry.accounts.book import LeaseBook
@@ -84,8 +86,13 @@ class Router:
     budgets: Budgets
     lessee: Lessee
     leased: LeasedLimit
+    tally: Tally
     under_way: list[int] = field(default_factory=list)
     """What each request has set aside."""
+
+    def die(self) -> None:
+        """Killed: the kernel closes its files, and nothing else happens."""
+        self.tally.close(settled=False)
 
 
 class NeverOver(RuleBasedStateMachine):
@@ -94,6 +101,7 @@ class NeverOver(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
+        self.tallies = tempfile.TemporaryDirectory()
         self.wires = Wires(self.authority())
         self.born = 0
         self.charged = 0
@@ -107,11 +115,12 @@ class NeverOver(RuleBasedStateMachine):
     def start(self) -> Router:
         """A fresh process: it knows nothing of its predecessor."""
         self.born += 1
-        leased_limits = LeasedLimits(CONFIG)
-        leased = leased_limits._leased_limits[ACCOUNT.id] = LeasedLimit(ACCOUNT)
-        lessee = Lessee(leased_limits, self.wires, f"router-{self.born}", CONFIG)
+        tally = Tally(Path(self.tallies.name), f"router-{self.born}", 4)
+        leased_limits = LeasedLimits(CONFIG, tally=tally)
+        leased = leased_limits._leased(ACCOUNT)
+        lessee = Lessee(leased_limits, self.wires, f"router-{self.born}", CONFIG, tally)
         bounds: Bounds = None  # type: ignore[assignment]
-        return Router(Budgets(CONFIG, bounds, leased_limits, lessee), lessee, leased)
+        return Router(Budgets(CONFIG, bounds, leased_limits, lessee), lessee, leased, tally)
 
     def run(self, work: Any) -> Any:
         """Run on the machine's own event loop."""
@@ -151,8 +160,7 @@ class NeverOver(RuleBasedStateMachine):
         if router.under_way:
             held = router.under_way.pop(0)
             used = int(held * share)
-            router.leased.held -= held
-            router.leased.spent += used
+            router.leased.settle(held, used)
             self.charged += used
 
     @rule(which=ROUTERS, faults=st.lists(FAULTS, min_size=1, max_size=3))
@@ -179,7 +187,14 @@ class NeverOver(RuleBasedStateMachine):
         """Its requests may have cost all that was set aside for them; nobody will ever know."""
         router = self.routers[which]
         self.charged += sum(router.under_way)
+        router.die()
         self.routers[which] = self.start()
+
+    @rule(fault=FAULTS)
+    def what_crashed_routers_held_is_given_back(self, fault: str) -> None:
+        """Those of the living stay; the ask may be lost, and may arrive late."""
+        self.wires.fault = fault
+        self.run(Reclaim(Path(self.tallies.name), self.wires, 1.0).once())
 
     @rule(which=ROUTERS, fault=FAULTS)
     def a_router_is_replaced(self, which: int, fault: str) -> None:
@@ -203,7 +218,10 @@ class NeverOver(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """End the loop."""
+        for router in self.routers:
+            router.die()
         self.runner.close()
+        self.tallies.cleanup()
 
 
 class NeverOverInTheDatabase(NeverOver):
@@ -330,6 +348,26 @@ async def test_an_ask_that_was_overtaken_changes_nothing() -> None:
         await machine.request(second, LIMIT)
         machine.nobody_overspends()
         assert second.under_way == []
+    finally:
+        machine.teardown()
+
+
+async def test_a_crash_loop_strands_nothing() -> None:
+    """Twenty routers die one after the other with a part of the limit; the next finds it free."""
+    machine = NeverOver()
+    wires, folder = machine.wires, Path(machine.tallies.name)
+    try:
+        for _ in range(20):
+            first = machine.routers[0]
+            await machine.request(first, 4)
+            machine.a_request_ends(0, 0.25)
+            await first.lessee.look_ahead()
+            assert first.leased.left > 0
+            machine.a_router_crashes(0)
+            await Reclaim(folder, wires, 1.0).once()
+        assert machine.charged == 20
+        await machine.request(machine.routers[0], LIMIT - 20)
+        assert machine.routers[0].under_way == [LIMIT - 20]
     finally:
         machine.teardown()
 
