@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import tarfile
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,14 @@ from tests.contract.client import (
     chat,
     client,
     error_of,
+    lines,
     post_version,
     push,
     said,
 )
+from tests.fakes.engine_speech import Says
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.tiny_adapter import tiny_adapter
 from tests.fakes.whole_system import System
 
 LOCAL = ("tiny", "cloud/big", "claude/opus")
@@ -163,6 +168,80 @@ def littered(directory: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return directory
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["unsloth/tiny-bnb-4bit", "unsloth/tiny-unsloth-bnb-4bit", "/workspace/models/tiny", "./tiny"],
+)
+def test_a_base_by_the_name_that_trainers_write(
+    ops: httpx.Client, tmp_path: Path, declared: str
+) -> None:
+    """Taken when shapes prove the fit; a refusal names the remedy."""
+    directory = tiny_adapter(tmp_path / "adapter", 7)
+    config = directory / "adapter_config.json"
+    said_there = orjson.loads(config.read_bytes())
+    config.write_bytes(orjson.dumps({**said_there, "base_model_name_or_path": declared}))
+    answer = post_version(ops, "mirrored", packed(directory))
+    if answer.status_code != 422:
+        assert answer.status_code in {200, 201}, answer.text
+        return
+    [failed] = [check for check in answer.json()["checks"] if not check["ok"]]
+    assert failed["name"] == "declared-base"
+    assert "also_known_as" in failed["message"] or "graftwork.json" in failed["message"]
+
+
+@pytest.mark.parametrize("under", ["", "checkpoint-500", "my-adapter", "outputs/run-1/default"])
+def test_a_checkpoint_folder(ops: httpx.Client, keyed: System, tmp_path: Path, under: str) -> None:
+    """Taken, or every file is named that stands in the way; never a path of the server's."""
+    directory = littered(tiny_adapter(tmp_path / "adapter", 8))
+    answer = post_version(ops, "checkpointed", packed(directory, under))
+    if answer.status_code in {200, 201}:
+        return
+    assert answer.status_code == 422, answer.text
+    assert str(Path(tempfile.gettempdir())) not in answer.text
+    assert str(keyed.root) not in answer.text
+    unwanted = [name for name in LITTER if name.endswith((".pt", ".pth", ".bin"))]
+    assert under in answer.text or all(Path(name).name in answer.text for name in unwanted)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("model", LOCAL)
+def test_a_messages_turn_that_the_assistant_began(
+    app: httpx.Client, keyed: System, frontier: FakeFrontier, model: str, stream: bool
+) -> None:
+    """It goes on from there, as the target can be told to, or 400; it never starts over."""
+    messages = [*HELLO, {"role": "assistant", "content": "The answer is"}]
+    body = {"model": model, "messages": messages, "max_tokens": 8, "stream": stream}
+    answer = app.post("/v1/messages", json=body)
+    if answer.status_code == 400:
+        assert error_of(answer)["type"] == "invalid_request_error"
+        return
+    assert answer.status_code == 200, answer.text
+    if model == "tiny":
+        [(path, sent)] = [call for engine in keyed.engines.values() for call in engine.requests]
+        assert path != "/v1/messages"
+        assert sent["continue_final_message"] is True
+        assert sent["add_generation_prompt"] is False
+    elif model == "claude/opus":
+        assert frontier.requests[0].body["messages"][-1]["role"] == "assistant"
+    else:
+        pytest.fail("a provider that cannot go on was asked to")
+
+
+def test_a_responses_stream_that_its_limit_cut(app: httpx.Client, keyed: System) -> None:
+    """The last event is ``response.incomplete`` and says why."""
+    for engine in keyed.engines.values():
+        engine.says["tiny"] = Says("one two three", is_limited=True)
+    body = {"model": "tiny", "input": "Hello", "max_output_tokens": 3, "stream": True}
+    answer = app.post("/v1/responses", json=body)
+    events = [line for line in lines(answer.content) if not line.comment]
+    assert events[-1].event == "response.incomplete"
+    ended = events[-1].json()
+    assert ended["type"] == "response.incomplete"
+    assert ended["response"]["status"] == "incomplete"
+    assert ended["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert "response.completed" not in {line.event for line in events}
 
 
 @pytest.mark.parametrize("model", ["tiny", "cloud/big"])

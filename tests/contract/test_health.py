@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.contract.client import chat, push
-from tests.fakes.whole_system import System
+from tests.contract.client import chat, client, push
+from tests.fakes.whole_system import System, whole_system
+
+
+def test_a_cold_adapter_is_listed_not_missing(tmp_path: Path) -> None:
+    """One live alias more than fits: still ready, and the cold one is still answered."""
+    engine = {"max_loras": 1, "max_cpu_loras": 2}
+    with whole_system(tmp_path, replicas=1, engine=engine) as system, client(system) as http:
+        pushed = [push(http, f"alias{number}", number) for number in range(3)]
+        answer = http.get("/readyz")
+        assert answer.status_code == 200, answer.text
+        said = answer.json()
+        assert said["missing"] == []
+        assert len(said["cold"]) == 1
+        assert set(said["cold"]) < {each.name for each in pushed}
+        for each in pushed:
+            assert chat(http, each.alias).status_code == 200
 
 
 def test_the_process_is_well(keyed: System) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.client import ADMIN, chat, error_of, push
+from tests.contract.client import ADMIN, chat, client, error_of, push
+from tests.fakes.whole_system import System
 
 LISTS = ("adapters", "replicas", "decisions")
 
@@ -56,6 +57,22 @@ HEADINGS = {
     "data-prep",
     "audit",
 }
+
+
+@pytest.mark.parametrize("by", ["intent", "target", "version"])
+def test_usage_adds_up(ops: httpx.Client, keyed: System, by: str) -> None:
+    """Rows by a dimension; what they cost is what the answers said they cost."""
+    before, spent, _ = totals(ops, by=by, tenant="other")
+    with client(keyed, "other") as http:
+        costs = [float(chat(http, "cloud/big").headers["x-graftwork-cost-usd"]) for _ in range(3)]
+    deadline = time.monotonic() + 12
+    requests, usd, rows = totals(ops, by=by, tenant="other")
+    while requests < before + 3 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        requests, usd, rows = totals(ops, by=by, tenant="other")
+    assert requests == before + 3
+    assert usd - spent == pytest.approx(sum(costs), abs=1e-7)
+    assert all(row.keys() >= {by, "time_ms", "input_tokens", "output_tokens"} for row in rows)
 
 
 @pytest.mark.usefixtures("_filled")

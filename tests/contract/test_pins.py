@@ -3,10 +3,65 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from tests.contract.client import Pushed, chat, error_of, move, push, said
 from tests.fakes.engine_speech import Says
+from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_retired_version_is_gone(
+    app: httpx.Client, ops: httpx.Client, keyed: System, stream: bool
+) -> None:
+    """410, in the shape of the API that was called; nothing else answers."""
+    alias = f"retired{int(stream)}"
+    old = push(ops, alias, 21)
+    push(ops, alias, 22)
+    assert move(ops, alias, "retire", digest=old.digest).status_code == 200
+    keyed.forget()
+    answer = chat(app, old.name, stream=stream)
+    assert answer.status_code == 410, answer.text
+    assert error_of(answer)["code"] == "version_retired"
+    on_messages = app.post(
+        "/v1/messages",
+        json={
+            "model": old.name,
+            "max_tokens": 8,
+            "messages": [{"role": "user", "content": "x"}],
+        },
+    )
+    assert on_messages.status_code == 410
+    assert on_messages.json()["type"] == "error"
+    assert not keyed.asked()
+
+
+def test_a_pin_may_say_that_others_will_do(
+    app: httpx.Client, ops: httpx.Client, keyed: System
+) -> None:
+    """In the body or by header: then somebody answers, and the answer says who."""
+    old, new = push(ops, "flexible", 31), push(ops, "flexible", 32)
+    assert move(ops, "flexible", "retire", digest=old.digest).status_code == 200
+    for more in (
+        {"graftwork": {"fallback": True}},
+        {"headers": {"x-graftwork-fallback": "true"}},
+    ):
+        answer = chat(app, old.name, **more)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-graftwork-target"] in {new.target, "base", "frontier:cloud/big"}
+
+
+def test_a_pinned_version_that_fails_is_not_replaced(
+    app: httpx.Client, keyed: System, returns: Pushed, frontier: FakeFrontier
+) -> None:
+    """Its engine's errors reach the client; neither base nor provider steps in."""
+    for engine in keyed.engines.values():
+        engine.says[returns.name] = Says(status=500)
+    answer = chat(app, returns.name)
+    assert answer.status_code >= 500
+    assert set(keyed.asked()) == {returns.name}
+    assert not frontier.requests
 
 
 def test_a_pin_outlives_the_alias(app: httpx.Client, ops: httpx.Client) -> None:
@@ -40,26 +95,3 @@ def test_an_alias_is_answered_by_somebody_else_when_its_version_fails(
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-graftwork-target"] != returns.target
     assert int(answer.headers["x-graftwork-attempts"]) > 1
-
-
-def test_a_retired_version_is_gone(app: httpx.Client, ops: httpx.Client) -> None:
-    """410, unless the client takes another answer."""
-    first, second = push(ops, "leaving", 21), push(ops, "leaving", 22)
-    assert move(ops, "leaving", "retire", digest=first.digest).status_code < 300
-    gone = chat(app, first.name)
-    assert gone.status_code == 410, gone.text
-    assert error_of(gone)["code"] == "version_retired"
-    for allow in ({"graftwork": {"fallback": True}}, {"headers": {"x-graftwork-fallback": "true"}}):
-        answer = chat(app, first.name, **allow)
-        assert answer.headers["x-graftwork-target"] == second.target
-
-
-def test_a_broken_version_is_an_error(app: httpx.Client, keyed: System, ops: httpx.Client) -> None:
-    """Neither the base nor the version before answers for it."""
-    push(ops, "breaking", 23)
-    broken = push(ops, "breaking", 24)
-    for engine in keyed.engines.values():
-        engine.says[broken.name] = Says(status=500)
-    answer = chat(app, broken.name)
-    assert answer.status_code >= 500
-    assert set(keyed.asked()) == {broken.name}
