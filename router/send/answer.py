@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 
 from router.errors import TargetBroken
 from router.request import Exchange
-from router.send.attempt import Started
-from router.send.idle import is_progress
-from router.send.rescuer import Rescuer
+from router.send.attempt import Started, is_progress
+from router.send.rescue import Rescuer
 from router.wire.endpoint import Usage
 from router.wire.events import Events, Piece
 from router.wire.formats import format_of

@@ -10,8 +10,8 @@ from router.config.delivery import DeliveryConfig
 from router.errors import BudgetExceeded, RouterError
 from router.request import Exchange
 from router.send.attempt import Calls, Started
+from router.send.health import Upstream
 from router.send.plan import RetryPlan
-from router.send.upstream import Upstream
 
 _Tasks = dict[asyncio.Task[Started], Upstream]
 

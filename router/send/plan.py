@@ -9,8 +9,8 @@ from router.errors import BudgetExceeded, Failure, RouterError, TargetRejected
 from router.request import Exchange, Option
 from router.send.attempt import Calls
 from router.send.backoff import pause_s
+from router.send.health import Upstream
 from router.send.remedy import Step, sort
-from router.send.upstream import Upstream
 
 _FOR_GOOD = frozenset({Failure.CREDENTIALS, Failure.MISSING})
 

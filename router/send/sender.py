@@ -13,11 +13,10 @@ from router.replicas.table import TableHolder
 from router.request import Exchange
 from router.send.answer import Delivered
 from router.send.attempt import Calls, Started
-from router.send.health import HealthBook
+from router.send.health import HealthBook, Upstream
 from router.send.hedge import Hedger
 from router.send.plan import RetryPlan
-from router.send.rescuer import Rescuer
-from router.send.upstream import Upstream
+from router.send.rescue import Rescuer
 from router.targets.directory import Catalog
 
 _RETRY_S = 1.0

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from router.errors import Failure, TargetBroken
-from router.wire import usage as token_counts
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Event, Events, Piece, Splitter
 from router.wire.formats.base import Format
@@ -105,7 +104,7 @@ class StreamWatch:
             if failure is not None:
                 self.failure = failure
                 return Events.of(kept)
-            token_counts.record(self._usage, self._wire.counts(found))
+            record(self._usage, self._wire.counts(found))
             if self._hide_usage and self._wire.is_only_usage(found):
                 changed = True
                 continue
@@ -158,7 +157,7 @@ class BodyWatch:
         if found is None:
             what = "JSON that is not an object" if body.is_json else "something that is not JSON"
             return TargetBroken(f"{self._target} answered with {what}.")
-        token_counts.record(self._usage, found.get("usage"))
+        record(self._usage, found.get("usage"))
         return self._wire.error_in(found)
 
 
@@ -168,3 +167,56 @@ def _name(event: Event, right: dict[str, Any]) -> str | None:
         return None
     kind = right.get("type")
     return kind if isinstance(kind, str) else event.name
+
+
+def record(usage: Usage, found: object) -> None:
+    """Read a ``usage`` object of any dialect into ``usage``; counts that it lacks stay as they are.
+
+    ``input_tokens`` is the whole prompt, cached part included, in every dialect: Anthropic counts
+    cached tokens apart, OpenAI counts them in.
+    """
+    if not isinstance(found, dict):
+        return
+    if "prompt_tokens" in found:
+        _from_chat(usage, found)
+    elif "cache_read_input_tokens" in found or "cache_creation_input_tokens" in found:
+        _from_messages(usage, found)
+    else:
+        _from_responses(usage, found)
+
+
+def _from_chat(usage: Usage, found: dict[str, Any]) -> None:
+    usage.input_tokens = _count(found, "prompt_tokens", usage.input_tokens)
+    usage.output_tokens = _count(found, "completion_tokens", usage.output_tokens)
+    usage.cached_input_tokens = _cached(found.get("prompt_tokens_details"), usage)
+
+
+def _from_messages(usage: Usage, found: dict[str, Any]) -> None:
+    read = _count(found, "cache_read_input_tokens", None)
+    written = _count(found, "cache_creation_input_tokens", None)
+    fresh = _count(found, "input_tokens", None)
+    if fresh is not None:
+        usage.input_tokens = fresh + (read or 0) + (written or 0)
+    if read is not None:
+        usage.cached_input_tokens = read
+    usage.output_tokens = _count(found, "output_tokens", usage.output_tokens)
+
+
+def _from_responses(usage: Usage, found: dict[str, Any]) -> None:
+    fresh = _count(found, "input_tokens", None)
+    # Anthropic's closing event repeats a bare count without the cached part: keep the larger.
+    if fresh is not None:
+        usage.input_tokens = max(fresh, usage.input_tokens or 0)
+    usage.output_tokens = _count(found, "output_tokens", usage.output_tokens)
+    usage.cached_input_tokens = _cached(found.get("input_tokens_details"), usage)
+
+
+def _cached(details: object, usage: Usage) -> int | None:
+    if isinstance(details, dict):
+        return _count(details, "cached_tokens", usage.cached_input_tokens)
+    return usage.cached_input_tokens
+
+
+def _count(found: dict[str, Any], name: str, otherwise: int | None) -> int | None:
+    value = found.get(name)
+    return value if isinstance(value, int) else otherwise

@@ -1,23 +1,105 @@
-"""Finding somebody who goes on where a stream broke."""
+"""A stream that broke goes on elsewhere: what was said, on what body another goes on, and who.
+
+The client sees one stream: the prefix that it has, then the continuation, each character once.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
 from router.request import Exchange, Option, Request
 from router.send.attempt import Calls, Started
+from router.send.health import Upstream
 from router.send.remedy import Step, sort
-from router.send.rescue.eligible import limit_of, obstacle, rest_of
-from router.send.rescue.said import Transcript
-from router.send.upstream import Upstream
 from router.wire.endpoint import Endpoint
 from router.wire.events import Events
 from router.wire.formats import format_of
-from router.wire.formats.base import Splice
+from router.wire.formats.base import BOUNDS, Format, Splice
+from router.wire.formats.reading import Reading
 from router.wire.formats.seam import Seam, split
+
+Body = dict[str, Any]
+
+_FOLD_BYTES = 64 * 1024
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "echo": (False,),
+    "suffix": ("",),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "thinking": ({"type": "disabled"},),
+    # Of Responses; their tools answer with items of their own, so there are none.
+    "tools": ([],),
+    "include": ([],),
+    "background": (False,),
+    "text": ({"format": {"type": "text"}},),
+    "truncation": ("disabled",),
+}
+_FREE_CHOICES = frozenset({"auto", "none"})
+
+
+class Transcript:
+    """Everything that the client got of one stream, read from its events only when it broke.
+
+    While all is well, runs of events are only put aside. Every 64 KiB they are read into text, so
+    that what is kept stays about as long as the answer (law 9).
+
+    Args:
+        wire: its format; one that ``obstacle`` lets pass.
+        max_chars: longer texts are not kept.
+        answers: how many answers (choices) the stream is to have.
+    """
+
+    __slots__ = ("_answers", "_held", "_max_chars", "_size", "reader")
+
+    def __init__(self, wire: Format, max_chars: int, answers: int = 1) -> None:
+        self.reader = wire.reader()
+        self._held: list[Events] = []
+        self._size = 0
+        self._max_chars = max_chars
+        self._answers = answers
+
+    def add(self, run: Events) -> None:
+        """These events go out."""
+        self._held.append(run)
+        self._size += len(run.raw)
+        if self._size > _FOLD_BYTES:
+            self.read()
+
+    def obstacle(self) -> str | None:
+        """Why it cannot be continued from here; None: it can."""
+        reading = self.read()
+        return reading.obstacle or reading.missing
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every answer told why it ended: one of several is not all of them."""
+        return len(self.read().ended) >= self._answers
+
+    def read(self) -> Reading:
+        """What was said up to here."""
+        reading = self.reader.reading
+        held, self._held, self._size = self._held, [], 0
+        try:
+            for run in held:
+                for event in run:
+                    found = event.object()
+                    if found is not None:
+                        self.reader.read(found)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            reading.blocked("it had sent something that is not its API")
+        if len(reading.text) > self._max_chars:
+            reading.forget(f"it was longer than {self._max_chars} characters")
+        return reading
 
 
 class Rescuer:
@@ -147,3 +229,35 @@ def _note(
         after_tokens=tokens,
         why=error.failure.value,
     )
+
+
+def obstacle(wire: Format, body: Body) -> str | None:
+    """Why a stream for this request cannot be continued; None: it can."""
+    known = wire.continues
+    if known is None:
+        return f"streams of {wire.endpoint} are not continued"
+    for name, value in body.items():
+        if value is None or name in known or value in _HARMLESS.get(name, ()):
+            continue
+        return f"a stream with {name!r} is not continued"
+    choice = body.get("tool_choice") or "auto"
+    if (choice.get("type") if isinstance(choice, dict) else choice) not in _FREE_CHOICES:
+        return "a stream that must call a tool is not continued"
+    return wire.obstacle(body)
+
+
+def rest_of(body: Body, used: int) -> Body:
+    """The body for the continuation, when ``used`` tokens were sent already."""
+    found = dict(body)
+    for name, least in (*((bound, 1) for bound in BOUNDS), ("min_tokens", 0)):
+        limit = found.get(name)
+        if isinstance(limit, int) and not isinstance(limit, bool):
+            found[name] = max(least, limit - used)
+    return found
+
+
+def limit_of(body: Body) -> int | None:
+    """The client's bound on the answer, tokens."""
+    limits = [body.get(bound) for bound in BOUNDS]
+    found = [n for n in limits if isinstance(n, int) and not isinstance(n, bool)]
+    return min(found) if found else None
