@@ -68,6 +68,7 @@ class RegistryProcess:
         )
         self.service = RegistryService(settings, self.adapters, fleet, membership)
         self._accounts = AccountsSurface(config.database_url, self.adapters.claim)
+        self._accounts.add_to(self.service.jobs)
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from adapters.errors import Superseded
+from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.registry.claim import Claim
 from router.account.usage import UsageReport
 from router.budgets.accounts import NANO, Metric
@@ -40,7 +41,6 @@ class AccountsSurface:
         self._engine = open_database(url)
         self.leases = LeaseBook(self._engine, claim)
         self.usage = UsageBook(self._engine, claim)
-        self._next_tidy = 0.0
 
     def routes(self) -> list[Route]:
         """To be mounted ahead of the admin plane's own."""
@@ -49,6 +49,14 @@ class AccountsSurface:
             Route(USAGE_PATH, _shaped(self._report), methods=["PUT"]),
             Route("/admin/v1/usage", _shaped(self._ask), methods=["GET"]),
         ]
+
+    def add_to(self, jobs: PeriodicJobs) -> None:
+        """Forget what nobody asks for any more, again and again."""
+        jobs.add("tidy-books", in_thread(self._tidy), Every(_TIDY_S, at_once=True, limit_s=600.0))
+
+    def _tidy(self) -> None:
+        self.leases.tidy()
+        self.usage.tidy(time.time())
 
     def close(self) -> None:
         """Release the database's connections."""
@@ -62,15 +70,7 @@ class AccountsSurface:
     async def _report(self, request: Request) -> Response:
         report = UsageReport.model_validate_json(await request.body())
         await asyncio.to_thread(self.usage.report, report)
-        await self._tidy()
         return Response(b"{}", media_type=_JSON)
-
-    async def _tidy(self) -> None:
-        now = time.time()
-        if now >= self._next_tidy:
-            self._next_tidy = now + _TIDY_S
-            await asyncio.to_thread(self.leases.tidy)
-            await asyncio.to_thread(self.usage.tidy, now)
 
     async def _ask(self, request: Request) -> Response:
         try:

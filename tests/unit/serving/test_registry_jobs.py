@@ -12,6 +12,7 @@ import pytest
 from adapters.aliases import Peer
 from adapters.config import WatchSettings
 from adapters.errors import RegistryError
+from adapters.jobs.periodic import JobStatus
 from adapters.registry import Snapshot
 from serving.config.settings import Settings
 from serving.registry.compose import RegistryProcess
@@ -72,3 +73,15 @@ async def test_stopping_leaves_nobody_behind(tmp_path: Path) -> None:
     await process.aclose()
     await asyncio.gather(waiting, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_books_are_tidied_without_anybody_reporting(service: RegistryService) -> None:
+    """Old counts go although no router is there; a report never waits for it."""
+    async with asyncio.timeout(10):
+        while not (tidy := _status(service, "tidy-books")).last_success:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert tidy.failures == 0
+
+
+def _status(service: RegistryService, name: str) -> JobStatus:
+    return next(found for found in service.jobs.statuses() if found.name == name)
