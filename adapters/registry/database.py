@@ -14,8 +14,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from adapters.errors import RegistryError
+from adapters.registry.storage import shared_file_system
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+SHARED_REMEDY = "Use PostgreSQL, or a disk of the machine that the registry runs on."
 READ_ONLY = "graftwork_read_only"
 _BUSY_TIMEOUT_MS = 10_000
 
@@ -48,6 +50,12 @@ def _sqlite(url: str, path: str | None) -> Engine:
         raise RegistryError(
             "database_url: an in-memory SQLite would lose the registry at every restart",
             remedy="Name a file: sqlite:///path/to/file.db.",
+        )
+    kind = shared_file_system(Path(path))
+    if kind is not None:
+        raise RegistryError(
+            f"database_url: SQLite on {kind} is damaged as soon as two machines open it",
+            remedy=SHARED_REMEDY,
         )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url)

@@ -21,5 +21,7 @@ def check(
             typer.echo(problem, err=True)
         typer.echo(f"{file}: {len(error.problems)} problem(s)", err=True)
         raise typer.Exit(1) from error
+    for note in deploy.notes:
+        typer.echo(f"note: {note}", err=True)
     base = deploy.settings.base.model
     typer.echo(f"{file}: ok (base {base}, {deploy.host}:{deploy.port})")

@@ -10,12 +10,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from ray.serve.schema import ServeDeploySchema
 
+from adapters.registry.database import SHARED_REMEDY
+from adapters.registry.storage import shared_file_system
 from router.admit.keys import load_keys
 from serving.config.settings import Settings
 from serving.names import APPLICATION, ENGINE, REGISTRY, ROUTER
 
 IMPORT_PATH = "serving.app:build"
 _DEPLOYMENTS = frozenset({ENGINE, ROUTER, REGISTRY})
+_DATABASE = "applications.0.args.adapters.database_url"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # Ray Serve passes these through without a schema of their own.
 _OPAQUE = frozenset(
@@ -61,6 +64,16 @@ class Deploy:
         return int(self.raw.get("http_options", {}).get("port", 8000))
 
     @property
+    def notes(self) -> list[str]:
+        """What works and may surprise, one line each."""
+        if self.raw.get("proxy_location") == "EveryNode" and sqlite_file(self.settings) is not None:
+            return [
+                f"{_DATABASE}: SQLite serves one machine: a registry that is restarted on another "
+                "finds an empty database; for several nodes use postgresql+psycopg://…"
+            ]
+        return []
+
+    @property
     def is_local(self) -> bool:
         """Whether nobody but this machine can reach it."""
         return self.host in _LOOPBACK
@@ -91,7 +104,7 @@ def check(raw: dict[str, Any], source: str) -> Deploy:
     settings = _settings(application.get("args") or {}, problems)
     problems += _deployment_problems(application)
     if settings is not None:
-        problems += _security_problems(raw, settings)
+        problems += _security_problems(raw, settings) + _storage_problems(settings)
     if problems or settings is None:
         raise ConfigError(source, problems)
     return Deploy(raw, settings)
@@ -205,6 +218,21 @@ def _security_problems(raw: dict[str, Any], settings: Settings) -> list[str]:
             "(make one with `graftwork keys new`) or use 127.0.0.1"
         ]
     return []
+
+
+def sqlite_file(settings: Settings) -> Path | None:
+    """The registry's database when it is a file; None for a server."""
+    url = settings.adapters_here().database_url or ""
+    prefix = "sqlite:///"
+    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
+
+
+def _storage_problems(settings: Settings) -> list[str]:
+    file = sqlite_file(settings)
+    kind = shared_file_system(file) if file is not None else None
+    if kind is None:
+        return []
+    return [f"{_DATABASE}: SQLite on {kind} is damaged by two machines. {SHARED_REMEDY}"]
 
 
 def _set(raw: dict[str, Any], field: str, value: Any) -> None:

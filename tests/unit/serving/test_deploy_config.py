@@ -333,3 +333,30 @@ def test_overrides_are_checked(tmp_path: Path) -> None:
         bare.write_text(content)
         with pytest.raises(deploy.ConfigError):
             deploy.load(bare, {"http_options.port": 9, f"{ARGS}.base.id": "x"})
+
+
+def test_sqlite_on_storage_that_nodes_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything starts, with the field's name and the remedy."""
+    monkeypatch.setattr(deploy, "shared_file_system", lambda _: "nfs4")
+    with pytest.raises(deploy.ConfigError) as refused:
+        deploy.load(CONFIG / "local.yaml")
+    (problem,) = refused.value.problems
+    assert problem.startswith("applications.0.args.adapters.database_url: SQLite on nfs4")
+    server = {"applications.0.args.adapters.database_url": "postgresql+psycopg://u@h/d"}
+    assert deploy.load(CONFIG / "local.yaml", server).notes == []
+
+
+def test_sqlite_behind_several_nodes_is_noted() -> None:
+    """It serves; a registry that moves to another node would not find it."""
+    (note,) = deploy.load(CONFIG / "gpu.yaml").notes
+    assert "postgresql" in note
+    found = CliRunner().invoke(app, ["check", str(CONFIG / "gpu.yaml")])
+    assert (found.exit_code, "note: " in found.output) == (0, True)
+    assert deploy.load(CONFIG / "local.yaml").notes == []
+
+
+def test_the_shipped_files_keep_sqlite_off_shared_storage() -> None:
+    """What nodes share in the GPU example is the store and the content, and nothing else."""
+    for file in FILES:
+        found = deploy.load(file).settings
+        assert deploy.sqlite_file(found) == found.state_dir.absolute() / "registry.db"
