@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.aliases import Alias, RoutingTable, engine_name
 from router.errors import NotFound
-from router.request import AUTO
+from router.request import AUTO, BASE
 from router.targets.directory import Catalog
 
 _STARTED = int(time.time())
@@ -39,15 +39,17 @@ def _models(table: RoutingTable, catalog: Catalog) -> Iterator[dict[str, Any]]:
     yield _entry(AUTO, kind="auto")
     if table.base_id:
         yield _entry(table.base_id, kind="base", max_model_len=table.max_model_len)
+    taken = {AUTO, BASE, table.base_id}
     for alias in table.aliases.values():
-        yield from _alias(table, alias)
+        yield from _alias(table, alias, named=alias.name not in taken)
     for name, frontier in catalog.frontiers.items():
         owner, window = name.partition("/")[0], frontier.card.context_window
         yield _entry(name, kind="frontier", owned_by=owner, max_model_len=window)
 
 
-def _alias(table: RoutingTable, alias: Alias) -> Iterator[dict[str, Any]]:
-    if alias.live is not None:
+def _alias(table: RoutingTable, alias: Alias, *, named: bool) -> Iterator[dict[str, Any]]:
+    """An alias whose name means something else is called by its versions only."""
+    if alias.live is not None and named:
         root = engine_name(alias.name, alias.live)
         yield _entry(alias.name, kind="adapter", parent=table.base_id, root=root)
     for digest in alias.versions:

@@ -9,8 +9,6 @@ from adapters.aliases import DIGEST_PREFIX_LENGTH
 from adapters.errors import BadName
 
 ALIAS_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}"
-RESERVED_ALIASES = frozenset({"auto", "base", "frontier"})
-"""Names that mean something else in a request's ``model`` or in a target."""
 
 _ALIAS = re.compile(ALIAS_PATTERN)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -28,12 +26,10 @@ class Pinned(NamedTuple):
 def validate_alias(alias: str) -> str:
     """Return ``alias`` unchanged, or raise ``BadName`` (code ``bad-alias``)."""
     if _ALIAS.fullmatch(alias) is None:
-        raise BadName(f"{_shown(alias)} is not an alias ({ALIAS_PATTERN})", code="bad-alias")
-    if alias in RESERVED_ALIASES:
         raise BadName(
-            f"{alias!r} is reserved",
+            f"{_shown(alias)} is not an alias ({ALIAS_PATTERN})",
             code="bad-alias",
-            remedy=f"Choose a name other than {', '.join(sorted(RESERVED_ALIASES))}.",
+            remedy="Choose a name of lower-case letters, digits, dots, dashes and underscores.",
         )
     return alias
 

@@ -135,7 +135,10 @@ class Settings(_Section):
     def adapters_here(self) -> AdaptersConfig:
         """The adapter settings with every default place, and the engine's own limits, filled in."""
         here = self.adapters.within(self.state_dir)
-        limits = here.preflight.model_copy(update={"max_lora_rank": self.engine.max_lora_rank})
+        taken = frozenset(provider.name for provider in self.router.providers)
+        limits = here.preflight.model_copy(
+            update={"max_lora_rank": self.engine.max_lora_rank, "taken_names": taken}
+        )
         capacity = here.rollout.capacity or self.engine.max_cpu_loras
         rollout = here.rollout.model_copy(update={"capacity": capacity})
         return here.model_copy(update={"preflight": limits, "rollout": rollout})

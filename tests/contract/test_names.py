@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.contract.client import Pushed, chat, error_of, said
+from tests.contract.client import Pushed, archive, chat, error_of, post_version, said
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System
 
@@ -68,3 +68,14 @@ def test_an_unknown_model_is_not_found(app: httpx.Client, model: str) -> None:
     answer = chat(app, model)
     assert answer.status_code == 404
     assert error_of(answer)["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize("alias", ["auto", "base", "tiny", "cloud", "claude"])
+def test_an_alias_that_means_something_else_is_refused(ops: httpx.Client, alias: str) -> None:
+    """422 by the check's name, and what the name means stays what it was (D14)."""
+    answer = post_version(ops, alias, archive(31))
+    assert answer.status_code == 422, answer.text
+    failed = [check["name"] for check in answer.json()["checks"] if not check["ok"]]
+    assert failed == ["alias-name"]
+    names = [model["id"] for model in ops.get("/v1/models").json()["data"]]
+    assert len(names) == len(set(names))

@@ -5,6 +5,7 @@ earlier one names the cause, or because no base was given, is marked ``skipped``
 crashes has failed. The checks by name, in the order of the report:
 
 =========================  ======================================================================
+``alias-name``             the alias means nothing else in a request's ``model``
 ``one-adapter``            it is clear which directory is the adapter
 ``files-present``          configuration and weights are there, regular and not empty
 ``no-pickle``              no file that runs code when it is read, training state aside
@@ -64,6 +65,7 @@ __all__ = ["CHECK_NAMES", "PreflightLimits", "Report", "preflight"]
 
 _CHECKS: Mapping[str, Callable[[Subject], Finding]] = dict(
     chain(
+        identity.NAMING.items(),
         directory.CHECKS.items(),
         config.CHECKS.items(),
         features.CHECKS.items(),

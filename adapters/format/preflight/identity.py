@@ -1,4 +1,4 @@
-"""Checks of what the adapter says about itself: its vocabulary, manifest, base and signature.
+"""Checks of names and of what the adapter says about itself: vocabulary, manifest, base, signature.
 
 The rule of ``declared-base``:
 
@@ -30,6 +30,28 @@ _QUANTISATION = re.compile(
     r"[-_.](unsloth|dynamic|bnb|nf4|fp[48]|bf16|fp16|f16|[48]-?bits?|int[48]|w[48]a(8|16)"
     r"|gptq|awq|hqq|eetq|gguf|mlx|quantized|hf)$"
 )
+
+
+RESERVED_ALIASES = frozenset({"auto", "base", "frontier"})
+"""Mean something else in a request's ``model`` or in a target, whatever is configured."""
+
+
+def _alias_name(subject: Subject) -> Finding:
+    alias = subject.alias
+    if alias is None:
+        raise NotChecked("no alias was given")
+    taken = dict.fromkeys(RESERVED_ALIASES, "is reserved")
+    taken |= dict.fromkeys(subject.limits.taken_names, "is a provider or a virtual model")
+    if subject.has_base:
+        taken[subject.base.base_id] = "is the base"
+    expected = "a name that means nothing else in a request's model"
+    if alias not in taken:
+        return passed(repr(alias), expected)
+    return failed(
+        f"{alias!r} {taken[alias]}",
+        expected,
+        "Whoever names it could not know who answers. Push under another alias.",
+    )
 
 
 def _vocabulary(subject: Subject) -> Finding:
@@ -198,6 +220,7 @@ def _signature(subject: Subject) -> Finding:
     return passed("valid", required)
 
 
+NAMING: Mapping[str, Callable[[Subject], Finding]] = {"alias-name": _alias_name}
 CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "vocabulary": _vocabulary,
     "manifest": _manifest,

@@ -38,6 +38,8 @@ class PreflightLimits(BaseModel):
     max_scale: float = 1024.0
     """Largest alpha / rank (alpha / sqrt(rank) with rsLoRA)."""
     header: HeaderLimits = HeaderLimits()
+    taken_names: frozenset[str] = frozenset()
+    """What else a request's ``model`` may name, the base apart: providers, virtual models."""
     require_signature: bool = False
     """Refuse a version whose manifest is not signed by one of ``public_keys``."""
     public_keys: tuple[str, ...] = ()

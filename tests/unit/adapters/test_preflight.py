@@ -65,9 +65,23 @@ def test_a_bad_adapter_is_refused_by_the_check_that_names_it(
 
 
 def test_every_check_is_proven_by_a_bad_adapter() -> None:
-    """No check exists that nothing can fail; signature and corda/loftq settings have own tests."""
+    """No check exists that nothing can fail; names, signature and corda/loftq have own tests."""
     proven = {kind.check for kind in BAD_KINDS.values()}
-    assert set(CHECK_NAMES) - proven == {"signature", "feature-corda", "feature-loftq"}
+    own = {"alias-name", "signature", "feature-corda", "feature-loftq"}
+    assert set(CHECK_NAMES) - proven == own
+
+
+@pytest.mark.parametrize("alias", ["auto", "base", "frontier", "tiny-base", "openai", "smart"])
+def test_a_name_that_means_something_else_is_refused(
+    tmp_path: Path, base: BaseFacts, alias: str
+) -> None:
+    """Of `model`: reserved, the base's id, a provider's or a virtual model's name (D14)."""
+    limits = PreflightLimits(taken_names=frozenset({"openai", "smart"}))
+    directory = write_good(tmp_path / "good", base)
+    report = preflight(directory, base, limits, alias=alias)
+    assert set(failures(report)) == {"alias-name"}
+    assert repr(alias) in failures(report)["alias-name"]
+    assert failures(preflight(directory, base, limits, alias=f"{alias}-2")) == {}
 
 
 def test_all_failures_are_reported_at_once(tmp_path: Path, base: BaseFacts) -> None:

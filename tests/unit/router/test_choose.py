@@ -13,7 +13,10 @@ from router.config.auto import AutoConfig
 from router.config.providers import Capability, ModelCard, ProviderConfig
 from router.config.root import RouterConfig
 from router.errors import Gone, InvalidRequest, NotFound
+from router.models import list_models
 from router.request import Caller, Exchange, Hints, Intent, Option
+from router.targets.directory import Catalog
+from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint
 from tests.fakes.deciding import decide
 from tests.fakes.exchanges import BASE_ID, BEFORE, GONE, LIVE, TRIED, exchange, put, replica
@@ -108,6 +111,18 @@ def test_an_alias_without_a_live_version(fields: dict[str, None]) -> None:
 def test_the_base_by_either_name(model: str) -> None:
     """Who names the base gets the base and nothing else."""
     assert targets(exchange(model, table=SEEN), default=BIG) == ["base"]
+
+
+@pytest.mark.parametrize("taken", ["auto", "base", BASE_ID])
+def test_a_name_means_one_thing(taken: str) -> None:
+    """An alias from before its name was taken is called by its versions only (D14)."""
+    seen = table(alias(name=taken))
+    assert targets(exchange(taken, table=seen))[0] == "base"
+    pinned = f"{taken}@{LIVE[:12]}"
+    assert targets(exchange(pinned, table=seen)) == [f"adapter:{pinned}"]
+    listed = [each["id"] for each in list_models(seen, Catalog(HttpClient(), {}))["data"]]
+    assert len(listed) == len(set(listed))
+    assert pinned in listed
 
 
 def test_a_frontier_by_its_name() -> None:
