@@ -33,7 +33,7 @@ from typing import IO, BinaryIO, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from adapters.errors import ArchiveError
-from adapters.format.checkpoint import MAX_ENTRIES, is_training_state
+from adapters.format.checkpoint import MAX_ENTRIES, is_left_out, is_training_state
 from adapters.format.files import CHUNK_BYTES, open_regular
 
 _BLOCK_BYTES = 512
@@ -160,6 +160,10 @@ class _Writer:
         with os.fdopen(os.open(path, flags, 0o644), "wb") as out:
             self._copy(name, content, out)
 
+    def skip(self, name: str) -> None:
+        """Note a member that is not written."""
+        self._admit(name, "file")
+
     def count(self, size_bytes: int) -> None:
         """Book bytes that came out of the decompressor."""
         self._total_bytes += size_bytes
@@ -266,7 +270,8 @@ class _Tar:
         if any(key.startswith("GNU.sparse") for key in attributes):
             raise _refused("special-file", f"{name[:120]!r} is a sparse file")
         if info.type not in _TAR_KINDS:
-            raise _refused(*_tar_refusal(info, name))
+            self._other(info, name)
+            return
         content = self._content(size)
         if info.isdir():
             self._writer.directory(name)
@@ -274,6 +279,12 @@ class _Tar:
             self._writer.file(name, content)
         for _ in content:  # what the writer did not want must still be passed over
             pass
+
+    def _other(self, info: tarfile.TarInfo, name: str) -> None:
+        """Pass over a link among what training left behind; refuse any other kind of member."""
+        if not (info.issym() or info.islnk()) or info.size or not is_left_out(name):
+            raise _refused(*_tar_refusal(info, name))
+        self._writer.skip(name)
 
     def _content(self, size: int) -> Iterator[bytes]:
         left = size
@@ -381,6 +392,9 @@ def _unpack_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, writer: 
     if info.flag_bits & 0x41:
         raise _refused("encrypted", f"{shown} is encrypted")
     if kind == stat.S_IFLNK:
+        if is_left_out(name):
+            writer.skip(name)
+            return
         raise _refused("symlink", f"{shown} is a symbolic link")
     if kind not in _UNIX_KINDS:
         raise _refused("special-file", f"{shown} is a device or a pipe")

@@ -161,6 +161,11 @@ def advice(names: Iterable[str]) -> str:
     return _PEFT_WRITES
 
 
+def is_left_out(name: str) -> bool:
+    """Whether a link of this name is nobody's loss: training state, or a place in its folders."""
+    return is_training_state(name) or _in_trainers_folder(name)
+
+
 def find_adapter(directory: Path, alias: str | None = None) -> Path:
     """The directory of the adapter in a trainer's folder; the folder itself when in doubt.
 

@@ -94,6 +94,11 @@ class LoadedAdapters:
         """Names that certainly keep a slot of the batch."""
         return self._pinned
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way, after which the engine's word is known anyhow."""
+        return self._lock.locked()
+
     def request(self, name: str) -> Any:
         """vLLM's ``LoRARequest`` of a served name. Raises ``EngineError`` for any other."""
         if name not in self._served:

@@ -140,9 +140,10 @@ class EngineSurface:
         """What the engine holds, as it last said; asked again after a failure and now and then.
 
         Not at each call: a question makes the engine's worker spin on its queue for a second. While
-        it does not answer, what no failed call has touched stays as it was.
+        it does not answer, what no failed call has touched stays as it was. Never waits for a load
+        that is under way: whoever reports late is taken for dead.
         """
-        if time.monotonic() >= self._ask_at:
+        if time.monotonic() >= self._ask_at and not self._adapters.busy:
             with suppress(EngineError), self._asked_again():
                 await self._adapters.ask()
         self._say()
@@ -162,8 +163,11 @@ class EngineSurface:
     @contextmanager
     def _asked_again(self) -> Iterator[None]:
         """Whatever ends the block early, the engine is asked again soon; else only now and then."""
-        self._ask_at = 0.0
-        yield
+        try:
+            yield
+        except BaseException:
+            self._ask_at = 0.0
+            raise
         self._ask_at = time.monotonic() + _ASK_EVERY_S
 
     async def _list(self, _: Request) -> JSONResponse:

@@ -6,7 +6,8 @@ The client can be told to fail at any of its calls, before or after it did what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,48 +45,54 @@ class FakeClient:
         self.pinned: set[int] = set()
         self.asked = 0
         self.fault: Fault = lambda call: None
+        self._loop = asyncio.Lock()
+        self.reading: asyncio.Event | None = None
+        """What a load waits for."""
 
     async def add_lora(self, lora_request: FakeRequest) -> bool:
         """Hold it, unless it is of the kind that no engine takes."""
-        await self._enter("add_lora")
-        if lora_request.lora_name.startswith("bad@"):
-            raise ValueError(f"{lora_request.lora_path} is of no use")
-        self.held[lora_request.lora_int_id] = lora_request
-        self.fault("add_lora!")
+        async with self._step("add_lora"):
+            if self.reading is not None:
+                await self.reading.wait()
+            if lora_request.lora_name.startswith("bad@"):
+                raise ValueError(f"{lora_request.lora_path} is of no use")
+            self.held[lora_request.lora_int_id] = lora_request
         return True
 
     async def remove_lora(self, lora_id: int) -> bool:
         """Free it."""
-        await self._enter("remove_lora")
-        gone = self.held.pop(lora_id, None)
-        self.pinned.discard(lora_id)
-        self.fault("remove_lora!")
+        async with self._step("remove_lora"):
+            gone = self.held.pop(lora_id, None)
+            self.pinned.discard(lora_id)
         return gone is not None
 
     async def list_loras(self) -> set[int]:
         """What it holds; each question is counted."""
-        await self._enter("list_loras")
-        self.asked += 1
-        return set(self.held)
+        async with self._step("list_loras"):
+            self.asked += 1
+            return set(self.held)
 
     async def pin_lora(self, lora_id: int) -> bool:
         """Keep its slot."""
-        await self._enter("pin_lora")
-        self.pinned.add(lora_id)
-        self.fault("pin_lora!")
+        async with self._step("pin_lora"):
+            self.pinned.add(lora_id)
         return True
 
     async def collective_rpc(self, method: str, *, args: tuple[Any, ...] = ()) -> list[Any]:
         """Let it leave its slot: the one method that the replica calls."""
         assert method == "graftwork_unpin"
-        await self._enter(method)
-        self.pinned.discard(args[0])
-        self.fault(f"{method}!")
+        async with self._step(method):
+            self.pinned.discard(args[0])
         return [None]
 
-    async def _enter(self, call: str) -> None:
-        await asyncio.sleep(0)
-        self.fault(call)
+    @asynccontextmanager
+    async def _step(self, call: str) -> AsyncIterator[None]:
+        """One call after the other, in the order in which they came, as in the engine's loop."""
+        async with self._loop:
+            await asyncio.sleep(0)
+            self.fault(call)
+            yield
+            self.fault(f"{call}!")
 
 
 class FakeEngine(Engine):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,25 @@ def test_the_watched_store_takes_it_too(trainer: str, base: BaseFacts, tmp_path:
     assert source.fetch(found, tmp_path / "copy")
     assert not [path for path in (tmp_path / "copy").rglob("*") if path.suffix in {".pt", ".bin"}]
     check_taken(tmp_path / "copy", base, digest, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoint-last", "checkpoint-5/optimizer.pt", "runs/latest"])
+def test_a_link_among_training_state_is_passed_over(
+    name: str, base: BaseFacts, tmp_path: Path
+) -> None:
+    """In a tar and in a zip; nothing is written in its place."""
+    members = members_of(write_good(tmp_path / "run", base))
+    buffer = io.BytesIO(tar_bytes(members))
+    link = tarfile.TarInfo(name)
+    link.type, link.linkname = tarfile.SYMTYPE, "checkpoint-5"
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        archive.addfile(link)
+    zipped = zip_bytes({**members, name: b"checkpoint-5"}, modes={name: 0o120777})
+    for kind, data in (("tar", buffer.getvalue()), ("zip", zipped)):
+        (tmp_path / kind).write_bytes(data)
+        unpacked = unpack(tmp_path / kind, tmp_path / f"{kind}-files")
+        assert not (unpacked / name).is_symlink()
+        assert failures(preflight(unpacked, base)) == {}
 
 
 @pytest.mark.parametrize("kind", OTHER_FORMATS)

@@ -128,6 +128,22 @@ async def test_a_load_whose_answer_was_lost_is_told(
     assert len(engine.client.held) == 1
 
 
+async def test_a_report_waits_for_no_load(
+    http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
+) -> None:
+    """A replica that reports late is taken for dead, however long its engine reads."""
+    reading = asyncio.Event()
+    engine.client.reading = reading
+    loading = asyncio.create_task(load(http))
+    await asyncio.sleep(0.05)
+    assert not loading.done()
+    said = await asyncio.wait_for(surface.residency(), 1)
+    assert said.resident == frozenset()
+    reading.set()
+    await loading
+    assert (await surface.residency()).resident == {NAME}
+
+
 async def test_a_pin_that_fails_is_not_told(
     http: httpx.AsyncClient, engine: FakeEngine, surface: EngineSurface
 ) -> None:
