@@ -26,6 +26,12 @@ class AuditConfig(BaseModel):
         description="`before_first_byte`: what a client heard is on disk, whatever crashes; "
         "`async`: a crash loses the newest records, which each record and `/readyz` say",
     )
+    checkpoint_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="how often it is put down where the log's chains stand, seconds; what is cut "
+        "off after that is noticed",
+    )
 
 
 class RecordsConfig(BaseModel):

@@ -19,6 +19,11 @@ def copies(root: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
     layout = Layout(root)
     if (root / KEY_FILE).exists():
         yield KEY_FILE, root / KEY_FILE
+    if layout.checkpoints.exists():
+        # First, so that nothing it speaks of is missing.
+        kept = scratch / layout.checkpoints.name
+        kept.write_bytes(layout.checkpoints.read_bytes())
+        yield layout.checkpoints.name, kept
     for segment in layout.found():
         records, kept = layout.records_of(segment), layout.payloads_of(segment)
         if is_held(records):

@@ -48,6 +48,11 @@ class Layout:
         return self.root / "payloads"
 
     @property
+    def checkpoints(self) -> Path:
+        """Where each chain stood, one moment a line."""
+        return self.root / "checkpoints.jsonl"
+
+    @property
     def index(self) -> Path:
         """Sidecars that can be made again from the rest."""
         return self.root / "index"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from adapters.records import payloads
+from adapters.records import checkpoints, payloads
 from adapters.records.appending import Head, OpenSegment, seal_group
 from adapters.records.files import Layout, Segment, by_writer, take
 from adapters.records.line import Entry, Kind, Record, read_line
@@ -70,18 +70,20 @@ def _close(layout: Layout, segments: list[Segment], own: str, now_s: float) -> i
         if left.closed or left.head is None:
             return None
         _cut_orphans(layout.payloads_of(last), left.head)
-        _append(layout, following, left.head, _closing(following, left, own, now_s))
+        head = _append(layout, following, left.head, _closing(following, left, own, now_s))
+        checkpoints.add(layout, last.writer, head, now_s)
         return len(left.under_way)
     finally:
         os.close(handle)
 
 
-def _append(layout: Layout, segment: Segment, head: Head, entries: list[Entry]) -> None:
-    file = OpenSegment(layout, segment)
+def _append(layout: Layout, segment: Segment, head: Head, entries: list[Entry]) -> Head:
+    file, group = OpenSegment(layout, segment), seal_group(segment.writer, head, entries)
     try:
-        file.append(seal_group(segment.writer, head, entries))
+        file.append(group)
     finally:
         file.close()
+    return group.head
 
 
 def _read(layout: Layout, segments: list[Segment]) -> _Left:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.records import index
+from adapters.records import checkpoints, index
 from adapters.records.config import RecordsConfig
 from adapters.records.files import Layout, Segment, by_writer, is_held
 from adapters.records.line import Kind, Record, read_line
@@ -49,6 +49,7 @@ def prune(layout: Layout, config: RecordsConfig, now_s: float, state: State) -> 
         for path in (layout.payloads_of(segment), layout.records_of(segment)):
             path.unlink(missing_ok=True)
         index.forget(layout, segment)
+    checkpoints.keep(layout, by_writer(layout.found()).__contains__)
     return len(doomed)
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adapters.records import payloads
+from adapters.records import checkpoints, payloads
 from adapters.records.files import Layout, Segment, by_writer, is_held, parse_name
 from adapters.records.line import GENESIS, Kind, Record, read_line, recomputed
 from adapters.records.retention import removals
@@ -42,7 +42,7 @@ class Verdict:
 
     records: int = 0
     checkpoints: int = 0
-    """Of the records, how many are statements of the log itself."""
+    """Lines of ``checkpoints.jsonl``, each compared with the record that it names."""
     erased: int = 0
     """Payloads that an erasure blanked."""
     problems: list[Problem] = field(default_factory=list)
@@ -94,11 +94,23 @@ def verify(root: Path) -> Verdict:
 
 
 def _verified(layout: Layout) -> Verdict:
-    segments, verdict = layout.found(), Verdict()
+    # Checkpoints first: whoever writes to the log meanwhile writes them last.
+    told = checkpoints.read(layout)
+    segments, verdict = layout.found(), Verdict(checkpoints=told.lines)
     verdict.problems += _strangers(layout)
     said = _said(layout, segments)
     for writer, found in by_writer(segments).items():
-        _Chain(layout, writer, said, verdict).verify(found)
+        heads = told.heads.pop(writer, {})
+        _Chain(layout, writer, said, heads, verdict).verify(found)
+    name = layout.checkpoints.name
+    for number in told.damaged:
+        detail = f"line {number} is no checkpoint"
+        verdict.problems.append(Problem("", None, name, "altered", detail))
+    for writer, heads in told.heads.items():
+        newest = max(heads)
+        if newest > said.removed.get(writer, (0, -1, ""))[1]:
+            detail = "a checkpoint names its records, and it has no files"
+            verdict.problems.append(Problem(writer, newest, name, "removed", detail))
     return verdict
 
 
@@ -150,8 +162,16 @@ def _first_sequence(path: Path) -> int:
 class _Chain:
     """One writer's records, in the order in which they lie there."""
 
-    def __init__(self, layout: Layout, writer: str, said: _Said, verdict: Verdict) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        writer: str,
+        said: _Said,
+        heads: dict[int, str],
+        verdict: Verdict,
+    ) -> None:
         self._layout = layout
+        self._heads = heads
         self._writer = writer
         self._said = said
         self._verdict = verdict
@@ -175,6 +195,9 @@ class _Chain:
         for first, last in self._gaps:
             detail = f"records {first} to {last} are missing" if last > first else "it is missing"
             self._problem(first, "removed", detail)
+        if self._heads and max(self._heads) >= self._expected:
+            detail = f"a checkpoint names record {max(self._heads)}, and it is not there"
+            self._problem(self._expected, "truncated", detail)
 
     def _start(self, first: Segment) -> int:
         """Where the chain has to begin; the number of the file that has to be the first."""
@@ -242,11 +265,12 @@ class _Chain:
 
     def _record(self, record: Record) -> None:
         self._verdict.records += 1
-        self._verdict.checkpoints += record["kind"] == Kind.CHECKPOINT
         sequence = record["sequence"]
         whole = recomputed(record) == record["hash"]
         if not whole:
             self._problem(sequence, "altered", "its content is not what its hash says")
+        elif self._heads.get(sequence, record["hash"]) != record["hash"]:
+            self._problem(sequence, "altered", "a checkpoint names another record in its place")
         if sequence == self._expected:
             if self._prev is not None and record["prev"] != self._prev:
                 self._unchained(sequence)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from adapters.records import checkpoints
 from adapters.records.appending import Head, OpenSegment, Sealed, seal_group
 from adapters.records.config import RecordsConfig
 from adapters.records.files import Layout, Segment, writer_name
@@ -54,6 +55,7 @@ class RecordLog:
         root: where the log is; made when it is missing.
         writer: unique name of this process.
         config: limits and times.
+        checkpoint_s: how often it is put down where the chain stands, seconds.
         clock: seconds since the epoch.
     """
 
@@ -62,11 +64,13 @@ class RecordLog:
         root: Path,
         writer: str,
         config: RecordsConfig,
+        checkpoint_s: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.layout = Layout(root)
         self.writer = writer_name(writer)
         self._config = config
+        self._checkpoint_s = checkpoint_s
         self._clock = clock
         self._queue: deque[Entry] = deque()
         self._wake = threading.Event()
@@ -75,6 +79,9 @@ class RecordLog:
         self._thread: threading.Thread | None = None
         self._waiting: deque[_Waiter] = deque()
         self._head = Head()
+        self._checkpointed = self._head
+        self._next_checkpoint_s = 0.0
+        self._next_tending_s = 0.0
         self._file: OpenSegment | None = None
         self._number = 0
         self._opened_s = 0.0
@@ -162,10 +169,9 @@ class RecordLog:
     # The thread
 
     def _run(self) -> None:
-        self._tend()
         while True:
-            if not self._wake.wait(TEND_S):
-                self._tend()
+            self._tend()
+            if not self._wake.wait(min(self._checkpoint_s, TEND_S)):
                 continue
             self._hurry.wait(self._config.sync_ms / 1000)
             self._wake.clear()
@@ -179,10 +185,27 @@ class RecordLog:
         self._finish()
 
     def _tend(self) -> None:
-        """Close what others left open, once; keep the log within its bounds."""
-        if not self._recovered:
-            self._recovered = self._recover()
-        self._prune()
+        """What is done now and then, between groups."""
+        now = time.monotonic()
+        if now >= self._next_tending_s:
+            self._next_tending_s = now + TEND_S
+            if not self._recovered:
+                self._recovered = self._recover()
+            self._prune()
+        if now >= self._next_checkpoint_s:
+            self._next_checkpoint_s = now + self._checkpoint_s
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Put down where the chain stands, if it went on."""
+        if self._checkpointed == self._head:
+            return
+        try:
+            checkpoints.add(self.layout, self.writer, self._head, self._clock())
+        except OSError as error:  # the records are there; the next one says as much
+            _log.warning("a checkpoint could not be written: %s", error)
+            return
+        self._checkpointed = self._head
 
     def _recover(self) -> bool:
         try:
@@ -297,6 +320,7 @@ class RecordLog:
         except OSError as error:
             _log.error("the log could not be closed: %s", error)
         self._leave_segment()
+        self._checkpoint()
 
     def _tell(self) -> None:
         """Wake up who waits for what is durable now, all at once."""

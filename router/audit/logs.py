@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from adapters.records.config import RecordsConfig
+from adapters.records.config import AuditConfig, RecordsConfig
 from adapters.records.line import Entry, Kind
 from adapters.records.reader import Found, RecordReader
 from adapters.records.writer import RecordLog, Unavailable
@@ -110,8 +110,11 @@ class FeedbackLog:
         return found
 
 
-def open_logs(state_dir: Path, writer: str, config: RecordsConfig) -> tuple[RecordLog, RecordLog]:
+def open_logs(
+    state_dir: Path, writer: str, config: RecordsConfig, audit: AuditConfig
+) -> tuple[RecordLog, RecordLog]:
     """The logs of requests and of feedback below a state directory; nothing is written yet."""
+    every_s = audit.checkpoint_s
     longer = config.model_copy(
         update={
             "kept_bytes": config.kept_bytes * _FEEDBACK_FACTOR,
@@ -119,8 +122,8 @@ def open_logs(state_dir: Path, writer: str, config: RecordsConfig) -> tuple[Reco
             "sync_ms": 0.0,
         }
     )
-    requests = RecordLog(state_dir / AUDIT, writer, config)
-    return requests, RecordLog(state_dir / FEEDBACK, writer, longer)
+    requests = RecordLog(state_dir / AUDIT, writer, config, every_s)
+    return requests, RecordLog(state_dir / FEEDBACK, writer, longer, every_s)
 
 
 async def _settled(log: RecordLog) -> None:

@@ -51,6 +51,7 @@ class RegistryProcess:
             settings.state_dir / "audit",
             f"registry-{secrets.token_hex(4)}",
             settings.router.records,
+            settings.audit.checkpoint_s,
         )
         membership = Membership()
         # Tables are made of fleet and versions, which ask for tables: later, when they are there.

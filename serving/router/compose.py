@@ -81,7 +81,10 @@ class RouterProcess:
         )
         keyring = Keyring(load_keys(config.auth))
         self._log, self._feedback_log = open_logs(
-            settings.state_dir, f"{identity}-{secrets.token_hex(4)}", config.records
+            settings.state_dir,
+            f"{identity}-{secrets.token_hex(4)}",
+            config.records,
+            settings.audit,
         )
         self._requests = RequestRecords(
             self._log, settings.audit.durability, Subjects(self._log.layout.root)

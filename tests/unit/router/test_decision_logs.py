@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from adapters.records import writer as writing
-from adapters.records.config import RecordsConfig
+from adapters.records.config import AuditConfig, RecordsConfig
 from adapters.records.line import Entry, Kind
 from adapters.records.writer import RecordLog
 from router.audit.decision import to_json
@@ -42,7 +42,7 @@ def ids(records: list[dict[str, Any]]) -> list[str]:
 @asynccontextmanager
 async def logs(root: Path) -> AsyncIterator[tuple[RecordLog, RecordLog]]:
     """Both logs of a router, running."""
-    requests, feedback = open_logs(root, "one", RecordsConfig())
+    requests, feedback = open_logs(root, "one", RecordsConfig(), AuditConfig())
     requests.start()
     feedback.start()
     try:

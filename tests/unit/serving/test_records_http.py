@@ -159,6 +159,45 @@ async def test_a_queue_that_is_full_refuses_and_loses_nothing(
     assert refused["counts"] == {"503": 3}
 
 
+async def test_everybody_who_was_admitted_has_both_records_and_nobody_else(
+    tmp_path: Path, frontier: FakeFrontier
+) -> None:
+    """Answered, refused and unreadable alike; who only asks has none, strangers are summed up."""
+    keys = [{"name": "app", "sha256": hash_key("app"), "tenant": "shop", "scopes": ["inference"]}]
+    config = settings(tmp_path, frontier, auth={"keys": keys})
+    mine = {"x-api-key": "app", "x-graftwork-subject": "Ada Lovelace"}
+    async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
+        answered, _, _ = await ask(client, url, headers=mine, user="ada@example.com")
+        nobody, _, _ = await ask(client, url, "nobody", headers=mine)
+        async with client.post(f"{url}/v1/chat/completions", data=b"{", headers=mine) as unreadable:
+            assert unreadable.status == 400
+        body = {"model": "cloud/big", "messages": []}
+        async with client.post(f"{url}/v1/decision", json=body, headers=mine) as told:
+            assert told.status == 200
+        for _ in range(3):
+            _, stranger, _ = await ask(client, url, headers={"x-api-key": "wrong"})
+            assert stranger.status == 401
+    told_records = records(tmp_path / "audit")
+    begins = [each for each in told_records if each["kind"] == "request.begin"]
+    ends = [each for each in told_records if each["kind"] == "request.end"]
+    names = [answered, nobody, unreadable.headers["x-graftwork-decision-id"]]
+    assert [each["decision_id"] for each in begins] == names
+    assert [(each["decision_id"], each["status"]) for each in ends] == list(
+        zip(names, (200, 404, 400), strict=True)
+    )
+    assert [each["outcome"] for each in ends] == ["answered", "refused", "refused"]
+    assert {each["actor"] for each in begins} == {"app"}
+    [refused] = [each for each in told_records if each.get("about") == "refused"]
+    assert refused["counts"] == {"401": 3}
+    # Two names of one request, as keyed hashes; the names themselves are in no file.
+    assert [len(each["subjects"]) for each in ends] == [2, 1, 1]
+    assert begins[0]["subjects"][0] in ends[0]["subjects"]
+    for path in (tmp_path / "audit").rglob("*"):
+        if path.is_file():
+            assert b"Lovelace" not in path.read_bytes()
+            assert b"ada@example.com" not in path.read_bytes()
+
+
 async def test_odd_questions_are_refused(tmp_path: Path, frontier: FakeFrontier) -> None:
     """400 for a parameter that nobody knows; 404 for feedback on nothing."""
     async with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from adapters.records import retention
 from adapters.records.config import RecordsConfig
 from adapters.records.line import Kind
 from adapters.records.verify import verify
-from tests.fakes.records import begin, end, files, fill, reader, records, running_log
+from tests.fakes.records import begin, end, files, fill, lines, reader, records, running_log
 
 DAY_S = 86_400.0
 
@@ -32,6 +33,8 @@ async def test_the_oldest_segments_go_and_a_record_names_them(tmp_path: Path) ->
     assert told
     assert told[-1]["removed"]["three"][0] >= 0
     assert verify(tmp_path).problems == []
+    heads = [json.loads(line)["heads"] for line in lines(tmp_path / "checkpoints.jsonl")]
+    assert {writer for each in heads for writer in each} == {"three"}  # forgotten with its files
     # What went without a record's word is a problem still.
     gone = files(tmp_path)[0]
     gone.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,25 @@ def delete(number: int) -> Change:
     return apply
 
 
+def clear(root: Path) -> None:
+    """Remove every file of the writer."""
+    for path in [*files(root), *(root / "payloads").iterdir()]:
+        path.unlink()
+
+
+def forge(root: Path) -> None:
+    """Change one record and make all hashes after it fit."""
+    prev = None
+    for path in files(root):
+        found = lines(path)
+        for number, line in enumerate(found):
+            changes = {"actor": "somebody else"} if path == files(root)[1] and number == 4 else {}
+            if prev is not None:
+                found[number] = rehashed(line, prev=prev, **changes)
+            prev = json.loads(found[number])["hash"]
+        put(path, found)
+
+
 def payload_of(number: int, change: Callable[[bytes], bytes]) -> Change:
     """Change the payloads of one segment."""
 
@@ -112,6 +132,13 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "lines removed at a segment's end": (edited(1, lambda found: found[:-2]), "removed"),
     "lines removed at the end": (edited(-1, lambda found: found[:-3]), "truncated"),
     "half of the last line": (edited(-1, lambda found: [*found[:-1], found[-1][:30]]), "truncated"),
+    "the closing record removed": (edited(-1, lambda found: found[:-1]), "truncated"),
+    "everything removed": (clear, "removed"),
+    "the chain written anew": (forge, "altered"),
+    "a checkpoint changed": (
+        lambda root: put(root / "checkpoints.jsonl", [b'{"heads":{}}x\n']),
+        "altered",
+    ),
     "a line twice": (edited(1, lambda found: [*found[:4], found[3], *found[4:]]), "inserted"),
     "two lines exchanged": (
         edited(1, lambda found: [*found[:3], found[4], found[3], *found[5:]]),
@@ -147,7 +174,8 @@ async def test_a_change_is_detected_and_located(name: str, tmp_path: Path) -> No
     verdict = verify(root)
     assert not verdict.ok
     assert kind in {problem.kind for problem in verdict.problems}, verdict.problems
-    assert all(problem.writer in ("one", "two") and problem.file for problem in verdict.problems)
+    assert all(problem.writer in ("", "one", "two") for problem in verdict.problems)
+    assert all(problem.file for problem in verdict.problems)
 
 
 async def test_the_altered_record_itself_is_named(tmp_path: Path) -> None:
@@ -180,6 +208,22 @@ async def test_an_erasure_keeps_the_chain_whole(tmp_path: Path) -> None:
     assert (verdict.ok, verdict.erased) == (True, 1)
     kept = b"".join(path.read_bytes() for path in (tmp_path / "payloads").iterdir())
     assert (kept.count(b'"id": "dec_1"'), kept.count(b'"id": "dec_2"')) == (0, 1)
+
+
+async def test_a_torn_checkpoint_is_no_problem_and_the_next_one_stands_alone(
+    tmp_path: Path,
+) -> None:
+    """A crash may tear it; it is cut when the next one is added."""
+    await written(tmp_path)
+    path = tmp_path / "checkpoints.jsonl"
+    count = verify(tmp_path).checkpoints
+    assert count >= 1
+    path.write_bytes(path.read_bytes() + b'{"heads":{"one":{"ha')
+    assert verify(tmp_path).ok
+    with running_log(tmp_path, "two") as log:
+        await fill(log, 1)
+    verdict = verify(tmp_path)
+    assert (verdict.problems, verdict.checkpoints) == ([], count + 1)
 
 
 def test_where_there_is_no_log_is_said(tmp_path: Path) -> None:
