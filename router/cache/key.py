@@ -26,7 +26,7 @@ class CacheKey:
     digest: bytes
 
 
-def cache_key(exchange: Exchange, policy_version: str) -> CacheKey:
+def cache_key(exchange: Exchange, configuration_version: str) -> CacheKey:
     """The key of a decided request: the target that should answer is part of it.
 
     A new epoch of the routing table, a new version behind an alias or another policy gives other
@@ -37,7 +37,7 @@ def cache_key(exchange: Exchange, policy_version: str) -> CacheKey:
     assert first is not None
     hints = exchange.request.hints
     facts: list[Any] = [
-        policy_version,
+        configuration_version,
         exchange.decision.table.epoch,
         exchange.decision.table.base_id,
         first.target,
@@ -68,6 +68,6 @@ def deterministic(exchange: Exchange) -> bool:
     )
 
 
-def policy_version(config: BaseModel) -> str:
+def configuration_version(config: BaseModel) -> str:
     """A digest of everything that is configured about the request path."""
     return hashlib.blake2b(config.model_dump_json().encode(), digest_size=16).hexdigest()

@@ -54,13 +54,15 @@ class Responses:
 
     Args:
         config: limits, and whether it is on.
-        policy_version: changes whenever what callers may use changes.
+        configuration_version: changes whenever what callers may use changes.
         store: where answers are.
     """
 
-    def __init__(self, config: CacheConfig, policy_version: str, store: ResponseStore) -> None:
+    def __init__(
+        self, config: CacheConfig, configuration_version: str, store: ResponseStore
+    ) -> None:
         self._config = config
-        self._version = policy_version
+        self._version = configuration_version
         self.store = store
         self.hits = 0
         self.misses = 0

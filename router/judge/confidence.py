@@ -144,14 +144,14 @@ class Judge:
             judged = await self.examine(exchange, better)
         return judged.answer
 
-    def leaves_better(self, exchange: Exchange, verdict: JudgedAnswer) -> bool:
+    def leaves_better(self, exchange: Exchange, judged: JudgedAnswer) -> bool:
         """Give up everybody who is not better; whether anybody is left.
 
         Better is who is expected to be right more often than this answer is, and usually at least
         as often as who gave it: a weaker target is no remedy for a hard question. Nor is another
         version of the same adapter.
         """
-        asked = verdict.option
+        asked = judged.option
         if asked is None:
             return False
         limit = exchange.request.hints.max_cost_usd
@@ -159,16 +159,16 @@ class Judge:
         left = False
         for option in exchange.decision.options:
             quality = option.quality or 0.0
-            better = quality >= (asked.quality or 0.0) and quality > verdict.probability
+            better = quality >= (asked.quality or 0.0) and quality > judged.probability
             better = better and _kin(option) != _kin(asked)
             too_dear = limit is not None and spent + (option.cost_usd or 0.0) > limit
             if not better or too_dear:
-                verdict.passed_over.add(option.target)
+                judged.passed_over.add(option.target)
             elif option.allowed and option.target not in exchange.delivery.given_up:
                 left = True
         if left:
-            verdict.passed_over.difference_update(exchange.delivery.given_up)
-            exchange.delivery.give_up(verdict.passed_over)
+            judged.passed_over.difference_update(exchange.delivery.given_up)
+            exchange.delivery.give_up(judged.passed_over)
         return left
 
 

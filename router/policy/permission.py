@@ -27,24 +27,24 @@ class Governed(Protocol):
 
 @dataclass(slots=True)
 class Permission:
-    """What one caller may be answered by, for one intent. Remembers its verdicts, bounded."""
+    """What one caller may be answered by, for one intent. Remembers its reasons, bounded."""
 
     tenant: str
     rules: tuple[PolicyRule, ...]
     default: Effect
     version: str = ""
     """Of the policy that gave it."""
-    _verdicts: dict[str, str | None] = field(default_factory=dict)
+    _reasons: dict[str, str | None] = field(default_factory=dict)
 
     def why_not(self, card: Governed) -> str | None:
         """The reason why the card's target is forbidden; None when it is permitted."""
         try:
-            return self._verdicts[card.target]
+            return self._reasons[card.target]
         except KeyError:
-            if len(self._verdicts) >= _TARGETS_KEPT:
-                self._verdicts.clear()
-            verdict = self._verdicts[card.target] = self._judge(card)
-            return verdict
+            if len(self._reasons) >= _TARGETS_KEPT:
+                self._reasons.clear()
+            reason = self._reasons[card.target] = self._judge(card)
+            return reason
 
     def _judge(self, card: Governed) -> str | None:
         applying = [rule for rule in self.rules if _concerns(rule, card)]

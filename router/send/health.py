@@ -97,11 +97,11 @@ class Latencies:
 class Health:
     """One target's, or one replica's."""
 
-    __slots__ = ("breaker", "budget", "paused_until", "streams", "wholes")
+    __slots__ = ("breaker", "paused_until", "retries", "streams", "wholes")
 
     def __init__(self, config: DeliveryConfig, now: float, rng: random.Random) -> None:
         self.breaker = Breaker(config.breaker, rng)
-        self.budget = RetryBudget(config.retry, now)
+        self.retries = RetryBudget(config.retry, now)
         self.paused_until = 0.0
         self.streams = Latencies()
         self.wholes = Latencies()

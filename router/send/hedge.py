@@ -82,7 +82,7 @@ class Hedger:
                 await exchange.cover(upstream.option)
             except BudgetExceeded:
                 continue
-            if not upstream.health.budget.withdraw(now):
+            if not upstream.health.retries.withdraw(now):
                 continue
             plan.asked(upstream)
             exchange.delivery.note(hedged=first.option.target, by=upstream.option.target)

@@ -43,5 +43,5 @@ class HealthCollector(Collector):
             breakers.add_metric([name], float(state))
             paused.add_metric([name], max(0.0, health.paused_until - now))
             if not name.startswith("replica:"):
-                budgets.add_metric([name], health.budget.tokens)
+                budgets.add_metric([name], health.retries.tokens)
         yield from (breakers, budgets, paused)

@@ -86,7 +86,7 @@ class RetryPlan:
         tries = self._tries.get(upstream.key, 0)
         self._tries[upstream.key] = tries + 1
         if not tries:
-            upstream.health.budget.deposit()
+            upstream.health.retries.deposit()
 
     def learn(self, upstream: Upstream, error: RouterError, now: float) -> None:
         """Decide what a failure means for the rest of the way. Raises it when it is final."""
@@ -112,7 +112,7 @@ class RetryPlan:
         config = self._config
         pause = pause_s(tries, told, config.backoff_s, config.backoff_max_s, self._calls.book.rng)
         if step is Step.AGAIN and self._is_worth_waiting(upstream, error, now):
-            if upstream.health.budget.withdraw(now):
+            if upstream.health.retries.withdraw(now):
                 self._again = upstream, pause
             return
         self._later.append((now + pause, upstream))
@@ -146,7 +146,7 @@ class RetryPlan:
             self._later = [entry for entry in self._later if entry[1] is not upstream]
             if upstream.option.target in self._exchange.delivery.given_up | self._too_dear:
                 continue
-            if upstream.health.budget.withdraw(now):
+            if upstream.health.retries.withdraw(now):
                 return upstream, max(0.0, at - now, upstream.paused_for(now))
         return None
 

@@ -206,7 +206,7 @@ class Rescuer:
                 elif upstream.lets_in(now):
                     yield upstream
         for upstream in last:
-            if upstream.lets_in(now) and upstream.health.budget.withdraw(now):
+            if upstream.lets_in(now) and upstream.health.retries.withdraw(now):
                 yield upstream
 
 

@@ -20,7 +20,7 @@ from router.admit.keys import Keyring, load_keys
 from router.audit.logs import DecisionLog, FeedbackLog, open_logs
 from router.audit.lookup import Records
 from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
-from router.cache.key import policy_version
+from router.cache.key import configuration_version
 from router.cache.responses import Responses
 from router.cache.store import ResponseStore
 from router.choose.choose import Chooser
@@ -120,7 +120,7 @@ class RouterProcess:
                 config, self._learning, self._health, self._accounting.budgets, self.pricing
             ),
             budgets=self._accounting.budgets,
-            responses=Responses(config.cache, policy_version(config), cache),
+            responses=Responses(config.cache, configuration_version(config), cache),
             sender=Sender(catalog, self.holder, limits, config.delivery, self._health),
             judge=Judge(config.routing, self._learning.calibration),
             settlement=Settlement(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.cache.key import CacheKey, cache_key, deterministic, policy_version
+from router.cache.key import CacheKey, cache_key, configuration_version, deterministic
 from router.cache.responses import Replayed, Responses
 from router.cache.store import Kept, ResponseStore
 from router.config.auth import KeyScope
@@ -81,9 +81,9 @@ def test_the_order_of_fields_does_not_matter() -> None:
 
 def test_another_configuration_is_another_policy() -> None:
     """Whatever is configured about the request path is part of the key."""
-    assert policy_version(RouterConfig()) == policy_version(RouterConfig())
+    assert configuration_version(RouterConfig()) == configuration_version(RouterConfig())
     other = RouterConfig.model_validate({"limits": {"request_timeout_s": 5}})
-    assert policy_version(RouterConfig()) != policy_version(other)
+    assert configuration_version(RouterConfig()) != configuration_version(other)
 
 
 @pytest.mark.parametrize(
