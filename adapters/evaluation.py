@@ -81,11 +81,11 @@ class GateResult(BaseModel):
 
 def gate_result(evaluation: Mapping[str, Any]) -> GateResult | None:
     """What the gate wrote down, if one did. Raises ``ValueError``, naming the field."""
-    told = evaluation.get(GATE)
-    if told is None:
+    section = evaluation.get(GATE)
+    if section is None:
         return None
     try:
-        return GateResult.model_validate(told)
+        return GateResult.model_validate(section)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(("evaluation", GATE, *(str(part) for part in problem["loc"])))

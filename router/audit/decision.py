@@ -69,8 +69,8 @@ def to_json(record: Record) -> bytes:
     try:
         return orjson.dumps(record, default=str)
     except (TypeError, ValueError) as error:
-        told = {name: record.get(name) for name in ("id", "at") if name in record}
-        return orjson.dumps({**told, "unencodable": f"{error}: {record!r}"[:4096]}, default=str)
+        known = {name: record.get(name) for name in ("id", "at") if name in record}
+        return orjson.dumps({**known, "unencodable": f"{error}: {record!r}"[:4096]}, default=str)
 
 
 def _option(option: Option) -> dict[str, Any]:

@@ -74,11 +74,12 @@ class Learning:
         self.calibration.forget(target)
 
 
-def _features(told: Any, target: str) -> Features | None:
+def _features(assurance: Any, target: str) -> Features | None:
     """The probabilities of the answer that went out, where it was judged by them."""
-    if not isinstance(told, Mapping) or told.get("target") != target:
+    if not isinstance(assurance, Mapping) or assurance.get("target") != target:
         return None
-    return Features(told["tokens"], told["mean_logprob"], told["min_logprob"], told["entropy"])
+    names = ("tokens", "mean_logprob", "min_logprob", "entropy")
+    return Features(*(assurance[name] for name in names))
 
 
 def success_of(kind: str, value: Any) -> float | None:

@@ -122,13 +122,13 @@ def _card(card_set: CardSet, target: str) -> Card:
 
 def _work(record: Record) -> Work | None:
     """What was measured then; a price that the new configuration gives goes before it."""
-    told = record["features"].get("local_price") or {}
-    return None if told.get("work") is None else Work.model_validate(told["work"])
+    price = record["features"].get("local_price") or {}
+    return None if price.get("work") is None else Work.model_validate(price["work"])
 
 
-def _usage(told: Record) -> Usage:
+def _usage(usage: Record) -> Usage:
     return Usage(
-        told.get("input_tokens"), told.get("output_tokens"), told.get("cached_input_tokens")
+        usage.get("input_tokens"), usage.get("output_tokens"), usage.get("cached_input_tokens")
     )
 
 

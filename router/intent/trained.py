@@ -60,11 +60,11 @@ class TrainedHead:
             sentence = encoder.encode(pieces)[np.newaxis]
             (posterior,), (score,) = self.assess(Texts(sentence, words, np.zeros(1, np.intp)))
             if score < self.gate.threshold:
-                told = ranked(self.ensemble.names, posterior)
-                return Recognition(None, _sigmoid(self.gate.threshold - score), True, told)
+                likely = ranked(self.ensemble.names, posterior)
+                return Recognition(None, _sigmoid(self.gate.threshold - score), True, likely)
         best = int(posterior.argmax())
-        told = ranked(self.ensemble.names, posterior)
-        return Recognition(self.ensemble.names[best], float(posterior[best]), False, told)
+        likely = ranked(self.ensemble.names, posterior)
+        return Recognition(self.ensemble.names[best], float(posterior[best]), False, likely)
 
 
 def fitted(

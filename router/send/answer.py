@@ -35,8 +35,8 @@ class Delivered:
         self._transcript = rescuer.transcript(exchange)
         self.status = started.status
         self.content_type = started.content_type
-        told = started.usage
-        self.usage = Usage(told.input_tokens, told.output_tokens, told.cached_input_tokens)
+        counted = started.usage
+        self.usage = Usage(counted.input_tokens, counted.output_tokens, counted.cached_input_tokens)
 
     async def chunks(self) -> AsyncIterator[Piece]:
         """The body; a stream in whole events, continued elsewhere when it breaks.
@@ -113,17 +113,17 @@ class Delivered:
 
     def _count(self) -> None:
         """Totals as the client sees them: what was sent before is prompt to who goes on."""
-        told, usage = self._started.usage, self.usage
-        usage.cached_input_tokens = told.cached_input_tokens
+        counted, usage = self._started.usage, self.usage
+        usage.cached_input_tokens = counted.cached_input_tokens
         if not self._before:
-            usage.input_tokens, usage.output_tokens = told.input_tokens, told.output_tokens
+            usage.input_tokens, usage.output_tokens = counted.input_tokens, counted.output_tokens
             return
-        if told.output_tokens is not None:
-            usage.output_tokens = self._before + told.output_tokens
+        if counted.output_tokens is not None:
+            usage.output_tokens = self._before + counted.output_tokens
         if self._prompt_tokens is not None:
             usage.input_tokens = self._prompt_tokens
-        elif told.input_tokens is not None:
-            usage.input_tokens = max(0, told.input_tokens - self._before)
+        elif counted.input_tokens is not None:
+            usage.input_tokens = max(0, counted.input_tokens - self._before)
 
     async def aclose(self) -> None:
         """Give the connection back, or cut it; idempotent."""

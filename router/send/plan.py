@@ -106,11 +106,12 @@ class RetryPlan:
 
     def _plan_retry(self, upstream: Upstream, error: RouterError, step: Step, now: float) -> None:
         tries = self._tries.get(upstream.key, 0)
-        told = error.retry_after_s
-        if tries > self._config.same_target and told is None:
+        retry_after_s = error.retry_after_s
+        if tries > self._config.same_target and retry_after_s is None:
             return
         config = self._config
-        pause = pause_s(tries, told, config.backoff_s, config.backoff_max_s, self._calls.book.rng)
+        longest_s, rng = config.backoff_max_s, self._calls.book.rng
+        pause = pause_s(tries, retry_after_s, config.backoff_s, longest_s, rng)
         if step is Step.AGAIN and self._is_worth_waiting(upstream, error, now):
             if upstream.health.retries.withdraw(now):
                 self._again = upstream, pause
@@ -119,11 +120,11 @@ class RetryPlan:
 
     def _is_worth_waiting(self, upstream: Upstream, error: RouterError, now: float) -> bool:
         """Whether the same upstream is asked again before anybody else is."""
-        told = error.retry_after_s
+        retry_after_s = error.retry_after_s
         if getattr(error, "failure", None) is Failure.LIMITED:
             patient = self._tries.get(upstream.key, 0) <= self._config.same_target
-            return patient and told is not None and told <= self._config.wait_s
-        if told is not None and told > self._config.wait_s:
+            return patient and retry_after_s is not None and retry_after_s <= self._config.wait_s
+        if retry_after_s is not None and retry_after_s > self._config.wait_s:
             return False
         if upstream.replica is not None and any(
             other.option.target == upstream.option.target for other in self.fresh(now)

@@ -110,13 +110,13 @@ class LocalSystem:
         from ray import serve
 
         deadline = time.monotonic() + timeout_s
-        told: set[str] = set()
+        shown: set[str] = set()
         while time.monotonic() < deadline:
             application = serve.status().applications.get(APPLICATION)
             if application is not None:
                 for line in news(application.deployments):
-                    if line not in told:
-                        told.add(line)
+                    if line not in shown:
+                        shown.add(line)
                         say(line)
                 if application.status == "DEPLOY_FAILED":
                     raise StartFailed(_reason(application))

@@ -92,12 +92,12 @@ def replay(
 
     wanted = _router_config(config)
     records = _recorded(decisions, limit, url, key)
-    told = summary(decide_again(records, wanted))
-    told["left_out"] = len(records) - told["decisions"]
+    report = summary(decide_again(records, wanted))
+    report["left_out"] = len(records) - report["decisions"]
     if as_json:
-        emit(told)
+        emit(report)
     else:
-        _show(told)
+        _show(report)
 
 
 def _router_config(file: Path) -> RouterConfig:
@@ -132,33 +132,33 @@ def _lines(file: Path, text: str) -> list[Any]:
         fail(f"{file}: neither JSON nor one JSON object a line: {error}")
 
 
-def _show(told: dict[str, Any]) -> None:
+def _show(report: dict[str, Any]) -> None:
     typer.echo(
-        f"{told['decisions']} decisions, {told['changed']} changed; "
-        f"cost {_usd(told['before_usd'])} USD, would be {_usd(told['after_usd'])} USD"
+        f"{report['decisions']} decisions, {report['changed']} changed; "
+        f"cost {_usd(report['before_usd'])} USD, would be {_usd(report['after_usd'])} USD"
     )
-    if told["left_out"]:
-        typer.echo(f"{told['left_out']} records hold too little to decide again")
-    if not told["decisions"]:
+    if report["left_out"]:
+        typer.echo(f"{report['left_out']} records hold too little to decide again")
+    if not report["decisions"]:
         return
     typer.echo("")
     table(
         ("target", "before", "after"),
-        [(name, mix["before"], mix["after"]) for name, mix in told["targets"].items()],
+        [(name, mix["before"], mix["after"]) for name, mix in report["targets"].items()],
     )
     typer.echo("")
     table(
         ("intent", "decisions", "changed", "before USD", "after USD"),
         [
             (name, t["decisions"], t["changed"], _usd(t["before_usd"]), _usd(t["after_usd"]))
-            for name, t in told["intents"].items()
+            for name, t in report["intents"].items()
         ],
     )
-    if told["moves"]:
+    if report["moves"]:
         typer.echo("")
         table(
             ("changed from", "to", "decisions"),
-            [(move["before"], move["after"], move["decisions"]) for move in told["moves"]],
+            [(move["before"], move["after"], move["decisions"]) for move in report["moves"]],
         )
 
 

@@ -82,7 +82,10 @@ def _line(event: dict[str, Any]) -> str:
     about = event.get("alias") or ""
     if event.get("digest"):
         about += f"@{event['digest'][:_DIGITS]}"
-    told = {name: value for name, value in event.items() if name not in _NOT_DETAILS}
-    details = " ".join(f"{name}={value}" for name, value in told.items() if value not in ("", None))
+    details = " ".join(
+        f"{name}={value}"
+        for name, value in event.items()
+        if name not in _NOT_DETAILS and value not in ("", None)
+    )
     head = f"{event['seq']:>5}  {at}  {clean(event['kind']):<18}"
     return f"{head}  {clean(about)}  {clean(details)}".rstrip()

@@ -150,8 +150,9 @@ class Messages(Format):
     def error_events(self, error: RouterError, *, number: int = 0) -> bytes:
         """Anthropic's event, with one of its types."""
         del number
-        told = {"type": anthropic_type(error.status), "message": error.message, "code": error.code}
-        return Event.of({"type": "error", "error": told}, "error").raw
+        kind = anthropic_type(error.status)
+        detail = {"type": kind, "message": error.message, "code": error.code}
+        return Event.of({"type": "error", "error": detail}, "error").raw
 
     def obstacle(self, body: Body) -> str | None:
         """Nobody can tell the client's beginning of the answer from what was said after it."""

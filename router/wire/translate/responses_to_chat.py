@@ -37,8 +37,9 @@ def talk_of(body: Body, *, max_tokens_field: str, ask_for_usage: bool) -> Body:
     request = {name: body[name] for name in _SAME if body.get(name) is not None}
     said = body["input"]
     items = [{"role": "user", "content": said}] if isinstance(said, str) else said
-    told = [{"role": "system", "content": body["instructions"]}] if body.get("instructions") else []
-    request["messages"] = [*told, *(_message(item) for item in items)]
+    system = body.get("instructions")
+    first = [{"role": "system", "content": system}] if system else []
+    request["messages"] = [*first, *(_message(item) for item in items)]
     if body.get("max_output_tokens") is not None:
         request[max_tokens_field] = body["max_output_tokens"]
     if ask_for_usage:

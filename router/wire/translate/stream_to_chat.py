@@ -135,5 +135,5 @@ class ChatStream:
 
 def _error(error: dict[str, Any]) -> list[Event]:
     kind = str(error.get("type") or "server_error")
-    told = TargetBroken(str(error.get("message")), code=kind)
-    return [Event(format_of(Endpoint.CHAT).error_events(told))]
+    broken = TargetBroken(str(error.get("message")), code=kind)
+    return [Event(format_of(Endpoint.CHAT).error_events(broken))]

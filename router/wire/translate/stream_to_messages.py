@@ -128,8 +128,8 @@ class MessagesStream:
 
     def _tell(self) -> dict[str, Any]:
         """The probabilities of the tokens since the last event that told any."""
-        told, self._told = self._told, []
-        return {"logprobs": {"content": told}} if told else {}
+        held, self._told = self._told, []
+        return {"logprobs": {"content": held}} if held else {}
 
     def _close(self) -> list[Event]:
         if self._open is None:
@@ -161,5 +161,5 @@ def _error(error: object) -> list[Event]:
     found = error if isinstance(error, dict) else {"message": error}
     code = found.get("type") or found.get("code")
     wire = format_of(Endpoint.MESSAGES)
-    told = TargetBroken(str(found.get("message")), code=str(code or "server_error"))
-    return [Event(wire.error_events(told))]
+    broken = TargetBroken(str(found.get("message")), code=str(code or "server_error"))
+    return [Event(wire.error_events(broken))]
