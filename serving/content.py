@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from adapters.store.local import Store
 from adapters.store.objects import open_store
+from adapters.store.store import Store
 from serving.config.settings import Settings
 
 

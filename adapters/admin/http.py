@@ -26,7 +26,7 @@ from adapters.publish.rollout import Outcome, Rollout
 from adapters.registry import Registry, Stage, VersionRecord
 from adapters.registry.lifecycle import State
 from adapters.store.lease import Lease
-from adapters.store.local import Store
+from adapters.store.store import Store
 
 PREFIX = "/admin/v1"
 _HISTORY_LINES = 200

@@ -17,7 +17,7 @@ from adapters.format.preflight import Report, preflight
 from adapters.registry import VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import State
-from adapters.store.local import Store
+from adapters.store.store import Store
 
 _LOOK_FOR_BASE_S = 0.2
 _log = logging.getLogger("graftwork.adapters")

@@ -20,7 +20,7 @@ from adapters.publish.placement import place
 from adapters.publish.rollout import Rollout
 from adapters.registry import Registry, Snapshot, VersionBrief
 from adapters.registry.lifecycle import IN_ENGINE, RESIDENT, State
-from adapters.store.local import Store
+from adapters.store.store import Store
 
 # What a full replica must hold first.
 _URGENCY = {State.LIVE: 0, State.CANARY: 1, State.SHADOW: 2, State.SUPERSEDED: 3}

@@ -15,7 +15,7 @@ from adapters.publish.retire import Retirer
 from adapters.registry import VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import UNFINISHED, State
-from adapters.store.local import Store
+from adapters.store.store import Store
 
 _INTERRUPTED = "interrupted before it was stored; push it again"
 

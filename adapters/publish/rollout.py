@@ -46,7 +46,7 @@ from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import CALLABLE, UNFINISHED, State
 from adapters.registry.repository import ROLLBACK
 from adapters.store.collection import Collector, Garbage
-from adapters.store.local import Store
+from adapters.store.store import Store
 
 _ACTIONS: dict[Stage, str] = {"live": "promote", "canary": "canary", "shadow": "shadow"}
 _RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAINING})

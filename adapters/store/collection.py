@@ -20,7 +20,7 @@ from adapters.jobs.locks import KeyedLocks
 from adapters.registry import VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import COLLECTABLE
-from adapters.store.local import Store
+from adapters.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,13 @@ from adapters.store.local import (
     NO_ROOM,
     REASONS_FILE,
     LocalStore,
-    Store,
-    Usage,
     content_bytes,
     copy_content,
     reasons_json,
     store_errors,
 )
 from adapters.store.staging import StagingArea
+from adapters.store.store import Store, Usage
 
 _VERSIONS = "versions"
 _KNOWN_FILES = frozenset({*CONTENT_FILES, *PASSENGER_FILES, MANIFEST_FILE})

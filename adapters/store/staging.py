@@ -18,7 +18,8 @@ from adapters.config import StagingSettings
 from adapters.errors import StoreFull
 from adapters.format.names import validate_alias, validate_digest
 from adapters.store.lease import Lease
-from adapters.store.local import UNFINISHED, Fill, LocalStore, Usage
+from adapters.store.local import UNFINISHED, Fill, LocalStore
+from adapters.store.store import Usage
 
 _ABANDONED_S = 3600.0
 """A copy that has been half-written for so long belongs to a process that died."""

@@ -17,7 +17,7 @@ from adapters.aliases import engine_name
 from adapters.errors import AdapterError
 from adapters.format.files import reason
 from adapters.store.lease import Lease
-from adapters.store.local import Store, Usage
+from adapters.store.store import Store, Usage
 
 _CHUNK_BYTES = 1 << 20
 _REMEMBERED = 512

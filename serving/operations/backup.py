@@ -26,8 +26,8 @@ from adapters.records.copying import copies
 from adapters.registry import database
 from adapters.registry.lifecycle import State
 from adapters.registry.models import VersionRow
-from adapters.store.local import Store
 from adapters.store.objects import open_store
+from adapters.store.store import Store
 from serving.operations import databases
 from serving.operations.archive import Writer, unpack, writing
 from serving.operations.places import Places, Refused

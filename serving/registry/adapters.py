@@ -19,7 +19,7 @@ from adapters.publish.rollout import Rollout
 from adapters.publish.watch import Watcher
 from adapters.registry import Registry
 from adapters.registry.claim import Claim
-from adapters.store.local import Store
+from adapters.store.store import Store
 
 
 @dataclass

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.store.lease import Lease
-from adapters.store.local import LocalStore, Store
+from adapters.store.local import LocalStore
+from adapters.store.store import Store
 from serving.engine.loaded import LoadedAdapters
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager

@@ -21,9 +21,10 @@ from adapters.errors import (
 from adapters.format.base_model import BaseFacts
 from adapters.format.manifest import Manifest, digest_directory, read_manifest
 from adapters.store import local as store_module
-from adapters.store.local import LocalStore, Store
+from adapters.store.local import LocalStore
 from adapters.store.objects import ObjectStore, open_store
 from adapters.store.staging import StagingArea
+from adapters.store.store import Store
 from tests.fakes.peft_dirs import tiny_base, write_good
 
 MANIFEST = Manifest(author="test")
