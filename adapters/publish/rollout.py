@@ -147,6 +147,7 @@ class Rollout:
         wait: bool = False,
         author: str = "unknown",
         revive: bool = True,
+        restage: bool = True,
     ) -> Outcome:
         """Take a PEFT directory (private to us) on its way to ``stage``.
 
@@ -154,7 +155,8 @@ class Rollout:
         serves or has failed, after ``push.wait_timeout_s`` at the latest. Bytes that are known are
         a statement of the wanted stage: the version is moved there, which is one flip where engines
         hold it, and nothing happens where it is there already. One that had failed, was rejected or
-        retired starts again. Without ``revive``, what was left on purpose stays there.
+        retired starts again. Without ``revive``, what was retired stays there; without ``restage``,
+        so does what serves in another stage.
         A bad version is an answer (``Outcome.refused``), not an exception. Raises ``BadName``,
         ``Conflict`` when the version cannot go there from where it is, ``RegistryError``, and
         ``FleetError`` when no base came up within ``rollout.replicas_timeout_s``.
@@ -174,7 +176,7 @@ class Rollout:
             if starts and version.state is State.RECEIVED:
                 self.events.emit("version-received", alias, digest, author=author)
                 version = await self._intake.admit(version, directory, author)
-        if not starts and revive:
+        if not starts and restage:
             await self._restage(version, plan, author)
         if version.state in _PREPARABLE:
             self._publish_later(version)

@@ -175,8 +175,16 @@ class Watcher:
             if not await asyncio.to_thread(self._source.fetch, found, Path(scratch)):
                 self._still[found.source] = _Stillness("", self._clock())
                 return
+            # Somebody who puts known bytes there says what should be live; an entry that is looked
+            # at again, because it was touched or the base has changed, says nothing new.
+            known = await asyncio.to_thread(self._registry.sighting, found.source)
             outcome = await self._rollout.push(
-                found.alias, Path(scratch), wait=True, author=_BY, revive=False
+                found.alias,
+                Path(scratch),
+                wait=True,
+                author=_BY,
+                revive=False,
+                restage=known is None,
             )
         if outcome.refused:
             await self._refuse(found, outcome, outcome.error)

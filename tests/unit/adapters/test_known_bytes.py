@@ -111,9 +111,9 @@ async def test_a_flip_waits_for_the_publish_before_it(path: AdapterPath) -> None
     assert path.registry.alias("returns").previous == path.digest(3)
 
 
-async def test_what_the_watch_finds_again_stays_where_somebody_put_it(path: AdapterPath) -> None:
-    """Without ``revive`` nothing is flipped: an old entry is no statement."""
+async def test_what_is_found_again_stays_where_somebody_put_it(path: AdapterPath) -> None:
+    """Without ``restage`` nothing is flipped: an old entry of the watched store is no statement."""
     for seed in (1, 2):
         await path.push("returns", seed)
-    await path.push("returns", 1, revive=False)
+    await path.push("returns", 1, restage=False)
     assert live(path) == path.digest(2)

@@ -330,6 +330,23 @@ async def test_a_retired_version_is_not_brought_back(watched: Watched, root: Pat
     assert version.state is State.RETIRED
 
 
+async def test_a_new_directory_with_an_older_version_makes_it_live_again(
+    watched: Watched, root: Path
+) -> None:
+    """A pipeline rolls back by putting A there once more; an old entry that is touched does not."""
+    for seed in (1, 2):
+        finish(drop(root, seed, name=f"v{seed}"))
+        await watched.look()
+    (root / "returns" / "v1" / "_SUCCESS").write_bytes(b"touched")
+    os.utime(root / "returns" / "v1" / "adapter_model.safetensors", (1, 1))
+    await watched.look()
+    assert kinds(watched.path)[-1] == "watch-known"
+    assert watched.live() == watched.path.digest(2)
+    finish(drop(root, 1, name="v1-again"))
+    await watched.look()
+    assert watched.live() == watched.path.digest(1)
+
+
 OTHER_BASE = BASE.model_copy(update={"digest": "c" * 64})
 LARGER_BASE = OTHER_BASE.model_copy(
     update={"linears": {"model.layers.0.self_attn.q_proj": (32, 8)}}

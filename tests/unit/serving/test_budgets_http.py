@@ -65,6 +65,12 @@ def settings(root: Path, frontier: FakeFrontier, *budgets: dict[str, Any], **mor
     return settings_with(root, providers=[provider], budgets=section, auth={"keys": KEYS})
 
 
+def on_database(config: Settings, url: str) -> Settings:
+    """The same with the registry's books there."""
+    adapters = config.adapters.model_copy(update={"database_url": url})
+    return config.model_copy(update={"adapters": adapters})
+
+
 async def ask(
     client: aiohttp.ClientSession, url: str, key: str = "app", **body: Any
 ) -> tuple[int, Any, Any]:
@@ -140,7 +146,9 @@ async def test_who_is_refused_is_told_whether_waiting_helps(tmp_path: Path) -> N
             assert int(headers["retry-after"]) >= 1
 
 
-async def test_two_routers_share_one_budget(tmp_path: Path, frontier: FakeFrontier) -> None:
+async def test_two_routers_share_one_budget(
+    tmp_path: Path, frontier: FakeFrontier, database_url: str
+) -> None:
     """The registry leases parts of the budget to both; together they stay within it."""
     config = settings(
         tmp_path,
@@ -148,6 +156,7 @@ async def test_two_routers_share_one_budget(tmp_path: Path, frontier: FakeFronti
         {"name": "small", "window": "total", "tenant": "*", "usd": BUDGET},
         authority="registry",
     )
+    config = on_database(config, database_url)
     async with AsyncExitStack() as stack:
         registry, books = await stack.enter_async_context(running_books(config))
         urls = []
@@ -173,7 +182,7 @@ async def test_two_routers_share_one_budget(tmp_path: Path, frontier: FakeFronti
 
 
 async def test_a_restarted_router_does_not_start_anew(
-    tmp_path: Path, frontier: FakeFrontier
+    tmp_path: Path, frontier: FakeFrontier, database_url: str
 ) -> None:
     """What was spent before the restart is still spent."""
     config = settings(
@@ -182,6 +191,7 @@ async def test_a_restarted_router_does_not_start_anew(
         {"name": "small", "window": "total", "usd": BUDGET / 2},
         authority="registry",
     )
+    config = on_database(config, database_url)
     async with running_books(config) as (registry, _), session() as client:
         for name in ("first life", "second life"):
             async with running_router(config, name, registry=registry) as (url, _):
