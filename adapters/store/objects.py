@@ -26,6 +26,7 @@ from adapters.errors import (
     StoreFull,
 )
 from adapters.fleet import AdapterFiles
+from adapters.format.files import reason
 from adapters.format.manifest import (
     CONTENT_FILES,
     MANIFEST_FILE,
@@ -220,5 +221,5 @@ def _bucket_errors(doing: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise StoreFull(f"{doing}: {error.strerror}") from error
         # Clients add whole answers and stack traces to the text; the first line says what matters.
-        reason = str(error).partition("\n")[0][:300]
-        raise StoreError(f"{doing}: {reason}", code="store-unreachable") from error
+        why = reason(error).partition("\n")[0][:300]
+        raise StoreError(f"{doing}: {why}", code="store-unreachable") from error

@@ -293,7 +293,7 @@ def _bucket_errors(doing: str) -> Any:
     try:
         yield
     except FileNotFoundError as error:
-        raise StoreError(f"{doing}: {error}", code="not-found") from error
+        raise StoreError(f"{doing}: {reason(error)}", code="not-found") from error
     except (BaseError, OSError) as error:
-        reason = str(error).partition("\n")[0][:300]
-        raise StoreError(f"{doing}: {reason}", code="store-unreachable") from error
+        why = reason(error).partition("\n")[0][:300]
+        raise StoreError(f"{doing}: {why}", code="store-unreachable") from error

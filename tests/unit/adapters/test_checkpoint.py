@@ -6,7 +6,9 @@ import io
 import tarfile
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.store import MemoryStore
 
 from adapters.format.archive import unpack
 from adapters.format.base_model import BaseFacts
@@ -14,7 +16,7 @@ from adapters.format.checkpoint import find_adapter, select, selection_of
 from adapters.format.manifest import CONTENT_FILES, PASSENGER_FILES, Manifest, digest_directory
 from adapters.format.preflight import Report, preflight
 from adapters.store.local import LocalStore
-from adapters.store.sources import SUCCESS, LocalSource
+from adapters.store.sources import SUCCESS, LocalSource, ObjectSource
 from tests.fakes import peft_dirs
 from tests.fakes.peft_dirs import members_of, tar_bytes, write_good, zip_bytes
 from tests.fakes.trainers import OTHER_FORMATS, TRAINERS
@@ -199,3 +201,32 @@ def test_a_directory_without_weights_does_not_stand_in_the_way(tmp_path: Path) -
     assert select(names).root == "x"
     (tmp_path / "adapter_config.json").touch()
     assert selection_of(tmp_path).root == ""
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_bucket_takes_it_too(trainer: str, base: BaseFacts, tmp_path: Path) -> None:
+    """Only the adapter's objects are downloaded."""
+    folder = tmp_path / "run"
+    root = TRAINERS[trainer](folder, base)
+    bucket = MemoryStore()
+    for name, data in members_of(folder, "returns/v1/").items():
+        obstore.put(bucket, name, data)
+    source = ObjectSource(bucket, max_files=40, max_bytes=1 << 20)
+    (found,) = source.scan()
+    assert found.problem == ""
+    assert source.fetch(found, tmp_path / "copy")
+    assert not [path for path in (tmp_path / "copy").rglob("*") if path.suffix in {".pt", ".bin"}]
+    check_taken(tmp_path / "copy", base, digest_directory(folder / root), tmp_path)
+
+
+def test_an_ambiguous_entry_is_refused_by_every_source(base: BaseFacts, tmp_path: Path) -> None:
+    """The problem that goes beside the entry names each directory, and nothing is copied."""
+    for number in range(7):
+        write_good(tmp_path / "watched" / "returns" / "v1" / f"run{number}", base)
+    local = LocalSource(tmp_path / "watched", max_files=40, max_bytes=1 << 20, max_entries=10)
+    bucket = MemoryStore()
+    for name, data in members_of(tmp_path / "watched").items():
+        obstore.put(bucket, name, data)
+    for source in (local, ObjectSource(bucket, max_files=40, max_bytes=1 << 20)):
+        (found,) = source.scan()
+        assert all(f"run{number}" in found.problem for number in range(7))
