@@ -14,7 +14,7 @@ adopt_orphans()
 # A child that starts two sleepers in sessions of their own, one of which ignores SIGTERM, and dies.
 child = '''
 import subprocess
-for command in ("exec sleep 60", "trap : TERM; sleep 60 & while :; do wait; done"):
+for command in ("exec sleep 60", "trap : TERM; sleep 60 & while kill -0 $!; do wait; done"):
     found = subprocess.Popen(
         ["sh", "-c", command], start_new_session=True, stdout=subprocess.DEVNULL
     )
