@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,39 +95,61 @@ def _frequent(name: str, value: str) -> int:
 
 
 class OpenIndex:
-    """Of a segment that grows. Written by one thread; others may read meanwhile."""
+    """Of a segment that grows. Written by one thread; others may read meanwhile.
+
+    Arrays of numbers: the garbage collector has nothing in them to walk through.
+    """
 
     def __init__(self) -> None:
-        self._places: list[Place] = []
-        self._keys: dict[int, list[int]] = {}
+        self._at = array("d")
+        self._offsets = array("Q")
+        self._sizes = array("L")
+        self._payloads = array("q")
+        self._payload_sizes = array("L")
+        self._keys = array("Q")
+        self._key_lines = array("L")
 
     def add(self, record: Record, place: Place) -> None:
         """Take the next line."""
-        number = len(self._places)
-        self._places.append(place)
+        number = len(self._at)
+        self._at.append(place.at)
+        self._offsets.append(place.offset)
+        self._sizes.append(place.size)
+        self._payloads.append(place.payload)
+        self._payload_sizes.append(place.payload_size)
         for key in keys(record):
-            self._keys.setdefault(key, []).append(number)
+            # The line comes first: there is no key without one.
+            self._key_lines.append(number)
+            self._keys.append(key)
 
     def lines_of(self, key: int) -> Sequence[int]:
         """Line numbers with a key, ascending."""
-        return tuple(self._keys.get(key, ()))
+        # A copy: an array that somebody looks into cannot grow.
+        found = np.nonzero(np.frombuffer(self._keys.tobytes(), np.uint64) == np.uint64(key))[0]
+        return [self._key_lines[int(place)] for place in found]
 
     def place(self, line: int) -> Place:
         """Where a line is."""
-        return self._places[line]
+        return Place(
+            self._at[line],
+            self._offsets[line],
+            self._sizes[line],
+            self._payloads[line],
+            self._payload_sizes[line],
+        )
 
     def span(self) -> tuple[float, float]:
         """Times of the first and the last record."""
-        places = self._places
-        return (places[0].at, places[-1].at) if places else (0.0, 0.0)
+        return (self._at[0], self._at[-1]) if self._at else (0.0, 0.0)
 
     def save(self, layout: Layout, segment: Segment) -> None:
         """Write the sidecars. Raises ``OSError``; then there are none."""
-        lines = np.array(
-            [(p.at, p.offset, p.size, p.payload, p.payload_size) for p in self._places], _LINES
-        )
-        pairs = [(key, line) for key, found in self._keys.items() for line in found]
-        table = np.array(pairs, _KEYS)
+        lines = np.empty(len(self._at), _LINES)
+        columns = (self._at, self._offsets, self._sizes, self._payloads, self._payload_sizes)
+        for name, column in zip(_LINES.names or (), columns, strict=True):
+            lines[name] = column
+        table = np.empty(len(self._keys), _KEYS)
+        table["key"], table["line"] = self._keys, self._key_lines
         table.sort(order=("key", "line"))
         keys_path, lines_path = _sidecars(layout, segment)
         # The lines come last: who finds them finds the keys too.
