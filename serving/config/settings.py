@@ -132,6 +132,16 @@ class Settings(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _staging_holds_a_replica(self) -> Settings:
+        staged, resident = self.adapters.staging.max_versions, self.engine.max_cpu_loras
+        if staged <= resident:
+            raise ValueError(
+                f"adapters.staging.max_versions ({staged}) must be more than engine.max_cpu_loras "
+                f"({resident}): what an engine holds cannot leave its node"
+            )
+        return self
+
     def adapters_here(self) -> AdaptersConfig:
         """The adapter settings with every default place, and the engine's own limits, filled in."""
         here = self.adapters.within(self.state_dir)

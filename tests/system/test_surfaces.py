@@ -32,6 +32,8 @@ FAMILIES = {
         "graftwork_adapter_resident",
         "graftwork_adapter_load_seconds",
         "graftwork_replica_ready",
+        "graftwork_staged_bytes",
+        "graftwork_staged_versions",
     },
     "engine": {
         "vllm:num_requests_running",

@@ -169,6 +169,10 @@ def test_unknown_keys_are_named(field: str) -> None:
         ({"applications__0__args__router__auto__frontier": "a/b"}, "auto.frontier names 'a/b'"),
         ({"applications__0__args__log__level": "loud"}, f"{ARGS}.log.level: "),
         ({"applications__0__args__adapters__rollout__quorum": 0}, "adapters.rollout.quorum: "),
+        (
+            {"applications__0__args__adapters__staging": {"max_versions": 32}},
+            "must be more than engine.max_cpu_loras",
+        ),
     ],
 )
 def test_wrong_values_are_named(changes: dict[str, Any], named: str) -> None:
