@@ -24,7 +24,7 @@ from adapters.format.manifest import (
     WEIGHTS_FILE,
 )
 
-MAX_ENTRIES = 4096
+MAX_ENTRIES = 10_000
 """Files and directories of a trainer's folder that are looked at."""
 
 ADAPTER_FILES = frozenset({*CONTENT_FILES, *PASSENGER_FILES, MANIFEST_FILE, "_SUCCESS"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from adapters.store.lease import Lease
 from adapters.store.local import UNFINISHED, Fill, LocalStore
 from adapters.store.store import Usage
 
+_MEASURED_FOR_S = 10.0
 _ABANDONED_S = 3600.0
 """A copy that has been half-written for so long belongs to a process that died."""
 
@@ -32,6 +34,8 @@ class StagingArea:
         self._copies = LocalStore(root)
         self._locks = root.absolute() / ".locks"
         self._limits = limits
+        self._usage = Usage()
+        self._measure_at = 0.0
 
     def path(self, alias: str, digest: str) -> Path:
         """Where a copy is or would be, without looking."""
@@ -57,9 +61,13 @@ class StagingArea:
             self._clear(alias, digest)
 
     def usage(self) -> Usage:
-        """What is here now, half-written copies included."""
-        sizes = [*self._sizes().values(), *self._reserved()]
-        return Usage(len(sizes), sum(sizes))
+        """What is here, half-written copies included; what others changed shows within seconds."""
+        now = time.monotonic()
+        if now >= self._measure_at:
+            sizes = [*self._sizes().values(), *self._reserved()]
+            self._usage = Usage(len(sizes), sum(sizes))
+            self._measure_at = now + _MEASURED_FOR_S
+        return self._usage
 
     @property
     def copies(self) -> LocalStore:
@@ -68,6 +76,7 @@ class StagingArea:
 
     def _write(self, alias: str, digest: str, size_bytes: Callable[[], int], fill: Fill) -> None:
         lock = self._lock(alias, digest, fcntl.LOCK_EX)
+        self._measure_at = 0.0
         try:
             if self._copies.exists(alias, digest):
                 return
@@ -110,6 +119,7 @@ class StagingArea:
             lock = self._lock(alias, digest, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        self._measure_at = 0.0
         try:
             self._copies.delete(alias, digest)
             self._lock_path(alias, digest).unlink(missing_ok=True)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from adapters.errors import StoreError
 
 if TYPE_CHECKING:
     from serving.registry.service import RegistryService
@@ -38,6 +42,7 @@ class RegistryCollector(Collector):
         )
         yield from self._versions(snapshot)
         yield from self._replicas()
+        yield from self._staging()
 
     def _versions(self, snapshot: object) -> Iterator[Metric]:
         seconds = GaugeMetricFamily(
@@ -77,19 +82,7 @@ class RegistryCollector(Collector):
             "Requests that wait for a slot of the batch because others are pinned.",
             labels=["replica"],
         )
-        staged_bytes = GaugeMetricFamily(
-            "graftwork_staged_bytes",
-            "Copies of versions on a replica's node, bytes; bounded by adapters.staging.",
-            labels=["replica"],
-        )
-        staged_versions = GaugeMetricFamily(
-            "graftwork_staged_versions",
-            "Copies of versions on a replica's node; bounded by adapters.staging.",
-            labels=["replica"],
-        )
         for replica in self._service.replicas():
-            staged_bytes.add_metric([replica["id"]], replica["staging"]["size_bytes"])
-            staged_versions.add_metric([replica["id"]], replica["staging"]["versions"])
             ready.add_metric([replica["id"]], float(replica["ready"]))
             for name in replica["resident"]:
                 resident.add_metric([replica["id"], name], 1.0)
@@ -100,5 +93,24 @@ class RegistryCollector(Collector):
         yield resident
         yield slots
         yield waiting
-        yield staged_bytes
-        yield staged_versions
+
+    def _staging(self) -> Iterator[Metric]:
+        """By who told it: replicas of one node tell the same, and the registry's node may be it."""
+        size_bytes = GaugeMetricFamily(
+            "graftwork_staged_bytes",
+            "Copies of versions on a process's node, bytes; bounded by adapters.staging.",
+            labels=["replica"],
+        )
+        versions = GaugeMetricFamily(
+            "graftwork_staged_versions",
+            "Copies of versions on a process's node; bounded by adapters.staging.",
+            labels=["replica"],
+        )
+        told = {each["id"]: each["staging"] for each in self._service.replicas()}
+        with suppress(StoreError):
+            told["registry"] = asdict(self._service.adapters.store.staged())
+        for name, staging in told.items():
+            size_bytes.add_metric([name], staging["size_bytes"])
+            versions.add_metric([name], staging["versions"])
+        yield size_bytes
+        yield versions

@@ -1,0 +1,45 @@
+"""What the registry tells about copies on nodes, over the real composition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from adapters.aliases import Peer
+from adapters.config import WatchSettings
+from adapters.format.manifest import Manifest, digest_directory
+from serving.config.settings import Settings
+from serving.internal.reports import EngineReport, Staging
+from serving.registry.compose import RegistryProcess
+from serving.registry.metrics import RegistryCollector
+from tests.fakes.tiny_adapter import BASE, tiny_adapter
+
+
+async def test_the_staging_areas_have_a_metric(tmp_path: Path) -> None:
+    """Law 9: each replica's node by its report, the registry's own by looking."""
+    bucket = (tmp_path / "bucket").as_uri()
+    settings = Settings(state_dir=tmp_path / "state")
+    adapters = settings.adapters.model_copy(
+        update={"watch": WatchSettings(enabled=False), "content": bucket}
+    )
+    process = RegistryProcess(settings.model_copy(update={"adapters": adapters}))
+    await process.start(Peer(id="registry", url="http://127.0.0.1:1", secret="s"))
+    try:
+        files = tiny_adapter(tmp_path / "adapter")
+        process.adapters.store.put(files, "returns", digest_directory(files), Manifest())
+        peer = Peer(id="engine-1", url="http://127.0.0.1:2", secret="s")
+        staging = Staging(versions=3, size_bytes=700)
+        report = EngineReport(peer=peer, base=BASE, max_model_len=64, staging=staging)
+        process.service.membership.engine_reported(report)
+        registry = CollectorRegistry()
+        registry.register(RegistryCollector(process.service))
+
+        def value(family: str, replica: str) -> float | None:
+            return registry.get_sample_value(f"graftwork_staged_{family}", {"replica": replica})
+
+        assert (value("versions", "engine-1"), value("bytes", "engine-1")) == (3, 700)
+        assert value("versions", "registry") == 1
+        assert (value("bytes", "registry") or 0) > 100
+    finally:
+        await process.aclose()
