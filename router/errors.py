@@ -2,6 +2,7 @@
 
 RouterError                     the door answers with its status, type, code
 ├── InvalidRequest      400     fix the request
+│   └── NotKept                 it goes on from a response that nobody keeps
 ├── Unauthenticated     401     fix the key
 ├── Forbidden           403     the key's scope or the policy does not allow it
 ├── NotFound            404     unknown route, model or decision
@@ -113,6 +114,19 @@ class InvalidRequest(RouterError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
+
+
+class NotKept(InvalidRequest):
+    """The request goes on from a response that nobody who may answer keeps."""
+
+    code = "previous_response_not_found"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"No response is kept that this request could go on from ({why}). Send the whole "
+            "conversation in `input`, or name a model whose provider keeps responses.",
+            param="previous_response_id",
+        )
 
 
 class Unauthenticated(RouterError):

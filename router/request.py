@@ -62,7 +62,7 @@ class Needs:
     max_output_tokens: int | None = None
     """The client's own bound on the answer."""
     features: frozenset[str] = frozenset()
-    """Of ``tools``, ``json_schema``, ``vision``, ``logprobs``."""
+    """Of ``tools``, ``json_schema``, ``vision``, ``logprobs``, ``stored``."""
     images: int = 0
     """Pictures in it."""
     inline_bytes: int = 0

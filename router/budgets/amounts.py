@@ -30,7 +30,6 @@ _UNKNOWN_WINDOW = 1_048_576
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _ONE_PROMPT = frozenset({Endpoint.CHAT, Endpoint.MESSAGES, Endpoint.RESPONSES})
 """Elsewhere a request may hold many prompts, and their sum may exceed a window."""
-_STORED = ("previous_response_id", "conversation")
 _CLIENTS_TOOLS = frozenset({"function", "custom"})
 """Tools that the client runs. What a provider's own find, it adds to the prompt by itself."""
 _PLAIN_PARTS = (
@@ -61,7 +60,8 @@ class Bounds:
     def prompt(self, exchange: Exchange) -> int:
         """The most tokens that the prompt can have."""
         needs, body = exchange.request.needs, exchange.request.body
-        if not needs.parts <= _PLAIN_PARTS or _begun_elsewhere(body):
+        is_kept = "stored" in needs.features
+        if is_kept or not needs.parts <= _PLAIN_PARTS or _uses_others_tools(body):
             return _UNKNOWN_WINDOW
         size = max(exchange.request.body_bytes - needs.inline_bytes, 0)
         tokens = math.ceil(size / self._config.bytes_per_token) + TEMPLATE_TOKENS
@@ -128,13 +128,11 @@ def _asked(body: dict[str, Any], otherwise: int) -> int:
     return max(numbers) if numbers else otherwise
 
 
-def _begun_elsewhere(body: dict[str, Any]) -> bool:
-    """Whether the prompt has more than the body shows: a stored conversation, a tool's findings."""
-    if any(body.get(name) is not None for name in _STORED):
-        return True
+def _uses_others_tools(body: dict[str, Any]) -> bool:
+    """Whether the prompt will have more than the body shows: what a provider's tools find."""
     tools = body.get("tools")
     kinds = {
-        tool.get("type", "function")
+        str(tool.get("type", "function"))
         for tool in (tools if isinstance(tools, list) else ())
         if isinstance(tool, dict)
     }

@@ -19,6 +19,8 @@ from router.request import BASE
 from router.wire.endpoint import Endpoint
 
 LOGPROBS = "logprobs"
+STORED = "stored"
+"""Keeps responses, so that a later request can go on from one: providers do, engines do not."""
 _LOCAL_ENDPOINTS = frozenset(
     {Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES, Endpoint.MESSAGES}
 )
@@ -68,7 +70,7 @@ def frontier_card(provider: ProviderConfig, model: ModelCard) -> Card:
         target=f"frontier:{provider.name}/{model.id}",
         endpoints=provider.endpoints(model),
         # A provider that has no logprobs says so itself: cards do not tell.
-        features=_features(model.capabilities) | {LOGPROBS},
+        features=_features(model.capabilities) | {LOGPROBS, STORED},
         context_window=model.context_window,
         max_output_tokens=model.max_output_tokens,
         price=Price(

@@ -29,6 +29,7 @@ class Code(StrEnum):
     JSON_SCHEMA = "json_schema"
     VISION = "vision"
     LOGPROBS = "logprobs"
+    STORED = "stored"
     CONTEXT = "context_window"
     MAX_COST = "max_cost"
 

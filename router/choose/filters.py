@@ -22,6 +22,7 @@ _FEATURES = {
     "json_schema": (Code.JSON_SCHEMA, "does not answer by a schema"),
     "vision": (Code.VISION, "does not read pictures"),
     "logprobs": (Code.LOGPROBS, "gives no logprobs"),
+    "stored": (Code.STORED, "keeps no responses"),
 }
 
 Refusal = tuple[Code, str]

@@ -23,6 +23,8 @@ MESSAGE_TOKENS = 4
 """Role and separators around a message in common chat templates."""
 IMAGE_TOKENS = 1024
 """A picture of medium size; what vendors count is between 85 and some thousands."""
+STORED = ("previous_response_id", "conversation")
+"""Fields that name what whoever answers has kept of earlier requests."""
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _NOT_READ = frozenset({Kind.OTHER, Kind.IDENTITY, Kind.TOKEN, Kind.DEFINITION})
 """Kinds of text that a prompt does not have; definitions are counted as they are written out."""
@@ -72,6 +74,8 @@ def _features(body: dict[str, Any], *, pictures: bool) -> list[str]:
         found.append("vision")
     if is_asked_for(body):
         found.append("logprobs")
+    if any(body.get(name) is not None for name in STORED):
+        found.append("stored")
     return found
 
 

@@ -8,6 +8,7 @@ from router.choose.codes import FOR_NOW, FORBIDDEN, Code
 from router.errors import (
     Forbidden,
     InvalidRequest,
+    NotKept,
     RouterError,
     TargetUnavailable,
 )
@@ -50,6 +51,8 @@ def nobody(options: Sequence[Option]) -> RouterError:
             code="context_length_exceeded",
             param="messages",
         )
+    if codes == {Code.STORED}:
+        return NotKept(reasons)
     return InvalidRequest(
         f"No permitted target can do what is asked ({reasons}).",
         code="unsupported_endpoint" if codes == {Code.ENDPOINT} else "unsupported_capability",

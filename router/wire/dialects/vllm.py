@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, NotKept
 from router.wire.dialects.base import (
     MESSAGES_NAMES,
     Asked,
@@ -28,6 +28,8 @@ from router.wire.translate.messages_to_chat import chat_request
 from router.wire.translate.messages_to_vllm import Unlike, vllm_request
 
 _ENDPOINTS: Final = frozenset(Endpoint)
+_KEPT: Final = ("previous_response_id", "conversation")
+"""Fields that name what was kept of earlier requests."""
 _CONTINUED: Final = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
 
 
@@ -59,6 +61,8 @@ class Vllm(Dialect):
         if call.endpoint is Endpoint.MESSAGES:
             return self._messages(call)
         body = call.body
+        if call.endpoint is Endpoint.RESPONSES and any(body.get(name) for name in _KEPT):
+            raise NotKept("local models keep none")
         if call.prefill:
             wire = format_of(call.endpoint)
             body = wire.prefilled(body, call.prefill, PrefillStyle.CONTINUE)

@@ -1,0 +1,42 @@
+"""A client's impossible grammar on real vLLM: 400 for it, and nobody else notices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.system.client import chat_body
+
+pytestmark = pytest.mark.system
+
+SCHEMA = {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
+ENDLESS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"response_format": FORMAT},
+    "/v1/completions": {"prompt": "hi", "structured_outputs": {"grammar": "root ::= root"}},
+    "/v1/responses": {
+        "input": "hi",
+        "text": {"format": {"type": "json_schema", "name": "a", "schema": SCHEMA}},
+    },
+    "/v1/messages": {
+        "max_tokens": 9,
+        "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_endless_grammar_is_the_clients_mistake(http: httpx.Client, stream: bool) -> None:
+    """On every endpoint, again and again: the engine's breaker does not open for it."""
+    messages = {"messages": [{"role": "user", "content": "hi"}]}
+    for _ in range(6):
+        for path, fields in ENDLESS.items():
+            body = {"model": "base", "stream": stream, **fields}
+            if path.endswith(("completions", "messages")) and "prompt" not in body:
+                body |= messages
+            answer = http.post(path, json=body)
+            assert answer.status_code == 400, (path, answer.text)
+            assert "refers only to itself" in answer.json()["error"]["message"]
+    assert http.post("/v1/chat/completions", json=chat_body("base", "hi")).status_code == 200
