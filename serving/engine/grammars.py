@@ -8,8 +8,9 @@ against the engine, and everybody's requests suffer for one client's grammar.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 from router.errors import InvalidRequest
@@ -46,50 +47,58 @@ async def _watched(outputs: Any, mistake: Callable[[str], Exception]) -> AsyncIt
     async with aclosing(outputs):
         async for output in outputs:
             if any(each.finish_reason == "error" for each in output.outputs):
+                _noticed.get([]).append(_MESSAGE)
                 raise mistake(_MESSAGE)
             yield output
 
 
-def ending_streams(app: Any, mistakes: type[Exception]) -> Any:
-    """vLLM's application, whose streams say what the client did wrong before they end.
+def ending_streams(app: Any) -> Any:
+    """vLLM's application, whose Responses streams say what the client did wrong before they end.
 
-    vLLM's Responses simply stop when a request turns out to be wrong after its first event: nobody
-    could tell that from an engine that died.
-
-    Args:
-        app: the ASGI application.
-        mistakes: the errors that are the client's.
+    They simply stop when a request turns out to be wrong after their first event: nobody could tell
+    that from an engine that died. Other streams of vLLM say it themselves.
     """
 
     async def answering(scope: Any, receive: Any, send: Any) -> None:
-        is_stream = False
-
-        async def watching(message: Any) -> None:
-            nonlocal is_stream
-            if message["type"] == "http.response.start":
-                is_stream = any(value.startswith(_STREAM) for _, value in message["headers"])
-            await send(message)
-
+        if scope.get("path") != Endpoint.RESPONSES:
+            await app(scope, receive, send)
+            return
+        stream = _Stream(send)
+        _noticed.set(stream.mistakes)
         try:
-            await app(scope, receive, watching)
-        except Exception as error:
-            mistake = _cause(error, mistakes)
-            if mistake is None or not is_stream:
+            await app(scope, receive, stream.send)
+        except Exception:
+            if not stream.is_broken_off:
                 raise
-            wire = format_of(Endpoint(scope["path"]))
-            last = wire.error_events(InvalidRequest(str(mistake)))
-            await send({"type": "http.response.body", "body": last})
+        if stream.is_broken_off:
+            await stream.send({"type": "http.response.body"})
 
     return answering
 
 
-def _cause(error: BaseException | None, wanted: type[Exception]) -> Exception | None:
-    """The error of this kind that another one came from, through groups too."""
-    while error is not None:
-        if isinstance(error, wanted):
-            return error
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        else:
-            error = error.__cause__ or error.__context__
-    return None
+_noticed: ContextVar[list[str]] = ContextVar("mistakes of the request that is answered here")
+
+
+class _Stream:
+    """One response on its way; its last message says what was noticed meanwhile."""
+
+    def __init__(self, send: Callable[[Any], Awaitable[None]]) -> None:
+        self.mistakes: list[str] = []
+        self._send = send
+        self._is_open = False
+
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether a stream was begun, failed by the client's fault and has not ended."""
+        return self._is_open and bool(self.mistakes)
+
+    async def send(self, message: Any) -> None:
+        """Pass on what vLLM sends."""
+        if message["type"] == "http.response.start":
+            self._is_open = any(value.startswith(_STREAM) for _, value in message["headers"])
+        elif not message.get("more_body", False):
+            if self.is_broken_off:
+                wire, mistake = format_of(Endpoint.RESPONSES), InvalidRequest(self.mistakes[0])
+                message = {**message, "body": message.get("body", b"") + wire.error_events(mistake)}
+            self._is_open = False
+        await self._send(message)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from adapters.format.files import reason
 from serving.config.settings import EngineSettings
-from serving.engine.grammars import refusing_endless_grammars
+from serving.engine.grammars import ending_streams, refusing_endless_grammars
 from serving.engine.loaded import EngineError, LoadedAdapters
 from serving.engine.work import Processed, processed
 
@@ -88,13 +88,13 @@ class VllmEngine:
         await init_app_state(self._client, app.state, args, tasks)
         # vLLM's error handler reads its launcher's server from the state.
         app.state.server = argparse.Namespace(should_exit=False)
-        self._app = app
+        self._app, self._answering = app, ending_streams(app)
         served = app.state.openai_serving_models.lora_requests
         self._adapters = LoadedAdapters(self._client, served, _lora_request)
 
     def asgi_app(self) -> Any:
         """vLLM's OpenAI application; internal, to be guarded by a secret."""
-        return self._app
+        return self._answering
 
     async def score(self, name: str | None, prompts: Sequence[str]) -> list[list[float]]:
         """Log probability (nats) of each prompt token after the first, with an adapter or without.
