@@ -19,6 +19,7 @@ from adapters.records.files import Layout, Segment, by_writer, take
 from adapters.records.line import Entry, Kind, Record, read_line
 
 LOST: Final = "lost"
+_TAIL_BYTES = 4096
 _UnderWay = dict[str, tuple[str | None, str | None]]
 
 
@@ -37,7 +38,6 @@ class _Left:
 
     head: Head | None = None
     """None: no record can be read."""
-    closed: bool = False
     torn: list[_Torn] = field(default_factory=list)
     under_way: _UnderWay = field(default_factory=dict)
     """By decision: request id and actor."""
@@ -64,10 +64,10 @@ def _close(layout: Layout, segments: list[Segment], own: str, now_s: float) -> i
         return None
     try:
         # Another process may have closed it since the segments were listed.
-        if not take(handle) or layout.records_of(following).exists():
+        if not take(handle) or layout.records_of(following).exists() or _is_closed(handle):
             return None
         left = _read(layout, segments)
-        if left.closed or left.head is None:
+        if left.head is None:
             return None
         _cut_orphans(layout.payloads_of(last), left.head)
         head = _append(layout, following, left.head, _closing(following, left, own, now_s))
@@ -75,6 +75,19 @@ def _close(layout: Layout, segments: list[Segment], own: str, now_s: float) -> i
         return len(left.under_way)
     finally:
         os.close(handle)
+
+
+def _is_closed(handle: int) -> bool:
+    """Looked at first: most logs were closed, and their ends are short."""
+    size = os.fstat(handle).st_size
+    tail = os.pread(handle, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+    lines = tail.split(b"\n")
+    record = read_line(lines[-2]) if len(lines) > 1 and not lines[-1] else None
+    return record is not None and _closes(record)
+
+
+def _closes(record: Record) -> bool:
+    return record["kind"] == Kind.CHECKPOINT and record.get("about") == "closed"
 
 
 def _append(layout: Layout, segment: Segment, head: Head, entries: list[Entry]) -> Head:
@@ -104,7 +117,6 @@ def _read_one(layout: Layout, segment: Segment, left: _Left) -> None:
             continue
         whole = offset
         left.head = Head(record["sequence"] + 1, record["hash"])
-        left.closed = record["kind"] == Kind.CHECKPOINT and record.get("about") == "closed"
         _note(left.under_way, record)
     if whole < len(data):
         left.torn.append(_Torn(segment, whole, data[whole:]))

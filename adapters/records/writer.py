@@ -83,11 +83,9 @@ class RecordLog:
         self._next_checkpoint_s = 0.0
         self._next_tending_s = 0.0
         self._file: OpenSegment | None = None
-        self._number = 0
         self._opened_s = 0.0
         self._open_requests: dict[str, tuple[str | None, str | None]] = {}
         self._failing: str | None = None
-        self._recovered = False
         self._group_since_s: float | None = None
         self.added = 0
         self.durable = 0
@@ -189,8 +187,7 @@ class RecordLog:
         now = time.monotonic()
         if now >= self._next_tending_s:
             self._next_tending_s = now + TEND_S
-            if not self._recovered:
-                self._recovered = self._recover()
+            self._recover()
             self._prune()
         if now >= self._next_checkpoint_s:
             self._next_checkpoint_s = now + self._checkpoint_s
@@ -207,15 +204,15 @@ class RecordLog:
             return
         self._checkpointed = self._head
 
-    def _recover(self) -> bool:
+    def _recover(self) -> None:
+        """Close the logs of processes that are gone."""
         try:
             closed = adopt(self.layout, self.writer, self._clock())
         except OSError as error:
-            _log.error("what earlier processes left could not be closed: %s", error)
-            return False
+            _log.error("what other processes left could not be closed: %s", error)
+            return
         for writer, lost in closed.items():
             _log.warning("closed the records of %s: %d requests had no end", writer, lost)
-        return True
 
     def _take(self) -> list[Entry]:
         return [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))]
@@ -223,13 +220,13 @@ class RecordLog:
     def _write(self, group: list[Entry]) -> bool:
         """On disk, or tried until it is; False when the log was closed before the disk took it."""
         self._group_since_s = time.monotonic()
-        opens = self._file is None or self._is_due(self._file)
+        number = self._number_due()
+        opens = self._file is None or number != self._file.segment.number
         if opens:
-            group = [self._opening(), *group]
-            self._leave_segment()
+            group = [self._opening(number), *group]
         sealed = self._sealed(group)
-        while not self._try(sealed):
-            if self._closing.wait(RETRY_S) and not self._try(sealed):
+        while not self._try(sealed, number):
+            if self._closing.wait(RETRY_S) and not self._try(sealed, number):
                 self.lost += len(group)
                 return False
             if self._failing is None:
@@ -249,13 +246,12 @@ class RecordLog:
             fit = [entry if _fits(entry) else _plain(entry) for entry in group]
             return seal_group(self.writer, self._head, fit)
 
-    def _try(self, sealed: Sealed) -> bool:
+    def _try(self, sealed: Sealed, number: int) -> bool:
         try:
-            if self._file is None:
-                self._file = OpenSegment(self.layout, Segment(self.writer, self._number))
-                self._number += 1
-                self._opened_s = self._clock()
-            self._file.append(sealed)
+            file = self._file
+            if file is None or number != file.segment.number:
+                file = self._open(number)
+            file.append(sealed)
         except OSError as error:
             if self._failing is None:
                 _log.error("records below %s cannot be written: %s", self.layout.root, error)
@@ -264,16 +260,27 @@ class RecordLog:
         self._failing = None
         return True
 
-    def _is_due(self, file: OpenSegment) -> bool:
-        """Whether the next group belongs into a new segment."""
-        config = self._config
+    def _number_due(self) -> int:
+        """Of the segment that the next group belongs into."""
+        if self._file is None:
+            return 0
+        config, number = self._config, self._file.segment.number
         too_old = self._clock() - self._opened_s > config.segment_age_s
-        return file.size >= config.segment_bytes or too_old
+        return number + 1 if too_old or self._file.size >= config.segment_bytes else number
 
-    def _opening(self) -> Entry:
+    def _open(self, number: int) -> OpenSegment:
+        """Go on in a new file. The old one is locked until then: a writer without a lock is gone,
+        and others close its log.
+        """
+        file = OpenSegment(self.layout, Segment(self.writer, number))
+        self._leave_segment()
+        self._file, self._opened_s = file, self._clock()
+        return file
+
+    def _opening(self, number: int) -> Entry:
         """Every segment says its own number first, and which requests are under way."""
         under_way = [[key, *ids] for key, ids in self._open_requests.items()]
-        fields = {"about": "opened", "segment": self._number, "under_way": under_way}
+        fields = {"about": "opened", "segment": number, "under_way": under_way}
         return Entry(Kind.CHECKPOINT, self._clock(), actor=self.writer, fields=fields)
 
     def _note(self, group: list[Entry]) -> None:

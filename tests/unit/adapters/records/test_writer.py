@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from adapters.records import writer as writing
 from adapters.records.config import RecordsConfig
 from adapters.records.line import GENESIS, Entry, Kind
 from adapters.records.reader import RecordReader
+from adapters.records.recovery import adopt
 from adapters.records.verify import verify
 from adapters.records.writer import RecordLog, Unavailable
 from tests.fakes.records import (
@@ -240,4 +243,53 @@ async def test_what_has_no_canonical_form_takes_nobody_along(tmp_path: Path) -> 
     assert [each["decision_id"] for each in records(tmp_path)][1:3] == ["dec_1", None]
     [odd] = [each for each in records(tmp_path) if "unencodable" in each and "0.5" in str(each)]
     assert odd["kind"] == "admin"
+    assert verify(tmp_path).problems == []
+
+
+async def test_a_living_writer_is_never_without_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two segments, with a disk that has no room for the second: nobody closes its log."""
+    with running_log(tmp_path, "one", segment_bytes=4096) as one:
+        await fill(one, 10)
+        really, failed = os.open, threading.Event()
+
+        def opened(path: Any, flags: int, *args: Any, **more: Any) -> int:
+            if "segments/one-" in str(path) and flags & os.O_CREAT and not room.is_set():
+                failed.set()
+                raise OSError(28, "No space left on device")
+            return really(path, flags, *args, **more)
+
+        room = threading.Event()
+        monkeypatch.setattr(os, "open", opened)
+        one.add(begin(10))
+        while not failed.is_set():
+            one.add(begin(11))
+            await asyncio.sleep(0.01)
+        assert adopt(one.layout, "two", 1.0) == {}
+        room.set()
+        await one.flushed()
+    assert verify(tmp_path).problems == []
+
+
+async def test_whoever_lives_closes_the_log_of_a_process_that_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only the next start: the other router of a machine does, within a minute."""
+    monkeypatch.setattr(writing, "TEND_S", 0.02)
+    with running_log(tmp_path, "two") as two:
+        gone = RecordLog(tmp_path, "gone", RecordsConfig(sync_ms=0))
+        gone.start()
+        gone.add(begin(1))
+        await gone.flushed()
+        gone._finish = lambda: None  # type: ignore[method-assign]
+        gone.close()
+        assert gone._file is not None
+        gone._file.close()
+        two.add(begin(2))
+        async with asyncio.timeout(20):
+            lost: list[dict[str, Any]] = []
+            while not lost:
+                await asyncio.to_thread(time.sleep, 0.02)
+                lost = [each for each in whole_records(tmp_path) if each.get("outcome") == "lost"]
     assert verify(tmp_path).problems == []
