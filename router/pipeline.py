@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import wraps
 
 from router import context, govern, prepare
 from router.account.settle import Settlement
@@ -26,6 +27,22 @@ from router.send import Sender, shadow
 from router.stages import DOOR, Heading
 from router.wire.asgi import ClientLeft
 
+_Run = Callable[["Pipeline", Exchange, Client], Awaitable[None]]
+
+
+def _measured(run: _Run) -> _Run:
+    """Last of all, whatever the end was, metrics and usage learn what a request took."""
+
+    @wraps(run)
+    async def measured(pipeline: Pipeline, exchange: Exchange, client: Client) -> None:
+        try:
+            await run(pipeline, exchange, client)
+        finally:
+            if not client.only_asks:
+                pipeline.settlement.measure(exchange)
+
+    return measured
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -44,6 +61,7 @@ class Pipeline:
     holder: TableHolder
     records: RequestRecords
 
+    @_measured
     async def run(  # noqa: PLR0915 - as long as the path has stages
         self, exchange: Exchange, client: Client
     ) -> None:
@@ -110,8 +128,6 @@ class Pipeline:
                 self.settlement.settle(exchange)
                 at(Heading.AUDIT, "end")
                 self.settlement.record(exchange)
-                at(Heading.MONITORING, "measure")
-                self.settlement.measure(exchange)
         try:
             at(Heading.AUDIT, "on-record")
             await self.records.last_byte(exchange.account)
