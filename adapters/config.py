@@ -58,6 +58,12 @@ class PushSettings(_Section):
         gt=0,
         description="longest `wait=live`, seconds; after that the answer is 202 and work goes on",
     )
+    at_once: int = Field(
+        default=16, ge=1, description="pushes that are received at once; further ones hear 429"
+    )
+    idle_timeout_s: float = Field(
+        default=60.0, gt=0, description="longest pause inside an upload, seconds; then 408"
+    )
 
 
 class RolloutSettings(_Section):

@@ -207,8 +207,8 @@ async def _measure(api: Api, given: argparse.Namespace) -> None:
 
 async def _all_replicas(api: Api, wanted: int) -> None:
     for _ in range(600):
-        found: list[dict[str, Any]] = (await api.get("/admin/v1/replicas"))["replicas"]
-        adapters = (await api.get("/admin/v1/adapters"))["adapters"]
+        found: list[dict[str, Any]] = (await api.get("/admin/v1/replicas"))["data"]
+        adapters = (await api.get("/admin/v1/adapters"))["data"]
         if sum(r["ready"] for r in found) >= wanted and len(adapters) >= 2:
             return
         await asyncio.sleep(0.5)

@@ -1,6 +1,7 @@
 """What can go wrong with a request.
 
 RouterError                     the door answers with its status, type, code
+├── Refused             any     what the admin plane's handlers explained
 ├── InvalidRequest      400     fix the request
 │   └── NotKept                 it goes on from a response that nobody keeps
 ├── Unauthenticated     401     fix the key
@@ -9,6 +10,8 @@ RouterError                     the door answers with its status, type, code
 ├── Gone                410     a version that was retired
 ├── MethodNotAllowed    405
 ├── TooLarge            413     body over the configured limit
+├── TooSlow             408     body did not arrive in time
+├── UnsupportedEncoding 415     body packed in an unknown way
 ├── Overloaded          503     come back later (``retry_after_s``)
 │   └── AuditUnavailable        the disk takes no records
 ├── RateLimited         429     the caller's requests or tokens are used up
@@ -108,6 +111,29 @@ class RouterError(Exception):
         }
 
 
+class Refused(RouterError):
+    """An error that the admin plane explained: any status, and ``more`` beside the error itself."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, param=param, retry_after_s=retry_after_s)
+        self.status = status
+        self.type = "invalid_request_error" if status < 500 else "server_error"
+        self.more = dict(more or {})
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error envelope, and what belongs beside it."""
+        return {**super().body(), **self.more}
+
+
 class InvalidRequest(RouterError):
     """The request cannot be answered as it is."""
 
@@ -162,11 +188,15 @@ class Gone(RouterError):
 
 
 class MethodNotAllowed(RouterError):
-    """The route exists, the method does not."""
+    """The route exists, the method does not. ``allowed``: those that do, as ``Allow`` has them."""
 
     status = 405
     type = "invalid_request_error"
     code = "method_not_allowed"
+
+    def __init__(self, path: str, method: str, allowed: str) -> None:
+        super().__init__(f"{path} takes {allowed}, not {method}.")
+        self.allowed = allowed
 
 
 class TooLarge(RouterError):
@@ -175,6 +205,22 @@ class TooLarge(RouterError):
     status = 413
     type = "invalid_request_error"
     code = "request_too_large"
+
+
+class TooSlow(RouterError):
+    """The body did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+class UnsupportedEncoding(RouterError):
+    """The body is packed in a way that nobody here unpacks."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_encoding"
 
 
 class Overloaded(RouterError):

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
 from adapters.aliases import Alias, RoutingTable, engine_name
+from adapters.resources import Resource
 from router.errors import NotFound
+from router.replicas.table import TableHolder
 from router.request import AUTO, BASE
 from router.targets.directory import Catalog
 
@@ -69,3 +75,28 @@ def _entry(name: str, **facts: Any) -> dict[str, Any]:
         "parent": None,
         **facts,
     }
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where names come from."""
+
+    holder: TableHolder
+    catalog: Catalog
+
+
+async def _list(models: Models, _: Request) -> Response:
+    """Everything that `model` may name now."""
+    return JSONResponse(list_models(models.holder.current, models.catalog))
+
+
+async def _one(models: Models, request: Request) -> Response:
+    """One of them."""
+    name = request.path_params["id"]
+    return JSONResponse(find_model(models.holder.current, models.catalog, name))
+
+
+RESOURCES: tuple[Resource[Models], ...] = (
+    Resource("inference", "GET", "/v1/models", _list),
+    Resource("inference", "GET", "/v1/models/{id:path}", _one),
+)

@@ -21,10 +21,10 @@ from router.wire.asgi import (
     Send,
     encode_headers,
     error_headers,
-    read_body,
     send_body,
     send_json,
 )
+from router.wire.body import Bodies
 from router.wire.events import Events, Piece
 from router.wire.formats import format_of
 from router.wire.formats.base import Format
@@ -41,25 +41,25 @@ class Client:
 
     Args:
         scope, receive, send: of ASGI.
-        max_body_bytes: larger bodies are refused.
+        bodies: reads them.
     """
 
     only_asks: ClassVar[bool] = False
     """Wants to know what would be done, and no answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: Bodies) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
         self._streaming = False
         self._last = b""
         self._whole: tuple[Outgoing, bytes] | None = None
         self._error: RouterError | None = None
 
     async def read(self) -> bytes:
-        """The body. Raises ``TooLarge``, and ``ClientLeft`` when it was cut."""
-        return await read_body(self._scope, self._receive, self._max_body_bytes)
+        """The body, unpacked. Raises what refuses it, and ``ClientLeft`` when it was cut."""
+        return await self._bodies.read(self._scope, self._receive)
 
     def present(self) -> Present:
         """Inside ``with``, work ends with ``ClientLeft`` as soon as the client is gone."""

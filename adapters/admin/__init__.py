@@ -1,1 +1,1 @@
-"""What the admin door is made of: wire models, error answers, uploads, the event stream."""
+"""The admin plane's resources that live in the registry, one file each."""

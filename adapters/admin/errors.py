@@ -1,34 +1,19 @@
-"""One table from what can go wrong to what the client is told, always in OpenAI's envelope."""
+"""One table from what can go wrong with an adapter to what the client is told."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from dataclasses import dataclass, field
 from typing import Any
-
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from adapters import errors
 from adapters.errors import AdapterError, CheckResult
+from adapters.publish.rollout import Outcome
 
 REJECTED = "adapter_rejected"
-
-
-class BadRequest(AdapterError):
-    """The request itself makes no sense; ``param`` names the part."""
-
-    code = "bad-request"
-
-    def __init__(self, message: str, param: str | None = None, *, code: str | None = None) -> None:
-        self.param = param
-        super().__init__(message, code=code)
-
+_RETRY_AFTER_S = 2.0
 
 # The first class that fits decides, so the special come before the general.
 _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
-    (BadRequest, 400),
     (errors.ArchiveError, 422),
     (errors.HeaderError, 422),
     (errors.ManifestError, 422),
@@ -49,27 +34,48 @@ _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
 _STATUS_BY_CODE = {
     "archive-too-large": 413,
     "bad-percent": 400,
-    "unsupported-media-type": 415,
+    "too-many-pushes": 429,
+    "upload-too-slow": 408,
 }
 
 
-def install(app: FastAPI) -> None:
-    """Answer everything that goes wrong in the app with the envelope."""
-    app.add_exception_handler(AdapterError, _adapter_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+class VersionRefused(AdapterError):
+    """A version that was stored, judged and not taken."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.error)
+        self.outcome = outcome
 
 
-def envelope(
-    status: int, message: str, *, param: str | None = None, code: str | None = None, **more: Any
-) -> JSONResponse:
-    """The one error answer. ``code`` may be in kebab-case."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    code = code and code.replace("-", "_")
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    headers = {"Retry-After": "2"} if status == 503 else None
-    return JSONResponse({"error": error, **more}, status, headers)
+class PublishFailed(VersionRefused):
+    """A version that is well, and that the engines could not take now."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the client is told of an error."""
+
+    status: int
+    message: str
+    code: str
+    param: str | None = None
+    retry_after_s: float | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """Beside the error itself."""
+
+
+def explain(error: AdapterError) -> Explanation:
+    """What an error of this package means over HTTP; 500 where the table has nothing."""
+    if isinstance(error, VersionRefused):
+        return _outcome(error)
+    status = status_of(error)
+    message = f"{error} {error.remedy}".strip() if status < 500 else str(error)
+    if status == 422:
+        more = {"alias": "", "digest": "", "state": "rejected", "checks": _checks(error)}
+        return Explanation(422, message, REJECTED, more=more)
+    wait = _RETRY_AFTER_S if status in {429, 503} else None
+    param = "alias" if error.code == "bad-alias" else None
+    return Explanation(status, message, error.code.replace("-", "_"), param, wait)
 
 
 def status_of(error: AdapterError) -> int:
@@ -79,24 +85,19 @@ def status_of(error: AdapterError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-def rejection(
-    message: str, alias: str, digest: str, state: str, checks: list[dict[str, Any]]
-) -> JSONResponse:
-    """422 with every check."""
-    return envelope(
-        422, message, code=REJECTED, alias=alias, digest=digest, state=state, checks=checks
-    )
-
-
-async def _adapter_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AdapterError)
-    status = status_of(error)
-    message = f"{error} {error.remedy}".strip() if status < 500 else str(error)
-    if status == 422:
-        alias = request.path_params.get("alias", "")
-        return rejection(message, alias, "", "rejected", _checks(error))
-    param = getattr(error, "param", None) or ("alias" if error.code == "bad-alias" else None)
-    return envelope(status, message, param=param, code=error.code)
+def _outcome(error: VersionRefused) -> Explanation:
+    outcome = error.outcome
+    more = {
+        "alias": outcome.alias,
+        "digest": outcome.digest,
+        "state": outcome.state.value,
+        "checks": [dict(check) for check in outcome.checks],
+    }
+    if isinstance(error, PublishFailed):
+        return Explanation(
+            503, error.message, "publish_failed", retry_after_s=_RETRY_AFTER_S, more=more
+        )
+    return Explanation(422, error.message, REJECTED, more=more)
 
 
 def _checks(error: AdapterError) -> list[dict[str, Any]]:
@@ -104,29 +105,3 @@ def _checks(error: AdapterError) -> list[dict[str, Any]]:
         return [check.model_dump(mode="json") for check in error.checks]
     check = CheckResult(name=error.code, ok=False, message=str(error))
     return [check.model_dump(mode="json")]
-
-
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    problem = error.errors()[0]
-    where = [str(part) for part in problem["loc"] if part not in {"body", "query", "path"}]
-    param = ".".join(where) or None
-    message = f"{param}: {problem['msg']}" if param else problem["msg"]
-    return envelope(400, message, param=param, code="invalid_value")
-
-
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    message = {
-        404: f"no such path: {request.url.path}",
-        405: f"{request.method} is not allowed on {request.url.path}",
-    }.get(error.status_code, str(error.detail) or HTTPStatus(error.status_code).phrase)
-    answer = envelope(error.status_code, message, code=codes.get(error.status_code))
-    for name, value in (error.headers or {}).items():
-        answer.headers[name] = value
-    return answer
-
-
-async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-    return envelope(500, "internal error", code="internal_error")

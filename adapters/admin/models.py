@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,10 +12,13 @@ from adapters.aliases import engine_name
 from adapters.errors import CheckResult
 from adapters.publish.rollout import Outcome
 from adapters.registry import AliasRecord, CandidateRecord, HistoryRecord, VersionRecord
+from adapters.resources import ErrorAnswer
 from adapters.traffic import VersionTraffic
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """Something that is answered."""
+
     model_config = ConfigDict(from_attributes=True, extra="ignore")
 
 
@@ -23,22 +26,7 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ErrorDetail(_Answer):
-    """What went wrong, in OpenAI's words."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorAnswer(_Answer):
-    """Every error of the admin plane."""
-
-    error: ErrorDetail
-
-
-class Pushed(_Answer):
+class Pushed(Answer):
     """Where a version stands after a push or a move."""
 
     alias: str
@@ -72,7 +60,7 @@ class PushRefused(ErrorAnswer):
     checks: list[CheckResult]
 
 
-class VersionSummary(_Answer):
+class VersionSummary(Answer):
     """One version in a list."""
 
     digest: str
@@ -88,7 +76,7 @@ class VersionSummary(_Answer):
     updated_at: datetime
 
 
-class Traffic(_Answer):
+class Traffic(Answer):
     """What the routers that are alive have counted of a version since they began."""
 
     requests: int = Field(description="calls that it was asked to answer")
@@ -127,7 +115,7 @@ class Version(VersionSummary):
         return cls.model_validate({**asdict(record), "in_flight": in_flight, "traffic": counted})
 
 
-class CandidateVersion(_Answer):
+class CandidateVersion(Answer):
     """A version beside the live one."""
 
     digest: str
@@ -135,7 +123,7 @@ class CandidateVersion(_Answer):
     percent: float = Field(description="share of the alias's traffic, 0 to 100")
 
 
-class HistoryLine(_Answer):
+class HistoryLine(Answer):
     """One thing that happened to the alias."""
 
     at: datetime
@@ -148,7 +136,7 @@ class HistoryLine(_Answer):
     detail: str
 
 
-class AliasSummary(_Answer):
+class AliasSummary(Answer):
     """One adapter in the list."""
 
     alias: str
@@ -186,21 +174,23 @@ class AliasDetail(AliasSummary):
     history: list[HistoryLine]
 
 
-class AliasList(_Answer):
-    """Every adapter."""
+class AliasList(Answer):
+    """Every adapter, by name."""
 
+    object: Literal["list"]
+    data: list[AliasSummary]
+    next: str | None
     epoch: int
-    adapters: list[AliasSummary]
 
 
-class Retired(_Answer):
+class Retired(Answer):
     """The versions that were taken out of service."""
 
     alias: str
     versions: list[Pushed]
 
 
-class CollectedVersion(_Answer):
+class CollectedVersion(Answer):
     """A version whose files left the store, or would."""
 
     name: str
@@ -209,18 +199,12 @@ class CollectedVersion(_Answer):
     size_bytes: int
 
 
-class Collected(_Answer):
+class Collected(Answer):
     """What a look for garbage found."""
 
     dry_run: bool
     size_bytes: int
     versions: list[CollectedVersion]
-
-
-class ReplicaList(_Answer):
-    """Every live engine replica and what it truly holds."""
-
-    replicas: list[dict[str, Any]]
 
 
 class ImportRequest(_Request):

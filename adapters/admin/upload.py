@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from fastapi import Request
 from obstore.exceptions import BaseError
-from pydantic import ValidationError
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
 
-from adapters.admin.errors import BadRequest
+from adapters.admin.form import FormFile
 from adapters.admin.models import ImportRequest
 from adapters.config import AdaptersConfig
-from adapters.errors import ArchiveError
+from adapters.errors import AdapterError, ArchiveError, StoreFull
 from adapters.format.archive import unpack
 from adapters.format.checkpoint import MAX_ENTRIES, select
 from adapters.format.files import chunks, walk
+from adapters.resources import BadField, body_of
 from adapters.store.sources import SUCCESS, Found, ObjectSource, copy_file, open_source
 
 ARCHIVES = frozenset(
@@ -42,85 +40,141 @@ ARCHIVES = frozenset(
         "application/zip",
     }
 )
-_MAX_JSON_BYTES = 64 * 1024
 # Boundaries and headers of a form around its one file.
 _FORM_OVERHEAD_BYTES = 64 * 1024
+_FOLDER = "push-"
+_LEFT_BEHIND_S = 3600.0
 
 
-@asynccontextmanager
-async def received(request: Request, config: AdaptersConfig) -> AsyncIterator[Path]:
-    """The pushed PEFT directory, private and gone after the block.
+class TooManyPushes(AdapterError):
+    """As many pushes as may be are under way."""
 
-    Raises ``ArchiveError`` (also ``archive-too-large``) and ``BadRequest``.
+    code = "too-many-pushes"
+    remedy = "Try again shortly."
+
+
+class Uploads:
+    """Receives pushes: so many at once, each in one folder that is gone after it (law 9).
+
+    What a push costs of the disk is bounded: its archive and what that unpacks to, and the archive
+    goes before the store takes its copy.
     """
-    with tempfile.TemporaryDirectory(prefix="graftwork-push-") as name:
-        scratch = Path(name)
+
+    def __init__(self, config: AdaptersConfig, folder: Path) -> None:
+        """``folder``: where pushes are put together, best on the store's own disk."""
+        self._config = config
+        self._folder = folder
+        self.under_way = 0
+
+    def sweep(self) -> None:
+        """Remove what processes that died left in the folder. Blocks."""
+        before = time.time() - _LEFT_BEHIND_S
+        for left in self._folder.glob(_FOLDER + "*"):
+            with contextlib.suppress(OSError):
+                if left.lstat().st_mtime < before:
+                    shutil.rmtree(left)
+
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[Path]:
+        """The pushed PEFT directory, private and gone after the block.
+
+        Raises ``ArchiveError`` (also ``archive-too-large``), ``BadField``, ``StoreFull`` and
+        ``TooManyPushes``.
+        """
+        if self.under_way >= self._config.push.at_once:
+            raise TooManyPushes(f"{self.under_way} pushes are under way")
+        self.under_way += 1
+        try:
+            with self._scratch() as scratch:
+                with _no_room():
+                    directory = await self._directory(request, scratch)
+                yield directory
+        finally:
+            self.under_way -= 1
+
+    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+        with _no_room():
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return tempfile.TemporaryDirectory(prefix=_FOLDER, dir=self._folder)
+
+    async def _directory(self, request: Request, name: str) -> Path:
+        scratch, config = Path(name), self._config
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            yield await _imported(request, scratch, config)
-        elif kind == "multipart/form-data":
-            yield await _unpacked(await _form_file(request, scratch, config), scratch, config)
+            return await _imported(request, scratch, config)
+        archive = scratch / "archive"
+        if kind == "multipart/form-data":
+            await _receive_form(request, archive, config)
         elif kind in ARCHIVES:
-            yield await _unpacked(await _raw_body(request, scratch, config), scratch, config)
+            await _receive(request, archive, config)
         else:
-            raise BadRequest(
+            raise BadField(
                 "send the archive as application/x-tar, application/gzip or application/zip, as "
                 f'the form field "file", or JSON {{"uri": …}}; got {kind or "no content type"}',
                 "content-type",
-                code="unsupported-media-type",
+                code="unsupported_media_type",
+                status=415,
             )
+        return await asyncio.to_thread(_unpacked, archive, scratch / "files", config)
 
 
-async def _raw_body(request: Request, scratch: Path, config: AdaptersConfig) -> Path:
-    target = scratch / "archive"
-    limit = config.push.archive.max_archive_bytes
-    with target.open("wb") as file:
-        async for piece in _bounded(request, limit):
+async def _receive(request: Request, archive: Path, config: AdaptersConfig) -> None:
+    with archive.open("wb") as file:
+        async for piece in _bounded(request, config.push.archive.max_archive_bytes, config):
             await asyncio.to_thread(file.write, piece)
-    return target
 
 
-async def _form_file(request: Request, scratch: Path, config: AdaptersConfig) -> Path:
+async def _receive_form(request: Request, archive: Path, config: AdaptersConfig) -> None:
     limit = config.push.archive.max_archive_bytes + _FORM_OVERHEAD_BYTES
-    parser = MultiPartParser(request.headers, _bounded(request, limit), max_files=1, max_fields=8)
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise BadRequest(f"the form cannot be read: {error.message}", "file") from error
-    try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise BadRequest('the form has no file named "file"', "file")
-        target = scratch / "archive"
-        await asyncio.to_thread(_save, file.file, target)
-    finally:
-        await form.close()
-    return target
+    with archive.open("wb") as target:
+        form = FormFile(request.headers.get("content-type", ""), target)
+        async for piece in _bounded(request, limit, config):
+            await asyncio.to_thread(form.write, piece)
+        form.close()
 
 
-async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives; ``ArchiveError`` once it is longer than ``limit`` bytes."""
+async def _bounded(
+    request: Request, limit: int, config: AdaptersConfig
+) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives; ``ArchiveError`` once it is too long, or too slow to come."""
     declared = request.headers.get("content-length", "")
-    total = int(declared) if declared.isdigit() else 0
-    if total <= limit:
-        total = 0
-        async for piece in request.stream():
-            total += len(piece)
-            if total > limit:
-                break
-            yield piece
-    if total > limit:
-        raise ArchiveError(f"the archive is larger than {limit} bytes", code="archive-too-large")
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    total, pieces = 0, request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(config.push.idle_timeout_s):
+                piece = await anext(pieces, None)
+        except TimeoutError as error:
+            raise ArchiveError(
+                f"nothing came for {config.push.idle_timeout_s:g} s", code="upload-too-slow"
+            ) from error
+        if piece is None:
+            return
+        total += len(piece)
+        if total > limit:
+            raise _too_large(limit)
+        yield piece
 
 
-def _save(source: BinaryIO, target: Path) -> None:
-    source.seek(0)
-    with target.open("wb") as file:
-        shutil.copyfileobj(source, file)
+def _too_large(limit: int) -> ArchiveError:
+    return ArchiveError(f"the archive is larger than {limit} bytes", code="archive-too-large")
 
 
-async def _unpacked(archive: Path, scratch: Path, config: AdaptersConfig) -> Path:
-    return await asyncio.to_thread(unpack, archive, scratch / "files", config.push.archive)
+def _unpacked(archive: Path, files: Path, config: AdaptersConfig) -> Path:
+    directory = unpack(archive, files, config.push.archive)
+    archive.unlink()
+    return directory
+
+
+@contextlib.contextmanager
+def _no_room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFull("there is no room for the push") from error
+        raise
 
 
 # By reference
@@ -128,11 +182,7 @@ async def _unpacked(archive: Path, scratch: Path, config: AdaptersConfig) -> Pat
 
 async def _imported(request: Request, scratch: Path, config: AdaptersConfig) -> Path:
     alias = str(request.path_params["alias"])
-    body = b"".join([piece async for piece in _bounded(request, _MAX_JSON_BYTES)])
-    try:
-        uri = ImportRequest.model_validate(json.loads(body)).uri
-    except (ValidationError, ValueError) as error:
-        raise BadRequest('the body must be {"uri": "…"}', "uri") from error
+    uri = (await body_of(request, ImportRequest)).uri
     if uri.startswith("file://") or "://" not in uri:
         path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
         return await asyncio.to_thread(_from_local, path, scratch, config, alias)
@@ -144,7 +194,7 @@ def _from_local(text: str, scratch: Path, config: AdaptersConfig, alias: str) ->
     roots = [Path(os.path.realpath(root)) for root in _roots(config)]
     # Resolved first: a link inside an allowed root must not lead out of it.
     if not any(path.is_relative_to(root) and path != root for root in roots):
-        raise BadRequest("this place may not be imported from", "uri", code="uri-not-allowed")
+        raise BadField("this place may not be imported from", "uri", code="uri_not_allowed")
     if path.is_file():
         archive = scratch / "archive"
         with path.open("rb") as source, archive.open("wb") as target:
@@ -152,7 +202,7 @@ def _from_local(text: str, scratch: Path, config: AdaptersConfig, alias: str) ->
                 target.write(piece)
         return unpack(archive, scratch / "files", config.push.archive)
     if not path.is_dir():
-        raise BadRequest("there is no such directory or archive", "uri", code="uri-not-found")
+        raise BadField("there is no such directory or archive", "uri", code="uri_not_found")
     return _copied(path, scratch / "files", config, alias)
 
 
@@ -185,7 +235,7 @@ def _from_bucket(uri: str, scratch: Path, config: AdaptersConfig) -> Path:
     store = (config.store or "").rstrip("/") + "/"
     parts = uri.removeprefix(store).strip("/").split("/")
     if "://" not in store or not uri.startswith(store) or len(parts) != 2 or "" in parts:
-        raise BadRequest("this place may not be imported from", "uri", code="uri-not-allowed")
+        raise BadField("this place may not be imported from", "uri", code="uri_not_allowed")
     limits = config.preflight
     source = open_source(
         store, max_files=limits.max_files, max_bytes=limits.max_total_bytes, max_entries=1
@@ -195,7 +245,7 @@ def _from_bucket(uri: str, scratch: Path, config: AdaptersConfig) -> Path:
     target.mkdir()
     found = source.look(*parts)
     if found is None:
-        raise BadRequest("there is nothing at this place", "uri", code="uri-not-found")
+        raise BadField("there is nothing at this place", "uri", code="uri_not_found")
     _fetch(source, found, target)
     return target
 
@@ -206,4 +256,4 @@ def _fetch(source: ObjectSource, found: Found, target: Path) -> None:
     with contextlib.suppress(BaseError):
         if source.fetch(found, target):
             return
-    raise BadRequest("the files changed while they were read", "uri", code="uri-changed")
+    raise BadField("the files changed while they were read", "uri", code="uri_changed")

@@ -1,1 +1,1 @@
-"""The admin plane at the door: one file a resource; what lives in the registry is forwarded."""
+"""The admin plane at the door: what the router itself knows, and the way to the registry."""

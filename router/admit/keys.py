@@ -98,8 +98,9 @@ class Keyring:
         return caller
 
     def authorize(self, caller: Caller, scope: KeyScope) -> None:
-        """Raises ``Forbidden`` when the caller lacks the scope."""
-        if scope not in caller.scopes:
+        """Raises ``Forbidden`` when the caller lacks the scope; ``admin`` has the admin plane's."""
+        administers = scope is not KeyScope.INFERENCE and KeyScope.ADMIN in caller.scopes
+        if scope not in caller.scopes and not administers:
             raise Forbidden(
                 f"The key {caller.name!r} lacks the scope {scope.value!r}.", code="missing_scope"
             )

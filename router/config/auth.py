@@ -24,6 +24,9 @@ class KeyScope(StrEnum):
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+$")]
+
+
 class ApiKey(Section):
     """One key, stored by its hash. ``graftwork keys new`` prints both."""
 
@@ -45,6 +48,10 @@ class AuthConfig(Section):
     keys: tuple[ApiKey, ...] = ()
     keys_file: Path | None = Field(
         default=None,
-        description="YAML or JSON list of keys, or a directory of such files; read at start, added "
-        "to `keys`; must hold a key",
+        description="YAML or JSON list of keys, or a directory of such files; added to "
+        "`keys`; must hold a key at the start and is looked at again every second",
+    )
+    allowed_origins: tuple[Origin, ...] = Field(
+        default=(),
+        description="origins (`https://app.example`) whose pages may call with a key of their own",
     )

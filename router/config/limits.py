@@ -37,4 +37,12 @@ class LimitsConfig(Section):
         default=600_000, ge=1, description="per tenant and router replica"
     )
     request_timeout_s: float = Field(default=600.0, gt=0, description="whole call, seconds")
+    body_timeout_s: float = Field(
+        default=60.0, gt=0, description="a request's body has to arrive within, seconds"
+    )
+    write_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="a client that takes nothing of its answer for so long is given up, seconds",
+    )
     connect_timeout_s: float = Field(default=5.0, gt=0, description="to a target, seconds")

@@ -1,4 +1,4 @@
-"""The little of ASGI that the door needs: read a bounded body, answer JSON, notice who left."""
+"""The little of ASGI that the door needs: answer JSON, notice who left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any
 
 import orjson
 
-from router.errors import RouterError, TooLarge
+from router.errors import (
+    MethodNotAllowed,
+    RouterError,
+    TooLarge,
+    TooSlow,
+    Unauthenticated,
+    UnsupportedEncoding,
+)
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -27,35 +34,6 @@ class ClientLeft(Exception):
 def header_map(scope: Scope) -> dict[str, str]:
     """Request headers, lower-case names; of repeated ones the last counts."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises ``TooLarge`` as soon as that is sure, ``ClientLeft`` when cut."""
-    declared = next((v for n, v in scope["headers"] if n == b"content-length"), None)
-    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
-        raise _too_large(limit_bytes)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
-        return body
-    parts, size = [], 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit_bytes:
-            raise _too_large(limit_bytes)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-        message = await receive()
-
-
-def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {limit_bytes} bytes, which is the limit here.")
 
 
 class Present:
@@ -130,6 +108,17 @@ def _safe(value: str) -> bytes:
 
 def error_headers(error: RouterError) -> dict[str, str]:
     """Headers that an error brings along."""
-    if error.retry_after_s is None:
-        return {}
-    return {"retry-after": str(max(1, round(error.retry_after_s)))}
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+    if isinstance(error, MethodNotAllowed):
+        headers["allow"] = error.allowed
+    if error.status == 426:
+        headers["upgrade"] = "HTTP/1.1"  # the answer must name what would be spoken
+    if isinstance(error, UnsupportedEncoding):
+        headers["accept-encoding"] = "gzip, deflate, zstd"
+    if isinstance(error, TooLarge | TooSlow):
+        headers["connection"] = "close"  # or what is left of the body would still be read
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    return headers

@@ -26,12 +26,14 @@ def adapters(
 ) -> None:
     """List adapters and their versions. For one adapter, also what happened to it."""
     with connected(url, key, as_json=as_json) as client:
-        path = "/admin/v1/adapters" if alias is None else adapter_path(alias)
-        answer = client.get(path)
+        if alias is None:
+            answer = client.pages("/admin/v1/adapters")
+        else:
+            answer = client.get(adapter_path(alias))
     if as_json:
         emit(answer)
         return
-    found = answer["adapters"] if alias is None else [answer]
+    found = answer["data"] if alias is None else [answer]
     if not found:
         typer.echo("no adapters yet: graftwork push ALIAS DIRECTORY")
         return

@@ -18,6 +18,7 @@ CONNECT_S = 5.0
 ANSWER_S = 60.0
 PUBLISH_S = 900.0
 """Longer than a server waits for a publish (`wait=live`)."""
+_PAGE = 1000
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -56,6 +57,14 @@ class Client:
         """GET a JSON object. Raises ``Failed``."""
         with self._translated():
             return self._answer(self._http.get(self._url + path))
+
+    def pages(self, path: str) -> dict[str, Any]:
+        """GET all of a list, as if it were one page. Raises ``Failed``."""
+        whole = self.get(f"{path}?limit={_PAGE}")
+        while whole["next"] is not None:
+            more = self.get(f"{path}?limit={_PAGE}&cursor={quote(whole['next'], safe='')}")
+            whole = {**whole, "data": [*whole["data"], *more["data"]], "next": more["next"]}
+        return whole
 
     def post(
         self, path: str, body: Mapping[str, Any], timeout_s: float = PUBLISH_S

@@ -24,7 +24,7 @@ _NOT_DETAILS = frozenset({"kind", "seq", "at", "alias", "digest"})
 def replicas(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Show what every engine replica holds."""
     with connected(url, key, as_json=as_json) as client:
-        answer = client.get("/admin/v1/replicas")
+        answer = client.pages("/admin/v1/replicas")
     if as_json:
         emit(answer)
         return
@@ -37,7 +37,7 @@ def replicas(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -
             ", ".join((each.get("tiers") or {}).get("gpu") or ()),
             ", ".join(each.get("resident") or ()),
         )
-        for each in answer["replicas"]
+        for each in answer["data"]
     ]
     table(("replica", "ready", "base", "requests", "in a slot", "adapters held"), rows)
 

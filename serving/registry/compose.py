@@ -6,14 +6,10 @@ import asyncio
 import secrets
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount, Route
+from prometheus_client import CollectorRegistry
 
-from adapters.admin.http import PREFIX, build_admin
-from adapters.admin.recorded import RecordedAdmin
+from adapters.admin.parts import Parts
+from adapters.admin.upload import Uploads
 from adapters.aliases import Peer
 from adapters.events import EventBus
 from adapters.records.writer import RecordLog
@@ -22,6 +18,7 @@ from serving.config.settings import Settings
 from serving.content import open_content
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
+from serving.registry.admin import registry_surface
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
 from serving.registry.metrics import RegistryCollector
@@ -73,12 +70,9 @@ class RegistryProcess:
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))
-        self.surface: Any = Starlette(
-            routes=[
-                Route("/metrics", self._get_metrics, methods=["GET"]),
-                *self._accounts.routes(),
-                Mount("/", app=RecordedAdmin(self._admin(), self._log, PREFIX)),
-            ]
+        self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
+        self.surface: Any = registry_surface(
+            self._parts(), self._accounts, self._accounts.routes(), self._metrics, self._log
         )
 
     async def _refresh(self) -> int:
@@ -87,20 +81,22 @@ class RegistryProcess:
     def _publish(self) -> None:
         self.service.tables.publish()
 
-    def _admin(self) -> Any:
+    def _parts(self) -> Parts:
         parts = self.adapters
-        return build_admin(
+        return Parts(
             parts.rollout,
             parts.registry,
             parts.store,
             parts.fleet,
             parts.config,
+            self._uploads,
             self.service.replicas,
         )
 
     async def start(self, peer: Peer) -> None:
         """Begin to work. ``peer``: how routers reach ``surface``."""
         self._log.start()
+        await asyncio.to_thread(self._uploads.sweep)
         await self.service.start(peer)
 
     async def aclose(self) -> None:
@@ -108,6 +104,3 @@ class RegistryProcess:
         await self.service.aclose()
         self._accounts.close()
         await asyncio.to_thread(self._log.close)
-
-    async def _get_metrics(self, _: Request) -> Response:
-        return Response(generate_latest(self._metrics), media_type="text/plain")

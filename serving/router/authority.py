@@ -8,9 +8,8 @@ from pydantic import BaseModel, ValidationError
 from router.account.usage import UsageReport
 from router.budgets.authority import AuthorityUnreachable, LeaseAnswer, LeaseAsk
 from router.replicas.table import TableHolder
+from serving.internal.paths import LEASES, USAGE
 
-LEASES_PATH = "/internal/budgets/leases"
-USAGE_PATH = "/internal/usage"
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0, connect=2.0)
 
 
@@ -23,7 +22,7 @@ class RegistryAccounts:
 
     async def lease(self, ask: LeaseAsk) -> LeaseAnswer:
         """Grant and take back. Raises ``AuthorityUnreachable``."""
-        raw = await self._put(LEASES_PATH, ask)
+        raw = await self._put(LEASES, ask)
         try:
             return LeaseAnswer.model_validate_json(raw)
         except ValidationError as error:
@@ -31,7 +30,7 @@ class RegistryAccounts:
 
     async def report(self, report: UsageReport) -> None:
         """Hand over counts. Raises ``AuthorityUnreachable``."""
-        await self._put(USAGE_PATH, report)
+        await self._put(USAGE, report)
 
     async def _put(self, path: str, message: BaseModel) -> bytes:
         registry = self._holder.current.registry

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from adapters.admin.table import RESOURCES
 from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.records.subjects import Subjects
 from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
 from router.account.traffic import Traffic
+from router.admin import usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import Keyring, load_keys
@@ -136,7 +138,9 @@ class RouterProcess:
             records=self._requests,
         )
         self._peers = Peers(self.holder, identity)
-        self._admin = AdminProxy(self.holder, limits.max_archive_bytes)
+        self._admin = AdminProxy(
+            self.holder, (*RESOURCES, *usage.RESOURCES), limits.max_archive_bytes
+        )
         self.records = Records(decisions, feedback, self._peers, self._learning.judged)
         self._refit = Refit(self._learning, self.records.judgements)
         self.jobs = self._periodic(config.auto.intents_poll_s)

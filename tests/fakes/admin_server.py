@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from adapters.admin.http import build_admin
 from tests.fakes.adapter_path import AdapterPath
+from tests.fakes.admin_app import registry_admin
 from tests.fakes.fleet import FakeFleet
 
 _T = TypeVar("_T")
@@ -79,4 +79,4 @@ def _app(path: AdapterPath) -> Any:
             for name, engine in path.fleet.engines.items()
         ]
 
-    return build_admin(path.rollout, path.registry, path.store, path.fleet, path.config, replicas)
+    return registry_admin(path, replicas)

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
 
 from adapters.aliases import Peer, RoutingTable
 from adapters.registry import Registry
+from router.admin import usage
+from router.wire.table import ResourceApp, bound
 from serving.config.settings import Settings
 from serving.internal.server import InternalServer
 from serving.registry.accounts.surface import AccountsSurface
+from serving.registry.admin import explain
 from serving.router.compose import RouterProcess
 
 
@@ -72,7 +74,7 @@ async def running_books(settings: Settings) -> AsyncIterator[tuple[Peer, Account
     registry = Registry.open(url)
     books = AccountsSurface(url, registry.claim())
     server = InternalServer("127.0.0.1")
-    app: Any = Starlette(routes=books.routes())
+    app: Any = ResourceApp([*books.routes(), *bound(usage.RESOURCES, books)], explain=explain)
     await server.start(app)
     try:
         yield server.peer("registry"), books

@@ -43,7 +43,7 @@ class World:
     def left_behind(self) -> dict[str, Any]:
         """What is still held; empty when all is well."""
         process = self.process
-        big: Any = process.door._catalog.frontiers["cloud/big"]
+        big: Any = process.door._pipeline.settlement._catalog.frontiers["cloud/big"]
         held = {
             "connections to engines": process._engines._pool.busy,
             "connections to providers": process._providers._pool.busy,

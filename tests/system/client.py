@@ -67,7 +67,7 @@ def move(http: httpx.Client, alias: str, action: str, **body: Any) -> Json:
 
 def resident(http: httpx.Client) -> set[str]:
     """What the one engine replica holds."""
-    replicas = http.get("/admin/v1/replicas").json()["replicas"]
+    replicas = http.get("/admin/v1/replicas").json()["data"]
     assert len(replicas) == 1
     return set(replicas[0]["resident"])
 

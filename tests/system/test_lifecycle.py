@@ -184,7 +184,7 @@ def test_registry_state_survives(restarted: Restarted) -> None:
             restarted.versions[1]: "live",
             restarted.versions[0]: "superseded",
         }
-        (replica,) = admin.get("/admin/v1/replicas").json()["replicas"]
+        (replica,) = admin.get("/admin/v1/replicas").json()["data"]
         assert set(restarted.versions) <= set(replica["resident"])
 
 

@@ -227,7 +227,7 @@ def pods() -> Iterator[Pods]:
 
 def _replicas(client: httpx.Client) -> list[dict[str, Any]]:
     answer = client.get("/admin/v1/replicas")
-    return list(answer.json()["replicas"]) if answer.status_code == 200 else []
+    return list(answer.json()["data"]) if answer.status_code == 200 else []
 
 
 @pytest.mark.timeout(300)

@@ -69,7 +69,7 @@ def ready(client: httpx.Client) -> list[dict[str, Any]]:
         answer = client.get("/admin/v1/replicas")
     except httpx.TransportError:
         return []
-    found = answer.json()["replicas"] if answer.status_code == 200 else []
+    found = answer.json()["data"] if answer.status_code == 200 else []
     return [replica for replica in found if replica["ready"]]
 
 

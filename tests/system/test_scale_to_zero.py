@@ -60,7 +60,7 @@ def test_an_engine_comes_and_goes(sleepy: Running) -> None:
 
         def engines() -> int:
             answer = client.get("/admin/v1/replicas")
-            return len(answer.json()["replicas"]) if answer.status_code == 200 else 0
+            return len(answer.json()["data"]) if answer.status_code == 200 else 0
 
         def lives() -> bool:
             assert sleepy.process.poll() is None, sleepy.tail()

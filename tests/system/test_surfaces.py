@@ -48,7 +48,7 @@ FAMILIES = {
 @pytest.fixture
 def engine(http: httpx.Client) -> str:
     """Where the engine's internal surface listens."""
-    (replica,) = http.get("/admin/v1/replicas").json()["replicas"]
+    (replica,) = http.get("/admin/v1/replicas").json()["data"]
     return str(replica["url"])
 
 

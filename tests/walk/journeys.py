@@ -6,12 +6,13 @@ import asyncio
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from adapters.admin.http import build_admin
 from adapters.aliases import Replica, RoutingTable
 from tests.fakes.adapter_path import AdapterPath
+from tests.fakes.admin_app import registry_admin
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.router_process import router
@@ -45,7 +46,7 @@ async def request(tracer: Tracer, state: Path) -> Walk:
 async def adapter(tracer: Tracer, root: Path) -> Walk:
     """A version is pushed, replaced, brought back and retired, over two replicas."""
     path = AdapterPath(root, FakeFleet("one", "two"))
-    app = build_admin(path.rollout, path.registry, path.store, path.fleet, path.config, list)
+    app: Any = registry_admin(path)
     archives = [_archive(path.adapter(seed)) for seed in (1, 2)]
     transport = httpx.ASGITransport(app)
     try:

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
-from adapters.errors import Superseded
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.registry.claim import Claim
+from adapters.resources import Resource
 from router.account.usage import UsageReport
+from router.admin.usage import UsageQuestion
 from router.budgets.accounts import NANO, Metric
 from router.budgets.authority import LeaseAsk
+from router.wire.table import Bound, bound
+from serving.internal.paths import LEASES, USAGE
 from serving.registry.accounts.book import Balance, LeaseBook
 from serving.registry.accounts.database import open_database
-from serving.registry.accounts.usage import COLUMNS, DIMENSIONS, UsageBook, UsageQuestion
-from serving.router.authority import LEASES_PATH, USAGE_PATH
+from serving.registry.accounts.usage import UsageBook
 
 _TIDY_S = 3600.0
-_DAY_S = 86_400.0
 _JSON = "application/json"
-_Handler = Callable[[Request], Awaitable[Response]]
 
 
 class AccountsSurface:
-    """Routes on the registry's internal surface. ``url``: the database that ``claim`` is about.
+    """Leases and usage of all routers. ``url``: the database that ``claim`` is about.
 
     Raises ``RegistryError`` when the database cannot be opened.
     """
@@ -42,13 +38,17 @@ class AccountsSurface:
         self.leases = LeaseBook(self._engine, claim)
         self.usage = UsageBook(self._engine, claim)
 
-    def routes(self) -> list[Route]:
-        """To be mounted ahead of the admin plane's own."""
-        return [
-            Route(LEASES_PATH, _shaped(self._lease), methods=["PUT"]),
-            Route(USAGE_PATH, _shaped(self._report), methods=["PUT"]),
-            Route("/admin/v1/usage", _shaped(self._ask), methods=["GET"]),
-        ]
+    def routes(self) -> list[Bound]:
+        """What routers ask of the registry's internal surface."""
+        return bound(_INTERNAL, self)
+
+    def used(self, question: UsageQuestion) -> list[dict[str, Any]]:
+        """Sums, the dearest first. Blocks."""
+        return self.usage.ask(question)
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """Every running budget. Blocks."""
+        return [_shown(balance) for balance in self.leases.balances()]
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Forget what nobody asks for any more, again and again."""
@@ -62,71 +62,25 @@ class AccountsSurface:
         """Release the database's connections."""
         self._engine.dispose()
 
-    async def _lease(self, request: Request) -> Response:
-        ask = LeaseAsk.model_validate_json(await request.body())
-        answer = await asyncio.to_thread(self.leases.lease, ask)
-        return Response(answer.model_dump_json(), media_type=_JSON)
 
-    async def _report(self, request: Request) -> Response:
-        report = UsageReport.model_validate_json(await request.body())
-        await asyncio.to_thread(self.usage.report, report)
-        return Response(b"{}", media_type=_JSON)
-
-    async def _ask(self, request: Request) -> Response:
-        try:
-            question = _question(dict(request.query_params))
-        except (ValueError, ValidationError) as error:
-            return _refusal(400, str(error), "invalid_request")
-        rows = await asyncio.to_thread(self.usage.ask, question)
-        balances = await asyncio.to_thread(self.leases.balances)
-        answer = {
-            "object": "usage",
-            "since": question.since,
-            "until": question.until,
-            "data": rows,
-            "budgets": [_shown(balance) for balance in balances],
-        }
-        return Response(orjson.dumps(answer), media_type=_JSON)
+async def _lease(books: AccountsSurface, request: Request) -> Response:
+    """Grant and take back parts of limits."""
+    ask = LeaseAsk.model_validate_json(await request.body())
+    answer = await asyncio.to_thread(books.leases.lease, ask)
+    return Response(answer.model_dump_json(), media_type=_JSON)
 
 
-def _shaped(handler: _Handler) -> _Handler:
-    """What the database or a successor refuses becomes an answer."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except Superseded as error:
-            return _refusal(503, str(error), error.code)
-        except SQLAlchemyError as error:
-            return _refusal(503, f"the registry's database fails: {error}", "database_error")
-
-    return answer
+async def _report(books: AccountsSurface, request: Request) -> Response:
+    """Take a router's counts."""
+    report = UsageReport.model_validate_json(await request.body())
+    await asyncio.to_thread(books.usage.report, report)
+    return Response(b"{}", media_type=_JSON)
 
 
-def _question(query: dict[str, str]) -> UsageQuestion:
-    """Raises ``ValueError`` that says what may be asked."""
-    now = time.time()
-    known = {"since", "until", "by", *COLUMNS}
-    if unknown := sorted(query.keys() - known):
-        raise ValueError(f"unknown parameters {unknown}; known: {sorted(known)}")
-    by = [name for name in query.get("by", ",".join(COLUMNS)).split(",") if name]
-    if odd := sorted(set(by) - set(DIMENSIONS)):
-        raise ValueError(f"'by' names {odd}; known: {list(DIMENSIONS)}")
-    return UsageQuestion(
-        since=_seconds(query.get("since"), now - _DAY_S, "since"),
-        until=_seconds(query.get("until"), now + 1, "until"),
-        by=by,
-        only={name: query[name] for name in COLUMNS if name in query},
-    )
-
-
-def _seconds(text: str | None, otherwise: float, name: str) -> float:
-    if text is None:
-        return otherwise
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ValueError(f"{name!r} must be seconds since the epoch, not {text!r}") from error
+_INTERNAL: tuple[Resource[AccountsSurface], ...] = (
+    Resource("internal", "PUT", LEASES, _lease),
+    Resource("internal", "PUT", USAGE, _report),
+)
 
 
 def _shown(balance: Balance) -> dict[str, Any]:
@@ -145,9 +99,3 @@ def _shown(balance: Balance) -> dict[str, Any]:
         "spent": balance.spent / unit,
         "leased": (balance.granted - balance.spent) / unit,
     }
-
-
-def _refusal(status: int, message: str, code: str) -> JSONResponse:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return JSONResponse({"error": error}, status)

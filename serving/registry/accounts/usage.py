@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, delete, func, select
@@ -13,13 +13,10 @@ from sqlalchemy.orm import Session
 from adapters.registry import database
 from adapters.registry.claim import Claim
 from router.account.usage import HOUR_S, TIMES, UsageReport
+from router.admin.usage import COLUMNS, UsageQuestion
 from router.stages import TARGET, Heading
 from serving.registry.accounts.models import UsageRow
 
-COLUMNS = ("key", "tenant", "route", "target", "intent")
-"""What rows are told apart by, and may be asked for."""
-DIMENSIONS = (*COLUMNS, "version", "heading")
-"""What they may be added up by: a target's version, and where the router's time went, besides."""
 COUNTS = (
     "requests",
     "refused",
@@ -37,16 +34,6 @@ _ADAPTER = "adapter:"
 _NONE = "none"
 _WITH_TARGETS = Heading.ROUTING.value
 """The heading of the stage that calls targets: their tokens and their price are booked there."""
-
-
-@dataclass(frozen=True)
-class UsageQuestion:
-    """Which usage: the hours that touch ``since`` to ``until``, seconds since the epoch."""
-
-    since: float
-    until: float
-    by: Sequence[str] = COLUMNS
-    only: dict[str, str] = field(default_factory=dict)
 
 
 class UsageBook:

@@ -1,4 +1,4 @@
-"""The little of ASGI that the door needs: bounded bodies, clients that leave, harmless headers."""
+"""The little of ASGI that the door needs: clients that leave, harmless headers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.errors import Overloaded, RouterError, TooLarge
+from router.errors import Overloaded, RouterError
 from router.wire.asgi import (
     ClientLeft,
     Message,
@@ -20,7 +20,6 @@ from router.wire.asgi import (
     encode_headers,
     error_headers,
     header_map,
-    read_body,
     send_json,
 )
 
@@ -49,62 +48,6 @@ def scope(**headers: str) -> dict[str, Any]:
     """A request's scope."""
     encoded = [(k.replace("_", "-").encode(), v.encode("latin-1")) for k, v in headers.items()]
     return {"type": "http", "headers": encoded}
-
-
-# Bodies
-
-
-@given(st.lists(st.binary(max_size=LIMIT), min_size=1, max_size=6))
-async def test_a_body_in_any_pieces(pieces: list[bytes]) -> None:
-    """However a body is cut, it arrives whole, or is refused when all of it is too much."""
-    messages = [part(piece, more=True) for piece in pieces[:-1]] + [part(pieces[-1])]
-    whole = b"".join(pieces)
-    if len(whole) > LIMIT:
-        with pytest.raises(TooLarge):
-            await read_body(scope(), client(messages), LIMIT)
-    else:
-        assert await read_body(scope(), client(messages), LIMIT) == whole
-
-
-@pytest.mark.parametrize("size", [LIMIT, LIMIT + 1])
-async def test_the_limit_itself_fits(size: int) -> None:
-    """A body of exactly the limit is taken; one byte more is 413."""
-    reading = read_body(scope(), client([part(b"x" * size)]), LIMIT)
-    if size > LIMIT:
-        with pytest.raises(TooLarge) as refused:
-            await reading
-        assert refused.value.status == 413
-    else:
-        assert len(await reading) == size
-
-
-async def test_a_declared_length_is_refused_before_reading() -> None:
-    """A body that says that it is too long is refused without waiting for its first byte."""
-    async with asyncio.timeout(5):
-        with pytest.raises(TooLarge):
-            await read_body(scope(content_length="11"), client([]), LIMIT)
-
-
-@pytest.mark.parametrize("declared", ["", "-1", "many", "1e3", "²"])
-async def test_a_declared_length_that_is_none(declared: str) -> None:
-    """A length that is no number is ignored; what arrives counts."""
-    messages = [part(b"12345")]
-    assert await read_body(scope(content_length=declared), client(messages), LIMIT) == b"12345"
-
-
-async def test_a_long_body_is_not_read_to_its_end() -> None:
-    """The refusal comes with the byte that is too much, however much is still to come."""
-    endless = [part(b"12345", more=True)] * 3
-    async with asyncio.timeout(5):
-        with pytest.raises(TooLarge):
-            await read_body(scope(), client(endless), LIMIT)
-
-
-@pytest.mark.parametrize("before", [[], [part(b"half", more=True)]])
-async def test_a_client_that_leaves_while_sending(before: list[Message]) -> None:
-    """A body that is cut is not taken for a whole one."""
-    with pytest.raises(ClientLeft):
-        await read_body(scope(), client([*before, LEFT]), LIMIT)
 
 
 # Clients that leave

@@ -49,10 +49,10 @@ def test_errors_of_messages_have_anthropics_types(kind: str, error: RouterError,
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messagesx", "/admin/v1/adapters"])
 def test_errors_of_everything_else_have_openais_shape(path: str) -> None:
     """OpenAI's envelope, and nothing beside it."""
-    body = error_body(path, MethodNotAllowed("no"), "req_1")
+    body = error_body(path, MethodNotAllowed("/x", "PUT", "GET"), "req_1")
     assert body == {
         "error": {
-            "message": "no",
+            "message": "/x takes GET, not PUT.",
             "type": "invalid_request_error",
             "param": None,
             "code": "method_not_allowed",

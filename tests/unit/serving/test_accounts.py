@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from adapters.registry import Registry
 from adapters.registry.claim import Claim
 from router.account.usage import OTHER, UsageMeter, UsageReport, UsageRow
+from router.admin.usage import UsageQuestion
 from router.budgets.authority import LeaseAsk, Wish
 from router.config.budgets import Window
 from router.stages import Heading
@@ -25,7 +26,7 @@ from serving.cli.main import app
 from serving.registry.accounts.book import GONE, LeaseBook
 from serving.registry.accounts.database import migration_config, open_database
 from serving.registry.accounts.models import Base
-from serving.registry.accounts.usage import UsageBook, UsageQuestion
+from serving.registry.accounts.usage import UsageBook
 from tests.fakes.exchanges import exchange, local, put
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.running_router import running_books, running_router, settings_with

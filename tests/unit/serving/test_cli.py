@@ -407,7 +407,7 @@ def test_json_is_the_servers_answer(server: AdminServer) -> None:
     """--json prints what the server answered, and its error when it refused."""
     digest = server.push("returns", 1)
     listed = json.loads(run("adapters", "--json", url=server.url).stdout)
-    assert listed["adapters"][0]["live"] == digest
+    assert listed["data"][0]["live"] == digest
     refused = run("promote", "returns", "f" * 64, "--json", url=server.url)
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["error"]["code"] == "unknown_version"

@@ -19,13 +19,14 @@ from adapters.aliases import Peer
 from adapters.errors import Superseded
 from adapters.registry import Plan, Registry
 from router.account.usage import UsageReport, UsageRow
+from router.admin.usage import UsageQuestion
 from router.budgets.authority import LeaseAsk, Wish
 from router.config.budgets import Window
 from serving.config.settings import Settings
 from serving.internal.reports import RouterReport
 from serving.registry.accounts.book import LeaseBook
 from serving.registry.accounts.database import open_database
-from serving.registry.accounts.usage import UsageBook, UsageQuestion
+from serving.registry.accounts.usage import UsageBook
 from serving.registry.compose import RegistryProcess
 from tests.fakes.tiny_adapter import tiny_adapter
 

@@ -1,4 +1,4 @@
-"""Adapter events as server-sent events."""
+"""The resource ``events``: what happens, as server-sent events."""
 
 from __future__ import annotations
 
@@ -6,9 +6,30 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from adapters.admin.parts import Parts
 from adapters.events import Event, EventBus
+from adapters.resources import BadField, Resource, describes
 
 HEARTBEAT_S = 15.0
+
+
+@describes(query={"after": "the last number seen; `last-event-id` says the same"})
+async def events(parts: Parts, request: Request) -> Response:
+    """Follow what happens (SSE)."""
+    after = request.query_params.get("after", request.headers.get("last-event-id"))
+    if after is not None and not (after.isascii() and after.isdigit()):
+        raise BadField("after: must be the number of an event", "after")
+    return StreamingResponse(
+        sse(parts.rollout.events, None if after is None else int(after[:18])),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+RESOURCES: tuple[Resource[Parts], ...] = (Resource("admin", "GET", "/admin/v1/events", events),)
 
 
 async def sse(

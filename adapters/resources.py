@@ -1,0 +1,201 @@
+"""What one row of the admin plane's table is, and what every list of it has in common.
+
+A new resource is one file with its handlers and its rows, and one line in the table that it joins:
+`adapters/admin/table.py`, or `router/admin/table.py` for what the router itself knows.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+MAX_LIMIT = 1000
+_DEFAULT_LIMIT = 100
+_MAX_CURSOR = 1000
+_MAX_BODY_BYTES = 64 * 1024
+
+P = TypeVar("P")
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+class Resource(NamedTuple, Generic[P]):
+    """One thing that can be asked: ``P`` is what its handler needs."""
+
+    scope: str
+    """Which scope of a key it takes; ``admin`` may do all of the admin plane."""
+    method: str
+    path: str
+    handler: Callable[[P, Request], Awaitable[Response]]
+    """Its docstring's first line is the summary in the reference."""
+
+
+class BadField(ValueError):
+    """A part of the request makes no sense.
+
+    Attributes:
+        param: which part.
+        code: stable machine-readable code.
+        status: HTTP status.
+    """
+
+    def __init__(
+        self, message: str, param: str | None, *, code: str = "invalid_value", status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+        self.status = status
+
+
+# Lists
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list is wanted."""
+
+    limit: int = _DEFAULT_LIMIT
+    after: str = ""
+    """Key of the last row of the page before; empty for the first page."""
+
+
+def page_of(query: Mapping[str, str]) -> Page:
+    """Read ``limit`` and ``cursor``. Raises ``BadField``."""
+    text = query.get("limit", str(_DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MAX_LIMIT:
+        raise BadField(f"'limit' must be 1 to {MAX_LIMIT}.", "limit")
+    cursor = query.get("cursor", "")[:_MAX_CURSOR]
+    try:
+        after = base64.b64decode(cursor.encode("ascii"), b"-_", validate=True).decode()
+    except (ValueError, binascii.Error) as error:
+        raise BadField("'cursor' must be the 'next' of an earlier answer.", "cursor") from error
+    return Page(int(text), after)
+
+
+def cursor_of(key: str) -> str:
+    """What ``next`` says when the last row shown has this key."""
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def listed(
+    page: Page,
+    rows: Iterable[T],
+    key: Callable[[T], str],
+    show: Callable[[T], Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """One page of rows that are all in memory, in the order of their keys, which are distinct."""
+    left = sorted((each for each in rows if key(each) > page.after), key=key)
+    shown = left[: page.limit]
+    goes_on = len(left) > len(shown)
+    return {
+        "object": "list",
+        "data": [show(each) for each in shown],
+        "next": cursor_of(key(shown[-1])) if goes_on else None,
+        **more,
+    }
+
+
+# Parameters and bodies
+
+
+def moment(text: str, param: str = "since") -> float:
+    """Seconds since the epoch of such a number or an ISO 8601 time. Raises ``BadField``."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _iso(text, param)
+    if not abs(seconds) < 1e12:
+        raise BadField(f"{param!r} is not a time.", param)
+    return seconds
+
+
+def _iso(text: str, param: str) -> float:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadField(
+            f"{param!r} must be an ISO 8601 time or seconds since the epoch.", param
+        ) from error
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+async def body_of(request: Request, model: type[M]) -> M:
+    """A small JSON body, checked; an empty one is ``{}``. Raises ``BadField``."""
+    raw = bytearray()
+    async for piece in request.stream():
+        raw += piece
+        if len(raw) > _MAX_BODY_BYTES:
+            raise BadField(
+                f"The body is larger than {_MAX_BODY_BYTES} bytes.",
+                None,
+                code="request_too_large",
+                status=413,
+            )
+    try:
+        return model.model_validate_json(bytes(raw) or b"{}")
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        param = ".".join(str(part) for part in problem["loc"]) or None
+        what = f"{param}: {problem['msg']}" if param else str(problem["msg"])
+        raise BadField(what, param) from error
+
+
+# Reference
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, in OpenAI's words."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """Every error, but for Messages, whose errors have Anthropic's shape."""
+
+    error: ErrorDetail
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the reference shows of a handler beside its docstring."""
+
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Query parameters, each with what it means."""
+    body: type[BaseModel] | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """Bodies that are not JSON, by media type, as OpenAPI has them."""
+    answers: Mapping[int, type[BaseModel] | str] = field(default_factory=dict)
+
+
+_ATTRIBUTE = "described"
+
+
+def describes(**what: Any) -> Callable[[H], H]:
+    """Give a handler its ``Described``."""
+
+    def mark(handler: H) -> H:
+        setattr(handler, _ATTRIBUTE, Described(**what))
+        return handler
+
+    return mark
+
+
+def description(handler: Callable[..., Any]) -> Described:
+    """What ``describes`` said; nothing, where it was not used."""
+    found = getattr(handler, _ATTRIBUTE, None)
+    return found if isinstance(found, Described) else Described()

@@ -1,0 +1,38 @@
+"""Private paths and error codes, spoken between this system's own processes only."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+# Engines
+ADAPTERS = "/internal/adapters"
+ADAPTER = "/internal/adapters/{name}"
+PINS = "/internal/pins"
+PROBE = "/internal/probe"
+# Routers
+TABLE = "/internal/table"
+STATE = "/internal/state"
+DECISIONS = "/internal/decisions"
+DECISION = "/internal/decisions/{id}"
+FEEDBACK = "/internal/feedback"
+FEEDBACK_OF = "/internal/feedback/{id}"
+# The registry
+LEASES = "/internal/budgets/leases"
+USAGE = "/internal/usage"
+# All of them
+METRICS = "/metrics"
+PREFIX = "/internal/"
+
+REFUSED = "engine-refused"
+"""The engine is well and will never take these files."""
+IN_USE = "in-use"
+"""A request is under way on the adapter that should leave."""
+FAILED = "failed"
+"""It did not work; a later try may."""
+TOO_MANY = "too-many"
+"""More pins than slots that may be pinned."""
+
+
+def one(template: str, name: str) -> str:
+    """The path of one of them: ``ADAPTER``, ``DECISION`` or ``FEEDBACK_OF`` with its name."""
+    return template[: template.index("{")] + quote(name, safe="")

@@ -1,0 +1,44 @@
+"""The registry's admin plane over the parts of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from adapters.admin.parts import Parts
+from adapters.admin.upload import Uploads
+from adapters.config import AdaptersConfig
+from router.admin.usage import UsageQuestion
+from serving.registry import admin
+from tests.fakes.adapter_path import AdapterPath
+
+
+class NoBooks:
+    """Nobody used anything."""
+
+    def used(self, question: UsageQuestion) -> list[dict[str, Any]]:
+        """No rows."""
+        return []
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """No budgets."""
+        return []
+
+
+def registry_admin(
+    path: AdapterPath,
+    replicas: Callable[[], list[dict[str, Any]]] = list,
+    config: AdaptersConfig | None = None,
+) -> Any:
+    """The application as the registry wires it."""
+    config = config or path.config
+    parts = Parts(
+        path.rollout,
+        path.registry,
+        path.store,
+        path.fleet,
+        config,
+        Uploads(config, path.root / "incoming"),
+        replicas,
+    )
+    return admin.admin_app(parts, NoBooks())
