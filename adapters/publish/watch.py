@@ -214,8 +214,10 @@ class Watcher:
         except StoreError as error:
             self._events.emit("watch-failed", found.alias, error=str(error))
         await self._remember(found, digest, "rejected", reason)
+        # Many events are remembered, and lists of items may be long: they are in the marker.
+        brief = [{key: c[key] for key in c if key != "items"} for c in failed]
         self._events.emit(
-            "watch-rejected", found.alias, digest, source=found.source, error=reason, checks=failed
+            "watch-rejected", found.alias, digest, source=found.source, error=reason, checks=brief
         )
 
     async def _remember(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,7 +14,9 @@ from adapters.format.safetensors import HeaderLimits
 
 _MAX_SHOWN_CHARACTERS = 600
 _MAX_SUMMED_UP = 5
-_MAX_ITEMS = 4096
+_MAX_ITEM_BYTES = 256 << 10
+_MAX_MINDED_BYTES = 16 << 10
+"""Of what a check that passed did not mind: it is kept with the version."""
 
 
 class PreflightLimits(BaseModel):
@@ -88,7 +91,7 @@ class NotChecked(Exception):
 
 def passed(found: object = "", expected: object = "", items: Iterable[object] = ()) -> Finding:
     """A check that found what it expected; ``items`` is what it did not mind."""
-    return Finding(True, str(found), str(expected), items=_complete(items))
+    return Finding(True, str(found), str(expected), items=_complete(items, _MAX_MINDED_BYTES))
 
 
 def failed(found: object, expected: object, message: str, items: Iterable[object] = ()) -> Finding:
@@ -122,8 +125,10 @@ def clipped(text: str) -> str:
     return text[:_MAX_SHOWN_CHARACTERS] + "…"
 
 
-def _complete(items: Iterable[object]) -> tuple[str, ...]:
-    """Every item, as long as an answer of them can be sent at all."""
+def _complete(items: Iterable[object], max_bytes: int = _MAX_ITEM_BYTES) -> tuple[str, ...]:
+    """Every item, as long as their answer can be sent and kept at all."""
     listed = [clipped(str(item)) for item in items]
-    more = len(listed) - _MAX_ITEMS
-    return (*listed[:_MAX_ITEMS], *([f"and {more} more"] if more > 0 else ()))
+    sizes = accumulate(len(item.encode(errors="replace")) for item in listed)
+    fits = sum(size <= max_bytes for size in sizes)
+    more = len(listed) - fits
+    return (*listed[:fits], *([f"and {more} more"] if more > 0 else ()))

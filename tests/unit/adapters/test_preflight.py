@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -103,6 +104,18 @@ def test_a_broken_prerequisite_marks_dependents_as_skipped(tmp_path: Path, base:
     rank = next(check for check in report.checks if check.name == "rank")
     assert rank.skipped
     assert "adapter-config" in rank.message
+
+
+def test_a_hostile_number_of_problems_is_bounded(tmp_path: Path, base: BaseFacts) -> None:
+    """Thousands of tensors with long names cost the answer a quarter of a megabyte a check."""
+    adapter = good(base)
+    for number in range(3000):
+        adapter.tensors[f"x{number}." + "y" * 400] = np.ones(1)
+    report = preflight(adapter.write(tmp_path / "bad"), base)
+    (check,) = [check for check in report.failed if check.name == "tensor-names"]
+    assert len(check.model_dump_json()) < 400_000
+    assert len(check.items) > 1000
+    assert check.items[-1].endswith(" more")
 
 
 def test_a_crash_inside_a_check_is_a_failed_check(tmp_path: Path, base: BaseFacts) -> None:
