@@ -68,16 +68,18 @@ class Door:
         self._pipeline = pipeline
         self._holder = holder
         self._ids = Ids()
-        self._bodies = Bodies(config.limits.max_body_bytes, config.limits.body_timeout_s)
+        limits = config.limits
+        self._bodies = Bodies(limits.max_body_bytes, limits.body_timeout_s)
+        judgements = Bodies(limits.max_feedback_bytes, limits.body_timeout_s)
         self._browsers = Browsers(config.auth.allowed_origins, lambda: keyring.is_open)
-        self._slow = SlowReaders(config.limits.write_timeout_s)
+        self._slow = SlowReaders(limits.write_timeout_s)
         self._hot = {**dict.fromkeys(_INFERENCE, self._infer), _DECISION: self._decide}
         rows: list[Bound] = [
             *(Resource("inference", "POST", path, self._inferred) for path in _INFERENCE),
             Resource("inference", "POST", _DECISION, self._decided),
             *bound(models.RESOURCES, models.Models(holder, catalog)),
-            *bound(feedback.RESOURCES, feedback.Judging(records, self._bodies)),
-            *bound(system.RESOURCES, system.System(holder, scrape)),
+            *bound(feedback.RESOURCES, feedback.Judging(records, judgements, pipeline.admission)),
+            *bound(system.RESOURCES, system.System(holder, pipeline.records.durability, scrape)),
             *bound(decisions.RESOURCES, records),
             *admin.rows(),
         ]

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from adapters.resources import Resource, describes
+from router.admit.admission import Admission
 from router.audit import feedback
 from router.audit.lookup import Records
 from router.wire.body import Bodies
@@ -19,11 +20,13 @@ class Judging:
 
     records: Records
     bodies: Bodies
+    admission: Admission
 
 
 @describes(body=feedback.Feedback)
 async def judge(judging: Judging, request: Request) -> Response:
     """`{decision_id, kind: boolean|float|comment|demonstration, value}` about an answer."""
+    judging.admission.count(request.scope["caller"])
     raw = await judging.bodies.read(request.scope, request.receive)
     given = feedback.parse(raw)
     await judging.records.add_feedback(given, request.scope["caller"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from adapters.records.config import Durability
 from adapters.resources import Resource
 from router.replicas.table import TableHolder
 
@@ -17,6 +18,8 @@ class System:
     """What is told of this process."""
 
     holder: TableHolder
+    durability: Durability
+    """What an answer waits for before it leaves."""
     scrape: Callable[[], Awaitable[bytes]]
 
 
@@ -34,6 +37,7 @@ async def readyz(system: System, _: Request) -> Response:
         "cold": table.cold,
         "epoch": table.epoch,
         "base": table.base_id,
+        "audit": {"durability": system.durability.value},
     }
     return JSONResponse(answer, 503 if missing else 200)
 

@@ -198,6 +198,43 @@ async def test_everybody_who_was_admitted_has_both_records_and_nobody_else(
             assert b"ada@example.com" not in path.read_bytes()
 
 
+async def test_feedback_and_dry_runs_are_limited(tmp_path: Path, frontier: FakeFrontier) -> None:
+    """They count against the tenant's rate, and a judgement's size has a limit of its own."""
+    limits = {"requests_per_minute": 6, "max_feedback_bytes": 1024}
+    async with (
+        running_router(settings(tmp_path, frontier, limits=limits)) as (url, _),
+        aiohttp.ClientSession() as client,
+    ):
+        identity, _, _ = await ask(client, url)
+        said = {"decision_id": identity, "kind": "comment", "value": "x" * 2000}
+        async with client.post(f"{url}/v1/feedback", json=said) as answer:
+            assert answer.status == 413
+        said["value"] = "good"
+        statuses = []
+        for _ in range(3):
+            async with client.post(f"{url}/v1/feedback", json=said) as answer:
+                statuses.append(answer.status)
+            body = {"model": "cloud/big", "messages": []}
+            async with client.post(f"{url}/v1/decision", json=body) as answer:
+                statuses.append(answer.status)
+        assert statuses == [200, 200, 200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("durability", list(Durability))
+async def test_readiness_tells_what_an_answer_waits_for(
+    tmp_path: Path, frontier: FakeFrontier, durability: Durability
+) -> None:
+    """As configured; each begin record says it too."""
+    config = settings(tmp_path, frontier)
+    config = config.model_copy(update={"audit": AuditConfig(durability=durability)})
+    async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
+        async with client.get(f"{url}/readyz") as answer:
+            assert (await answer.json())["audit"] == {"durability": durability.value}
+        await ask(client, url)
+    [begun] = [each for each in records(tmp_path / "audit") if each["kind"] == "request.begin"]
+    assert begun["durability"] == durability.value
+
+
 async def test_odd_questions_are_refused(tmp_path: Path, frontier: FakeFrontier) -> None:
     """400 for a parameter that nobody knows; 404 for feedback on nothing."""
     async with (
