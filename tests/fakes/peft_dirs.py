@@ -497,6 +497,7 @@ BAD_KINDS: Mapping[str, BadKind] = {
     "smaller-base": BadKind("tensor-shapes", _tensor(A0, lambda a: a[:, : HIDDEN // 2])),
     "larger-base": BadKind("tensor-shapes", _tensor(B0, lambda b: np.vstack([b, b]))),
     "transposed": BadKind("tensor-shapes", _tensor(A0, lambda a: np.ascontiguousarray(a.T))),
+    "empty-shards": BadKind("tensor-shapes", _tensor(A0, lambda a: a[:0])),
     "rank-lies": BadKind("tensor-shapes", _setting(r=8)),
     "rank-pattern-lies": BadKind("tensor-shapes", _setting(rank_pattern={"q_proj": 2})),
     "partial-copy": BadKind("target-modules-agree", _both(_without(A0), _without(B0))),

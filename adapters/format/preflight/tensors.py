@@ -19,6 +19,10 @@ from adapters.format.preflight.subject import PREFIX, Subject, follows_grammar
 
 ALLOWED_DTYPES = frozenset({"F32", "F16", "BF16"})
 _MAX_SUGGESTIONS = 3
+_EMPTY_SHARDS = (
+    "Empty tensors are what DeepSpeed's ZeRO-3 leaves when it saves without gathering: convert the"
+    " checkpoint with its zero_to_fp32.py, or train with stage3_gather_16bit_weights_on_model_save."
+)
 _ODD_NAMES: Mapping[str, str] = {
     "lora_magnitude_vector": "a DoRA magnitude",
     "lora_embedding_": "an embedding LoRA",
@@ -121,10 +125,14 @@ def _tensor_pairs(subject: Subject) -> Finding:
 
 
 def _tensor_shapes(subject: Subject) -> Finding:
+    other = (
+        "The adapter was trained for a model with other sizes, or its rank is not the stated one."
+    )
+    empty = any(0 in info.shape for _, _, info in subject.loras)
     return verdict(
         _wrong_shapes(subject),
         "A of (rank, in) and B of (out, rank)",
-        "The adapter was trained for a model with other sizes, or its rank is not the stated one.",
+        _EMPTY_SHARDS if empty else other,
     )
 
 

@@ -65,6 +65,13 @@ def test_a_bad_adapter_is_refused_by_the_check_that_names_it(
     assert named.message
 
 
+def test_what_zero_3_saves_without_gathering_is_told_apart(tmp_path: Path, base: BaseFacts) -> None:
+    """Trainers meet it often, and other sizes are not what is wrong."""
+    report = preflight(write_bad(tmp_path / "bad", base, "empty-shards"), base)
+    (check,) = [check for check in report.failed if check.name == "tensor-shapes"]
+    assert "ZeRO-3" in check.message
+
+
 def test_every_check_is_proven_by_a_bad_adapter() -> None:
     """No check exists that nothing can fail; names, signature and corda/loftq have own tests."""
     proven = {kind.check for kind in BAD_KINDS.values()}
