@@ -93,17 +93,15 @@ class Events:
 
     __slots__ = ("_events", "raw")
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, events: tuple[Event, ...] | None = None) -> None:
         self.raw = raw
-        self._events: tuple[Event, ...] | None = None
+        self._events = events
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Events:
         """The run of these."""
         found = tuple(events)
-        run = cls(b"".join([event.raw for event in found]))
-        run._events = found
-        return run
+        return cls(b"".join([event.raw for event in found]), found)
 
     def __iter__(self) -> Iterator[Event]:
         """Each event; split once."""

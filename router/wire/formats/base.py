@@ -48,6 +48,7 @@ class Format:
     Attributes:
         endpoint: where it is spoken.
         last_event: finds the last event of a stream in its bytes.
+        mark: bytes that every last event has, and few others: they are looked for first.
         continues: fields of a request that mean the same for the rest of an answer; with others a
             broken stream is not continued. None: it never is.
         tells_usage: whether a stream counts its tokens without being asked.
@@ -55,12 +56,13 @@ class Format:
 
     endpoint: ClassVar[Endpoint]
     last_event: ClassVar[re.Pattern[bytes]] = _DONE
+    mark: ClassVar[bytes] = b"[DONE]"
     continues: ClassVar[frozenset[str] | None] = None
     tells_usage: ClassVar[bool] = True
 
     def ends(self, raw: bytes) -> bool:
         """Whether these events hold the last one of a stream."""
-        return self.last_event.search(raw) is not None
+        return self.mark in raw and self.last_event.search(raw) is not None
 
     def ends_well(self, raw: bytes) -> bool:
         """Whether these events hold the last one of an answer that may be given again."""

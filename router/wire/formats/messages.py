@@ -128,6 +128,7 @@ class Messages(Format):
 
     endpoint = Endpoint.MESSAGES
     last_event = re.compile(rb'^(?:event: ?|data: ?\{"type": ?")message_stop\b', re.MULTILINE)
+    mark = b"message_stop"
     continues = COMMON | {
         "messages",
         "system",

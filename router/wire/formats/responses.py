@@ -77,6 +77,7 @@ class Responses(Format):
         rb'^(?:event: ?|data: ?\{"type": ?")response\.(?:completed|failed|incomplete)\b',
         re.MULTILINE,
     )
+    mark = b"response."
     continues = COMMON - {"max_tokens", "min_tokens", "stream_options"} | {
         "input",
         "instructions",
