@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from router.judge.logprobs import is_asked_for
 from router.request import Needs
+from router.wire.formats.fields import asks_for_logprobs
 from router.wire.kinds import Kind
 from router.wire.texts import Survey
 
@@ -72,7 +72,7 @@ def _features(body: dict[str, Any], *, pictures: bool) -> list[str]:
         found.append("json_schema")
     if pictures:
         found.append("vision")
-    if is_asked_for(body):
+    if asks_for_logprobs(body):
         found.append("logprobs")
     if any(body.get(name) is not None for name in STORED):
         found.append("stored")

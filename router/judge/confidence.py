@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 from router.config.routing import DEFAULT_ROUTE, ConfidenceConfig, RoutingConfig
 from router.errors import RouterError
-from router.judge import logprobs
 from router.judge.calibration import Calibration
 from router.judge.watched import WatchedAnswer
 from router.request import (
@@ -27,6 +26,7 @@ from router.request import (
     Outgoing,
     Request,
 )
+from router.wire.dialects.vllm import DIALECT as _VLLM
 
 Ask = Callable[[Exchange], Awaitable[Outgoing]]
 """Asks the best target that is left."""
@@ -78,10 +78,10 @@ class Judge:
         """Have local targets tell the probabilities of their tokens, where they will be judged."""
         if self._config(decision) is None:
             return decision
-        unjudged = logprobs.silence(request.endpoint, request.body)
+        unjudged = _VLLM.unable_to_tell(request.endpoint, request.body)
         if unjudged is not None:
             return replace(decision, unjudged=unjudged)
-        return replace(decision, probe=logprobs.probe(request.endpoint, request.body))
+        return replace(decision, probe=_VLLM.probe(request.endpoint, request.body))
 
     def _config(self, decision: Decision) -> ConfidenceConfig | None:
         route = self._routes.get(decision.route or DEFAULT_ROUTE)

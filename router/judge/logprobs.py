@@ -1,4 +1,4 @@
-"""Token probabilities of an answer: asked for, read, summed up, and removed where nobody asked.
+"""Token probabilities of an answer: read, summed up, and removed where nobody asked.
 
 Where they stand in each dialect is known by ``telling``.
 """
@@ -6,57 +6,14 @@ Where they stand in each dialect is known by ``telling``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from router.judge import telling
-from router.wire.endpoint import Endpoint
-from router.wire.translate.messages_to_vllm import difference
 
-ALTERNATIVES: Final = 5
-"""Tokens told for each position, from which the entropy is estimated."""
-_CHAT: Final[Mapping[str, Any]] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
-_COMPLETIONS: Final[Mapping[str, Any]] = {"logprobs": ALTERNATIVES}
-_INCLUDED: Final = "message.output_text.logprobs"
-"""What Responses call them in ``include``."""
 _FLOOR: Final = -30.0
 """vLLM writes -9999 for minus infinity; one such token must not decide everything."""
-
-
-def silence(endpoint: Endpoint, body: dict[str, Any]) -> str | None:
-    """Why an answer of the engine cannot tell its tokens' probabilities; None: it can."""
-    if endpoint is Endpoint.EMBEDDINGS:
-        return "embeddings have no tokens"
-    if endpoint is Endpoint.RESPONSES:
-        if body.get("background"):
-            return "it is answered in the background"
-        known = isinstance(body.get("include"), list | None)
-        return None if known else "its include is no list"
-    if endpoint is Endpoint.MESSAGES:
-        why = difference(body)
-        return None if why is None else f"asked through chat, vLLM would not see {why}"
-    return None
-
-
-def probe(endpoint: Endpoint, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What to add to a call so that its answer can be judged; None: the client asked itself."""
-    if endpoint is Endpoint.MESSAGES:  # which has no such wish, and is asked through chat
-        return _CHAT
-    if is_asked_for(body):
-        return None
-    if endpoint is Endpoint.RESPONSES:
-        included = [*(body.get("include") or []), _INCLUDED]
-        return {"include": included, "top_logprobs": ALTERNATIVES}
-    return _CHAT if endpoint is Endpoint.CHAT else _COMPLETIONS
-
-
-def is_asked_for(body: Mapping[str, Any]) -> bool:
-    """Whether the client wants logprobs, in any dialect; 0 alternatives are a wish too."""
-    wanted, included = body.get("logprobs"), body.get("include")
-    if isinstance(included, list) and _INCLUDED in included:
-        return True
-    return wanted is not None and wanted is not False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ does not say that it was not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from router.errors import InvalidRequest, NotKept
 from router.wire.dialects.base import (
@@ -23,14 +23,21 @@ from router.wire.dialects.base import (
 from router.wire.endpoint import Endpoint
 from router.wire.formats import format_of
 from router.wire.formats.base import Body, PrefillStyle, unfinished_talk
+from router.wire.formats.fields import LOGPROBS, asks_for_logprobs
 from router.wire.formats.messages import unfinished_turn
 from router.wire.translate.messages_to_chat import chat_request
-from router.wire.translate.messages_to_vllm import Unlike, vllm_request
+from router.wire.translate.messages_to_vllm import Unlike, difference, vllm_request
 
 _ENDPOINTS: Final = frozenset(Endpoint)
 _KEPT: Final = ("previous_response_id", "conversation")
 """Fields that name what was kept of earlier requests."""
 _CONTINUED: Final = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
+
+
+ALTERNATIVES: Final = 5
+"""Tokens told for each position of an answer that will be judged."""
+_TELL_CHAT: Final[Mapping[str, Any]] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
+_TELL_COMPLETIONS: Final[Mapping[str, Any]] = {"logprobs": ALTERNATIVES}
 
 
 class Vllm(Dialect):
@@ -98,6 +105,31 @@ class Vllm(Dialect):
             translation=back_to_messages(call, "base", tells=tells),
             names=MESSAGES_NAMES,
         )
+
+    def unable_to_tell(self, endpoint: Endpoint, body: Body) -> str | None:
+        """Why an answer cannot tell its tokens' probabilities; None: it can."""
+        if endpoint is Endpoint.EMBEDDINGS:
+            return "embeddings have no tokens"
+        if endpoint is Endpoint.RESPONSES:
+            if body.get("background"):
+                return "it is answered in the background"
+            known = isinstance(body.get("include"), list | None)
+            return None if known else "its include is no list"
+        if endpoint is Endpoint.MESSAGES:
+            why = difference(unfinished_turn(body)[0])
+            return None if why is None else f"asked through chat, vLLM would not see {why}"
+        return None
+
+    def probe(self, endpoint: Endpoint, body: Body) -> Mapping[str, Any] | None:
+        """What to add to a call so that its answer tells; None: the client asked itself."""
+        if endpoint is Endpoint.MESSAGES:  # which has no such wish, and is asked through chat
+            return _TELL_CHAT
+        if asks_for_logprobs(body):
+            return None
+        if endpoint is Endpoint.RESPONSES:
+            included = [*(body.get("include") or []), LOGPROBS]
+            return {"include": included, "top_logprobs": ALTERNATIVES}
+        return _TELL_CHAT if endpoint is Endpoint.CHAT else _TELL_COMPLETIONS
 
 
 def _same(body: Body) -> Body | None:

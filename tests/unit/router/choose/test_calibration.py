@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from router.judge import scorer
 from router.judge.calibration import MIN_JUDGED, Calibration
-from router.judge.logprobs import Features, Tokens, entropy, probe
+from router.judge.logprobs import Features, Tokens, entropy
 from router.learn import isotonic
+from router.wire.dialects.vllm import DIALECT
 from router.wire.endpoint import Endpoint
 
 TARGET = "adapter:returns@111111111111"
@@ -177,6 +178,7 @@ def test_any_answer(value: object) -> None:
 
 def test_only_what_the_client_did_not_ask_for_is_added() -> None:
     """A client's own wish is left alone."""
+    probe = DIALECT.probe
     assert probe(Endpoint.CHAT, {}) == {"logprobs": True, "top_logprobs": 5}
     assert probe(Endpoint.COMPLETIONS, {"logprobs": None}) == {"logprobs": 5}
     assert probe(Endpoint.CHAT, {"logprobs": True}) is None
