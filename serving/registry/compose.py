@@ -25,6 +25,7 @@ from serving.registry.metrics import RegistryCollector
 from serving.registry.service import RegistryService
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.logs import get_logger
+from serving.telemetry.records import record_gauges
 
 
 class RegistryProcess:
@@ -70,6 +71,7 @@ class RegistryProcess:
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))
+        self._metrics.register(record_gauges(self._log))
         self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
         self.surface: Any = registry_surface(
             self._parts(), self._accounts, self._accounts.routes(), self._metrics, self._log

@@ -52,6 +52,7 @@ from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.router.readings import gauges
 from serving.telemetry.jobs import JobsCollector
+from serving.telemetry.records import record_gauges
 from serving.telemetry.scrape import merge
 
 _LONGEST_TRAINING_S = 600.0
@@ -104,7 +105,8 @@ class RouterProcess:
             config.budgets, catalog, self.holder, identity, settings.state_dir / "budgets"
         )
         cache = ResponseStore(config.cache)
-        self._registry.register(gauges(self._accounting, cache, self._log, self._feedback_log))
+        self._registry.register(gauges(self._accounting, cache))
+        self._registry.register(record_gauges(self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)
         self._learning = Learning(config.routing, self._knows)
         self._registry.register(Gauges(readings(self._learning)))

@@ -1,28 +1,17 @@
-"""What of a router's queues, caches and books is worth a gauge."""
+"""What of a router's caches and books is worth a gauge."""
 
 from __future__ import annotations
 
-from adapters.records.writer import RecordLog
 from router.account.gauges import Gauges
 from router.cache.store import ResponseStore
 from serving.router.accounting import Accounting
 
 
-def gauges(
-    accounting: Accounting, cache: ResponseStore, decisions: RecordLog, feedback: RecordLog
-) -> Gauges:
+def gauges(accounting: Accounting, cache: ResponseStore) -> Gauges:
     """The gauges of one router process."""
     budgets = accounting.budgets
     return Gauges(
         {
-            "graftwork_decisions_queued": (
-                "Decision records that wait for the disk.",
-                lambda: decisions.queued,
-            ),
-            "graftwork_records_lost": (
-                "Records that found no room before the disk took them.",
-                lambda: decisions.lost + feedback.lost,
-            ),
             "graftwork_response_cache_bytes": ("Kept answers.", lambda: cache.bytes),
             "graftwork_response_cache_answers": ("Kept answers.", lambda: len(cache)),
             "graftwork_budget_accounts": (
