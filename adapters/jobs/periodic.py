@@ -244,7 +244,10 @@ class Periodic:
             about = {"job": status.name, "failures": status.in_a_row}
             _log.error("job_failed", extra=about, exc_info=error)
         if self._on_failure is not None:
-            self._on_failure(status.name, error)
+            try:
+                self._on_failure(status.name, error)
+            except Exception:  # noqa: BLE001 - who listens must not end what he listens to
+                _log.exception("job_failure_unheard", extra={"job": status.name})
 
     def _spread(self, pause_s: float | None) -> float | None:
         if pause_s is None:

@@ -369,6 +369,26 @@ def test_jobs_are_started_told_of_and_stopped_together() -> None:
     assert failed == ["bad: run 1"]
 
 
+def test_a_listener_that_breaks_ends_no_job(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever is told of failures may fail himself; that is told, too."""
+    work = Worker(failures=2)
+
+    def breaks(*_: object) -> None:
+        raise LookupError("a bug")
+
+    async def scene() -> None:
+        jobs = PeriodicJobs(breaks)
+        jobs.add("j", work, Every(1))
+        jobs.start()
+        await asyncio.sleep(10)
+        jobs.check()
+        await jobs.aclose()
+
+    run_in_fake_time(scene())
+    assert work.ended >= 3
+    assert "job_failure_unheard" in [record.message for record in caplog.records]
+
+
 async def test_a_blocking_run_is_waited_for_when_it_is_stopped() -> None:
     """The thread goes on: who closes the database next must know when it has ended."""
     began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
