@@ -1,6 +1,6 @@
 """The Dockerfile, read: pinned, without root, with everything that the manifests count on.
 
-No image can be built where these tests run; `tests/system/test_read_only.py` runs its entry command
+No image can be built where these tests run; `tests/system/test_lifecycle.py` runs its entry command
 outside a container, under a root that cannot be written.
 """
 

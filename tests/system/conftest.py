@@ -22,7 +22,6 @@ TEST_S, CALL_S = 120, 60.0
 _LAST = (
     "test_lifecycle.py",
     "test_recovery.py",
-    "test_read_only.py",
     "test_manifests_run.py",
     "test_scale_to_zero.py",
 )

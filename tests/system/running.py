@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,10 +128,16 @@ class Running:
         self.process.wait(10)
 
 
-def launch(config: Path, state_dir: Path, environment: Mapping[str, str], output: Path) -> Running:
-    """Begin to start a system on a free port."""
+def launch(
+    config: Path,
+    state_dir: Path,
+    environment: Mapping[str, str],
+    output: Path,
+    wrapper: Sequence[str] = (),
+) -> Running:
+    """Begin to start a system on a free port. ``wrapper``: replaces itself by its arguments."""
     port, marker = free_port(), uuid.uuid4().hex
-    command = [sys.executable, "-m", "serving.cli", "serve"]
+    command = [*wrapper, sys.executable, "-m", "serving.cli", "serve"]
     command += ["--config", str(config), "--port", str(port), "--state-dir", str(state_dir)]
     with output.open("wb") as sink:
         process = subprocess.Popen(
@@ -146,9 +152,15 @@ def launch(config: Path, state_dir: Path, environment: Mapping[str, str], output
     return Running(process, port, state_dir, output, marker)
 
 
-def start(config: Path, state_dir: Path, environment: Mapping[str, str], output: Path) -> Running:
+def start(
+    config: Path,
+    state_dir: Path,
+    environment: Mapping[str, str],
+    output: Path,
+    wrapper: Sequence[str] = (),
+) -> Running:
     """Start a system and wait until it is up. Raises ``NotUp``; then nothing is left of it."""
-    running = launch(config, state_dir, environment, output)
+    running = launch(config, state_dir, environment, output, wrapper)
     try:
         running.wait_until_up()
     except BaseException:

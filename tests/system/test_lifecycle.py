@@ -1,5 +1,7 @@
 """Starting, stopping, starting again; with keys, and what is refused before anything starts.
 
+The second life is as in a Pod: the image's environment, and one directory to write to.
+
 These tests come last: they stop the system that the others use, and start it once more.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +31,7 @@ from tests.fakes.peft_variants import scaled
 from tests.system import running
 from tests.system.client import Json, chat, chat_body, decision, move, push, target
 from tests.system.config import OPENAI_FRONTIER, write_config
+from tests.system.confined import confined
 from tests.system.running import ROOT, Running
 
 pytestmark = pytest.mark.system
@@ -95,12 +99,14 @@ class Restarted:
         before: the admin plane's view of the alias before the stop.
         versions: names of the alias's versions, the live one last.
         last: what a stream got that was under way when the stop began.
+        is_confined: whether it can write to nothing but its one directory.
     """
 
     system: Running
     before: Json
     versions: tuple[str, str]
     last: bytes
+    is_confined: bool
 
     def client(self, scope: KeyScope | None) -> httpx.Client:
         """A client with a key of one scope, or without a key."""
@@ -125,11 +131,16 @@ def restarted(
         last = _stop_with_a_request_under_way(system, http, frontier_server)
     keys = [(scope.value, key, scope) for scope, key in KEYS.items()]
     config = write_config(home / "config.yaml", frontier_server, keys)
-    again = running.start(config, system.state_dir, environment, home / "output.txt")
-    try:
-        yield Restarted(again, before, (two["name"], one["name"]), last)
-    finally:
-        again.kill()
+    with confined() as place:
+        shutil.copytree(system.state_dir, place.state_dir)
+        variables = {**place.image_environment(), **environment}
+        output = home / "output.txt"
+        again = running.start(config, place.state_dir, variables, output, place.wrapper)
+        try:
+            versions = (two["name"], one["name"])
+            yield Restarted(again, before, versions, last, is_confined=bool(place.wrapper))
+        finally:
+            again.kill()
 
 
 def _stop_with_a_request_under_way(
@@ -195,6 +206,20 @@ def test_live_version_answers_and_can_be_rolled_back(restarted: Restarted) -> No
         move(admin, ALIAS, "rollback")
         assert target(chat(client, ALIAS)) == f"adapter:{restarted.versions[0]}"
         assert target(chat(client, "returns")).startswith("adapter:returns@")
+
+
+def test_it_needs_no_writable_root(restarted: Restarted) -> None:
+    """As the image runs: it came up and answers, and takes what is new, with a root that nobody can
+    write.
+    """
+    if not restarted.is_confined:
+        pytest.skip("this machine lets nobody make a mount namespace")
+    mounts = Path(f"/proc/{restarted.system.process.pid}/mountinfo").read_text().splitlines()
+    root = next(line.split() for line in mounts if line.split()[4] == "/")
+    assert "ro" in root[5].split(",")
+    with restarted.client(KeyScope.INFERENCE) as client, restarted.client(KeyScope.ADMIN) as admin:
+        push(admin, "pushed", ADAPTERS_DIR / "extract")
+        assert target(chat(client, "pushed")).startswith("adapter:pushed@")
 
 
 # With keys

@@ -11,12 +11,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,8 @@ from serving.embedded import ADAPTERS_DIR
 from tests.k8s.rendering import deploy_file, groups, render, runtime
 from tests.system import processes
 from tests.system.client import chat, eventually, push, target
+from tests.system.confined import confined
 from tests.system.running import ROOT, START_S
-from tests.system.test_read_only import NAMESPACE
 
 pytestmark = pytest.mark.system
 
@@ -43,11 +41,11 @@ SECRET_FILES = {"application.yaml": ["inference"], "admin.yaml": ["admin", "audi
 class Pods:
     """The Pods of an overlay as processes."""
 
-    def __init__(self, writable: Path, confine: bool) -> None:
+    def __init__(self, writable: Path, wrapper: Sequence[str]) -> None:
         self.writable = writable
         self._objects = render("cpu-smoke")
         self._marker = uuid.uuid4().hex
-        self._confine = confine
+        self._wrapper = wrapper
         self._started: list[subprocess.Popen[bytes]] = []
         self.token = secrets.token_hex(32)
         self.keys = {name: new_key() for name in SECRET_FILES}
@@ -116,11 +114,10 @@ class Pods:
         given["metrics-export-port"] = str(free_port())
         command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *flags]
         command += [f"--{key}={value}" for key, value in given.items()]
-        confined = [*NAMESPACE, str(ROOT / "tests/system/read_only.sh"), str(self.writable)]
         with (self.writable / f"{name}.txt").open("wb") as sink:
             self._started.append(
                 subprocess.Popen(
-                    [*(confined if self._confine else []), *command],
+                    [*self._wrapper, *command],
                     cwd=self.writable,
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
@@ -199,30 +196,24 @@ class Pods:
 @pytest.fixture
 def pods() -> Iterator[Pods]:
     """The overlay's Pods, deployed and ready."""
-    may = shutil.which("unshare") is not None
-    probe_command = [*NAMESPACE, "mount", "--make-rprivate", "/"]
-    may = may and subprocess.run(probe_command, capture_output=True, check=False).returncode == 0
-    # Short: Ray and HAProxy put Unix sockets far below it.
-    writable = Path(tempfile.mkdtemp(prefix="g", dir="/tmp"))
-    found = Pods(writable, confine=may)
-    try:
-        found.start()
-        found.deploy()
-        with found.endpoint(None) as client:
+    with confined() as place:
+        found = Pods(place.writable, place.wrapper)
+        try:
+            found.start()
+            found.deploy()
+            with found.endpoint(None) as client:
 
-            def ready() -> bool:
-                found.check_alive()
-                try:
-                    return client.get("/readyz").status_code == 200
-                except httpx.TransportError:
-                    return False
+                def ready() -> bool:
+                    found.check_alive()
+                    try:
+                        return client.get("/readyz").status_code == 200
+                    except httpx.TransportError:
+                        return False
 
-            eventually(ready, "the endpoint is ready", START_S)
-        yield found
-    finally:
-        found.kill()
-        subprocess.run(["chmod", "-R", "u+w", str(writable)], check=False)
-        shutil.rmtree(writable, ignore_errors=True)
+                eventually(ready, "the endpoint is ready", START_S)
+            yield found
+        finally:
+            found.kill()
 
 
 def _replicas(client: httpx.Client) -> list[dict[str, Any]]:
