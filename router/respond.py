@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from router.audit.decision import record_of
+from router.audit.decision import record_of, shown
 from router.errors import RouterError, TargetBroken, error_body
 from router.request import Account, Exchange, Outgoing
 from router.stages import Heading
@@ -182,7 +182,7 @@ class Onlooker(Client):
         if self._error is not None and not exchange.decision.options:
             await self._refuse(exchange, self._error)
             return
-        decision = {"object": "decision", "dry_run": True, **record_of(exchange)}
+        decision = {"object": "decision", "dry_run": True, **shown(record_of(exchange))}
         await send_json(self._send, 200, decision)
 
 

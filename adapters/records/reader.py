@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -45,9 +46,15 @@ class RecordReader:
         self._closed: OrderedDict[Segment, ClosedIndex] = OrderedDict()
 
     def newest(
-        self, kind: Kind, name: str | None = None, value: str = "", *, since_s: float = 0.0
+        self,
+        kind: Kind,
+        name: str | None = None,
+        value: str = "",
+        *,
+        since_s: float = 0.0,
+        until_s: float = math.inf,
     ) -> Iterator[Found]:
-        """Records of a kind by their time, the newest first; none before ``since_s``.
+        """Records of a kind by their time, the newest first; none out of the range of times.
 
         Args:
             kind: of which kind.
@@ -56,12 +63,13 @@ class RecordReader:
                 a record may have several.
             value: of that field.
             since_s: seconds since the epoch.
+            until_s: the same.
         """
         key = key_of("kind", kind) if name is None else key_of(f"{kind}/{name}", value)
         with self._lock:
             found = self._indexes()
         sources = [
-            self._of_segment(segment, index, key, since_s)
+            self._of_segment(segment, index, key, since_s, until_s)
             for segment, index in found
             if index.span()[1] >= since_s
         ]
@@ -71,13 +79,14 @@ class RecordReader:
                 yield read
 
     def _of_segment(
-        self, segment: Segment, index: SegmentIndex, key: int, since_s: float
+        self, segment: Segment, index: SegmentIndex, key: int, since_s: float, until_s: float
     ) -> Iterator[tuple[float, Segment, Place]]:
         for line in reversed(index.lines_of(key)):
             place = index.place(line)
             if place.at < since_s:
                 return
-            yield place.at, segment, place
+            if place.at <= until_s:
+                yield place.at, segment, place
 
     def _read(self, segment: Segment, place: Place) -> Found | None:
         try:

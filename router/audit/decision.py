@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -62,6 +63,12 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "first_byte_s": account.first_byte_s,
         "seconds": round(account.seconds, 6),
     }
+
+
+def shown(record: Record) -> Record:
+    """As clients get it: its time in ISO 8601, where records count seconds."""
+    at = datetime.fromtimestamp(float(record["at"]), UTC)
+    return {**record, "at": at.isoformat(timespec="microseconds")}
 
 
 def to_json(record: Record) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,13 @@ from adapters.records.line import Entry, Kind
 from adapters.records.reader import Found, RecordReader
 from adapters.records.writer import RecordLog, Unavailable
 from router.audit.decision import Record, to_json
-from router.audit.query import RecordQuery
+from router.audit.query import RecordQuery, place
 from router.errors import AuditUnavailable
 
 AUDIT, FEEDBACK = "audit", "feedback"
 """Directories of the logs below the state directory."""
+_LONGEST_S = 86_400.0
+"""No request lasts longer: what ended later came later."""
 _FEEDBACK_FACTOR = 8
 """Feedback is what the next adapters learn from: it is kept so much longer than records."""
 
@@ -41,7 +44,9 @@ class DecisionLog:
         if name is None and query.target is not None:
             name, value = "target", query.target
         found: list[Record] = []
-        for each in self._reader.newest(Kind.END, name, value or "", since_s=query.since_s):
+        until_s = math.inf if query.before is None else query.before[0] + _LONGEST_S
+        times = {"since_s": query.since_s, "until_s": until_s}
+        for each in self._reader.newest(Kind.END, name, value or "", **times):
             # Records are in the order of their ends, and a request ends after it came: when all
             # that are left ended before the oldest that is wanted came, none of them is newer.
             if len(found) >= query.limit and each.at < found[-1]["at"]:
@@ -49,7 +54,7 @@ class DecisionLog:
             record = _decision(each)
             if query.fits(record):
                 found.append(record)
-                found.sort(key=lambda record: -float(record["at"]))
+                found.sort(key=place, reverse=True)
                 del found[query.limit :]
         return found
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from router.audit.feedback import Feedback
 from router.audit.logs import DecisionLog, FeedbackLog
-from router.audit.query import RecordQuery, parse_query
+from router.audit.query import RecordQuery, parse_query, place
 from router.config.auth import KeyScope
 from router.errors import NotFound
 from router.request import Caller
@@ -54,10 +54,11 @@ class Records:
         self._elsewhere = elsewhere
 
     async def newest(self, query: str) -> list[dict[str, Any]]:
-        """Newest first; ``?limit=&since=&target=&tenant=``. Raises ``InvalidRequest``."""
+        """Newest first; ``?limit=&since=&target=&tenant=&before=``. Raises ``InvalidRequest``."""
         wanted = parse_query(query)
         found = await self._decisions.newest(wanted) + await self._elsewhere.newest(wanted)
-        return _once(found, lambda record: -float(record["at"]))[: wanted.limit]
+        distinct = {each["id"]: each for each in found}.values()
+        return sorted(distinct, key=place, reverse=True)[: wanted.limit]
 
     async def find(self, decision_id: str) -> dict[str, Any]:
         """One record with its feedback. Raises ``NotFound``."""

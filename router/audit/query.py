@@ -10,23 +10,28 @@ from router.audit.decision import Record
 from router.errors import InvalidRequest
 
 _DEFAULT_LIMIT = 100
-_MAX_LIMIT = 1000
-_KNOWN = frozenset({"limit", "since", "target", "tenant"})
+_MAX_LIMIT = 1001
+"""A page of the admin plane, and one more that says whether another page follows."""
+_KNOWN = frozenset({"limit", "since", "target", "tenant", "before"})
 
 
 @dataclass(frozen=True)
 class RecordQuery:
-    """The newest ``limit`` records that fit everything that is given."""
+    """The newest ``limit`` records that fit everything that is given, newest first."""
 
     limit: int = _DEFAULT_LIMIT
     since_s: float = 0.0
     target: str | None = None
     """``base``, ``adapter:<alias>`` or ``adapter:<alias>@<digest12>``, ``frontier:…``."""
     tenant: str | None = None
+    before: tuple[float, str] | None = None
+    """Time and id of a record: only what comes after it in the list."""
 
     def fits(self, record: Record) -> bool:
         """Whether a record is meant."""
         if record.get("at", 0.0) < self.since_s:
+            return False
+        if self.before is not None and place(record) >= self.before:
             return False
         if self.tenant is not None and record.get("tenant") != self.tenant:
             return False
@@ -36,7 +41,30 @@ class RecordQuery:
     def encoded(self) -> str:
         """As a query string, for a peer."""
         given = {"since": self.since_s, "target": self.target, "tenant": self.tenant}
+        if self.before is not None:
+            given["before"] = marked(self.before)
         return urlencode({"limit": self.limit} | {n: v for n, v in given.items() if v})
+
+
+def place(record: Record) -> tuple[float, str]:
+    """Where a record stands: lists go from the largest to the smallest."""
+    return float(record["at"]), str(record["id"])
+
+
+def marked(where: tuple[float, str]) -> str:
+    """A place as text."""
+    return f"{where[0]!r},{where[1]}"
+
+
+def place_of(text: str) -> tuple[float, str]:
+    """The other way round. Raises ``InvalidRequest``."""
+    at, _, identity = text.partition(",")
+    try:
+        return float(at), identity
+    except ValueError as error:
+        raise InvalidRequest(
+            "'cursor' must be the 'next' of an earlier answer.", param="cursor"
+        ) from error
 
 
 def parse_query(query: str) -> RecordQuery:
@@ -46,9 +74,10 @@ def parse_query(query: str) -> RecordQuery:
         raise InvalidRequest(f"Unknown parameters {unknown}; known: {sorted(_KNOWN)}.")
     text = given.get("limit", str(_DEFAULT_LIMIT))
     if not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
-        raise InvalidRequest(f"'limit' must be 1 to {_MAX_LIMIT}.", param="limit")
+        raise InvalidRequest(f"'limit' must be 1 to {_MAX_LIMIT - 1}.", param="limit")
     since_s = _moment(given["since"]) if "since" in given else 0.0
-    return RecordQuery(int(text), since_s, given.get("target"), given.get("tenant"))
+    before = place_of(given["before"]) if "before" in given else None
+    return RecordQuery(int(text), since_s, given.get("target"), given.get("tenant"), before)
 
 
 def _moment(text: str) -> float:

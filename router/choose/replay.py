@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from adapters.aliases import Alias, Replica, RoutingTable, engine_name
@@ -55,12 +56,18 @@ class Replayed:
 
 def replay(records: Iterable[Record], config: RouterConfig) -> list[Replayed]:
     """Decide again, oldest first. Records without the features that are needed are left out."""
-    usable = sorted((r for r in records if _is_usable(r)), key=lambda r: float(r["at"]))
+    usable = sorted((r for r in records if _is_usable(r)), key=_when)
     learning = Learning(config.routing)
     for record in usable:
         _learn(learning, record)
     chooser = Chooser(config, learning)
     return [_again(record, chooser) for record in usable]
+
+
+def _when(record: Record) -> float:
+    """Seconds since the epoch; the admin plane says it in ISO 8601."""
+    at = record["at"]
+    return datetime.fromisoformat(at).timestamp() if isinstance(at, str) else float(at)
 
 
 def _is_usable(record: Record) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.contract.client import BODIES, error_of
 from tests.fakes.whole_system import System
 
 FOREIGN = [
@@ -26,6 +27,19 @@ ROUTES = [
     ("POST", "/admin/v1/adapters/x/rollback"),
     ("GET", "/admin/v1/adapters"),
 ]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_foreign_pages_are_refused(
+    keyless: System, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """403 in a shape that clients read, and nothing is done."""
+    body = {**BODIES["/v1/chat/completions"], "model": "tiny"} if method == "POST" else None
+    answer = httpx.request(method, keyless.url + path, json=body, headers=headers)
+    assert answer.status_code == 403, answer.text
+    assert error_of(answer)
+    assert not keyless.asked()
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1:8000"])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import socket
 import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -33,29 +31,6 @@ from tests.fakes.tiny_adapter import tiny_adapter
 from tests.fakes.whole_system import System
 
 LOCAL = ("tiny", "cloud/big", "claude/opus")
-
-
-def raw(system: System, request: bytes, until: bytes = b"") -> bytes:
-    """Bytes over a plain socket, and what comes back until the server closes, or ``until``."""
-    parts = urlsplit(system.url)
-    assert parts.hostname
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as connection:
-        connection.sendall(request)
-        found = b""
-        while (piece := connection.recv(65536)) != b"":
-            found += piece
-            if until and until in found:
-                break
-    return found
-
-
-def head(line: str, body: bytes = b"", **headers: str) -> bytes:
-    """A request of the application's."""
-    fields = {"host": "127.0.0.1", "authorization": "Bearer key-app", **headers}
-    if body:
-        fields["content-length"] = str(len(body))
-    shown = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return "\r\n".join([line, *shown, "", ""]).encode() + body
 
 
 NULLS: dict[str, list[str]] = {

@@ -14,6 +14,15 @@ from tests.contract.client import ADMIN, chat, client, error_of, push
 from tests.fakes.whole_system import System
 
 LISTS = ("adapters", "replicas", "decisions")
+HEADINGS = {
+    "routing",
+    "governance",
+    "context-stitching",
+    "monitoring",
+    "policy",
+    "data-prep",
+    "audit",
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +49,92 @@ def pages(http: httpx.Client, path: str, limit: int) -> Iterator[list[dict[str, 
             return
 
 
+@pytest.mark.usefixtures("_filled")
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_has_one_shape(ops: httpx.Client, path: str) -> None:
+    """``{"object": "list", "data": […], "next": …}``."""
+    page = ops.get(f"{ADMIN}/{path}").json()
+    assert page["object"] == "list"
+    assert isinstance(page["data"], list)
+    assert page["data"]
+    assert "next" in page
+
+
+@pytest.mark.usefixtures("_filled")
+@pytest.mark.parametrize(("path", "name"), [("adapters", "alias"), ("decisions", "id")])
+def test_pages_hold_everything_once(ops: httpx.Client, path: str, name: str) -> None:
+    """A cursor goes on where the last page ended."""
+    whole = [each[name] for each in ops.get(f"{ADMIN}/{path}").json()["data"]]
+    found = [each[name] for page in pages(ops, path, 2) for each in page]
+    assert found == whole
+    assert len(found) == len(set(found)) >= 5
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "1.5"])
+@pytest.mark.parametrize("path", ["adapters", "decisions"])
+def test_a_limit_has_bounds(ops: httpx.Client, path: str, limit: str) -> None:
+    """1 to 1000."""
+    answer = ops.get(f"{ADMIN}/{path}", params={"limit": limit})
+    assert answer.status_code in {400, 422}, answer.text
+    assert error_of(answer)
+
+
+@pytest.mark.usefixtures("_filled")
+def test_since_is_an_iso_time_or_epoch_seconds(ops: httpx.Client) -> None:
+    """The same decisions by both; none from the future."""
+    hour_ago, in_an_hour = time.time() - 3600, time.time() + 3600
+    for stamp, some in ((hour_ago, True), (in_an_hour, False)):
+        iso = datetime.fromtimestamp(stamp, UTC).isoformat()
+        by_both = [
+            ops.get(f"{ADMIN}/decisions", params={"since": since}).json()["data"]
+            for since in (str(int(stamp)), iso)
+        ]
+        assert bool(by_both[0]) is some
+        assert [each["id"] for each in by_both[0]] == [each["id"] for each in by_both[1]]
+
+
+@pytest.mark.usefixtures("_filled")
+def test_times_are_iso(ops: httpx.Client) -> None:
+    """Wherever one is told."""
+    [decision, *_] = ops.get(f"{ADMIN}/decisions?limit=1").json()["data"]
+    for name in decision.keys() & {"time", "at"}:
+        datetime.fromisoformat(decision[name])
+    detail = ops.get(f"{ADMIN}/adapters/listed0").json()
+    for version in detail["versions"]:
+        datetime.fromisoformat(version["created_at"])
+
+
+@pytest.mark.usefixtures("_filled")
+def test_who_may_read_what(keyed: System) -> None:
+    """An auditor reads decisions and usage and moves nothing; a reviewer reads neither."""
+    for name, path, status in (
+        ("ops", "decisions", 200),
+        ("auditor", "decisions", 200),
+        ("auditor", "usage", 200),
+        ("auditor", "adapters", 403),
+        ("reviewer", "decisions", 403),
+        ("reviewer", "adapters", 403),
+        ("app", "decisions", 403),
+        ("app", "usage", 403),
+    ):
+        with client(keyed, name) as http:
+            assert http.get(f"{ADMIN}/{path}").status_code == status, (name, path)
+
+
+def test_what_is_not_there(ops: httpx.Client) -> None:
+    """404 in the one envelope."""
+    for path in ("nowhere", "decisions/dec_0", "adapters/nobody"):
+        answer = ops.get(f"{ADMIN}/{path}")
+        assert answer.status_code == 404, path
+        assert error_of(answer).keys() >= {"message", "type", "code"}
+
+
 def totals(http: httpx.Client, **question: Any) -> tuple[int, float, list[dict[str, Any]]]:
     """Requests and USD of all rows, and the rows."""
     answer = http.get(f"{ADMIN}/usage", params={"since": int(time.time()) - 3600, **question})
     assert answer.status_code == 200, answer.text
     rows = answer.json()["data"]
     return sum(row["requests"] for row in rows), sum(row["usd"] for row in rows), rows
-
-
-HEADINGS = {
-    "routing",
-    "governance",
-    "context-stitching",
-    "monitoring",
-    "policy",
-    "data-prep",
-    "audit",
-}
 
 
 @pytest.mark.parametrize("by", ["intent", "target", "version"])
@@ -75,23 +153,17 @@ def test_usage_adds_up(ops: httpx.Client, keyed: System, by: str) -> None:
     assert all(row.keys() >= {by, "time_ms", "input_tokens", "output_tokens"} for row in rows)
 
 
-@pytest.mark.usefixtures("_filled")
-def test_since_is_an_iso_time_or_epoch_seconds(ops: httpx.Client) -> None:
-    """The same decisions by both; none from the future."""
-    hour_ago, in_an_hour = time.time() - 3600, time.time() + 3600
-    for stamp, some in ((hour_ago, True), (in_an_hour, False)):
-        iso = datetime.fromtimestamp(stamp, UTC).isoformat()
-        by_both = [
-            ops.get(f"{ADMIN}/decisions", params={"since": since}).json()["data"]
-            for since in (str(int(stamp)), iso)
-        ]
-        assert bool(by_both[0]) is some
-        assert [each["id"] for each in by_both[0]] == [each["id"] for each in by_both[1]]
-
-
-def test_what_is_not_there(ops: httpx.Client) -> None:
-    """404 in the one envelope."""
-    for path in ("nowhere", "decisions/dec_0", "adapters/nobody"):
-        answer = ops.get(f"{ADMIN}/{path}")
-        assert answer.status_code == 404, path
-        assert error_of(answer).keys() >= {"message", "type", "code"}
+def test_usage_by_heading(ops: httpx.Client, keyed: System) -> None:
+    """Only the seven headings; together they are the requests' overhead, waiting is apart."""
+    with client(keyed, "reviewed") as http:
+        overhead = [float(chat(http, "tiny").headers["x-graftwork-overhead-ms"]) for _ in range(5)]
+    rows: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 12
+    while sum(row["requests"] for row in rows) < 5 * len(HEADINGS):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        _, _, rows = totals(ops, by="heading", tenant="reviewed")
+    assert {row["heading"] for row in rows} == HEADINGS
+    # The last byte's way out comes after the header was written.
+    assert sum(overhead) <= sum(row["time_ms"] for row in rows) <= 1.5 * sum(overhead) + 10
+    assert sum(row["target_ms"] for row in rows) > 0

@@ -18,7 +18,7 @@ from adapters.records.line import Entry, Kind
 from adapters.records.writer import RecordLog
 from router.audit.decision import to_json
 from router.audit.logs import DecisionLog, FeedbackLog, open_logs
-from router.audit.query import RecordQuery, parse_query
+from router.audit.query import RecordQuery, parse_query, place
 from router.errors import AuditUnavailable, InvalidRequest
 
 
@@ -82,6 +82,21 @@ async def test_the_newest_are_those_that_came_last_not_those_that_ended_last(
         assert ids(found) == ["dec_4", "dec_3", "dec_2"]
 
 
+async def test_a_list_goes_on_where_a_page_ended(tmp_path: Path) -> None:
+    """Whatever ended when, and however many came at the same moment; each once."""
+    async with logs(tmp_path) as (log, _):
+        for number in range(20):
+            same_moment = {**record(number), "at": float(number // 4)}
+            log.add(ended(same_moment, at=number // 4 + float(number % 7)))
+        newest = DecisionLog(log).newest
+        whole = await newest(RecordQuery())
+        found: list[dict[str, Any]] = []
+        while page := await newest(RecordQuery(3, before=place(found[-1]) if found else None)):
+            found += page
+        assert found == whole
+        assert len(found) == 20
+
+
 async def test_an_end_without_a_decision_is_told_as_far_as_it_is_known(tmp_path: Path) -> None:
     """Of a request that a crash cut off, or whose content was erased."""
     async with logs(tmp_path) as (log, _):
@@ -100,6 +115,7 @@ async def test_an_end_without_a_decision_is_told_as_far_as_it_is_known(tmp_path:
         ("limit=5&tenant=a%26b", RecordQuery(5, tenant="a&b")),
         ("since=12.5&target=base", RecordQuery(since_s=12.5, target="base")),
         ("since=1970-01-02", RecordQuery(since_s=86_400.0)),
+        ("before=12.5%2Cdec_1", RecordQuery(before=(12.5, "dec_1"))),
     ],
 )
 def test_queries_are_read_and_written(query: str, found: RecordQuery) -> None:
@@ -108,7 +124,7 @@ def test_queries_are_read_and_written(query: str, found: RecordQuery) -> None:
     assert parse_query(found.encoded()) == found
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "since=soon", "taget=base"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=1002", "limit=x", "since=soon", "taget=base"])
 def test_odd_queries_are_explained(query: str) -> None:
     """400, not an empty list."""
     with pytest.raises(InvalidRequest):
