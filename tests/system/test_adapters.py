@@ -162,7 +162,10 @@ def test_promote_rollback_retire(http: httpx.Client, variants: list[Path], gone:
     assert state["live"] == two["digest"]
     actions = [line["action"] for line in state["history"]]
     assert actions.index("rollback") < actions.index("promote")
-    assert target(chat(http, one["name"])) == f"adapter:{two['name']}"
+    pinned = http.post("/v1/chat/completions", json=chat_body(one["name"], "hi"))
+    assert (pinned.status_code, pinned.json()["error"]["code"]) == (410, "version_retired")
+    move(http, alias, "rollback")
+    assert alias_state(http, alias)["live"] is None, "there is none before it"
     nothing = http.post(f"/admin/v1/adapters/{alias}/rollback", json={})
     assert nothing.status_code == 409
     assert nothing.json()["error"]["code"] == "nothing_to_roll_back"
