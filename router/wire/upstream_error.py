@@ -108,7 +108,9 @@ def rejection(
     """
     message, param = error.message, error.param
     for theirs, ours in (names or {}).items():
-        message = re.sub(rf"\b{theirs}\b", ours, message)
+        # Without an underscore it may be a plain word: then only where it clearly is a field.
+        before = r"\b" if "_" in theirs else r"(?:^|(?<=[`'\"=]))"
+        message = re.sub(rf"{before}{theirs}\b", ours, message)
         param = ours if param == theirs else param
     return TargetRejected(
         message,

@@ -148,6 +148,19 @@ MESSAGES_NAMES: Mapping[str, str] = {
 """What Messages calls chat's fields."""
 
 
+NAMES: Mapping[Endpoint, Mapping[str, str]] = {
+    Endpoint.MESSAGES: MESSAGES_NAMES,
+    Endpoint.RESPONSES: {
+        "max_completion_tokens": "max_output_tokens",
+        "max_tokens": "max_output_tokens",
+        "response_format": "text.format",
+        "reasoning_effort": "reasoning.effort",
+        "response_id": "previous_response_id",
+    },
+}
+"""What clients of a format call the fields that servers name by chat's names."""
+
+
 def back_to_messages(call: Asking, model: str, *, tells: bool = False) -> Translation:
     """A chat answer as the answer of Messages.
 
@@ -171,5 +184,4 @@ def as_it_is(
     wire, hidden = format_of(call.endpoint), False
     if ask_for_usage:
         body, hidden = wire.ask_for_usage(body, stream=call.stream)
-    names = MESSAGES_NAMES if call.endpoint is Endpoint.MESSAGES else {}
-    return Asked(wire, body, hidden, correct=correct, names=names)
+    return Asked(wire, body, hidden, correct=correct, names=NAMES.get(call.endpoint, {}))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from router.wire.dialects.base import (
-    MESSAGES_NAMES,
+    NAMES,
     Asked,
     Asking,
     Dialect,
@@ -104,7 +104,7 @@ class OpenAI(Dialect):
     ) -> Asked:
         if prefill:
             body = unfinished_talk(body, prefill, traits.prefill_style)
-        names = MESSAGES_NAMES if call.endpoint is Endpoint.MESSAGES else {}
+        names = NAMES.get(call.endpoint, {})
         return Asked(format_of(Endpoint.CHAT), body, translation=back, names=names)
 
 

@@ -27,6 +27,7 @@ from router.wire.formats.fields import LOGPROBS, asks_for_logprobs
 from router.wire.formats.messages import unfinished_turn
 from router.wire.translate.messages_to_chat import chat_request
 from router.wire.translate.messages_to_vllm import Unlike, difference, vllm_request
+from router.wire.translate.vocabulary import unsupported
 
 _ENDPOINTS: Final = frozenset(Endpoint)
 _KEPT: Final = ("previous_response_id", "conversation")
@@ -70,6 +71,8 @@ class Vllm(Dialect):
         body = call.body
         if call.endpoint is Endpoint.RESPONSES and any(body.get(name) for name in _KEPT):
             raise NotKept("local models keep none")
+        if call.endpoint is Endpoint.RESPONSES and body.get("background"):
+            raise unsupported("background", "is not offered by local models")
         if call.prefill:
             wire = format_of(call.endpoint)
             body = wire.prefilled(body, call.prefill, PrefillStyle.CONTINUE)

@@ -11,6 +11,8 @@ import orjson
 import pytest
 
 from adapters.aliases import Replica
+from router.wire.dialects.base import MESSAGES_NAMES
+from router.wire.upstream_error import UpstreamError, rejection
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, table
 from tests.fakes.frontier import FakeFrontier
@@ -250,6 +252,18 @@ async def test_going_on_from_what_nobody_keeps_is_refused(
     assert engine.requests == []
 
 
+async def test_what_needs_a_kept_response_is_not_offered_locally(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    """An answer in the background could never be fetched; no variable of the engine is named."""
+    answer = await client.post(
+        "/v1/responses", json={"model": "base", "input": "hi", "background": True}
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "background"
+    assert engine.requests == []
+
+
 # D33
 
 
@@ -268,6 +282,24 @@ async def test_errors_of_messages_name_the_clients_own_fields(tmp_path: Path) ->
     assert (found["type"], found["error"]["type"]) == ("error", "invalid_request_error")
     assert found["error"]["message"].startswith("max_tokens=9999")
     assert found["error"]["param"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("stop cannot contain an empty string.", "stop_sequences cannot contain an empty string."),
+        (
+            "`stop` is wrong (parameter=stop)",
+            "`stop_sequences` is wrong (parameter=stop_sequences)",
+        ),
+        ("do not stop here", "do not stop here"),
+        ("reasoning_effort must be low", "output_config.effort must be low"),
+        ("nonstop max_completion_tokens_x", "nonstop max_completion_tokens_x"),
+    ],
+)
+def test_only_names_of_fields_are_translated(said: str, told: str) -> None:
+    """As whole words; a plain word only where it clearly is a field."""
+    assert rejection(400, UpstreamError(said), MESSAGES_NAMES).message == told
 
 
 async def test_a_broken_stream_of_messages_ends_with_one_of_anthropics_types(

@@ -33,6 +33,11 @@ from tests.fakes.exchanges import exchange
             {"messages": [{"content": [{"type": "tool_use", "input": {"a": None}}]}]},
         ),
         ({"metadata": {"k": None}}, {"metadata": {"k": None}}),
+        (
+            {"structured_outputs": {"json": {"const": None}, "regex": None}},
+            {"structured_outputs": {"json": {"const": None}}},
+        ),
+        ({"stop": [None, "x"]}, {"stop": [None, "x"]}),
         ({"stream_options": {"include_usage": None}}, {"stream_options": {}}),
     ],
 )
