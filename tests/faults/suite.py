@@ -128,6 +128,7 @@ class Bench:
     async def run(self, case: Case, *, stream: bool, fallback: bool, path: str = CHAT) -> Row:
         """One request through a router of its own, so that no breaker remembers another case."""
         process = RouterProcess(self._settings(fallback=fallback), "router-1", {})
+        process.start()
         prompt = f"tell me [[{json.dumps(asdict(case.fault))}]]"
         said: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
         if path == RESPONSES:
