@@ -222,8 +222,8 @@ class Superseded(RegistryError):
     code = "superseded"
     remedy = "Ask the registry that runs now. If there is none, restart this one: it claims anew."
 
-    def __init__(self, writer: int, now: int) -> None:
-        found = f"writer {now} took over from {writer}" if writer > 0 else "it was not claimed"
+    def __init__(self, writer: int | None, now: int) -> None:
+        found = f"writer {now} took over from {writer}" if writer else "it was not claimed"
         super().__init__(f"this registry process may not write: {found}")
 
 

@@ -426,9 +426,11 @@ class Rollout:
 
         Called by each reconcile pass. Raises ``RegistryError``.
         """
+        # Without an engine there is nothing to load and to unload, and perhaps a predecessor that
+        # still does both.
         if self._base() is not None:
             await self._recovery.take_up()
-        await self.retirer.sweep()
+            await self.retirer.sweep()
 
     def _publish_later(self, version: VersionRecord) -> None:
         # Queued: the job of an earlier try may have undone its publish and not ended yet.

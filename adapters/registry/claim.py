@@ -7,48 +7,73 @@ claim goes through, and can begin no other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
 
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from adapters.errors import RegistryError, Superseded
 from adapters.registry.models import ControlRow
 
 
-@dataclass(frozen=True)
 class Claim:
-    """One process's right to write. ``writer`` grows with each claim: 1 is the first."""
+    """One process's right to write. Taken once, by the first ``ensure``; thread-safe.
 
-    writer: int
+    Not sooner: of a system that only starts beside the one that serves, nothing is to be written,
+    and the one that serves must go on until then.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._taking = threading.Lock()
+        self._writer: int | None = None
+
+    @property
+    def writer(self) -> int | None:
+        """Grows with each claim of any process: 1 is the first. None before this one's."""
+        return self._writer
+
+    def ensure(self) -> None:
+        """Take it, unless this process did once; to be called ahead of each write.
+
+        Raises ``SQLAlchemyError``.
+        """
+        with self._taking:
+            if self._writer is None:
+                self._writer = self._take()
+
+    def take(self) -> None:
+        """Become the one writer, also over a successor. Raises ``SQLAlchemyError``."""
+        with self._taking:
+            self._writer = self._take()
+
+    def _take(self) -> int:
+        with Session(self._engine) as session, session.begin():
+            control = _locked(session)
+            control.writer += 1
+            return control.writer
 
     def lock(self, session: Session) -> ControlRow:
         """Hold the right until the session's transaction ends. Raises ``Superseded``."""
         control = _locked(session)
-        self.require(control.writer)
+        self._require(control.writer)
         return control
 
     def share(self, session: Session) -> None:
         """The same for writes that need no order among themselves: only a new claim waits."""
         # On SQLite a write transaction is alone anyhow.
         query = select(ControlRow.writer).where(ControlRow.id == 1).with_for_update(read=True)
-        self.require(session.scalars(query).one())
+        self._require(session.scalars(query).one())
 
-    def require(self, writer: int) -> None:
-        """Raise ``Superseded`` unless ``writer``, as the database has it, is this claim's."""
-        if writer != self.writer:
-            raise Superseded(self.writer, writer)
+    def check(self, writer: int) -> None:
+        """Raise ``Superseded`` when ``writer``, as it was read, is a successor's."""
+        # A lower number was read before this process's own claim was written.
+        if self._writer is not None and writer > self._writer:
+            raise Superseded(self._writer, writer)
 
-
-NO_CLAIM = Claim(-1)
-"""Of a process that reads only."""
-
-
-def take(session: Session) -> Claim:
-    """Become the one writer; whoever claimed earlier is refused from the commit on."""
-    control = _locked(session)
-    control.writer += 1
-    return Claim(control.writer)
+    def _require(self, writer: int) -> None:
+        if writer != self._writer:
+            raise Superseded(self._writer, writer)
 
 
 def _locked(session: Session) -> ControlRow:

@@ -1,7 +1,8 @@
 """The durable record of versions, aliases and what happened to them.
 
 Every public method is one transaction. Methods are synchronous and thread-safe; callers on an event
-loop go through ``asyncio.to_thread``. One process writes: the last to ``claim``.
+loop go through ``asyncio.to_thread``. One process writes: the last to claim it
+(``adapters.registry.claim``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
 from adapters.evaluation import gate_result
 from adapters.registry import database, mapping
-from adapters.registry.claim import NO_CLAIM, Claim, take
+from adapters.registry.claim import Claim
 from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, UNFINISHED, State
 from adapters.registry.models import (
     AliasRow,
@@ -58,14 +59,18 @@ def utc_now() -> datetime:
 
 
 class Registry:
-    """Versions, aliases, candidates, history and watch bookkeeping over one database."""
+    """Versions, aliases, candidates, history and watch bookkeeping over one database.
+
+    Attributes:
+        writing: this process's right to write; the first write takes it.
+    """
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
         self._reader = database.reader(engine)
         self._clock = clock
         self._write_lock = threading.Lock()
-        self._claim = NO_CLAIM
+        self.writing = Claim(engine)
         self._idle = threading.Condition()
         self._under_way = 0
         self._closed = False
@@ -88,17 +93,16 @@ class Registry:
         self._engine.dispose()
 
     def claim(self) -> Claim:
-        """Become the one writer; a process that claimed earlier is refused from now on."""
-        with self._write_lock, self._session(self._engine) as session:
-            claim = take(session)
-        self._claim = claim
-        return claim
+        """Become the one writer now; a process that claimed earlier is refused from here on."""
+        with _translated():
+            self.writing.take()
+        return self.writing
 
-    def require_claim(self) -> int:
+    def check_claim(self) -> int:
         """The present epoch. Raises ``Superseded`` when another process has claimed since."""
         with self._read() as session:
             control = session.scalars(select(ControlRow)).one()
-            self._claim.require(control.writer)
+            self.writing.check(control.writer)
             return control.epoch
 
     # Versions
@@ -437,8 +441,11 @@ class Registry:
 
     @contextmanager
     def _write(self, by: str) -> Iterator[Transaction]:
-        with self._write_lock, self._session(self._engine) as session:
-            yield Transaction(session, self._clock(), by, self._claim.lock(session))
+        with self._write_lock:
+            with _translated():
+                self.writing.ensure()
+            with self._session(self._engine) as session:
+                yield Transaction(session, self._clock(), by, self.writing.lock(session))
 
     @contextmanager
     def _read(self) -> Iterator[Session]:

@@ -1,6 +1,6 @@
 """The adapter path wired over a fleet, the registry process's own or a test's.
 
-Whoever has engines gets the same claim, the same parts and the same wires between them.
+Whoever has engines gets the same parts and the same wires between them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,12 @@ from adapters.publish.reconcile import Reconciler
 from adapters.publish.rollout import Rollout
 from adapters.publish.watch import Watcher
 from adapters.registry import Registry
-from adapters.registry.claim import Claim
 from adapters.store.store import Store
 
 
 @dataclass
 class Adapters:
-    """Everything that moves versions. To make one is to claim the registry.
-
-    Raises ``RegistryError``, ``StoreError``.
-    """
+    """Everything that moves versions. Raises ``StoreError``."""
 
     config: AdaptersConfig
     """With a watched store."""
@@ -39,8 +35,6 @@ class Adapters:
     publish: Callable[[], None]
     """Has the routers see the registry's content soon; must not block."""
     events: EventBus
-    claim: Claim = field(init=False)
-    """The right to write that all of this works under."""
     rollout: Rollout = field(init=False)
     reconciler: Reconciler = field(init=False)
     evidence: Evidence = field(init=False)
@@ -49,7 +43,6 @@ class Adapters:
 
     def __post_init__(self) -> None:
         config, registry, events = self.config, self.registry, self.events
-        self.claim = registry.claim()
         rollout = self.rollout = Rollout(
             registry, self.store, self.fleet, self.base, config, self.publish, events
         )

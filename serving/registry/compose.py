@@ -31,8 +31,9 @@ from serving.telemetry.records import record_gauges
 class RegistryProcess:
     """Everything that one registry needs. Belongs to the running event loop.
 
-    From its construction on it is the one writer: a registry that ran before can change nothing.
-    Raises ``RegistryError`` when the database cannot be opened, ``StoreError`` for a bad store.
+    With its first write, and at the latest when an engine reports, it is the one writer: a registry
+    that ran before can change nothing any more. Raises ``RegistryError`` when the database cannot
+    be opened, ``StoreError`` for a bad store.
 
     Attributes:
         service: hears engines and routers, and does what is done again and again.
@@ -66,7 +67,7 @@ class RegistryProcess:
             ),
         )
         self.service = RegistryService(settings, self.adapters, fleet, membership)
-        self._accounts = AccountsSurface(config.database_url, self.adapters.claim)
+        self._accounts = AccountsSurface(config.database_url, self.adapters.registry.writing)
         self._accounts.add_to(self.service.jobs)
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self.service))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -71,7 +71,8 @@ class HttpFleet:
         body = {"alias": files.alias, "digest": files.digest}
         answer = await self._engine(replica_id, "PUT", _adapter(name), body, _LOAD_TIMEOUT_S)
         self._holds(replica_id, answer)
-        return LoadResult(replica_id, answer["seconds"], answer["already_resident"])
+        with _understood(replica_id):
+            return LoadResult(replica_id, answer["seconds"], answer["already_resident"])
 
     async def unload(self, replica_id: str, name: str) -> None:
         """Have one replica free an adapter.
@@ -100,8 +101,9 @@ class HttpFleet:
         return report.pinned if report is not None else frozenset()
 
     def _holds(self, replica_id: str, answer: dict[str, Any]) -> frozenset[str]:
-        resident = frozenset(answer["resident"])
-        self._membership.set_resident(replica_id, resident, answer["answer"])
+        with _understood(replica_id):
+            resident = frozenset(answer["resident"])
+            self._membership.set_resident(replica_id, resident, answer["answer"])
         return resident
 
     async def withhold(self, replica_id: str, name: str, timeout_s: float) -> bool:
@@ -116,7 +118,13 @@ class HttpFleet:
             self._withheld.discard((replica_id, name))
             shown = asyncio.ensure_future(self._refresh())
             self._background.add(shown)
-            shown.add_done_callback(self._background.discard)
+            shown.add_done_callback(self._shown_again)
+
+    def _shown_again(self, shown: asyncio.Future[int]) -> None:
+        self._background.discard(shown)
+        if not shown.cancelled():
+            # A table that could not be made is tried again, and told, by the job that makes them.
+            shown.exception()
 
     def shown(self, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
         """The replicas as routers may see them: without copies that are about to leave."""
@@ -166,7 +174,8 @@ class HttpFleet:
             return []
         body = {"name": name, "prompts": list(prompts)}
         answer = await self._engine(replica_id, "POST", "/internal/probe", body, _LOAD_TIMEOUT_S)
-        return [[math.nan if x is None else x for x in row] for row in answer["logprobs"]]
+        with _understood(replica_id):
+            return [[math.nan if x is None else x for x in row] for row in answer["logprobs"]]
 
     def publish(self, table: RoutingTable) -> None:
         """Begin to hand a new table to every live router; never blocks."""
@@ -199,12 +208,10 @@ class HttpFleet:
     async def _ask_router(self, router: Peer) -> None:
         with contextlib.suppress(FleetError):
             said = await self._ask(router, "GET", "/internal/state")
-            await self._broadcast.hear(router, RouterState.model_validate(said))
+            await self._broadcast.hear(router, _state(router, said))
 
     async def _put_table(self, router: Peer, payload: bytes) -> RouterState:
-        return RouterState.model_validate(
-            await self._ask(router, "PUT", "/internal/table", payload)
-        )
+        return _state(router, await self._ask(router, "PUT", "/internal/table", payload))
 
     async def _engine(
         self,
@@ -237,12 +244,16 @@ class HttpFleet:
                 headers={"Authorization": f"Bearer {peer.secret}"},
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
-                answer: dict[str, Any] = await response.json(content_type=None)
+                answer: Any = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
             raise _kind(error)(f"{peer.id}: {method} {path}: {why}") from error
+        if not isinstance(answer, dict):
+            raise FleetError(
+                f"{peer.id}: {method} {path}: status {response.status}, no JSON object"
+            )
         if response.status != 200:
-            said = (answer or {}).get("error", {})
+            said = answer.get("error", {})
             message = f"{peer.id}: {said.get('message', f'status {response.status}')}"
             raise _SAID.get(said.get("code", ""), FleetError)(message)
         return answer
@@ -257,6 +268,20 @@ class HttpFleet:
 
 
 _SAID: dict[str, type[FleetError]] = {REFUSED: LoadFailed, IN_USE: InUse}
+
+
+@contextlib.contextmanager
+def _understood(who: str) -> Iterator[None]:
+    """One process of another release must not end the work on all others."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise FleetError(f"{who}: its answer makes no sense: {error!r}") from error
+
+
+def _state(router: Peer, said: dict[str, Any]) -> RouterState:
+    with _understood(router.id):
+        return RouterState.model_validate(said)
 
 
 def _kind(error: Exception) -> type[FleetError]:

@@ -120,7 +120,7 @@ class RegistryService:
 
     async def _look_at_claim(self) -> None:
         """Notice a successor, and a change that whoever made it could not make visible."""
-        epoch = await asyncio.to_thread(self.adapters.registry.require_claim)
+        epoch = await asyncio.to_thread(self.adapters.registry.check_claim)
         if epoch != self.tables.current.epoch:
             self.tables.publish()
 
@@ -218,6 +218,9 @@ class RegistryService:
 
     async def _resume(self) -> None:
         """Once the base is up: finish what was interrupted, then publish what comes with it."""
+        # Whose engines are up is the one that serves; until then a predecessor goes on.
+        await asyncio.to_thread(self.adapters.registry.writing.ensure)
+        self.tables.publish()
         try:
             await self._rollout.resume()
             if self._settings.seed_adapters == "embedded":

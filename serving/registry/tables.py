@@ -37,12 +37,12 @@ class Tables:
         jobs: PeriodicJobs,
     ) -> None:
         self._registry = adapters.registry
-        self._claim = adapters.claim
+        self._claim = adapters.registry.writing
         self._membership = membership
         self._fleet = fleet
         rollout = adapters.config.rollout
         self._room = None if rollout.capacity is None else Room(rollout.capacity, rollout.copies)
-        self._highest = adapters.claim.writer * _TABLES_PER_CLAIM
+        self._highest = 0
         self._peer: Peer | None = None
         self._job = jobs.add("publish", self._make, Every(None, retry_s=_RETRY_S))
         self.current = RoutingTable()
@@ -85,10 +85,11 @@ class Tables:
 
     async def _build(self) -> None:
         snapshot = await asyncio.to_thread(self._registry.snapshot)
-        self._claim.require(snapshot.writer)
+        self._claim.check(snapshot.writer)
         engines = self._membership.engines()
         base = self._membership.base()
-        self._highest += 1
+        claimed = self._claim.writer or snapshot.writer
+        self._highest = max(self._highest, claimed * _TABLES_PER_CLAIM) + 1
         table = build_table(
             snapshot,
             revision=self._highest,

@@ -37,7 +37,7 @@ class Balance:
 
 
 class LeaseBook:
-    """Grants and takes back, while the registry's ``claim`` holds. Thread-safe.
+    """Grants and takes back, under the registry's ``claim``. Thread-safe.
 
     Callers on an event loop go through a thread.
     """
@@ -53,6 +53,7 @@ class LeaseBook:
 
     def lease(self, ask: LeaseAsk) -> LeaseAnswer:
         """Hear one ask; durable when this returns. Raises ``Superseded``."""
+        self._claim.ensure()
         with self._lock, Session(self._engine) as session, session.begin():
             self._claim.share(session)
             if not self._is_next(session, ask):
@@ -113,6 +114,7 @@ class LeaseBook:
     def tidy(self) -> None:
         """Forget windows that are long over, and fold what holders left that are long gone."""
         now = int(self._clock())
+        self._claim.ensure()
         with self._lock, Session(self._engine) as session, session.begin():
             self._claim.share(session)
             session.execute(delete(LeaseRow).where(LeaseRow.ends < now - _OVER_KEPT_S))

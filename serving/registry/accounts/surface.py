@@ -35,6 +35,7 @@ class AccountsSurface:
 
     def __init__(self, url: str, claim: Claim) -> None:
         self._engine = open_database(url)
+        self._claim = claim
         self.leases = LeaseBook(self._engine, claim)
         self.usage = UsageBook(self._engine, claim)
 
@@ -55,8 +56,10 @@ class AccountsSurface:
         jobs.add("tidy-books", in_thread(self._tidy), Every(_TIDY_S, at_once=True, limit_s=600.0))
 
     def _tidy(self) -> None:
-        self.leases.tidy()
-        self.usage.tidy(time.time())
+        # Not by a registry that only starts beside the one that serves: it would take over.
+        if self._claim.writer is not None:
+            self.leases.tidy()
+            self.usage.tidy(time.time())
 
     def close(self) -> None:
         """Release the database's connections."""

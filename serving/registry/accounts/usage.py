@@ -37,7 +37,7 @@ _WITH_TARGETS = Heading.ROUTING.value
 
 
 class UsageBook:
-    """Adds up what routers counted, while the registry's ``claim`` holds. Thread-safe."""
+    """Adds up what routers counted, under the registry's ``claim``. Thread-safe."""
 
     def __init__(self, engine: Engine, claim: Claim) -> None:
         self._engine = engine
@@ -50,6 +50,7 @@ class UsageBook:
 
         Raises ``Superseded``.
         """
+        self._claim.ensure()
         with self._lock, Session(self._engine) as session, session.begin():
             self._claim.share(session)
             for told in report.rows:
@@ -84,6 +85,7 @@ class UsageBook:
 
     def tidy(self, now_s: float) -> None:
         """Forget what is older than a year and a month."""
+        self._claim.ensure()
         with self._lock, Session(self._engine) as session, session.begin():
             self._claim.share(session)
             session.execute(delete(UsageRow).where(UsageRow.hour < now_s - _KEPT_S))

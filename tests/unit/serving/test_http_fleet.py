@@ -186,3 +186,44 @@ async def test_the_silent_and_the_unknown(world: World) -> None:
     with pytest.raises(Unreachable):
         await world.fleet.residency("two")
     assert list(world.fleet.replica_ids()) == ["one", "two"]
+
+
+@pytest.mark.parametrize("nonsense", [{"revision": "new"}, {}, [], "fine", None])
+async def test_a_router_of_another_release_keeps_nobody_from_being_heard(
+    world: World, nonsense: object
+) -> None:
+    """What it answers makes no sense here; it counts as one that never spoke."""
+
+    async def odd(_: Request) -> JSONResponse:
+        return JSONResponse(nonsense)
+
+    server = InternalServer("127.0.0.1")
+    app = Starlette(
+        routes=[
+            Route("/internal/table", odd, methods=["PUT"]),
+            Route("/internal/state", odd, methods=["GET"]),
+        ]
+    )
+    await server.start(app)  # type: ignore[arg-type]
+    world.members.router_reported(RouterReport(peer=server.peer("a-stranger")))
+    await world.refresh()
+    await world.fleet.ask_routers()
+    assert world.fleet.in_flight(NAME) == 2
+    assert not await world.fleet.routers_applied(1, 0.05)
+    await server.stop()
+
+
+async def test_an_engines_answer_that_makes_no_sense_is_an_error_of_that_engine(
+    world: World,
+) -> None:
+    """A reconcile pass goes on with the others."""
+
+    async def odd(_: Request) -> JSONResponse:
+        return JSONResponse({"held": []})
+
+    server = InternalServer("127.0.0.1")
+    await server.start(Starlette(routes=[Route("/internal/adapters", odd)]))  # type: ignore[arg-type]
+    world.report("odd", server.peer("odd"))
+    with pytest.raises(FleetError, match="odd: its answer makes no sense"):
+        await world.fleet.residency("odd")
+    await server.stop()

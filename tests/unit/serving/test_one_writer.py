@@ -23,13 +23,17 @@ from router.admin.usage import UsageQuestion
 from router.budgets.authority import LeaseAsk, Wish
 from router.config.budgets import Window
 from serving.config.settings import Settings
-from serving.internal.reports import RouterReport
+from serving.internal.reports import EngineReport, RouterReport
 from serving.registry.accounts.book import LeaseBook
 from serving.registry.accounts.database import open_database
 from serving.registry.accounts.usage import UsageBook
 from serving.registry.compose import RegistryProcess
-from tests.fakes.tiny_adapter import tiny_adapter
+from serving.registry.membership import TICK_S
+from tests.fakes.tiny_adapter import BASE, tiny_adapter
 
+ENGINE = EngineReport(
+    peer=Peer(id="e1", url="http://127.0.0.1:1", secret="s"), base=BASE, max_model_len=64
+)
 ROUTER = RouterReport(peer=Peer(id="r1", url="http://127.0.0.1:1", secret="s"))
 VERSIONS = "/admin/v1/adapters/returns/versions"
 TAR = {"content-type": "application/x-tar"}
@@ -43,7 +47,7 @@ class Writer:
     def __init__(self, url: str, name: str) -> None:
         self.name = name
         self.registry = Registry.open(url)
-        claim = self.registry.claim()
+        claim = self.registry.writing
         self._engine = open_database(url)
         self.leases = LeaseBook(self._engine, claim)
         self.usage = UsageBook(self._engine, claim)
@@ -113,6 +117,7 @@ def test_after_a_successors_claim_no_write_of_the_old_registry_goes_through(
         running = [threads.submit(load.run, 1 + i * 1_000_000) for i in range(_THREADS)]
         time.sleep(_LOAD_S)
         new = writers("new")
+        new.registry.claim()
         at_the_claim = written(new, what)
         threading.Event().wait(_LOAD_S / 4)
         after = written(new, what)
@@ -140,27 +145,36 @@ def holders(writer: Writer) -> list[str]:
         return [row[0] for row in connection.exec_driver_sql("SELECT holder FROM budget_leases")]
 
 
-def test_who_never_claimed_may_not_write(database_url: str) -> None:
-    """Reading needs no claim; forgetting to claim is no way round the fence."""
-    registry = Registry.open(database_url)
-    with pytest.raises(Superseded, match="not claimed"):
-        registry.receive("returns", "a" * 64, plan=Plan(), by="test")
-    assert registry.aliases() == []
-    registry.close()
+@pytest.mark.parametrize("what", ["receive", "lease", "count"])
+def test_the_first_write_claims_and_reading_does_not(
+    writers: Callable[[str], Writer], what: str
+) -> None:
+    """Forgetting to claim is no way round the fence; whoever only looks takes nothing away."""
+    old, new = writers("old"), writers("new")
+    getattr(old, what)(1)
+    assert written(new, what) == 1
+    old.registry.check_claim()
+    new.registry.check_claim()
+    getattr(old, what)(2)
+    getattr(new, what)(3)
+    with pytest.raises(Superseded, match="writer 2 took over from 1"):
+        getattr(old, what)(4)
+    assert written(new, what) == 3
 
 
 def test_a_superseded_registry_knows_it_and_claims_anew_after_a_restart(
     writers: Callable[[str], Writer],
 ) -> None:
     """The last claim counts, whoever made it."""
-    first, second = writers("first"), writers("second")
+    first, second, again = writers("first"), writers("second"), writers("again")
+    first.receive(1)
+    second.receive(2)
     with pytest.raises(Superseded):
-        first.registry.require_claim()
-    second.registry.require_claim()
-    again = writers("again")
+        first.registry.check_claim()
+    second.registry.check_claim()
+    again.receive(3)
     with pytest.raises(Superseded, match="writer 3 took over from 2"):
-        second.registry.require_claim()
-    again.receive(1)
+        second.registry.check_claim()
 
 
 def process(url: str, state: Path) -> RegistryProcess:
@@ -178,8 +192,15 @@ async def test_a_registry_that_was_superseded_stops_and_says_so(
     await old.start(Peer(id="old", url="http://old", secret="s"))
     served = old.service.router_reported(ROUTER).table
     assert served is not None
+    old.service.engine_reported(ENGINE)
     new = process(database_url, tmp_path / "new")
     await new.start(Peer(id="new", url="http://new", secret="s"))
+    # It starts beside the old one, which serves: until an engine of its own is up, that goes on.
+    await asyncio.sleep(2 * TICK_S)
+    assert not old.service.superseded
+    ask = LeaseAsk(holder="before", number=1, wishes=())
+    assert (await lease(old, ask)).status_code == 200
+    new.service.engine_reported(ENGINE)
     async with asyncio.timeout(20):
         while not old.service.superseded:  # noqa: ASYNC110 - it looks once a second
             await asyncio.sleep(0.05)
@@ -188,9 +209,8 @@ async def test_a_registry_that_was_superseded_stops_and_says_so(
     transport = httpx.ASGITransport(old.surface)
     async with httpx.AsyncClient(transport=transport, base_url="http://old") as client:
         pushed = await client.post(VERSIONS, content=packed(tmp_path), headers=TAR)
-        ask = LeaseAsk(holder="h", number=1, wishes=())
-        leased = await client.put("/internal/budgets/leases", content=ask.model_dump_json())
         metrics = (await client.get("/metrics")).text
+    leased = await lease(old, LeaseAsk(holder="after", number=1, wishes=()))
     assert (pushed.status_code, pushed.json()["error"]["code"]) == (503, "superseded")
     assert (leased.status_code, leased.json()["error"]["code"]) == (503, "superseded")
     assert "graftwork_registry_superseded 1.0" in metrics
@@ -202,6 +222,13 @@ async def test_a_registry_that_was_superseded_stops_and_says_so(
     await old.aclose()
     assert [job.status.name for job in new.service.jobs._jobs.values() if not job.alive] == []
     await new.aclose()
+
+
+async def lease(registry: RegistryProcess, ask: LeaseAsk) -> httpx.Response:
+    """As a router asks it."""
+    transport = httpx.ASGITransport(registry.surface)
+    async with httpx.AsyncClient(transport=transport, base_url="http://registry") as client:
+        return await client.put("/internal/budgets/leases", content=ask.model_dump_json())
 
 
 def packed(root: Path) -> bytes:

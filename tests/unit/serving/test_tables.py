@@ -33,12 +33,14 @@ def said(revision: int) -> RouterReport:
 async def test_a_successors_table_is_newer_whatever_the_clock_says(tmp_path: Path) -> None:
     """No clock is asked: the successor's claim makes its first table newer than any before."""
     first = registry(tmp_path)
+    first.adapters.registry.claim()
     await first.start(PEER)
     for _ in range(5):
         await first.service.tables.refresh()
     old = first.service.tables.current
     await first.aclose()
     second = registry(tmp_path)
+    second.adapters.registry.claim()
     await second.start(PEER)
     holder = TableHolder(FairQueues(FairLimits()))
     holder.apply(old)
