@@ -8,9 +8,8 @@ from router.choose import candidates, filters
 from router.choose.cards import Card, CardSet, CardSets, frontier_cards
 from router.choose.codes import Code
 from router.choose.filters import AllWell, Bounds, Funds, HealthView, Unlimited
-from router.choose.learning import Learning
+from router.choose.learning import Learning, SessionTarget
 from router.choose.ranking import Candidate, ranked
-from router.choose.sessions import SessionTarget
 from router.choose.steering import explored, keep_session
 from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig

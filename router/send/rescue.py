@@ -18,8 +18,7 @@ from router.send.remedy import Step, sort
 from router.wire.endpoint import Endpoint
 from router.wire.events import Events
 from router.wire.formats import format_of
-from router.wire.formats.base import BOUNDS, Format, Splice
-from router.wire.formats.reading import Reading
+from router.wire.formats.base import BOUNDS, Format, Reading, Splice
 from router.wire.formats.seam import Seam, split
 
 Body = dict[str, Any]

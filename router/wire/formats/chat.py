@@ -7,9 +7,16 @@ from typing import Any
 
 from router.wire.endpoint import Endpoint
 from router.wire.events import DONE, Event, Events
-from router.wire.formats.base import Body, Format, PrefillStyle, unfinished_talk
+from router.wire.formats.base import (
+    Body,
+    Format,
+    Found,
+    PrefillStyle,
+    Reader,
+    Reading,
+    unfinished_talk,
+)
 from router.wire.formats.fields import COMMON
-from router.wire.formats.reading import Found, Reader, Reading
 from router.wire.formats.seam import Seam
 
 

@@ -9,10 +9,17 @@ from typing import Any
 from router.errors import RouterError, anthropic_type
 from router.wire.endpoint import Endpoint
 from router.wire.events import Event, Events
-from router.wire.formats.base import Body, Format, PrefillStyle, unfinished_talk
+from router.wire.formats.base import (
+    Body,
+    Format,
+    Found,
+    PrefillStyle,
+    Reader,
+    Reading,
+    unfinished_talk,
+)
 from router.wire.formats.chat import is_begun, last_words
 from router.wire.formats.fields import COMMON
-from router.wire.formats.reading import Found, Reader, Reading
 from router.wire.formats.seam import Seam
 
 _EMPTY_START = frozenset({"message_start", "ping", "content_block_start"})

@@ -8,9 +8,8 @@ from typing import Any
 from router.errors import RouterError, TargetBroken
 from router.wire.endpoint import Endpoint
 from router.wire.events import Event, Events
-from router.wire.formats.base import Body, Format, PrefillStyle, broken
+from router.wire.formats.base import Body, Format, Found, PrefillStyle, Reader, Reading, broken
 from router.wire.formats.fields import COMMON
-from router.wire.formats.reading import Found, Reader, Reading
 from router.wire.formats.responses_splice import ResponsesSplice, ending
 from router.wire.formats.seam import Seam
 

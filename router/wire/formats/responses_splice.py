@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from router.wire.events import Event, Events
-from router.wire.formats.reading import Found, Reading
+from router.wire.formats.base import Found, Reading
 from router.wire.formats.seam import Seam
 
 _LEFT_OUT = frozenset(

@@ -18,10 +18,10 @@ from router.choose.learning import (
     WINDOW_S,
     Learning,
     Measured,
+    Sessions,
     success_of,
 )
 from router.choose.quality import Quality
-from router.choose.sessions import Sessions
 from router.config.root import RouterConfig
 from router.config.routing import QualityConfig, SessionConfig
 from router.prices import Price
