@@ -25,7 +25,7 @@ from router.errors import RouterError, error_body
 from router.ids import Ids
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
-from router.request import Decision, Exchange, Request
+from router.request import Exchange, Request
 from router.respond import Client, Onlooker
 from router.targets.directory import Catalog
 from router.wire.asgi import (
@@ -172,7 +172,7 @@ class Door:
         request = Request(self._request_id(headers), self._ids.new("dec"), endpoint, headers)
         # Whatever is logged while it is answered names it.
         bind_contextvars(request_id=request.id)
-        return Exchange(request, Decision(self._holder.current))
+        return Exchange.of(request, self._holder.current)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._exchange(_INFERENCE[scope["path"]], scope)

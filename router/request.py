@@ -511,6 +511,11 @@ class Exchange:
     delivery: Delivery = field(default_factory=Delivery)
     account: Account = field(default_factory=Account)
 
+    @classmethod
+    def of(cls, request: Request, table: RoutingTable) -> Exchange:
+        """A request that just came, and its time from the moment when it did."""
+        return cls(request, Decision(table), account=Account(Stopwatch(request.started)))
+
     @property
     def chosen(self) -> Option | None:
         """Who answers: as delivery had it, before that as it was decided."""

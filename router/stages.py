@@ -48,11 +48,12 @@ class Stopwatch:
 
     __slots__ = ("_booked", "_mark", "_open")
 
-    def __init__(self) -> None:
+    def __init__(self, began: float | None = None) -> None:
+        """``began``: when that was, by ``time.perf_counter``, if not now."""
         door = Booked(DOOR, Heading.ROUTING)
         self._booked = {DOOR: door}
         self._open = [door]
-        self._mark = time.perf_counter()
+        self._mark = time.perf_counter() if began is None else began
 
     def __iter__(self) -> Iterator[Booked]:
         """Every stage in the order of its first entry, up to this moment."""
@@ -71,11 +72,17 @@ class Stopwatch:
 
     def headings(self) -> dict[Heading, float]:
         """Seconds by heading; they add up to the overhead."""
-        found = dict.fromkeys(Heading, 0.0)
+        return self.read()[1]
+
+    def read(self) -> tuple[dict[str, float], dict[Heading, float]]:
+        """Seconds by stage and by heading, both up to the same moment."""
+        stages: dict[str, float] = {}
+        headings = dict.fromkeys(Heading, 0.0)
         for each in self:
+            stages[each.stage] = each.seconds
             if each.heading is not None:
-                found[each.heading] += each.seconds
-        return found
+                headings[each.heading] += each.seconds
+        return stages, headings
 
     def at(self, heading: Heading, name: str) -> None:
         """From now on the request is at this stage of its path, until the next one begins."""

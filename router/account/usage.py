@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -54,6 +55,27 @@ class UsageRow(BaseModel):
     audit_us: int = 0
 
 
+@dataclass(slots=True)
+class _Counts:
+    """A row's, while it grows: a model checks each assignment, which costs more than counting."""
+
+    requests: int = 0
+    refused: int = 0
+    cache_hits: int = 0
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    nano_usd: int = 0
+    target_us: int = 0
+    routing_us: int = 0
+    governance_us: int = 0
+    context_stitching_us: int = 0
+    monitoring_us: int = 0
+    policy_us: int = 0
+    data_prep_us: int = 0
+    audit_us: int = 0
+
+
 class _Place(NamedTuple):
     """What tells rows apart."""
 
@@ -86,7 +108,7 @@ class UsageMeter:
     def __init__(self, clock: Callable[[], float] = time.time, max_rows: int = MAX_ROWS) -> None:
         self._clock = clock
         self._max_rows = max_rows
-        self._rows: dict[_Place, UsageRow] = {}
+        self._rows: dict[_Place, _Counts] = {}
         self._changed: set[_Place] = set()
 
     def __len__(self) -> int:
@@ -115,7 +137,7 @@ class UsageMeter:
             name = TIMES[heading]
             setattr(row, name, getattr(row, name) + round(seconds * 1e6))
 
-    def _row(self, exchange: Exchange, target: str) -> UsageRow:
+    def _row(self, exchange: Exchange, target: str) -> _Counts:
         request, decision = exchange.request, exchange.decision
         where = _Place(
             int(self._clock() // HOUR_S * HOUR_S),
@@ -132,7 +154,7 @@ class UsageMeter:
                 where = _Place(where.hour, OTHER, OTHER, OTHER, OTHER, OTHER)
             row = self._rows.get(where)
             if row is None:
-                row = self._rows[where] = UsageRow.model_validate(where._asdict())
+                row = self._rows[where] = _Counts()
         self._changed.add(where)
         return row
 
@@ -140,7 +162,7 @@ class UsageMeter:
         """Report what changed; what could not be delivered is reported again next time."""
         places, self._changed = self._changed, set()
         if places:
-            rows = tuple(self._rows[place].model_copy() for place in places)
+            rows = tuple(_told(place, self._rows[place]) for place in places)
             try:
                 await keeper.report(UsageReport(holder=holder, rows=rows))
             except BaseException:
@@ -150,3 +172,7 @@ class UsageMeter:
         over = [p for p in self._rows if p.hour < this_hour and p not in self._changed]
         for place in over:
             del self._rows[place]
+
+
+def _told(place: _Place, counts: _Counts) -> UsageRow:
+    return UsageRow.model_validate({**place._asdict(), **asdict(counts)})

@@ -17,7 +17,7 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
     request, decision = exchange.request, exchange.decision
     delivery, account = exchange.delivery, exchange.account
     intent, caller, chosen = decision.intent, request.caller, exchange.chosen
-    stages = list(account.stages)
+    stages, headings = account.stages.read()
     return {
         "id": request.decision_id,
         "request_id": request.id,
@@ -55,11 +55,8 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "cost_usd": account.cost_usd,
         "status": account.status,
         "error": account.error,
-        "stages": {each.stage: round(each.seconds, 6) for each in stages},
-        "headings": {
-            heading.value: round(seconds, 6)
-            for heading, seconds in account.stages.headings().items()
-        },
+        "stages": {stage: round(seconds, 6) for stage, seconds in stages.items()},
+        "headings": {heading.value: round(seconds, 6) for heading, seconds in headings.items()},
         "first_byte_s": account.first_byte_s,
         "seconds": round(account.seconds, 6),
     }

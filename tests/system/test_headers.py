@@ -147,7 +147,9 @@ def test_stream_is_forwarded_byte_for_byte(http: httpx.Client, frontier: FakeFro
         headers={"authorization": f"Bearer {FRONTIER_KEY}"},
         trust_env=False,
     ).content
-    assert through.startswith(direct)
+    before, comment, end = through.partition(b": graftwork ")
+    assert before + end.partition(b"\n\n")[2] == direct
+    assert comment
     assert final_comment(through)["target"] == f"frontier:{OPENAI_FRONTIER}"
     assert through[len(direct) :].count(b"\n") == 2
 

@@ -243,12 +243,11 @@ def test_rows_are_bounded() -> None:
         put(found, options=(local("returns"),))
         meter.book(found)
     assert len(meter) <= 4
-    rows = list(meter._rows.values())
-    assert sum(r.requests for r in rows) == 10
-    assert any(r.target == OTHER for r in rows)
+    assert sum(counts.requests for counts in meter._rows.values()) == 10
+    assert any(place.target == OTHER for place in meter._rows)
     unknown = exchange("invented")
     meter.book(unknown)
-    assert all(r.route != "invented" for r in meter._rows.values())
+    assert all(place.route != "invented" for place in meter._rows)
 
 
 async def test_usage_through_the_door_and_on_the_command_line(tmp_path: Path) -> None:
