@@ -72,7 +72,7 @@ def test_an_unknown_model_is_not_found(app: httpx.Client, model: str) -> None:
 
 @pytest.mark.parametrize("alias", ["auto", "base", "tiny", "cloud", "claude"])
 def test_an_alias_that_means_something_else_is_refused(ops: httpx.Client, alias: str) -> None:
-    """422 by the check's name, and what the name means stays what it was (D14)."""
+    """422 by the check's name, and what the name means stays what it was."""
     answer = post_version(ops, alias, archive(31))
     assert answer.status_code == 422, answer.text
     failed = [check["name"] for check in answer.json()["checks"] if not check["ok"]]

@@ -1,4 +1,4 @@
-"""Whenever a client leaves, nothing stays behind: connections, places, counts (D19).
+"""Whenever a client leaves, nothing stays behind: connections, places, counts.
 
 The whole router and its stand-ins share one event loop, so that a client can leave at each of its
 turns: while a hedge's loser is let go, while a doubtful answer makes room for a better one, while a

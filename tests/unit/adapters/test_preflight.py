@@ -83,7 +83,7 @@ def test_every_check_is_proven_by_a_bad_adapter() -> None:
 def test_a_name_that_means_something_else_is_refused(
     tmp_path: Path, base: BaseFacts, alias: str
 ) -> None:
-    """Of `model`: reserved, the base's id, a provider's or a virtual model's name (D14)."""
+    """Of `model`: reserved, the base's id, a provider's or a virtual model's name."""
     limits = PreflightLimits(taken_names=frozenset({"openai", "smart"}))
     directory = write_good(tmp_path / "good", base)
     report = preflight(directory, base, limits, alias=alias)

@@ -115,7 +115,7 @@ def test_the_base_by_either_name(model: str) -> None:
 
 @pytest.mark.parametrize("taken", ["auto", "base", BASE_ID])
 def test_a_name_means_one_thing(taken: str) -> None:
-    """An alias from before its name was taken is called by its versions only (D14)."""
+    """An alias from before its name was taken is called by its versions only."""
     seen = table(alias(name=taken))
     assert targets(exchange(taken, table=seen))[0] == "base"
     pinned = f"{taken}@{LIVE[:12]}"

@@ -1,4 +1,4 @@
-"""A version that left the table is forgotten for good: no straggler brings its name back (D16)."""
+"""A version that left the table is forgotten for good: no straggler brings its name back."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def rescues(exchange: Exchange) -> list[dict[str, object]]:
 
 
 async def test_who_went_on_is_who_answered(one: FakeFrontier, other: FakeFrontier) -> None:
-    """Session, final comment and record name who ended the answer, not who broke (D22)."""
+    """Session, final comment and record name who ended the answer, not who broke."""
     one.misbehave(fault(Kind.BREAK_OFF, 3, Endpoint.CHAT))
     async with desk({"a": one, "b": other}) as sending:
         exchange = ask(sending, A, B)

@@ -73,7 +73,7 @@ async def asked(
             return await http.post(path, json=sent)
 
 
-# D18
+# Several answers in one stream
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_two_answers_that_have_ended_are_whole(tmp_path: Path) -> None:
     assert answer.content.endswith(b"data: [DONE]\n\n")
 
 
-# D20
+# Responses that their limit cut
 
 
 async def test_a_response_that_was_cut_at_its_bound_ends_as_incomplete(
@@ -165,7 +165,7 @@ async def test_long_streams_of_a_providers_responses_are_cached(tmp_path: Path) 
     assert objects(found[0].content) == objects(found[1].content)
 
 
-# D23
+# Messages whose answer the client began
 
 BEGUN = [*HELLO, {"role": "assistant", "content": [{"type": "text", "text": "One"}]}]
 
@@ -216,7 +216,7 @@ async def test_a_provider_that_cannot_go_on_is_not_asked(
         assert bool(frontier.requests) is (status == 200)
 
 
-# D32
+# Responses that refer to an earlier one
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -264,7 +264,7 @@ async def test_what_needs_a_kept_response_is_not_offered_locally(
     assert engine.requests == []
 
 
-# D33
+# Fields by the client's own names
 
 
 async def test_errors_of_messages_name_the_clients_own_fields(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""D31: a grammar that nothing can satisfy is the client's mistake, whole or streamed."""
+"""A grammar that nothing can satisfy is the client's mistake, whole or streamed."""
 
 from __future__ import annotations
 

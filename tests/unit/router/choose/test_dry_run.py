@@ -67,7 +67,7 @@ async def test_every_candidate_has_its_reason(tmp_path: Path) -> None:
 
 
 async def test_it_counts_as_a_request(tmp_path: Path) -> None:
-    """Deciding takes time: who asks for decisions uses up the same limit on requests (D25)."""
+    """Deciding takes time: who asks for decisions uses up the same limit on requests."""
     limits = {"requests_per_minute": 4}
     async with (
         FakeEngine({BASE_ID: Says(), f"returns@{LIVE[:12]}": Says()}) as engine,

@@ -427,7 +427,7 @@ async def test_memories_are_counted(tmp_path: Path) -> None:
 
 async def test_the_headers_name_who_ended_a_held_stream(tmp_path: Path) -> None:
     """It broke while it was held back, before any header left: who went on is named, also to the
-    session, and in the record (D22).
+    session, and in the record.
     """
     adapter = engine_name("returns", LIVE)
     models = {adapter: Says(LONG, SURE, cut_after=4), BASE_ID: Says("five six", SURE)}

@@ -1,4 +1,4 @@
-"""A pin is a promise: exactly that version, or an error that says why not (D15)."""
+"""A pin is a promise: exactly that version, or an error that says why not."""
 
 from __future__ import annotations
 

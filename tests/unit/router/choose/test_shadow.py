@@ -56,7 +56,7 @@ def test_who_may_answer_may_answer_in_secret() -> None:
     ids=lambda denied: next(reversed(denied)),
 )
 def test_what_policy_forbids_is_not_asked_in_secret(denied: dict[str, Any]) -> None:
-    """A rule about targets, tenants, keys, intents or regions (D11)."""
+    """A rule about targets, tenants, keys, intents or regions."""
     caller = Caller("web", "acme", frozenset())
     found = exchange("returns", table=seen(*NAMES), caller=caller)
     local = {"local": {"regions": ["eu"]}}
@@ -100,7 +100,7 @@ async def called(tmp_path: Path, says: dict[str, Says], **config: Any) -> list[s
 
 
 async def test_a_forbidden_shadow_hears_nothing(tmp_path: Path) -> None:
-    """Through the whole router: the engine is never asked for the forbidden version (D11)."""
+    """Through the whole router: the engine is never asked for the forbidden version."""
     says = {name: Says() for name in NAMES}
     assert NEW in await called(tmp_path / "free", says)
     forbidden = rule(targets=[f"adapter:{NEW}"])

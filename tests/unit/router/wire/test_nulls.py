@@ -1,4 +1,4 @@
-"""D30: an explicit null for an optional field is the same as no field."""
+"""An explicit null for an optional field is the same as no field."""
 
 from __future__ import annotations
 
