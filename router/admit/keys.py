@@ -32,12 +32,12 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def load_keys(config: AuthConfig) -> tuple[ApiKey, ...]:
+def load_keys(config: AuthConfig, *, may_be_empty: bool = False) -> tuple[ApiKey, ...]:
     """All configured keys. Raises ``ValueError`` or ``OSError`` for an unreadable keys file."""
     keys = list(config.keys)
     if config.keys_file is not None:
-        rows = [row for path in _files(config.keys_file) for row in _read(path)]
-        if not rows:
+        rows = [row for path in files_of(config.keys_file) for row in _read(path)]
+        if not rows and not may_be_empty:
             # Who names a file wants keys: without one, everything would be open.
             raise ValueError(f"{config.keys_file} holds no key")
         keys += [ApiKey.model_validate(row) for row in rows]
@@ -47,7 +47,7 @@ def load_keys(config: AuthConfig) -> tuple[ApiKey, ...]:
     return tuple(keys)
 
 
-def _files(place: Path) -> list[Path]:
+def files_of(place: Path) -> list[Path]:
     """The file itself, or every file of a directory: a cluster mounts Secrets as one."""
     if not place.is_dir():
         return [place]
@@ -66,9 +66,20 @@ def _read(path: Path) -> list[object]:
 
 
 class Keyring:
-    """Finds who a key belongs to. Without keys everybody is ``LOCAL``."""
+    """Finds who a key belongs to. Made without keys, everybody is ``LOCAL``, and that for good."""
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._callers: dict[str, Caller] = {}
+        self.replace(keys)
+        self._is_open = not self._callers
+
+    @property
+    def is_open(self) -> bool:
+        """True when it was made without keys; one whose keys were all taken away is shut."""
+        return self._is_open
+
+    def replace(self, keys: Iterable[ApiKey]) -> None:
+        """From now on exactly these keys count."""
         self._callers = {
             key.sha256: Caller(
                 name=key.name, tenant=key.tenant, scopes=key.scopes, priority=key.priority
@@ -76,14 +87,9 @@ class Keyring:
             for key in keys
         }
 
-    @property
-    def is_open(self) -> bool:
-        """True when there are no keys."""
-        return not self._callers
-
     def identify(self, authorization: str | None, x_api_key: str | None) -> Caller:
         """Who sent these headers. Raises ``Unauthenticated``."""
-        if not self._callers:
+        if self._is_open:
             return LOCAL
         key = _bearer(authorization) or x_api_key
         if not key:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 
 from adapters.admin.table import RESOURCES
-from adapters.jobs.periodic import Every, PeriodicJobs
+from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.subjects import Subjects
 from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
@@ -19,6 +19,7 @@ from router.admin import usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import Keyring, load_keys
+from router.admit.rotation import LOOK_S, KeysFile
 from router.audit.logs import DecisionLog, FeedbackLog, open_logs
 from router.audit.lookup import Records
 from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
@@ -62,6 +63,7 @@ class RouterProcess:
     """Everything that one router needs. Belongs to the running event loop.
 
     Attributes:
+        keyring: whose keys count.
         holder: the routing table in use; tables are applied to it.
         door: the ASGI application for clients.
         jobs: what this process does again and again.
@@ -83,6 +85,7 @@ class RouterProcess:
             connect_timeout_s=limits.connect_timeout_s,
         )
         keyring = Keyring(load_keys(config.auth))
+        self.keyring, self._keys_file = keyring, KeysFile(config.auth, keyring)
         self._log, self._feedback_log = open_logs(
             settings.state_dir,
             f"{identity}-{secrets.token_hex(4)}",
@@ -156,6 +159,9 @@ class RouterProcess:
 
     def _periodic(self, intents_poll_s: float) -> PeriodicJobs:
         jobs = PeriodicJobs()
+        if self._keys_file.is_there:
+            look = in_thread(self._keys_file.look)
+            jobs.add("api-keys", look, Every(LOOK_S, max_retry_s=5.0))
         jobs.add("refusals", self._requests.sum_up, Every(REFUSALS_EVERY_S))
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
         self._accounting.add_to(jobs)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from adapters.aliases import RoutingTable
 from router.admit.keys import LOCAL, Keyring, hash_key, load_keys, new_key
+from router.admit.rotation import KeysFile
 from router.config.auth import ApiKey, AuthConfig, KeyScope
 from router.errors import Forbidden, Unauthenticated
+from tests.fakes.router_process import router
 
 SECRET = "gw-secret"
 OWNER = ApiKey(
@@ -129,3 +133,91 @@ def test_a_keys_file_without_keys_does_not_open_everything(tmp_path: Path) -> No
     for place in (tmp_path, tmp_path / "keys.yaml"):
         with pytest.raises(ValueError, match="holds no key"):
             load_keys(AuthConfig(keys_file=place))
+
+
+# Rotation
+
+
+def test_keys_change_while_it_runs(tmp_path: Path) -> None:
+    """A new row counts and a removed one stops counting at the next look, without a restart."""
+    file = tmp_path / "keys.yaml"
+    file.write_text(yaml.safe_dump([_row("old")]))
+    config = AuthConfig(keys=(OWNER,), keys_file=file)
+    ring = Keyring(load_keys(config))
+    watch = KeysFile(config, ring)
+    watch.look()
+    assert ring.identify("Bearer old", None).name == "old"
+    file.write_text(yaml.safe_dump([_row("new-one")]))
+    watch.look()
+    assert ring.identify(None, "new-one").name == "new-one"
+    assert ring.identify(f"Bearer {SECRET}", None).name == "app", "those of the settings stay"
+    with pytest.raises(Unauthenticated):
+        ring.identify("Bearer old", None)
+
+
+def test_a_swapped_secret_is_noticed(tmp_path: Path) -> None:
+    """A cluster swaps a directory behind a link: names and sizes stay, the files are others."""
+    for number, name in (("1", "aaa"), ("2", "bbb")):
+        (tmp_path / number).mkdir()
+        (tmp_path / number / "keys.yaml").write_text(yaml.safe_dump([_row(name)]))
+    link = tmp_path / "mounted"
+    link.symlink_to("1")
+    config = AuthConfig(keys_file=link)
+    ring = Keyring(load_keys(config))
+    watch = KeysFile(config, ring)
+    link.unlink()
+    link.symlink_to("2")
+    watch.look()
+    assert ring.identify("Bearer bbb", None).name == "bbb"
+
+
+def test_no_key_left_shuts_the_door(tmp_path: Path) -> None:
+    """Taking the last key away locks everybody out; it never opens the server (law 11)."""
+    file = tmp_path / "keys.yaml"
+    file.write_text(yaml.safe_dump([_row("only")]))
+    config = AuthConfig(keys_file=file)
+    ring = Keyring(load_keys(config))
+    watch = KeysFile(config, ring)
+    file.write_text("[]")
+    watch.look()
+    assert not ring.is_open
+    for key in ("Bearer only", None):
+        with pytest.raises(Unauthenticated):
+            ring.identify(key, None)
+
+
+@pytest.mark.parametrize("text", ["a: [", "[{name: x}]", None])
+def test_an_unreadable_file_changes_nothing(tmp_path: Path, text: str | None) -> None:
+    """Half a file, or none for a moment, is told and tried again; the last keys count meanwhile."""
+    file = tmp_path / "keys.yaml"
+    file.write_text(yaml.safe_dump([_row("old")]))
+    config = AuthConfig(keys_file=file)
+    ring = Keyring(load_keys(config))
+    watch = KeysFile(config, ring)
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    with pytest.raises((ValueError, OSError)):
+        watch.look()
+    assert ring.identify("Bearer old", None).name == "old"
+    file.write_text(yaml.safe_dump([_row("brand-new")]))
+    watch.look()
+    assert ring.identify("Bearer brand-new", None).name == "brand-new"
+
+
+async def test_a_running_router_takes_new_keys(tmp_path: Path) -> None:
+    """The wiring too: a key that was removed is refused by a running router within seconds."""
+    file = tmp_path / "keys.yaml"
+    file.write_text(yaml.safe_dump([_row("old")]))
+    config = {"auth": {"keys_file": str(file)}}
+    async with router(tmp_path, config, RoutingTable(revision=1)) as (client, _):
+        held = {"authorization": "Bearer old"}
+        assert (await client.get("/v1/models", headers=held)).status_code == 200
+        file.write_text(yaml.safe_dump([_row("another")]))
+        async with asyncio.timeout(10):
+            while (  # noqa: ASYNC110 - only asking tells
+                await client.get("/v1/models", headers=held)
+            ).status_code != 401:
+                await asyncio.sleep(0.05)
+        assert (await client.get("/v1/models", headers={"x-api-key": "another"})).status_code == 200
