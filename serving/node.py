@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import ray
 from ray import serve
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 
 from serving.config.settings import Settings
 
@@ -13,6 +15,12 @@ from serving.config.settings import Settings
 def internal_host(settings: Settings) -> str:
     """Address that internal surfaces bind and advertise."""
     return settings.network.internal_host or ray.util.get_node_ip_address()
+
+
+async def http_options() -> Any:
+    """Where Ray Serve listens, and how long a request may take there."""
+    controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    return await controller.get_http_config.remote()
 
 
 def replica_id() -> str:

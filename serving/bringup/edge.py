@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from pathlib import Path
+
+from router.wire.protocols import websocket_refused
 
 _ERRORS = {
     400: ("Bad Request", "invalid_http", "The HTTP request is malformed."),
@@ -13,6 +16,33 @@ _ERRORS = {
     500: ("Internal Server Error", "internal_error", "The router failed."),
     503: ("Service Unavailable", "unavailable", "No router is up; try again shortly."),
 }
+HEADERS_WITHIN_S = 15
+"""In which a request's headers have to arrive."""
+CLIENT_QUIET_S = 75
+"""After which a client that should send or take something, and does not, is given up: later than by
+the router itself (`limits.body_timeout_s`), which tells why."""
+_WEBSOCKETS = "426.json"
+# Ray Serve obeys x-request-timeout-seconds and x-request-disconnect-disabled, whoever sends them,
+# and stumbles over ids and names that are not ASCII.
+_RULES = """\
+    # graftwork requests
+    http-request return status 426 content-type application/json hdr upgrade HTTP/1.1 \
+file {directory}/426.json if {{ hdr(upgrade) -m sub -i websocket }}
+    http-request set-var(txn.graftwork_id) req.hdr(x-request-id)
+    http-request del-header x-request- -m beg
+    http-request del-header x_request_ -m beg
+    http-request del-header serve_multiplexed_model_id
+    http-request del-header serve-multiplexed-model-id
+    http-request set-header x-request-id %[var(txn.graftwork_id)] \
+if {{ var(txn.graftwork_id) -m reg ^[A-Za-z0-9._:-]{{1,128}}$ }}
+"""
+_DEFAULTS = """\
+    # graftwork errors
+    timeout http-request {headers_s}s
+    errorfile 400 {directory}/400.http
+    errorfile 408 {directory}/408.http
+    errorfile 500 {directory}/500.http
+"""
 
 
 def haproxy_environment(run_dir: Path) -> dict[str, str]:
@@ -34,16 +64,28 @@ def haproxy_environment(run_dir: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(CLIENT_QUIET_S),
         "GRAFTWORK_HAPROXY": haproxy_binary(),
         "GRAFTWORK_HAPROXY_ERRORS": str(errors),
     }
 
 
 def write_errors(directory: Path) -> None:
-    """Write HAProxy's error pages, whole HTTP answers, one file for each status."""
+    """Write HAProxy's error pages, and what `haproxy.sh` adds to its configuration.
+
+    Raises ``ValueError`` for a directory whose name HAProxy would not read as one word.
+    """
+    if not re.fullmatch(r"[\w./+-]+", str(directory), re.ASCII):
+        raise ValueError(f"{directory} has characters that HAProxy's configuration cannot have")
     directory.mkdir(parents=True, exist_ok=True)
     for status in _ERRORS:
         (directory / f"{status}.http").write_bytes(_response(status))
+    refused = websocket_refused()
+    (directory / _WEBSOCKETS).write_text(json.dumps(refused.body()))
+    rules = _RULES.format(directory=directory)
+    (directory / "requests.cfg").write_text(rules)
+    defaults = _DEFAULTS.format(directory=directory, headers_s=HEADERS_WITHIN_S)
+    (directory / "defaults.cfg").write_text(defaults)
 
 
 def free_port() -> int:

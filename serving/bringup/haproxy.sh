@@ -1,8 +1,9 @@
 #!/bin/sh
 # Starts HAProxy for Ray Serve with its configuration tightened first: statistics, metrics and the
 # admin socket are closed to other machines and users, and HAProxy's own errors are JSON. Spliced
-# requests make HAProxy blind to a client that leaves before its answer has begun.
-# Ray Serve finds this script through RAY_SERVE_HAPROXY_BINARY_PATH.
+# requests make HAProxy blind to a client that leaves before its answer has begun. Slow headers end,
+# and headers by which clients would steer Ray Serve do not reach it (serving/bringup/edge.py writes
+# both texts). Ray Serve finds this script through RAY_SERVE_HAPROXY_BINARY_PATH.
 set -eu
 config=""
 previous=""
@@ -18,11 +19,10 @@ if [ -n "$config" ] && [ -f "$config" ]; then
     -e "s#^\( *errorfile 50[234] \).*#\1$GRAFTWORK_HAPROXY_ERRORS/503.http#" \
     "$config"
   if ! grep -q 'graftwork errors' "$config"; then
-    sed -i "/^defaults/a\\
-    # graftwork errors\\
-    errorfile 400 $GRAFTWORK_HAPROXY_ERRORS/400.http\\
-    errorfile 408 $GRAFTWORK_HAPROXY_ERRORS/408.http\\
-    errorfile 500 $GRAFTWORK_HAPROXY_ERRORS/500.http" "$config"
+    sed -i \
+      -e "/^defaults/r $GRAFTWORK_HAPROXY_ERRORS/defaults.cfg" \
+      -e "/^frontend http_frontend/r $GRAFTWORK_HAPROXY_ERRORS/requests.cfg" \
+      "$config"
   fi
 fi
 exec "$GRAFTWORK_HAPROXY" "$@"

@@ -63,7 +63,6 @@ class RouterProcess:
     """Everything that one router needs. Belongs to the running event loop.
 
     Attributes:
-        keyring: whose keys count.
         holder: the routing table in use; tables are applied to it.
         door: the ASGI application for clients.
         jobs: what this process does again and again.
@@ -85,7 +84,7 @@ class RouterProcess:
             connect_timeout_s=limits.connect_timeout_s,
         )
         keyring = Keyring(load_keys(config.auth))
-        self.keyring, self._keys_file = keyring, KeysFile(config.auth, keyring)
+        self._keys_file = KeysFile(config.auth, keyring)
         self._log, self._feedback_log = open_logs(
             settings.state_dir,
             f"{identity}-{secrets.token_hex(4)}",

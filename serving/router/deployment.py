@@ -13,9 +13,9 @@ from serving.heap import settle_heap
 from serving.internal.reports import RouterReply, RouterReport
 from serving.internal.server import InternalServer
 from serving.names import ROUTER
-from serving.node import internal_host, replica_id
+from serving.node import http_options, internal_host, replica_id
 from serving.router.compose import RouterProcess
-from serving.router.hosting import without_request_id
+from serving.router.hosting import ending_first, refuse_open, without_request_id
 from serving.router.waking import Waker
 from serving.telemetry.logs import get_logger, setup_logging
 from serving.telemetry.traces import traced
@@ -30,10 +30,18 @@ class RouterDeployment:
     """Builds the door late, in its own process, and keeps its routing table fresh."""
 
     async def __init__(self, settings: dict[str, Any], registry: Any, engine: Any) -> None:  # type: ignore[misc]
-        parsed = Settings.model_validate(settings)
+        options = await http_options()
+        given = Settings.model_validate(settings)
+        refuse_open(options.host, given.router.auth)
+        parsed = ending_first(given, options.request_timeout_s)
         self._registry = registry
         setup_logging(parsed, "router")
         self._log = get_logger("graftwork.router")
+        if parsed is not given:
+            ours = parsed.router.limits.request_timeout_s
+            self._log.warning(
+                "request_timeout_lowered", seconds=ours, ray=options.request_timeout_s
+            )
         self._identity = replica_id()
         self._router = RouterProcess(parsed, self._identity, os.environ)
         self._server = InternalServer(internal_host(parsed))

@@ -134,8 +134,11 @@ def test_haproxy_is_where_the_manifests_say(tmp_path: Path) -> None:
     )
     assert "HAProxy version 2.8" in done.stdout
     wrapper = (ROOT / "serving/bringup/haproxy.sh").read_text()
-    pages = set(re.findall(r"\$GRAFTWORK_HAPROXY_ERRORS/(\d+\.http)", wrapper))
-    assert pages == {path.name for path in (tmp_path / image.ERRORS).iterdir()}
+    errors = tmp_path / image.ERRORS
+    added = "".join(path.read_text() for path in errors.glob("*.cfg"))
+    named = set(re.findall(r"\$GRAFTWORK_HAPROXY_ERRORS/([\w.]+)", wrapper))
+    named |= set(re.findall(rf"{re.escape(str(errors))}/([\w.]+)", added))
+    assert named == {path.name for path in errors.iterdir()}
 
 
 def test_the_list_of_parts_is_what_is_installed(tmp_path: Path) -> None:

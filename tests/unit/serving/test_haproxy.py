@@ -1,0 +1,195 @@
+"""The real HAProxy, with what is added to Ray Serve's configuration, before the real door."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from adapters.aliases import Replica, RoutingTable
+from serving.bringup import edge
+from tests.fakes.engine import FakeEngine, Says
+from tests.fakes.router_process import router
+from tests.fakes.running_router import served
+
+BASE = "tiny"
+CHAT: dict[str, Any] = {"model": BASE, "messages": [{"role": "user", "content": "Hello"}]}
+# As Ray Serve 2.60 writes it, shortened.
+CONFIG = """\
+global
+    stats socket {run}/admin.sock mode 666 level admin expose-fd listeners
+    maxconn 2000
+    nbthread 1
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 8s
+    timeout http-keep-alive 90s
+    option abortonclose
+    option splice-request
+    option splice-response
+    retry-on conn-failure
+    option http-no-delay
+    option idle-close-on-response
+    errorfile 502 {run}/500.http
+    errorfile 503 {run}/500.http
+    errorfile 504 {run}/500.http
+frontend http_frontend
+    bind 127.0.0.1:{port}
+    default_backend app
+backend app
+    http-reuse always
+    server one {server}
+"""
+
+
+@asynccontextmanager
+async def fronted(run: Path, server: str) -> AsyncIterator[str]:
+    """HAProxy before a server; its URL. Headers have two seconds here."""
+    run.mkdir(exist_ok=True)  # noqa: ASYNC240
+    environment = {**edge.haproxy_environment(run), "PATH": "/usr/bin:/bin"}
+    defaults = run / "errors" / "defaults.cfg"
+    slow = f"timeout http-request {edge.HEADERS_WITHIN_S}s"
+    assert slow in defaults.read_text()
+    defaults.write_text(defaults.read_text().replace(slow, "timeout http-request 2s"))
+    config, port = run / "haproxy.cfg", edge.free_port()
+    (run / "500.http").write_bytes((run / "errors" / "500.http").read_bytes())
+    config.write_text(CONFIG.format(run=run, port=port, server=server.removeprefix("http://")))
+    script = environment["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    process = subprocess.Popen(  # noqa: ASYNC220 - it starts in milliseconds
+        [script, "-f", str(config), "-db"], env=environment, stdout=sys.stderr, stderr=sys.stderr
+    )
+    try:
+        async with asyncio.timeout(10):
+            while edge.port_is_free("127.0.0.1", port):
+                assert process.poll() is None, config.read_text()
+                await asyncio.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+async def endpoint(tmp_path: Path) -> AsyncIterator[tuple[str, FakeEngine]]:
+    """HAProxy, the door and an engine."""
+    async with FakeEngine({BASE: Says("one two three")}) as engine:
+        place = Replica(id="r1", url=engine.url, secret="s")
+        table = RoutingTable(revision=1, base_id=BASE, replicas=(place,))
+        limits = {"limits": {"body_timeout_s": 3.0}}
+        async with (
+            router(tmp_path / "state", limits, table) as (_, process),
+            served(process.door) as url,
+            fronted(tmp_path / "run", url) as front,
+        ):
+            yield front, engine
+
+
+async def raw(url: str, request: bytes) -> bytes:
+    """What comes back on a connection until it ends."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    async with asyncio.timeout(20):
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_websockets_and_steering_headers(tmp_path: Path) -> None:
+    """Offers of WebSockets hear 426 and JSON; what steers Ray Serve does not reach it."""
+    seen: list[dict[bytes, bytes]] = []
+
+    async def app(scope: dict[str, Any], _: Any, send: Any) -> None:
+        seen.append(dict(scope["headers"]))
+        headers = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with served(app) as url, fronted(tmp_path / "run", url) as front:
+        async with httpx.AsyncClient() as client:
+            steering = {
+                "x-request-timeout-seconds": "0.001",
+                "x-request-disconnect-disabled": "?1",
+                "serve_multiplexed_model_id": "x",
+                "x-request-id": "mine-1",
+            }
+            assert (await client.get(front, headers=steering)).text == "ok"
+            odd = {b"x-request-id": b"\xff\xfe"}
+            assert (await client.get(front, headers=odd)).text == "ok"
+        assert seen[0][b"x-request-id"] == b"mine-1"
+        assert not {name for name in seen[0] if b"request-" in name and name != b"x-request-id"}
+        assert b"serve_multiplexed_model_id" not in seen[0]
+        assert b"x-request-id" not in seen[1]
+        answer = await raw(
+            front,
+            b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n",
+        )
+        assert len(seen) == 2
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 426")
+    assert orjson.loads(body)["error"]["code"] == "websocket_not_supported"
+
+
+async def test_two_hundred_slow_clients_do_not_keep_others_out(
+    endpoint: tuple[str, FakeEngine],
+) -> None:
+    """Slow headers and bodies are given up, stalled readers wait; others are served all along."""
+    front = endpoint[0]
+    host, port = front.removeprefix("http://").split(":")
+    body = orjson.dumps({**CHAT, "stream": True})
+    post = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+    whole = post + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    halves = (post[:30], post + b"Content-Length: 5000\r\n\r\n{", whole, whole)
+    slow: list[socket.socket] = []
+    for number in range(200):
+        each = socket.create_connection((host, int(port)), 5)
+        each.sendall(halves[number % len(halves)])
+        slow.append(each)
+    try:
+        async with httpx.AsyncClient(timeout=60) as client:
+            for _ in range(20):
+                answer = await client.post(f"{front}/v1/chat/completions", json=CHAT)
+                assert answer.status_code == 200, answer.text
+        async with asyncio.timeout(30):
+            ends = [await asyncio.to_thread(_end, each) for each in slow[:2]]
+        assert [end.split(b" ")[1] for end in ends] == [b"408", b"408"]
+        # Of headers that never come HAProxy knows no path, and answers in its own words.
+        assert orjson.loads(ends[1].partition(b"\r\n\r\n")[2])["error"]["code"] == "request_timeout"
+    finally:
+        for each in slow:
+            each.close()
+
+
+def _end(connection: socket.socket) -> bytes:
+    connection.settimeout(20)
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def test_old_clients_get_no_chunk_sizes_through_it(endpoint: tuple[str, FakeEngine]) -> None:
+    """HTTP/1.0 from end to end (D29)."""
+    body = orjson.dumps({**CHAT, "stream": True})
+    answer = await raw(
+        endpoint[0],
+        b"POST /v1/chat/completions HTTP/1.0\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
+    )
+    _, _, text = answer.partition(b"\r\n\r\n")
+    lines = [line for line in text.split(b"\n") if line]
+    assert all(line.startswith((b"data: ", b": ")) for line in lines), lines
