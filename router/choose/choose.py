@@ -102,7 +102,16 @@ class Chooser:
         if request.model == AUTO:  # else trusted as the named version is
             _apply(candidate, filters.unfit(candidate.card, request.endpoint, request.needs))
         _apply(candidate, filters.cold(candidate.card, card_set))
-        return _option(candidate, None, None) if candidate.refusal is None else None
+        if candidate.refusal is not None:
+            return None
+        card = candidate.card
+        return Option(
+            card.target,
+            card.engine_name,
+            reason=candidate.why,
+            code=candidate.code,
+            price=card.price,
+        )
 
     def _route(self, exchange: Exchange) -> tuple[str, RouteConfig]:
         """The route's name, empty for the default one, and its settings."""
@@ -241,7 +250,7 @@ def _lift(ordered: list[Candidate]) -> None:
 
 
 def _options(request: Request, ordered: list[Candidate]) -> tuple[tuple[Option, ...], str | None]:
-    """The options, and the target that would have been the first of them, had an engine it."""
+    """The options, and the target that would have been the first of them, had an engine held it."""
     session = request.hints.session
     affinity = None if session is None else f"{request.tenant}/{session}"
     wanted: str | None = None
