@@ -83,6 +83,11 @@ class RouterProcess:
             default_frontier=config.auto.frontier,
             connect_timeout_s=limits.connect_timeout_s,
         )
+        queues = FairQueues(
+            fair_limits(config.fairness, settings.engine.max_loras, config.priority)
+        )
+        self.holder = TableHolder(queues, self._forget)
+        knows = self.holder.knows
         keyring = Keyring(load_keys(config.auth))
         self._keys_file = KeysFile(config.auth, keyring)
         self._log, self._feedback_log = open_logs(
@@ -97,12 +102,8 @@ class RouterProcess:
         decisions, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
         admission = Admission(keyring, limits, config.priority)
         self._registry = CollectorRegistry()
-        self._metrics = RouterMetrics(self._registry, lambda: admission.under_way, self._knows)
-        self._traffic = Traffic(self._knows)
-        queues = FairQueues(
-            fair_limits(config.fairness, settings.engine.max_loras, config.priority)
-        )
-        self.holder = TableHolder(queues, self._forget)
+        self._metrics = RouterMetrics(self._registry, lambda: admission.under_way, knows)
+        self._traffic = Traffic(knows)
         self._accounting = Accounting(
             config.budgets, catalog, self.holder, identity, settings.state_dir / "budgets"
         )
@@ -110,11 +111,11 @@ class RouterProcess:
         self._registry.register(gauges(self._accounting, cache))
         self._registry.register(record_gauges(self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)
-        self._learning = Learning(config.routing, self._knows)
+        self._learning = Learning(config.routing, knows)
         self._registry.register(Gauges(readings(self._learning)))
         self.pricing = LocalPricing(config.routing.local.price)
         self._registry.register(PriceGauges(self.pricing))
-        self._health = HealthBook(config.delivery, remembered=self._knows)
+        self._health = HealthBook(config.delivery, remembered=knows)
         self._registry.register(HealthCollector(self._health))
         self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
         IntentMetrics(self._registry, self._intents)
@@ -182,9 +183,6 @@ class RouterProcess:
     def has_engine(self) -> bool:
         """Whether an engine takes traffic."""
         return any(replica.ready for replica in self.holder.current.replicas)
-
-    def _knows(self, target: str) -> bool:
-        return self.holder.knows(target)
 
     def _forget(self, name: str) -> None:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
