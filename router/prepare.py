@@ -15,7 +15,6 @@ from router.config.limits import LimitsConfig
 from router.errors import InvalidRequest, TooLarge
 from router.request import AUTO, Hints, Request
 from router.wire.nulls import without_nulls
-from router.wire.said import newest_user_text, user_turns
 from router.wire.texts import Survey, TooDeep, TooMany, survey
 
 EXTENSION = "graftwork"
@@ -36,6 +35,7 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
     extension = body.pop(EXTENSION, None)
     choices.check(request.endpoint, body, limits)
     found = _survey(body, limits.max_body_values)
+    turns = found.user_turns()
     return replace(
         request,
         body=body,
@@ -44,8 +44,8 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
         stream=_stream(body),
         hints=_hints(request.headers, extension),
         needs=read_needs(body, found),
-        text=newest_user_text(found.texts)[-_MAX_TEXT_CHARS:],
-        turns=tuple(user_turns(found.texts)[-_TURNS_KEPT:]),
+        text=turns[-1][-_MAX_TEXT_CHARS:] if turns else "",
+        turns=tuple(turns[-_TURNS_KEPT:]),
     )
 
 

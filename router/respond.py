@@ -26,7 +26,7 @@ from router.wire.asgi import (
 )
 from router.wire.body import Bodies
 from router.wire.events import Events, Piece
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.formats.base import Format
 
 _EVENT_STREAM: Final = "text/event-stream"
@@ -101,7 +101,7 @@ class Client:
         first_byte: Callable[[Account], Awaitable[None]],
     ) -> None:
         waiting, send = exchange.waiting(), self._send
-        wire = format_of(exchange.request.endpoint)
+        wire = FORMATS[exchange.request.endpoint]
         while True:
             with waiting:
                 run = await anext(pieces, None)
@@ -150,7 +150,7 @@ class Client:
     def _break_off(self, exchange: Exchange, error: RouterError, sequence: int = 0) -> None:
         """A stream that has begun ends with an error event in place of its end."""
         exchange.account.breaks(error.code)
-        wire = format_of(exchange.request.endpoint)
+        wire = FORMATS[exchange.request.endpoint]
         self._last = wire.error_events(error, number=sequence)
 
     async def finish(self, exchange: Exchange) -> None:

@@ -16,7 +16,7 @@ from router.config.budgets import BudgetsConfig
 from router.request import NOT_BILLED, Attempt, Exchange, Option
 from router.targets.directory import Catalog
 from router.wire.endpoint import Endpoint, Usage
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 
 TEMPLATE_TOKENS = 64
 """What a target may put around a conversation as a whole."""
@@ -76,9 +76,9 @@ class Bounds:
             prompt = min(prompt, window)
         output = 0
         if exchange.request.endpoint is not Endpoint.EMBEDDINGS:
-            output = min(_asked(exchange.request.body, longest), longest) * format_of(
+            output = min(_asked(exchange.request.body, longest), longest) * FORMATS[
                 exchange.request.endpoint
-            ).answers(exchange.request.body)
+            ].answers(exchange.request.body)
         fresh = self._catalog.cost_usd(option, Usage(prompt, output, 0))
         cached = self._catalog.cost_usd(option, Usage(prompt, output, prompt))
         return Amount(prompt + output, to_nano(max(fresh, cached)))

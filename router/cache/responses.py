@@ -10,7 +10,7 @@ from router.config.cache import CacheConfig
 from router.request import HIT, MISS, Exchange, Outgoing
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Events, Piece
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 
 HEADER = "x-graftwork-cache"
 _STREAM = "text/event-stream"
@@ -99,7 +99,7 @@ class Responses:
     async def _keep(
         self, key: CacheKey, exchange: Exchange, content_type: str, chunks: _Pieces
     ) -> _Pieces:
-        wire = format_of(exchange.request.endpoint)
+        wire = FORMATS[exchange.request.endpoint]
         body, ended = bytearray(), False
         async for piece in chunks:
             if len(body) <= self._config.max_answer_bytes:

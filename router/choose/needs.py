@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from router.request import Needs
-from router.wire.formats.fields import asks_for_logprobs
+from router.wire.formats.base import asks_for_logprobs
 from router.wire.kinds import Kind
 from router.wire.texts import Survey
 

@@ -10,7 +10,7 @@ from router.send.attempt import Started, is_progress
 from router.send.rescue import Rescuer
 from router.wire.endpoint import Usage
 from router.wire.events import Events, Piece
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.formats.base import Splice
 
 
@@ -93,7 +93,7 @@ class Delivered:
         """The end of the stream, or None: it goes on. Raises the error when there is no way."""
         self._count()
         self._started.broke(error)
-        wire = format_of(self._exchange.request.endpoint)
+        wire = FORMATS[self._exchange.request.endpoint]
         error.sequence = wire.next_number(self._last.raw)
         await self._started.aclose()
         transcript = self._transcript

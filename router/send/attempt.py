@@ -27,7 +27,7 @@ from router.targets.directory import Catalog
 from router.wire.endpoint import Usage
 from router.wire.events import Body as WholeBody
 from router.wire.events import Events, Piece
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 
 _PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
 _MOMENT_S = 0.001
@@ -70,7 +70,7 @@ class Started:
 
     async def open(self, exchange: Exchange) -> None:
         """Read on until there is content. Raises ``TargetBroken`` when it breaks before."""
-        size, carries = 0, format_of(exchange.request.endpoint).carries
+        size, carries = 0, FORMATS[exchange.request.endpoint].carries
         async for piece in self.source:
             self._held.append(piece)
             size += len(piece.raw)

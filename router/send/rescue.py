@@ -17,8 +17,8 @@ from router.send.health import Upstream
 from router.send.remedy import Step, sort
 from router.wire.endpoint import Endpoint
 from router.wire.events import Events
-from router.wire.formats import format_of
-from router.wire.formats.base import BOUNDS, Format, Reading, Splice
+from router.wire.formats import FORMATS
+from router.wire.formats.base import BOUNDS, Format, Reader, Reading, Splice
 from router.wire.formats.seam import Seam, split
 
 Body = dict[str, Any]
@@ -58,14 +58,22 @@ class Transcript:
         answers: how many answers (choices) the stream is to have.
     """
 
-    __slots__ = ("_answers", "_held", "_max_chars", "_size", "reader")
+    __slots__ = ("_answers", "_held", "_max_chars", "_reader", "_size", "_wire")
 
     def __init__(self, wire: Format, max_chars: int, answers: int = 1) -> None:
-        self.reader = wire.reader()
+        self._wire = wire
+        self._reader: Reader | None = None
         self._held: list[Events] = []
         self._size = 0
         self._max_chars = max_chars
         self._answers = answers
+
+    @property
+    def reader(self) -> Reader:
+        """Reads them; made when the first of them are read."""
+        if self._reader is None:
+            self._reader = self._wire.reader()
+        return self._reader
 
     def add(self, run: Events) -> None:
         """These events go out."""
@@ -86,14 +94,15 @@ class Transcript:
 
     def read(self) -> Reading:
         """What was said up to here."""
-        reading = self.reader.reading
+        reader = self.reader
+        reading = reader.reading
         held, self._held, self._size = self._held, [], 0
         try:
             for run in held:
                 for event in run:
                     found = event.object()
                     if found is not None:
-                        self.reader.read(found)
+                        reader.read(found)
         except (ValueError, LookupError, TypeError, AttributeError):
             reading.blocked("it had sent something that is not its API")
         if len(reading.text) > self._max_chars:
@@ -120,14 +129,14 @@ class Rescuer:
     def transcript(self, exchange: Exchange) -> Transcript | None:
         """Where to note what goes out; None when there will be no rescue anyway."""
         config = self._config.rescue
-        wire = format_of(exchange.request.endpoint)
+        wire = FORMATS[exchange.request.endpoint]
         if not exchange.request.stream or not config.enabled or wire.continues is None:
             return None
         return Transcript(wire, config.max_chars, wire.answers(exchange.request.body))
 
     def ended(self, exchange: Exchange, transcript: Transcript) -> Events | None:
         """The missing end of a stream that had said everything; None: something is missing."""
-        wire, reading = format_of(exchange.request.endpoint), transcript.read()
+        wire, reading = FORMATS[exchange.request.endpoint], transcript.read()
         if transcript.has_ended:
             return wire.ending(transcript.reader, reading.deltas, full=False)
         # Each piece is at least one token: as many pieces as tokens were allowed is all there is.
@@ -171,7 +180,7 @@ class Rescuer:
                 continue
             _note(exchange, broken, upstream, reading.deltas, error)
             exchange.delivery.answered_by(started.attempt)
-            wire = format_of(exchange.request.endpoint)
+            wire = FORMATS[exchange.request.endpoint]
             joined = wire.splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
             return started, joined
         exchange.delivery.note(not_rescued=broken.option.target, why="nobody who may go on can")
@@ -187,7 +196,7 @@ class Rescuer:
             return f"it was rescued {done} times already"
         if _is_kept(exchange.request, began):
             return "who began it keeps the answer under its id"
-        wire = format_of(exchange.request.endpoint)
+        wire = FORMATS[exchange.request.endpoint]
         return obstacle(wire, exchange.request.body) or transcript.obstacle()
 
     def _upstreams(self, exchange: Exchange, broken: Upstream, prefill: str) -> Iterator[Upstream]:

@@ -1,52 +1,20 @@
-"""What was said: the user's turns of a request, the text of an answer."""
+"""What was said in an answer, and how much two answers have in common."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
 
 from router.wire.events import Events
 from router.wire.kinds import Kind
-from router.wire.texts import Path, Text, texts
+from router.wire.texts import Path, texts
 
 _WORD: Final = re.compile(r"\w+|[^\w\s]")
 _REPEATS: Final = re.compile(r"response\.(?!.*\.delta$)")
 """Events of Responses that say once more what was said, or announce it."""
-
-
-def user_turns(found: list[Text]) -> list[str]:
-    """What the user said, one text a turn, oldest first; without empty turns."""
-    return [said for said in (_joined(turn) for turn in _turns(found)) if said]
-
-
-def newest_user_text(found: list[Text]) -> str:
-    """What the user said last; empty when there is nothing readable."""
-    said = ""
-    for turn in _turns(found):
-        said = _joined(turn)
-    return said
-
-
-def _turns(found: list[Text]) -> Iterator[list[Text]]:
-    turn: list[Text] = []
-    for text in found:
-        if text.role != "user" or text.kind is not Kind.TEXT:
-            continue
-        steps = 1 if text.path[:1] == ("prompt",) else 2
-        if turn and turn[0].path[:steps] != text.path[:steps]:
-            yield turn
-            turn = []
-        turn.append(text)
-    if turn:
-        yield turn
-
-
-def _joined(turn: list[Text]) -> str:
-    return "\n".join(text.text for text in turn)
 
 
 def answer_text(raw: bytes, *, streamed: bool) -> str:

@@ -89,6 +89,15 @@ class Survey:
     token_ids: int = 0
     parts: set[str] = field(default_factory=set)
 
+    def user_turns(self) -> list[str]:
+        """What the user said, one text a turn, oldest first; without empty turns."""
+        turns: dict[Path, list[str]] = {}
+        for text in self.texts:
+            if text.role == "user" and text.kind is Kind.TEXT:
+                steps = 1 if text.path[:1] == ("prompt",) else 2
+                turns.setdefault(text.path[:steps], []).append(text.text)
+        return [said for said in map("\n".join, turns.values()) if said]
+
 
 Change = Callable[[Text], str]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from router.errors import InvalidRequest
 from router.wire.endpoint import Endpoint
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 
 _STREAM = b"text/event-stream"
 _MESSAGE = (
@@ -98,7 +98,7 @@ class _Stream:
             self._is_open = any(value.startswith(_STREAM) for _, value in message["headers"])
         elif not message.get("more_body", False):
             if self.is_broken_off:
-                wire, mistake = format_of(Endpoint.RESPONSES), InvalidRequest(self.mistakes[0])
+                wire, mistake = FORMATS[Endpoint.RESPONSES], InvalidRequest(self.mistakes[0])
                 message = {**message, "body": message.get("body", b"") + wire.error_events(mistake)}
             self._is_open = False
         await self._send(message)

@@ -11,7 +11,7 @@ from aiohttp import web
 from router.errors import RouterError, TargetBroken
 from router.targets.base import Call, Target
 from router.wire.endpoint import Endpoint
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def _answer(request: web.Request, target: Target, call: Call) -> web.Strea
         async for chunk in answer.chunks():
             await response.write(chunk.raw)
     except TargetBroken as error:
-        await response.write(format_of(call.endpoint).error_events(error))
+        await response.write(FORMATS[call.endpoint].error_events(error))
     finally:
         await answer.aclose()
     await response.write_eof()

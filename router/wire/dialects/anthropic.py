@@ -8,7 +8,7 @@ from typing import Final
 
 from router.wire.dialects.base import Asked, Asking, Dialect, Traits, Translation, as_it_is
 from router.wire.endpoint import Endpoint
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.formats.base import PrefillStyle
 from router.wire.translate.answer_to_chat import chat_answer
 from router.wire.translate.chat_to_messages import messages_request
@@ -49,7 +49,7 @@ class Anthropic(Dialect):
         """The client's own body, or the same said in Messages."""
         body = call.body
         if call.prefill:
-            wire = format_of(call.endpoint)
+            wire = FORMATS[call.endpoint]
             body = wire.prefilled(body, call.prefill, PrefillStyle.MESSAGE)
         if call.endpoint is Endpoint.MESSAGES:
             return as_it_is(call, body)
@@ -57,7 +57,7 @@ class Anthropic(Dialect):
         include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
         created = int(time.time())
         return Asked(
-            format_of(Endpoint.MESSAGES),
+            FORMATS[Endpoint.MESSAGES],
             messages_request(body, default_max_tokens=traits.max_output_tokens),
             translation=Translation(
                 ChatStream(created=created, include_usage=include_usage),

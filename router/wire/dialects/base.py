@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from router.wire.endpoint import Endpoint
 from router.wire.events import Events
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, Format, PrefillStyle
 from router.wire.translate.answer_to_messages import messages_answer
 from router.wire.translate.stream_to_messages import MessagesStream
@@ -181,7 +181,7 @@ def as_it_is(
     call: Asking, body: Body, *, ask_for_usage: bool = True, correct: Correct | None = None
 ) -> Asked:
     """A call in the client's own format."""
-    wire, hidden = format_of(call.endpoint), False
+    wire, hidden = FORMATS[call.endpoint], False
     if ask_for_usage:
         body, hidden = wire.ask_for_usage(body, stream=call.stream)
     return Asked(wire, body, hidden, correct=correct, names=NAMES.get(call.endpoint, {}))

@@ -19,7 +19,7 @@ from router.wire.dialects.base import (
     back_to_messages,
 )
 from router.wire.endpoint import Endpoint
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, PrefillStyle, unfinished_talk
 from router.wire.formats.messages import unfinished_turn
 from router.wire.translate.messages_to_chat import chat_request
@@ -67,7 +67,7 @@ class OpenAI(Dialect):
         if call.prefill:
             native = call.endpoint is Endpoint.MESSAGES
             style = PrefillStyle.MESSAGE if native else traits.prefill_style
-            body = format_of(call.endpoint).prefilled(body, call.prefill, style)
+            body = FORMATS[call.endpoint].prefilled(body, call.prefill, style)
         return as_it_is(call, body, ask_for_usage=traits.stream_usage)
 
     def _messages_as_chat(self, call: Asking, traits: Traits) -> Asked:
@@ -105,7 +105,7 @@ class OpenAI(Dialect):
         if prefill:
             body = unfinished_talk(body, prefill, traits.prefill_style)
         names = NAMES.get(call.endpoint, {})
-        return Asked(format_of(Endpoint.CHAT), body, translation=back, names=names)
+        return Asked(FORMATS[Endpoint.CHAT], body, translation=back, names=names)
 
 
 DIALECT = OpenAI()

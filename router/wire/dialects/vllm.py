@@ -21,9 +21,14 @@ from router.wire.dialects.base import (
     back_to_messages,
 )
 from router.wire.endpoint import Endpoint
-from router.wire.formats import format_of
-from router.wire.formats.base import Body, PrefillStyle, unfinished_talk
-from router.wire.formats.fields import LOGPROBS, asks_for_logprobs
+from router.wire.formats import FORMATS
+from router.wire.formats.base import (
+    LOGPROBS,
+    Body,
+    PrefillStyle,
+    asks_for_logprobs,
+    unfinished_talk,
+)
 from router.wire.formats.messages import unfinished_turn
 from router.wire.translate.messages_to_chat import chat_request
 from router.wire.translate.messages_to_vllm import Unlike, difference, vllm_request
@@ -74,7 +79,7 @@ class Vllm(Dialect):
         if call.endpoint is Endpoint.RESPONSES and body.get("background"):
             raise unsupported("background", "is not offered by local models")
         if call.prefill:
-            wire = format_of(call.endpoint)
+            wire = FORMATS[call.endpoint]
             body = wire.prefilled(body, call.prefill, PrefillStyle.CONTINUE)
         if call.probe is not None:
             body = {**body, **call.probe}
@@ -103,7 +108,7 @@ class Vllm(Dialect):
             return as_it_is(call, call.body)
         tells = call.probe is not None
         return Asked(
-            format_of(Endpoint.CHAT),
+            FORMATS[Endpoint.CHAT],
             {**chat, **(call.probe or {})},
             translation=back_to_messages(call, "base", tells=tells),
             names=MESSAGES_NAMES,

@@ -18,8 +18,4 @@ from router.wire.formats.responses import Responses
 FORMATS: Mapping[Endpoint, Format] = {
     each.endpoint: each for each in (Chat(), Completions(), Responses(), Messages(), Embeddings())
 }
-
-
-def format_of(endpoint: Endpoint) -> Format:
-    """The format of an endpoint's bodies and answers."""
-    return FORMATS[endpoint]
+"""By endpoint."""

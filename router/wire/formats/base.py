@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from router.errors import RouterError, TargetBroken
 from router.wire.endpoint import Endpoint
@@ -236,3 +237,15 @@ def unfinished_talk(body: Body, prefill: str, style: PrefillStyle) -> Body:
     if style is PrefillStyle.CONTINUE:
         found |= {"continue_final_message": True, "add_generation_prompt": False}
     return found
+
+
+LOGPROBS: Final = "message.output_text.logprobs"
+"""What Responses call the tokens' probabilities in ``include``."""
+
+
+def asks_for_logprobs(body: Mapping[str, Any]) -> bool:
+    """Whether the client wants logprobs, in any format; 0 alternatives are a wish too."""
+    wanted, included = body.get("logprobs"), body.get("include")
+    if isinstance(included, list) and LOGPROBS in included:
+        return True
+    return wanted is not None and wanted is not False

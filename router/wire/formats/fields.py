@@ -1,9 +1,6 @@
-"""Fields of requests that several formats share."""
+"""Fields of requests that mean the same for the rest of an answer as for the whole of it."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any, Final
 
 # Only what is known to mean the same for the rest of an answer as for the whole of it. A field that
 # nobody here knows may change the answer's form: then the stream ends with an error instead.
@@ -42,14 +39,3 @@ COMMON = frozenset(
         "vllm_xargs",
     }
 )
-
-LOGPROBS: Final = "message.output_text.logprobs"
-"""What Responses call the tokens' probabilities in ``include``."""
-
-
-def asks_for_logprobs(body: Mapping[str, Any]) -> bool:
-    """Whether the client wants logprobs, in any format; 0 alternatives are a wish too."""
-    wanted, included = body.get("logprobs"), body.get("include")
-    if isinstance(included, list) and LOGPROBS in included:
-        return True
-    return wanted is not None and wanted is not False

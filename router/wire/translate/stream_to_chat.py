@@ -7,7 +7,7 @@ from typing import Any
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
 from router.wire.events import DONE, Event, Events
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.translate.answer_to_chat import chat_id
 from router.wire.translate.vocabulary import chat_usage, finish_reason
 
@@ -136,4 +136,4 @@ class ChatStream:
 def _error(error: dict[str, Any]) -> list[Event]:
     kind = str(error.get("type") or "server_error")
     broken = TargetBroken(str(error.get("message")), code=kind)
-    return [Event(format_of(Endpoint.CHAT).error_events(broken))]
+    return [Event(FORMATS[Endpoint.CHAT].error_events(broken))]

@@ -9,7 +9,7 @@ import orjson
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
 from router.wire.events import Event, Events
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.translate.answer_to_messages import message_id, thoughts_in
 from router.wire.translate.vocabulary import messages_usage, stop_reason
 
@@ -160,6 +160,6 @@ def _event(kind: str, **fields: object) -> list[Event]:
 def _error(error: object) -> list[Event]:
     found = error if isinstance(error, dict) else {"message": error}
     code = found.get("type") or found.get("code")
-    wire = format_of(Endpoint.MESSAGES)
+    wire = FORMATS[Endpoint.MESSAGES]
     broken = TargetBroken(str(found.get("message")), code=str(code or "server_error"))
     return [Event(wire.error_events(broken))]

@@ -20,7 +20,7 @@ from router.targets.connection import MAX_HEAD_BYTES
 from router.targets.http_client import HttpClient, RawAnswer
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from tests.fakes.certificate import certificate
 from tests.fakes.wire import PAUSE, Hang, Piece, Wire, body, head, wire
 
@@ -30,7 +30,7 @@ HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
-ASKED = Asked(format_of(Endpoint.CHAT), {})
+ASKED = Asked(FORMATS[Endpoint.CHAT], {})
 
 
 @pytest.fixture

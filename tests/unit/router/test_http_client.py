@@ -16,7 +16,7 @@ from router.errors import TargetBroken, TargetTimeout, TargetUnavailable
 from router.targets.http_client import MAX_ERROR_BODY_BYTES, HttpClient, RawAnswer, json_headers
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint, Usage
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 from router.wire.upstream_error import retry_after_s
 from router.wire.watch import BodyWatch, StreamWatch
 from tests.fakes.wire import PAUSE, Hang, Reset, Wire, body, chunk, events, head, wire
@@ -27,7 +27,7 @@ COUNTS = (
     b'"prompt_tokens_details":{"cached_tokens":4}}}\n\n'
 )
 DONE = b"data: [DONE]\n\n"
-ASKED = Asked(format_of(Endpoint.CHAT), {})
+ASKED = Asked(FORMATS[Endpoint.CHAT], {})
 ANSWER = b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}'
 ERROR = b'data: {"error":{"message":"out of memory","code":500,"type":"server_error"}}\n\n'
 MESSAGES = (
@@ -292,7 +292,7 @@ def test_any_split_is_watched_alike(
     stream = stream.replace(b"\n", newline)
     cuts = sorted(data.draw(st.lists(st.integers(1, len(stream) - 1), max_size=8, unique=True)))
     usage = Usage()
-    watch = StreamWatch("base", format_of(endpoint), usage)
+    watch = StreamWatch("base", FORMATS[endpoint], usage)
     passed = b""
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         assert not watch.done
@@ -307,7 +307,7 @@ def test_hidden_usage_is_counted_and_dropped(cuts: list[int]) -> None:
     """The event that we asked for and the client did not never reaches the client."""
     stream = HELLO + COUNTS + DONE
     usage = Usage()
-    watch = StreamWatch("base", format_of(Endpoint.CHAT), usage, hide_usage=True)
+    watch = StreamWatch("base", FORMATS[Endpoint.CHAT], usage, hide_usage=True)
     bounds = [0, *sorted(cuts), len(stream)]
     passed = b"".join(watch.feed(stream[a:b], last=False).raw for a, b in pairwise(bounds))
     assert passed == HELLO + DONE
@@ -320,7 +320,7 @@ def test_text_about_the_protocol_does_not_fool_the_watch() -> None:
         rb'data: {"choices":[{"delta":{"content":"say:\ndata: [DONE]\n\"usage\": 1 \"error\":"}}]}'
     )
     usage = Usage()
-    watch = StreamWatch("base", format_of(Endpoint.CHAT), usage)
+    watch = StreamWatch("base", FORMATS[Endpoint.CHAT], usage)
     assert watch.feed(content + b"\n\n", last=False).raw == content + b"\n\n"
     assert not watch.done
     assert watch.failure is None
@@ -329,7 +329,7 @@ def test_text_about_the_protocol_does_not_fool_the_watch() -> None:
 
 def test_failed_response_is_an_answer() -> None:
     """A Responses object says itself that it failed: it is passed on as it is."""
-    watch = BodyWatch("base", format_of(Endpoint.RESPONSES), Usage())
+    watch = BodyWatch("base", FORMATS[Endpoint.RESPONSES], Usage())
     failed = (
         b'{"object":"response","status":"failed","error":{"code":"server_error","message":"m"}}'
     )
@@ -343,7 +343,7 @@ def test_error_event_of_each_dialect() -> None:
         (Endpoint.MESSAGES, b'{"type":"error","error":{"type":"overloaded_error","message":"m"}}'),
         (Endpoint.RESPONSES, b'{"type":"error","code":"overloaded_error","message":"m"}'),
     ):
-        watch = StreamWatch("base", format_of(endpoint), Usage())
+        watch = StreamWatch("base", FORMATS[endpoint], Usage())
         assert not watch.feed(b"event: error\ndata: " + event + b"\n\n", last=False)
         assert watch.failure is not None
         assert (watch.failure.code, watch.failure.message) == ("overloaded_error", "m")

@@ -16,7 +16,7 @@ from router.send.health import HealthBook, Latencies, RetryBudget
 from router.send.remedy import Blame, Step, sort
 from router.wire.endpoint import Endpoint
 from router.wire.events import Event
-from router.wire.formats import format_of
+from router.wire.formats import FORMATS
 
 
 @given(events=st.lists(st.tuples(st.booleans(), st.floats(0, 0.5)), max_size=200))
@@ -126,7 +126,7 @@ def test_where_a_stream_begins_to_say_something(
     endpoint: Endpoint, event: object, says: bool
 ) -> None:
     """Roles, ids and empty blocks are no content; what nobody understands is."""
-    carries = format_of(endpoint).carries
+    carries = FORMATS[endpoint].carries
     assert carries(Event(data(event))) is says
     assert not carries(Event(b": comment\n\n"))
     assert carries(Event(b"data: [DONE]\n\n"))

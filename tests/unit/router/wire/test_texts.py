@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.wire.kinds import Kind
-from router.wire.said import answer_text, newest_user_text, user_turns
+from router.wire.said import answer_text
 from router.wire.texts import TooDeep, replace, rewrite, survey, texts
 
 MARK = "zq"
@@ -307,9 +307,9 @@ def test_what_the_user_said() -> None:
                                          "three", {"type": "tool_result", "content": "found"}]},
         ]
     }  # fmt: skip
-    assert user_turns(texts(body)) == ["one", "two\nthree"]
-    assert newest_user_text(texts(body)) == "two\nthree"
-    assert newest_user_text(texts({"prompt": ["a", "b"]})) == "a\nb"
+    assert survey(body).user_turns() == ["one", "two\nthree"]
+    assert survey({"prompt": ["a", "b"]}).user_turns() == ["a\nb"]
+    assert survey({"messages": [{"role": "user", "content": ""}]}).user_turns() == []
 
 
 def test_what_media_weighs() -> None:
