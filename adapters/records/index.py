@@ -10,6 +10,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -269,6 +270,15 @@ def _put(path: Path, table: Any) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def size_of(layout: Layout, segment: Segment) -> int:
+    """Bytes of a segment's sidecars on disk."""
+    size = 0
+    for path in _sidecars(layout, segment):
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
 
 
 def forget(layout: Layout, segment: Segment) -> None:

@@ -72,10 +72,11 @@ def _files(layout: Layout) -> list[_File]:
         for path in (layout.records_of(segment), layout.payloads_of(segment)):
             with suppress(FileNotFoundError):
                 status = path.stat()
-                # A small file takes a block, and its index another: many are not few bytes.
+                # A small file takes a block: many are not few bytes.
                 size += max(status.st_size, _BLOCK)
                 changed_s = max(changed_s, status.st_mtime)
-        found.append(_File(segment, size + _BLOCK, changed_s))
+        size += max(index.size_of(layout, segment), _BLOCK)
+        found.append(_File(segment, size, changed_s))
     return sorted(found, key=lambda file: (file.changed_s, file.segment))
 
 
