@@ -103,6 +103,8 @@ class AdapterPath:
     base: BaseFacts | None = BASE
     tables: list[RoutingTable] = field(default_factory=list)
     fate: Fate | None = None
+    database_url: str | None = None
+    """Of a migrated database; None: a quick one below ``root``."""
 
     def __post_init__(self) -> None:
         self.config = AdaptersConfig(rollout=self.settings, store=str(self.root / "watched"))
@@ -111,7 +113,7 @@ class AdapterPath:
 
     def start(self) -> None:
         """A fresh process over what is on the disk."""
-        self.registry = MortalRegistry(quick_database(self.root / "registry.db"))
+        self.registry = MortalRegistry(self._database())
         self.events = EventBus()
         parts = Adapters(
             self.config,
@@ -124,6 +126,11 @@ class AdapterPath:
         )
         self.rollout, self.reconciler, self.ladder = parts.rollout, parts.reconciler, parts.ladder
         self.registry.fate = self.fate
+
+    def _database(self) -> Engine:
+        if self.database_url is not None:
+            return database.connect(self.database_url)
+        return quick_database(self.root / "registry.db")
 
     def fork(self, other: AdapterPath) -> AdapterPath:
         """Make ``other`` continue from our state; we must be closed, and the store is shared."""
