@@ -47,8 +47,8 @@ class JudgedAnswer:
 
     def restore(self, exchange: Exchange) -> None:
         """This answer goes out after all: nobody better could give one."""
-        if self.option is not None:
-            exchange.delivery.choose(self.option)
+        if self.attempt is not None:
+            exchange.delivery.answered_by(self.attempt)
         exchange.account.answers(self.answer.usage)
         # They may still continue this answer, should it break.
         exchange.delivery.reconsider(self.passed_over)
