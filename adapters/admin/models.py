@@ -33,7 +33,7 @@ class Pushed(Answer):
     digest: str = Field(description="SHA-256 of the canonical content, 64 hex digits")
     name: str = Field(description="the pinned name, `alias@digest12`")
     state: str
-    known: bool = Field(description="nothing had to be done: the version was there already")
+    known: bool = Field(description="the version was there already; it is where it was asked to be")
     epoch: int = Field(description="the last change that routers had to apply")
     checks: list[CheckResult]
 

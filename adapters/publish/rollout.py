@@ -63,7 +63,7 @@ class Outcome:
     state: State
     checks: tuple[dict[str, Any], ...] = ()
     known: bool = False
-    """Nothing had to be done: the version was there already."""
+    """The version was there already; it is where it was asked to be."""
     error: str = ""
     epoch: int = 0
 
