@@ -119,8 +119,6 @@ class Vllm(Dialect):
         if endpoint is Endpoint.EMBEDDINGS:
             return "embeddings have no tokens"
         if endpoint is Endpoint.RESPONSES:
-            if body.get("background"):
-                return "it is answered in the background"
             known = isinstance(body.get("include"), list | None)
             return None if known else "its include is no list"
         if endpoint is Endpoint.MESSAGES:

@@ -145,7 +145,6 @@ async def test_judged_messages_are_asked_through_chat(tmp_path: Path, stream: bo
         (MESSAGES, {"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         (MESSAGES, {"tools": [{"type": "bash_20250124", "name": "bash"}]}, "a server's tool"),
         (MESSAGES, {"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "a block"),
-        (RESPONSES, {"background": True}, "background"),
         (RESPONSES, {"include": "all"}, "include"),
     ],
 )
