@@ -22,10 +22,11 @@ from router.audit.lookup import Records
 from router.config.auth import KeyScope
 from router.config.root import RouterConfig
 from router.errors import RouterError, error_body
+from router.exchange import Exchange
 from router.ids import Ids
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
-from router.request import Exchange, Request
+from router.request import Request
 from router.respond import Client, Onlooker
 from router.targets.directory import Catalog
 from router.wire.asgi import (

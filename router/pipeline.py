@@ -18,10 +18,11 @@ from router.choose.choose import Chooser
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
 from router.errors import AuditUnavailable
+from router.exchange import Exchange, Outgoing
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
 from router.replicas.table import TableHolder
-from router.request import Decision, Exchange, Outgoing, Request
+from router.request import Decision, Request
 from router.respond import Client
 from router.send import Sender, shadow
 from router.stages import DOOR, Heading

@@ -11,7 +11,7 @@ import orjson
 
 from router.audit.decision import record_of, shown
 from router.errors import RouterError, TargetBroken, error_body
-from router.request import Account, Exchange, Outgoing
+from router.exchange import Account, Exchange, Outgoing
 from router.stages import Heading
 from router.wire.asgi import (
     Header,

@@ -15,7 +15,7 @@ import yaml
 from adapters.records.config import Durability
 from benchmarks.gateway.stand_in import MODEL
 from router.audit.requests import RequestRecords
-from router.request import Exchange
+from router.exchange import Exchange
 from serving.config.settings import Settings
 from serving.heap import settle_heap
 from serving.router import compose

@@ -15,7 +15,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from router.request import Exchange
+from router.exchange import Exchange
 from router.stages import Stopwatch
 
 _DURATION_S = (

@@ -10,7 +10,7 @@ from router.account.usage import UsageMeter
 from router.audit.requests import RequestRecords
 from router.budgets.amounts import fill_in
 from router.choose.learning import Learning
-from router.request import Exchange
+from router.exchange import Exchange
 from router.targets.directory import Catalog
 
 

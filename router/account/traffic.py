@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
 from router.errors import TargetUnavailable
-from router.request import CANCELLED, ESCALATED, REJECTED, Exchange
+from router.exchange import CANCELLED, ESCALATED, REJECTED, Exchange
 
 _ADAPTER = "adapter:"
 _SERVER_ERROR = 500

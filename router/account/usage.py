@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from router.request import HIT, NO_INTENT, Exchange
+from router.exchange import HIT, Exchange
+from router.request import NO_INTENT
 from router.stages import Heading
 
 HOUR_S = 3600

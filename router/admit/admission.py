@@ -10,7 +10,8 @@ from router.config.auth import KeyScope
 from router.config.limits import LimitsConfig
 from router.config.priority import Priority, PriorityConfig
 from router.errors import InvalidRequest, Overloaded, RateLimited
-from router.request import Caller, Exchange, Rate
+from router.exchange import Exchange, Rate
+from router.request import Caller
 
 PRIORITY_HEADER = "x-graftwork-priority"
 _WINDOW_S = 60.0

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from router.request import Assurance, Attempt, Decision, Exchange, Option, digest
+from router.exchange import Assurance, Attempt, Exchange
+from router.request import Decision, Option, digest
 
 Record = dict[str, Any]
 

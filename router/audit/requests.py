@@ -13,7 +13,8 @@ from adapters.records.subjects import Subjects
 from adapters.records.writer import RecordLog, Unavailable
 from router.audit.decision import record_of, to_json
 from router.errors import AuditUnavailable
-from router.request import Account, Exchange, Request
+from router.exchange import Account, Exchange
+from router.request import Request
 
 SUBJECT_HEADER = "x-graftwork-subject"
 _SUBJECT_FIELDS = ("user", "safety_identifier")

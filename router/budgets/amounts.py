@@ -13,7 +13,8 @@ from typing import Any
 
 from router.budgets.accounts import NANO
 from router.config.budgets import BudgetsConfig
-from router.request import NOT_BILLED, Attempt, Exchange, Option
+from router.exchange import NOT_BILLED, Attempt, Exchange
+from router.request import Option
 from router.targets.directory import Catalog
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.formats import FORMATS

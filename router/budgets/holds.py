@@ -11,7 +11,8 @@ from router.budgets.leased import LeasedLimit, LeasedLimits, LimitScope
 from router.budgets.lessee import Lessee
 from router.config.budgets import BudgetsConfig, Window
 from router.errors import BudgetExceeded
-from router.request import Exchange, Option, Rate, Request
+from router.exchange import Exchange, Rate
+from router.request import Option, Request
 
 _ROUNDS = 4
 """How often a request asks for more before it gives way to others that took it."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from router.request import Exchange
+from router.exchange import Exchange
 from router.wire.endpoint import Endpoint
 
 _HEADERS = ("anthropic-version", "anthropic-beta")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from router.cache.key import CacheKey, cache_key, deterministic
 from router.cache.store import Kept, ResponseStore
 from router.config.cache import CacheConfig
-from router.request import HIT, MISS, Exchange, Outgoing
+from router.exchange import HIT, MISS, Exchange, Outgoing
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Events, Piece
 from router.wire.formats import FORMATS

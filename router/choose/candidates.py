@@ -13,8 +13,9 @@ from router.choose.cards import Card, CardSet
 from router.choose.codes import Code
 from router.choose.ranking import Candidate
 from router.errors import Gone, InvalidRequest, NotFound
+from router.exchange import Exchange
 from router.replicas.rendezvous import weight
-from router.request import AUTO, BASE, Exchange
+from router.request import AUTO, BASE
 from router.wire.endpoint import Endpoint
 
 _PIN = "@"

@@ -13,9 +13,10 @@ from router.choose.ranking import Candidate, ranked
 from router.choose.steering import explored, keep_session
 from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig
+from router.exchange import Exchange
 from router.policy.permission import Permission, PolicyBook
 from router.prices import FREE, LocalPricing
-from router.request import AUTO, NO_INTENT, Decision, Exchange, Option, Request, digest
+from router.request import AUTO, NO_INTENT, Decision, Option, Request, digest
 
 _PIN = "@"
 _LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY, Code.BUDGET})

@@ -10,9 +10,10 @@ from typing import Any
 
 from router.choose.quality import Quality
 from router.config.routing import RoutingConfig, SessionConfig
+from router.exchange import Exchange
 from router.judge.calibration import Calibration
 from router.judge.logprobs import Features
-from router.request import NO_INTENT, Exchange
+from router.request import NO_INTENT
 
 _HEARD_KEPT = 20_000
 EXPECTED_OUTPUT_TOKENS = 256.0

@@ -25,8 +25,9 @@ from router.choose.learning import Learning
 from router.choose.refusals import nobody
 from router.config.root import RouterConfig
 from router.errors import RouterError
+from router.exchange import Exchange
 from router.prices import Work
-from router.request import BASE, Caller, Decision, Exchange, Hints, Intent, Needs, Request
+from router.request import BASE, Caller, Decision, Hints, Intent, Needs, Request
 from router.wire.endpoint import Endpoint, Usage
 
 Record = Mapping[str, Any]

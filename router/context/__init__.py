@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.request import Bodies, Option, Request
+from router.exchange import Bodies
+from router.request import Option, Request
 
 
 def bodies(request: Request) -> Bodies:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from router.request import Exchange, Request
+from router.exchange import Exchange
+from router.request import Request
 from router.wire.events import Piece
 
 

@@ -13,19 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from router.config.routing import DEFAULT_ROUTE, ConfidenceConfig, RoutingConfig
 from router.errors import RouterError
+from router.exchange import ESCALATED, Assurance, Attempt, Exchange, Outgoing
 from router.judge.calibration import Calibration
 from router.judge.watched import WatchedAnswer
-from router.request import (
-    ESCALATED,
-    NO_INTENT,
-    Assurance,
-    Attempt,
-    Decision,
-    Exchange,
-    Option,
-    Outgoing,
-    Request,
-)
+from router.request import NO_INTENT, Decision, Option, Request
 from router.wire.dialects.vllm import DIALECT as _VLLM
 
 Ask = Callable[[Exchange], Awaitable[Outgoing]]

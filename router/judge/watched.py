@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
+from router.exchange import Outgoing
 from router.judge.logprobs import Features, Tokens
-from router.request import Outgoing
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Event, Events, Piece
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from router.errors import TargetBroken
-from router.request import Exchange
+from router.exchange import Exchange
 from router.send.attempt import Started, is_progress
 from router.send.rescue import Rescuer
 from router.wire.endpoint import Usage

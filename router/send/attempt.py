@@ -17,8 +17,9 @@ from router.errors import (
     TargetRejected,
     TargetTimeout,
 )
+from router.exchange import CANCELLED, OK, REJECTED, Attempt, Exchange
 from router.replicas.table import TableHolder
-from router.request import CANCELLED, OK, REJECTED, Attempt, Exchange, Option
+from router.request import Option
 from router.send.health import HealthBook, Ticket, Upstream
 from router.send.remedy import Blame, as_rejection, sort
 from router.stages import Heading

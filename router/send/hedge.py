@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from router.config.delivery import DeliveryConfig
 from router.errors import BudgetExceeded, RouterError
-from router.request import Exchange
+from router.exchange import Exchange
 from router.send.attempt import Calls, Started
 from router.send.health import Upstream
 from router.send.plan import RetryPlan

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from router.config.delivery import RetryConfig
 from router.errors import BudgetExceeded, Failure, RouterError, TargetRejected
-from router.request import Exchange, Option
+from router.exchange import Exchange
+from router.request import Option
 from router.send.attempt import Calls
 from router.send.backoff import pause_s
 from router.send.health import Upstream

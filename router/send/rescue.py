@@ -11,7 +11,8 @@ from typing import Any
 
 from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
-from router.request import Exchange, Option, Request
+from router.exchange import Exchange
+from router.request import Option, Request
 from router.send.attempt import Calls, Started
 from router.send.health import Upstream
 from router.send.remedy import Step, sort

@@ -9,8 +9,8 @@ from functools import partial
 from router.config.delivery import DeliveryConfig
 from router.config.limits import LimitsConfig
 from router.errors import BudgetExceeded, RouterError, TargetTimeout, TargetUnavailable
+from router.exchange import Exchange
 from router.replicas.table import TableHolder
-from router.request import Exchange
 from router.send.answer import Delivered
 from router.send.attempt import Calls, Started
 from router.send.health import HealthBook, Upstream

@@ -12,8 +12,9 @@ from typing import Final
 
 from router.account.traffic import Traffic
 from router.errors import RouterError
+from router.exchange import HIT, Exchange
 from router.replicas.table import TableHolder
-from router.request import HIT, Exchange, Option
+from router.request import Option
 from router.targets.base import Call
 from router.targets.directory import Catalog
 from router.wire.events import Piece

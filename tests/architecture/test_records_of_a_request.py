@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from router.request import Account, Decision, Delivery, Exchange, Request
+from router.exchange import Account, Delivery, Exchange
+from router.request import Decision, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = {"request", "decision", "delivery", "account"}

@@ -10,7 +10,8 @@ from router.choose.choose import Chooser
 from router.choose.learning import Learning
 from router.config.root import RouterConfig
 from router.errors import RouterError
-from router.request import Caller, Exchange, Option
+from router.exchange import Exchange
+from router.request import Caller, Option
 from tests.fakes.exchanges import BEFORE, LIVE, TRIED, put, replica, table
 
 ANYBODY = Caller("anybody", "default", frozenset())

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.aliases import Alias, Replica, RoutingTable, engine_name
-from router.request import AUTO, Caller, Decision, Exchange, Hints, Option, Request
+from router.exchange import Exchange
+from router.request import AUTO, Caller, Decision, Hints, Option, Request
 from router.wire.endpoint import Endpoint
 
 LIVE, BEFORE, TRIED, GONE = ("1" * 64, "2" * 64, "3" * 64, "4" * 64)

@@ -12,9 +12,10 @@ from router import context
 from router.config.delivery import DeliveryConfig, TimeoutsConfig
 from router.config.limits import LimitsConfig
 from router.config.providers import Capability, ModelCard, ProviderConfig
+from router.exchange import Exchange
 from router.replicas.fair import FairLimits, FairQueues
 from router.replicas.table import TableHolder
-from router.request import Decision, Exchange, Hints, Option, Request
+from router.request import Decision, Hints, Option, Request
 from router.send import Sender
 from router.targets.directory import Catalog
 from router.targets.frontier import frontier_targets

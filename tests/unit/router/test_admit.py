@@ -11,7 +11,7 @@ from router.config.auth import ApiKey, KeyScope
 from router.config.limits import LimitsConfig
 from router.config.priority import Priority
 from router.errors import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthenticated
-from router.request import Rate
+from router.exchange import Rate
 from tests.fakes.exchanges import exchange
 
 

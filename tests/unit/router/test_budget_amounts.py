@@ -16,7 +16,8 @@ from router.choose.needs import read_needs
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure
-from router.request import Attempt, Exchange, Option
+from router.exchange import Attempt, Exchange
+from router.request import Option
 from router.targets.directory import Catalog
 from router.targets.frontier import frontier_targets
 from router.targets.http_client import HttpClient

@@ -15,7 +15,8 @@ from router.cache.store import Kept, ResponseStore
 from router.config.auth import KeyScope
 from router.config.cache import CacheConfig
 from router.config.root import RouterConfig
-from router.request import Caller, Exchange, Hints, Option
+from router.exchange import Exchange
+from router.request import Caller, Hints, Option
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.events import Body, Events
 from tests.fakes.exchanges import exchange, put, table

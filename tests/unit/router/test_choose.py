@@ -13,8 +13,9 @@ from router.config.auto import AutoConfig
 from router.config.providers import Capability, ModelCard, ProviderConfig
 from router.config.root import RouterConfig
 from router.errors import Gone, InvalidRequest, NotFound
+from router.exchange import Exchange
 from router.models import list_models
-from router.request import Caller, Exchange, Hints, Intent, Option
+from router.request import Caller, Hints, Intent, Option
 from router.targets.directory import Catalog
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint

@@ -13,7 +13,8 @@ import pytest
 from router.config.delivery import DeliveryConfig
 from router.config.providers import ProviderConfig
 from router.errors import TargetBroken
-from router.request import Exchange, Option
+from router.exchange import Exchange
+from router.request import Option
 from router.wire.endpoint import Endpoint
 from router.wire.formats.base import PrefillStyle
 from tests.fakes.faults import Fault, Kind

@@ -9,7 +9,8 @@ import pytest
 from router.choose.choose import Chooser
 from router.choose.learning import MIN_SAMPLES, Learning
 from router.config.root import RouterConfig
-from router.request import Exchange, Hints, Needs, Request
+from router.exchange import Exchange
+from router.request import Hints, Needs, Request
 from router.wire.endpoint import Endpoint
 from tests.fakes.deciding import (
     BIG,

@@ -15,7 +15,8 @@ from router.choose.cards import Card
 from router.choose.quality import ADAPTER_FOR_ITS_INTENT, DEFAULT_STRENGTH, Quality
 from router.choose.replay import replay
 from router.config.routing import QualityConfig
-from router.request import Exchange, Intent
+from router.exchange import Exchange
+from router.request import Intent
 from tests.fakes.deciding import chooser, config, decide, returns, world
 from tests.fakes.exchanges import BEFORE, LIVE, TRIED, exchange, put
 

@@ -24,9 +24,10 @@ from router.choose.learning import (
 from router.choose.quality import Quality
 from router.config.root import RouterConfig
 from router.config.routing import QualityConfig, SessionConfig
+from router.exchange import Attempt, Exchange
 from router.prices import Price
 from router.replicas.rendezvous import share, weight
-from router.request import Attempt, Exchange, Hints, Intent, Needs, Option
+from router.request import Hints, Intent, Needs, Option
 from router.wire.endpoint import Usage
 from tests.fakes.deciding import ANYBODY, BIG, SMALL, allowed, chooser, config, returns, world
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE, exchange, put

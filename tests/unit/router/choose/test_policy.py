@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from router.audit.decision import record_of
 from router.choose.cards import Card
 from router.config.policy import PolicyConfig
+from router.exchange import Exchange
 from router.policy.permission import PolicyBook
-from router.request import Caller, Exchange, Intent
+from router.request import Caller, Intent
 from tests.fakes.deciding import (
     BIG,
     SMALL,

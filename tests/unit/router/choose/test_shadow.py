@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.aliases import CandidateVersion, Replica, RoutingTable, engine_name
-from router.request import Caller, Exchange, Intent, Needs
+from router.exchange import Exchange
+from router.request import Caller, Intent, Needs
 from tests.fakes.deciding import chooser, decide, returns
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE, TRIED, exchange, put, replica

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from adapters.aliases import Alias
 from router.config.auto import AutoConfig, IntentConfig
 from router.errors import InvalidRequest
+from router.exchange import Exchange
 from router.intent.encoder import Encoder, EncoderMissing, MiniLM
 from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.prepare import parse
-from router.request import Exchange, Hints, Intent
+from router.request import Hints, Intent
 from tests.fakes.exchanges import LIVE, exchange, put, table
 
 CONFIG = AutoConfig(
