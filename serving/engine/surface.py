@@ -20,24 +20,22 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from adapters.resources import Resource
+from router.errors import Refused, RouterError
 from router.prices import Work
+from router.wire.table import ResourceApp, bound
 from serving.engine.loaded import EngineError, EngineRefused
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager, StagingError
 from serving.engine.vllm import Engine
 from serving.engine.work import Busy
+from serving.internal import paths
 from serving.internal.server import ASGIApp, Receive, Scope, Send
 
 _ASK_EVERY_S = 60.0
-REFUSED = "engine-refused"
-"""Error code: the engine is well and will never take these files."""
-IN_USE = "in-use"
-"""Error code: a request is under way on the adapter that should leave."""
 _PIN_TIMEOUT_S = 5.0
 _TARGET = b"x-graftwork-target"
 _ADAPTER = b"adapter:"
@@ -89,7 +87,7 @@ class EngineSurface:
         self._slots = slots
         self._stager = stager
         self._vllm: ASGIApp = engine.asgi_app()
-        self._control: ASGIApp = self._build_control()  # type: ignore[assignment]
+        self._control = ResourceApp(bound(_CONTROL, self), explain=_explained)
         self.in_flight = 0
         self._said: frozenset[str] = frozenset()
         self._answers = 0
@@ -99,7 +97,7 @@ class EngineSurface:
         self._idle.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith("/internal/"):
+        if scope["path"].startswith(paths.PREFIX):
             await self._control(scope, receive, send)
             return
         self.in_flight += 1
@@ -124,17 +122,6 @@ class EngineSurface:
         if tokens is None:
             return None
         return Work(busy_s=self._busy.seconds(), input_tokens=tokens[0], output_tokens=tokens[1])
-
-    def _build_control(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/internal/adapters", self._list, methods=["GET"]),
-                Route("/internal/adapters/{name}", self._load, methods=["PUT"]),
-                Route("/internal/adapters/{name}", self._unload, methods=["DELETE"]),
-                Route("/internal/pins", self._pin, methods=["PUT"]),
-                Route("/internal/probe", self._probe, methods=["POST"]),
-            ]
-        )
 
     async def residency(self) -> Residency:
         """What the engine holds, as it last said; asked again after a failure and now and then.
@@ -170,69 +157,55 @@ class EngineSurface:
             raise
         self._ask_at = time.monotonic() + _ASK_EVERY_S
 
-    async def _list(self, _: Request) -> JSONResponse:
-        try:
-            with self._asked_again():
-                await self._adapters.ask()
-        except EngineError as error:
-            return _failed(error)
+    async def listed(self, _: Request) -> JSONResponse:
+        with self._asked_again():
+            await self._adapters.ask()
         return JSONResponse(self._say())
 
-    async def _load(self, request: Request) -> JSONResponse:
+    async def load(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         body = LoadBody.model_validate_json(await request.body())
-        try:
-            async with self._stager.stage(body.alias, body.digest) as files:
-                try:
-                    with self._asked_again():
-                        held = await self._adapters.add(name, str(files))
-                finally:
-                    self._stager.keep(self._adapters.held)
-        except (EngineError, StagingError) as error:
-            return _failed(error)
+        async with self._stager.stage(body.alias, body.digest) as files:
+            try:
+                with self._asked_again():
+                    held = await self._adapters.add(name, str(files))
+            finally:
+                self._stager.keep(self._adapters.held)
         already = held.seconds == 0.0
         self._slots.touch(name)
         return JSONResponse({"seconds": held.seconds, "already_resident": already, **self._say()})
 
-    async def _unload(self, request: Request) -> JSONResponse:
+    async def unload(self, request: Request) -> JSONResponse:
         name = request.path_params["name"]
         if requests := self._slots.requests(name):
-            return _error(f"{requests} requests are under way on {name}", IN_USE)
-        try:
-            with self._asked_again():
-                # Nothing comes between the look and this: who arrives later is sent elsewhere.
-                await self._adapters.remove(name)
-        except EngineError as error:
-            return _failed(error)
+            raise _refused(f"{requests} requests are under way on {name}", paths.IN_USE)
+        with self._asked_again():
+            # Nothing comes between the look and this: who arrives later is sent elsewhere.
+            await self._adapters.remove(name)
         return JSONResponse(self._say())
 
-    async def _pin(self, request: Request) -> JSONResponse:
+    async def pin(self, request: Request) -> JSONResponse:
         names = PinBody.model_validate_json(await request.body()).names
         if len(names) >= self._slots.size:
-            return _error(
-                f"{len(names)} pins leave none of {self._slots.size} slots to others", "too-many"
+            raise _refused(
+                f"{len(names)} pins leave none of {self._slots.size} slots to others",
+                paths.TOO_MANY,
             )
-        try:
-            # First what lets go, then the doors, then what takes: the engine never keeps a slot
-            # that a request was let in for.
-            await self._adapters.pin(self._slots.pinned & self._adapters.served & names)
-            if not await self._slots.reserve(names, _PIN_TIMEOUT_S):
-                return _error("every slot is in use", IN_USE)
-            await self._adapters.pin(names)
-        except EngineError as error:
-            return _failed(error)
+        # First what lets go, then the doors, then what takes: the engine never keeps a slot that a
+        # request was let in for.
+        await self._adapters.pin(self._slots.pinned & self._adapters.served & names)
+        if not await self._slots.reserve(names, _PIN_TIMEOUT_S):
+            raise _refused("every slot is in use", paths.IN_USE)
+        await self._adapters.pin(names)
         for name in names:
             self._slots.touch(name)
         return JSONResponse({"pinned": sorted(names)})
 
-    async def _probe(self, request: Request) -> Response:
+    async def probe(self, request: Request) -> Response:
         body = ProbeBody.model_validate_json(await request.body())
-        try:
-            async with self._slots.using(body.name or ""):
-                with self._busy:
-                    scores = await self._engine.score(body.name, body.prompts)
-        except EngineError as error:
-            return _failed(error)
+        async with self._slots.using(body.name or ""):
+            with self._busy:
+                scores = await self._engine.score(body.name, body.prompts)
         # orjson writes NaN as null, which the registry reads as one: a broken adapter has some.
         return Response(orjson.dumps({"logprobs": scores}), media_type="application/json")
 
@@ -245,9 +218,21 @@ def _adapter_of(scope: Scope) -> str:
     return ""
 
 
-def _failed(error: Exception) -> JSONResponse:
-    return _error(str(error), REFUSED if isinstance(error, EngineRefused) else "failed")
+def _refused(message: str, code: str) -> Refused:
+    return Refused(409, message, code=code)
 
 
-def _error(message: str, code: str) -> JSONResponse:
-    return JSONResponse({"error": {"message": message, "code": code}}, status_code=409)
+def _explained(error: Exception) -> RouterError | None:
+    if not isinstance(error, (EngineError, StagingError)):
+        return None
+    code = paths.REFUSED if isinstance(error, EngineRefused) else paths.FAILED
+    return _refused(str(error), code)
+
+
+_CONTROL: tuple[Resource[EngineSurface], ...] = (
+    Resource("internal", "GET", paths.ADAPTERS, EngineSurface.listed),
+    Resource("internal", "PUT", paths.ADAPTER, EngineSurface.load),
+    Resource("internal", "DELETE", paths.ADAPTER, EngineSurface.unload),
+    Resource("internal", "PUT", paths.PINS, EngineSurface.pin),
+    Resource("internal", "POST", paths.PROBE, EngineSurface.probe),
+)

@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
-
-import aiohttp
-import orjson
 
 from adapters.aliases import Peer, Replica, RoutingTable, engine_name
 from adapters.errors import (
@@ -23,7 +19,8 @@ from adapters.errors import (
 )
 from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
 from adapters.traffic import VersionTraffic, total
-from serving.engine.surface import IN_USE, REFUSED
+from serving.internal import paths
+from serving.internal.client import InternalClient, Silence, Unanswered
 from serving.internal.reports import RouterState
 from serving.registry.broadcast import Broadcast
 from serving.registry.membership import Membership
@@ -50,7 +47,7 @@ class HttpFleet:
     def __init__(self, membership: Membership, refresh: Callable[[], Awaitable[int]]) -> None:
         self._membership = membership
         self._refresh = refresh
-        self._session: aiohttp.ClientSession | None = None
+        self._client = InternalClient()
         self._broadcast = Broadcast(self._put_table, membership.routers)
         self._withheld: set[tuple[str, str]] = set()
         self._base: dict[str, list[list[float]]] = {}
@@ -83,7 +80,7 @@ class HttpFleet:
 
     async def residency(self, replica_id: str) -> frozenset[str]:
         """What one replica's engine holds now."""
-        answer = await self._engine(replica_id, "GET", "/internal/adapters")
+        answer = await self._engine(replica_id, "GET", paths.ADAPTERS)
         return self._holds(replica_id, answer)
 
     def held(self, replica_id: str) -> frozenset[str]:
@@ -93,7 +90,7 @@ class HttpFleet:
 
     async def pin(self, replica_id: str, names: frozenset[str]) -> None:
         """Have exactly these keep a slot. Raises ``FleetError``."""
-        await self._engine(replica_id, "PUT", "/internal/pins", {"names": sorted(names)})
+        await self._engine(replica_id, "PUT", paths.PINS, {"names": sorted(names)})
 
     def pinned(self, replica_id: str) -> frozenset[str]:
         """What keeps a slot there, by the replica's last report."""
@@ -173,7 +170,7 @@ class HttpFleet:
         if not prompts:
             return []
         body = {"name": name, "prompts": list(prompts)}
-        answer = await self._engine(replica_id, "POST", "/internal/probe", body, _LOAD_TIMEOUT_S)
+        answer = await self._engine(replica_id, "POST", paths.PROBE, body, _LOAD_TIMEOUT_S)
         with _understood(replica_id):
             return [[math.nan if x is None else x for x in row] for row in answer["logprobs"]]
 
@@ -207,11 +204,11 @@ class HttpFleet:
 
     async def _ask_router(self, router: Peer) -> None:
         with contextlib.suppress(FleetError):
-            said = await self._ask(router, "GET", "/internal/state")
+            said = await self._ask(router, "GET", paths.STATE)
             await self._broadcast.hear(router, _state(router, said))
 
     async def _put_table(self, router: Peer, payload: bytes) -> RouterState:
-        return _state(router, await self._ask(router, "PUT", "/internal/table", payload))
+        return _state(router, await self._ask(router, "PUT", paths.TABLE, payload))
 
     async def _engine(
         self,
@@ -234,20 +231,11 @@ class HttpFleet:
         body: Any = None,
         timeout_s: float = _ASK_TIMEOUT_S,
     ) -> dict[str, Any]:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(trust_env=False)
         try:
-            async with self._session.request(
-                method,
-                peer.url + path,
-                data=body if isinstance(body, bytes) else _json(body),
-                headers={"Authorization": f"Bearer {peer.secret}"},
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-            ) as response:
-                answer: Any = await response.json(content_type=None)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            why = str(error) or type(error).__name__
-            raise _kind(error)(f"{peer.id}: {method} {path}: {why}") from error
+            response = await self._client.ask(peer, method, path, body, timeout_s=timeout_s)
+        except Unanswered as error:
+            raise _SILENCE[error.silence](str(error)) from error
+        answer = response.json()
         if not isinstance(answer, dict):
             raise FleetError(
                 f"{peer.id}: {method} {path}: status {response.status}, no JSON object"
@@ -263,11 +251,15 @@ class HttpFleet:
         await self._broadcast.aclose()
         for shown in self._background:
             shown.cancel()
-        if self._session is not None:
-            await self._session.close()
+        await self._client.aclose()
 
 
-_SAID: dict[str, type[FleetError]] = {REFUSED: LoadFailed, IN_USE: InUse}
+_SILENCE: Mapping[Silence, type[FleetError]] = {
+    Silence.UNREACHABLE: Unreachable,
+    Silence.BROKE: ConnectionBroke,
+    Silence.SENSELESS: FleetError,
+}
+_SAID: dict[str, type[FleetError]] = {paths.REFUSED: LoadFailed, paths.IN_USE: InUse}
 
 
 @contextlib.contextmanager
@@ -284,18 +276,5 @@ def _state(router: Peer, said: dict[str, Any]) -> RouterState:
         return RouterState.model_validate(said)
 
 
-def _kind(error: Exception) -> type[FleetError]:
-    """What a call that got no answer says about the process that was asked."""
-    if isinstance(error, (aiohttp.ClientConnectorError, TimeoutError)):
-        return Unreachable
-    if isinstance(error, (aiohttp.ServerDisconnectedError, OSError)):
-        return ConnectionBroke
-    return FleetError
-
-
-def _json(body: Any) -> bytes | None:
-    return None if body is None else orjson.dumps(body)
-
-
 def _adapter(name: str) -> str:
-    return f"/internal/adapters/{quote(name, safe='')}"
+    return paths.one(paths.ADAPTER, name)

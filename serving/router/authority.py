@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from router.account.usage import UsageReport
 from router.budgets.authority import AuthorityUnreachable, LeaseAnswer, LeaseAsk
 from router.replicas.table import TableHolder
+from serving.internal.client import InternalClient, Unanswered
 from serving.internal.paths import LEASES, USAGE
 
-_TIMEOUT = aiohttp.ClientTimeout(total=10.0, connect=2.0)
+_TIMEOUT_S = 10.0
 
 
 class RegistryAccounts:
@@ -18,7 +18,7 @@ class RegistryAccounts:
 
     def __init__(self, holder: TableHolder) -> None:
         self._holder = holder
-        self._session: aiohttp.ClientSession | None = None
+        self._client = InternalClient()
 
     async def lease(self, ask: LeaseAsk) -> LeaseAnswer:
         """Grant and take back. Raises ``AuthorityUnreachable``."""
@@ -36,27 +36,14 @@ class RegistryAccounts:
         registry = self._holder.current.registry
         if registry is None:
             raise AuthorityUnreachable("no registry is known yet")
-        headers = {
-            "authorization": f"Bearer {registry.secret}",
-            "content-type": "application/json",
-        }
         try:
-            async with self._client().put(
-                registry.url + path, data=message.model_dump_json().encode(), headers=headers
-            ) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            answer = await self._client.ask(registry, "PUT", path, message, timeout_s=_TIMEOUT_S)
+        except Unanswered as error:
             raise AuthorityUnreachable(f"the registry does not answer: {error}") from error
-        if response.status != 200:
-            raise AuthorityUnreachable(f"the registry answered {response.status}")
-        return body
-
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
-        return self._session
+        if answer.status != 200:
+            raise AuthorityUnreachable(f"the registry answered {answer.status}")
+        return answer.body
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        await self._client.aclose()

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from adapters.aliases import RoutingTable
+from adapters.resources import Resource
 from router.account.traffic import Traffic
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import parse_query
 from router.replicas.table import TableHolder
+from router.wire.table import ResourceApp, bound
+from serving.internal import paths
 from serving.internal.reports import RouterState
 
 
@@ -37,17 +38,7 @@ class RouterSurface:
 
     def asgi_app(self) -> Any:
         """The application, to be guarded by a secret."""
-        return Starlette(
-            routes=[
-                Route("/internal/table", self._put_table, methods=["PUT"]),
-                Route("/internal/state", self._get_state, methods=["GET"]),
-                Route("/internal/decisions", self._decisions, methods=["GET"]),
-                Route("/internal/decisions/{id}", self._decision, methods=["GET"]),
-                Route("/internal/feedback", self._judgements, methods=["GET"]),
-                Route("/internal/feedback/{id}", self._feedback, methods=["GET"]),
-                Route("/metrics", self._metrics, methods=["GET"]),
-            ]
-        )
+        return ResourceApp(bound(_ROWS, self))
 
     def state(self) -> RouterState:
         """What the registry wants to know."""
@@ -59,26 +50,37 @@ class RouterSurface:
             traffic=self._traffic.snapshot(),
         )
 
-    async def _put_table(self, request: Request) -> JSONResponse:
+    async def put_table(self, request: Request) -> JSONResponse:
         self._holder.apply(RoutingTable.model_validate_json(await request.body()))
-        return await self._get_state(request)
+        return await self.get_state(request)
 
-    async def _get_state(self, _: Request) -> JSONResponse:
+    async def get_state(self, _: Request) -> JSONResponse:
         return JSONResponse(self.state().model_dump(mode="json"))
 
-    async def _decisions(self, request: Request) -> JSONResponse:
+    async def decisions(self, request: Request) -> JSONResponse:
         return JSONResponse(await self._log.newest(parse_query(request.url.query)))
 
-    async def _decision(self, request: Request) -> JSONResponse:
+    async def decision(self, request: Request) -> JSONResponse:
         record = await self._log.find(request.path_params["id"])
         return JSONResponse(record, status_code=200 if record else 404)
 
-    async def _feedback(self, request: Request) -> JSONResponse:
+    async def feedback(self, request: Request) -> JSONResponse:
         return JSONResponse(await self._said.about(request.path_params["id"]))
 
-    async def _judgements(self, request: Request) -> JSONResponse:
+    async def judgements(self, request: Request) -> JSONResponse:
         wanted = parse_query(request.url.query)
         return JSONResponse(await self._said.newest(wanted.limit, wanted.since_s))
 
-    async def _metrics(self, _: Request) -> Response:
+    async def metrics(self, _: Request) -> Response:
         return Response(generate_latest(self._metrics_registry), media_type="text/plain")
+
+
+_ROWS: tuple[Resource[RouterSurface], ...] = (
+    Resource("internal", "PUT", paths.TABLE, RouterSurface.put_table),
+    Resource("internal", "GET", paths.STATE, RouterSurface.get_state),
+    Resource("internal", "GET", paths.DECISIONS, RouterSurface.decisions),
+    Resource("internal", "GET", paths.DECISION, RouterSurface.decision),
+    Resource("internal", "GET", paths.FEEDBACK, RouterSurface.judgements),
+    Resource("internal", "GET", paths.FEEDBACK_OF, RouterSurface.feedback),
+    Resource("internal", "GET", paths.METRICS, RouterSurface.metrics),
+)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import quote
-
-import aiohttp
 
 from adapters.aliases import Peer
 from router.audit.query import RecordQuery
 from router.replicas.table import TableHolder
+from serving.internal import paths
+from serving.internal.client import Answer, InternalClient, Unanswered
 
-_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+_TIMEOUT_S = 5.0
 
 
 class Peers:
@@ -21,26 +20,26 @@ class Peers:
     def __init__(self, holder: TableHolder, own_id: str) -> None:
         self._holder = holder
         self._own_id = own_id
-        self._session: aiohttp.ClientSession | None = None
+        self._client = InternalClient()
 
     async def newest(self, query: RecordQuery) -> list[dict[str, Any]]:
         """Newest decision records of the other routers."""
-        answers = await self._ask_routers(f"/internal/decisions?{query.encoded()}")
+        answers = await self._ask_routers(f"{paths.DECISIONS}?{query.encoded()}")
         return [record for answer in answers for record in answer]
 
     async def find(self, decision_id: str) -> dict[str, Any] | None:
         """One decision record of another router."""
-        answers = await self._ask_routers(f"/internal/decisions/{quote(decision_id, safe='')}")
+        answers = await self._ask_routers(paths.one(paths.DECISION, decision_id))
         return answers[0] if answers else None
 
     async def feedback(self, decision_id: str) -> list[dict[str, Any]]:
         """What was said of a decision to the other routers."""
-        answers = await self._ask_routers(f"/internal/feedback/{quote(decision_id, safe='')}")
+        answers = await self._ask_routers(paths.one(paths.FEEDBACK_OF, decision_id))
         return [each for answer in answers for each in answer]
 
     async def judgements(self, limit: int, since_s: float) -> list[dict[str, Any]]:
         """The newest feedback that was given to the other routers."""
-        answers = await self._ask_routers(f"/internal/feedback?limit={limit}&since={since_s}")
+        answers = await self._ask_routers(f"{paths.FEEDBACK}?limit={limit}&since={since_s}")
         return [each for answer in answers for each in answer]
 
     async def metrics(self) -> list[tuple[str, str]]:
@@ -52,7 +51,7 @@ class Peers:
         ]
         if table.registry is not None:
             peers.append(table.registry)
-        texts = await asyncio.gather(*(self._text(peer, "/metrics") for peer in peers))
+        texts = await asyncio.gather(*(self._text(peer, paths.METRICS) for peer in peers))
         return [(p.id, text) for p, text in zip(peers, texts, strict=True) if text is not None]
 
     def _others(self) -> list[Peer]:
@@ -63,29 +62,20 @@ class Peers:
         return [answer for answer in answers if answer is not None]
 
     async def _json(self, peer: Peer, path: str) -> Any:
-        try:
-            async with self._client().get(peer.url + path, headers=_bearer(peer)) as response:
-                return await response.json() if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return None
+        answer = await self._answer(peer, path)
+        return None if answer is None else answer.json()
 
     async def _text(self, peer: Peer, path: str) -> str | None:
-        try:
-            async with self._client().get(peer.url + path, headers=_bearer(peer)) as response:
-                return await response.text() if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return None
+        answer = await self._answer(peer, path)
+        return None if answer is None else answer.body.decode("utf-8", "replace")
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False)
-        return self._session
+    async def _answer(self, peer: Peer, path: str) -> Answer | None:
+        try:
+            answer = await self._client.ask(peer, "GET", path, timeout_s=_TIMEOUT_S)
+        except Unanswered:
+            return None
+        return answer if answer.status == 200 else None
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
-
-
-def _bearer(peer: Peer) -> dict[str, str]:
-    return {"Authorization": f"Bearer {peer.secret}"}
+        await self._client.aclose()

@@ -15,7 +15,8 @@ from adapters.config import StagingSettings
 from adapters.format.manifest import Manifest, digest_directory
 from adapters.store.objects import ObjectStore
 from adapters.store.staging import StagingArea
-from serving.engine.surface import IN_USE, EngineSurface
+from serving.engine.surface import EngineSurface
+from serving.internal.paths import IN_USE
 from tests.fakes.replica_engine import FakeEngine, surface_of
 from tests.fakes.tiny_adapter import tiny_adapter
 
