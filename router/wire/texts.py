@@ -242,8 +242,11 @@ class _Walk:
         if own in words.RESULTS:
             return "tool", Kind.RESULT
         if own in words.CALLS:
-            return role or "assistant", kind
-        return role, words.KINDS.get(own, kind)
+            return "assistant", kind
+        found = words.KINDS.get(own)
+        if found is Kind.REASONING:
+            return "assistant", found
+        return role, found or kind
 
     def _fields(
         self, value: dict[str, Any], role: str, kind: Kind, depth: int, *, is_call: bool

@@ -263,11 +263,13 @@ def test_who_says_what_in_messages_and_responses() -> None:
     ]
     items = [
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": '["c"]'},
         {"type": "function_call_output", "call_id": "1", "output": '{"a": "b"}'},
     ]
     assert roles({"instructions": "rules", "input": items}) == [
         ("system", "text", "rules"),
-        ("user", "reasoning", "hm"),
+        ("assistant", "reasoning", "hm"),
+        ("assistant", "arguments", "c"),
         ("tool", "result", "b"),
         ("tool", "key", "a"),
     ]
