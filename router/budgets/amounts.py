@@ -16,7 +16,7 @@ from router.config.budgets import BudgetsConfig
 from router.exchange import NOT_BILLED, Attempt, Exchange
 from router.request import Option
 from router.targets.directory import Catalog
-from router.wire.endpoint import Endpoint, Usage
+from router.wire.endpoint import Usage
 from router.wire.formats import FORMATS
 
 TEMPLATE_TOKENS = 64
@@ -29,8 +29,6 @@ TYPICAL_ANSWER_TOKENS = 512
 """For estimates, when the client set no bound."""
 _UNKNOWN_WINDOW = 1_048_576
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_ONE_PROMPT = frozenset({Endpoint.CHAT, Endpoint.MESSAGES, Endpoint.RESPONSES})
-"""Elsewhere a request may hold many prompts, and their sum may exceed a window."""
 _CLIENTS_TOOLS = frozenset({"function", "custom"})
 """Tools that the client runs. What a provider's own find, it adds to the prompt by itself."""
 _PLAIN_PARTS = (
@@ -73,13 +71,12 @@ class Bounds:
     def attempt(self, exchange: Exchange, option: Option, prompt: int) -> Amount:
         """The most that one attempt can use."""
         window, longest = self._limits(exchange, option)
-        if exchange.request.endpoint in _ONE_PROMPT:
+        wire, body = FORMATS[exchange.request.endpoint], exchange.request.body
+        if not wire.takes_many:  # else the sum of the prompts may exceed a window
             prompt = min(prompt, window)
         output = 0
-        if exchange.request.endpoint is not Endpoint.EMBEDDINGS:
-            output = min(_asked(exchange.request.body, longest), longest) * FORMATS[
-                exchange.request.endpoint
-            ].answers(exchange.request.body)
+        if wire.generates:
+            output = min(_asked(body, longest), longest) * wire.answers(body)
         fresh = self._catalog.cost_usd(option, Usage(prompt, output, 0))
         cached = self._catalog.cost_usd(option, Usage(prompt, output, prompt))
         return Amount(prompt + output, to_nano(max(fresh, cached)))
@@ -117,7 +114,7 @@ def fill_in(exchange: Exchange, attempt: Attempt) -> Usage:
     if prompt is None:
         prompt = math.ceil(exchange.request.body_bytes / TYPICAL_BYTES_PER_TOKEN)
     output = max(told.output_tokens or 0, attempt.streamed)
-    if not exchange.request.stream and exchange.request.endpoint is not Endpoint.EMBEDDINGS:
+    if not exchange.request.stream and FORMATS[exchange.request.endpoint].generates:
         output = max(output, _asked(exchange.request.body, TYPICAL_ANSWER_TOKENS))
     return Usage(prompt, output, told.cached_input_tokens)
 

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from router.exchange import Exchange
-from router.wire.endpoint import Endpoint
+from router.wire.formats import FORMATS
 
 _HEADERS = ("anthropic-version", "anthropic-beta")
 
@@ -59,7 +59,7 @@ def cache_key(exchange: Exchange, configuration_version: str) -> CacheKey:
 
 def deterministic(exchange: Exchange) -> bool:
     """Whether the client asked for the same answer each time."""
-    if exchange.request.endpoint is Endpoint.EMBEDDINGS:
+    if not FORMATS[exchange.request.endpoint].generates:
         return True
     body = exchange.request.body
     temperature = body.get("temperature")

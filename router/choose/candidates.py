@@ -17,6 +17,7 @@ from router.exchange import Exchange
 from router.replicas.rendezvous import weight
 from router.request import AUTO, BASE
 from router.wire.endpoint import Endpoint
+from router.wire.formats import FORMATS
 
 _PIN = "@"
 _BUCKETS = 10_000
@@ -43,7 +44,8 @@ class Frontiers:
 def consider(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
     """Candidates in the contract's order. Raises ``NotFound`` (``model_not_found``)."""
     model, table = exchange.request.model, exchange.decision.table
-    if exchange.request.endpoint is Endpoint.EMBEDDINGS and model not in frontiers.cards:
+    generates = FORMATS[exchange.request.endpoint].generates
+    if not generates and model not in frontiers.cards:
         _require_known(exchange)
         return _embedders(exchange, frontiers)
     if model == AUTO:

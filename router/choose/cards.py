@@ -17,13 +17,12 @@ from router.config.routing import LocalConfig
 from router.prices import FREE, LocalPricing, Price, Tariff
 from router.request import BASE
 from router.wire.endpoint import Endpoint
+from router.wire.formats import FORMATS
 
 LOGPROBS = "logprobs"
 STORED = "stored"
 """Keeps responses, so that a later request can go on from one: providers do, engines do not."""
-_LOCAL_ENDPOINTS = frozenset(
-    {Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES, Endpoint.MESSAGES}
-)
+_LOCAL_ENDPOINTS = frozenset(each for each, wire in FORMATS.items() if wire.generates)
 _FEATURES = {
     Capability.TOOLS: "tools",
     Capability.JSON_SCHEMA: "json_schema",

@@ -16,7 +16,6 @@ from router.request import Option, Request
 from router.send.attempt import Calls, Started
 from router.send.health import Upstream
 from router.send.remedy import Step, sort
-from router.wire.endpoint import Endpoint
 from router.wire.events import Events
 from router.wire.formats import FORMATS
 from router.wire.formats.base import BOUNDS, Format, Reader, Reading, Splice
@@ -224,7 +223,7 @@ def _is_kept(request: Request, began: Option) -> bool:
 
     Providers keep Responses unless told not to; engines do not.
     """
-    if request.endpoint is not Endpoint.RESPONSES or request.body.get("store") is False:
+    if not FORMATS[request.endpoint].keeps or request.body.get("store") is False:
         return False
     return not began.is_local
 

@@ -106,6 +106,9 @@ class Format:
         continues: fields of a request that mean the same for the rest of an answer; with others a
             broken stream is not continued. None: it never is.
         tells_usage: whether a stream counts its tokens without being asked.
+        generates: whether its answers are generated, token by token.
+        takes_many: whether one request may hold several prompts.
+        keeps: whether whoever answers may keep the answer for later requests.
     """
 
     endpoint: ClassVar[Endpoint]
@@ -113,6 +116,9 @@ class Format:
     mark: ClassVar[bytes] = b"[DONE]"
     continues: ClassVar[frozenset[str] | None] = None
     tells_usage: ClassVar[bool] = True
+    generates: ClassVar[bool] = True
+    takes_many: ClassVar[bool] = False
+    keeps: ClassVar[bool] = False
 
     def ends(self, raw: bytes) -> bool:
         """Whether these events hold the last one of a stream."""

@@ -117,6 +117,7 @@ class Completions(Format):
     """OpenAI's completions, and what chat has in common with them."""
 
     endpoint = Endpoint.COMPLETIONS
+    takes_many = True
     continues = COMMON | {"prompt"}
     tells_usage = False
 
@@ -174,6 +175,7 @@ class Chat(Completions):
     """OpenAI's chat."""
 
     endpoint = Endpoint.CHAT
+    takes_many = False
     continues = COMMON | {
         "messages",
         "max_completion_tokens",

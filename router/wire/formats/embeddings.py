@@ -10,3 +10,5 @@ class Embeddings(Format):
     """OpenAI's embeddings."""
 
     endpoint = Endpoint.EMBEDDINGS
+    generates = False
+    takes_many = True

@@ -77,6 +77,7 @@ class Responses(Format):
         re.MULTILINE,
     )
     mark = b"response."
+    keeps = True
     continues = COMMON - {"max_tokens", "min_tokens", "stream_options"} | {
         "input",
         "instructions",

@@ -12,7 +12,7 @@ from router.wire.nulls import without_nulls
 from tests.fakes.installed_vllm import installed
 
 HELLO = [{"role": "user", "content": "hi"}]
-MODELS = {
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "openai.chat_completion": ("ChatCompletionRequest", {"messages": HELLO}),
     "openai.completion": ("CompletionRequest", {"prompt": "hi"}),
     "openai.responses": ("ResponsesRequest", {"input": "hi"}),
