@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,22 @@ def test_socket_paths_are_short(tmp_path: Path) -> None:
         for each in sorted(run_dir.rglob("*"), reverse=True):
             each.rmdir() if each.is_dir() else each.unlink()
         run_dir.rmdir()
+
+
+def test_two_systems_on_one_machine_share_no_port(tmp_path: Path) -> None:
+    """On Ray's fixed port for its fallback proxy, one system would answer for the other."""
+    found = edge.haproxy_environment(tmp_path)
+    ports = {name: value for name, value in found.items() if name.endswith("_PORT")}
+    assert len({*ports.values()}) == len(ports) == 4
+    assert not {*ports.values()} & {"8500", "9500", "9101", "8404"}
+    # The names are Ray's: after an upgrade they may be others.
+    shown = "from ray.serve._private import constants as c; print({n: getattr(c, n) for n in %r})"
+    names = [name for name in ports if "FALLBACK" in name]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", shown % names],
+        env={**os.environ, **found},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ast.literal_eval(done.stdout) == {name: int(ports[name]) for name in names}
