@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
-from adapters.evaluation import gate_result
 from adapters.registry import database, mapping
 from adapters.registry.claim import Claim
 from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, UNFINISHED, State
@@ -42,7 +41,7 @@ from adapters.registry.records import (
     VersionRecord,
 )
 from adapters.registry.snapshots import read_snapshot
-from adapters.registry.transaction import Transaction
+from adapters.registry.transaction import Transaction, learn
 
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
@@ -159,14 +158,14 @@ class Registry:
         with self._write(by) as tx:
             row = tx.version(alias, digest)
             tx.move(row, to, detail=detail)
-            _learn(row, facts)
+            learn(row, facts)
             return mapping.version(row)
 
     def learn(self, alias: str, digest: str, **facts: Any) -> VersionRecord:
         """Record facts about a version without moving it."""
         with self._write("registry") as tx:
             row = tx.version(alias, digest)
-            _learn(row, facts)
+            learn(row, facts)
             return mapping.version(row)
 
     def version(self, alias: str, reference: str) -> VersionRecord:
@@ -209,6 +208,14 @@ class Registry:
                 return False
             tx.note("collect", alias, digest, version.state, version.state)
             return True
+
+    def as_writer(self, work: Callable[[], object]) -> None:
+        """Do something outside the database that only the one writer may do.
+
+        No other process can claim the registry meanwhile. Raises ``Superseded``.
+        """
+        with self._write("registry"):
+            work()
 
     # Aliases
 
@@ -465,22 +472,6 @@ class Registry:
             with self._idle:
                 self._under_way -= 1
                 self._idle.notify_all()
-
-
-_LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seconds"})
-
-
-def _learn(row: VersionRow, facts: dict[str, Any]) -> None:
-    plan = facts.pop("plan", None)
-    if plan is not None:
-        row.plan, row.plan_percent = plan.stage, plan.percent
-    for name, value in facts.items():
-        if name not in _LEARNT:
-            raise TypeError(f"a version has no fact {name!r}")
-        setattr(row, name, value)
-    if "manifest" in facts:
-        result = gate_result(row.manifest.get("evaluation") or {})
-        row.gate = None if result is None else result.model_dump(mode="json")
 
 
 @contextmanager

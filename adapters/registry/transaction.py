@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
 from adapters.errors import RegistryError, UnknownAlias, UnknownVersion
+from adapters.evaluation import gate_result
 from adapters.registry.lifecycle import State, require
 from adapters.registry.models import AliasRow, CandidateRow, ControlRow, HistoryRow, VersionRow
 
@@ -84,3 +86,20 @@ class Transaction:
                 detail=detail,
             )
         )
+
+
+_LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seconds"})
+
+
+def learn(row: VersionRow, facts: dict[str, Any]) -> None:
+    """Put what was learnt of a version into its row. Raises ``TypeError`` for an unknown name."""
+    plan = facts.pop("plan", None)
+    if plan is not None:
+        row.plan, row.plan_percent = plan.stage, plan.percent
+    for name, value in facts.items():
+        if name not in _LEARNT:
+            raise TypeError(f"a version has no fact {name!r}")
+        setattr(row, name, value)
+    if "manifest" in facts:
+        result = gate_result(row.manifest.get("evaluation") or {})
+        row.gate = None if result is None else result.model_dump(mode="json")

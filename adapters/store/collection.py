@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError
@@ -86,10 +87,16 @@ class Collector:
             await held.enter_async_context(self._publishes.hold(alias))
             try:
                 may = await self._ledger.call(
-                    self._ledger.registry.collect, alias, digest, before=before, by=by
+                    self._ledger.registry.collect,
+                    alias,
+                    digest,
+                    before=before,
+                    by=by,
                 )
                 if may:
-                    await asyncio.to_thread(self._store.delete, alias, digest)
+                    # A successor may have them back by now.
+                    delete = partial(self._store.delete, alias, digest)
+                    await self._ledger.call(self._ledger.registry.as_writer, delete)
             except AdapterError as error:
                 self._events.emit("collect-failed", alias, digest, error=str(error))
                 return False

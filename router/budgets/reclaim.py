@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 
 from router.budgets.authority import Authority, AuthorityUnreachable, LeaseAsk, Wish
-from router.budgets.tally import LeftBehind, left_behind
+from router.budgets.tally import LeftBehind, left_behind, remove_ancient
 
 RECLAIM_S = 30.0
 """Between two looks for tallies whose owners are gone."""
@@ -32,6 +32,7 @@ class Reclaim:
 
     async def once(self) -> None:
         """Give back what is found; what the authority did not hear is found again."""
+        await asyncio.to_thread(remove_ancient, self._folder)
         for found in left_behind(self._folder):
             try:
                 await self._give_back(found)

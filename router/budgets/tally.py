@@ -14,6 +14,7 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _HEAD = struct.Struct("<qqqq")
 _USED, _LIMIT, _ENDS, _LENGTH = range(4)
 _CELLS = _SLOT // 8
 _SUFFIX = ".tally"
+_ANCIENT_S = 40 * 86_400
+"""The registry has long folded what their holders owned."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -147,6 +150,15 @@ def left_behind(folder: Path) -> Iterator[LeftBehind]:
                 continue
             finally:
                 os.close(file)
+
+
+def remove_ancient(folder: Path) -> None:
+    """Remove what nobody can give back any more: of other boots, long ago. Raises ``OSError``."""
+    oldest = time.time() - _ANCIENT_S
+    for path in folder.glob(f"*{_SUFFIX}"):
+        with suppress(FileNotFoundError):
+            if not path.name.startswith(boot_id()) and path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def _read(file: int, path: Path) -> LeftBehind | None:

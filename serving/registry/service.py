@@ -78,9 +78,7 @@ class RegistryService:
         self.jobs.add("listen", self._listen, Every(ROUTERS_POLL_S, at_once=True))
         climb = self.adapters.ladder.tick
         self.jobs.add("ladder", climb, Every(ladder.tick_s, limit_s=_LONGEST_PASS_S))
-        self.jobs.add(
-            "collect", self._rollout.collect, Every(collect.every_s, limit_s=_LONGEST_PASS_S)
-        )
+        self.jobs.add("collect", self._collect, Every(collect.every_s, limit_s=_LONGEST_PASS_S))
         self.adapters.watcher.add_to(self.jobs)
 
     async def start(self, peer: Peer) -> None:
@@ -199,6 +197,11 @@ class RegistryService:
         deltas = self.adapters.evidence.feed(self._fleet.traffic())
         if self._rollout.heat.observe(deltas):
             self._converge_soon()
+
+    async def _collect(self) -> None:
+        # Not while a predecessor writes: the store is its own, too.
+        if self.adapters.registry.writing.writer is not None:
+            await self._rollout.collect()
 
     async def _name_base(self) -> None:
         await asyncio.to_thread(self.adapters.registry.remember_base, self._base_id)

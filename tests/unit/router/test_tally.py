@@ -15,7 +15,7 @@ from router.budgets.accounts import Account, Metric
 from router.budgets.authority import AuthorityUnreachable, LeaseAnswer, LeaseAsk, LocalAuthority
 from router.budgets.leased import LeasedLimits
 from router.budgets.reclaim import Reclaim
-from router.budgets.tally import Tally, left_behind
+from router.budgets.tally import Tally, left_behind, remove_ancient
 from router.config.budgets import BudgetsConfig, Window
 
 ACCOUNT = Account("all", "all", Metric.TOKENS, Window.TOTAL, 1000, None)
@@ -118,3 +118,18 @@ async def test_what_the_registry_did_not_hear_is_given_back_later(tmp_path: Path
     await asyncio.gather(reclaim.once(), Reclaim(tmp_path, authority, 1.0).once())
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - on an event loop
     assert authority.committed("all") == 10
+
+
+def test_what_other_boots_left_is_removed_after_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is bounded; what may still be alive elsewhere stays."""
+    monkeypatch.setattr("router.budgets.tally.boot_id", lambda: "elsewhere")
+    for holder in ("old", "new"):
+        Tally(tmp_path, holder, 4).close(settled=False)
+    os.utime(tmp_path / "elsewhere-old.tally", (1, 1))
+    monkeypatch.undo()
+    Tally(tmp_path, "mine", 4).close(settled=False)
+    remove_ancient(tmp_path)
+    names = {path.name.rpartition("-")[2] for path in tmp_path.iterdir()}
+    assert names == {"new.tally", "mine.tally"}

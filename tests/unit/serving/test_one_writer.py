@@ -237,3 +237,29 @@ def packed(root: Path) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(tiny_adapter(root / "adapter", 1), arcname="adapter")
     return buffer.getvalue()
+
+
+def test_files_leave_the_store_before_a_successor_can_want_them(
+    writers: Callable[[str], Writer],
+) -> None:
+    """A removal that has begun holds the claim until the files are gone, and none begins later."""
+    old, new = writers("old"), writers("new")
+    old.receive(1)
+    steps: list[str] = []
+
+    def remove() -> None:
+        claiming.start()
+        time.sleep(0.2)
+        steps.append("removed")
+
+    def claim() -> None:
+        new.registry.claim()
+        steps.append("claimed")
+
+    claiming = threading.Thread(target=claim)
+    old.registry.as_writer(remove)
+    claiming.join(20)
+    assert steps == ["removed", "claimed"]
+    with pytest.raises(Superseded):
+        old.registry.as_writer(steps.clear)
+    assert steps
