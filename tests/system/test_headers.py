@@ -151,7 +151,6 @@ def test_stream_is_forwarded_byte_for_byte(http: httpx.Client, frontier: FakeFro
     assert before + end.partition(b"\n\n")[2] == direct
     assert comment
     assert final_comment(through)["target"] == f"frontier:{OPENAI_FRONTIER}"
-    assert through[len(direct) :].count(b"\n") == 2
 
 
 @pytest.mark.parametrize("model", [OPENAI_FRONTIER, ANTHROPIC_FRONTIER])
