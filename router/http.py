@@ -13,7 +13,7 @@ from starlette.responses import Response
 from structlog.contextvars import bind_contextvars
 
 from adapters.resources import Resource
-from router import docs, models
+from router import counting, docs, models
 from router.admin import decisions, feedback, system
 from router.admin.proxy import AdminProxy
 from router.admit.browsers import Browsers
@@ -73,11 +73,17 @@ class Door:
         self._bodies = Bodies(limits.max_body_bytes, limits.body_timeout_s)
         judgements = Bodies(limits.max_feedback_bytes, limits.body_timeout_s)
         self._browsers = Browsers(config.auth.allowed_origins, lambda: keyring.is_open)
+        self._counts = counting.TokenCounts(holder, catalog)
         self._slow = SlowReaders(limits.write_timeout_s)
-        self._hot = {**dict.fromkeys(_INFERENCE, self._infer), _DECISION: self._decide}
+        self._hot = {
+            **dict.fromkeys(_INFERENCE, self._infer),
+            _DECISION: self._decide,
+            counting.PATH: self._count,
+        }
         rows: list[Bound] = [
             *(Resource("inference", "POST", path, self._inferred) for path in _INFERENCE),
             Resource("inference", "POST", _DECISION, self._decided),
+            Resource("inference", "POST", counting.PATH, self._counted),
             *bound(models.RESOURCES, models.Models(holder, catalog)),
             *bound(feedback.RESOURCES, feedback.Judging(records, judgements, pipeline.admission)),
             *bound(system.RESOURCES, system.System(holder, pipeline.records.durability, scrape)),
@@ -183,6 +189,11 @@ class Door:
         exchange = self._exchange(Endpoint.CHAT, scope)
         await self._pipeline.run(exchange, Onlooker(scope, receive, send, self._bodies))
 
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = self._exchange(Endpoint.MESSAGES, scope)
+        counter = counting.TokenCounter(scope, receive, send, self._bodies, self._counts)
+        await self._pipeline.run(exchange, counter)
+
     async def _inferred(self, _: None, __: HttpRequest) -> Response:
         """Inference, streamed or whole. Body and answer: the reference of the API's own maker."""
         return Direct(self._infer)
@@ -190,6 +201,10 @@ class Door:
     async def _decided(self, _: None, __: HttpRequest) -> Response:
         """A chat body: the decision that would be taken; calls nobody."""
         return Direct(self._decide)
+
+    async def _counted(self, _: None, __: HttpRequest) -> Response:
+        """A Messages body: its tokens, counted by who would answer it."""
+        return Direct(self._count)
 
 
 def _any(value: Any) -> Any:

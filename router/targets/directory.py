@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from adapters.aliases import Replica
 from router.config.providers import Capability
 from router.request import Option
-from router.targets.base import Target
 from router.targets.frontier import FrontierTarget
 from router.targets.http_client import HttpClient
 from router.targets.local import LocalTarget
@@ -41,7 +40,7 @@ class Catalog:
         """The frontier behind a non-local option."""
         return self.frontiers[option.target.partition(":")[2]]
 
-    def local(self, option: Option, replica: Replica) -> Target:
+    def local(self, option: Option, replica: Replica) -> LocalTarget:
         """A local option on one replica."""
         return LocalTarget(
             self._client,

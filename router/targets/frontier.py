@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from yarl import URL
@@ -12,6 +12,7 @@ from yarl import URL
 from router.config.providers import CallLimits, ModelCard, ProviderConfig, read_key
 from router.errors import Failure, InvalidRequest, TargetError, TargetUnavailable
 from router.targets.base import Answer, Call
+from router.targets.counting import COUNT_TOKENS, count
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
 from router.targets.translated import TranslatedAnswer
 from router.wire.dialects.base import Asked
@@ -118,6 +119,17 @@ class Provider:
     def _ended(self) -> None:
         self.in_flight -= 1
 
+    async def count(self, target: str, body: Mapping[str, Any]) -> int:
+        """Tokens of a Messages body. Raises ``TargetRejected`` and ``TargetUnavailable``."""
+        return await count(
+            self._client,
+            self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
+            {**self._before, **self._credentials},
+            body,
+            target=target,
+            connect_timeout_s=self.config.connect_timeout_s,
+        )
+
 
 class FrontierTarget:
     """One model of a provider. What it sends and what comes back is its dialect's business."""
@@ -132,6 +144,15 @@ class FrontierTarget:
     def can_continue(self, endpoint: Endpoint) -> bool:
         """Whether a call may carry a ``prefill``."""
         return self._provider.config.api.can_continue(endpoint, self._traits)
+
+    async def count(self, body: Mapping[str, Any]) -> int | None:
+        """Tokens of a Messages body; None when its provider's API does not count.
+
+        Raises ``TargetRejected`` and ``TargetUnavailable``.
+        """
+        if not self._provider.config.api.counts_tokens:
+            return None
+        return await self._provider.count(self.name, {**body, "model": self.card.id})
 
     async def send(self, call: Call) -> Answer:
         """Call the model.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import orjson
 from yarl import URL
@@ -11,6 +13,7 @@ from yarl import URL
 from router.config.providers import CallLimits
 from router.errors import Failure, TargetError, TargetRejected, TargetUnavailable
 from router.targets.base import Answer, Call
+from router.targets.counting import COUNT_TOKENS, count
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
 from router.targets.translated import TranslatedAnswer
 from router.wire.dialects.base import Asked, Traits
@@ -62,6 +65,24 @@ class LocalTarget:
     def can_continue(self, endpoint: Endpoint) -> bool:
         """vLLM does, wherever there is text to go on from."""
         return _VLLM.can_continue(endpoint, _TRAITS)
+
+    async def count(self, body: Mapping[str, Any]) -> int:
+        """Tokens of a Messages body, by the engine's own tokenizer and template.
+
+        Raises ``TargetRejected`` and ``TargetUnavailable``.
+        """
+        return await count(
+            self._client,
+            _VLLM.url(self._url, Endpoint.MESSAGES) + COUNT_TOKENS,
+            {
+                **_JSON_HEADERS,
+                "Authorization": self._authorization,
+                "X-Graftwork-Target": self.name,
+            },
+            body,
+            target=self.name,
+            connect_timeout_s=self._connect_timeout_s,
+        )
 
     async def send(self, call: Call) -> Answer:
         """Forward the call; its bytes come back as vLLM writes them, but for what it says wrongly.

@@ -24,6 +24,7 @@ class Anthropic(Dialect):
 
     name = "anthropic"
     passed_on = frozenset({"traceparent", "tracestate", "anthropic-beta", "anthropic-version"})
+    counts_tokens = True
 
     def url(self, base_url: str, endpoint: Endpoint) -> str:
         """Anthropic's SDK takes a base without ``/v1``."""

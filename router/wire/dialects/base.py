@@ -99,10 +99,12 @@ class Dialect:
     Attributes:
         name: what configuration calls it.
         passed_on: headers of the client that the target gets, lower case.
+        counts_tokens: whether its Messages have a ``count_tokens`` beside them.
     """
 
     name: ClassVar[str]
     passed_on: ClassVar[frozenset[str]] = frozenset({"traceparent", "tracestate"})
+    counts_tokens: ClassVar[bool] = False
 
     def url(self, base_url: str, endpoint: Endpoint) -> str:
         """Where a call goes, whether or not ``base_url`` says ``/v1``."""

@@ -1,0 +1,55 @@
+"""How many tokens a target makes of a conversation, in its own count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from yarl import URL
+
+from router.errors import Failure, TargetUnavailable
+from router.targets.http_client import HttpClient
+from router.wire.upstream_error import failure_of, read_error, rejection, unavailable
+
+_COUNTED: Final = ("model", "messages", "system", "tools", "tool_choice", "thinking")
+_CLIENTS_FAULT: Final = frozenset({400, 413, 422})
+COUNT_TOKENS: Final = "/count_tokens"
+"""Below the path of Messages."""
+TIMEOUT_S: Final = 30.0
+
+
+async def count(
+    client: HttpClient,
+    url: str,
+    headers: Mapping[str, str],
+    body: Mapping[str, Any],
+    *,
+    target: str,
+    connect_timeout_s: float,
+) -> int:
+    """Ask a route like Anthropic's ``count_tokens``. ``body`` is that of Messages.
+
+    Raises ``TargetRejected`` and ``TargetUnavailable``.
+    """
+    answer = await client.post(
+        URL(url),
+        headers,
+        orjson.dumps({name: body[name] for name in _COUNTED if name in body}),
+        target=target,
+        connect_timeout_s=connect_timeout_s,
+        timeout_s=TIMEOUT_S,
+    )
+    raw = await answer.error_body()
+    if answer.status != 200:
+        error = read_error(answer.status, raw)
+        if answer.status in _CLIENTS_FAULT:
+            raise rejection(answer.status, error, {})
+        failure = failure_of(answer.status, error, answer.headers)
+        raise unavailable(target, answer.status, error.message, answer.headers, failure)
+    try:
+        return int(orjson.loads(raw)["input_tokens"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TargetUnavailable(
+            f"{target} answered no count of tokens.", failure=Failure.BROKEN
+        ) from error

@@ -1,0 +1,134 @@
+"""`/v1/messages/count_tokens`: counted by who would answer, or said to be an estimate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pytest
+from aiohttp import web
+
+from adapters.aliases import Replica, RoutingTable
+from tests.fakes.asgi_client import ask
+from tests.fakes.router_process import router
+from tests.fakes.running_router import served
+
+BASE = "tiny"
+PATH = "/v1/messages/count_tokens"
+BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "system": "Be brief."}
+
+
+@asynccontextmanager
+async def counting(counts: Counts) -> AsyncIterator[str]:
+    """A server with that one route."""
+    app = web.Application()
+    app.router.add_post(PATH, counts.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+class Counts:
+    """Answers a number, and keeps what it was asked."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The route."""
+        self.bodies.append(await request.json())
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        error = {"type": "invalid_request_error", "message": "no such role"}
+        answer = {"input_tokens": 21} if self.status == 200 else {"type": "error", "error": error}
+        return web.json_response(answer, status=self.status)
+
+
+def table(*urls: str) -> RoutingTable:
+    """The base on engines at these addresses."""
+    places = tuple(Replica(id=f"r{n}", url=url, secret="s") for n, url in enumerate(urls))
+    return RoutingTable(revision=1, base_id=BASE, replicas=places)
+
+
+def provider(dialect: str, url: str) -> dict[str, Any]:
+    """One frontier."""
+    models = [{"id": "big", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}]
+    return {
+        "name": "cloud",
+        "dialect": dialect,
+        "base_url": url,
+        "models": models,
+        "api_key_env": "KEY",
+    }
+
+
+async def test_the_engine_counts_for_local_targets(tmp_path: Path) -> None:
+    """The official SDK's call, counted by the engine that would answer."""
+    counts = Counts()
+    async with (
+        counting(counts) as url,
+        router(tmp_path, {}, table(url)) as (_, process),
+        served(process.door) as door,
+        anthropic.AsyncAnthropic(base_url=door, api_key="x", max_retries=0) as client,
+    ):
+        found = await client.messages.count_tokens(
+            model=BASE, messages=[{"role": "user", "content": "Hello"}], system="Be brief."
+        )
+    assert found.input_tokens == 21
+    assert counts.bodies == [{**BODY, "model": BASE}]
+    assert counts.headers[0]["authorization"] == "Bearer s"
+
+
+async def test_a_replica_that_fails_is_not_the_end(tmp_path: Path) -> None:
+    """Another one counts."""
+    broken, counts = Counts(500), Counts()
+    async with (
+        counting(broken) as first,
+        counting(counts) as second,
+        router(tmp_path, {}, table(first, second)) as (_, process),
+    ):
+        reply = await ask(process.door, PATH, {**BODY, "model": BASE})
+    assert reply.json() == {"input_tokens": 21}
+    assert reply.headers["x-graftwork-target"] == "base"
+    assert "x-graftwork-warning" not in reply.headers
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+async def test_a_frontier_counts_or_it_is_an_estimate(tmp_path: Path, dialect: str) -> None:
+    """Anthropic's own count; of a provider that has none, an estimate that says so."""
+    counts = Counts()
+    async with counting(counts) as url:
+        config = {"providers": [provider(dialect, url)]}
+        async with router(tmp_path, config, table(), {"KEY": "k"}) as (_, process):
+            reply = await ask(process.door, PATH, {**BODY, "model": "cloud/big"})
+    assert reply.status == 200, reply.body
+    if dialect == "anthropic":
+        assert reply.json() == {"input_tokens": 21}
+        assert counts.bodies == [{**BODY, "model": "big"}]
+        assert counts.headers[0]["x-api-key"] == "k"
+    else:
+        assert reply.json()["input_tokens"] > 0
+        assert reply.headers["x-graftwork-warning"].startswith("input_tokens is an estimate")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(400, 400), (503, 503)])
+async def test_errors_of_counting_have_anthropics_shape(
+    tmp_path: Path, status: int, expected: int
+) -> None:
+    """What the target finds fault with is the client's; what it cannot do now is 503."""
+    async with (
+        counting(Counts(status)) as url,
+        router(tmp_path, {}, table(url)) as (_, process),
+    ):
+        reply = await ask(process.door, PATH, {**BODY, "model": BASE})
+        nobody = await ask(process.door, PATH, {**BODY, "model": "nobody"})
+    assert (reply.status, reply.json()["type"]) == (expected, "error")
+    assert (nobody.status, nobody.json()["error"]["type"]) == (404, "not_found_error")
