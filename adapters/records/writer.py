@@ -106,6 +106,8 @@ class RecordLog:
 
     def refusal(self) -> str | None:
         """Why nothing new should be begun; None when there is room."""
+        if self._has_ended:
+            return f"Nothing is written below {self.layout.root} any more; the log says why."
         if self._failing is not None:
             return f"Records cannot be written below {self.layout.root}: {self._failing}."
         since_s = self._group_since_s
@@ -114,6 +116,15 @@ class RecordLog:
         if self.queued >= self._config.max_queued:
             return f"{self.queued} records wait for the disk below {self.layout.root}."
         return None
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+    def check(self) -> None:
+        """For health checks. Raises ``Unavailable`` when the thread that writes has ended."""
+        if self._has_ended:
+            raise Unavailable(self.refusal() or "")
 
     def add(self, entry: Entry) -> int:
         """Take one entry, never waiting; what ``reached`` is asked for."""
@@ -187,11 +198,18 @@ class RecordLog:
         now = time.monotonic()
         if now >= self._next_tending_s:
             self._next_tending_s = now + TEND_S
-            self._recover()
-            self._prune()
+            self._chore(self._recover)
+            self._chore(self._prune)
         if now >= self._next_checkpoint_s:
             self._next_checkpoint_s = now + self._checkpoint_s
-            self._checkpoint()
+            self._chore(self._checkpoint)
+
+    def _chore(self, work: Callable[[], None]) -> None:
+        """A chore that breaks must not end the thread that every request waits for."""
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - it is told, and due again
+            _log.exception("records_chore_failed", extra={"chore": work.__name__.strip("_")})
 
     def _checkpoint(self) -> None:
         """Put down where the chain stands, if it went on."""
@@ -235,7 +253,7 @@ class RecordLog:
         self._head = sealed.head
         self._note(group)
         if opens:
-            self._prune()
+            self._chore(self._prune)
         return True
 
     def _sealed(self, group: list[Entry]) -> Sealed:

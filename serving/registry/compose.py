@@ -102,6 +102,11 @@ class RegistryProcess:
         await asyncio.to_thread(self._uploads.sweep)
         await self.service.start(peer)
 
+    def check(self) -> None:
+        """For health checks. Raises when background work ended that nobody stopped."""
+        self.service.check()
+        self._log.check()
+
     async def aclose(self) -> None:
         """Stop where it stands, and let go of the database; the next process resumes."""
         await self.service.aclose()

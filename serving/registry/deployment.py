@@ -43,7 +43,7 @@ class RegistryDeployment:
 
     async def check_health(self) -> None:
         """Called by Ray Serve; a background loop that died replaces this replica."""
-        self._process.service.check()
+        self._process.check()
 
     async def __del__(self) -> None:
         """Called once by Ray Serve at shutdown."""

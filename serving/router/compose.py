@@ -176,6 +176,12 @@ class RouterProcess:
         self._feedback_log.start()
         self.jobs.start()
 
+    def check(self) -> None:
+        """For health checks. Raises when background work ended that nobody stopped."""
+        self.jobs.check()
+        self._log.check()
+        self._feedback_log.check()
+
     def requests(self) -> int:
         """How many requests came since the start."""
         return self._requests.seen

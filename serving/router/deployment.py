@@ -75,8 +75,8 @@ class RouterDeployment:
         self._router.pricing.heard(reply.work)
 
     async def check_health(self) -> None:
-        """Called by Ray Serve; a background loop that ended replaces this replica."""
-        self._router.jobs.check()
+        """Called by Ray Serve; background work that ended replaces this replica."""
+        self._router.check()
 
     async def __del__(self) -> None:
         """Called once by Ray Serve when the replica has drained."""

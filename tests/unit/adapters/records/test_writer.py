@@ -293,3 +293,42 @@ async def test_whoever_lives_closes_the_log_of_a_process_that_died(
                 await asyncio.to_thread(time.sleep, 0.02)
                 lost = [each for each in whole_records(tmp_path) if each.get("outcome") == "lost"]
     assert verify(tmp_path).problems == []
+
+
+async def test_a_chore_that_breaks_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever closing the logs of others finds there, ours is written on; the log says what."""
+
+    def breaks(*_: object) -> None:
+        raise LookupError("a record that nobody could foresee")
+
+    monkeypatch.setattr(writing, "adopt", breaks)
+    with running_log(tmp_path) as log:
+        await fill(log, 3)
+        log.check()
+        assert log.refusal() is None
+    told = [record for record in caplog.records if record.message == "records_chore_failed"]
+    assert told[0].exc_info is not None
+    assert vars(told[0])["chore"] == "recover"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_that_ended_refuses_and_fails_the_health_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is begun whose record will not be written, and the process is replaced."""
+
+    def breaks(*_: object) -> None:
+        raise LookupError("a bug")
+
+    with running_log(tmp_path) as log:
+        log.check()
+        monkeypatch.setattr(log, "_write", breaks)
+        log.add(begin(1))
+        async with asyncio.timeout(10):
+            while log.refusal() is None:  # noqa: ASYNC110 - a thread's end has no event
+                await asyncio.sleep(0.01)
+        assert "any more" in (log.refusal() or "")
+        with pytest.raises(Unavailable):
+            log.check()
