@@ -38,6 +38,7 @@ class RegistryProcess:
     Attributes:
         service: hears engines and routers, and does what is done again and again.
         adapters: what moves versions.
+        accounts: the books of budgets and usage.
         surface: the ASGI application for routers, and behind them for administrators.
     """
 
@@ -67,15 +68,15 @@ class RegistryProcess:
             ),
         )
         self.service = RegistryService(settings, self.adapters, fleet, membership)
-        self._accounts = AccountsSurface(config.database_url, self.adapters.registry.writing)
-        self._accounts.add_to(self.service.jobs)
+        self.accounts = AccountsSurface(config.database_url, self.adapters.registry.writing)
+        self.accounts.add_to(self.service.jobs)
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))
         self._metrics.register(record_gauges(self._log))
         self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
         self.surface: Any = registry_surface(
-            self._parts(), self._accounts, self._accounts.routes(), self._metrics, self._log
+            self._parts(), self.accounts, self.accounts.routes(), self._metrics, self._log
         )
 
     async def _refresh(self) -> int:
@@ -110,5 +111,5 @@ class RegistryProcess:
     async def aclose(self) -> None:
         """Stop where it stands, and let go of the database; the next process resumes."""
         await self.service.aclose()
-        self._accounts.close()
+        self.accounts.close()
         await asyncio.to_thread(self._log.close)

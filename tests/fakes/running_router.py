@@ -12,13 +12,10 @@ from typing import Any
 import uvicorn
 
 from adapters.aliases import Peer, RoutingTable
-from adapters.registry import Registry
-from router.admin import usage
-from router.wire.table import ResourceApp, bound
 from serving.config.settings import Settings
 from serving.internal.server import InternalServer
 from serving.registry.accounts.surface import AccountsSurface
-from serving.registry.admin import explain
+from serving.registry.compose import RegistryProcess
 from serving.router.compose import RouterProcess
 
 
@@ -68,20 +65,20 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def running_books(settings: Settings) -> AsyncIterator[tuple[Peer, AccountsSurface]]:
-    """Serve the registry's books, with nothing else of the registry."""
-    url = settings.adapters_here().database_url
-    assert url is not None
-    registry = Registry.open(url)
-    books = AccountsSurface(url, registry.claim())
+    """A whole registry that has nothing to watch and to seed, for its books."""
+    watch = settings.adapters.watch.model_copy(update={"enabled": False})
+    adapters = settings.adapters.model_copy(update={"watch": watch})
+    process = RegistryProcess(
+        settings.model_copy(update={"adapters": adapters, "seed_adapters": None})
+    )
     server = InternalServer("127.0.0.1")
-    app: Any = ResourceApp([*books.routes(), *bound(usage.RESOURCES, books)], explain=explain)
-    await server.start(app)
+    await server.start(process.surface)
+    await process.start(server.peer("registry"))
     try:
-        yield server.peer("registry"), books
+        yield server.peer("registry"), process.accounts
     finally:
         await server.stop()
-        books.close()
-        registry.close()
+        await process.aclose()
 
 
 def settings_with(state_dir: Path, **router: Any) -> Settings:
