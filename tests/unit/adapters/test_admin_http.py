@@ -663,3 +663,47 @@ async def test_a_folder_that_is_not_clear_is_answered_with_every_name(
     assert sorted(check["items"]) == [f"part{number}.safetensors" for number in range(9)]
     assert "/tmp" not in answer.text
     assert str(tmp_path) not in answer.text
+
+
+# How much at once
+
+
+async def test_pushes_at_once_are_bounded(door: Door) -> None:
+    """One more than may be under way hears 429 with a time, at once; a finished one makes room."""
+    go, arrived = asyncio.Event(), asyncio.Event()
+    limit = door.path.config.push.at_once
+
+    async def slow() -> AsyncIterator[bytes]:
+        arrived.set()
+        await go.wait()
+        yield b"x"
+
+    held = []
+    for _ in range(limit):
+        arrived.clear()
+        held.append(asyncio.create_task(door.http.post(VERSIONS, content=slow(), headers=TAR)))
+        await arrived.wait()
+    refused = await door.http.post(VERSIONS, content=b"x", headers=TAR)
+    assert_error(refused, 429, "too_many_pushes")
+    assert refused.headers["retry-after"]
+    go.set()
+    assert {answer.status_code for answer in await asyncio.gather(*held)} == {422}
+    assert (await door.push(1)).status_code == 201
+    assert list((door.path.root / "incoming").iterdir()) == []
+
+
+async def test_an_upload_that_stalls_is_given_up(tmp_path: Path) -> None:
+    """408 after the longest pause, and its place and its files are free again."""
+    path = AdapterPath(tmp_path / "state", FakeFleet("r0"))
+    config = AdaptersConfig(push=PushSettings(idle_timeout_s=0.05))
+    transport = httpx.ASGITransport(registry_admin(path, config=config))
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as http:
+        answer = await http.post(VERSIONS, content=stalls(), headers=TAR)
+    await path.aclose()
+    assert_error(answer, 408, "upload_too_slow")
+    assert list((path.root / "incoming").iterdir()) == []
