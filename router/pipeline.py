@@ -25,7 +25,7 @@ from router.replicas.table import TableHolder
 from router.request import Decision, Request
 from router.respond import Client
 from router.send import Sender, shadow
-from router.stages import DOOR, Heading
+from router.stages import Heading
 from router.wire.asgi import ClientLeft
 
 _Run = Callable[["Pipeline", Exchange, Client], Awaitable[None]]
@@ -134,7 +134,7 @@ class Pipeline:
             await self.records.last_byte(exchange.account)
         except AuditUnavailable as error:
             client.fail(exchange, error)
-        at(Heading.ROUTING, DOOR)
+        at(Heading.ROUTING, "last-byte")
         await client.finish(exchange)
         self.shadows.follow(exchange)
 

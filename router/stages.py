@@ -22,7 +22,7 @@ class Heading(StrEnum):
 
 
 DOOR: Final = "door"
-"""The stage before the first and after the last one: HTTP."""
+"""The stage before the first one: HTTP."""
 TARGET: Final = "target"
 """Waiting for whoever answers; not ours, so it stands under no heading."""
 

@@ -47,6 +47,8 @@ _OPERATIONS = {
     "/v1/embeddings": "embeddings",
 }
 NO_TARGET = "none"
+_CLIENTS = frozenset({"read", "respond", "last-byte"})
+"""Stages that last as long as a client takes to send its body, or to read its answer."""
 GONE = "gone"
 """Stands for versions that left the table before a request to them was over."""
 
@@ -133,7 +135,7 @@ class RouterMetrics:
         registry.register(self.stages)
         self.overhead = Histogram(
             "graftwork_overhead_seconds",
-            "Time of a request that was not waiting for targets.",
+            "Time of a request that waited neither for targets nor for its client.",
             buckets=_STAGE_S,
             registry=registry,
         )
@@ -180,7 +182,9 @@ class RouterMetrics:
             child(self.tokens, *labels, "output").observe(exchange.account.usage.output_tokens)
         stages = exchange.account.stages
         self.stages.observe(stages)
-        self.overhead.observe(stages.overhead_s)
+        self.overhead.observe(
+            sum(each.seconds for each in stages if each.heading and each.stage not in _CLIENTS)
+        )
         for attempt in exchange.delivery.attempts:
             child(self.attempts, self._label(attempt.target), attempt.outcome).inc()
         for note in exchange.delivery.notes:

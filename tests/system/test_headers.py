@@ -28,7 +28,7 @@ DECIDING = [*ADMITTED, "governance", "intent", "policy", "choose"]
 SENT = [*DECIDING, "budget", "cache", "context", "send", "target"]
 STAGES = [*SENT, "confidence", "escalate", "governance-out", "respond"]
 ON_RECORD = "on-record"
-SETTLED = ["settle", "end", ON_RECORD]
+SETTLED = ["settle", "end", ON_RECORD, "last-byte"]
 CONTRACT = {
     "x-request-id": r"given-[0-9a-z-]+",
     "x-graftwork-decision-id": r"dec_[0-9a-f]+",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from adapters.aliases import Replica
 from router import stages
 from router.stages import DOOR, TARGET, Heading, Stopwatch
+from tests.fakes.asgi_client import ask
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, table
 from tests.fakes.router_process import router
@@ -144,3 +146,28 @@ def test_every_stage_has_one_heading_and_one_place() -> None:
     text = (Path(stages.__file__).parent / "pipeline.py").read_text()
     named = re.findall(r"^ +at\(Heading\.\w+, \"([a-z-]+)\"\)", text, re.MULTILINE)
     assert len(named) == len(set(named)) > 15
+
+
+async def test_a_slow_client_is_no_overhead_of_ours(tmp_path: Path) -> None:
+    """Neither while it sends its body nor while it reads its answer: the alert stays quiet."""
+    body = {"model": "base", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    async with FakeEngine({BASE_ID: Says("one two three")}) as engine:
+        places = (Replica(id="r1", url=engine.url, secret="s"),)
+        async with router(tmp_path, {}, table(replicas=places)) as (client, process):
+
+            async def slow(scope: Any, receive: Any, send: Any) -> None:
+                async def hear() -> Any:
+                    await asyncio.sleep(0.3)
+                    return await receive()
+
+                async def say(message: Any) -> None:
+                    await asyncio.sleep(0.3)
+                    await send(message)
+
+                await process.door(scope, hear, say)
+
+            assert (await ask(slow, "/v1/chat/completions", body)).status == 200
+            metrics = (await client.get("/metrics")).text
+    total = re.search(r"^graftwork_overhead_seconds_sum\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    assert total is not None
+    assert float(total[1]) < 0.3
