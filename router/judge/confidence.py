@@ -18,6 +18,7 @@ from router.judge.calibration import Calibration
 from router.judge.watched import WatchedAnswer
 from router.request import NO_INTENT, Decision, Option, Request
 from router.wire.dialects.vllm import DIALECT as _VLLM
+from router.wire.formats import FORMATS
 
 Ask = Callable[[Exchange], Awaitable[Outgoing]]
 """Asks the best target that is left."""
@@ -86,7 +87,8 @@ class Judge:
             return JudgedAnswer(answer, good=True)
         if exchange.decision.unjudged is not None:
             return JudgedAnswer(answer, good=True)
-        watched = WatchedAnswer(answer, strip=exchange.decision.probe is not None)
+        wire = FORMATS[exchange.request.endpoint]
+        watched = WatchedAnswer(answer, wire, strip=exchange.decision.probe is not None)
         exchange.delivery.opens(watched)
         with exchange.waiting():
             if not watched.is_stream or config.stream == "hold":

@@ -1,6 +1,6 @@
 """Token probabilities of an answer: read, summed up, and removed where nobody asked.
 
-Where they stand in each dialect is known by ``telling``.
+Where they stand in an answer is known by its format.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.judge import telling
+from router.wire.formats.base import Format
 
 _FLOOR: Final = -30.0
 """vLLM writes -9999 for minus infinity; one such token must not decide everything."""
@@ -31,9 +31,10 @@ class Features:
 class Tokens:
     """Adds up the log-probabilities of the first choice's tokens as they go by."""
 
-    __slots__ = ("_entropies", "_entropy", "_minimum", "_sum", "count")
+    __slots__ = ("_entropies", "_entropy", "_minimum", "_sum", "_wire", "count")
 
-    def __init__(self) -> None:
+    def __init__(self, wire: Format) -> None:
+        self._wire = wire
         self.count = 0
         self._sum = 0.0
         self._minimum = 0.0
@@ -51,9 +52,9 @@ class Tokens:
         """Take what an answer or event says; returns whether ``found`` was changed by ``strip``."""
         if not isinstance(found, dict):
             return False
-        for told in telling.told_in(found):
+        for told in self._wire.logprobs(found):
             self._take(told)
-        return strip and telling.strip_from(found)
+        return strip and self._wire.strip_logprobs(found)
 
     def _take(self, told: dict[str, Any]) -> None:
         content = told.get("content")

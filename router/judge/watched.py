@@ -10,6 +10,7 @@ from router.exchange import Outgoing
 from router.judge.logprobs import Features, Tokens
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Event, Events, Piece
+from router.wire.formats.base import Format
 
 MAX_HELD_BYTES: Final = 8 * 1024 * 1024
 """More of a stream is not held back; it is judged by what is there."""
@@ -23,13 +24,14 @@ class WatchedAnswer:
 
     Args:
         answer: what the target gives.
+        wire: its format.
         strip: remove the logprobs.
     """
 
-    def __init__(self, answer: Outgoing, *, strip: bool) -> None:
+    def __init__(self, answer: Outgoing, wire: Format, *, strip: bool) -> None:
         self._answer = answer
         self._strip = strip
-        self._tokens = Tokens()
+        self._tokens = Tokens(wire)
         self._held: list[Piece] = []
         self._held_bytes = 0
         self._source: AsyncIterator[Piece] = answer.chunks()

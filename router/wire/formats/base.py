@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol
 
@@ -169,6 +169,17 @@ class Format:
     def next_number(self, _raw: bytes) -> int:
         """The number of the event after these, in a format that numbers its events; else 0."""
         return 0
+
+    def logprobs(self, _found: Body) -> Iterator[Body]:
+        """The tokens' probabilities that an answer or event tells for the first time.
+
+        In chat's shape (``content``) or completions' (``token_logprobs``), of the first answer.
+        """
+        return iter(())
+
+    def strip_logprobs(self, _found: Body) -> bool:
+        """Leave an answer or event as it would be without them; whether it was another one."""
+        return False
 
     # Errors
 

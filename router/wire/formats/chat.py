@@ -128,6 +128,19 @@ class Completions(Format):
             return bool(event.data)
         return any(_choice_carries(choice) for choice in found.get("choices") or [])
 
+    def logprobs(self, found: Body) -> Iterator[Body]:
+        """Each choice tells them, of which only the first counts."""
+        for choice in _telling(found):
+            if choice.get("index", 0) == 0:
+                yield choice["logprobs"]
+
+    def strip_logprobs(self, found: Body) -> bool:
+        """All choices' go."""
+        choices = list(_telling(found))
+        for choice in choices:
+            choice["logprobs"] = None
+        return bool(choices)
+
     def answers(self, body: Body) -> int:
         """``n`` or ``best_of`` for each prompt; a list of numbers is the tokens of one prompt."""
         numbers = [body.get(name) for name in ("n", "best_of")]
@@ -196,6 +209,13 @@ class Chat(Completions):
     def prefilled(self, body: Body, prefill: str, style: PrefillStyle) -> Body:
         """One more message of the assistant."""
         return unfinished_talk(body, prefill, style)
+
+
+def _telling(found: Body) -> Iterator[Body]:
+    choices = found.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and isinstance(choice.get("logprobs"), dict):
+            yield choice
 
 
 def is_begun(said: Any) -> bool:

@@ -22,6 +22,7 @@ from router.wire.formats.chat import is_begun, last_words
 from router.wire.formats.fields import COMMON
 from router.wire.formats.seam import Seam
 
+_ABSENT = object()
 _EMPTY_START = frozenset({"message_start", "ping", "content_block_start"})
 
 
@@ -154,6 +155,15 @@ class Messages(Format):
         """The message's and a block's beginning are empty."""
         found = event.json
         return bool(event.data) if found is None else found.get("type") not in _EMPTY_START
+
+    def logprobs(self, found: Body) -> Iterator[Body]:
+        """It has no place for them: a call that was made as chat gets them as one more field."""
+        if isinstance(found.get("logprobs"), dict):
+            yield found["logprobs"]
+
+    def strip_logprobs(self, found: Body) -> bool:
+        """The field goes."""
+        return found.pop("logprobs", _ABSENT) is not _ABSENT
 
     def error_events(self, error: RouterError, *, number: int = 0) -> bytes:
         """Anthropic's event, with one of its types."""

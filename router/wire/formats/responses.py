@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from router.errors import RouterError, TargetBroken
@@ -112,6 +113,26 @@ class Responses(Format):
             return not (isinstance(item, dict) and item.get("type") in _PREAMBLE_ITEMS)
         return kind not in _PREAMBLE and kind != "response.content_part.added"
 
+    def logprobs(self, found: Body) -> Iterator[Body]:
+        """Each piece of text tells them; a whole answer in its parts."""
+        if found.get("object") == "response":
+            for part in _parts(found.get("output")):
+                yield {"content": part.get("logprobs")}
+        elif found.get("type") == "response.output_text.delta":
+            yield {"content": found.get("logprobs")}
+
+    def strip_logprobs(self, found: Body) -> bool:
+        """Also from everything that repeats the text."""
+        response = found.get("response", found)
+        if isinstance(response, dict) and (response is not found or "output" in found):
+            return _strip_response(response)
+        if found.get("type") == "response.output_text.delta":
+            changed = bool(found.get("logprobs"))
+            if changed:
+                found["logprobs"] = []  # vLLM says so where it was not asked
+            return changed
+        return _strip_parts([found.get("part"), *_parts([found.get("item")])])
+
     def next_number(self, raw: bytes) -> int:
         """One more than the newest event's."""
         numbers = _SEQUENCE.findall(raw)
@@ -164,6 +185,30 @@ class Responses(Format):
         assert isinstance(said, ResponsesReader)
         assert full  # what ended by itself says so in its last event
         return ending(said)
+
+
+def _strip_response(response: Body) -> bool:
+    changed = response.get("top_logprobs") is not None
+    if changed:
+        response["top_logprobs"] = None
+    return _strip_parts(_parts(response.get("output"))) or changed
+
+
+def _strip_parts(parts: Iterable[Any]) -> bool:
+    changed = False
+    for part in parts:
+        if isinstance(part, dict) and part.get("logprobs"):
+            part["logprobs"], changed = None, True
+    return changed
+
+
+def _parts(items: Any) -> Iterator[Body]:
+    """The parts of the content of output items."""
+    for item in items if isinstance(items, list) else ():
+        content = item.get("content") if isinstance(item, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict):
+                yield part
 
 
 def _is_talk(said: Any) -> bool:
