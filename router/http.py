@@ -96,6 +96,16 @@ class Door:
             rows, authorize=self._authorize, hint=lambda path: meant(path, self._paths)
         )
 
+    @property
+    def receiving(self) -> int:
+        """Requests whose bodies have not arrived."""
+        return self._bodies.receiving
+
+    @property
+    def under_way(self) -> int:
+        """Inference requests that were admitted and are not over."""
+        return self._pipeline.admission.under_way
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._other_protocol(scope, receive, send)

@@ -28,6 +28,7 @@ class Bodies:
     def __init__(self, max_bytes: int, timeout_s: float) -> None:
         self._limit = max_bytes
         self._timeout_s = timeout_s
+        self.receiving = 0
         self.receiving_bytes = 0
 
     async def read(self, scope: Mapping[str, Any], receive: Pieces) -> bytes:
@@ -55,6 +56,7 @@ class Bodies:
     async def _receive(self, receive: Pieces) -> bytes:
         parts: list[bytes] = []
         size = 0
+        self.receiving += 1
         try:
             while True:
                 message = await receive()
@@ -71,6 +73,7 @@ class Bodies:
                     raise Overloaded("Too many bodies are on their way.", retry_after_s=1.0)
                 parts.append(part)
         finally:
+            self.receiving -= 1
             self.receiving_bytes -= size
 
 

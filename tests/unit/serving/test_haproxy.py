@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,67 +13,13 @@ import orjson
 import pytest
 
 from adapters.aliases import Replica, RoutingTable
-from serving.bringup import edge
 from tests.fakes.engine import FakeEngine, Says
+from tests.fakes.fronted import fronted
 from tests.fakes.router_process import router
 from tests.fakes.running_router import served
 
 BASE = "tiny"
 CHAT: dict[str, Any] = {"model": BASE, "messages": [{"role": "user", "content": "Hello"}]}
-# As Ray Serve 2.60 writes it, shortened.
-CONFIG = """\
-global
-    stats socket {run}/admin.sock mode 666 level admin expose-fd listeners
-    maxconn 2000
-    nbthread 1
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 8s
-    timeout http-keep-alive 90s
-    option abortonclose
-    option splice-request
-    option splice-response
-    retry-on conn-failure
-    option http-no-delay
-    option idle-close-on-response
-    errorfile 502 {run}/500.http
-    errorfile 503 {run}/500.http
-    errorfile 504 {run}/500.http
-frontend http_frontend
-    bind 127.0.0.1:{port}
-    default_backend app
-backend app
-    http-reuse always
-    server one {server}
-"""
-
-
-@asynccontextmanager
-async def fronted(run: Path, server: str) -> AsyncIterator[str]:
-    """HAProxy before a server; its URL. Headers have two seconds here."""
-    run.mkdir(exist_ok=True)  # noqa: ASYNC240
-    environment = {**edge.haproxy_environment(run), "PATH": "/usr/bin:/bin"}
-    defaults = run / "errors" / "defaults.cfg"
-    slow = f"timeout http-request {edge.HEADERS_WITHIN_S}s"
-    assert slow in defaults.read_text()
-    defaults.write_text(defaults.read_text().replace(slow, "timeout http-request 2s"))
-    config, port = run / "haproxy.cfg", edge.free_port()
-    (run / "500.http").write_bytes((run / "errors" / "500.http").read_bytes())
-    config.write_text(CONFIG.format(run=run, port=port, server=server.removeprefix("http://")))
-    script = environment["RAY_SERVE_HAPROXY_BINARY_PATH"]
-    process = subprocess.Popen(  # noqa: ASYNC220 - it starts in milliseconds
-        [script, "-f", str(config), "-db"], env=environment, stdout=sys.stderr, stderr=sys.stderr
-    )
-    try:
-        async with asyncio.timeout(10):
-            while edge.port_is_free("127.0.0.1", port):
-                assert process.poll() is None, config.read_text()
-                await asyncio.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
