@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.frontier import FakeFrontier
 from tests.system.client import RETURNS_QUESTION, chat, chat_body, decision, eventually, target
@@ -97,3 +99,29 @@ def all_logs(system: Running) -> list[Path]:
     ray = Path("/tmp/ray").glob(f"session_*_{system.process.pid}/logs/**/*")
     found = [system.output, *system.logs.glob("*"), *ray]
     return [path for path in found if path.is_file()]
+
+
+def test_background_work_of_every_process_is_in_the_metrics(http: httpx.Client) -> None:
+    """One scrape tells when each job of routers, registry and engines last went well."""
+    began = time.time()
+    jobs = {"heartbeat", "report-usage", "publish", "reconcile", "watch", "expire"}
+
+    def fresh() -> bool:
+        """What is due each second has gone well since."""
+        rows = _job_rows(http, "graftwork_job_last_success_seconds")
+        beats = {process: at for (process, job), at in rows.items() if job == "heartbeat"}
+        return len(beats) >= 2 and all(at > began for at in beats.values())
+
+    eventually(fresh, "a router's and an engine's heart beat")
+    rows = _job_rows(http, "graftwork_job_last_success_seconds")
+    assert jobs <= {job for _, job in rows}
+    assert not [
+        key for key, failed in _job_rows(http, "graftwork_job_failures_total").items() if failed
+    ]
+
+
+def _job_rows(http: httpx.Client, family: str) -> dict[tuple[str, str], float]:
+    """Samples of a family by process and job."""
+    text = http.get("/metrics").text
+    samples = (s for f in text_string_to_metric_families(text) for s in f.samples)
+    return {(s.labels["process"], s.labels["job"]): s.value for s in samples if s.name == family}
