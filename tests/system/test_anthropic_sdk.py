@@ -29,6 +29,17 @@ def ask(model: str, prompt: str = RETURNS_QUESTION, **more: Any) -> Any:
     return {"model": model, "messages": [message], "max_tokens": 16, "extra_body": extra, **more}
 
 
+def test_an_answer_that_the_client_began(anthropic_client: anthropic.Anthropic) -> None:
+    """vLLM goes on from the assistant's last turn: begun and continued it is the whole answer."""
+    asked = ask(BASE, max_tokens=12)
+    whole = anthropic_client.messages.create(**asked).content[0].text
+    begun = whole[: len(whole) // 2].rstrip()
+    turns = [*asked["messages"], {"role": "assistant", "content": begun}]
+    rest = anthropic_client.messages.create(**{**asked, "messages": turns}).content[0].text
+    assert not rest.startswith(begun[:8])
+    assert (begun + rest).startswith(whole)
+
+
 @pytest.mark.parametrize("model", EVERYWHERE)
 def test_messages(
     anthropic_client: anthropic.Anthropic, frontier: FakeFrontier, model: str

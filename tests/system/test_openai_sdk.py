@@ -123,6 +123,21 @@ def test_responses(openai_client: openai.OpenAI, frontier: FakeFrontier, model: 
     assert events[-1].response.usage.output_tokens > 0
 
 
+def test_a_response_that_is_cut_at_its_bound(openai_client: openai.OpenAI) -> None:
+    """vLLM's stream ends as incomplete, and its answers say that they are kept nowhere."""
+    body: Any = {"model": BASE, "input": RETURNS_QUESTION, "max_output_tokens": 3, "store": True}
+    whole = openai_client.responses.create(**body)
+    last = list(openai_client.responses.create(**body, stream=True))[-1]
+    assert last.type == "response.incomplete"
+    for response in (whole, last.response):
+        assert response.status == "incomplete"
+        assert response.incomplete_details.reason == "max_output_tokens"
+        assert response.store is False
+    with pytest.raises(openai.BadRequestError) as refused:
+        openai_client.responses.create(model=BASE, input="And then?", previous_response_id=whole.id)
+    assert refused.value.param == "previous_response_id"
+
+
 def test_embeddings_from_a_frontier(openai_client: openai.OpenAI, frontier: FakeFrontier) -> None:
     """Embeddings reach a target that has them, each input in its place."""
     found = openai_client.embeddings.create(model=OPENAI_FRONTIER, input=["lamp", "kettle"])

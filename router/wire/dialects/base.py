@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -93,7 +94,7 @@ class Asked:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
-class Dialect:
+class Dialect(ABC):
     """One API of targets. Stateless.
 
     Attributes:
@@ -106,37 +107,37 @@ class Dialect:
     passed_on: ClassVar[frozenset[str]] = frozenset({"traceparent", "tracestate"})
     counts_tokens: ClassVar[bool] = False
 
+    @abstractmethod
     def url(self, base_url: str, endpoint: Endpoint) -> str:
         """Where a call goes, whether or not ``base_url`` says ``/v1``."""
-        raise NotImplementedError
 
     def headers(self) -> Mapping[str, str]:
         """What every call has; configuration and the client may say otherwise."""
         return {}
 
+    @abstractmethod
     def credentials(self, key: str) -> Mapping[str, str]:
         """The headers that hold the key."""
-        raise NotImplementedError
 
+    @abstractmethod
     def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
         """The public endpoints that a model answers, translated ones included.
 
         Args:
             native: those that its provider has for it, as configured.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
         """Whether a call may carry a ``prefill``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """What is sent for a call.
 
         Raises:
             InvalidRequest: it cannot be said in this API.
         """
-        raise NotImplementedError
 
 
 MESSAGES_NAMES: Mapping[str, str] = {
