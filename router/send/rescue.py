@@ -18,7 +18,7 @@ from router.send.health import Upstream
 from router.send.remedy import Step, sort
 from router.wire.events import Events
 from router.wire.formats import FORMATS
-from router.wire.formats.base import BOUNDS, Format, Reader, Reading, Splice
+from router.wire.formats.base import BOUNDS, Continued, Reader, Reading, Splice
 from router.wire.formats.seam import Seam, split
 
 Body = dict[str, Any]
@@ -53,15 +53,15 @@ class Transcript:
     that what is kept stays about as long as the answer (law 9).
 
     Args:
-        wire: its format; one that ``obstacle`` lets pass.
+        wire: its format.
         max_chars: longer texts are not kept.
         answers: how many answers (choices) the stream is to have.
     """
 
-    __slots__ = ("_answers", "_held", "_max_chars", "_reader", "_size", "_wire")
+    __slots__ = ("_answers", "_held", "_max_chars", "_reader", "_size", "wire")
 
-    def __init__(self, wire: Format, max_chars: int, answers: int = 1) -> None:
-        self._wire = wire
+    def __init__(self, wire: Continued, max_chars: int, answers: int = 1) -> None:
+        self.wire = wire
         self._reader: Reader | None = None
         self._held: list[Events] = []
         self._size = 0
@@ -72,7 +72,7 @@ class Transcript:
     def reader(self) -> Reader:
         """Reads them; made when the first of them are read."""
         if self._reader is None:
-            self._reader = self._wire.reader()
+            self._reader = self.wire.reader()
         return self._reader
 
     def add(self, run: Events) -> None:
@@ -130,13 +130,14 @@ class Rescuer:
         """Where to note what goes out; None when there will be no rescue anyway."""
         config = self._config.rescue
         wire = FORMATS[exchange.request.endpoint]
-        if not exchange.request.stream or not config.enabled or wire.continues is None:
+        is_continued = exchange.request.stream and config.enabled
+        if not is_continued or not isinstance(wire, Continued):
             return None
         return Transcript(wire, config.max_chars, wire.answers(exchange.request.body))
 
     def ended(self, exchange: Exchange, transcript: Transcript) -> Events | None:
         """The missing end of a stream that had said everything; None: something is missing."""
-        wire, reading = FORMATS[exchange.request.endpoint], transcript.read()
+        wire, reading = transcript.wire, transcript.read()
         if transcript.has_ended:
             return wire.ending(transcript.reader, reading.deltas, full=False)
         # Each piece is at least one token: as many pieces as tokens were allowed is all there is.
@@ -180,8 +181,9 @@ class Rescuer:
                 continue
             _note(exchange, broken, upstream, reading.deltas, error)
             exchange.delivery.answered_by(started.attempt)
-            wire = FORMATS[exchange.request.endpoint]
-            joined = wire.splice(transcript.reader, Seam(space), reading.deltas, prompt_tokens)
+            joined = transcript.wire.splice(
+                transcript.reader, Seam(space), reading.deltas, prompt_tokens
+            )
             return started, joined
         exchange.delivery.note(not_rescued=broken.option.target, why="nobody who may go on can")
         raise error
@@ -196,8 +198,7 @@ class Rescuer:
             return f"it was rescued {done} times already"
         if _is_kept(exchange.request, began):
             return "who began it keeps the answer under its id"
-        wire = FORMATS[exchange.request.endpoint]
-        return obstacle(wire, exchange.request.body) or transcript.obstacle()
+        return obstacle(transcript.wire, exchange.request.body) or transcript.obstacle()
 
     def _upstreams(self, exchange: Exchange, broken: Upstream, prefill: str) -> Iterator[Upstream]:
         """Who may (law 5) and can go on, best first; who just failed comes last."""
@@ -239,11 +240,9 @@ def _note(
     )
 
 
-def obstacle(wire: Format, body: Body) -> str | None:
+def obstacle(wire: Continued, body: Body) -> str | None:
     """Why a stream for this request cannot be continued; None: it can."""
     known = wire.continues
-    if known is None:
-        return f"streams of {wire.endpoint} are not continued"
     for name, value in body.items():
         if value is None or name in known or value in _HARMLESS.get(name, ()):
             continue

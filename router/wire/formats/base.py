@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol
@@ -103,8 +104,6 @@ class Format:
         endpoint: where it is spoken.
         last_event: finds the last event of a stream in its bytes.
         mark: bytes that every last event has, and few others: they are looked for first.
-        continues: fields of a request that mean the same for the rest of an answer; with others a
-            broken stream is not continued. None: it never is.
         tells_usage: whether a stream counts its tokens without being asked.
         generates: whether its answers are generated, token by token.
         takes_many: whether one request may hold several prompts.
@@ -114,7 +113,6 @@ class Format:
     endpoint: ClassVar[Endpoint]
     last_event: ClassVar[re.Pattern[bytes]] = _DONE
     mark: ClassVar[bytes] = b"[DONE]"
-    continues: ClassVar[frozenset[str] | None] = None
     tells_usage: ClassVar[bool] = True
     generates: ClassVar[bool] = True
     takes_many: ClassVar[bool] = False
@@ -207,10 +205,22 @@ class Format:
         """The body of a call whose answer goes on from ``prefill``."""
         return body
 
+
+class Continued(Format, ABC):
+    """A format whose streams can go on elsewhere when they break.
+
+    Attributes:
+        continues: fields of a request that mean the same for the rest of an answer; with others a
+            broken stream is not continued.
+    """
+
+    continues: ClassVar[frozenset[str]]
+
+    @abstractmethod
     def reader(self) -> Reader:
         """Reads what a stream says, in case that somebody has to go on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def splice(self, said: Reader, seam: Seam, before: int, prompt_tokens: int | None) -> Splice:
         """Joins a continuation.
 
@@ -220,8 +230,8 @@ class Format:
             before: tokens that the client has.
             prompt_tokens: as the first target counted them; None when it did not come to it.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def ending(self, said: Reader, before: int, *, full: bool) -> Events:
         """The last events of an answer that was complete when its stream broke.
 
@@ -230,7 +240,6 @@ class Format:
             before: tokens that the client has.
             full: it ended because the client's bound on tokens was reached, and did not say so.
         """
-        raise NotImplementedError
 
 
 def broken(error: Body) -> TargetBroken:

@@ -9,7 +9,7 @@ from router.wire.endpoint import Endpoint
 from router.wire.events import DONE, Event, Events
 from router.wire.formats.base import (
     Body,
-    Format,
+    Continued,
     Found,
     PrefillStyle,
     Reader,
@@ -113,7 +113,7 @@ class ChatSplice:
         return {**usage, **counts, "total_tokens": prompt + answer}
 
 
-class Completions(Format):
+class Completions(Continued):
     """OpenAI's completions, and what chat has in common with them."""
 
     endpoint = Endpoint.COMPLETIONS

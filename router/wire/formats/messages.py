@@ -11,7 +11,7 @@ from router.wire.endpoint import Endpoint
 from router.wire.events import Event, Events
 from router.wire.formats.base import (
     Body,
-    Format,
+    Continued,
     Found,
     PrefillStyle,
     Reader,
@@ -131,7 +131,7 @@ class MessagesSplice:
         return counts
 
 
-class Messages(Format):
+class Messages(Continued):
     """Anthropic's Messages."""
 
     endpoint = Endpoint.MESSAGES

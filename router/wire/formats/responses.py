@@ -9,7 +9,7 @@ from typing import Any
 from router.errors import RouterError, TargetBroken
 from router.wire.endpoint import Endpoint
 from router.wire.events import Event, Events
-from router.wire.formats.base import Body, Format, Found, PrefillStyle, Reader, Reading, broken
+from router.wire.formats.base import Body, Continued, Found, PrefillStyle, Reader, Reading, broken
 from router.wire.formats.fields import COMMON
 from router.wire.formats.responses_splice import ResponsesSplice, ending
 from router.wire.formats.seam import Seam
@@ -69,7 +69,7 @@ class ResponsesReader:
         return bool(self.place) and all(found[name] == self.place[name] for name in self._PLACE)
 
 
-class Responses(Format):
+class Responses(Continued):
     """OpenAI's Responses."""
 
     endpoint = Endpoint.RESPONSES

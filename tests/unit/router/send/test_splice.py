@@ -13,7 +13,7 @@ from router.send.rescue import Transcript, limit_of, obstacle, rest_of
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.events import DONE, Event, Events, encode
 from router.wire.formats import FORMATS
-from router.wire.formats.base import Splice
+from router.wire.formats.base import Continued, Splice
 from router.wire.formats.seam import Seam, split
 from router.wire.translate.stream_to_responses import ResponsesPieces
 from router.wire.watch import StreamWatch
@@ -28,6 +28,13 @@ PIECES = st.lists(
 )
 
 
+def wire_of(endpoint: Endpoint) -> Continued:
+    """The format, of which a broken stream may go on."""
+    wire = FORMATS[endpoint]
+    assert isinstance(wire, Continued)
+    return wire
+
+
 def events_of(endpoint: Endpoint, pieces: list[str], model: str, prompt: int) -> list[bytes]:
     """The events of an answer of these pieces."""
     return streamed(endpoint, WITH_USAGE, Reply(model, pieces, prompt_tokens=prompt))
@@ -35,7 +42,7 @@ def events_of(endpoint: Endpoint, pieces: list[str], model: str, prompt: int) ->
 
 def watched(endpoint: Endpoint, raw: bytes, sizes: list[int]) -> Iterator[Events]:
     """The bytes as the target's answer passes them on, in whatever pieces they arrive."""
-    watch = StreamWatch("x", FORMATS[endpoint], Usage())
+    watch = StreamWatch("x", wire_of(endpoint), Usage())
     start = turn = 0
     while start < len(raw):
         size = sizes[turn % len(sizes)]
@@ -154,7 +161,7 @@ def test_any_cut_and_any_chunks_give_the_whole_text_once(
     """
     text = "".join(pieces)
     whole = b"".join(events_of(endpoint, pieces, "first", prompt=5))
-    wire = FORMATS[endpoint]
+    wire = wire_of(endpoint)
     transcript, out = Transcript(wire, 10_000), b""
     for chunk in watched(endpoint, whole[: int(cut * len(whole))], sizes):
         out += chunk.raw
@@ -278,13 +285,13 @@ def test_what_can_be_continued(endpoint: Endpoint, fields: dict[str, Any], conti
     body = {"model": "m", "stream": True, **fields}
     if endpoint in {Endpoint.CHAT, Endpoint.MESSAGES}:
         body["messages"] = [{"role": "user", "content": "x"}]
-    assert (obstacle(FORMATS[endpoint], body) is None) is continued
+    assert (obstacle(wire_of(endpoint), body) is None) is continued
 
 
 def test_an_answer_that_the_client_began_is_not_continued() -> None:
     """Its prefix is not ours to repeat."""
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
-    assert obstacle(FORMATS[Endpoint.CHAT], {"messages": messages})
+    assert obstacle(wire_of(Endpoint.CHAT), {"messages": messages})
 
 
 def test_the_bound_on_tokens_shrinks() -> None:
@@ -318,7 +325,7 @@ def test_the_bound_on_tokens_shrinks() -> None:
 )
 def test_what_was_sent_can_be_in_the_way(endpoint: Endpoint, event: dict[str, Any]) -> None:
     """Tool calls, thoughts, several answers, and what nobody understands."""
-    transcript = Transcript(FORMATS[endpoint], 100)
+    transcript = Transcript(wire_of(endpoint), 100)
     transcript.add(Events.of([Event.of(event)]))
     assert transcript.read().obstacle
 
@@ -345,12 +352,12 @@ SAID: dict[str, Any] = {
 
 def joining(transcript: Transcript) -> Splice:
     """What joins a continuation to a Responses stream of one token."""
-    return FORMATS[Endpoint.RESPONSES].splice(transcript.reader, Seam(""), 1, None)
+    return wire_of(Endpoint.RESPONSES).splice(transcript.reader, Seam(""), 1, None)
 
 
 def spoken(events: list[dict[str, Any]]) -> Transcript:
     """A Responses stream, numbered."""
-    transcript = Transcript(FORMATS[Endpoint.RESPONSES], 100)
+    transcript = Transcript(wire_of(Endpoint.RESPONSES), 100)
     for number, event in enumerate(events):
         transcript.add(Events.of([Event.of({**event, "sequence_number": number})]))
     transcript.read()
@@ -452,7 +459,7 @@ def test_a_continuation_has_one_message_of_one_part() -> None:
 
 def test_a_transcript_is_bounded() -> None:
     """Law 9: text over the limit is given up, not kept."""
-    transcript = Transcript(FORMATS[Endpoint.CHAT], 1000)
+    transcript = Transcript(wire_of(Endpoint.CHAT), 1000)
     chunk = {"choices": [{"index": 0, "delta": {"content": "x" * 100}}]}
     for _ in range(2000):
         transcript.add(Events(encode(chunk)))
