@@ -7,6 +7,7 @@ after a pause is not called again.
 
 Tasks that were started before the noting began, periodic work above all, are left out, with the
 threads that they wait for; threads that stand alone, like the one that writes records, are not.
+What only these visit comes last, by name: when they do is chance.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-_apart: ContextVar[bool] = ContextVar("apart", default=False)
-"""Whether the running task has nothing to do with the walk; tasks inherit it."""
+_APART, _WALKING, _ALONE = "apart", "walking", "alone"
+_place: ContextVar[str] = ContextVar("place", default=_ALONE)
+"""What the running code has to do with the walk; tasks, and threads that they wait for, inherit."""
 
 
 @dataclass
@@ -71,12 +73,13 @@ class Tracer:
         self._functions: dict[CodeType, _Function | None] = {}
         self._walk: Walk | None = None
         self._seen: set[str] = set()
+        self._alone: list[str] = []
         self._lock = threading.Lock()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Listen, in this thread and in those that start from now on; nothing is noted yet."""
-        token = _apart.set(True)
+        token = _place.set(_APART)
         threading.setprofile(self._event)
         sys.setprofile(self._event)
         try:
@@ -84,32 +87,35 @@ class Tracer:
         finally:
             sys.setprofile(None)
             threading.setprofile(None)
-            _apart.reset(token)
+            _place.reset(token)
 
     @contextmanager
     def noting(self) -> Iterator[Walk]:
         """Note what happens inside; not to be nested."""
         self._seen.clear()
-        token = _apart.set(False)
+        self._alone.clear()
+        token = _place.set(_WALKING)
         self._walk = walk = Walk()
         try:
             yield walk
         finally:
             self._walk = None
-            _apart.reset(token)
+            walk.files += sorted(set(self._alone) - set(walk.files))
+            _place.reset(token)
 
     def _event(self, frame: FrameType, event: str, _: Any) -> None:
         walk = self._walk
-        if walk is None or event != "call" or _apart.get():
+        place = _place.get()
+        if walk is None or event != "call" or place == _APART:
             return
         found = self._function(frame.f_code)
         if found is None or frame.f_lasti != found.start:
             return
         caller = self._caller(frame)
         with self._lock:
-            if found.path not in self._seen:
-                self._seen.add(found.path)
-                walk.files.append(found.path)
+            files = self._alone if place == _ALONE else walk.files
+            if found.path not in files:
+                files.append(found.path)
             if found.name not in self._seen:
                 self._seen.add(found.name)
                 walk.functions.append(found.name)

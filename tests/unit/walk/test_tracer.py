@@ -91,6 +91,23 @@ def test_threads_of_the_work_are_followed(modules: tuple[ModuleType, ModuleType]
     assert walk.jumped == 0
 
 
+def test_what_only_threads_on_their_own_visit_comes_last(
+    modules: tuple[ModuleType, ModuleType],
+) -> None:
+    """Also when they were first."""
+    one, other = modules
+
+    async def work() -> None:
+        alone = threading.Thread(target=other.helped, args=(1,))
+        alone.start()
+        alone.join()
+        later = asyncio.create_task(one.loops())
+        await asyncio.sleep(0)
+        later.cancel()
+
+    assert noted(work).files == ["room/one.py", "room/other.py"]
+
+
 def test_what_ran_before_is_left_out(modules: tuple[ModuleType, ModuleType]) -> None:
     """Periodic work has no part in the walk."""
     one, other = modules
