@@ -14,6 +14,7 @@ from structlog.contextvars import bind_contextvars
 
 from adapters.resources import Resource
 from router import counting, docs, models
+from router.account.gauges import Reading
 from router.admin import decisions, feedback, system
 from router.admin.proxy import AdminProxy
 from router.admit.browsers import Browsers
@@ -95,6 +96,19 @@ class Door:
         self._table = ResourceApp(
             rows, authorize=self._authorize, hint=lambda path: meant(path, self._paths)
         )
+
+    def readings(self) -> dict[str, Reading]:
+        """What is worth a gauge."""
+        return {
+            "graftwork_receiving_bytes": (
+                "Bodies that are on their way, as far as they arrived.",
+                lambda: self._bodies.receiving_bytes,
+            ),
+            "graftwork_slow_readers_given_up": (
+                "Answers cut because their client took nothing for too long, since the start.",
+                lambda: self._slow.given_up,
+            ),
+        }
 
     @property
     def receiving(self) -> int:

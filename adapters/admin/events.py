@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from adapters.admin.parts import Parts
 from adapters.events import Event, EventBus
+from adapters.records.line import iso
 from adapters.resources import BadField, Resource, describes
 
 HEARTBEAT_S = 15.0
@@ -58,5 +59,5 @@ async def sse(
 
 def encode(event: Event) -> bytes:
     """One event on the wire. JSON text holds no newline, so one ``data`` line is enough."""
-    data = json.dumps(event.as_dict(), default=str, ensure_ascii=False)
+    data = json.dumps({**event.as_dict(), "at": iso(event.at)}, default=str, ensure_ascii=False)
     return f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n".encode()

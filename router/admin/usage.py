@@ -12,6 +12,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from adapters.records.line import iso
 from adapters.resources import BadField, Resource, describes, listed, moment, page_of
 
 COLUMNS = ("key", "tenant", "route", "target", "intent")
@@ -62,8 +63,8 @@ async def usage(books: Books, request: Request) -> Response:
         # The order is by money, which no cursor can hold on to: pages count rows.
         lambda each: f"{each[0]:08d}",
         lambda each: each[1],
-        since=question.since,
-        until=question.until,
+        since=iso(question.since),
+        until=iso(question.until),
         budgets=await asyncio.to_thread(books.budgets),
     )
     return Response(orjson.dumps(answer), media_type="application/json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -78,7 +77,7 @@ def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _line(event: dict[str, Any]) -> str:
-    at = datetime.fromtimestamp(event["at"], UTC).isoformat(timespec="milliseconds")
+    at = event["at"]
     about = event.get("alias") or ""
     if event.get("digest"):
         about += f"@{event['digest'][:_DIGITS]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -83,8 +84,12 @@ def _show_budgets(rows: list[dict[str, Any]]) -> None:
                 f"{row['limit']:g}",
                 f"{row['spent']:g}",
                 f"{row['leased']:g}",
-                f"{max(0, row['ends'] - time.time()):.0f} s" if row["ends"] else "never",
+                f"{_left_s(row['ends']):.0f} s" if row["ends"] else "never",
             )
             for row in rows
         ],
     )
+
+
+def _left_s(ends: str) -> float:
+    return max(0.0, datetime.fromisoformat(ends).timestamp() - time.time())

@@ -14,6 +14,7 @@ from adapters.aliases import Peer
 from adapters.events import EventBus
 from adapters.records.writer import RecordLog
 from adapters.registry import Registry
+from router.account.gauges import Gauges
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.registry.accounts.surface import AccountsSurface
@@ -74,7 +75,9 @@ class RegistryProcess:
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))
         self._metrics.register(record_gauges(self._log))
-        self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
+        uploads = self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
+        under_way = ("Pushes that are being received.", lambda: uploads.under_way)
+        self._metrics.register(Gauges({"graftwork_pushes_under_way": under_way}))
         self.surface: Any = registry_surface(
             self._parts(), self.accounts, self.accounts.routes(), self._metrics, self._log
         )

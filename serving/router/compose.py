@@ -156,6 +156,7 @@ class RouterProcess:
         self.door = Door(
             config, keyring, pipeline, catalog, self.holder, self._admin, self.records, self._scrape
         )
+        self._registry.register(Gauges(self.door.readings()))
 
     def _periodic(self, intents_poll_s: float) -> PeriodicJobs:
         jobs = PeriodicJobs()

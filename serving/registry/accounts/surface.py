@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
+from adapters.records.line import iso
 from adapters.registry.claim import Claim
 from adapters.resources import Resource
 from router.account.usage import UsageReport
@@ -96,8 +97,8 @@ def _shown(balance: Balance) -> dict[str, Any]:
         "key": key,
         "tenant": tenant,
         "route": route,
-        "starts": starts,
-        "ends": balance.ends,
+        "starts": iso(starts) if starts else None,
+        "ends": iso(balance.ends) if balance.ends else None,
         "limit": balance.limit / unit,
         "spent": balance.spent / unit,
         "leased": (balance.granted - balance.spent) / unit,
