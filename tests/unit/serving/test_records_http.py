@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ import aiohttp
 import pytest
 
 from adapters.aliases import RoutingTable
+from adapters.records import writer as writing
 from adapters.records.config import AuditConfig, Durability
+from adapters.records.verify import verify
 from router.admit.keys import hash_key
 from serving.config.settings import Settings
 from tests.fakes.frontier import FakeFrontier
@@ -196,6 +199,74 @@ async def test_everybody_who_was_admitted_has_both_records_and_nobody_else(
         if path.is_file():
             assert b"Lovelace" not in path.read_bytes()
             assert b"ada@example.com" not in path.read_bytes()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Writes wait while it is clear; whoever waits for them gives up soon."""
+    working, really = threading.Event(), os.write
+
+    def write(handle: int, data: Any) -> int:
+        working.wait(10)
+        return really(handle, data)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(writing, "PATIENCE_S", 1.0)
+    working.set()
+    yield working
+    working.set()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_byte_leaves_before_the_begin_is_on_disk(
+    tmp_path: Path, frontier: FakeFrontier, disk: threading.Event, *, stream: bool
+) -> None:
+    """The target has answered, and the client hears nothing until the disk has the record."""
+    async with (
+        running_router(settings(tmp_path, frontier)) as (url, _),
+        aiohttp.ClientSession() as client,
+    ):
+        await ask(client, url)
+        disk.clear()
+        asked = asyncio.create_task(ask(client, url, stream=stream))
+        while len(frontier.requests) < 2:  # noqa: ASYNC110 - the provider has no event for it
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert not asked.done()
+        disk.set()
+        _, answer, body = await asked
+        assert answer.status == 200
+        assert (b"[DONE]" in body) is stream
+        # A disk that stays away: the answer is given up, and the error says why.
+        disk.clear()
+        _, refused, body = await ask(client, url, stream=stream)
+        assert refused.status == 503
+        assert b"audit_unavailable" in body
+        disk.set()
+
+
+async def test_a_stream_does_not_end_well_before_its_end_is_on_disk(
+    tmp_path: Path, frontier: FakeFrontier, disk: threading.Event
+) -> None:
+    """When the disk goes away in its middle, an error event stands before the end mark."""
+    frontier.delay_s = 0.05
+    async with (
+        running_router(settings(tmp_path, frontier)) as (url, _),
+        aiohttp.ClientSession() as client,
+    ):
+        body = {
+            "model": "cloud/big",
+            "stream": True,
+            "messages": [{"role": "user", "content": "x"}],
+        }
+        async with client.post(f"{url}/v1/chat/completions", json=body) as answer:
+            assert answer.status == 200
+            heard = await answer.content.readany()
+            disk.clear()
+            heard += await answer.content.read()
+        assert b'"code":"audit_unavailable"' in heard.split(b"[DONE]")[0]
+        disk.set()
+    assert verify(tmp_path / "audit").problems == []
 
 
 async def test_feedback_and_dry_runs_are_limited(tmp_path: Path, frontier: FakeFrontier) -> None:
