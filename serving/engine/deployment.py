@@ -115,6 +115,7 @@ class EngineDeployment:
         """Called by Ray Serve; raising replaces this replica."""
         await self._engine.check()
         self._jobs.check()
+        self._server.check()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Requests under way; bytes bypass Ray, so Ray has to be told."""

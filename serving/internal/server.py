@@ -104,6 +104,13 @@ class InternalServer:
                 raise OSError(f"internal server on {self.url} ended at start")
             await asyncio.sleep(0.01)
 
+    def check(self) -> None:
+        """For health checks. Raises ``OSError`` when it has ended without being stopped."""
+        if self._server is None or self._task is None or self._server.should_exit:
+            return
+        if self._task.done():
+            raise OSError(f"the internal server on {self.url} has ended")
+
     async def stop(self, grace_s: float = 5.0) -> None:
         """Stop accepting, let requests under way finish for up to ``grace_s``, then cut them."""
         if self._server is None or self._task is None:

@@ -42,8 +42,9 @@ class RegistryDeployment:
         return reply.model_dump(mode="json")
 
     async def check_health(self) -> None:
-        """Called by Ray Serve; a background loop that died replaces this replica."""
+        """Called by Ray Serve; background work that ended replaces this replica."""
         self._process.check()
+        self._server.check()
 
     async def __del__(self) -> None:
         """Called once by Ray Serve at shutdown."""

@@ -77,6 +77,7 @@ class RouterDeployment:
     async def check_health(self) -> None:
         """Called by Ray Serve; background work that ended replaces this replica."""
         self._router.check()
+        self._server.check()
 
     async def __del__(self) -> None:
         """Called once by Ray Serve when the replica has drained."""
