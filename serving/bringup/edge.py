@@ -9,6 +9,7 @@ import shutil
 import socket
 from pathlib import Path
 
+from router.errors import Refused
 from router.wire.protocols import websocket_refused
 
 _ERRORS = {
@@ -139,9 +140,7 @@ def haproxy_binary() -> str:
 
 def _response(status: int) -> bytes:
     reason, code, message = _ERRORS[status]
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    body = json.dumps({"error": error})
+    body = json.dumps(Refused(status, message, code=code).body())
     retry = "Retry-After: 1\r\n" if status == 503 else ""
     head = (
         f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n"

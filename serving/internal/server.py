@@ -13,9 +13,11 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import uvicorn
 
 from adapters.aliases import Peer
+from router.errors import Unauthenticated
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -24,9 +26,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEEPALIVE_S = 120
 """How long an idle connection is kept; clients must give theirs up sooner."""
-_UNAUTHORIZED = (
-    b'{"error":{"message":"internal surface","type":"invalid_request_error","code":"401"}}'
-)
+_UNAUTHORIZED = orjson.dumps(Unauthenticated("This surface is internal.").body())
 
 
 class Guard:

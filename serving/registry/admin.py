@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from adapters.admin import errors
 from adapters.admin.parts import Parts
-from adapters.admin.recorded import RecordedAdmin
 from adapters.admin.table import PREFIX, RESOURCES
 from adapters.errors import AdapterError
 from adapters.records.writer import RecordLog
@@ -22,6 +21,7 @@ from router.errors import Refused, RouterError
 from router.wire.asgi import Receive, Scope, Send
 from router.wire.table import Bound, ResourceApp, bound
 from serving.internal.paths import METRICS
+from serving.registry.recorded import RecordedAdmin
 
 
 def registry_surface(

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from adapters.admin.recorded import RecordedAdmin
 from adapters.records import writer as writing
 from adapters.records.writer import RecordLog
+from serving.registry.recorded import RecordedAdmin
 from tests.fakes.records import records, running_log
 
 PREFIX = "/admin/v1"
@@ -31,7 +31,8 @@ def client(log: RecordLog, done: list[str]) -> httpx.AsyncClient:
         return JSONResponse({"state": "live"}, status_code=201)
 
     route = Route(f"{PREFIX}/adapters/{{alias}}/promote", promote, methods=["GET", "POST"])
-    app: Any = RecordedAdmin(Starlette(routes=[route]), log, PREFIX)
+    inner: Any = Starlette(routes=[route])
+    app: Any = RecordedAdmin(inner, log, PREFIX)
     transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url=f"http://test{PREFIX}", headers=BOSS)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from adapters.records.line import Entry, Kind
 from adapters.records.writer import RecordLog, Unavailable
+from router.errors import AuditUnavailable
+from router.wire.asgi import ASGIApp, Message, Receive, Scope, Send
+from router.wire.table import refuse
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_PATH: Final = 512
-_RETRY_AFTER_S: Final = b"2"
+_RETRY_AFTER_S: Final = 2.0
 
 
 class RecordedAdmin:
@@ -32,9 +32,9 @@ class RecordedAdmin:
             return
         reason = self._log.refusal()
         if reason is not None:
-            await _unavailable(send, reason)
+            await refuse(scope, _unavailable(reason), send)
             return
-        await self._app(scope, receive, _Answer(self._log, self._entry(scope), send))
+        await self._app(scope, receive, _Answer(self._log, self._entry(scope), scope, send))
 
     def _entry(self, scope: Scope) -> Callable[[int], Entry]:
         headers = {
@@ -57,9 +57,12 @@ class RecordedAdmin:
 class _Answer:
     """An ASGI ``send`` that lets nothing out before the action is on record."""
 
-    def __init__(self, log: RecordLog, entry: Callable[[int], Entry], send: Send) -> None:
+    def __init__(
+        self, log: RecordLog, entry: Callable[[int], Entry], scope: Scope, send: Send
+    ) -> None:
         self._log = log
         self._entry = entry
+        self._scope = scope
         self._send = send
         self._start: Message | None = None
         self._replaced = False
@@ -74,20 +77,13 @@ class _Answer:
                 await self._log.reached(self._log.add(self._entry(start["status"])))
             except Unavailable as error:
                 self._replaced = True
-                await _unavailable(self._send, f"It was done, and its record waits: {error}.")
+                refused = _unavailable(f"It was done, and its record waits: {error}.")
+                await refuse(self._scope, refused, self._send)
                 return
             await self._send(start)
         if not self._replaced:
             await self._send(message)
 
 
-async def _unavailable(send: Send, reason: str) -> None:
-    error = {"message": reason, "type": "server_error", "param": None, "code": "audit_unavailable"}
-    body = json.dumps({"error": error}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", _RETRY_AFTER_S),
-    ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _unavailable(reason: str) -> AuditUnavailable:
+    return AuditUnavailable(reason, retry_after_s=_RETRY_AFTER_S)
