@@ -16,6 +16,7 @@ from tests.fakes.postgres import (  # noqa: F401 - fixtures
     database_url,
     migrated_postgres,
     postgres,
+    postgres_pool,
 )
 
 SETTING_PREFIXES = ("ANTHROPIC_", "GRAFTWORK_", "HF_", "OPENAI_", "OTEL_", "RAY_", "VLLM_")

@@ -46,17 +46,66 @@ def postgres() -> Iterator[NewDatabase]:
         yield new
 
 
-@pytest.fixture(scope="session")
-def migrated_postgres(postgres: Callable[..., str]) -> NewDatabase:
-    """The same, with the registry's tables in each: a copy costs less than the migrations."""
-    # Here, because every test's conftest imports this module.
-    from adapters.registry import Registry
-    from serving.registry.accounts.database import open_database
+class Pool:
+    """Databases with the registry's tables, empty again after each test: new ones cost seconds."""
 
-    template = postgres()
-    Registry.open(template).close()
-    open_database(template).dispose()
-    return lambda: postgres(template.rpartition("/")[2])
+    def __init__(self, new: Callable[..., str]) -> None:
+        # Here, because every test's conftest imports this module.
+        from adapters.registry import Registry
+        from serving.registry.accounts.database import open_database
+
+        self._new = new
+        self._free: list[str] = []
+        template = new()
+        Registry.open(template).close()
+        open_database(template).dispose()
+        self._template = template.rpartition("/")[2]
+
+    def take(self) -> str:
+        """One that nobody uses."""
+        return self._free.pop() if self._free else self._new(self._template)
+
+    def give(self, url: str) -> None:
+        """Empty it for the next test; one that somebody still holds is left alone."""
+        plain = url.replace("postgresql+psycopg", "postgresql")
+        try:
+            with psycopg.connect(plain, options="-c lock_timeout=3s") as connection:
+                connection.execute(_EMPTY)
+        except psycopg.OperationalError:
+            return
+        self._free.append(url)
+
+
+_EMPTY = """
+DO $$
+DECLARE names text;
+BEGIN
+    SELECT string_agg(quote_ident(tablename), ', ') INTO names FROM pg_tables
+        WHERE schemaname = 'public' AND tablename NOT LIKE '%version';
+    EXECUTE 'TRUNCATE ' || names || ' RESTART IDENTITY CASCADE';
+    INSERT INTO control (id, epoch, writer) VALUES (1, 0, 0);
+END $$
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres_pool(postgres: Callable[..., str]) -> Pool:
+    """Migrated databases of the whole run."""
+    return Pool(postgres)
+
+
+@pytest.fixture
+def migrated_postgres(postgres_pool: Pool) -> Iterator[NewDatabase]:
+    """As ``postgres``, with the registry's tables in each database."""
+    taken: list[str] = []
+
+    def new() -> str:
+        taken.append(postgres_pool.take())
+        return taken[-1]
+
+    yield new
+    for url in taken:
+        postgres_pool.give(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
