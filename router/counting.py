@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
+from router.audit.requests import RequestRecords
 from router.errors import Overloaded, TargetUnavailable
 from router.exchange import Exchange
 from router.replicas.table import TableHolder
@@ -44,27 +46,64 @@ class TokenCounts:
 
 
 class TokenCounter(Client):
-    """Wants to know how many tokens its messages are."""
+    """Wants to know how many tokens its messages are.
+
+    Nothing is generated, but a target sees the text: the request is on record like any other (law
+    8), from its admission on.
+    """
 
     only_asks = True
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, bodies: Bodies, counts: TokenCounts
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        bodies: Bodies,
+        counts: TokenCounts,
+        exchange: Exchange,
+        records: RequestRecords,
     ) -> None:
         super().__init__(scope, receive, send, bodies)
         self._counts = counts
+        self._exchange = exchange
+        self._records = records
+        self._ended = False
+
+    async def read(self) -> bytes:
+        """The body, of a request that was just admitted."""
+        self._records.begin(self._exchange)
+        return await super().read()
 
     async def finish(self, exchange: Exchange) -> None:
-        """Send the count, or why there is none. An estimate says that it is one."""
+        """Send the count, or why there is none, once it is on record. An estimate says so."""
+        tokens, warning = None, None
+        if self._error is None:
+            tokens, warning = await self._counted(exchange)
+            exchange.account.begins(200, time.perf_counter() - exchange.request.started)
+        self.end()
+        await self._records.last_byte(exchange.account)
         if self._error is not None:
             await self._refuse(exchange, self._error)
             return
-        chosen = exchange.decision.first
-        assert chosen is not None
-        tokens = await self._counts.count(exchange, chosen)
         headers = response_headers(exchange)
-        if tokens is None:
-            tokens = exchange.request.needs.input_tokens
-            warning = f"input_tokens is an estimate: {chosen.target} does not count"
+        if warning is not None:
             headers += encode_headers({"x-graftwork-warning": warning})
         await send_json(self._send, 200, {"input_tokens": tokens}, headers)
+
+    def end(self) -> None:
+        """Put the end on record, whatever it is; idempotent."""
+        if not self._ended:
+            self._ended = True
+            self._records.end(self._exchange)
+
+    async def _counted(self, exchange: Exchange) -> tuple[int, str | None]:
+        chosen = exchange.decision.first
+        assert chosen is not None
+        # No target sees the text before the begin of this is on the disk.
+        await self._records.first_byte(exchange.account)
+        tokens = await self._counts.count(exchange, chosen)
+        if tokens is not None:
+            return tokens, None
+        warning = f"input_tokens is an estimate: {chosen.target} does not count"
+        return exchange.request.needs.input_tokens, warning

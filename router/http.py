@@ -215,8 +215,14 @@ class Door:
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._exchange(Endpoint.MESSAGES, scope)
-        counter = counting.TokenCounter(scope, receive, send, self._bodies, self._counts)
-        await self._pipeline.run(exchange, counter)
+        records = self._pipeline.records
+        counter = counting.TokenCounter(
+            scope, receive, send, self._bodies, self._counts, exchange, records
+        )
+        try:
+            await self._pipeline.run(exchange, counter)
+        finally:
+            counter.end()
 
     async def _inferred(self, _: None, __: HttpRequest) -> Response:
         """Inference, streamed or whole. Body and answer: the reference of the API's own maker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -132,3 +133,27 @@ async def test_errors_of_counting_have_anthropics_shape(
         nobody = await ask(process.door, PATH, {**BODY, "model": "nobody"})
     assert (reply.status, reply.json()["type"]) == (expected, "error")
     assert (nobody.status, nobody.json()["error"]["type"]) == (404, "not_found_error")
+
+
+@pytest.mark.parametrize(("model", "status"), [(BASE, 200), ("nobody", 404)])
+async def test_a_count_is_on_record(tmp_path: Path, model: str, status: int) -> None:
+    """A target saw the text, so the request has its begin and its end like any other (law 8)."""
+    async with (
+        counting(Counts()) as url,
+        router(tmp_path, {}, table(url)) as (_, process),
+    ):
+        reply = await ask(process.door, PATH, {**BODY, "model": model})
+        decision = reply.headers["x-graftwork-decision-id"]
+        found = await ask(process.door, f"/admin/v1/decisions/{decision}", None)
+    assert (reply.status, found.status) == (status, 200)
+    assert found.json()["status"] == status
+    assert _recorded(tmp_path, decision) == ["request.begin", "request.end"]
+
+
+def _recorded(state: Path, decision: str) -> list[str]:
+    lines = [
+        json.loads(line)
+        for path in sorted(state.rglob("segments/*.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    return [line["kind"] for line in lines if line["decision_id"] == decision]
