@@ -96,6 +96,13 @@ def test_a_body_that_is_not_what_its_coding_says(app: httpx.Client, coding: str)
     assert error_of(answer)
 
 
+def test_tokens_are_counted_before_a_conversation_is_compacted(app: httpx.Client) -> None:
+    """``/v1/messages/count_tokens`` for local models."""
+    answer = app.post("/v1/messages/count_tokens", json={"model": "tiny", "messages": HELLO})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["input_tokens"] > 0
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/v1/chat/completions", "//v1/chat/completions", "/v1/chat/completions/"]
 )
