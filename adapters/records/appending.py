@@ -14,7 +14,8 @@ from adapters.records.line import GENESIS, Entry, Record, seal
 
 # O_DSYNC: a write returns when it is on disk. One system call where write and fdatasync would be
 # two, each with a wait for the interpreter's lock afterwards.
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_DSYNC | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_DURABLE = os.O_DSYNC
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,12 @@ class OpenSegment:
     def __init__(self, layout: Layout, segment: Segment) -> None:
         self.segment = segment
         self._layout = layout
-        self._handle = _create(layout.records_of(segment))
+        self._handle = _create(layout.records_of(segment), _DURABLE)
         self._payloads: int | None = None
         self._size = 0
         self._payload_size = 0
         self._dirty = False
+        self._unsynced = False
         self.index = OpenIndex()
 
     @property
@@ -75,7 +77,10 @@ class OpenSegment:
         return self._size + self._payload_size
 
     def append(self, group: Sealed) -> None:
-        """Have a group on disk. Raises ``OSError``.
+        """Have a group's records on disk, and its payloads with the system. Raises ``OSError``.
+
+        Payloads are written first, so that no crash of the process parts them from their records;
+        ``sync_payloads`` has them outlive the machine's, and nobody waits for it.
 
         When it is tried again, what was written of it is taken back first: no line is there twice.
         """
@@ -85,9 +90,16 @@ class OpenSegment:
         kept = b"".join(line for line in group.payload_lines if line is not None)
         if kept:
             write_all(self._payload_file(), kept)
+            self._unsynced = True
         write_all(self._handle, b"".join(group.lines))
         self._dirty = False
         self._remember(group)
+
+    def sync_payloads(self) -> None:
+        """Have every payload on disk. Raises ``OSError``."""
+        if self._unsynced and self._payloads is not None:
+            os.fdatasync(self._payloads)
+            self._unsynced = False
 
     def take_back(self) -> None:
         """Cut what an append left half done. Raises ``OSError``."""
@@ -117,9 +129,9 @@ class OpenSegment:
             os.close(self._payloads)
 
 
-def _create(path: Path) -> int:
+def _create(path: Path, more_flags: int = 0) -> int:
     """An empty file that is there after a crash too, locked. Raises ``OSError``."""
-    handle = os.open(path, _FLAGS, 0o600)
+    handle = os.open(path, _FLAGS | more_flags, 0o600)
     try:
         _claim(handle, path)
         sync_directory(path.parent)

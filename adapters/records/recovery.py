@@ -41,6 +41,8 @@ class _Left:
     torn: list[_Torn] = field(default_factory=list)
     under_way: _UnderWay = field(default_factory=dict)
     """By decision: request id and actor."""
+    committed: set[int] = field(default_factory=set)
+    """Of the newest segment, the records that have payloads."""
 
 
 def adopt(layout: Layout, own: str, now_s: float) -> dict[str, int]:
@@ -69,7 +71,7 @@ def _close(layout: Layout, segments: list[Segment], own: str, now_s: float) -> i
         left = _read(layout, segments)
         if left.head is None:
             return None
-        _cut_orphans(layout.payloads_of(last), left.head)
+        left.committed -= _cut_orphans(layout.payloads_of(last), left.head)
         head = _append(layout, following, left.head, _closing(following, left, own, now_s))
         checkpoints.add(layout, last.writer, head, now_s)
         return len(left.under_way)
@@ -109,6 +111,7 @@ def _read(layout: Layout, segments: list[Segment]) -> _Left:
 
 def _read_one(layout: Layout, segment: Segment, left: _Left) -> None:
     data = layout.records_of(segment).read_bytes()
+    left.committed.clear()  # those of older segments were synced when they were closed
     offset = whole = 0
     for text in data.split(b"\n")[:-1]:
         offset += len(text) + 1
@@ -117,6 +120,8 @@ def _read_one(layout: Layout, segment: Segment, left: _Left) -> None:
             continue
         whole = offset
         left.head = Head(record["sequence"] + 1, record["hash"])
+        if record.get("commitment") is not None:
+            left.committed.add(record["sequence"])
         _note(left.under_way, record)
     if whole < len(data):
         left.torn.append(_Torn(segment, whole, data[whole:]))
@@ -133,15 +138,20 @@ def _note(under_way: _UnderWay, record: Record) -> None:
         under_way.update({key: (request, actor) for key, request, actor in record["under_way"]})
 
 
-def _cut_orphans(path: Path, head: Head) -> None:
-    """A payload is written before its record: one without is of a record that never was."""
-    keep = 0
+def _cut_orphans(path: Path, head: Head) -> set[int]:
+    """Sequences of the payloads that are there.
+
+    A payload is written before its record: one without is of a record that never was.
+    """
+    keep, found = 0, set[int]()
     for offset, text in payloads.lines(path):
         kept = payloads.read(text)
         if kept is not None and kept.sequence < head.sequence:
             keep = offset + len(text) + 1
+            found.add(kept.sequence)
     if path.exists() and path.stat().st_size > keep:
         os.truncate(path, keep)
+    return found
 
 
 def _closing(following: Segment, left: _Left, own: str, now_s: float) -> list[Entry]:
@@ -159,6 +169,8 @@ def _closing(following: Segment, left: _Left, own: str, now_s: float) -> list[En
         )
         for torn in left.torn
     ]
+    if left.committed:  # the machine went down before they were synced
+        repairs.append(says(about="payloads_lost", payloads=sorted(left.committed)))
     ends = [
         Entry(Kind.END, now_s, request, decision, actor, {"outcome": LOST, "status": 0})
         for decision, (request, actor) in left.under_way.items()

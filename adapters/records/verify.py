@@ -73,6 +73,8 @@ class _Said:
     """File, offset, bytes and SHA-256 of what a crash left."""
     erased: set[tuple[str, int]] = field(default_factory=set)
     """Writer and sequence of records whose payload was erased."""
+    lost: set[tuple[str, int]] = field(default_factory=set)
+    """Writer and sequence of records whose payload went down with the machine."""
 
 
 def verify(root: Path) -> Verdict:
@@ -148,6 +150,8 @@ def _hear(said: _Said, record: Record) -> None:
             said.removed[writer] = (number, sequence, digest)
     if record["kind"] == Kind.CHECKPOINT and record.get("about") == "repaired":
         said.torn.add((record["file"], record["offset"], record["bytes"], record["sha256"]))
+    if record["kind"] == Kind.CHECKPOINT and record.get("about") == "payloads_lost":
+        said.lost.update((record["writer"], sequence) for sequence in record["payloads"])
     if record["kind"] == Kind.ERASURE:
         for writer, sequences in (record.get("payloads") or {}).items():
             said.erased.update((writer, sequence) for sequence in sequences)
@@ -317,7 +321,8 @@ class _Chain:
             if kept is not None:
                 self._problem(sequence, "inserted", "a payload that its record does not know")
         elif kept is None:
-            self._problem(sequence, "removed", "its payload is missing")
+            if (self._writer, sequence) not in self._said.lost:
+                self._problem(sequence, "removed", "its payload is missing")
         elif kept.commitment is None:
             self._verdict.erased += 1
             if (self._writer, sequence) not in self._said.erased:

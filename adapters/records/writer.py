@@ -189,6 +189,7 @@ class RecordLog:
                 if self._write(group):
                     self.durable += len(group)
                     self._tell()
+                    self._sync_payloads()
             if self._closing.is_set() and not self._queue:
                 break
         self._finish()
@@ -310,7 +311,16 @@ class RecordLog:
             elif entry.kind is Kind.END:
                 self._open_requests.pop(entry.decision_id, None)
 
+    def _sync_payloads(self) -> None:
+        """What nobody waits for: the records commit to the payloads, and are on disk."""
+        try:
+            if self._file is not None:
+                self._file.sync_payloads()
+        except OSError as error:  # tried again after the next group
+            _log.error("payloads below %s cannot be synced: %s", self.layout.root, error)
+
     def _leave_segment(self) -> None:
+        self._sync_payloads()
         file, self._file = self._file, None
         if file is None:
             return

@@ -75,3 +75,18 @@ async def test_a_crash_while_a_log_is_being_closed_is_closed_too(tmp_path: Path)
         assert verify(root).problems == [], place
         ends = [each for each in whole_records(root) if each.get("outcome") == "lost"]
         assert sorted(each["decision_id"] for each in ends) == ["dec_100", "dec_101"]
+
+
+async def test_payloads_that_went_down_with_the_machine_are_named(tmp_path: Path) -> None:
+    """Records are waited for, payloads follow: after a power cut the newest may be missing."""
+    root = await crashed(tmp_path / "whole")
+    [*_, path] = sorted((root / "payloads").iterdir())
+    kept = lines(path)
+    path.write_bytes(b"".join(kept[:-2]) + kept[-2][:20] + b"\0" * 40)
+    assert {problem.kind for problem in verify(root).problems} == {"removed"}
+    adopt(Layout(root), "next", 1.0)
+    assert verify(root).problems == []
+    [told] = [each for each in whole_records(root) if each.get("about") == "payloads_lost"]
+    assert len(told["payloads"]) == 2
+    path.write_bytes(b"".join(kept[:-3]))
+    assert len(verify(root).problems) == 1  # what went later is still a problem
