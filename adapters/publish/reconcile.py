@@ -23,6 +23,7 @@ from adapters.registry.lifecycle import IN_ENGINE, RESIDENT, State
 from adapters.store.store import Store
 
 # What a full replica must hold first.
+_COMING = frozenset({State.PREPARING, State.PREPARED})
 _URGENCY = {State.LIVE: 0, State.CANARY: 1, State.SHADOW: 2, State.SUPERSEDED: 3}
 
 
@@ -130,7 +131,14 @@ class Reconciler:
         )
         if self._settings.capacity is None:
             return wanted
-        return sorted(wanted, key=self._deserves)[: self._settings.capacity]
+        # What was made cold for a publish under way must not be back in its place before it is.
+        coming = sum(
+            version.state in _COMING
+            and replica in place(version.alias, replicas, self._settings.copies)
+            for version in snapshot.versions
+        )
+        room = max(0, self._settings.capacity - coming)
+        return sorted(wanted, key=self._deserves)[:room]
 
     def _deserves(self, version: VersionBrief) -> tuple[bool, bool, float]:
         """Order of claims on a full replica: pinned first, then whatever was used last."""

@@ -238,6 +238,8 @@ class Rollout:
         async with self.names.hold(version.name):
             if version.state not in {State.PREPARING, State.PREPARED}:
                 version = await self.ledger.move(version, State.PREPARING, by=by, error="")
+            # From now on, not only once it is called: who makes room must not begin with it.
+            self.heat.touch(version.name)
             files = self._files(version)
             first_seconds = await self._prover.prove(version, files)
             slowest = await self.loader.load_all(files, self.retirer.make_room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -51,6 +52,40 @@ async def test_a_cold_version_that_is_wanted_comes_in(path: AdapterPath) -> None
     reports = await path.reconciler.converge()
     assert path.fleet.holding("r0") == {name(path, 1), name(path, 3)}
     assert reports["r0"].converged
+
+
+async def test_the_place_of_a_publish_under_way_is_kept(path: AdapterPath) -> None:
+    """What was made cold for it does not come back before it is loaded."""
+    path.fleet.join("r1")
+    await path.reconciler.converge()
+    assert path.fleet.holding("r1") == path.fleet.holding("r0") == {name(path, 2), name(path, 3)}
+    passes: list[asyncio.Task[object]] = []
+
+    def between(what: str, replica: str | None, _: str) -> None:
+        if what == "unload" and replica is not None:
+            passes.append(asyncio.create_task(path.reconciler.converge()))
+
+    path.fleet.rules.append(between)
+    before = len(path.fleet.calls)
+    await path.push("alias-4", 4)
+    await asyncio.gather(*passes)
+    assert len(passes) == 2
+    loads = [call for call in path.fleet.calls[before:] if call[0] == "load"]
+    assert {call[2] for call in loads} == {name(path, 4)}
+
+
+async def test_what_is_being_published_makes_no_room_for_others(path: AdapterPath) -> None:
+    """Nobody has asked for it yet, and still it was not used longest ago."""
+    asked: list[float] = []
+
+    def look(what: str, *_: object) -> None:
+        if what == "load":
+            asked.append(path.rollout.heat.idle_s(name(path, 4)))
+
+    path.fleet.rules.append(look)
+    await path.push("alias-4", 4)
+    assert asked
+    assert max(asked) < 60
 
 
 async def test_without_demand_nothing_moves(path: AdapterPath) -> None:
