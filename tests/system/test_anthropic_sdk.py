@@ -144,3 +144,15 @@ def test_models_list(anthropic_client: anthropic.Anthropic) -> None:
     names = [model.id for model in anthropic_client.models.list()]
     assert {"auto", "returns", ANTHROPIC_FRONTIER} <= set(names)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("model", [BASE, "returns"])
+def test_tokens_are_counted_as_the_engine_counts_them(
+    anthropic_client: anthropic.Anthropic, model: str
+) -> None:
+    """`count_tokens` before is what `usage` says afterwards."""
+    asked = ask(model)
+    counted = anthropic_client.messages.count_tokens(model=model, messages=asked["messages"])
+    used = anthropic_client.messages.create(**asked).usage
+    cached = used.cache_read_input_tokens or 0
+    assert counted.input_tokens == used.input_tokens + cached
