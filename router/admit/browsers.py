@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 
 from router.errors import Forbidden
 from router.wire.asgi import Message, Scope, Send
@@ -92,6 +93,7 @@ class Browsers:
         return _among(origin, {*self._allowed, own.lower()})
 
 
+@lru_cache(maxsize=1024)  # asked twice of every request; parsing an address takes longer
 def is_loopback(host: str | None) -> bool:
     """Whether a host's name or address means this machine alone."""
     if host is None or host == "localhost":
