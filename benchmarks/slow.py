@@ -2,15 +2,16 @@
 
 The real HAProxy with what `haproxy.sh` adds, and the real router before a stand-in engine, in one
 process on loopback. Of the slow clients a quarter never ends its headers, a quarter never ends its
-body, and half ask for a stream of 1.6 MB and read none of it. Beside them four clients send whole
-chats one after the other. Prints their latency without and with the slow ones, and when those were
-gone.
+body, and half ask for a stream of 10 MB, more than sockets hold, and read none of it but its head.
+Beside them four clients send whole chats one after the other. Prints their latency without and with
+the slow ones, who of these were given up, and when they were gone.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import socket
 import statistics
 import tempfile
@@ -22,7 +23,7 @@ from typing import Any
 import httpx
 import orjson
 
-from adapters.aliases import Replica, RoutingTable
+from adapters.aliases import Alias, Replica, RoutingTable, engine_name
 from serving.router.compose import RouterProcess
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.fronted import fronted
@@ -31,7 +32,9 @@ from tests.fakes.running_router import served
 
 BASE, LONG = "tiny", "long"
 _AT_ONCE = 4
-_LIMIT_S = 5.0
+_LIMIT_S = 6.0
+_COMING_S = 0.06
+"""Between two slow clients: one process plays all parts, and what it sends them first is work."""
 _WATCH_S = 60.0
 _POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -68,7 +71,19 @@ def _slow_ones(front: str, number: int) -> list[socket.socket]:
         one.connect((host, int(port)))
         one.sendall(kinds[each % len(kinds)])
         found.append(one)
+        time.sleep(_COMING_S)
     return found
+
+
+def _streams(held: Sequence[socket.socket]) -> int:
+    """How many got the head of a stream; nothing more is read of it."""
+    for one in held:
+        one.settimeout(0.05)
+    begun = 0
+    for one in held:
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            begun += one.recv(16).startswith(b"HTTP/1.1 200")
+    return begun
 
 
 def _told(seconds: Sequence[float]) -> str:
@@ -88,12 +103,15 @@ async def _gone(process: RouterProcess) -> float:
 
 
 async def _run(state: Path, slow: int, requests: int) -> None:
-    words = Says(" ".join(["word" * 400] * 1000))
+    words = Says(" ".join(["word" * 4000] * 640))
+    digest = "d" * 64
+    name = engine_name(LONG, digest)
     limits = {"limits": {"body_timeout_s": _LIMIT_S, "write_timeout_s": _LIMIT_S}}
-    async with FakeEngine({BASE: Says("one two three"), LONG: words}) as engine:
+    async with FakeEngine({BASE: Says("one two three"), name: words}) as engine:
         secret = "in-process"  # noqa: S105 - nobody else gets to that port
-        place = Replica(id="r1", url=engine.url, secret=secret, resident=frozenset({LONG}))
-        table = RoutingTable(revision=1, base_id=BASE, replicas=(place,))
+        place = Replica(id="r1", url=engine.url, secret=secret, resident=frozenset({name}))
+        long = Alias(name=LONG, live=digest, versions=(digest,))
+        table = RoutingTable(revision=1, base_id=BASE, aliases={LONG: long}, replicas=(place,))
         async with (
             router(state / "state", limits, table) as (_, process),
             served(process.door) as url,
@@ -103,7 +121,10 @@ async def _run(state: Path, slow: int, requests: int) -> None:
             print(f"alone:            {_told(await _others(front, requests))}")
             held = await asyncio.to_thread(_slow_ones, front, slow)
             print(f"beside {slow} slow:  {_told(await _others(front, requests))}, none failed")
+            reading = await asyncio.to_thread(_streams, held)
             print(f"slow ones gone:   {await _gone(process):.1f} s later (limits {_LIMIT_S:g} s)")
+            given_up = process.door.given_up
+            print(f"slow readers:     {reading} streams had begun, {given_up} were given up")
             for one in held:
                 one.close()
 

@@ -106,7 +106,7 @@ class Door:
             ),
             "graftwork_slow_readers_given_up": (
                 "Answers cut because their client took nothing for too long, since the start.",
-                lambda: self._slow.given_up,
+                lambda: self.given_up,
             ),
         }
 
@@ -114,6 +114,11 @@ class Door:
     def receiving(self) -> int:
         """Requests whose bodies have not arrived."""
         return self._bodies.receiving
+
+    @property
+    def given_up(self) -> int:
+        """Answers that were cut because their client took nothing for too long."""
+        return self._slow.given_up
 
     @property
     def under_way(self) -> int:

@@ -80,9 +80,7 @@ class InternalServer:
 
     async def start(self, app: ASGIApp) -> None:
         """Bind and serve. Raises ``OSError`` when the address cannot be bound."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.bind((self._host, 0))
+        listener = tcp_listener(self._host)
         self._port = listener.getsockname()[1]
         config = uvicorn.Config(
             Guard(app, self._secret),
@@ -121,6 +119,22 @@ class InternalServer:
             self._server.force_exit = True
             await asyncio.wait({self._task}, timeout=1.0)
             self._task.cancel()
+
+
+def tcp_listener(host: str) -> socket.socket:
+    """A socket bound to a free port of ``host``. Raises ``OSError`` when it cannot be bound.
+
+    It says that it is TCP: asyncio switches Nagle's algorithm off only for sockets that do, and a
+    head and a body in two writes would wait 40 ms for the peer's delayed acknowledgement.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.bind((host, 0))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _no_signals() -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from serving.internal.server import tcp_listener
 from tests.fakes.adapter_path import AdapterPath
 from tests.fakes.admin_app import registry_admin
 from tests.fakes.fleet import FakeFleet
@@ -50,11 +50,8 @@ def admin_server(root: Path) -> Iterator[AdminServer]:
 @asynccontextmanager
 async def _serving(root: Path) -> AsyncIterator[tuple[str, AdapterPath]]:
     path = AdapterPath(root, FakeFleet("one", "two"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            _app(path), ws="none", log_level="warning", timeout_graceful_shutdown=1
-        )
+    with tcp_listener("127.0.0.1") as listener:
+        config = uvicorn.Config(_app(path), ws="none", log_config=None, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -40,8 +41,13 @@ class Says:
     @property
     def tokens(self) -> list[str]:
         """The words, spaces kept."""
-        words = self.text.split(" ")
-        return [words[0], *(" " + word for word in words[1:])]
+        return _tokens(self.text)
+
+
+@lru_cache(maxsize=64)  # asked for each piece of a stream
+def _tokens(text: str) -> list[str]:
+    words = text.split(" ")
+    return [words[0], *(" " + word for word in words[1:])]
 
 
 class Dialect(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import uvicorn
 
 from adapters.aliases import RoutingTable
 from serving.config.settings import Settings
+from serving.internal.server import tcp_listener
 from serving.router.compose import RouterProcess
 
 HOST = "http://127.0.0.1"
@@ -46,8 +46,7 @@ async def listening(
 ) -> AsyncIterator[str]:
     """A router on a real port; its URL."""
     async with router(state, config, table) as (_, process):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
+        with tcp_listener("127.0.0.1") as listener:
             app: Any = process.door
             server = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_config=None))
             serving = asyncio.create_task(server.serve([listener]))

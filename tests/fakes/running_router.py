@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import uvicorn
 
 from adapters.aliases import Peer, RoutingTable
 from serving.config.settings import Settings
-from serving.internal.server import InternalServer
+from serving.internal.server import InternalServer, tcp_listener
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.compose import RegistryProcess
 from serving.router.compose import RouterProcess
@@ -41,8 +40,7 @@ async def running_router(
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
     """Serve an ASGI app as Ray Serve's own server does; yields its URL."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    with tcp_listener("127.0.0.1") as listener:
         listener.listen(1024)
         config = uvicorn.Config(
             app,
