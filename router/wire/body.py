@@ -18,6 +18,9 @@ _MAX_RECEIVING_BYTES = 512 * 1024 * 1024
 _IN_A_THREAD_BYTES = 32 * 1024
 _WINDOW_LOG_MAX = 23
 """Zstandard over HTTP has windows of at most 8 MiB (RFC 9659); more is somebody's bomb."""
+_MAX_PARTS = 64
+"""Members or frames of one body. Each costs a copy of what follows it: a body of nothing but empty
+ones would keep a core busy for an hour."""
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _PLAIN = frozenset({"", "identity"})
 
@@ -94,7 +97,7 @@ def unpacked(raw: bytes, encoding: str, limit_bytes: int) -> bytes:
 
 def _inflated(raw: bytes, window: int, limit_bytes: int) -> bytes:
     found = bytearray()
-    while True:
+    for _ in range(_MAX_PARTS):
         unpacker = zlib.decompressobj(window)
         try:
             found += unpacker.decompress(raw, limit_bytes + 1 - len(found))
@@ -107,12 +110,13 @@ def _inflated(raw: bytes, window: int, limit_bytes: int) -> bytes:
         raw = unpacker.unused_data
         if not raw:
             return bytes(found)
+    raise _broken()
 
 
 def _zstd(raw: bytes, limit_bytes: int) -> bytes:
     found = bytearray()
     options = {int(zstd.DecompressionParameter.window_log_max): _WINDOW_LOG_MAX}
-    while True:
+    for _ in range(_MAX_PARTS):
         unpacker = zstd.ZstdDecompressor(options=options)
         try:
             found += unpacker.decompress(raw, limit_bytes + 1 - len(found))
@@ -125,6 +129,7 @@ def _zstd(raw: bytes, limit_bytes: int) -> bytes:
         raw = unpacker.unused_data
         if not raw:
             return bytes(found)
+    raise _broken()
 
 
 def _header(scope: Mapping[str, Any], name: bytes) -> str:

@@ -194,6 +194,14 @@ def test_a_broken_packing_is_the_clients_mistake(
     assert refused.value.code == "invalid_encoding"
 
 
+@pytest.mark.parametrize(("encoding", "pack"), [PACKED[0], PACKED[-1]])
+def test_members_of_one_body_are_bounded(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    """Several are one body; thousands of empty ones are an attack on a core, and refused."""
+    assert unpacked(pack(b"one ") + pack(b"two"), encoding, MIB) == b"one two"
+    with pytest.raises(InvalidRequest):
+        unpacked(pack(b"") * 20_000, encoding, MIB)
+
+
 def test_a_huge_window_is_refused() -> None:
     """A zstd frame that wants 128 MiB of memory before its first byte is not unpacked."""
     options = {int(zstd.CompressionParameter.window_log): 27}
