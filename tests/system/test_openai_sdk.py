@@ -86,6 +86,10 @@ def test_streamed_chat_says_the_same(
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] is not None
 
 
+def _said(chunks: list[Any]) -> str:
+    return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+
+
 @pytest.mark.parametrize("model", [BASE, OPENAI_FRONTIER, ANTHROPIC_FRONTIER])
 def test_stream_counts_tokens_only_when_asked(
     openai_client: openai.OpenAI, frontier: FakeFrontier, model: str
@@ -97,7 +101,9 @@ def test_stream_counts_tokens_only_when_asked(
     assert all(chunk.usage is None and chunk.choices for chunk in silent)
     assert counted[-1].choices == []
     assert counted[-1].usage.completion_tokens > 0
-    assert len(counted) == len(silent) + 1
+    # Not the number of chunks: vLLM puts tokens into one chunk when its reader is late.
+    assert all(chunk.choices for chunk in counted[:-1])
+    assert _said(counted) == _said(silent) != ""
 
 
 def test_completions(openai_client: openai.OpenAI, frontier: FakeFrontier) -> None:
