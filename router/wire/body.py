@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from backports import zstd
 
@@ -95,32 +95,33 @@ def unpacked(raw: bytes, encoding: str, limit_bytes: int) -> bytes:
     )
 
 
+class _Unpacker(Protocol):
+    """One member or frame; zlib's and zstd's are alike."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
 def _inflated(raw: bytes, window: int, limit_bytes: int) -> bytes:
-    found = bytearray()
-    for _ in range(_MAX_PARTS):
-        unpacker = zlib.decompressobj(window)
-        try:
-            found += unpacker.decompress(raw, limit_bytes + 1 - len(found))
-        except zlib.error as error:
-            raise _broken() from error
-        if len(found) > limit_bytes:
-            raise _too_large(limit_bytes)
-        if not unpacker.eof:
-            raise _broken()
-        raw = unpacker.unused_data
-        if not raw:
-            return bytes(found)
-    raise _broken()
+    return _joined(raw, lambda: zlib.decompressobj(window), limit_bytes)
 
 
 def _zstd(raw: bytes, limit_bytes: int) -> bytes:
-    found = bytearray()
     options = {int(zstd.DecompressionParameter.window_log_max): _WINDOW_LOG_MAX}
+    return _joined(raw, lambda: zstd.ZstdDecompressor(options=options), limit_bytes)
+
+
+def _joined(raw: bytes, begin: Callable[[], _Unpacker], limit_bytes: int) -> bytes:
+    """All members of a body, one after the other."""
+    found = bytearray()
     for _ in range(_MAX_PARTS):
-        unpacker = zstd.ZstdDecompressor(options=options)
+        unpacker = begin()
         try:
             found += unpacker.decompress(raw, limit_bytes + 1 - len(found))
-        except zstd.ZstdError as error:
+        except (zlib.error, zstd.ZstdError) as error:
             raise _broken() from error
         if len(found) > limit_bytes:
             raise _too_large(limit_bytes)
