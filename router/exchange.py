@@ -7,7 +7,7 @@ methods only. The stages share nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -84,8 +84,8 @@ class Assurance:
     """Whether feedback stands behind the probability, or only the default map."""
 
 
-Bodies = Callable[[Option], dict[str, Any]]
-"""What a target is sent; made by the context stage."""
+Bodies = Callable[[Option], Awaitable[dict[str, Any]]]
+"""What a target is sent; made by the context stage, each time that a target is asked."""
 
 
 class Outgoing(Protocol):
@@ -160,10 +160,10 @@ class Delivery:
         if cancelled is not None:
             raise cancelled
 
-    def body(self, option: Option) -> dict[str, Any]:
+    async def body(self, option: Option) -> dict[str, Any]:
         """What a target is sent."""
         assert self.bodies is not None
-        return self.bodies(option)
+        return await self.bodies(option)
 
     @property
     def rescued(self) -> list[dict[str, Any]]:

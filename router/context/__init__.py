@@ -16,7 +16,7 @@ def bodies(request: Request) -> Bodies:
     """What each target is sent: the client's own body under the target's name for the model."""
     body = request.body
 
-    def of(option: Option) -> dict[str, Any]:
+    async def of(option: Option) -> dict[str, Any]:
         return {**body, "model": option.engine_name or option.target.partition("/")[2]}
 
     return of

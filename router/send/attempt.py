@@ -184,10 +184,10 @@ class Calls:
             return exchange.decision.table.max_model_len
         return self._catalog.frontier(option).card.context_window
 
-    def body(self, exchange: Exchange, option: Option) -> Body:
+    async def body(self, exchange: Exchange, option: Option) -> Body:
         """What the context stage makes for a target."""
         with exchange.within(Heading.CONTEXT, "context"):
-            return exchange.delivery.body(option)
+            return await exchange.delivery.body(option)
 
     async def start(
         self,
@@ -212,11 +212,12 @@ class Calls:
         Raises:
             TargetError, Overloaded: there is no answer; already noted in attempt and records.
         """
-        replica = upstream.replica
-        attempt = exchange.delivery.call(upstream.option, replica.id if replica else None)
         probe = exchange.decision.probe if body is None and upstream.option.is_local else None
         if body is None:
-            body = self.body(exchange, upstream.option)
+            # Before it counts as a call: nobody was asked when there is nothing to ask with.
+            body = await self.body(exchange, upstream.option)
+        replica = upstream.replica
+        attempt = exchange.delivery.call(upstream.option, replica.id if replica else None)
         call = _call(exchange, body, left_s, prefill, probe)
         ticket = Ticket(upstream)
         began = time.perf_counter()

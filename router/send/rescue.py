@@ -173,7 +173,8 @@ class Rescuer:
                 break
             try:
                 await exchange.cover(upstream.option)
-                body = rest_of(self._calls.body(exchange, upstream.option), reading.deltas)
+                whole = await self._calls.body(exchange, upstream.option)
+                body = rest_of(whole, reading.deltas)
                 started = await self._calls.start(
                     exchange, upstream, left_s, body=body, prefill=prefill
                 )

@@ -84,7 +84,7 @@ class Shadow:
         target = self._catalog.local(option, places[0])
         call = Call(
             endpoint=exchange.request.endpoint,
-            body=exchange.delivery.body(option),
+            body=await exchange.delivery.body(option),
             stream=exchange.request.stream,
             request_id=f"{exchange.request.id}-shadow",
             timeout_s=_TIMEOUT_S,
