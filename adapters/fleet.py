@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -33,14 +33,30 @@ class LoadResult:
     already_resident: bool = False
 
 
+Scores = Sequence[Sequence[float]]
+"""Per prompt, the log probability (nats) of each token after the first."""
+
+
+@dataclass(frozen=True)
+class ProbeRound:
+    """Fixed prompts scored with a version and with the base, each pair at the same moment."""
+
+    adapter: Scores
+    base: Scores
+    golden: Scores = ()
+    """The manifest's golden prompts, with the version."""
+    quiet: bool = True
+    """The engine did nothing else meanwhile: what it computes does not depend on a batch then."""
+
+
 @dataclass(frozen=True)
 class ProbeResult:
-    """How far a version's log probabilities are from the base's on fixed prompts (nats)."""
+    """What one replica computed, round by round."""
 
     replica_id: str
-    max_delta: float
-    logprobs: Sequence[Sequence[float]] = field(default_factory=tuple)
-    """Per golden prompt, the log probability of each token after the first."""
+    rounds: Sequence[ProbeRound]
+    quiet_base: Scores | None = None
+    """The base's scores when the replica last did nothing else, if it ever did."""
 
 
 class Fleet(Protocol):
@@ -95,7 +111,7 @@ class Fleet(Protocol):
     async def probe(
         self, replica_id: str, name: str, golden_prompts: Sequence[str] = ()
     ) -> ProbeResult:
-        """Score fixed prompts with the adapter and the base, and ``golden_prompts`` with it."""
+        """One round: fixed prompts with the adapter and the base, ``golden_prompts`` with it."""
         ...
 
     async def routers_applied(self, epoch: int, timeout_s: float) -> bool:

@@ -6,13 +6,14 @@ taken: the probe costs its running answers a few longer steps.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from adapters.errors import CheckResult, ConnectionBroke, FleetError, LoadFailed, ProbeFailed
-from adapters.fleet import AdapterFiles, Fleet
+from adapters.fleet import AdapterFiles, Fleet, ProbeResult, ProbeRound
 from adapters.format.manifest import Manifest
 from adapters.publish.loading import Loader, MakeRoom
-from adapters.publish.probe import EFFECT, GOLDEN, judge, scored
+from adapters.publish.probe import EFFECT, GOLDEN, effect, judge, rounds_wanted, scored
 from adapters.registry import Registry, VersionRecord
 from adapters.registry.ledger import Ledger
 
@@ -76,21 +77,33 @@ class Prover:
     async def _probe(self, replica: str, version: VersionRecord) -> None:
         """Raise ``ProbeFailed`` unless the engine computes something, and the right thing."""
         manifest = Manifest.model_validate(version.manifest)
-        prompts = [golden.prompt for golden in manifest.golden or ()]
-        result = await self._loader.probe(replica, version.name, prompts)
-        if manifest.golden and not scored(result.logprobs, manifest.golden):
-            raise FleetError(f"{replica} did not score the golden prompts", code="not-scored")
+        result = await self._scored(replica, version, manifest)
         checks = judge(result, manifest, self._min_effect)
         await self._ledger.call(
             self._registry.learn,
             version.alias,
             version.digest,
-            effect=result.max_delta,
+            effect=effect(result),
             checks=_with_probe(version.checks, checks),
         )
         failed = [check for check in checks if not check.ok]
         if failed:
             raise ProbeFailed("; ".join(f"{check.name}: {check.found}" for check in failed))
+
+    async def _scored(
+        self, replica: str, version: VersionRecord, manifest: Manifest
+    ) -> ProbeResult:
+        """As many rounds as a verdict takes."""
+        prompts = [golden.prompt for golden in manifest.golden or ()]
+        rounds: list[ProbeRound] = []
+        while True:
+            one = await self._loader.probe(replica, version.name, prompts)
+            rounds += one.rounds
+            if manifest.golden and not scored(rounds[-1].golden, manifest.golden):
+                raise FleetError(f"{replica} did not score the golden prompts", code="not-scored")
+            result = dataclasses.replace(one, rounds=tuple(rounds))
+            if rounds_wanted(result, self._min_effect) <= len(rounds):
+                return result
 
 
 def _with_probe(

@@ -3,7 +3,7 @@
 - ``GET /internal/adapters``: what the engine holds
 - ``PUT``, ``DELETE /internal/adapters/{name}``: load, unload
 - ``PUT /internal/pins``: which adapters keep a slot of the batch
-- ``POST /internal/probe``: score prompts
+- ``POST /internal/probe``: score prompts with an adapter and with the base
 - everything else goes to vLLM untouched
 
 The count of requests under way is kept here because bytes do not pass through Ray.
@@ -12,6 +12,7 @@ The count of requests under way is kept here because bytes do not pass through R
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -59,12 +60,13 @@ class PinBody(BaseModel):
 
 
 class ProbeBody(BaseModel):
-    """Prompts to score, with an adapter or with the base (``name`` None)."""
+    """Prompts to score with an adapter and with the base; ``golden`` with the adapter only."""
 
     model_config = ConfigDict(frozen=True)
 
-    name: str | None = None
+    name: str
     prompts: tuple[str, ...]
+    golden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class EngineSurface:
         self._vllm: ASGIApp = engine.asgi_app()
         self._control = ResourceApp(bound(_CONTROL, self), explain=_explained)
         self.in_flight = 0
+        self._begun = 0
+        self._probes = 0
         self._said: frozenset[str] = frozenset()
         self._answers = 0
         self._ask_at = 0.0
@@ -101,6 +105,7 @@ class EngineSurface:
             await self._control(scope, receive, send)
             return
         self.in_flight += 1
+        self._begun += 1
         self._idle.clear()
         try:
             # A look at the metrics or the models is no work.
@@ -203,11 +208,41 @@ class EngineSurface:
 
     async def probe(self, request: Request) -> Response:
         body = ProbeBody.model_validate_json(await request.body())
-        async with self._slots.using(body.name or ""):
-            with self._busy:
-                scores = await self._engine.score(body.name, body.prompts)
+        alone, before = not self.in_flight and not self._probes, self._begun
+        self._probes += 1
+        self._begun += 1
+        try:
+            async with self._slots.using(body.name):
+                with self._busy:
+                    pairs = [await self._pair(body.name, prompt) for prompt in body.prompts]
+                    golden = await self._engine.score(body.name, body.golden)
+        finally:
+            self._probes -= 1
+        said = {
+            "adapter": [ours for ours, _ in pairs],
+            "base": [theirs for _, theirs in pairs],
+            "golden": golden,
+            "quiet": alone and self._begun == before + 1,
+        }
         # orjson writes NaN as null, which the registry reads as one: a broken adapter has some.
-        return Response(orjson.dumps({"logprobs": scores}), media_type="application/json")
+        return Response(orjson.dumps(said), media_type="application/json")
+
+    async def _pair(self, name: str, prompt: str) -> tuple[list[float], list[float]]:
+        """One prompt's scores with an adapter and with the base.
+
+        Beside other requests both at once, so that they meet the same batch, in an order that
+        chance decides: for an adapter that does nothing the two are then alike in all but name. On
+        a quiet engine one after the other: alone, each is exact.
+        """
+        names: list[str | None] = [name, None]
+        if secrets.randbelow(2):
+            names.reverse()
+        if self.in_flight:
+            scored = await asyncio.gather(*(self._engine.score(each, [prompt]) for each in names))
+        else:
+            scored = [await self._engine.score(each, [prompt]) for each in names]
+        by_name = {each: rows[0] for each, rows in zip(names, scored, strict=True)}
+        return by_name[name], by_name[None]
 
 
 def _adapter_of(scope: Scope) -> str:

@@ -17,7 +17,7 @@ from adapters.errors import (
     ReplicaGone,
     Unreachable,
 )
-from adapters.fleet import AdapterFiles, LoadResult, ProbeResult
+from adapters.fleet import AdapterFiles, LoadResult, ProbeResult, ProbeRound, Scores
 from adapters.traffic import VersionTraffic, total
 from serving.internal import paths
 from serving.internal.client import InternalClient, Silence, Unanswered
@@ -50,7 +50,7 @@ class HttpFleet:
         self._client = InternalClient()
         self._broadcast = Broadcast(self._put_table, membership.routers)
         self._withheld: set[tuple[str, str]] = set()
-        self._base: dict[str, list[list[float]]] = {}
+        self._quiet_base: dict[str, Scores] = {}
         self._background: set[asyncio.Future[int]] = set()
 
     def replica_ids(self) -> Sequence[str]:
@@ -139,40 +139,25 @@ class HttpFleet:
     async def probe(
         self, replica_id: str, name: str, golden_prompts: Sequence[str] = ()
     ) -> ProbeResult:
-        """Score prompts with the adapter and with the base on one replica."""
-        base = await self._base_scores(replica_id)
-        scored = await self._score(replica_id, name, PROBE_PROMPTS)
-        golden = await self._score(replica_id, name, golden_prompts)
-        deltas = [
-            abs(with_adapter - without)
-            for ours, theirs in zip(scored, base, strict=True)
-            for with_adapter, without in zip(ours, theirs, strict=True)
-        ]
-        # `max` over NaN depends on the order: a single one must be the verdict.
-        worst = math.nan if any(map(math.isnan, deltas)) else max(deltas, default=0.0)
-        return ProbeResult(replica_id, worst, golden)
-
-    async def _base_scores(self, replica_id: str) -> list[list[float]]:
-        """What the base alone says; asked once per replica, because it stays the same."""
-        found = self._base.get(replica_id)
-        if found is None:
-            found = await self._score(replica_id, None, PROBE_PROMPTS)
-            alive = set(self.replica_ids())
-            self._base = {each: scores for each, scores in self._base.items() if each in alive}
-            # One bad moment of an engine must not condemn every later version.
-            if all(math.isfinite(score) for row in found for score in row):
-                self._base[replica_id] = found
-        return found
-
-    async def _score(
-        self, replica_id: str, name: str | None, prompts: Sequence[str]
-    ) -> list[list[float]]:
-        if not prompts:
-            return []
-        body = {"name": name, "prompts": list(prompts)}
-        answer = await self._engine(replica_id, "POST", paths.PROBE, body, _LOAD_TIMEOUT_S)
+        """One round on one replica."""
+        body = {"name": name, "prompts": list(PROBE_PROMPTS), "golden": list(golden_prompts)}
+        said = await self._engine(replica_id, "POST", paths.PROBE, body, _LOAD_TIMEOUT_S)
         with _understood(replica_id):
-            return [[math.nan if x is None else x for x in row] for row in answer["logprobs"]]
+            scores = {key: _scores(said[key]) for key in ("adapter", "base", "golden")}
+            one = ProbeRound(**scores, quiet=said["quiet"] is True)
+            for ours, theirs in zip(one.adapter, one.base, strict=True):
+                if len(ours) != len(theirs):
+                    raise ValueError(f"{len(ours)} and {len(theirs)} scores of one prompt")
+        if one.quiet:
+            self._remember(replica_id, one.base)
+        return ProbeResult(replica_id, (one,), self._quiet_base.get(replica_id))
+
+    def _remember(self, replica_id: str, base: Scores) -> None:
+        alive = set(self.replica_ids())
+        self._quiet_base = {each: it for each, it in self._quiet_base.items() if each in alive}
+        # One bad moment of an engine must not condemn every later version.
+        if all(math.isfinite(score) for row in base for score in row):
+            self._quiet_base[replica_id] = base
 
     def publish(self, table: RoutingTable) -> None:
         """Begin to hand a new table to every live router; never blocks."""
@@ -269,6 +254,11 @@ def _understood(who: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise FleetError(f"{who}: its answer makes no sense: {error!r}") from error
+
+
+def _scores(said: Any) -> list[list[float]]:
+    """What an engine computed; JSON has no NaN, so it writes null."""
+    return [[math.nan if score is None else float(score) for score in row] for row in said]
 
 
 def _state(router: Peer, said: dict[str, Any]) -> RouterState:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from adapters.aliases import engine_name
 from adapters.errors import FleetError, InUse, ReplicaGone
-from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult
+from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult, ProbeRound
 from adapters.traffic import VersionTraffic
 
 Rule = Callable[[str, str | None, str], None]
@@ -142,7 +142,8 @@ class FakeFleet(Fleet):
         await asyncio.sleep(0)
         if name not in engine.resident:
             raise FleetError(f"{replica_id} does not hold {name}")
-        return ProbeResult(replica_id, self.delta, self.logprobs)
+        one = ProbeRound(adapter=[[self.delta]], base=[[0.0]], golden=self.logprobs)
+        return ProbeResult(replica_id, (one,))
 
     async def routers_applied(self, epoch: int, timeout_s: float) -> bool:
         """Yes, unless ``router_epoch`` says that a router stayed behind."""

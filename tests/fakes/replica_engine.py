@@ -6,7 +6,7 @@ The client can be told to fail at any of its calls, before or after it did what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +105,7 @@ class FakeEngine(Engine):
         self._adapters = LoadedAdapters(self.client, self.front, FakeRequest)
         self.scored: list[str | None] = []
         self.base_score = -2.0
+        self.while_scoring: Callable[[str | None], Awaitable[None]] | None = None
         self.tokens: Processed | None = None
         self.let = asyncio.Event()
         self.let.set()
@@ -143,6 +144,8 @@ class FakeEngine(Engine):
         if name is not None:
             self.adapters.request(name)
         self.scored.append(name)
+        if self.while_scoring is not None:
+            await self.while_scoring(name)
         return [[-1.0 if name else self.base_score] for _ in prompts]
 
     def processed(self) -> Processed | None:

@@ -17,9 +17,10 @@ from starlette.routing import Route
 from adapters.aliases import Peer, RoutingTable, engine_name
 from adapters.errors import FleetError, InUse, LoadFailed, ReplicaGone, Unreachable
 from adapters.fleet import AdapterFiles
+from adapters.publish.probe import effect
 from serving.internal.reports import EngineReport, RouterReport, RouterState
 from serving.internal.server import InternalServer
-from serving.registry.fleet import HttpFleet
+from serving.registry.fleet import PROBE_PROMPTS, HttpFleet
 from serving.registry.membership import Membership
 from tests.fakes.replica_engine import FakeEngine, surface_of
 from tests.fakes.tiny_adapter import BASE
@@ -110,8 +111,7 @@ async def test_a_load_tells_what_is_held(world: World) -> None:
     assert world.fleet.held("one") == {NAME}
     assert world.engine.client.asked == 1
     assert await world.fleet.residency("one") == {NAME}
-    probe = await world.fleet.probe("one", NAME)
-    assert probe.max_delta == 1.0
+    assert effect(await world.fleet.probe("one", NAME)) == 1.0
 
 
 async def test_a_refusal_is_final(world: World) -> None:
@@ -160,22 +160,51 @@ async def test_pins_reach_the_engine(world: World) -> None:
         await world.fleet.pin("one", frozenset({NAME, "other@0123456789ab"}))
 
 
-async def test_the_base_is_scored_once(world: World) -> None:
-    """A probe compares with what the base said at the first one: that never changes."""
+async def test_each_round_scores_the_base_again(world: World) -> None:
+    """What it said at another time is no measure of what it says beside today's requests."""
     await world.fleet.load("one", FILES)
     results = [await world.fleet.probe("one", NAME, ("a", "b")) for _ in range(3)]
-    assert [result.max_delta for result in results] == [1.0, 1.0, 1.0]
-    assert [list(result.logprobs) for result in results] == [[[-1.0], [-1.0]]] * 3
-    assert world.engine.scored.count(None) == 1
+    assert [effect(result) for result in results] == [1.0, 1.0, 1.0]
+    assert [list(result.rounds[0].golden) for result in results] == [[[-1.0], [-1.0]]] * 3
+    assert world.engine.scored.count(None) == 3 * len(PROBE_PROMPTS)
+
+
+async def test_a_round_beside_requests_is_not_quiet(world: World) -> None:
+    """One that was there before, and one that came and went meanwhile."""
+    await world.fleet.load("one", FILES)
+    assert (await world.fleet.probe("one", NAME)).rounds[0].quiet
+    world.engine.let.clear()
+    request = asyncio.create_task(world.call())
+    await world.engine.arrived.wait()
+    assert not (await world.fleet.probe("one", NAME)).rounds[0].quiet
+    world.engine.let.set()
+    assert await request == 200
+
+    async def passing(_: str | None) -> None:
+        assert await world.call() == 200
+
+    world.engine.while_scoring = passing
+    assert not (await world.fleet.probe("one", NAME)).rounds[0].quiet
+
+
+async def test_two_probes_at_once_are_not_quiet(world: World) -> None:
+    """They share batches as requests do."""
+    await world.fleet.load("one", FILES)
+    world.engine.while_scoring = lambda _: asyncio.sleep(0.01)
+    results = await asyncio.gather(*(world.fleet.probe("one", NAME) for _ in range(2)))
+    assert [result.rounds[0].quiet for result in results] == [False, False]
 
 
 async def test_a_bad_moment_of_the_base_is_not_remembered(world: World) -> None:
     """An engine that once computed no numbers must not condemn every version after it."""
     await world.fleet.load("one", FILES)
     world.engine.base_score = math.nan
-    assert math.isnan((await world.fleet.probe("one", NAME)).max_delta)
+    found = await world.fleet.probe("one", NAME)
+    assert math.isnan(effect(found))
+    assert found.quiet_base is None
     world.engine.base_score = -2.0
-    assert (await world.fleet.probe("one", NAME)).max_delta == 1.0
+    found = await world.fleet.probe("one", NAME)
+    assert (effect(found), found.quiet_base) == (1.0, found.rounds[0].base)
 
 
 async def test_the_silent_and_the_unknown(world: World) -> None:
