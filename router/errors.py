@@ -79,11 +79,13 @@ class RouterError(Exception):
         code: stable machine-readable code.
         param: the request field at fault, when there is one.
         retry_after_s: seconds after which a retry makes sense.
+        sequence: the number of its event where it ends a stream whose events are numbered.
     """
 
     status = 500
     type = "server_error"
     code = "internal_error"
+    sequence = 0
 
     def __init__(
         self,
@@ -316,8 +318,6 @@ class TargetBroken(TargetError):
     """The target's stream ended before it was complete."""
 
     code = "upstream_stream_broken"
-    sequence = 0
-    """The number of its event, in a dialect that numbers its events."""
 
     def __init__(
         self, message: str, *, code: str | None = None, failure: Failure = Failure.BROKEN

@@ -91,7 +91,7 @@ class Client:
         except TargetBroken as error:
             if not self._streaming:
                 raise
-            self._break_off(exchange, error, error.sequence)
+            self._break_off(exchange, error)
 
     async def _stream(
         self,
@@ -147,11 +147,11 @@ class Client:
         self._error, self._whole = error, None
         exchange.account.fails(error.status, error.code)
 
-    def _break_off(self, exchange: Exchange, error: RouterError, sequence: int = 0) -> None:
+    def _break_off(self, exchange: Exchange, error: RouterError) -> None:
         """A stream that has begun ends with an error event in place of its end."""
         exchange.account.breaks(error.code)
         wire = FORMATS[exchange.request.endpoint]
-        self._last = wire.error_events(error, number=sequence)
+        self._last = wire.error_events(error, number=error.sequence)
 
     async def finish(self, exchange: Exchange) -> None:
         """Send what is left: the end of a stream, a whole answer or an error."""

@@ -12,6 +12,7 @@ from router.errors import RouterError, TargetBroken
 from router.wire.endpoint import Endpoint
 from router.wire.events import DONE, Event, Events
 from router.wire.formats.seam import Seam
+from router.wire.spoken import Said
 
 Body = dict[str, Any]
 Found = dict[str, Any]
@@ -167,6 +168,10 @@ class Format:
     def next_number(self, _raw: bytes) -> int:
         """The number of the event after these, in a format that numbers its events; else 0."""
         return 0
+
+    def said(self, _found: Body) -> Iterator[Said]:
+        """What a whole answer or an event says to the client, in order."""
+        return iter(())
 
     def logprobs(self, _found: Body) -> Iterator[Body]:
         """The tokens' probabilities that an answer or event tells for the first time.

@@ -18,6 +18,52 @@ from router.wire.formats.base import (
 )
 from router.wire.formats.fields import COMMON
 from router.wire.formats.seam import Seam
+from router.wire.kinds import Kind
+from router.wire.spoken import Place, Said, as_json, extras
+from router.wire.texts import texts
+
+_OF_A_CHUNK = frozenset(
+    {
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+        "usage",
+        "system_fingerprint",
+        "service_tier",
+        "obfuscation",
+        "error",
+        "prompt_logprobs",
+        "prompt_token_ids",
+        "kv_transfer_params",
+        "prompt_text",
+    }
+)
+_OF_A_CHOICE = frozenset(
+    {
+        "index",
+        "delta",
+        "message",
+        "text",
+        "finish_reason",
+        "stop_reason",
+        "logprobs",
+        "token_ids",
+        "prompt_logprobs",
+        "prompt_token_ids",
+        "routed_experts",
+        "native_finish_reason",
+    }
+)
+_OF_A_MESSAGE = frozenset(
+    {"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"}
+)
+_TEXTS_OF_A_MESSAGE = (
+    ("reasoning_content", Kind.REASONING),
+    ("reasoning", Kind.REASONING),
+    ("refusal", Kind.REFUSAL),
+)
 
 
 class ChatReader:
@@ -128,6 +174,15 @@ class Completions(Continued):
             return bool(event.data)
         return any(_choice_carries(choice) for choice in found.get("choices") or [])
 
+    def said(self, found: Body) -> Iterator[Said]:
+        """Each choice says something of its own, in its delta or in its message."""
+        choices = found.get("choices")
+        for place, choice in enumerate(choices if isinstance(choices, list) else ()):
+            if isinstance(choice, dict):
+                yield from _said_in(choice, place)
+        if not found.keys() <= _OF_A_CHUNK:
+            yield from extras(found, _OF_A_CHUNK)
+
     def logprobs(self, found: Body) -> Iterator[Body]:
         """Each choice tells them, of which only the first counts."""
         for choice in _telling(found):
@@ -209,6 +264,52 @@ class Chat(Completions):
     def prefilled(self, body: Body, prefill: str, style: PrefillStyle) -> Body:
         """One more message of the assistant."""
         return unfinished_talk(body, prefill, style)
+
+
+def _said_in(choice: Body, place: int) -> Iterator[Said]:
+    number = choice.get("index")
+    if not isinstance(number, int):
+        number = place
+    said = choice.get("delta")
+    if said is None:
+        said = choice.get("message")
+    if isinstance(said, dict):
+        yield from _said_by(said, number)
+    if text := choice.get("text"):
+        yield Said(Place(number, Kind.TEXT), as_json(text))
+    if not choice.keys() <= _OF_A_CHOICE:
+        yield from extras(choice, _OF_A_CHOICE, number)
+
+
+def _said_by(said: Body, number: int) -> Iterator[Said]:
+    """A delta or a message."""
+    for name, kind in _TEXTS_OF_A_MESSAGE:
+        text = said.get(name)
+        if text and not (name == "reasoning" and text == said.get("reasoning_content")):
+            yield Said(Place(number, kind), as_json(text))
+    content = said.get("content")
+    if isinstance(content, list):
+        content = "".join(text.text for text in texts(content, "assistant"))
+    if content:
+        yield Said(Place(number, Kind.TEXT), as_json(content))
+    if said.get("tool_calls") or said.get("function_call"):
+        yield from _called_by(said, number)
+    if not said.keys() <= _OF_A_MESSAGE:
+        yield from extras(said, _OF_A_MESSAGE, number)
+
+
+def _called_by(said: Body, number: int) -> Iterator[Said]:
+    calls = list(enumerate(said.get("tool_calls") or ()))
+    if isinstance(said.get("function_call"), dict):
+        calls.append((-1, {"function": said["function_call"]}))
+    for place, call in calls:
+        if not isinstance(call, dict):
+            continue
+        part = Place(number, Kind.ARGUMENTS, str(call.get("index", place)))
+        for name, field in (("function", "arguments"), ("custom", "input")):
+            arguments = (call.get(name) or {}).get(field)
+            if arguments:
+                yield Said(part, as_json(arguments))
 
 
 def _telling(found: Body) -> Iterator[Body]:

@@ -21,8 +21,30 @@ from router.wire.formats.base import (
 from router.wire.formats.chat import is_begun, last_words
 from router.wire.formats.fields import COMMON
 from router.wire.formats.seam import Seam
+from router.wire.kinds import Kind
+from router.wire.spoken import Place, Said, as_json
+from router.wire.texts import texts
 
 _ABSENT = object()
+_FIELDS_OF_A_BLOCK = (
+    ("text", Kind.TEXT),
+    ("thinking", Kind.REASONING),
+    ("partial_json", Kind.ARGUMENTS),
+    ("input", Kind.ARGUMENTS),
+)
+_KNOWN_BLOCKS = frozenset(
+    {
+        "text",
+        "thinking",
+        "redacted_thinking",
+        "tool_use",
+        "server_tool_use",
+        "text_delta",
+        "thinking_delta",
+        "input_json_delta",
+        "signature_delta",
+    }
+)
 _EMPTY_START = frozenset({"message_start", "ping", "content_block_start"})
 
 
@@ -156,6 +178,20 @@ class Messages(Continued):
         found = event.json
         return bool(event.data) if found is None else found.get("type") not in _EMPTY_START
 
+    def said(self, found: Body) -> Iterator[Said]:
+        """A block's beginning and its deltas; in a whole answer, all blocks."""
+        match found.get("type"):
+            case "content_block_delta":
+                yield from _said_in(found.get("delta"), found.get("index"))
+            case "content_block_start":
+                yield from _said_in(found.get("content_block"), found.get("index"))
+            case "message":
+                content = found.get("content")
+                for place, block in enumerate(content if isinstance(content, list) else ()):
+                    yield from _said_in(block, place)
+            case "message_start":
+                yield from self.said({"type": "message", **(found.get("message") or {})})
+
     def logprobs(self, found: Body) -> Iterator[Body]:
         """It has no place for them: a call that was made as chat gets them as one more field."""
         if isinstance(found.get("logprobs"), dict):
@@ -204,6 +240,19 @@ class Messages(Continued):
             usage = {"output_tokens": before}
             events.append(_named({"type": "message_delta", "delta": delta, "usage": usage}))
         return Events.of([*events, _named({"type": "message_stop"})])
+
+
+def _said_in(block: Any, number: Any) -> Iterator[Said]:
+    """A block, or a delta of one."""
+    if not isinstance(block, dict):
+        return
+    if block.get("type") not in _KNOWN_BLOCKS:  # what a server's tool found, a citation
+        for text in texts(block, "assistant"):
+            yield Said(Place(0, Kind.OTHER, str(number)), text.text)
+        return
+    for name, kind in _FIELDS_OF_A_BLOCK:
+        if said := block.get(name):
+            yield Said(Place(0, kind, str(number)), as_json(said))
 
 
 def unfinished_turn(body: Body) -> tuple[Body, str]:

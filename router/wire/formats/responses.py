@@ -13,6 +13,26 @@ from router.wire.formats.base import Body, Continued, Found, PrefillStyle, Reade
 from router.wire.formats.fields import COMMON
 from router.wire.formats.responses_splice import ResponsesSplice, ending
 from router.wire.formats.seam import Seam
+from router.wire.kinds import Kind
+from router.wire.spoken import Place, Said, as_json
+from router.wire.texts import texts
+
+_KIND_OF_AN_EVENT = {
+    "response.output_text": Kind.TEXT,
+    "response.refusal": Kind.REFUSAL,
+    "response.reasoning_text": Kind.REASONING,
+    "response.reasoning_summary_text": Kind.REASONING,
+    "response.function_call_arguments": Kind.ARGUMENTS,
+    "response.mcp_call_arguments": Kind.ARGUMENTS,
+    "response.custom_tool_call_input": Kind.ARGUMENTS,
+}
+"""What the events about a text, ``….delta`` and ``….done``, are about."""
+_FIELDS_OF_A_PART = (
+    ("text", Kind.TEXT),
+    ("refusal", Kind.REFUSAL),
+)
+_FIELDS_OF_AN_EVENT = ("text", "refusal", "arguments", "input")
+_KNOWN_ITEMS = frozenset({"message", "reasoning", "function_call", "custom_tool_call", "mcp_call"})
 
 _PREAMBLE = frozenset({"response.created", "response.in_progress", "response.queued"})
 _PREAMBLE_ITEMS = frozenset({"message", "reasoning"})
@@ -113,6 +133,23 @@ class Responses(Continued):
             return not (isinstance(item, dict) and item.get("type") in _PREAMBLE_ITEMS)
         return kind not in _PREAMBLE and kind != "response.content_part.added"
 
+    def said(self, found: Body) -> Iterator[Said]:
+        """Deltas, and what says all of a text once more: its end, its part, its item, the whole."""
+        name, _, event = str(found.get("type") or "").rpartition(".")
+        kind = _KIND_OF_AN_EVENT.get(name)
+        if kind is not None:
+            yield from _said_by(found, kind, event)
+            return
+        if isinstance(found.get("part"), dict):
+            yield from _said_in_part(found["part"], _place_of(found))
+        elif isinstance(found.get("item"), dict):
+            yield from _said_in_item(found["item"], found.get("output_index", 0))
+        else:
+            whole = found.get("response")
+            output = (whole if isinstance(whole, dict) else found).get("output")
+            for place, item in enumerate(output if isinstance(output, list) else ()):
+                yield from _said_in_item(item, place)
+
     def logprobs(self, found: Body) -> Iterator[Body]:
         """Each piece of text tells them; a whole answer in its parts."""
         if found.get("object") == "response":
@@ -185,6 +222,54 @@ class Responses(Continued):
         assert isinstance(said, ResponsesReader)
         assert full  # what ended by itself says so in its last event
         return ending(said)
+
+
+def _place_of(found: Body) -> str:
+    """Of an event: its item, and the part of that."""
+    item = found.get("output_index", 0)
+    for name, index in (("content", "content_index"), ("summary", "summary_index")):
+        if index in found:
+            return f"{item}.{name}.{found[index]}"
+    return f"{item}"
+
+
+def _said_by(found: Body, kind: Kind, event: str) -> Iterator[Said]:
+    """An event about a text."""
+    place = Place(0, kind, _place_of(found))
+    if event == "delta":
+        if text := found.get("delta"):
+            yield Said(place, as_json(text))
+        return
+    for name in _FIELDS_OF_AN_EVENT:
+        if text := found.get(name):
+            yield Said(place, as_json(text), whole=True)
+
+
+def _said_in_item(item: Any, number: int) -> Iterator[Said]:
+    if not isinstance(item, dict):
+        return
+    if item.get("type") not in _KNOWN_ITEMS:  # what a hosted tool was asked and found
+        texts_ = "\n".join(text.text for text in texts(item, "assistant"))
+        yield Said(Place(0, Kind.OTHER, str(number)), texts_, whole=True)
+        return
+    for name in ("content", "summary"):
+        parts = item.get(name)
+        for place, part in enumerate(parts if isinstance(parts, list) else ()):
+            if isinstance(part, dict):
+                yield from _said_in_part(part, f"{number}.{name}.{place}")
+    for name in ("arguments", "input"):
+        if text := item.get(name):
+            yield Said(Place(0, Kind.ARGUMENTS, f"{number}"), as_json(text), whole=True)
+    if text := item.get("output"):
+        yield Said(Place(0, Kind.OTHER, f"{number}.output"), as_json(text), whole=True)
+
+
+def _said_in_part(part: Body, place: str) -> Iterator[Said]:
+    own = part.get("type")
+    for name, kind in _FIELDS_OF_A_PART:
+        if text := part.get(name):
+            found = Kind.REASONING if own in ("reasoning_text", "summary_text") else kind
+            yield Said(Place(0, found, place), as_json(text), whole=True)
 
 
 def _strip_response(response: Body) -> bool:
