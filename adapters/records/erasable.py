@@ -1,0 +1,25 @@
+"""What every room that keeps something of persons offers, so that one request erases all of it."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+FOUND: Final = ("exchanges", "reviews", "datasets", "adapters", "vault", "documents")
+"""What a certificate counts, each with zero where there was nothing."""
+
+
+class Erasable(Protocol):
+    """One room's holdings of persons. Both methods may be called again after a failure."""
+
+    @property
+    def counted_as(self) -> str:
+        """The name in ``FOUND`` that its items are counted under; another name counts beside."""
+        ...
+
+    async def found(self, subject: str) -> int:
+        """How many items carry this person's data, by the name that clients gave."""
+        ...
+
+    async def erase(self, subject: str) -> int:
+        """Remove them from every file, freed pages and logs included; how many there were."""
+        ...
