@@ -45,6 +45,11 @@ class EngineSettings(_Section):
         default=32, ge=1, description="adapters resident per replica; everything advertised fits"
     )
     max_lora_rank: int = Field(default=16, description=f"one of {LORA_RANKS}")
+    load_beside: bool | None = Field(
+        default=None,
+        description="read adapters and copy them into slots beside decoding, not between two of "
+        "its steps; null: on GPUs. On a CPU both take from the same cores",
+    )
     disable_any_whitespace: bool = Field(
         default=True,
         description="JSON answers (`response_format`, tools) leave no room for white space between "

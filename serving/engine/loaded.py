@@ -16,10 +16,20 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from adapters.format.files import reason
 
+# How far a load beside the engine's steps is, as its workers say (``serving.engine.beside``).
+READING: Final = "reading"
+COPYING: Final = "copying"
+IN_SLOT: Final = "in a slot"
+HELD: Final = "held"
+"""Held, and in no slot: the first request that uses it puts it into one."""
+NOT_HERE: Final = "not here"
+"""Only vLLM's own call loads adapters of this kind of model."""
+_ENDS: Final = frozenset({IN_SLOT, HELD, NOT_HERE})
+_LOOK_EVERY_S: Final = 0.01
 MakeRequest = Callable[[str, int, str], Any]
 """Makes vLLM's ``LoRARequest`` of a name, a number and a directory."""
 
@@ -40,6 +50,8 @@ class Held:
     """What the load took; 0 when it was there already."""
     served: frozenset[str]
     """Every name that requests may use now."""
+    in_slot: bool = True
+    """Whether it is in a slot of the batch; else the first request puts it there."""
 
 
 class LoraClient(Protocol):
@@ -58,12 +70,25 @@ class LoraClient(Protocol):
 
 
 class LoadedAdapters:
-    """Loads, removes and pins. ``front`` is the table of names that vLLM's front end serves."""
+    """Loads, removes and pins.
+
+    Args:
+        client: vLLM's engine client.
+        front: the table of names that vLLM's front end serves.
+        request: makes vLLM's own request of an adapter.
+        beside: read and copy beside the engine's steps (``serving.engine.beside``), not in one.
+    """
 
     def __init__(
-        self, client: LoraClient, front: MutableMapping[str, Any], request: MakeRequest
+        self,
+        client: LoraClient,
+        front: MutableMapping[str, Any],
+        request: MakeRequest,
+        *,
+        beside: bool = False,
     ) -> None:
         self._client = client
+        self._beside = beside
         self._front = front
         self._make_request = request
         self._numbers = itertools.count(1)
@@ -162,7 +187,7 @@ class LoadedAdapters:
         self._unfit.add(name)
         self._in_doubt = True
         started = time.perf_counter()
-        failure, held = await self._do(self._client.add_lora(request))
+        failure, held, in_slot = await self._add(request)
         if failure is not None:
             with suppress(EngineError):
                 await self._settle()
@@ -170,7 +195,40 @@ class LoadedAdapters:
         self._unfit.discard(name)
         if name not in self._take(await self._word() if held is None else held):
             raise EngineError(f"the engine did not take {name}")
-        return Held(time.perf_counter() - started, self._served)
+        return Held(time.perf_counter() - started, self._served, in_slot)
+
+    async def _add(self, request: Any) -> tuple[BaseException | None, set[int] | None, bool]:
+        """Why it failed, if it did, what the engine holds then, and whether it is in a slot."""
+        if self._beside:
+            try:
+                where = await self._loaded_beside(request)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is why
+                return error, None, False
+            if NOT_HERE not in where:
+                return None, None, where == {IN_SLOT}
+        failure, held = await self._do(self._client.add_lora(request))
+        return failure, held, True
+
+    async def _loaded_beside(self, request: Any) -> set[str]:
+        """Have the workers load it beside their steps; where it is then. Raises what they do."""
+        number = request.lora_int_id
+        one = (request.lora_name, number, request.lora_path)
+        try:
+            states = set(await self._client.collective_rpc("graftwork_begin", args=one))
+            while states - _ENDS:
+                await asyncio.sleep(_LOOK_EVERY_S)
+                said = await self._client.collective_rpc("graftwork_advance", args=(number,))
+                states = set(said)
+        except BaseException:
+            with suppress(EngineError):
+                await self._abandon(number)
+            raise
+        return states
+
+    async def _abandon(self, number: int) -> None:
+        """Whoever still copies into its slot must be done before it is another's."""
+        if self._beside:
+            await _said(self._client.collective_rpc("graftwork_abandon", args=(number,)))
 
     def _not_loaded(self, name: str, path: str, failure: BaseException) -> EngineError:
         if self._client.errored:
@@ -187,6 +245,11 @@ class LoadedAdapters:
         if request is None:
             return None, await self._word()
         self._in_doubt = True
+        if name in self._unfit:
+            try:
+                await self._abandon(request.lora_int_id)
+            except EngineError as error:
+                return error, await self._word()
         failure, held = await self._do(self._client.remove_lora(request.lora_int_id))
         return failure, await self._word() if held is None else held
 
@@ -212,6 +275,7 @@ class LoadedAdapters:
         unfit = [r for n, r in self._requests.items() if n in self._unfit and r.lora_int_id in held]
         for request in unfit:
             with suppress(EngineError):
+                await self._abandon(request.lora_int_id)
                 await _said(self._client.remove_lora(request.lora_int_id))
         served = self._take(await self._word() if unfit else held)
         if self._unfit:

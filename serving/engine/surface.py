@@ -177,7 +177,8 @@ class EngineSurface:
             finally:
                 self._stager.keep(self._adapters.held)
         already = held.seconds == 0.0
-        self._slots.touch(name)
+        if held.in_slot:
+            self._slots.touch(name)
         return JSONResponse({"seconds": held.seconds, "already_resident": already, **self._say()})
 
     async def unload(self, request: Request) -> JSONResponse:

@@ -90,7 +90,15 @@ class VllmEngine:
         app.state.server = argparse.Namespace(should_exit=False)
         self._app, self._answering = app, ending_streams(app)
         served = app.state.openai_serving_models.lora_requests
-        self._adapters = LoadedAdapters(self._client, served, _lora_request)
+        self._adapters = LoadedAdapters(
+            self._client, served, _lora_request, beside=self._loads_beside()
+        )
+
+    def _loads_beside(self) -> bool:
+        from vllm.platforms import current_platform
+
+        wanted = self._settings.load_beside
+        return not current_platform.is_cpu() if wanted is None else wanted
 
     def asgi_app(self) -> Any:
         """vLLM's OpenAI application; internal, to be guarded by a secret."""

@@ -15,7 +15,7 @@ from typing import Any
 from adapters.store.lease import Lease
 from adapters.store.local import LocalStore
 from adapters.store.store import Store
-from serving.engine.loaded import LoadedAdapters
+from serving.engine.loaded import COPYING, HELD, IN_SLOT, READING, LoadedAdapters
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager
 from serving.engine.surface import EngineSurface
@@ -44,6 +44,8 @@ class FakeClient:
         self.errored = False
         self.held: dict[int, FakeRequest] = {}
         self.pinned: set[int] = set()
+        self.loading: dict[int, FakeRequest] = {}
+        """Those that come beside the steps."""
         self.asked = 0
         self.fault: Fault = lambda call: None
         self._loop = asyncio.Lock()
@@ -63,6 +65,7 @@ class FakeClient:
     async def remove_lora(self, lora_id: int) -> bool:
         """Free it."""
         async with self._step("remove_lora"):
+            assert lora_id not in self.loading, "its slot is being filled"
             gone = self.held.pop(lora_id, None)
             self.pinned.discard(lora_id)
         return gone is not None
@@ -80,11 +83,33 @@ class FakeClient:
         return True
 
     async def collective_rpc(self, method: str, *, args: tuple[Any, ...] = ()) -> list[Any]:
-        """Let it leave its slot: the one method that the replica calls."""
-        assert method == "graftwork_unpin"
+        """What the worker's extension does: unpin, and load beside the steps."""
         async with self._step(method):
-            self.pinned.discard(args[0])
-        return [None]
+            return [getattr(self, f"_{method.removeprefix('graftwork_')}")(*args)]
+
+    def _unpin(self, number: int) -> None:
+        self.pinned.discard(number)
+
+    def _begin(self, name: str, number: int, path: str) -> str:
+        self.loading = {number: FakeRequest(name, number, path)}
+        return READING
+
+    def _advance(self, number: int) -> str:
+        """At the second look it is held."""
+        request = self.loading.get(number)
+        if request is None:
+            return IN_SLOT if number in self.held else HELD
+        if request.lora_name.startswith("bad@"):
+            raise ValueError(f"{request.lora_path} is of no use")
+        if number in self.held:
+            del self.loading[number]
+            return IN_SLOT
+        self.held[number] = request
+        return COPYING
+
+    def _abandon(self, number: int) -> None:
+        if self.loading.pop(number, None) is not None:
+            self.held.pop(number, None)
 
     @asynccontextmanager
     async def _step(self, call: str) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ adapters than are left beside a pinned one: vLLM alone dies of that.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from serving.engine.surface import EngineSurface
 from serving.engine.vllm import VllmEngine
 
 SIZE = 3
+BAD = "bad"
 NAMES = [f"adapter{number}@{number:012d}" for number in range(5)]
 
 
@@ -39,19 +41,22 @@ class Files:
     async def stage(self, alias: str, digest: str) -> AsyncIterator[Path]:
         """Write the variant."""
         target = self._root / alias
+        if alias == BAD and not target.is_dir():
+            target.mkdir()
+            (target / "adapter_config.json").write_text("{}")
         if not target.is_dir():
-            variant_directory("returns", 0.5, len(alias), target)
+            variant_directory("returns", 0.5, int(alias[-1]), target)
         yield target
 
     def keep(self, in_engine: frozenset[str]) -> None:
         """All files stay."""
 
 
-async def main(root: Path) -> None:
-    """All of it on one engine."""
+async def main(root: Path, *, beside: bool) -> None:
+    """All of it on one engine, whose adapters come between its steps or beside them."""
     settings = load(Path("config/local.yaml")).settings.engine
     settings = EngineSettings.model_validate(
-        {**settings.model_dump(), "max_loras": SIZE, "max_cpu_loras": 8}
+        {**settings.model_dump(), "max_loras": SIZE, "max_cpu_loras": 8, "load_beside": beside}
     )
     engine = VllmEngine(settings, BASE_MODEL_ID, str(BASE_DIR))
     await engine.start()
@@ -92,7 +97,28 @@ async def _check(http: httpx.AsyncClient, engine: VllmEngine, slots: Slots) -> N
     assert NAMES[4] not in slots.held(), "unpinned, it makes room"
     await _ok(http.delete(f"/internal/adapters/{NAMES[0]}"))
     await _agree(engine, slots)
+    await _bad_files(http)
+    print(json.dumps(await _answers(http)))  # noqa: T201 - the parent compares it
     print("slots agree")  # noqa: T201 - the parent reads it
+
+
+async def _bad_files(http: httpx.AsyncClient) -> None:
+    """What cannot be read is refused, and leaves nothing behind."""
+    before = (await http.get("/internal/adapters")).json()["resident"]
+    body = {"alias": BAD, "digest": "0" * 12}
+    refused = await http.put(f"/internal/adapters/{BAD}@{'0' * 12}", json=body)
+    assert refused.status_code == 409, refused.text
+    assert (await http.get("/internal/adapters")).json()["resident"] == before
+
+
+async def _answers(http: httpx.AsyncClient) -> list[list[float]]:
+    """What each adapter computes: the same, however it came."""
+    said = []
+    for name in NAMES[1:]:
+        body = {"name": name, "prompts": ["How do I return a lamp?"]}
+        scores = await _ok(http.post("/internal/probe", json=body))
+        said.append(scores["adapter"][0])
+    return said
 
 
 async def _agree(engine: VllmEngine, slots: Slots) -> None:
@@ -107,10 +133,11 @@ async def _chat(http: httpx.AsyncClient, name: str, max_tokens: int = 2) -> None
     await _ok(http.post("/v1/chat/completions", json=body, headers=headers))
 
 
-async def _ok(call: Any) -> None:
+async def _ok(call: Any) -> Any:
     response = await call
     assert response.status_code == 200, response.text
+    return response.json()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), beside=sys.argv[2] == "beside"))

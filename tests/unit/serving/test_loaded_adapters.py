@@ -14,16 +14,17 @@ from serving.engine.loaded import EngineError, EngineRefused, LoadedAdapters
 from tests.fakes.replica_engine import FakeClient, FakeRequest
 
 NAMES = ("a@1", "b@2", "c@3")
-CALLS = ("add_lora", "remove_lora", "list_loras", "pin_lora", "graftwork_unpin")
+BESIDE = ("graftwork_begin", "graftwork_advance", "graftwork_abandon")
+CALLS = ("add_lora", "remove_lora", "list_loras", "pin_lora", "graftwork_unpin", *BESIDE)
 
 
 class World:
     """The adapters of one engine whose calls fail as a script says."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, beside: bool = False) -> None:
         self.client = FakeClient()
         self.front: dict[str, FakeRequest] = {}
-        self.loaded = LoadedAdapters(self.client, self.front, FakeRequest)
+        self.loaded = LoadedAdapters(self.client, self.front, FakeRequest, beside=beside)
         self.failing: list[str] = []
         self.cancelled_at: str | None = None
         self.client.fault = self._fault
@@ -82,15 +83,16 @@ STEPS = st.tuples(
 )
 
 
-@given(st.lists(STEPS, max_size=12))
+@given(st.lists(STEPS, max_size=12), st.booleans())
 @settings(deadline=None, max_examples=400)
 def test_told_is_served_and_nothing_stays_invisible(
     steps: list[tuple[str, str, list[str]]],
+    beside: bool,
 ) -> None:
     """Over sequences of loads, removals and pins that fail before or after their effect."""
 
     async def run() -> None:
-        world = World()
+        world = World(beside=beside)
         for step in steps:
             await world.do(*step)
             world.check()
@@ -99,15 +101,23 @@ def test_told_is_served_and_nothing_stays_invisible(
     asyncio.run(run())
 
 
-@given(st.lists(STEPS, max_size=6), st.sampled_from(CALLS), st.sampled_from(("add", "remove")))
-@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(STEPS, max_size=6),
+    st.sampled_from(CALLS),
+    st.sampled_from(("add", "remove")),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=300)
 def test_a_call_that_is_given_up_halfway_hides_nothing(
-    steps: list[tuple[str, str, list[str]]], where: str, action: str
+    steps: list[tuple[str, str, list[str]]],
+    where: str,
+    action: str,
+    beside: bool,
 ) -> None:
     """The caller's connection breaks while the engine works: its work is found afterwards."""
 
     async def run() -> None:
-        world = World()
+        world = World(beside=beside)
         for step in steps:
             await world.do(*step)
         world.cancelled_at = f"{where}!" if where != "list_loras" else where
@@ -154,9 +164,10 @@ async def test_what_the_engine_dropped_by_itself_is_no_longer_served() -> None:
     assert world.front == {}
 
 
-async def test_a_refusal_tells_no_path() -> None:
+@pytest.mark.parametrize("beside", [False, True])
+async def test_a_refusal_tells_no_path(beside: bool) -> None:
     """vLLM's text names the directory on this node; the answer names the version."""
-    world = World()
+    world = World(beside=beside)
     with pytest.raises(EngineRefused, match="bad@1 is of no use") as refused:
         await world.loaded.add("bad@1", "/srv/secret/staged")
     assert "/srv" not in str(refused.value)
