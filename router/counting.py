@@ -12,8 +12,7 @@ from router.replicas.table import TableHolder
 from router.request import Option
 from router.respond import Client, response_headers
 from router.targets.directory import Catalog
-from router.wire.asgi import Receive, Scope, Send, encode_headers, send_json
-from router.wire.body import Bodies
+from router.wire.asgi import Bodies, Receive, Scope, Send, encode_headers, send_json
 
 PATH = "/v1/messages/count_tokens"
 

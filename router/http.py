@@ -31,18 +31,18 @@ from router.request import Request
 from router.respond import Client, Onlooker
 from router.targets.directory import Catalog
 from router.wire.asgi import (
+    Bodies,
     ClientLeft,
     Message,
     Receive,
     Scope,
     Send,
+    SlowReaders,
     header_map,
 )
-from router.wire.body import Bodies
 from router.wire.endpoint import Endpoint
 from router.wire.paths import canonical, meant
 from router.wire.protocols import refuse_websocket, websocket_refused, whole
-from router.wire.slow import SlowReaders
 from router.wire.table import Bound, Direct, ResourceApp, bound, refuse
 
 _INFERENCE = {endpoint.value: endpoint for endpoint in Endpoint}

@@ -1,19 +1,28 @@
-"""From bytes to a request: JSON, the fields that the router itself reads, the client's wishes."""
+"""From bytes to a request: JSON, the fields that the router reads, the client's wishes, its needs.
+
+What it needs of a target is counted once. Tokens are estimated as the UTF-8 bytes of all text over
+four, the rule of thumb that OpenAI gives for English ("one token generally corresponds to ~4
+characters"); counting bytes instead of characters makes scripts with more tokens per character
+weigh more. The engines' own count is exact and comes with the answer; the choice therefore keeps a
+margin (``choose.candidates.CONTEXT_MARGIN``).
+"""
 
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from router.admit import choices
-from router.choose.needs import read_needs
 from router.config.limits import LimitsConfig
 from router.errors import InvalidRequest, TooLarge
-from router.request import AUTO, Hints, Request
+from router.request import AUTO, Hints, Needs, Request
+from router.wire.endpoint import Endpoint
+from router.wire.formats.base import asks_for_logprobs
+from router.wire.kinds import Kind
 from router.wire.nulls import without_nulls
 from router.wire.texts import Survey, TooDeep, TooMany, survey
 
@@ -24,6 +33,17 @@ _MAX_MODEL_LENGTH = 256
 _MAX_TEXT_CHARS = 4000
 _TURNS_KEPT = 3
 _HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent", "fallback"})
+_PROMPTS = {Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
+BYTES_PER_TOKEN = 4
+MESSAGE_TOKENS = 4
+"""Role and separators around a message in common chat templates."""
+IMAGE_TOKENS = 1024
+"""A picture of medium size; what vendors count is between 85 and some thousands."""
+STORED = ("previous_response_id", "conversation")
+"""Fields that name what whoever answers has kept of earlier requests."""
+_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_NOT_READ = frozenset({Kind.OTHER, Kind.IDENTITY, Kind.TOKEN, Kind.DEFINITION})
+"""Kinds of text that a prompt does not have; definitions are counted as they are written out."""
 
 
 def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Request:
@@ -33,7 +53,7 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
     """
     body = _decode(raw)
     extension = body.pop(EXTENSION, None)
-    choices.check(request.endpoint, body, limits)
+    _check_choices(request.endpoint, body, limits)
     found = _survey(body, limits.max_body_values)
     turns = found.user_turns()
     return replace(
@@ -150,3 +170,102 @@ def _number(value: Any, name: str) -> float | None:
     if isinstance(value, bool) or not 0 < number < float("inf"):
         raise InvalidRequest(f"'{name}' must be a number above 0.", param=f"{EXTENSION}.{name}")
     return number
+
+
+def _check_choices(endpoint: Endpoint, body: dict[str, Any], limits: LimitsConfig) -> None:
+    """Raises ``InvalidRequest`` when a body asks for more than ``limits`` allow.
+
+    What is of a wrong type is for the target to refuse: it says so in its own words.
+    """
+    each = max(_count(body, name, limits.max_choices) for name in ("n", "best_of"))
+    name = _PROMPTS.get(endpoint)
+    if name is None:
+        return
+    prompts = _prompts(body.get(name))
+    if endpoint is Endpoint.EMBEDDINGS:
+        if prompts > limits.max_inputs:
+            raise _too_many(name, f"{prompts} texts", limits.max_inputs, "max_inputs")
+    elif prompts * each > limits.max_choices:
+        asked = f"{prompts} prompts with {each} answers each"
+        raise _too_many(name, asked, limits.max_choices, "max_choices")
+
+
+def _count(body: dict[str, Any], name: str, most: int) -> int:
+    value = body.get(name)
+    if type(value) is not int:
+        return 1
+    if value > most:
+        raise _too_many(name, f"{value} answers", most, "max_choices")
+    return max(value, 1)
+
+
+def _prompts(value: Any) -> int:
+    """A list is many prompts, unless it is one prompt as token ids."""
+    if type(value) is not list or not value or type(value[0]) is int:
+        return 1
+    return len(value)
+
+
+def _too_many(param: str, asked: str, most: int, setting: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param!r} asks for {asked}; at most {most} are given at once (limits.{setting}).",
+        code="too_many_choices",
+        param=param,
+    )
+
+
+def read_needs(body: dict[str, Any], found: Survey) -> Needs:
+    """Estimate and look at a body of any shape.
+
+    Args:
+        body: the request.
+        found: what its texts are.
+    """
+    size = sum(_bytes(text.text) for text in found.texts if text.kind not in _NOT_READ)
+    for name in ("tools", "functions"):
+        if body.get(name):
+            size += len(orjson.dumps(body[name]))
+    tokens = found.messages * MESSAGE_TOKENS + found.images * IMAGE_TOKENS + found.token_ids
+    return Needs(
+        input_tokens=math.ceil(size / BYTES_PER_TOKEN) + tokens,
+        max_output_tokens=_bound(body),
+        features=frozenset(_features(body, pictures=found.images > 0)),
+        images=found.images,
+        inline_bytes=found.inline_bytes,
+        parts=frozenset(found.parts),
+    )
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _bound(body: dict[str, Any]) -> int | None:
+    for name in _BOUNDS:
+        value = body.get(name)
+        if type(value) is int and value > 0:
+            return value
+    return None
+
+
+def _features(body: dict[str, Any], *, pictures: bool) -> list[str]:
+    found = []
+    if body.get("tools") or body.get("functions"):
+        found.append("tools")
+    if _wants_schema(body):
+        found.append("json_schema")
+    if pictures:
+        found.append("vision")
+    if asks_for_logprobs(body):
+        found.append("logprobs")
+    if any(body.get(name) is not None for name in STORED):
+        found.append("stored")
+    return found
+
+
+def _wants_schema(body: dict[str, Any]) -> bool:
+    form = body.get("response_format")
+    text = body.get("text")
+    if form is None and isinstance(text, dict):  # the responses API
+        form = text.get("format")
+    return isinstance(form, dict) and form.get("type") in ("json_schema", "json_object")

@@ -14,6 +14,7 @@ from router.errors import RouterError, TargetBroken, error_body
 from router.exchange import Account, Exchange, Outgoing
 from router.stages import Heading
 from router.wire.asgi import (
+    Bodies,
     Header,
     Present,
     Receive,
@@ -24,7 +25,6 @@ from router.wire.asgi import (
     send_body,
     send_json,
 )
-from router.wire.body import Bodies
 from router.wire.events import Events, Piece
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Format

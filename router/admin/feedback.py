@@ -11,7 +11,7 @@ from adapters.resources import Resource, describes
 from router.admit.admission import Admission
 from router.audit import feedback
 from router.audit.lookup import Records
-from router.wire.body import Bodies
+from router.wire.asgi import Bodies
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""API keys: stored hashed, compared by hash."""
+"""API keys: stored hashed, compared by hash, and changed while the router runs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import yaml
 
@@ -117,3 +119,48 @@ def _bearer(authorization: str | None) -> str | None:
         return None
     scheme, _, value = authorization.partition(" ")
     return value.strip() if scheme.lower() == "bearer" else None
+
+
+LOOK_S: Final = 1.0
+_log = logging.getLogger("graftwork.router")
+
+_State = tuple[tuple[str, int, int, int], ...]
+
+
+class KeysFile:
+    """The keys file of a configuration, and the keyring that it fills."""
+
+    def __init__(self, config: AuthConfig, keyring: Keyring) -> None:
+        self._config = config
+        self._keyring = keyring
+        self._seen = self._state()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the configuration names one."""
+        return self._config.keys_file is not None
+
+    def look(self) -> None:
+        """Take over what changed. Blocks.
+
+        A key whose row is gone stops working, also when it was the last one. Raises ``OSError`` or
+        ``ValueError`` for a file that cannot be read: the keys read last count until then.
+        """
+        state = self._state()
+        if state == self._seen:
+            return
+        keys = load_keys(self._config, may_be_empty=True)
+        self._keyring.replace(keys)
+        self._seen = state
+        _log.info("API keys were read again: %d", len(keys))
+
+    def _state(self) -> _State:
+        place = self._config.keys_file
+        if place is None:
+            return ()
+        return tuple(_of(path) for path in files_of(place))
+
+
+def _of(path: Path) -> tuple[str, int, int, int]:
+    found = path.stat()
+    return str(path), found.st_ino, found.st_mtime_ns, found.st_size

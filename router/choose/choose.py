@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from adapters.aliases import engine_name
 from adapters.evaluation import GateResult
-from router.choose import candidates, filters
+from router.choose import candidates
+from router.choose.candidates import (
+    AllWell,
+    Bounds,
+    Funds,
+    HealthView,
+    Refusal,
+    Unlimited,
+    cold,
+    too_dear,
+    too_slow,
+    unfit,
+)
 from router.choose.cards import Card, CardSet, CardSets, frontier_cards
-from router.choose.codes import Code
-from router.choose.filters import AllWell, Bounds, Funds, HealthView, Unlimited
 from router.choose.learning import Learning, SessionTarget
 from router.choose.ranking import Candidate, ranked
+from router.choose.refusals import Code
 from router.choose.steering import explored, keep_session
 from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig
@@ -101,8 +112,8 @@ class Chooser:
         candidate = Candidate(card_set.adapter(alias, tried), Code.SHADOW, "answers in secret")
         _forbid(candidate, permission)
         if request.model == AUTO:  # else trusted as the named version is
-            _apply(candidate, filters.unfit(candidate.card, request.endpoint, request.needs))
-        _apply(candidate, filters.cold(candidate.card, card_set))
+            _apply(candidate, unfit(candidate.card, request.endpoint, request.needs))
+        _apply(candidate, cold(candidate.card, card_set))
         if candidate.refusal is not None:
             return None
         card = candidate.card
@@ -177,21 +188,19 @@ class Chooser:
                 _apply(candidate, self._misfit(exchange, candidate, bounds, card_set))
             if timed and candidate.refusal is None and not candidate.named:
                 latency = self._measured.latency(candidate.card.target)
-                _apply(candidate, filters.too_slow(*latency, bounds))
+                _apply(candidate, too_slow(*latency, bounds))
 
     def _misfit(
         self, exchange: Exchange, candidate: Candidate, bounds: Bounds, card_set: CardSet
-    ) -> filters.Refusal | None:
+    ) -> Refusal | None:
         card = candidate.card
         # Who names a model is trusted to know it: what it cannot do, it says itself.
         refusal = (
             None
             if candidate.named
-            else filters.unfit(card, exchange.request.endpoint, exchange.request.needs)
+            else unfit(card, exchange.request.endpoint, exchange.request.needs)
         )
-        refusal = (
-            refusal or filters.too_dear(candidate.cost_usd, bounds) or filters.cold(card, card_set)
-        )
+        refusal = refusal or too_dear(candidate.cost_usd, bounds) or cold(card, card_set)
         if refusal is None and (why := self._health.why_not(card.target)) is not None:
             return Code.UNHEALTHY, why
         return refusal
@@ -225,7 +234,7 @@ def _forbid(candidate: Candidate, permission: Permission) -> None:
         candidate.refuse(Code.TENANT, f"does not serve the tenant {permission.tenant!r}")
 
 
-def _apply(candidate: Candidate, refusal: filters.Refusal | None) -> None:
+def _apply(candidate: Candidate, refusal: Refusal | None) -> None:
     if refusal is not None:
         candidate.refuse(*refusal)
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router.choose.cards import Card
-from router.choose.codes import Code
+from router.choose.refusals import Code
 
 TIE = 0.1
 """Relative difference of costs that is not worth a worse answer."""

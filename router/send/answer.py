@@ -1,17 +1,276 @@
-"""The answer that goes to the client, whoever gives it, and in how many parts."""
+"""The answer that goes to the client, whoever gives it, and in how many parts.
+
+A stream that broke goes on elsewhere: what was said, on what body another goes on, and who. The
+client sees one stream: the prefix that it has, then the continuation, each character once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
-from router.errors import TargetBroken
+from router.config.delivery import DeliveryConfig
+from router.errors import RouterError, TargetBroken
 from router.exchange import Exchange
-from router.send.attempt import Started, is_progress
-from router.send.rescue import Rescuer
+from router.request import Option, Request
+from router.send.attempt import Calls, Started, is_progress
+from router.send.health import Upstream
+from router.send.remedy import Step, sort
 from router.wire.endpoint import Usage
 from router.wire.events import Events, Piece
 from router.wire.formats import FORMATS
-from router.wire.formats.base import Splice
+from router.wire.formats.base import BOUNDS, Continued, Reader, Reading, Splice
+from router.wire.formats.seam import Seam, split
+
+Body = dict[str, Any]
+
+_FOLD_BYTES = 64 * 1024
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "echo": (False,),
+    "suffix": ("",),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "thinking": ({"type": "disabled"},),
+    # Of Responses; their tools answer with items of their own, so there are none.
+    "tools": ([],),
+    "include": ([],),
+    "background": (False,),
+    "text": ({"format": {"type": "text"}},),
+    "truncation": ("disabled",),
+}
+_FREE_CHOICES = frozenset({"auto", "none"})
+
+
+class Transcript:
+    """Everything that the client got of one stream, read from its events only when it broke.
+
+    While all is well, runs of events are only put aside. Every 64 KiB they are read into text, so
+    that what is kept stays about as long as the answer (law 9).
+
+    Args:
+        wire: its format.
+        max_chars: longer texts are not kept.
+        answers: how many answers (choices) the stream is to have.
+    """
+
+    __slots__ = ("_answers", "_held", "_max_chars", "_reader", "_size", "wire")
+
+    def __init__(self, wire: Continued, max_chars: int, answers: int = 1) -> None:
+        self.wire = wire
+        self._reader: Reader | None = None
+        self._held: list[Events] = []
+        self._size = 0
+        self._max_chars = max_chars
+        self._answers = answers
+
+    @property
+    def reader(self) -> Reader:
+        """Reads them; made when the first of them are read."""
+        if self._reader is None:
+            self._reader = self.wire.reader()
+        return self._reader
+
+    def add(self, run: Events) -> None:
+        """These events go out."""
+        self._held.append(run)
+        self._size += len(run.raw)
+        if self._size > _FOLD_BYTES:
+            self.read()
+
+    def obstacle(self) -> str | None:
+        """Why it cannot be continued from here; None: it can."""
+        reading = self.read()
+        return reading.obstacle or reading.missing
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every answer told why it ended: one of several is not all of them."""
+        return len(self.read().ended) >= self._answers
+
+    def read(self) -> Reading:
+        """What was said up to here."""
+        reader = self.reader
+        reading = reader.reading
+        held, self._held, self._size = self._held, [], 0
+        try:
+            for run in held:
+                for event in run:
+                    found = event.object()
+                    if found is not None:
+                        reader.read(found)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            reading.blocked("it had sent something that is not its API")
+        if len(reading.text) > self._max_chars:
+            reading.forget(f"it was longer than {self._max_chars} characters")
+        return reading
+
+
+class Rescuer:
+    """Continues the streams of one sender.
+
+    Args:
+        calls: makes the calls.
+        config: how often, how long.
+        left_s: seconds that a request has left.
+    """
+
+    def __init__(
+        self, calls: Calls, config: DeliveryConfig, left_s: Callable[[Exchange], float]
+    ) -> None:
+        self._calls = calls
+        self._config = config
+        self._left_s = left_s
+
+    def transcript(self, exchange: Exchange) -> Transcript | None:
+        """Where to note what goes out; None when there will be no rescue anyway."""
+        config = self._config.rescue
+        wire = FORMATS[exchange.request.endpoint]
+        is_continued = exchange.request.stream and config.enabled
+        if not is_continued or not isinstance(wire, Continued):
+            return None
+        return Transcript(wire, config.max_chars, wire.answers(exchange.request.body))
+
+    def ended(self, exchange: Exchange, transcript: Transcript) -> Events | None:
+        """The missing end of a stream that had said everything; None: something is missing."""
+        wire, reading = transcript.wire, transcript.read()
+        if transcript.has_ended:
+            return wire.ending(transcript.reader, reading.deltas, full=False)
+        # Each piece is at least one token: as many pieces as tokens were allowed is all there is.
+        limit = limit_of(exchange.request.body)
+        full = limit is not None and reading.deltas >= limit and transcript.obstacle() is None
+        if not full or obstacle(wire, exchange.request.body) is not None:
+            return None
+        return wire.ending(transcript.reader, reading.deltas, full=True)
+
+    async def go_on(
+        self,
+        exchange: Exchange,
+        transcript: Transcript,
+        broken: Upstream,
+        error: TargetBroken,
+        prompt_tokens: int | None,
+        began: Option,
+    ) -> tuple[Started, Splice]:
+        """Another answer that begins where the stream broke, and what joins it to the stream.
+
+        Raises:
+            TargetBroken: ``error``, when nobody may or can go on.
+        """
+        why_not = self._obstacle(exchange, transcript, error, began)
+        if why_not is not None:
+            exchange.delivery.note(not_rescued=broken.option.target, why=why_not)
+            raise error
+        reading = transcript.read()
+        prefill, space = split(reading.text)
+        for upstream in self._upstreams(exchange, broken, prefill):
+            left_s = self._left_s(exchange)
+            if left_s <= 0 or len(exchange.delivery.attempts) >= self._config.retry.max_attempts:
+                break
+            try:
+                await exchange.cover(upstream.option)
+                whole = await self._calls.body(exchange, upstream.option)
+                body = rest_of(whole, reading.deltas)
+                started = await self._calls.start(
+                    exchange, upstream, left_s, body=body, prefill=prefill
+                )
+            except RouterError:
+                continue
+            _note(exchange, broken, upstream, reading.deltas, error)
+            exchange.delivery.answered_by(started.attempt)
+            joined = transcript.wire.splice(
+                transcript.reader, Seam(space), reading.deltas, prompt_tokens
+            )
+            return started, joined
+        exchange.delivery.note(not_rescued=broken.option.target, why="nobody who may go on can")
+        raise error
+
+    def _obstacle(
+        self, exchange: Exchange, transcript: Transcript, error: TargetBroken, began: Option
+    ) -> str | None:
+        if sort(error).step in {Step.STOP, Step.LARGER}:
+            return "the target refused to go on"
+        done = len(exchange.delivery.rescued)
+        if done >= self._config.rescue.max_rescues:
+            return f"it was rescued {done} times already"
+        if _is_kept(exchange.request, began):
+            return "who began it keeps the answer under its id"
+        return obstacle(transcript.wire, exchange.request.body) or transcript.obstacle()
+
+    def _upstreams(self, exchange: Exchange, broken: Upstream, prefill: str) -> Iterator[Upstream]:
+        """Who may (law 5) and can go on, best first; who just failed comes last."""
+        now = time.monotonic()
+        last: list[Upstream] = []
+        for option in exchange.decision.options:
+            if not option.allowed or option.target in exchange.delivery.given_up:
+                continue
+            for upstream in self._calls.upstreams(option, now):
+                if prefill and not upstream.target.can_continue(exchange.request.endpoint):
+                    continue
+                if upstream.key == broken.key:
+                    last.append(upstream)
+                elif upstream.lets_in(now):
+                    yield upstream
+        for upstream in last:
+            if upstream.lets_in(now) and upstream.health.retries.withdraw(now):
+                yield upstream
+
+
+def _is_kept(request: Request, began: Option) -> bool:
+    """Whether a later request may refer to the answer, and would find what one target said alone.
+
+    Providers keep Responses unless told not to; engines do not.
+    """
+    if not FORMATS[request.endpoint].keeps or request.body.get("store") is False:
+        return False
+    return not began.is_local
+
+
+def _note(
+    exchange: Exchange, broken: Upstream, by: Upstream, tokens: int, error: TargetBroken
+) -> None:
+    exchange.delivery.note(
+        rescued=broken.option.target,
+        by=by.option.target,
+        after_tokens=tokens,
+        why=error.failure.value,
+    )
+
+
+def obstacle(wire: Continued, body: Body) -> str | None:
+    """Why a stream for this request cannot be continued; None: it can."""
+    known = wire.continues
+    for name, value in body.items():
+        if value is None or name in known or value in _HARMLESS.get(name, ()):
+            continue
+        return f"a stream with {name!r} is not continued"
+    choice = body.get("tool_choice") or "auto"
+    if (choice.get("type") if isinstance(choice, dict) else choice) not in _FREE_CHOICES:
+        return "a stream that must call a tool is not continued"
+    return wire.obstacle(body)
+
+
+def rest_of(body: Body, used: int) -> Body:
+    """The body for the continuation, when ``used`` tokens were sent already."""
+    found = dict(body)
+    for name, least in (*((bound, 1) for bound in BOUNDS), ("min_tokens", 0)):
+        limit = found.get(name)
+        if isinstance(limit, int) and not isinstance(limit, bool):
+            found[name] = max(least, limit - used)
+    return found
+
+
+def limit_of(body: Body) -> int | None:
+    """The client's bound on the answer, tokens."""
+    limits = [body.get(bound) for bound in BOUNDS]
+    found = [n for n in limits if isinstance(n, int) and not isinstance(n, bool)]
+    return min(found) if found else None
 
 
 class Delivered:

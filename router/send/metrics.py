@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from router.send.breaker import State
-from router.send.health import HealthBook
+from router.send.health import HealthBook, State
 
 
 class HealthCollector(Collector):

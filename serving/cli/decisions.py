@@ -88,7 +88,7 @@ def replay(
 ) -> None:
     """Show what another configuration would have decided. From records; nobody is called."""
     from router.choose.replay import replay as decide_again
-    from router.choose.replay_report import summary
+    from router.choose.replay import summary
 
     wanted = _router_config(config)
     records = _recorded(decisions, limit, url, key)

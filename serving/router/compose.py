@@ -18,8 +18,7 @@ from router.account.traffic import Traffic
 from router.admin import usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
-from router.admit.keys import Keyring, load_keys
-from router.admit.rotation import LOOK_S, KeysFile
+from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
 from router.audit.logs import DecisionLog, FeedbackLog, open_logs
 from router.audit.lookup import Records
 from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
@@ -28,8 +27,7 @@ from router.cache.responses import Responses
 from router.cache.store import ResponseStore
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
-from router.choose.learning import Learning
-from router.choose.refit import EVERY_S, Refit
+from router.choose.learning import EVERY_S, Learning, Refit
 from router.http import Door
 from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource

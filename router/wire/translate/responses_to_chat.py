@@ -1,6 +1,6 @@
 """A Responses request about text as a chat completion request, to go on with a broken stream.
 
-Only what ``router/send/rescue.py`` lets pass comes here: instructions and messages of
+Only what ``router/send/answer.py`` lets pass comes here: instructions and messages of
 text, without tools.
 """
 

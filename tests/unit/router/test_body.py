@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InvalidRequest, RouterError, TooLarge, TooSlow, UnsupportedEncoding
-from router.wire.asgi import ClientLeft, Message, Receive
-from router.wire.body import Bodies, unpacked
+from router.wire.asgi import Bodies, ClientLeft, Message, Receive, unpacked
 
 LIMIT = 10
 LEFT: Message = {"type": "http.disconnect"}
@@ -143,7 +142,7 @@ async def test_a_trickle_is_given_up_too() -> None:
 
 async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fills the memory for bodies is refused, and gives its part of it back."""
-    monkeypatch.setattr("router.wire.body._MAX_RECEIVING_BYTES", 12)
+    monkeypatch.setattr("router.wire.asgi._MAX_RECEIVING_BYTES", 12)
     bodies = Bodies(LIMIT, 5)
     first = asyncio.create_task(bodies.read(scope(), client([part(b"123456789", more=True)])))
     await asyncio.sleep(0)

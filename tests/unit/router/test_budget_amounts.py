@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from router.budgets.accounts import Metric, accounts_of, window_at
 from router.budgets.amounts import Bounds, fill_in, to_nano
-from router.choose.needs import read_needs
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure
 from router.exchange import Attempt, Exchange
+from router.prepare import read_needs
 from router.request import Option
 from router.targets.directory import Catalog
 from router.targets.frontier import frontier_targets

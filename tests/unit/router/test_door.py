@@ -14,8 +14,7 @@ import pytest
 from backports import zstd
 
 from adapters.aliases import Replica, RoutingTable
-from router.wire.asgi import ClientLeft, Message
-from router.wire.slow import SlowReaders
+from router.wire.asgi import ClientLeft, Message, SlowReaders
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import ask
 from tests.fakes.engine import FakeEngine, Says

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from adapters.aliases import RoutingTable
-from router.admit.keys import LOCAL, Keyring, hash_key, load_keys, new_key
-from router.admit.rotation import KeysFile
+from router.admit.keys import LOCAL, Keyring, KeysFile, hash_key, load_keys, new_key
 from router.config.auth import ApiKey, AuthConfig, KeyScope
 from router.errors import Forbidden, Unauthenticated
 from tests.fakes.router_process import router

@@ -11,8 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from router.choose.replay import replay
-from router.choose.replay_report import summary
+from router.choose.replay import replay, summary
 from router.config.root import RouterConfig
 from serving.cli.main import app
 from tests.fakes.deploying import ServeDeploySchema

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from router.choose.codes import Code
+from router.choose.refusals import Code
 from router.config.policy import PolicyRule
 from router.config.root import RouterConfig
 from router.config.routing import ConfidenceConfig, LocalPrice, RouteConfig, RoutingConfig

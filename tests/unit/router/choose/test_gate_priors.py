@@ -12,7 +12,7 @@ from adapters.aliases import Alias, CandidateVersion
 from adapters.evaluation import GateResult
 from router.audit.decision import record_of
 from router.choose.cards import Card
-from router.choose.quality import ADAPTER_FOR_ITS_INTENT, DEFAULT_STRENGTH, Quality
+from router.choose.learning import ADAPTER_FOR_ITS_INTENT, DEFAULT_STRENGTH, Quality
 from router.choose.replay import replay
 from router.config.routing import QualityConfig
 from router.exchange import Exchange

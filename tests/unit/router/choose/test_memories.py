@@ -18,10 +18,10 @@ from router.choose.learning import (
     WINDOW_S,
     Learning,
     Measured,
+    Quality,
     Sessions,
     success_of,
 )
-from router.choose.quality import Quality
 from router.config.root import RouterConfig
 from router.config.routing import QualityConfig, SessionConfig
 from router.exchange import Attempt, Exchange

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.choose.cards import Card
-from router.choose.codes import Code
 from router.choose.ranking import TIE, Candidate, ranked
+from router.choose.refusals import Code
 
 COSTS = st.sampled_from([0.0, 1e-6, 1.05e-6, 1.2e-6, 1e-3, 0.5])
 QUALITIES = st.sampled_from([0.0, 0.2, 0.5, 0.69, 0.7, 0.71, 0.9, 1.0])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.config.delivery import BreakerConfig
-from router.send.breaker import Breaker, State
+from router.send.health import Breaker, State
 
 CONFIG = BreakerConfig(consecutive=3, min_calls=10, open_s=10, open_max_s=30)
 

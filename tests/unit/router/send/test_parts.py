@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from router.config.delivery import DeliveryConfig, RetryConfig
 from router.errors import Failure, Overloaded, TargetBroken, TargetRejected, TargetUnavailable
-from router.send.backoff import pause_s
 from router.send.health import HealthBook, Latencies, RetryBudget
 from router.send.remedy import Blame, Step, sort
+from router.send.sender import pause_s
 from router.wire.endpoint import Endpoint
 from router.wire.events import Event
 from router.wire.formats import FORMATS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from router.send.rescue import Transcript, limit_of, obstacle, rest_of
+from router.send.answer import Transcript, limit_of, obstacle, rest_of
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.events import DONE, Event, Events, encode
 from router.wire.formats import FORMATS
