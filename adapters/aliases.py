@@ -71,6 +71,15 @@ class Peer(_Frozen):
     secret: str = Field(repr=False)
 
 
+class Roles(_Frozen):
+    """Which turns a model's chat template takes."""
+
+    system: bool = True
+    """It has a system message."""
+    alternates: bool = False
+    """User and assistant must speak in turns, the user first."""
+
+
 class RoutingTable(_Frozen):
     """Everything that a router needs to resolve a name to a version and a place."""
 
@@ -80,6 +89,8 @@ class RoutingTable(_Frozen):
     """Grows with every commit, rollback or retire of an alias; survives restarts."""
     base_id: str = ""
     max_model_len: int | None = None
+    roles: Roles = Roles()
+    """What the base's chat template takes."""
     aliases: dict[str, Alias] = Field(default_factory=dict)
     replicas: tuple[Replica, ...] = ()
     cold: tuple[str, ...] = ()

@@ -134,6 +134,8 @@ class Delivery:
     """Why an answer that was to be judged could not be."""
     review: str | None = None
     """Why a person should look at this exchange."""
+    warnings: dict[str, dict[str, None]] = field(default_factory=dict)
+    """By target, what of the request it does not get, or not as it was said."""
     captured: bytes | None = None
     """The answer's bytes, kept only for a request that is answered in secret as well."""
 
@@ -196,6 +198,10 @@ class Delivery:
     def note(self, **facts: Any) -> None:
         """For the decision record; the first fact's name is the event's, for metrics."""
         self.notes.append(facts)
+
+    def warn(self, target: str, warning: str) -> None:
+        """A target does not get something of the request as it was said."""
+        self.warnings.setdefault(target, {})[warning] = None
 
     def judge(self, assurance: Assurance) -> None:
         """What was thought of an answer."""
@@ -340,6 +346,13 @@ class Exchange:
     def chosen(self) -> Option | None:
         """Who answers: as delivery had it, before that as it was decided."""
         return self.delivery.chosen or self.decision.first
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever answers did not get as it was said, data-prep's removals first."""
+        chosen = self.chosen
+        told = {} if chosen is None else self.delivery.warnings.get(chosen.target, {})
+        return [*self.request.removed, *told]
 
     @property
     def confidence(self) -> float | None:

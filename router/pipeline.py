@@ -55,6 +55,7 @@ class Pipeline:
     chooser: Chooser
     budgets: Budgets
     responses: Responses
+    fitting: prepare.Fitting
     sender: Sender
     judge: Judge
     settlement: Settlement
@@ -103,7 +104,7 @@ class Pipeline:
                 answer: Outgoing | None = self.responses.look(exchange)
                 if answer is None:
                     at(Heading.CONTEXT, "context")
-                    exchange.delivery.sends(context.bodies(request))
+                    exchange.delivery.sends(self.fitting.bodies(exchange, context.bodies(request)))
                     at(Heading.ROUTING, "send")
                     answer = await self.sender.send(exchange)
                     at(Heading.ROUTING, "confidence")

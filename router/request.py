@@ -95,6 +95,8 @@ class Request:
     needs: Needs = field(default_factory=Needs)
     text: str = ""
     """The newest user text, for the intent."""
+    removed: tuple[str, ...] = ()
+    """What no model gets of it, in words: characters that only hide something."""
     turns: tuple[str, ...] = ()
     """The newest user texts, a turn each, oldest first."""
 

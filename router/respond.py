@@ -30,6 +30,7 @@ from router.wire.formats import FORMATS
 from router.wire.formats.base import Format
 
 _EVENT_STREAM: Final = "text/event-stream"
+_MAX_WARNING: Final = 1000
 _log = logging.getLogger("graftwork.router")
 
 
@@ -235,4 +236,14 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "server-timing": timings,
         **account.headers,
     }
+    if warnings := exchange.warnings:
+        values["x-graftwork-warning"] = _named(exchange, warnings)
     return encode_headers(values)
+
+
+def _named(exchange: Exchange, warnings: list[str]) -> str:
+    """In one line of plain characters, not longer than a header may be."""
+    who = exchange.chosen.target if exchange.chosen else "nobody"
+    text = f"not taken by {who}: {', '.join(warnings)}"
+    plain = "".join(each if " " <= each <= "~" else "?" for each in text)
+    return plain if len(plain) <= _MAX_WARNING else f"{plain[: _MAX_WARNING - 3]}..."

@@ -23,7 +23,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from adapters.aliases import Roles
 from adapters.errors import BaseModelError, HeaderError
+from adapters.format.chat_template import roles_of
 from adapters.format.files import (
     canonical_json,
     parse_json_object,
@@ -64,6 +66,8 @@ class BaseFacts(BaseModel):
     """Rows of the embedding: token ids must be smaller."""
     dtype: str
     """As in safetensors, for example ``BF16``."""
+    roles: Roles = Roles()
+    """Which turns its chat template takes."""
     also_known_as: tuple[str, ...] = ()
     """Other names under which adapters may declare this base."""
 
@@ -100,6 +104,7 @@ def read_base(
         vocab_size=_whole(text, "vocab_size") or _embedding_rows(tensors),
         dtype=Counter(info.dtype for info in tensors.values()).most_common(1)[0][0],
         also_known_as=(*also_known_as, *_own_name(config)),
+        roles=roles_of(model_dir),
     )
 
 

@@ -47,6 +47,7 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "target": chosen.target if chosen else None,
         "attempts": [_attempt(attempt) for attempt in delivery.attempts],
         "delivery": delivery.notes,
+        "warnings": exchange.warnings,
         "table_epoch": decision.table.epoch,
         "usage": {
             "input_tokens": account.usage.input_tokens,

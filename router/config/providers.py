@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from adapters.aliases import Roles
 from router.wire.dialects import DIALECTS, dialect_of
 from router.wire.dialects.base import Dialect, Traits
 from router.wire.endpoint import Endpoint, Usage
@@ -70,6 +71,12 @@ class ModelCard(_Record):
     capabilities: frozenset[Capability] = Field(
         default=frozenset({Capability.CHAT}), description="endpoints and features that it has"
     )
+    system_messages: bool = Field(
+        default=True, description="takes them; else what they say is put before the user's words"
+    )
+    alternating_turns: bool = Field(
+        default=False, description="user and assistant must speak in turns, the user first"
+    )
     intents: tuple[str, ...] = Field(default=(), description="intents that it is meant for")
     regions: tuple[str, ...] = Field(default=(), description="where it may process data")
     tenants: tuple[str, ...] = Field(
@@ -80,6 +87,11 @@ class ModelCard(_Record):
     def native(self) -> frozenset[Endpoint]:
         """The endpoints that its provider has for it."""
         return frozenset(_NATIVE[c] for c in self.capabilities if c in _NATIVE)
+
+    @property
+    def roles(self) -> Roles:
+        """Which turns it takes."""
+        return Roles(system=self.system_messages, alternates=self.alternating_turns)
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What an answer cost, USD; None when the provider did not count its tokens."""

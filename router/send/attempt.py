@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 from router.config.delivery import DeliveryConfig
@@ -218,7 +219,8 @@ class Calls:
             body = await self.body(exchange, upstream.option)
         replica = upstream.replica
         attempt = exchange.delivery.call(upstream.option, replica.id if replica else None)
-        call = _call(exchange, body, left_s, prefill, probe)
+        warn = partial(exchange.delivery.warn, upstream.target.name)
+        call = _call(exchange, body, left_s, prefill, probe, warn)
         ticket = Ticket(upstream)
         began = time.perf_counter()
         try:
@@ -334,6 +336,7 @@ def _call(
     timeout_s: float,
     prefill: str,
     probe: Mapping[str, Any] | None,
+    warn: Callable[[str], None],
 ) -> Call:
     request = exchange.request
     headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
@@ -346,6 +349,7 @@ def _call(
         headers=headers,
         prefill=prefill,
         probe=probe,
+        warn=warn,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +10,10 @@ from router.config.providers import CallLimits
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.events import Piece
+
+
+def _unheard(_warning: str) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Call:
     probe: Mapping[str, Any] | None = None
     """Fields that make a local answer tell its tokens' probabilities; those of chat for Messages.
     The answer then has them in it, also where its dialect has no place for them."""
+    warn: Callable[[str], None] = _unheard
+    """Told what of the call the target does not get, by the name of the field."""
 
 
 class Answer(Protocol):

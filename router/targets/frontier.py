@@ -165,6 +165,8 @@ class FrontierTarget:
         config = self._provider.config
         _require_endpoint(self.name, config, self.card, call)
         asked = config.api.ask(call, self._traits)
+        for warning in asked.warnings:
+            call.warn(warning)
         raw = await self._provider.send(self.name, call, asked)
         return raw if asked.translation is None else TranslatedAnswer(raw, asked.translation)
 

@@ -104,6 +104,8 @@ class LocalTarget:
 
     async def _ask(self, call: Call) -> Answer:
         asked = _VLLM.ask(call, _TRAITS)
+        for warning in asked.warnings:
+            call.warn(warning)
         raw = await self._post(call, asked)
         return raw if asked.translation is None else TranslatedAnswer(raw, asked.translation)
 

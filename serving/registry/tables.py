@@ -101,5 +101,7 @@ class Tables:
             registry=self._peer,
             routers=self._membership.routers(),
         )
+        if base is not None:
+            table = table.model_copy(update={"roles": base.roles})
         room = self._room
         self.current = table if room is None else with_cold(table, snapshot, room)

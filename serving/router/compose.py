@@ -34,6 +34,7 @@ from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
 from router.pipeline import Pipeline
+from router.prepare import Fitting
 from router.prices import LocalPricing
 from router.replicas.fair import FairQueues, fair_limits
 from router.replicas.table import TableHolder
@@ -126,6 +127,7 @@ class RouterProcess:
             ),
             budgets=self._accounting.budgets,
             responses=Responses(config.cache, configuration_version(config), cache),
+            fitting=Fitting(lambda option: catalog.frontier(option).card.roles),
             sender=Sender(catalog, self.holder, limits, config.delivery, self._health),
             judge=Judge(config.routing, self._learning.calibration),
             settlement=Settlement(

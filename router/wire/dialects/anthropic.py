@@ -9,13 +9,15 @@ from typing import Final
 from router.wire.dialects.base import Asked, Asking, Dialect, Traits, Translation, as_it_is
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
-from router.wire.formats.base import PrefillStyle
+from router.wire.formats.base import Body, PrefillStyle
 from router.wire.translate.answer_to_chat import chat_answer
-from router.wire.translate.chat_to_messages import messages_request
+from router.wire.translate.chat_to_messages import HOTTEST, messages_request
+from router.wire.translate.leftovers import CHAT_TO_MESSAGES, left_out
 from router.wire.translate.stream_to_chat import ChatStream
 
 VERSION: Final = "2023-06-01"
 _CONVERSATION = frozenset({Endpoint.CHAT, Endpoint.MESSAGES})
+_SYSTEM = frozenset({"system", "developer"})
 _NAMES: Final[Mapping[str, str]] = {"stop_sequences": "stop", "output_config": "response_format"}
 
 
@@ -65,7 +67,23 @@ class Anthropic(Dialect):
                 lambda answer: chat_answer(answer, created=created),
             ),
             names=_NAMES,
+            warnings=left_out(call.body, CHAT_TO_MESSAGES) + _changed(call.body),
         )
+
+
+def _changed(body: Body) -> tuple[str, ...]:
+    """What Messages gets in another way than the client said it."""
+    found = []
+    heat, messages = body.get("temperature"), body.get("messages")
+    if isinstance(heat, int | float) and heat > HOTTEST:
+        found.append(f"temperature (at most {HOTTEST:g})")
+    roles = [str(each.get("role")) for each in messages if isinstance(each, dict)]  # type: ignore[union-attr]
+    spoken = [place for place, role in enumerate(roles) if role not in _SYSTEM]
+    if any(role in _SYSTEM for role in roles[spoken[0] :]):
+        found.append("messages (system messages come first)")
+    if roles[spoken[0]] == "assistant":
+        found.append("messages (a turn of the user was put first)")
+    return tuple(found)
 
 
 DIALECT = Anthropic()

@@ -84,6 +84,7 @@ class Asked:
         translation: back into the client's format; None: it is the same.
         correct: sets right what the target is known to say wrongly.
         names: the client's names of fields that have others here, for errors.
+        warnings: what of the call the target does not get, each by its name in the client's API.
     """
 
     wire: Format
@@ -92,6 +93,7 @@ class Asked:
     translation: Translation | None = None
     correct: Correct | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class Dialect(ABC):
@@ -181,10 +183,16 @@ def back_to_messages(call: Asking, model: str, *, tells: bool = False) -> Transl
 
 
 def as_it_is(
-    call: Asking, body: Body, *, ask_for_usage: bool = True, correct: Correct | None = None
+    call: Asking,
+    body: Body,
+    *,
+    ask_for_usage: bool = True,
+    correct: Correct | None = None,
+    warnings: tuple[str, ...] = (),
 ) -> Asked:
     """A call in the client's own format."""
     wire, hidden = FORMATS[call.endpoint], False
     if ask_for_usage:
         body, hidden = wire.ask_for_usage(body, stream=call.stream)
-    return Asked(wire, body, hidden, correct=correct, names=NAMES.get(call.endpoint, {}))
+    names = NAMES.get(call.endpoint, {})
+    return Asked(wire, body, hidden, correct=correct, names=names, warnings=warnings)

@@ -22,6 +22,7 @@ from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, PrefillStyle, unfinished_talk
 from router.wire.formats.messages import unfinished_turn
+from router.wire.translate.leftovers import MESSAGES_TO_CHAT, left_out
 from router.wire.translate.messages_to_chat import chat_request
 from router.wire.translate.responses_to_chat import talk_of
 from router.wire.translate.stream_to_responses import ResponsesPieces
@@ -88,6 +89,7 @@ class OpenAI(Dialect):
             begun + call.prefill,
             traits,
             back_to_messages(call, "model"),
+            left_out(call.body, MESSAGES_TO_CHAT),
         )
 
     def _response_as_chat(self, call: Asking, traits: Traits) -> Asked:
@@ -100,12 +102,19 @@ class OpenAI(Dialect):
         return self._chat(call, body, call.prefill, traits, Translation(ResponsesPieces(), dict))
 
     def _chat(
-        self, call: Asking, body: Body, prefill: str, traits: Traits, back: Translation
+        self,
+        call: Asking,
+        body: Body,
+        prefill: str,
+        traits: Traits,
+        back: Translation,
+        warnings: tuple[str, ...] = (),
     ) -> Asked:
         if prefill:
             body = unfinished_talk(body, prefill, traits.prefill_style)
         names = NAMES.get(call.endpoint, {})
-        return Asked(FORMATS[Endpoint.CHAT], body, translation=back, names=names)
+        wire = FORMATS[Endpoint.CHAT]
+        return Asked(wire, body, translation=back, names=names, warnings=warnings)
 
 
 DIALECT = OpenAI()

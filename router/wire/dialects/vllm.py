@@ -8,6 +8,7 @@ does not say that it was not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Final
 
 from router.errors import InvalidRequest, NotKept
@@ -30,6 +31,7 @@ from router.wire.formats.base import (
     unfinished_talk,
 )
 from router.wire.formats.messages import unfinished_turn
+from router.wire.translate.leftovers import IGNORED, ignored_by_vllm
 from router.wire.translate.messages_to_chat import chat_request
 from router.wire.translate.messages_to_vllm import Unlike, difference, vllm_request
 from router.wire.translate.vocabulary import unsupported
@@ -44,6 +46,23 @@ ALTERNATIVES: Final = 5
 """Tokens told for each position of an answer that will be judged."""
 _TELL_CHAT: Final[Mapping[str, Any]] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
 _TELL_COMPLETIONS: Final[Mapping[str, Any]] = {"logprobs": ALTERNATIVES}
+
+
+_SUSPECT: Final = frozenset(chain.from_iterable(IGNORED.values()))
+_NOT_LOCAL: Final = "is not offered by local models"
+_REFUSED: Final[Mapping[Endpoint, Mapping[str, str]]] = {
+    Endpoint.CHAT: {
+        "functions": "is replaced by `tools`",
+        "function_call": "is replaced by `tool_choice`",
+        "audio": _NOT_LOCAL,
+        "web_search_options": _NOT_LOCAL,
+    },
+    Endpoint.MESSAGES: {
+        "container": _NOT_LOCAL,
+        "mcp_servers": _NOT_LOCAL,
+        "inference_geo": "is not a promise that local models can give",
+    },
+}
 
 
 class Vllm(Dialect):
@@ -74,6 +93,7 @@ class Vllm(Dialect):
         if call.endpoint is Endpoint.MESSAGES:
             return self._messages(call)
         body = call.body
+        _refuse_what_is_ignored(call.endpoint, body)
         if call.endpoint is Endpoint.RESPONSES and any(body.get(name) for name in _KEPT):
             raise NotKept("local models keep none")
         if call.endpoint is Endpoint.RESPONSES and body.get("background"):
@@ -84,7 +104,10 @@ class Vllm(Dialect):
         if call.probe is not None:
             body = {**body, **call.probe}
         correct = _corrected if call.endpoint is Endpoint.RESPONSES else None
-        return as_it_is(call, body, correct=correct)
+        warnings: tuple[str, ...] = ()
+        if not _SUSPECT.isdisjoint(body):
+            warnings = ignored_by_vllm(call.endpoint, call.body)
+        return as_it_is(call, body, correct=correct, warnings=warnings)
 
     def _messages(self, call: Asking) -> Asked:
         """Chat goes on from the assistant's words, tells probabilities and whose fault an error is.
@@ -92,6 +115,8 @@ class Vllm(Dialect):
         vLLM's own Messages route does none of these: it answers a last message of the assistant,
         and a stream whose schema turns out to be impossible ends there as an error of the server.
         """
+        _refuse_what_is_ignored(call.endpoint, call.body)
+        warnings = ignored_by_vllm(call.endpoint, call.body)
         body, begun = unfinished_turn(call.body)
         if begun != begun.rstrip():
             raise InvalidRequest(
@@ -105,13 +130,14 @@ class Vllm(Dialect):
         elif call.stream and body.get("output_config") is not None and (same := _same(body)):
             chat = same
         else:
-            return as_it_is(call, call.body)
+            return as_it_is(call, call.body, warnings=warnings)
         tells = call.probe is not None
         return Asked(
             FORMATS[Endpoint.CHAT],
             {**chat, **(call.probe or {})},
             translation=back_to_messages(call, "base", tells=tells),
             names=MESSAGES_NAMES,
+            warnings=warnings,
         )
 
     def unable_to_tell(self, endpoint: Endpoint, body: Body) -> str | None:
@@ -136,6 +162,15 @@ class Vllm(Dialect):
             included = [*(body.get("include") or []), LOGPROBS]
             return {"include": included, "top_logprobs": ALTERNATIVES}
         return _TELL_CHAT if endpoint is Endpoint.CHAT else _TELL_COMPLETIONS
+
+
+def _refuse_what_is_ignored(endpoint: Endpoint, body: Body) -> None:
+    """What vLLM would take without a word, and whose lack makes another answer."""
+    for name, why in _REFUSED.get(endpoint, {}).items():
+        if body.get(name):
+            raise unsupported(name, why)
+    if endpoint is Endpoint.CHAT and body.get("modalities") not in (None, ["text"]):
+        raise unsupported("modalities", "must be text for local models")
 
 
 def _same(body: Body) -> Body | None:

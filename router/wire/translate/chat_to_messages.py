@@ -19,6 +19,10 @@ _REFUSED = {
     "audio": "is not offered by this model",
     "web_search_options": "is not offered by this model",
 }
+HOTTEST = 1.0
+"""Messages' temperatures end here, chat's at 2."""
+_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
+_BEGIN = "(The conversation begins with the assistant.)"
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _CHOICES: dict[str, dict[str, Any]] = {
     "auto": {"type": "auto"},
@@ -31,7 +35,8 @@ def messages_request(body: dict[str, Any], *, default_max_tokens: int) -> dict[s
     """Translate a request; ``body`` is left as it is.
 
     System and developer messages become the system prompt, wherever they stand: Messages has only
-    one place for them. Neighbouring messages of one role become one, so that all results of
+    one place for them. A conversation that the assistant begins gets a turn of the user before
+    it. Neighbouring messages of one role become one, so that all results of
     parallel tool calls stand in the turn after the calls, as Messages demands.
 
     Args:
@@ -51,10 +56,14 @@ def messages_request(body: dict[str, Any], *, default_max_tokens: int) -> dict[s
     if system:
         request["system"] = system
     if isinstance(body.get("temperature"), int | float):
-        request["temperature"] = min(body["temperature"], 1.0)  # Messages ends at 1, chat at 2
+        request["temperature"] = min(body["temperature"], HOTTEST)
     stop = body.get("stop")
     if stop:
         request["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    if user := body.get("safety_identifier") or body.get("user"):
+        request["metadata"] = {"user_id": user}
+    if tier := _TIERS.get(str(body.get("service_tier"))):
+        request["service_tier"] = tier
     request.update(_tools(body))
     request.update(_format(body.get("response_format")))
     return request
@@ -90,6 +99,8 @@ def _conversation(
             raise malformed(f"{param}.role", "system, developer, user, assistant or tool")
     if not turns:
         raise malformed("messages", "a list with at least one user message")
+    if turns[0]["role"] == "assistant":  # which Messages does not take
+        turns.insert(0, {"role": "user", "content": [{"type": "text", "text": _BEGIN}]})
     _end_without_space(turns[-1])
     return system, turns
 
@@ -105,6 +116,8 @@ def _say(turns: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) -
 
 def _assistant(message: dict[str, Any], param: str) -> list[dict[str, Any]]:
     blocks = content_blocks(message.get("content") or message.get("refusal"), param)
+    if message.get("function_call"):
+        raise unsupported(f"{param}.function_call", "is replaced by `tool_calls`")
     calls = message.get("tool_calls")
     for number, call in enumerate(records(calls, f"{param}.tool_calls") if calls else []):
         blocks.append(_tool_use(call, f"{param}.tool_calls.{number}"))
@@ -151,14 +164,14 @@ def _end_without_space(turn: dict[str, Any]) -> None:
 
 def _tools(body: dict[str, Any]) -> dict[str, Any]:
     if not body.get("tools"):
+        if body.get("tool_choice") not in (None, "none", "auto"):
+            raise malformed("tool_choice", "used with `tools`")
         return {}
+    tools, wanted = _allowed(records(body["tools"], "tools"), body.get("tool_choice"))
     found: dict[str, Any] = {
-        "tools": [
-            _tool(tool, f"tools.{number}")
-            for number, tool in enumerate(records(body["tools"], "tools"))
-        ]
+        "tools": [_tool(tool, f"tools.{number}") for number, tool in enumerate(tools)]
     }
-    choice = _tool_choice(body.get("tool_choice"))
+    choice = _tool_choice(wanted)
     if body.get("parallel_tool_calls") is False:
         choice = choice or {"type": "auto"}
         if choice["type"] != "none":
@@ -166,6 +179,23 @@ def _tools(body: dict[str, Any]) -> dict[str, Any]:
     if choice:
         found["tool_choice"] = choice
     return found
+
+
+def _allowed(tools: list[dict[str, Any]], choice: object) -> tuple[list[dict[str, Any]], object]:
+    """The tools that may be called now, and how; Messages has no list beside that of all."""
+    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
+        return tools, choice
+    given = choice.get("allowed_tools")
+    if not isinstance(given, dict) or given.get("mode") not in ("auto", "required"):
+        raise malformed("tool_choice.allowed_tools.mode", "auto or required")
+    named = records(given.get("tools"), "tool_choice.allowed_tools.tools")
+    names = [_name_of(tool) for tool in named]
+    return [tool for tool in tools if _name_of(tool) in names], given["mode"]
+
+
+def _name_of(tool: dict[str, Any]) -> object:
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, dict) else None
 
 
 def _tool(tool: dict[str, Any], param: str) -> dict[str, Any]:

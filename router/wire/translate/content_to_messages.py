@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -43,7 +44,7 @@ def _block(part: dict[str, Any], param: str) -> dict[str, Any] | None:
     elif kind == "image_url":
         block = {"type": "image", "source": _image(part.get("image_url"), param)}
     elif kind == "file":
-        block = {"type": "document", "source": _document(part.get("file"), param)}
+        block = _document(part.get("file"), param)
     else:
         raise unsupported(param, f"is of type {kind!r}, which this model does not take")
     if block is not None and "cache_control" in part:
@@ -66,11 +67,23 @@ def _image(found: object, param: str) -> dict[str, str]:
     return _base64(url, f"{param}.image_url")
 
 
-def _document(found: object, param: str) -> dict[str, str]:
-    data = found.get("file_data") if isinstance(found, dict) else None
+def _document(found: object, param: str) -> dict[str, Any]:
+    file = found if isinstance(found, dict) else {}
+    data, name = file.get("file_data"), file.get("filename")
     if not isinstance(data, str):
         raise unsupported(param, "must carry `file_data`: this model knows no uploaded files")
-    return _base64(data, f"{param}.file.file_data")
+    source = _base64(data, f"{param}.file.file_data")
+    if source["media_type"] == "text/plain":  # Messages takes it as text only
+        source = {"type": "text", "media_type": "text/plain", "data": _plain(source, param)}
+    block: dict[str, Any] = {"type": "document", "source": source}
+    return {**block, "title": name} if isinstance(name, str) and name else block
+
+
+def _plain(source: dict[str, str], param: str) -> str:
+    try:
+        return base64.b64decode(source["data"], validate=True).decode()
+    except ValueError as error:
+        raise malformed(f"{param}.file.file_data", "UTF-8 text in base64") from error
 
 
 def _base64(url: str, param: str) -> dict[str, str]:

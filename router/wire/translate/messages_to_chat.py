@@ -10,6 +10,13 @@ from router.wire.translate.vocabulary import malformed, records, unsupported
 
 _SAME = ("model", "stream", "temperature", "top_p")
 _CHOICES = {"auto": "auto", "none": "none", "any": "required"}
+_TIERS = {"auto": "auto", "standard_only": "default"}
+_REFUSED = {
+    "container": "is not offered by this model",
+    "mcp_servers": "is not offered by this model",
+    "inference_geo": "is not a promise that this model can give",
+}
+_IN_RESULTS = frozenset({"text", "image", "document"})
 _FORGOTTEN = frozenset({"thinking", "redacted_thinking"})
 
 
@@ -28,6 +35,7 @@ def chat_request(
     Raises:
         InvalidRequest: something in it is malformed or cannot be said in chat.
     """
+    _refuse_what_changes_the_answer(body)
     request = {name: body[name] for name in _SAME if body.get(name) is not None}
     request["messages"] = _system(body.get("system"))
     for number, message in enumerate(records(body.get("messages"), "messages")):
@@ -38,9 +46,20 @@ def chat_request(
         request["stop"] = body["stop_sequences"]
     if body.get("stream") and ask_for_usage:
         request["stream_options"] = {"include_usage": True}
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("user_id"):
+        request["user"] = metadata["user_id"]
+    if tier := _TIERS.get(str(body.get("service_tier"))):
+        request["service_tier"] = tier
     request.update(_tools(body))
     request.update(_format(body.get("output_config")))
     return request
+
+
+def _refuse_what_changes_the_answer(body: dict[str, Any]) -> None:
+    for name, why in _REFUSED.items():
+        if body.get(name):
+            raise unsupported(name, why)
 
 
 def _system(system: object) -> list[dict[str, Any]]:
@@ -48,7 +67,11 @@ def _system(system: object) -> list[dict[str, Any]]:
         return []
     if isinstance(system, str):
         return [{"role": "system", "content": system}]
-    texts = [str(block.get("text", "")) for block in records(system, "system")]
+    texts = []
+    for number, block in enumerate(records(system, "system")):
+        if block.get("type", "text") != "text":
+            raise _unknown(block, f"system.{number}")
+        texts.append(str(block.get("text", "")))
     return [{"role": "system", "content": "\n\n".join(texts)}]
 
 
@@ -113,6 +136,9 @@ def _tool_message(block: dict[str, Any], param: str) -> dict[str, Any]:
     content = block.get("content") or ""
     if not isinstance(content, str):
         found = records(content, f"{param}.content")
+        for number, part in enumerate(found):
+            if str(part.get("type")) not in _IN_RESULTS:
+                raise _unknown(part, f"{param}.content.{number}")
         content = "\n".join(str(part.get("text", "")) for part in found if "text" in part)
     if block.get("is_error"):
         content = f"Error: {content}"
@@ -141,7 +167,8 @@ def _part(block: dict[str, Any], param: str) -> dict[str, Any]:
         case "image", {"type": "url", "url": url}:
             return {"type": "image_url", "image_url": {"url": url}}
         case "document", {"type": "text", "data": text}:
-            return {"type": "text", "text": text}
+            about = [block.get(name) for name in ("title", "context")]
+            return {"type": "text", "text": "\n\n".join([*filter(None, about), text])}
         case "document", {"type": "base64", "media_type": media_type, "data": data}:
             file = {
                 "filename": block.get("title") or "document",
@@ -158,6 +185,9 @@ def _unknown(block: dict[str, Any], param: str) -> Exception:
 
 def _tools(body: dict[str, Any]) -> dict[str, Any]:
     if not body.get("tools"):
+        wanted = body.get("tool_choice")
+        if isinstance(wanted, dict) and wanted.get("type") not in ("none", "auto"):
+            raise malformed("tool_choice", "used with `tools`")
         return {}
     tools = records(body["tools"], "tools")
     found: dict[str, Any] = {"tools": [_tool(t, f"tools.{n}") for n, t in enumerate(tools)]}

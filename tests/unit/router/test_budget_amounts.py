@@ -16,7 +16,7 @@ from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure
 from router.exchange import Attempt, Exchange
-from router.prepare import read_needs
+from router.prepare.parse import read_needs
 from router.request import Option
 from router.targets.directory import Catalog
 from router.targets.frontier import frontier_targets

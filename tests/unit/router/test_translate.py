@@ -186,7 +186,7 @@ def test_parallel_tool_results_stand_in_one_turn() -> None:
 
 
 def test_parameters_to_messages() -> None:
-    """Sampling, stops and the bound on the answer arrive in Messages' words; hints are dropped."""
+    """Sampling, stops and the bound on the answer arrive in Messages' words."""
     request = _to_messages(
         temperature=1.7, top_p=0.9, stop="END", seed=3, frequency_penalty=0.5, user="me", top_k=4
     )
@@ -198,6 +198,7 @@ def test_parameters_to_messages() -> None:
         "top_p": 0.9,
         "top_k": 4,
         "stop_sequences": ["END"],
+        "metadata": {"user_id": "me"},
     }
     assert _to_messages(max_tokens=3, max_completion_tokens=2)["max_tokens"] == 2
     assert _to_messages(max_tokens=3, stop=["a", "b"])["stop_sequences"] == ["a", "b"]

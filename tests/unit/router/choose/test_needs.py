@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.prepare import IMAGE_TOKENS, MESSAGE_TOKENS
-from router.prepare import read_needs as _read_needs
+from router.prepare.parse import IMAGE_TOKENS, MESSAGE_TOKENS
+from router.prepare.parse import read_needs as _read_needs
 from router.request import Needs
 from router.wire.texts import survey
 

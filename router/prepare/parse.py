@@ -19,6 +19,7 @@ import orjson
 
 from router.config.limits import LimitsConfig
 from router.errors import InvalidRequest, TooLarge
+from router.prepare.cleaning import cleaned
 from router.request import AUTO, Hints, Needs, Request
 from router.wire.endpoint import Endpoint
 from router.wire.formats.base import asks_for_logprobs
@@ -30,6 +31,8 @@ EXTENSION = "graftwork"
 _LIMITS = LimitsConfig()
 _LARGE_BYTES = 256 * 1024
 _MAX_MODEL_LENGTH = 256
+_ESCAPED = (b"\\u", b"\\b", b"\\f", b"\x7f")
+"""All that JSON in ASCII can say such a character with."""
 _MAX_TEXT_CHARS = 4000
 _TURNS_KEPT = 3
 _HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent", "fallback"})
@@ -55,6 +58,9 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
     extension = body.pop(EXTENSION, None)
     _check_choices(request.endpoint, body, limits)
     found = _survey(body, limits.max_body_values)
+    removed: tuple[str, ...] = ()
+    if may_hide(raw):
+        body, found, removed = cleaned(body, found)
     turns = found.user_turns()
     return replace(
         request,
@@ -64,9 +70,15 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
         stream=_stream(body),
         hints=_hints(request.headers, extension),
         needs=read_needs(body, found),
+        removed=removed,
         text=turns[-1][-_MAX_TEXT_CHARS:] if turns else "",
         turns=tuple(turns[-_TURNS_KEPT:]),
     )
+
+
+def may_hide(raw: bytes) -> bool:
+    """Whether JSON may hold characters that hide something; most bodies say at once that not."""
+    return not raw.isascii() or any(each in raw for each in _ESCAPED)
 
 
 def _survey(body: dict[str, Any], max_values: int) -> Survey:
