@@ -19,6 +19,7 @@ from serving.cli import (
     plan,
     push,
     serve,
+    tune,
     usage,
 )
 
@@ -45,6 +46,7 @@ app.command("gc")(adapters.gc)
 app.command("export")(export.export)
 app.command("replicas")(look.replicas)
 app.command("events")(look.events)
+app.command("tune")(tune.tune)
 app.command("plan")(plan.plan)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

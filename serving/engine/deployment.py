@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,7 @@ from adapters.jobs.periodic import Every, PeriodicJobs
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.engine.autoscaling import IN_FLIGHT_METRIC
+from serving.engine.kernels import choice as kernels
 from serving.engine.model import base_id, model_directory, other_names
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager
@@ -72,8 +74,14 @@ class EngineDeployment:
             also_known_as=names,
             digest_cache=self._settings.state_dir.absolute() / "base-digests.json",
         )
+        card = await asyncio.to_thread(self._prepare_gpu)
         self._engine = VllmEngine(self._settings.engine, identity, str(model))
+        started = time.monotonic()
         await self._engine.start()
+        self._log.info("engine_phase", phase="vllm", seconds=time.monotonic() - started)
+        if card is not None:
+            await self._engine.warm_up(self._base)
+            self._log.info("engine_phase", phase="warm", seconds=time.monotonic() - started)
         self._slots = Slots(self._settings.engine.max_loras)
         self._stager = Stager(open_content(self._settings))
         self._surface = EngineSurface(self._engine, self._stager, self._slots)
@@ -83,6 +91,23 @@ class EngineDeployment:
         self._log.info(
             "engine_started", replica=self._identity, base=identity, url=self._server.url
         )
+
+    def _prepare_gpu(self) -> str | None:
+        """The card's name, after what it compiles and how its kernels are set was looked up."""
+        card = kernels.card()
+        if card is None:
+            return None
+        kernels.keep_caches(self._settings)
+        try:
+            tuned = kernels.choose(self._settings, self._base, card)
+        except (OSError, ValueError) as error:
+            self._log.warning("kernel_settings_unreadable", error=str(error))
+            return card
+        hint = None if tuned else "`graftwork tune` measures faster LoRA kernels for this card"
+        self._log.info(
+            "kernel_settings", card=card, folder=str(tuned) if tuned else None, hint=hint
+        )
+        return card
 
     async def report(self) -> EngineReport:
         """This replica as it is now."""

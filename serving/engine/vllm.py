@@ -12,10 +12,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from adapters.format.base_model import BaseFacts
 from adapters.format.files import reason
 from serving.config.settings import EngineSettings
 from serving.engine.grammars import ending_streams, refusing_endless_grammars
 from serving.engine.loaded import EngineError, LoadedAdapters
+from serving.engine.warm import warm_up
 from serving.engine.work import Processed, processed
 
 _ON_GPU = {"worker_extension_cls": "serving.engine.worker.WorkerExtension"}
@@ -93,6 +95,10 @@ class VllmEngine:
         self._adapters = LoadedAdapters(
             self._client, served, _lora_request, beside=self._loads_beside()
         )
+
+    async def warm_up(self, base: BaseFacts) -> None:
+        """Have everything compiled that requests need. Raises what vLLM raises."""
+        await warm_up(self._client, base, _lora_request)
 
     def _loads_beside(self) -> bool:
         from vllm.platforms import current_platform

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from adapters.format.base_model import read_base
 from benchmarks.variants import variant_directory
 from serving.config.deploy import load
 from serving.config.settings import EngineSettings
@@ -60,6 +61,8 @@ async def main(root: Path, *, beside: bool) -> None:
     )
     engine = VllmEngine(settings, BASE_MODEL_ID, str(BASE_DIR))
     await engine.start()
+    await engine.warm_up(read_base(BASE_DIR, BASE_MODEL_ID))
+    assert await engine.adapters.ask() == frozenset(), "nothing is left of the warm-up"
     slots = Slots(SIZE)
     surface = EngineSurface(engine, Files(root), slots)  # type: ignore[arg-type]
     transport = httpx.ASGITransport(surface)  # type: ignore[arg-type]
