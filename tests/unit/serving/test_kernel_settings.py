@@ -146,6 +146,7 @@ def test_the_idle_adapter_fits_the_base(tmp_path: Path) -> None:
     assert len(found.tensors) == 2
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # vLLM's imports
 def test_without_a_gpu_there_is_nothing_to_tune() -> None:
     """It says so, and fails."""
     done = CliRunner().invoke(app, ["tune"])
