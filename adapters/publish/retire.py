@@ -15,8 +15,8 @@ from adapters.events import EventBus
 from adapters.fleet import Fleet
 from adapters.jobs.locks import KeyedLocks
 from adapters.jobs.once import Jobs
-from adapters.publish.heat import Heat
 from adapters.publish.loading import Loader
+from adapters.publish.placement import Heat
 from adapters.registry import VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import CALLABLE, State

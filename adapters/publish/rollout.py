@@ -34,10 +34,9 @@ from adapters.format.manifest import digest_directory
 from adapters.format.names import validate_alias
 from adapters.jobs.locks import KeyedLocks
 from adapters.jobs.once import Jobs
-from adapters.publish.arrivals import Arrivals
-from adapters.publish.heat import Heat
-from adapters.publish.intake import Intake
+from adapters.publish.intake import Arrivals, Intake
 from adapters.publish.loading import Loader
+from adapters.publish.placement import Heat
 from adapters.publish.proving import Prover
 from adapters.publish.recovery import Recovery, publish_job
 from adapters.publish.retire import Retirer

@@ -1,9 +1,10 @@
-"""The tables. Rows stay inside this package; everyone else sees ``records``."""
+"""The tables. Rows stay inside this package; everyone else sees the ``records`` they make."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from sqlalchemy import (
     JSON,
@@ -22,6 +23,19 @@ from sqlalchemy import (
     false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from adapters.evaluation import GateResult
+from adapters.registry.lifecycle import State
+from adapters.registry.records import (
+    AliasRecord,
+    CandidateRecord,
+    HistoryRecord,
+    Plan,
+    Sighting,
+    Stage,
+    VersionBrief,
+    VersionRecord,
+)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -94,6 +108,19 @@ class AliasRow(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
+    def record(self) -> AliasRecord:
+        """The alias as everyone else sees it."""
+        return AliasRecord(
+            name=self.name,
+            live=self.live,
+            previous=self.previous,
+            rolled_back=self.rolled_back,
+            epoch=self.epoch,
+            intents=tuple(self.intents),
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
 
 class VersionRow(Base):
     """One immutable adapter directory under one alias."""
@@ -131,6 +158,26 @@ class VersionRow(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
+    def record(self) -> VersionRecord:
+        """The version as everyone else sees it."""
+        return VersionRecord(
+            alias=self.alias,
+            digest=self.digest,
+            name=self.name,
+            state=State(self.state),
+            base=self.base,
+            plan=Plan(cast(Stage, self.plan), self.plan_percent),
+            manifest=self.manifest,
+            checks=tuple(self.checks),
+            author=self.author,
+            error=self.error,
+            effect=self.effect,
+            load_seconds=self.load_seconds,
+            left_epoch=self.left_epoch,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
 
 class CandidateRow(Base):
     """A version that gets a share of the alias's traffic beside the live one."""
@@ -145,6 +192,16 @@ class CandidateRow(Base):
     stage: Mapped[str] = mapped_column(String(16))
     percent: Mapped[float]
     epoch: Mapped[int]
+
+    def record(self) -> CandidateRecord:
+        """The candidate as everyone else sees it."""
+        return CandidateRecord(
+            alias=self.alias,
+            digest=self.digest,
+            stage=cast(Stage, self.stage),
+            percent=self.percent,
+            epoch=self.epoch,
+        )
 
 
 class HistoryRow(Base):
@@ -164,6 +221,21 @@ class HistoryRow(Base):
     epoch: Mapped[int]
     detail: Mapped[str] = mapped_column(Text)
 
+    def record(self) -> HistoryRecord:
+        """The line of history as everyone else sees it."""
+        return HistoryRecord(
+            id=self.id,
+            at=self.at,
+            actor=self.actor,
+            action=self.action,
+            alias=self.alias,
+            digest=self.digest,
+            before=self.before,
+            after=self.after,
+            epoch=self.epoch,
+            detail=self.detail,
+        )
+
 
 class SightingRow(Base):
     """What became of one entry of the watched store, so that content is taken at most once."""
@@ -178,3 +250,39 @@ class SightingRow(Base):
     outcome: Mapped[str] = mapped_column(String(16))
     detail: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime]
+
+    def record(self) -> Sighting:
+        """The entry of the watched store as everyone else sees it."""
+        return Sighting(
+            self.source, self.fingerprint, self.digest, self.outcome, self.detail, self.base
+        )
+
+
+BRIEF = (
+    VersionRow.alias,
+    VersionRow.digest,
+    VersionRow.name,
+    VersionRow.state,
+    VersionRow.base,
+    VersionRow.effect,
+    VersionRow.load_seconds,
+    VersionRow.left_epoch,
+    VersionRow.gate,
+)
+"""Columns of a ``VersionBrief``, in order."""
+
+
+def brief(row: Sequence[Any]) -> VersionBrief:
+    """A version without its documents, from a row of ``BRIEF``."""
+    alias, digest, name, state, base, effect, load_seconds, left_epoch, gate = row
+    return VersionBrief(
+        alias=alias,
+        digest=digest,
+        name=name,
+        state=State(state),
+        base=base,
+        effect=effect,
+        load_seconds=load_seconds,
+        left_epoch=left_epoch,
+        gate=None if gate is None else GateResult.model_validate(gate),
+    )

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
-from adapters.registry import database, mapping
+from adapters.registry import database
 from adapters.registry.claim import Claim
 from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, UNFINISHED, State
 from adapters.registry.models import (
@@ -128,7 +128,7 @@ class Registry:
             if starts:
                 row.plan, row.plan_percent, row.error = plan.stage, plan.percent, ""
             tx.session.flush()
-            return mapping.version(row), starts
+            return row.record(), starts
 
     def revive(self, alias: str, digest: str, *, plan: Plan, by: str) -> tuple[VersionRecord, bool]:
         """Turn a version that drains back towards ``plan``. Returns it, and whether it drained."""
@@ -138,7 +138,7 @@ class Registry:
             if drained:
                 tx.move(row, State.PREPARING, action="revive")
                 row.plan, row.plan_percent, row.error = plan.stage, plan.percent, ""
-            return mapping.version(row), drained
+            return row.record(), drained
 
     def replan(self, alias: str, digest: str, plan: Plan) -> None:
         """Change where a version's publish is heading, while it has not arrived."""
@@ -159,14 +159,14 @@ class Registry:
             row = tx.version(alias, digest)
             tx.move(row, to, detail=detail)
             learn(row, facts)
-            return mapping.version(row)
+            return row.record()
 
     def learn(self, alias: str, digest: str, **facts: Any) -> VersionRecord:
         """Record facts about a version without moving it."""
         with self._write("registry") as tx:
             row = tx.version(alias, digest)
             learn(row, facts)
-            return mapping.version(row)
+            return row.record()
 
     def version(self, alias: str, reference: str) -> VersionRecord:
         """The version by full digest, by 12 or more of its first characters, or by engine name.
@@ -181,7 +181,7 @@ class Registry:
             row = session.scalar(select(VersionRow).where(VersionRow.name == name))
             if row is None or not row.digest.startswith(digest):
                 raise UnknownVersion(alias, digest)
-            return mapping.version(row)
+            return row.record()
 
     def versions(
         self, alias: str | None = None, states: Collection[State] | None = None
@@ -193,7 +193,7 @@ class Registry:
         if states is not None:
             query = query.where(VersionRow.state.in_([state.value for state in states]))
         with self._read() as session:
-            return [mapping.version(row) for row in session.scalars(query)]
+            return [row.record() for row in session.scalars(query)]
 
     def collect(self, alias: str, digest: str, *, before: datetime, by: str) -> bool:
         """Write down that a version's files leave the store; False when they may not.
@@ -331,20 +331,20 @@ class Registry:
             row = session.get(AliasRow, name)
             if row is None:
                 raise UnknownAlias(name)
-            return mapping.alias(row)
+            return row.record()
 
     def aliases(self) -> list[AliasRecord]:
         """Every alias, by name."""
         with self._read() as session:
             rows = session.scalars(select(AliasRow).order_by(AliasRow.name))
-            return [mapping.alias(row) for row in rows]
+            return [row.record() for row in rows]
 
     def candidates(self, alias: str) -> list[CandidateRecord]:
         """The alias's candidates, the newest last."""
         query = select(CandidateRow).where(CandidateRow.alias == alias)
         with self._read() as session:
             rows = session.scalars(query.order_by(CandidateRow.epoch))
-            return [mapping.candidate(row) for row in rows]
+            return [row.record() for row in rows]
 
     # Everything at once
 
@@ -369,7 +369,7 @@ class Registry:
         if alias is not None:
             query = query.where(HistoryRow.alias == alias)
         with self._read() as session:
-            rows = [mapping.history(row) for row in session.scalars(query)]
+            rows = [row.record() for row in session.scalars(query)]
         return rows[::-1]
 
     # The watched store's bookkeeping
@@ -378,13 +378,13 @@ class Registry:
         """What became of this entry of the watched store, if it was ever taken."""
         with self._read() as session:
             row = session.get(SightingRow, source)
-            return None if row is None else mapping.sighting(row)
+            return None if row is None else row.record()
 
     def sightings(self) -> dict[str, Sighting]:
         """Every remembered entry of the watched store, by source."""
         with self._read() as session:
             rows = session.scalars(select(SightingRow))
-            return {row.source: mapping.sighting(row) for row in rows}
+            return {row.source: row.record() for row in rows}
 
     def remember(self, sighting: Sighting) -> None:
         """Record what became of an entry, in place of what was known about it."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from adapters.registry import mapping
 from adapters.registry.lifecycle import CALLABLE, State
-from adapters.registry.models import AliasRow, CandidateRow, ControlRow, VersionRow
+from adapters.registry.models import BRIEF, AliasRow, CandidateRow, ControlRow, VersionRow, brief
 from adapters.registry.records import Snapshot
 
 _RETIRED_NAMED = 16
@@ -19,22 +18,18 @@ def read_snapshot(session: Session) -> Snapshot:
     """Aliases, callable and unfinished versions, and candidates at one moment."""
     # Columns, not rows: manifests and checks are most of the bytes, and nobody here reads them.
     # Every routing table begins with this.
-    versions = select(*mapping.BRIEF).where(
-        VersionRow.state.not_in([state.value for state in _UNUSED])
-    )
+    versions = select(*BRIEF).where(VersionRow.state.not_in([state.value for state in _UNUSED]))
     control = session.scalars(select(ControlRow)).one()
     return Snapshot(
         epoch=control.epoch,
         writer=control.writer,
         base_id=control.base_id,
         aliases=tuple(
-            mapping.alias(row) for row in session.scalars(select(AliasRow).order_by(AliasRow.name))
+            row.record() for row in session.scalars(select(AliasRow).order_by(AliasRow.name))
         ),
-        versions=tuple(
-            mapping.brief(row) for row in session.execute(versions.order_by(VersionRow.id))
-        ),
+        versions=tuple(brief(row) for row in session.execute(versions.order_by(VersionRow.id))),
         candidates=tuple(
-            mapping.candidate(row)
+            row.record()
             for row in session.scalars(select(CandidateRow).order_by(CandidateRow.epoch))
         ),
         retired=_once_callable(session),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 
 from router.account.metrics import RouterMetrics
-from router.account.traffic import Traffic
-from router.account.usage import UsageMeter
+from router.account.usage import Traffic, UsageMeter
 from router.audit.requests import RequestRecords
-from router.budgets.amounts import fill_in
+from router.budgets.holds import fill_in
 from router.choose.learning import Learning
 from router.exchange import Exchange
 from router.targets.directory import Catalog

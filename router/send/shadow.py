@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from router.account.traffic import Traffic
+from router.account.usage import Traffic
 from router.errors import RouterError
 from router.exchange import HIT, Exchange
 from router.replicas.table import TableHolder

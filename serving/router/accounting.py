@@ -8,9 +8,8 @@ from pathlib import Path
 
 from adapters.jobs.periodic import Every, PeriodicJobs
 from router.account.usage import UsageMeter
-from router.budgets.amounts import Bounds
 from router.budgets.authority import AuthorityUnreachable, LocalAuthority
-from router.budgets.holds import Budgets
+from router.budgets.holds import Bounds, Budgets
 from router.budgets.leased import LeasedLimits
 from router.budgets.lessee import BEAT_S, Lessee
 from router.budgets.reclaim import RECLAIM_S, Reclaim

@@ -14,7 +14,7 @@ from adapters.records.subjects import Subjects
 from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
-from router.account.traffic import Traffic
+from router.account.usage import Traffic
 from router.admin import usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission

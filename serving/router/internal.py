@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from adapters.aliases import RoutingTable
 from adapters.resources import Resource
-from router.account.traffic import Traffic
+from router.account.usage import Traffic
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import parse_query
 from router.replicas.table import TableHolder

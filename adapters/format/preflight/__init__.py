@@ -57,9 +57,15 @@ from pathlib import Path
 from adapters.errors import CheckResult
 from adapters.format.base_model import BaseFacts
 from adapters.format.files import reason
-from adapters.format.preflight import config, directory, features, identity, tensors, values
-from adapters.format.preflight.report import Finding, NotChecked, PreflightLimits, Report, clipped
-from adapters.format.preflight.subject import Subject
+from adapters.format.preflight import config, directory, identity, tensors
+from adapters.format.preflight.subject import (
+    Finding,
+    NotChecked,
+    PreflightLimits,
+    Report,
+    Subject,
+    clipped,
+)
 
 __all__ = ["CHECK_NAMES", "PreflightLimits", "Report", "preflight"]
 
@@ -68,9 +74,7 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = dict(
         identity.NAMING.items(),
         directory.CHECKS.items(),
         config.CHECKS.items(),
-        features.CHECKS.items(),
         tensors.CHECKS.items(),
-        values.CHECKS.items(),
         identity.CHECKS.items(),
     )
 )

@@ -1,14 +1,130 @@
-"""Checks of ``adapter_config.json``: what kind of adapter it is, and its rank and scale."""
+"""Checks of ``adapter_config.json``: kind, modules, rank, scale, and what vLLM would not do.
+
+PEFT matches with regular expressions, and the engine evaluates those of ``rank_pattern`` and
+``alpha_pattern`` in its only loop, with the same library as here but without a limit of time. An
+expression that takes long on the adapter's own module names is refused.
+
+Features that vLLM refuses, or quietly leaves out, have one row each. What no row and no list names
+must be off: a setting that a later PEFT invents is refused until somebody has looked at it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from adapters.format.preflight.patterns import MAX_PATTERNS, ModuleValues
-from adapters.format.preflight.report import Finding, NotChecked, failed, passed, verdict
-from adapters.format.preflight.subject import Subject
+import regex  # type: ignore[import-untyped]
+
+from adapters.format.preflight.subject import Finding, NotChecked, Subject, failed, passed, verdict
+
+ALL_LINEAR = "all-linear"
+MAX_PATTERN_CHARACTERS = 1024
+MAX_PATTERNS = 4096
+_MATCH_SECONDS = 0.5
+_INNER_LAYER = re.compile(r".*?\.[^.]*\.(?P<index>\d+)\.")
+
+
+class _Matcher:
+    """Full matches that share one budget of time; ``ValueError`` when it is used up."""
+
+    def __init__(self) -> None:
+        self._left_s = _MATCH_SECONDS
+
+    def fullmatch(self, pattern: str, text: str) -> bool:
+        if len(pattern) > MAX_PATTERN_CHARACTERS:
+            raise ValueError(f"a pattern of {len(pattern)} characters")
+        started = time.monotonic()
+        try:
+            found = regex.fullmatch(pattern, text, timeout=max(self._left_s, 0.001))
+        except TimeoutError:
+            raise ValueError(f"{pattern[:80]!r} takes too long to evaluate") from None
+        except regex.error as error:
+            raise ValueError(f"{pattern[:80]!r} is malformed: {error}") from error
+        self._left_s -= time.monotonic() - started
+        if self._left_s <= 0:
+            raise ValueError(f"{pattern[:80]!r} takes too long to evaluate")
+        return found is not None
+
+
+class ModuleValues:
+    """``rank_pattern`` or ``alpha_pattern``: the first key that means a module gives its value."""
+
+    def __init__(self, patterns: Mapping[str, Any]) -> None:
+        self._patterns = patterns
+        self._matcher = _Matcher()
+
+    def value(self, module: str) -> Any:
+        """The module's own value, None without one; ``ValueError`` for an unusable key."""
+        for key, value in self._patterns.items():
+            # A key that is a plain name, which most are, needs no expression.
+            if module == key or self._matcher.fullmatch(rf"(?:.*\.)?(?:{key})", module):
+                return value
+        return None
+
+
+class Targets:
+    """Which modules ``target_modules``, ``exclude_modules`` and the layer settings select.
+
+    ``selects`` raises ``ValueError`` for an expression that is malformed or takes too long.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._targets: Any = config.get("target_modules")
+        self._excluded: Any = config.get("exclude_modules")
+        self._layers = _layer_numbers(config.get("layers_to_transform"))
+        self._layer_names = _names(config.get("layers_pattern"))
+        self._matcher = _Matcher()
+
+    @property
+    def everything(self) -> bool:
+        """Whether PEFT's shorthand for all linears is given instead of names."""
+        return isinstance(self._targets, str) and self._targets.lower() == ALL_LINEAR
+
+    def selects(self, module: str) -> bool:
+        """Whether PEFT would put a LoRA on this module."""
+        if self._excluded and self._matches(self._excluded, module):
+            return False
+        if self.everything:
+            return True
+        if not self._targets or not self._matches(self._targets, module):
+            return False
+        # PEFT applies the layer settings neither to an expression nor to a full path.
+        return isinstance(self._targets, str) or module in self._targets or self._in_layers(module)
+
+    def _matches(self, wanted: Any, module: str) -> bool:
+        if isinstance(wanted, str):
+            return self._matcher.fullmatch(wanted, module)
+        return any(module == name or module.endswith(f".{name}") for name in wanted)
+
+    def _in_layers(self, module: str) -> bool:
+        if not self._layers:
+            return True
+        match = self._layer_match(module)
+        return match is not None and int(match["index"]) in self._layers
+
+    def _layer_match(self, module: str) -> re.Match[str] | None:
+        if not self._layer_names:
+            return _INNER_LAYER.match(module)
+        found = (
+            re.match(rf"(?:^|.*?\.){re.escape(name)}\.(?P<index>\d+)\.", module)
+            for name in self._layer_names
+        )
+        return next((match for match in found if match), None)
+
+
+def _layer_numbers(value: Any) -> frozenset[int]:
+    if type(value) is int:
+        return frozenset({value})
+    return frozenset(item for item in value or () if type(item) is int)
+
+
+def _names(value: Any) -> Sequence[str]:
+    return (value,) if isinstance(value, str) and value else tuple(value or ())
+
 
 # False in PEFT's configuration class; a string "false" would be true to whoever reads it.
 _SWITCHES = (
@@ -185,6 +301,118 @@ def _is_positive(value: Any) -> bool:
     return type(value) in {int, float} and 0 < value < 1e12
 
 
+# These only choose the adapter's starting weights; a saved adapter is plain LoRA.
+HARMLESS_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
+
+_KNOWN_FIELDS = frozenset(
+    {
+        "alpha_pattern",
+        "auto_mapping",
+        "base_model_name_or_path",
+        "eva_config",
+        "exclude_modules",
+        "inference_mode",
+        "layers_pattern",
+        "layers_to_transform",
+        "lora_alpha",
+        "lora_dropout",
+        "lora_ga_config",
+        "peft_type",
+        "peft_version",
+        "qalora_group_size",
+        "r",
+        "rank_pattern",
+        "revision",
+        "runtime_config",
+        "target_modules",
+        "task_type",
+        "use_rslora",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature is in use when ``in_use`` says so of its setting."""
+
+    setting: str
+    message: str
+    expected: str = "not used"
+    in_use: Callable[[Any], bool] = bool
+
+
+def _unsafe_init(value: Any) -> bool:
+    return isinstance(value, str) and value.lower() not in HARMLESS_INITS
+
+
+FEATURES: Mapping[str, Feature] = {
+    "feature-dora": Feature("use_dora", "DoRA's magnitudes are not applied by the engine."),
+    "feature-bias": Feature(
+        "bias",
+        "Trained biases are not applied by the engine.",
+        expected="none",
+        in_use=lambda value: value not in {None, "none"},
+    ),
+    "feature-lora-bias": Feature("lora_bias", "LoRA biases are not applied by the engine."),
+    "feature-modules-to-save": Feature(
+        "modules_to_save", "Whole trained modules cannot be swapped into the engine."
+    ),
+    "feature-init": Feature(
+        "init_lora_weights",
+        "This initialisation changes the base's own weights: convert the adapter with PEFT's"
+        " path_initial_model_for_weight_conversion.",
+        expected=f"true, false or one of {', '.join(sorted(HARMLESS_INITS))}",
+        in_use=_unsafe_init,
+    ),
+    "feature-layer-replication": Feature(
+        "layer_replication", "The engine cannot replicate layers for one adapter."
+    ),
+    "feature-qalora": Feature("use_qalora", "QALoRA's pooling is not applied by the engine."),
+    "feature-alora": Feature(
+        "alora_invocation_tokens", "Activated LoRA is not applied by the engine."
+    ),
+    "feature-trainable-tokens": Feature(
+        "trainable_token_indices", "Trained embeddings are not applied by the engine."
+    ),
+    "feature-target-parameters": Feature(
+        "target_parameters", "LoRA on bare parameters is not served; target linear modules."
+    ),
+    "feature-megatron": Feature("megatron_config", "Megatron's parallel linears are not served."),
+    "feature-bdlora": Feature("use_bdlora", "Block-diagonal LoRA is not served."),
+    "feature-loftq": Feature("loftq_config", "LoftQ changes the base's own weights."),
+    "feature-corda": Feature("corda_config", "CorDA changes the base's own weights."),
+    "feature-arrow": Feature("arrow_config", "Arrow routes between adapters itself."),
+    "feature-fan-in-fan-out": Feature(
+        "fan_in_fan_out", "Transposed linears are not served.", in_use=lambda value: value is True
+    ),
+}
+_IGNORED_WITH = frozenset({"megatron_core"})
+
+
+def _check_of(feature: Feature) -> Callable[[Subject], Finding]:
+    def check(subject: Subject) -> Finding:
+        value = subject.config.get(feature.setting)
+        if feature.in_use(value):
+            return failed(f"{feature.setting} = {value!r}", feature.expected, feature.message)
+        return passed("", feature.expected)
+
+    return check
+
+
+def _unknown_features(subject: Subject) -> Finding:
+    rows = {feature.setting for feature in FEATURES.values()}
+    known = _KNOWN_FIELDS | _IGNORED_WITH | rows
+    return verdict(
+        (
+            f"{key[:80]} = {value!r:.80}"
+            for key, value in subject.config.items()
+            if key not in known and value
+        ),
+        "no setting that this version does not know",
+        "The engine may leave this out without a word. Train without it.",
+    )
+
+
 CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "adapter-config": _adapter_config,
     "config-types": _config_types,
@@ -195,4 +423,6 @@ CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "alpha": _alpha,
     "alpha-pattern": _alpha_pattern,
     "target-modules": _target_modules,
+    **{name: _check_of(feature) for name, feature in FEATURES.items()},
+    "unknown-features": _unknown_features,
 }

@@ -8,8 +8,7 @@ from pathlib import PurePosixPath
 
 from adapters.format.checkpoint import ADAPTER_FILES, MAX_ENTRIES, advice
 from adapters.format.manifest import REQUIRED_FILES, WEIGHTS_FILE
-from adapters.format.preflight.report import Finding, failed, passed, some, verdict
-from adapters.format.preflight.subject import Subject
+from adapters.format.preflight.subject import Finding, Subject, failed, passed, some, verdict
 
 PICKLE_SUFFIXES = frozenset(
     {".bin", ".ckpt", ".dill", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}

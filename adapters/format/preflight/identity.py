@@ -23,8 +23,7 @@ from adapters.format.base_model import is_local_path
 from adapters.format.files import is_regular, parse_json_object, read_bounded
 from adapters.format.manifest import MANIFEST_FILE, Manifest, declared_targets, largest_rank
 from adapters.format.manifest import verify_signature as verify
-from adapters.format.preflight.report import Finding, NotChecked, failed, passed, verdict
-from adapters.format.preflight.subject import Subject
+from adapters.format.preflight.subject import Finding, NotChecked, Subject, failed, passed, verdict
 
 _QUANTISATION = re.compile(
     r"[-_.](unsloth|dynamic|bnb|nf4|fp[48]|bf16|fp16|f16|[48]-?bits?|int[48]|w[48]a(8|16)"

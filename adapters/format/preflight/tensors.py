@@ -1,8 +1,8 @@
-"""Checks of the tensors' names and shapes against the configuration and the base.
+"""Checks of the tensors: names and shapes against the configuration and the base, then the numbers.
 
 vLLM compares only the last component of a module's path and copies whatever is smaller than its
 slot into a corner of it, so an adapter for another base can load and do nothing or harm. Here full
-paths and exact shapes must agree.
+paths and exact shapes must agree. It loads NaN without a word, and zeros as if they were something.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 from adapters.format.base_model import is_embedding_or_head, layer_index
 from adapters.format.manifest import WEIGHTS_FILE
-from adapters.format.preflight.config import module_ranks
-from adapters.format.preflight.patterns import Targets
-from adapters.format.preflight.report import Finding, failed, passed, some, verdict
-from adapters.format.preflight.subject import PREFIX, Subject, follows_grammar
+from adapters.format.preflight.config import Targets, module_ranks
+from adapters.format.preflight.subject import (
+    PREFIX,
+    Finding,
+    Subject,
+    failed,
+    follows_grammar,
+    passed,
+    some,
+    verdict,
+)
 
 ALLOWED_DTYPES = frozenset({"F32", "F16", "BF16"})
 _MAX_SUGGESTIONS = 3
@@ -185,6 +192,43 @@ def _tensor_dtypes(subject: Subject) -> Finding:
     )
 
 
+def _finite(subject: Subject) -> Finding:
+    return verdict(
+        (name for name, stats in subject.stats.items() if not stats.finite),
+        "finite numbers",
+        "NaN or infinity in the weights: the training run diverged.",
+    )
+
+
+def _magnitude(subject: Subject) -> Finding:
+    limit = subject.limits.max_magnitude
+    return verdict(
+        (
+            f"{name} reaches {stats.max_abs:.3g}"
+            for name, stats in subject.stats.items()
+            if stats.finite and stats.max_abs > limit
+        ),
+        f"absolute values up to {limit:g}",
+        "Such weights do not come from training: the file is damaged, or the run diverged.",
+    )
+
+
+def _effect(subject: Subject) -> Finding:
+    stats = subject.stats
+    pairs = [
+        (sides["A"].name, sides["B"].name)
+        for sides in subject.pairs.values()
+        if len(sides) == 2 and all(info.name in stats for info in sides.values())
+    ]
+    live = sum(not stats[a].zero and not stats[b].zero for a, b in pairs)
+    expected = "at least one pair in which neither A nor B is zero"
+    if live:
+        return passed(f"{live} of {len(pairs)} pairs", expected)
+    return failed(
+        f"0 of {len(pairs)} pairs", expected, "The adapter changes nothing: it was never trained."
+    )
+
+
 CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "safetensors-header": _safetensors_header,
     "safetensors-metadata": _safetensors_metadata,
@@ -197,4 +241,7 @@ CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "tensor-shapes": _tensor_shapes,
     "target-modules-agree": _target_modules_agree,
     "tensor-dtypes": _tensor_dtypes,
+    "finite": _finite,
+    "magnitude": _magnitude,
+    "effect": _effect,
 }

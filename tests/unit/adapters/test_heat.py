@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.publish.heat import NEVER, Heat
+from adapters.publish.placement import NEVER, Heat
 from adapters.traffic import VersionTraffic
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.budgets.accounts import Metric, accounts_of, window_at
-from router.budgets.amounts import Bounds, fill_in, to_nano
+from router.budgets.holds import Bounds, fill_in, to_nano
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure

@@ -26,7 +26,6 @@ from hypothesis.stateful import (
 
 from adapters.registry import Registry
 from router.budgets.accounts import Account, Metric
-from router.budgets.amounts import Bounds
 from router.budgets.authority import (
     AuthorityUnreachable,
     LeaseAnswer,
@@ -34,7 +33,7 @@ from router.budgets.authority import (
     LocalAuthority,
     grant,
 )
-from router.budgets.holds import Budgets
+from router.budgets.holds import Bounds, Budgets
 from router.budgets.leased import LeasedLimit, LeasedLimits
 from router.budgets.lessee import Lessee
 from router.budgets.reclaim import Reclaim

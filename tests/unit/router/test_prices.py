@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from adapters.aliases import Replica, RoutingTable
 from router.audit.decision import record_of
-from router.budgets.amounts import Bounds, to_nano
+from router.budgets.holds import Bounds, to_nano
 from router.choose.replay import replay
 from router.config.budgets import BudgetsConfig
 from router.config.routing import LocalPrice
