@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,10 +28,23 @@ class AuditConfig(BaseModel):
         "`async`: a crash loses the newest records, which each record and `/readyz` say",
     )
     checkpoint_s: float = Field(
-        default=10.0,
+        default=30.0,
         gt=0,
-        description="how often it is put down where the log's chains stand, seconds; what is cut "
-        "off after that is noticed",
+        le=60,
+        description="how often a checkpoint over all records is signed, seconds; what is changed "
+        "or cut off after that is noticed",
+    )
+    anchor: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where checkpoints are put besides, out of reach of who can change the log: a "
+        "file, `s3://`, `gs://`, `az://` or `file://` (a bucket with object lock, or another "
+        "machine's disk), or the `https://` address of a webhook",
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="Ed25519 private key in PEM that checkpoints and certificates are signed with; "
+        "default: `audit/signing.pem` in the state directory, made at the first start",
     )
 
 

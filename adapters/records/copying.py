@@ -8,7 +8,9 @@ from pathlib import Path
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, is_held
 from adapters.records.line import read_line
+from adapters.records.signing import KEYS_FILE, SIGNING_FILE
 from adapters.records.subjects import KEY_FILE
+from adapters.records.tree import Tree
 
 
 def copies(root: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
@@ -17,13 +19,19 @@ def copies(root: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
     A file that is written to meanwhile is copied below ``scratch`` first. Raises ``OSError``.
     """
     layout = Layout(root)
-    if (root / KEY_FILE).exists():
-        yield KEY_FILE, root / KEY_FILE
+    for name in (KEY_FILE, SIGNING_FILE, KEYS_FILE):
+        if (root / name).exists():
+            yield name, root / name
     if layout.checkpoints.exists():
         # First, so that nothing it speaks of is missing.
         kept = scratch / layout.checkpoints.name
         kept.write_bytes(layout.checkpoints.read_bytes())
         yield layout.checkpoints.name, kept
+    for path in Tree(layout.tree).files():
+        # Appended to, and written over only beyond what the checkpoints say.
+        kept = scratch / path.name
+        kept.write_bytes(path.read_bytes())
+        yield f"{layout.tree.name}/{path.name}", kept
     for segment in layout.found():
         records, kept = layout.records_of(segment), layout.payloads_of(segment)
         if is_held(records):

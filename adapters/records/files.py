@@ -53,6 +53,11 @@ class Layout:
         return self.root / "checkpoints.jsonl"
 
     @property
+    def tree(self) -> Path:
+        """Hashes of the Merkle tree over all records."""
+        return self.root / "tree"
+
+    @property
     def index(self) -> Path:
         """Sidecars that can be made again from the rest."""
         return self.root / "index"

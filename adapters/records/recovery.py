@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from adapters.records import checkpoints, payloads
+from adapters.records import payloads
 from adapters.records.appending import Head, OpenSegment, seal_group
 from adapters.records.files import Layout, Segment, by_writer, take
 from adapters.records.line import Entry, Kind, Record, read_line
@@ -72,8 +72,7 @@ def _close(layout: Layout, segments: list[Segment], own: str, now_s: float) -> i
         if left.head is None:
             return None
         left.committed -= _cut_orphans(layout.payloads_of(last), left.head)
-        head = _append(layout, following, left.head, _closing(following, left, own, now_s))
-        checkpoints.add(layout, last.writer, head, now_s)
+        _append(layout, following, left.head, _closing(following, left, own, now_s))
         return len(left.under_way)
     finally:
         os.close(handle)
@@ -92,13 +91,12 @@ def _closes(record: Record) -> bool:
     return record["kind"] == Kind.CHECKPOINT and record.get("about") == "closed"
 
 
-def _append(layout: Layout, segment: Segment, head: Head, entries: list[Entry]) -> Head:
+def _append(layout: Layout, segment: Segment, head: Head, entries: list[Entry]) -> None:
     file, group = OpenSegment(layout, segment), seal_group(segment.writer, head, entries)
     try:
         file.append(group)
     finally:
         file.close()
-    return group.head
 
 
 def _read(layout: Layout, segments: list[Segment]) -> _Left:

@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.records import checkpoints, index
+from adapters.records import index
 from adapters.records.config import RecordsConfig
 from adapters.records.files import Layout, Segment, by_writer, is_held
 from adapters.records.line import Kind, Record, read_line
+from adapters.records.sealing import Sealer
 
 _DAY_S = 86_400.0
 _BLOCK = 4096
@@ -28,20 +29,23 @@ class _File:
     changed_s: float
 
 
-def prune(layout: Layout, config: RecordsConfig, now_s: float, state: State) -> int:
+def prune(layout: Layout, config: RecordsConfig, now_s: float, state: State, sealer: Sealer) -> int:
     """Remove the oldest segments while there is too much, and those that are too old; how many.
 
-    Each writer loses its oldest first, so that what is left of its chain has no gap; a segment that
-    a living process appends to stays. Raises ``OSError``.
+    Each writer loses its oldest first, so that what is left of its chain has no gap. What a living
+    process appends to stays, and what no checkpoint covers, or has a record on legal hold.
+    Raises ``OSError``.
     """
     files = _files(layout)
     doomed = _doomed(layout, files, config, now_s)
+    ends = {segment: _end_of(layout, segment) for segment in doomed}
+    doomed = _covered(doomed, ends, sealer)
     if not doomed:
         return 0
-    left = {file.segment for file in files} - set(doomed)
-    removed = _carried(layout, doomed, {segment.writer for segment in left})
+    left = by_writer({file.segment for file in files} - set(doomed))
+    removed = _carried(layout, doomed, lambda writer: writer in left or sealer.names(writer))
     for segment in doomed:
-        ended = _end_of(layout, segment)
+        ended = ends[segment]
         if ended is not None:
             removed[segment.writer] = [segment.number, ended["sequence"], ended["hash"]]
     state({"about": "removed", "files": [s.name for s in doomed], "removed": removed})
@@ -49,8 +53,22 @@ def prune(layout: Layout, config: RecordsConfig, now_s: float, state: State) -> 
         for path in (layout.payloads_of(segment), layout.records_of(segment)):
             path.unlink(missing_ok=True)
         index.forget(layout, segment)
-    checkpoints.keep(layout, by_writer(layout.found()).__contains__)
     return len(doomed)
+
+
+def _covered(
+    doomed: list[Segment], ends: Mapping[Segment, Record | None], sealer: Sealer
+) -> list[Segment]:
+    """Those that checkpoints cover to their ends: a tree cannot grow over what is not there."""
+
+    def is_open(segment: Segment) -> bool:
+        ended = ends[segment]
+        return ended is not None and ended["sequence"] > sealer.reached(segment.writer)
+
+    if any(map(is_open, doomed)):
+        sealer.seal()
+    stuck = {segment.writer for segment in doomed if is_open(segment)}
+    return [segment for segment in doomed if segment.writer not in stuck]
 
 
 def removals(record: Record) -> Mapping[str, list[Any]]:
@@ -99,13 +117,15 @@ def _doomed(
     return doomed
 
 
-def _carried(layout: Layout, doomed: list[Segment], writers: set[str]) -> dict[str, list[Any]]:
-    """What segments that go say of writers that still have files: it has to be said again."""
+def _carried(
+    layout: Layout, doomed: list[Segment], is_known: Callable[[str], bool]
+) -> dict[str, list[Any]]:
+    """What segments that go say of writers that something else speaks of: it is said again."""
     found: dict[str, list[Any]] = {}
     for segment in doomed:
         for record in _statements(layout, segment):
             for writer, told in removals(record).items():
-                if writer in writers and told[1] > found.get(writer, (0, -1))[1]:
+                if is_known(writer) and told[1] > found.get(writer, (0, -1))[1]:
                     found[writer] = told
     return found
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from adapters.records import checkpoints
 from adapters.records.appending import Head, OpenSegment, Sealed, seal_group
 from adapters.records.config import RecordsConfig
 from adapters.records.files import Layout, Segment, writer_name
@@ -20,6 +19,8 @@ from adapters.records.index import OpenIndex
 from adapters.records.line import Entry, Kind, canonical
 from adapters.records.recovery import adopt
 from adapters.records.retention import prune
+from adapters.records.sealing import Sealer
+from adapters.records.signing import Signer
 
 RETRY_S: Final = 0.1
 STALLED_S: Final = 5.0
@@ -55,7 +56,7 @@ class RecordLog:
         root: where the log is; made when it is missing.
         writer: unique name of this process.
         config: limits and times.
-        checkpoint_s: how often it is put down where the chain stands, seconds.
+        sealer: what signs the directory's records; default: with the key that is there.
         clock: seconds since the epoch.
     """
 
@@ -64,13 +65,13 @@ class RecordLog:
         root: Path,
         writer: str,
         config: RecordsConfig,
-        checkpoint_s: float = 10.0,
+        sealer: Sealer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.layout = Layout(root)
         self.writer = writer_name(writer)
         self._config = config
-        self._checkpoint_s = checkpoint_s
+        self.sealer = sealer or Sealer(self.layout, Signer(root))
         self._clock = clock
         self._queue: deque[Entry] = deque()
         self._wake = threading.Event()
@@ -79,8 +80,6 @@ class RecordLog:
         self._thread: threading.Thread | None = None
         self._waiting: deque[_Waiter] = deque()
         self._head = Head()
-        self._checkpointed = self._head
-        self._next_checkpoint_s = 0.0
         self._next_tending_s = 0.0
         self._file: OpenSegment | None = None
         self._opened_s = 0.0
@@ -180,7 +179,7 @@ class RecordLog:
     def _run(self) -> None:
         while True:
             self._tend()
-            if not self._wake.wait(min(self._checkpoint_s, TEND_S)):
+            if not self._wake.wait(TEND_S):
                 continue
             self._hurry.wait(self._config.sync_ms / 1000)
             self._wake.clear()
@@ -201,9 +200,6 @@ class RecordLog:
             self._next_tending_s = now + TEND_S
             self._chore(self._recover)
             self._chore(self._prune)
-        if now >= self._next_checkpoint_s:
-            self._next_checkpoint_s = now + self._checkpoint_s
-            self._chore(self._checkpoint)
 
     def _chore(self, work: Callable[[], None]) -> None:
         """A chore that breaks must not end the thread that every request waits for."""
@@ -211,17 +207,6 @@ class RecordLog:
             work()
         except Exception:  # noqa: BLE001 - it is told, and due again
             _log.exception("records_chore_failed", extra={"chore": work.__name__.strip("_")})
-
-    def _checkpoint(self) -> None:
-        """Put down where the chain stands, if it went on."""
-        if self._checkpointed == self._head:
-            return
-        try:
-            checkpoints.add(self.layout, self.writer, self._head, self._clock())
-        except OSError as error:  # the records are there; the next one says as much
-            _log.warning("a checkpoint could not be written: %s", error)
-            return
-        self._checkpointed = self._head
 
     def _recover(self) -> None:
         """Close the logs of processes that are gone."""
@@ -335,7 +320,7 @@ class RecordLog:
         if self._file is None:
             return
         try:
-            prune(self.layout, self._config, self._clock(), self._state)
+            prune(self.layout, self._config, self._clock(), self._state, self.sealer)
         except OSError as error:
             _log.error("old records could not be removed: %s", error)
 
@@ -348,14 +333,17 @@ class RecordLog:
         self._head = sealed.head
 
     def _finish(self) -> None:
-        if self._file is None:
-            return
-        try:
-            self._state({"about": "closed"})
-        except OSError as error:
-            _log.error("the log could not be closed: %s", error)
-        self._leave_segment()
-        self._checkpoint()
+        if self._file is not None:
+            try:
+                self._state({"about": "closed"})
+            except OSError as error:
+                _log.error("the log could not be closed: %s", error)
+            self._leave_segment()
+        self._chore(self._seal)
+
+    def _seal(self) -> None:
+        """The end is covered by a checkpoint: who cuts it off is noticed."""
+        self.sealer.seal()
 
     def _tell(self) -> None:
         """Wake up who waits for what is durable now, all at once."""

@@ -14,13 +14,16 @@ import orjson
 from adapters.records.config import AuditConfig, RecordsConfig
 from adapters.records.line import Entry, Kind
 from adapters.records.reader import Found, RecordReader
+from adapters.records.sealing import AUDIT, open_sealer
 from adapters.records.writer import RecordLog, Unavailable
 from router.audit.decision import Record, to_json
 from router.audit.query import RecordQuery, place
 from router.errors import AuditUnavailable
 
-AUDIT, FEEDBACK = "audit", "feedback"
-"""Directories of the logs below the state directory."""
+FEEDBACK = "feedback"
+"""The directory of the log of feedback, beside the other one."""
+_PATIENCE = 1.25
+"""Routers sign checkpoints where no registry does, which is asked to first."""
 _LONGEST_S = 86_400.0
 """No request lasts longer: what ended later came later."""
 _FEEDBACK_FACTOR = 8
@@ -119,7 +122,6 @@ def open_logs(
     state_dir: Path, writer: str, config: RecordsConfig, audit: AuditConfig
 ) -> tuple[RecordLog, RecordLog]:
     """The logs of requests and of feedback below a state directory; nothing is written yet."""
-    every_s = audit.checkpoint_s
     longer = config.model_copy(
         update={
             "kept_bytes": config.kept_bytes * _FEEDBACK_FACTOR,
@@ -127,8 +129,11 @@ def open_logs(
             "sync_ms": 0.0,
         }
     )
-    requests = RecordLog(state_dir / AUDIT, writer, config, every_s)
-    return requests, RecordLog(state_dir / FEEDBACK, writer, longer, every_s)
+    logs = []
+    for name, limits in ((AUDIT, config), (FEEDBACK, longer)):
+        sealer = open_sealer(state_dir, name, audit, _PATIENCE)
+        logs.append(RecordLog(state_dir / name, writer, limits, sealer))
+    return logs[0], logs[1]
 
 
 async def _settled(log: RecordLog) -> None:

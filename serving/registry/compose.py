@@ -12,9 +12,12 @@ from adapters.admin.parts import Parts
 from adapters.admin.upload import Uploads
 from adapters.aliases import Peer
 from adapters.events import EventBus
+from adapters.jobs.periodic import Every, in_thread
+from adapters.records.sealing import AUDIT, open_sealer
 from adapters.records.writer import RecordLog
 from adapters.registry import Registry
 from router.account.gauges import Gauges
+from router.audit.logs import FEEDBACK
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.registry.accounts.surface import AccountsSurface
@@ -27,6 +30,9 @@ from serving.registry.service import RegistryService
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.logs import get_logger
 from serving.telemetry.records import record_gauges
+
+_PATIENCE = 0.9
+"""Before any router does, which would read all records beside its requests."""
 
 
 class RegistryProcess:
@@ -49,10 +55,10 @@ class RegistryProcess:
         assert config.database_url is not None
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._log = RecordLog(
-            settings.state_dir / "audit",
+            settings.state_dir / AUDIT,
             f"registry-{secrets.token_hex(4)}",
             settings.router.records,
-            settings.audit.checkpoint_s,
+            open_sealer(settings.state_dir, AUDIT, settings.audit, _PATIENCE),
         )
         membership = Membership()
         # Tables are made of fleet and versions, which ask for tables: later, when they are there.
@@ -71,6 +77,7 @@ class RegistryProcess:
         self.service = RegistryService(settings, self.adapters, fleet, membership)
         self.accounts = AccountsSurface(config.database_url, self.adapters.registry.writing)
         self.accounts.add_to(self.service.jobs)
+        self._add_sealing(settings)
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))
@@ -81,6 +88,20 @@ class RegistryProcess:
         self.surface: Any = registry_surface(
             self._parts(), self.accounts, self.accounts.routes(), self._metrics, self._log
         )
+
+    def _add_sealing(self, settings: Settings) -> None:
+        """Checkpoints over the logs of this machine, those that only routers write to included."""
+        config = settings.audit
+        sealers = [
+            self._log.sealer,
+            open_sealer(settings.state_dir, FEEDBACK, config, _PATIENCE),
+        ]
+
+        def seal() -> None:
+            for sealer in sealers:
+                sealer.tick()
+
+        self.service.jobs.add("seal", in_thread(seal), Every(config.checkpoint_s / 2))
 
     async def _refresh(self) -> int:
         return await self.service.tables.refresh()

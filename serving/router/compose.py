@@ -148,7 +148,7 @@ class RouterProcess:
         )
         self.records = Records(decisions, feedback, self._peers, self._learning.judged)
         self._refit = Refit(self._learning, self.records.judgements)
-        self.jobs = self._periodic(config.auto.intents_poll_s)
+        self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
         self.surface = RouterSurface(
             self.holder, decisions, feedback, self._traffic, self._registry
@@ -158,12 +158,17 @@ class RouterProcess:
         )
         self._registry.register(Gauges(self.door.readings()))
 
-    def _periodic(self, intents_poll_s: float) -> PeriodicJobs:
+    def _seal(self) -> None:
+        self._log.sealer.tick()
+        self._feedback_log.sealer.tick()
+
+    def _periodic(self, intents_poll_s: float, checkpoint_s: float) -> PeriodicJobs:
         jobs = PeriodicJobs()
         if self._keys_file.is_there:
             look = in_thread(self._keys_file.look)
             jobs.add("api-keys", look, Every(LOOK_S, max_retry_s=5.0))
         jobs.add("refusals", self._requests.sum_up, Every(REFUSALS_EVERY_S))
+        jobs.add("seal", in_thread(self._seal), Every(checkpoint_s / 2))
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
         self._accounting.add_to(jobs)
         if self._intents.watched:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from adapters.records.writer import RecordLog
 from router.account.gauges import Gauges
 
@@ -18,9 +20,19 @@ def record_gauges(*logs: RecordLog) -> Gauges:
                 "1 while the disk takes no records, and requests are refused for it.",
                 lambda: any(log.refusal() is not None for log in logs),
             ),
+            "graftwork_records_checkpoint_age_seconds": (
+                "Since the newest signed checkpoint of these logs that this process knows of.",
+                lambda: max((_age(log) for log in logs), default=0.0),
+            ),
             "graftwork_records_lost": (
                 "Records that waited for a disk that took none when the log was closed.",
                 lambda: sum(log.lost for log in logs),
             ),
         }
     )
+
+
+def _age(log: RecordLog) -> float:
+    """Zero while there is none: nothing was recorded yet."""
+    newest_s = log.sealer.newest_s
+    return max(time.time() - newest_s, 0.0) if newest_s else 0.0

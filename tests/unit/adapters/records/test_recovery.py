@@ -18,7 +18,7 @@ from tests.fakes.records import begin, end, files, fill, lines, whole_records
 
 async def crashed(root: Path) -> Path:
     """A log whose process is gone, with two requests under way."""
-    log = RecordLog(root, "gone", RecordsConfig(sync_ms=0, segment_bytes=8192), 1e9)
+    log = RecordLog(root, "gone", RecordsConfig(sync_ms=0, segment_bytes=8192))
     log.start()
     await fill(log, 12)
     log.add(begin(100))
