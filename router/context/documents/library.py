@@ -1,0 +1,169 @@
+"""The documents as administrators see them: added, listed, read, deleted, erased."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router.config.documents import DocumentsConfig
+from router.context.documents import cutting, parsing
+from router.context.documents.model import Chunk, Document, Index, Passage, digest
+from router.context.retrieve import Question, Retriever
+from router.embed.encoder import Encoder
+from router.embed.threads import Threads
+
+ID_PREFIX: Final = "doc_"
+
+
+class TooLong(Exception):
+    """The document, or all of them together, are more than is kept."""
+
+
+class UnknownCollection(Exception):
+    """Nothing that may be read has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What somebody adds."""
+
+    title: str
+    collection: str
+    tenant: str
+    kind: str
+    raw: bytes
+    subject: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    """Of the document that it replaces."""
+
+
+class Library:
+    """One process's documents; the only one that changes them.
+
+    Args:
+        config: limits.
+        index: where they are kept.
+        encoder: makes their vectors.
+        retriever: finds them.
+        threads: where all of this is done.
+        may_write: raises when another process has taken over.
+    """
+
+    def __init__(
+        self,
+        config: DocumentsConfig,
+        index: Index,
+        encoder: Encoder,
+        retriever: Retriever,
+        threads: Threads,
+        may_write: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.config = config
+        self.index = index
+        self._encoder = encoder
+        self._retriever = retriever
+        self._threads = threads
+        self._may_write = may_write
+        self._reading = asyncio.Semaphore(2)
+
+    async def add(self, upload: Upload) -> Document:
+        """Read, cut, understand and keep a document; what did not change keeps its vectors.
+
+        Raises ``Unreadable``, ``TooLong``, ``Busy``, ``IndexUnavailable``, ``ModelMissing``.
+        """
+        async with self._reading:
+            text = await parsing.text_of(upload.kind, upload.raw)
+        return await self._threads.run(lambda: self._keep(upload, text))
+
+    def _keep(self, upload: Upload, text: str) -> Document:
+        texts = cutting.chunks(text)
+        if not any(each.strip() for each in texts):
+            raise parsing.Unreadable("it holds no text")
+        self._check_room(len(texts))
+        chunks = self._understood(upload.tenant, texts)
+        document = Document(
+            upload.id or ID_PREFIX + secrets.token_hex(12),
+            upload.tenant,
+            upload.collection,
+            upload.title,
+            parsing.KINDS[upload.kind],
+            time.time(),
+            len(chunks),
+            sum(self._encoder.count(each) for each in texts),
+            upload.subject,
+            upload.metadata,
+        )
+        self._may_write()
+        self.index.put(document, chunks)
+        return document
+
+    def _check_room(self, more: int) -> None:
+        config = self.config
+        if more > config.max_chunks_per_document:
+            raise TooLong(
+                f"it has {more} chunks, and documents.max_chunks_per_document is "
+                f"{config.max_chunks_per_document}: split it"
+            )
+        if self.index.chunks() + more > config.max_chunks:
+            raise TooLong(f"all documents together may have {config.max_chunks} chunks")
+
+    def _understood(self, tenant: str, texts: Sequence[str]) -> list[Chunk]:
+        known = self.index.vectors_of(tenant, list({digest(each) for each in texts}))
+        for each in texts:
+            key = digest(each)
+            if key not in known:
+                known[key] = self._encoder.encode([each])[0]
+        return [Chunk(each, known[digest(each)]) for each in texts]
+
+    async def get(self, document_id: str) -> tuple[Document, list[str]] | None:
+        """A document and its chunks. Raises ``IndexUnavailable``."""
+        return await self._threads.run(lambda: self.index.get(document_id))
+
+    async def page(self, tenant: str | None, after: str, limit: int) -> list[Document]:
+        """Documents with a later id. Raises ``IndexUnavailable``."""
+        return await self._threads.run(lambda: self.index.page(tenant, after, limit))
+
+    async def delete(self, document_id: str) -> bool:
+        """Whether there was one; no answer that begins from now on has seen it."""
+
+        def delete() -> bool:
+            self._may_write()
+            return self.index.delete(document_id)
+
+        return await self._threads.run(delete)
+
+    async def search(
+        self, tenant: str, collection: str | None, words: str, limit: int
+    ) -> list[Passage]:
+        """What would be found for a tenant. Raises ``UnknownCollection``."""
+        wanted = None if collection is None else (collection,)
+        found = await self._retriever.retrieve(Question(tenant, wanted, words, limit))
+        if collection in found.unknown:
+            raise UnknownCollection(collection)
+        return found.passages
+
+    async def documents_of(self, subject: str) -> list[str]:
+        """The ids of a person's documents."""
+        return await self._threads.run(lambda: self.index.documents_of(subject))
+
+    async def erase(self, subject: str) -> list[str]:
+        """Delete a person's documents, freed pages included; their ids.
+
+        Raises ``IndexUnavailable`` when something is in the way: to be tried again.
+        """
+
+        def erase() -> list[str]:
+            self._may_write()
+            return self.index.erase(subject)
+
+        return await self._threads.run(erase)
+
+    def close(self) -> None:
+        """Wait for what is under way, give connections back."""
+        self._threads.close()
+        self.index.close()

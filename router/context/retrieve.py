@@ -1,0 +1,149 @@
+"""What documents say about a question: found by words and by meaning, fused, looked at again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Final
+
+from router.context.documents.model import EVERYBODY, Hits, Index, Passage, Scope
+from router.context.documents.words import overlap
+from router.embed.cross import Reranker
+from router.embed.encoder import Encoder
+from router.embed.threads import Remembered, Threads
+
+FUSION: Final = 10
+"""Of reciprocal rank fusion: how much the first places weigh more than those after them."""
+_CANDIDATES: Final = 40
+"""Of each measure."""
+_RERANKED: Final = 10
+_ALIKE: Final = 0.9
+"""Texts that share more of their words say the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for, and where."""
+
+    tenant: str
+    collections: Sequence[str] | None
+    """None: all that the tenant may read."""
+    text: str
+    limit: int
+    rerank_s: float | None = None
+    """Seconds for looking at candidates again; None: as long as it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What was found, best first."""
+
+    passages: list[Passage] = field(default_factory=list)
+    unknown: frozenset[str] = frozenset()
+    """Collections that the tenant does not have."""
+
+
+class Retriever:
+    """Finds passages. Everything that takes time is done in ``threads``.
+
+    Args:
+        index: where documents are.
+        encoder: made their vectors.
+        reranker: looks at the best ones again.
+        threads: one thread, since the vectors of questions are remembered in it.
+        grants: globs over the tenants that may read a collection, where not all may.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        encoder: Encoder,
+        reranker: Reranker,
+        threads: Threads,
+        grants: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._index = index
+        self._questions = Remembered(encoder)
+        self._reranker = reranker
+        self._threads = threads
+        self._grants = grants or {}
+
+    async def retrieve(self, question: Question) -> Retrieved:
+        """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""
+        return await self._threads.run(lambda: self.find(question))
+
+    def find(self, question: Question) -> Retrieved:
+        """The same in this thread."""
+        scopes, unknown = self._scopes(question)
+        if not scopes or not question.text.strip():
+            return Retrieved([], unknown)
+        vector = self._questions.vector(question.text)
+        hits = self._index.find(scopes, question.text, vector, _CANDIDATES)
+        scores = fused(hits)
+        passages = self._index.passages([number for number, _ in scores])
+        found = [
+            replace(passages[number], score=score) for number, score in scores if number in passages
+        ]
+        # More than are wanted: some may say the same, or stand in for what is left out later.
+        found = distinct(found)[: max(question.limit, _RERANKED)]
+        return Retrieved(self._reranked(question, found)[: question.limit], unknown)
+
+    def _scopes(self, question: Question) -> tuple[list[Scope], frozenset[str]]:
+        """What the tenant may read of what it asks for. Nobody's else, whatever it is called."""
+        there = {
+            scope
+            for scope in self._index.scopes([question.tenant, EVERYBODY])
+            if self._may_read(question.tenant, scope.collection)
+        }
+        if question.collections is None:
+            return sorted(there), frozenset()
+        wanted = set(question.collections)
+        known = {scope.collection for scope in there}
+        return sorted(s for s in there if s.collection in wanted), frozenset(wanted - known)
+
+    def _may_read(self, tenant: str, collection: str) -> bool:
+        allowed = self._grants.get(collection)
+        return allowed is None or any(fnmatchcase(tenant, glob) for glob in allowed)
+
+    def _reranked(self, question: Question, found: list[Passage]) -> list[Passage]:
+        """The best ones in the order of a model that reads question and text together.
+
+        What it had no time for stays behind what it read, in the order that it had.
+        """
+        budget_s = 60.0 if question.rerank_s is None else question.rerank_s
+        deadline = time.perf_counter() + budget_s
+        first = found[:_RERANKED]
+        scores = self._reranker.scores(question.text, [_whole(each) for each in first], deadline)
+        read = [
+            replace(each, score=round(score, 6)) for each, score in zip(first, scores, strict=False)
+        ]
+        read.sort(key=lambda each: -each.score)
+        least = read[-1].score if read else 1.0
+        rest = [replace(each, score=min(each.score, least)) for each in found[len(scores) :]]
+        return read + rest
+
+
+def _whole(passage: Passage) -> str:
+    return f"{passage.title}\n{passage.text}"
+
+
+def fused(hits: Hits) -> list[tuple[int, float]]:
+    """Chunks in the order of both measures together (reciprocal rank fusion), scores 0 to 1."""
+    scores: dict[int, float] = {}
+    for ranked in hits:
+        for rank, (number, _) in enumerate(ranked):
+            scores[number] = scores.get(number, 0.0) + 1 / (FUSION + rank)
+    best = 2 / FUSION
+    ordered = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
+    return [(number, round(score / best, 6)) for number, score in ordered]
+
+
+def distinct(passages: Iterable[Passage]) -> list[Passage]:
+    """Without those that say what an earlier one says."""
+    found: list[Passage] = []
+    for passage in passages:
+        if all(overlap(passage.text, other.text) < _ALIKE for other in found):
+            found.append(passage)
+    return found
