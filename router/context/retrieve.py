@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from router.context.documents.model import EVERYBODY, Hits, Index, Passage, Scope
-from router.context.documents.words import overlap
+from router.context.documents.words import overlap, words_of
 from router.embed.cross import Reranker
 from router.embed.encoder import Encoder
 from router.embed.threads import Remembered, Threads
@@ -87,7 +87,7 @@ class Retriever:
             replace(passages[number], score=score) for number, score in scores if number in passages
         ]
         # More than are wanted: some may say the same, or stand in for what is left out later.
-        found = distinct(found)[: max(question.limit, _RERANKED)]
+        found = distinct(found, max(question.limit, _RERANKED))
         return Retrieved(self._reranked(question, found)[: question.limit], unknown)
 
     def _scopes(self, question: Question) -> tuple[list[Scope], frozenset[str]]:
@@ -140,10 +140,16 @@ def fused(hits: Hits) -> list[tuple[int, float]]:
     return [(number, round(score / best, 6)) for number, score in ordered]
 
 
-def distinct(passages: Iterable[Passage]) -> list[Passage]:
-    """Without those that say what an earlier one says."""
+def distinct(passages: Iterable[Passage], limit: int) -> list[Passage]:
+    """The first ones, without those that say what an earlier one says."""
     found: list[Passage] = []
+    known: list[frozenset[str]] = []
     for passage in passages:
-        if all(overlap(passage.text, other.text) < _ALIKE for other in found):
-            found.append(passage)
+        words = frozenset(words_of(passage.text))
+        if any(overlap(words, others) >= _ALIKE for others in known):
+            continue
+        found.append(passage)
+        known.append(words)
+        if len(found) >= limit:
+            break
     return found

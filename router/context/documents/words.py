@@ -36,8 +36,7 @@ def stem(word: str) -> str:
     return word[:6]
 
 
-def overlap(one: str, other: str) -> float:
+def overlap(one: frozenset[str], other: frozenset[str]) -> float:
     """Share of all their words that both have, 0 to 1."""
-    first, second = set(words_of(one)), set(words_of(other))
-    both = len(first & second)
-    return both / max(1, len(first) + len(second) - both)
+    both = len(one & other)
+    return both / max(1, len(one) + len(other) - both)

@@ -1,0 +1,281 @@
+"""The context stage: what is retrieved once, and what of it each target gets within its window."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from router.config.documents import ContextConfig
+from router.context import fence
+from router.context.documents.model import IndexUnavailable, Passage
+from router.context.fit import fitted
+from router.context.retrieve import Question, Retrieved, Retriever
+from router.context.stitch import stitched
+from router.context.tokens import ByBytes, Counter
+from router.context.trim import trimmed
+from router.embed.threads import Busy, Threads
+from router.embed.weights import ModelMissing
+from router.exchange import Bodies, Exchange, Stitched
+from router.request import Intent, Option, Request
+from router.wire.endpoint import Endpoint
+from router.wire.formats import FORMATS
+
+NONE: Final = "none"
+"""In place of collections: no context, whatever the route says."""
+Body = dict[str, Any]
+Windows = Callable[[Exchange, Option], int | None]
+"""Tokens that fit into a target's context; None when nobody knows."""
+Counters = Callable[[Option], Counter | None]
+"""A target's own tokenizer; None where it is not at hand."""
+_DEFAULT_WINDOW: Final = 8192
+"""Where nobody knows a target's."""
+_MARGIN_TOKENS: Final = 16
+"""What a tokenizer may make of the seams."""
+_LEAST_TOKENS: Final = 96
+"""Less room is not worth a block."""
+_ROUNDS: Final = 6
+_QUERY_CHARS: Final = 2000
+_SHORT_WORDS: Final = 5
+"""A shorter question is read together with the one before: it may be about the same."""
+_ESTIMATED_BYTES_PER_TOKEN: Final = 4
+_log = logging.getLogger("graftwork.router")
+
+
+class UntrustedCheck(Protocol):
+    """Looks for instructions in what nobody here wrote."""
+
+    async def check_untrusted(self, texts: Sequence[str]) -> Sequence[str | None]:
+        """For each text why it may not be shown to a model, or None."""
+        ...
+
+
+class Unchecked:
+    """Nothing speaks against any text."""
+
+    async def check_untrusted(self, texts: Sequence[str]) -> Sequence[str | None]:
+        """None for each."""
+        return [None] * len(texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one request has, whoever will answer it."""
+
+    question: str = ""
+    passages: tuple[Passage, ...] = ()
+    warnings: tuple[str, ...] = ()
+    may_trim: bool = False
+
+
+class ContextStage:
+    """Retrieves, and makes targets' bodies.
+
+    Args:
+        config: what routes want, and how much of a window may be taken.
+        retriever: finds passages.
+        threads: where bodies are made.
+        counters, windows: what is known of targets.
+        check: looks at passages before a model does.
+    """
+
+    def __init__(
+        self,
+        config: ContextConfig,
+        retriever: Retriever,
+        threads: Threads,
+        counters: Counters,
+        windows: Windows,
+        check: UntrustedCheck | None = None,
+    ) -> None:
+        self._config = config
+        self._retriever = retriever
+        self._threads = threads
+        self._counters = counters
+        self._windows = windows
+        self._check = check or Unchecked()
+
+    def collections(self, request: Request, intent: Intent) -> tuple[str, ...]:
+        """What a request may draw on: as it says itself, else as its route does, else always."""
+        if not FORMATS[request.endpoint].generates:
+            return ()
+        own = request.hints.context
+        if own is not None:
+            return () if own == (NONE,) else own
+        routes = self._config.routes
+        return routes[intent.name] if intent.name in routes else self._config.default
+
+    async def bodies(self, exchange: Exchange) -> Bodies:
+        """Retrieve, and return what makes each target's body."""
+        request = exchange.request
+        found = await self._found(exchange)
+        made: dict[str, Body] = {}
+        for warning in found.warnings:
+            exchange.delivery.warn(warning)
+
+        async def of(option: Option) -> Body:
+            own = {**request.body, "model": option.engine_name or option.target.partition("/")[2]}
+            if not found.passages and not found.may_trim:
+                return own
+            if option.target not in made:
+                window = self._windows(exchange, option) or _DEFAULT_WINDOW
+                counter = self._counters(option)
+                made[option.target] = await self._threads.run(
+                    lambda: self._made(exchange, option, own, found, window, counter)
+                )
+            return made[option.target]
+
+        return of
+
+    # Once a request
+
+    async def _found(self, exchange: Exchange) -> _Found:
+        request, wanted = exchange.request, exchange.decision.collections
+        may_trim = request.hints.trim or self._config.trim
+        if not wanted:
+            return _Found(may_trim=may_trim)
+        question = _question(request)
+        asked = Question(
+            request.tenant,
+            wanted,
+            question,
+            self._config.limit,
+            min(self._config.rerank_ms / 1000, _share_of(request)),
+        )
+        try:
+            async with asyncio.timeout(self._config.timeout_ms / 1000):
+                found = await self._retriever.retrieve(asked)
+        except (IndexUnavailable, ModelMissing, Busy, TimeoutError) as error:
+            _log.warning("no context for request %s: %s", request.id, error)
+            why = "in time" if isinstance(error, TimeoutError) else "now"
+            warnings = (f"context: documents cannot be searched {why}",)
+            return _Found(question, warnings=warnings, may_trim=may_trim)
+        passages, warnings = await self._checked(found)
+        return _Found(question, tuple(passages), warnings, may_trim)
+
+    async def _checked(self, found: Retrieved) -> tuple[list[Passage], tuple[str, ...]]:
+        warnings = [f"context: no collection {name!r}" for name in sorted(found.unknown)]
+        texts = [passage.text for passage in found.passages]
+        verdicts = await self._check.check_untrusted(texts) if texts else []
+        passages = []
+        for passage, verdict in zip(found.passages, verdicts, strict=True):
+            if verdict is None:
+                passages.append(passage)
+            else:
+                warnings.append(f"context: {passage.document} left out ({verdict})")
+        return passages, tuple(warnings)
+
+    # Once a target; in a thread
+
+    def _made(
+        self,
+        exchange: Exchange,
+        option: Option,
+        body: Body,
+        found: _Found,
+        window: int,
+        counter: Counter | None,
+    ) -> Body:
+        endpoint = exchange.request.endpoint
+        target = _Target(endpoint, window, self._reserve(exchange.request, window), counter)
+        dropped = 0
+        if found.may_trim:
+            body, dropped = trimmed(endpoint, body, target.fits)
+        if dropped:
+            exchange.delivery.warn(f"context: {dropped} oldest turns left out for {option.target}")
+        shown, stitched_body = self._stitched(target, body, found)
+        exchange.delivery.stitches(
+            option.target,
+            Stitched(
+                tuple(
+                    {
+                        "marker": fence.marker(number),
+                        "document": passage.document,
+                        "chunk": passage.chunk,
+                        "title": passage.title,
+                        "score": passage.score,
+                    }
+                    for number, passage in enumerate(shown, 1)
+                )
+            ),
+        )
+        if found.passages and not shown:
+            exchange.delivery.warn(f"context: no room for it in {option.target}")
+        return stitched_body
+
+    def _stitched(self, target: _Target, body: Body, found: _Found) -> tuple[list[Passage], Body]:
+        """The passages that fit, and the body with them; the prompt alone where none does."""
+        free = target.free(body)
+        share = min(int(self._config.share * target.window), self._config.max_tokens)
+        empty = target.text(fence.block([]))
+        for _ in range(_ROUNDS):
+            budget = min(free, target.bound(share))
+            if budget - empty < _LEAST_TOKENS:
+                break
+            shown = fitted(found.passages, found.question, budget - empty, target.passage)
+            if not shown:
+                break
+            made = stitched(target.endpoint, body, fence.block(shown))
+            if made is None:
+                break
+            over = -target.free(made)
+            if over <= 0:
+                return shown, made
+            # Tokens do not add up exactly where texts meet: once more, with less.
+            free -= over + _MARGIN_TOKENS
+        return [], body
+
+    def _reserve(self, request: Request, window: int) -> int:
+        """Tokens that stay free for the answer."""
+        wanted = request.needs.max_output_tokens
+        return min(self._config.answer_tokens, window // 4) if wanted is None else wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One target's window, in its own tokens."""
+
+    endpoint: Endpoint
+    window: int
+    reserve: int
+    counter: Counter | None
+
+    @property
+    def _counted(self) -> Counter:
+        return self.counter or ByBytes()
+
+    def free(self, body: Body) -> int:
+        """Tokens left beside a prompt and its answer; below 0 when they do not fit."""
+        used = self._counted.prompt(self.endpoint, body)
+        return self.window - self.reserve - used - _MARGIN_TOKENS
+
+    def fits(self, body: Body) -> bool:
+        """Whether prompt and answer do."""
+        return self.free(body) >= 0
+
+    def text(self, text: str) -> int:
+        """Tokens of a text, at most."""
+        return self._counted.text(text)
+
+    def passage(self, passage: Passage) -> int:
+        """Tokens of a passage with its heading, at most."""
+        return self.text(fence.heading(passage, 100) + fence.harmless(passage.text) + "\n") + 1
+
+    def bound(self, tokens: int) -> int:
+        """So many tokens in the unit that ``text`` counts in."""
+        return tokens if self.counter is not None else tokens * _ESTIMATED_BYTES_PER_TOKEN
+
+
+def _question(request: Request) -> str:
+    """The newest user text; together with the one before where it says little by itself."""
+    newest = request.text[-_QUERY_CHARS:]
+    if len(newest.split()) >= _SHORT_WORDS or len(request.turns) < 2:
+        return newest
+    return f"{request.turns[-2][-_QUERY_CHARS:]}\n{newest}"
+
+
+def _share_of(request: Request) -> float:
+    """Seconds of a request's own time that may go into looking again: a tenth."""
+    return float("inf") if request.hints.timeout_s is None else request.hints.timeout_s / 10
