@@ -84,6 +84,19 @@ class Assurance:
     """Whether feedback stands behind the probability, or only the default map."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stitched:
+    """What was stitched into one target's body."""
+
+    citations: tuple[dict[str, Any], ...] = ()
+    """One for each passage: ``marker``, ``document``, ``chunk``, ``title``, ``score``."""
+
+    @property
+    def documents(self) -> list[str]:
+        """Ids, each once, in order."""
+        return list(dict.fromkeys(each["document"] for each in self.citations))
+
+
 Bodies = Callable[[Option], Awaitable[dict[str, Any]]]
 """What a target is sent; made by the context stage, each time that a target is asked."""
 
@@ -136,6 +149,8 @@ class Delivery:
     """Why a person should look at this exchange."""
     warnings: dict[str, dict[str, None]] = field(default_factory=dict)
     """By target, what of the request it does not get, or not as it was said."""
+    contexts: dict[str, Stitched] = field(default_factory=dict)
+    """By target, what it got beyond the client's own words."""
     captured: bytes | None = None
     """The answer's bytes, kept only for a request that is answered in secret as well."""
 
@@ -202,6 +217,10 @@ class Delivery:
     def warn(self, target: str, warning: str) -> None:
         """A target does not get something of the request as it was said."""
         self.warnings.setdefault(target, {})[warning] = None
+
+    def stitches(self, target: str, context: Stitched) -> None:
+        """A target gets this beside the client's own words."""
+        self.contexts[target] = context
 
     def judge(self, assurance: Assurance) -> None:
         """What was thought of an answer."""
@@ -353,6 +372,13 @@ class Exchange:
         chosen = self.chosen
         told = {} if chosen is None else self.delivery.warnings.get(chosen.target, {})
         return [*self.request.removed, *told]
+
+    @property
+    def context(self) -> Stitched:
+        """What whoever answers got beyond the client's own words."""
+        chosen = self.chosen
+        none = Stitched()
+        return none if chosen is None else self.delivery.contexts.get(chosen.target, none)
 
     @property
     def confidence(self) -> float | None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
 
-from router import context, govern, prepare
+from router import govern, prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
 from router.audit.requests import RequestRecords
@@ -17,6 +17,7 @@ from router.cache.responses import Responses
 from router.choose.choose import Chooser
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
+from router.context.stage import ContextStage
 from router.errors import AuditUnavailable
 from router.exchange import Exchange, Outgoing
 from router.intent.stage import IntentStage
@@ -55,6 +56,7 @@ class Pipeline:
     chooser: Chooser
     budgets: Budgets
     responses: Responses
+    context: ContextStage
     fitting: prepare.Fitting
     sender: Sender
     judge: Judge
@@ -88,7 +90,8 @@ class Pipeline:
             request = exchange.request = govern.inbound(request)
             at(Heading.ROUTING, "intent")
             intent = self.intents.classify(request, table, always=policies.reads_intents)
-            exchange.decision = Decision(table, intent)
+            wanted = self.context.collections(request, intent)
+            exchange.decision = Decision(table, intent, wanted)
             at(Heading.POLICY, "policy")
             permission = policies.permission(request.caller, intent.name)
             at(Heading.ROUTING, "choose")
@@ -104,7 +107,8 @@ class Pipeline:
                 answer: Outgoing | None = self.responses.look(exchange)
                 if answer is None:
                     at(Heading.CONTEXT, "context")
-                    exchange.delivery.sends(self.fitting.bodies(exchange, context.bodies(request)))
+                    bodies = await self.context.bodies(exchange)
+                    exchange.delivery.sends(self.fitting.bodies(exchange, bodies))
                     at(Heading.ROUTING, "send")
                     answer = await self.sender.send(exchange)
                     at(Heading.ROUTING, "confidence")

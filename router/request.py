@@ -47,6 +47,10 @@ class Hints:
     intent: str | None = None
     fallback: bool = False
     """Somebody else may answer for a pinned version."""
+    context: tuple[str, ...] | None = None
+    """Collections that the answer may draw on, or ``none``; None: as the route says."""
+    trim: bool = False
+    """A conversation that is too long may lose its oldest turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,8 @@ class Decision:
     table: RoutingTable
     """The routing table as it was when the request was read: kept to the last byte (law 1)."""
     intent: Intent = field(default_factory=Intent)
+    collections: tuple[str, ...] = ()
+    """Of documents that the answer may draw on."""
     policy_version: str = ""
     options: tuple[Option, ...] = ()
     """Everybody who was considered: those that may be asked first, best first."""

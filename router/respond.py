@@ -11,7 +11,7 @@ import orjson
 
 from router.audit.decision import record_of, shown
 from router.errors import RouterError, TargetBroken, error_body
-from router.exchange import Account, Exchange, Outgoing
+from router.exchange import Account, Exchange, Outgoing, Stitched
 from router.stages import Heading
 from router.wire.asgi import (
     Bodies,
@@ -25,7 +25,7 @@ from router.wire.asgi import (
     send_body,
     send_json,
 )
-from router.wire.events import Events, Piece
+from router.wire.events import Body, Events, Piece
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Format
 
@@ -163,6 +163,7 @@ class Client:
             await self._refuse(exchange, self._error)
         elif self._whole is not None:
             answer, body = self._whole
+            body = cited(body, exchange.context)
             kind = answer.content_type.encode("latin-1")
             await send_body(self._send, answer.status, body, kind, response_headers(exchange))
 
@@ -211,9 +212,21 @@ def final_comment(exchange: Exchange) -> bytes:
         "cost_usd": account.cost_usd,
         "overhead_ms": round(account.stages.overhead_s * 1000, 2),
     }
+    if exchange.context.citations:
+        facts["citations"] = exchange.context.citations
     if delivery.rescued:
         facts["rescued"] = delivery.rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
+
+
+def cited(body: bytes, context: Stitched) -> bytes:
+    """A whole answer with what it could draw on, beside its API's own fields."""
+    found = Body(body).json if context.citations else None
+    if found is None or found.get("error"):
+        return body
+    own = found.get("graftwork")
+    more = {"citations": context.citations}
+    return orjson.dumps({**found, "graftwork": {**own, **more} if isinstance(own, dict) else more})
 
 
 def response_headers(exchange: Exchange) -> list[Header]:
@@ -236,6 +249,8 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "server-timing": timings,
         **account.headers,
     }
+    if documents := exchange.context.documents:
+        values["x-graftwork-context"] = ",".join(documents)
     if warnings := exchange.warnings:
         values["x-graftwork-warning"] = _named(exchange, warnings)
     return encode_headers(values)

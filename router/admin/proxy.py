@@ -13,6 +13,7 @@ from yarl import URL
 
 from adapters.aliases import Peer
 from adapters.resources import Resource
+from router.admin.documents import TENANT_HEADER
 from router.admit.keys import LOCAL
 from router.errors import Overloaded, TooLarge
 from router.replicas.table import TableHolder
@@ -148,6 +149,7 @@ def _headers(registry: Peer, scope: Scope) -> list[tuple[str, str]]:
         *passed,
         ("authorization", f"Bearer {registry.secret}"),
         ("x-graftwork-actor", named or caller.name),
+        (TENANT_HEADER, caller.tenant),
         ("x-request-id", scope["request_id"]),
     ]
 

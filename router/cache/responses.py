@@ -85,6 +85,8 @@ class Responses:
         return Replayed(kept)
 
     def _applies(self, exchange: Exchange) -> bool:
+        if exchange.decision.collections:
+            return False  # a document may be gone, or new, by the next time
         if "no-store" in exchange.request.headers.get("cache-control", ""):
             return False
         return not self._config.deterministic_only or deterministic(exchange)

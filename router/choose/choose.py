@@ -81,6 +81,7 @@ class Chooser:
         shadow = self._shadow(exchange.request, options[0], permission, card_set)
         return Decision(
             table=exchange.decision.table,
+            collections=exchange.decision.collections,
             intent=exchange.decision.intent,
             policy_version=permission.version,
             options=options,

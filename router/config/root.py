@@ -10,6 +10,7 @@ from router.config.auto import AutoConfig
 from router.config.budgets import BudgetsConfig
 from router.config.cache import CacheConfig
 from router.config.delivery import DeliveryConfig
+from router.config.documents import ContextConfig
 from router.config.fairness import FairnessConfig
 from router.config.limits import LimitsConfig
 from router.config.policy import PolicyConfig
@@ -32,6 +33,7 @@ class RouterConfig(Section):
     delivery: DeliveryConfig = DeliveryConfig()
     budgets: BudgetsConfig = BudgetsConfig()
     cache: CacheConfig = CacheConfig()
+    context: ContextConfig = ContextConfig()
     records: RecordsConfig = RecordsConfig()
     providers: tuple[ProviderConfig, ...] = ()
 

@@ -74,6 +74,10 @@ class Retriever:
         """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""
         return await self._threads.run(lambda: self.find(question))
 
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._threads.close()
+
     def find(self, question: Question) -> Retrieved:
         """The same in this thread."""
         scopes, unknown = self._scopes(question)

@@ -105,26 +105,29 @@ class ContextStage:
         if own is not None:
             return () if own == (NONE,) else own
         routes = self._config.routes
-        return routes[intent.name] if intent.name in routes else self._config.default
+        found = None if intent.name is None else routes.get(intent.name)
+        return self._config.default if found is None else found
 
     async def bodies(self, exchange: Exchange) -> Bodies:
         """Retrieve, and return what makes each target's body."""
         request = exchange.request
         found = await self._found(exchange)
         made: dict[str, Body] = {}
-        for warning in found.warnings:
-            exchange.delivery.warn(warning)
 
         async def of(option: Option) -> Body:
-            own = {**request.body, "model": option.engine_name or option.target.partition("/")[2]}
+            own = own_words(request, option)
+            for warning in found.warnings:
+                exchange.delivery.warn(option.target, warning)
             if not found.passages and not found.may_trim:
                 return own
             if option.target not in made:
-                window = self._windows(exchange, option) or _DEFAULT_WINDOW
-                counter = self._counters(option)
-                made[option.target] = await self._threads.run(
-                    lambda: self._made(exchange, option, own, found, window, counter)
+                fit = await self._threads.run(
+                    lambda: self._fit(self._target(exchange, option), own, found)
                 )
+                exchange.delivery.stitches(option.target, Stitched(_citations(fit.shown)))
+                for warning in fit.warnings:
+                    exchange.delivery.warn(option.target, warning)
+                made[option.target] = fit.body
             return made[option.target]
 
         return of
@@ -150,8 +153,8 @@ class ContextStage:
         except (IndexUnavailable, ModelMissing, Busy, TimeoutError) as error:
             _log.warning("no context for request %s: %s", request.id, error)
             why = "in time" if isinstance(error, TimeoutError) else "now"
-            warnings = (f"context: documents cannot be searched {why}",)
-            return _Found(question, warnings=warnings, may_trim=may_trim)
+            late: tuple[str, ...] = (f"context: documents could not be searched {why}",)
+            return _Found(question, warnings=late, may_trim=may_trim)
         passages, warnings = await self._checked(found)
         return _Found(question, tuple(passages), warnings, may_trim)
 
@@ -169,41 +172,22 @@ class ContextStage:
 
     # Once a target; in a thread
 
-    def _made(
-        self,
-        exchange: Exchange,
-        option: Option,
-        body: Body,
-        found: _Found,
-        window: int,
-        counter: Counter | None,
-    ) -> Body:
-        endpoint = exchange.request.endpoint
-        target = _Target(endpoint, window, self._reserve(exchange.request, window), counter)
+    def _target(self, exchange: Exchange, option: Option) -> _Target:
+        request = exchange.request
+        window = self._windows(exchange, option) or _DEFAULT_WINDOW
+        wanted = request.needs.max_output_tokens
+        reserve = min(self._config.answer_tokens, window // 4) if wanted is None else wanted
+        return _Target(request.endpoint, window, reserve, self._counters(option))
+
+    def _fit(self, target: _Target, body: Body, found: _Found) -> _Fit:
         dropped = 0
         if found.may_trim:
-            body, dropped = trimmed(endpoint, body, target.fits)
-        if dropped:
-            exchange.delivery.warn(f"context: {dropped} oldest turns left out for {option.target}")
-        shown, stitched_body = self._stitched(target, body, found)
-        exchange.delivery.stitches(
-            option.target,
-            Stitched(
-                tuple(
-                    {
-                        "marker": fence.marker(number),
-                        "document": passage.document,
-                        "chunk": passage.chunk,
-                        "title": passage.title,
-                        "score": passage.score,
-                    }
-                    for number, passage in enumerate(shown, 1)
-                )
-            ),
-        )
+            body, dropped = trimmed(target.endpoint, body, target.fits)
+        warnings = [f"the {dropped} oldest turns"] if dropped else []
+        shown, made = self._stitched(target, body, found) if found.passages else ([], body)
         if found.passages and not shown:
-            exchange.delivery.warn(f"context: no room for it in {option.target}")
-        return stitched_body
+            warnings.append("context, for which it has no room")
+        return _Fit(made, shown, warnings)
 
     def _stitched(self, target: _Target, body: Body, found: _Found) -> tuple[list[Passage], Body]:
         """The passages that fit, and the body with them; the prompt alone where none does."""
@@ -227,10 +211,14 @@ class ContextStage:
             free -= over + _MARGIN_TOKENS
         return [], body
 
-    def _reserve(self, request: Request, window: int) -> int:
-        """Tokens that stay free for the answer."""
-        wanted = request.needs.max_output_tokens
-        return min(self._config.answer_tokens, window // 4) if wanted is None else wanted
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What one target gets."""
+
+    body: Body
+    shown: Sequence[Passage]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +254,24 @@ class _Target:
     def bound(self, tokens: int) -> int:
         """So many tokens in the unit that ``text`` counts in."""
         return tokens if self.counter is not None else tokens * _ESTIMATED_BYTES_PER_TOKEN
+
+
+def own_words(request: Request, option: Option) -> Body:
+    """The client's own body under the target's name for the model."""
+    return {**request.body, "model": option.engine_name or option.target.partition("/")[2]}
+
+
+def _citations(shown: Sequence[Passage]) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "marker": fence.marker(number),
+            "document": passage.document,
+            "chunk": passage.chunk,
+            "title": passage.title,
+            "score": passage.score,
+        }
+        for number, passage in enumerate(shown, 1)
+    )
 
 
 def _question(request: Request) -> str:

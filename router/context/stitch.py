@@ -1,4 +1,4 @@
-"""A text among the instructions of a request, in every dialect; the body itself is left as it is."""
+"""A text among the instructions of a request, in every dialect; the body is left as it is."""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ _ESCAPED = (b"\\u", b"\\b", b"\\f", b"\x7f")
 """All that JSON in ASCII can say such a character with."""
 _MAX_TEXT_CHARS = 4000
 _TURNS_KEPT = 3
-_HINT_FIELDS = frozenset({"max_cost_usd", "session", "timeout_ms", "intent", "fallback"})
+_HINT_FIELDS = frozenset(
+    {"max_cost_usd", "session", "timeout_ms", "intent", "fallback", "context", "truncation"}
+)
+_MAX_COLLECTIONS = 32
 _PROMPTS = {Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
@@ -68,7 +71,7 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
         body_bytes=len(raw),
         model=_model(body),
         stream=_stream(body),
-        hints=_hints(request.headers, extension),
+        hints=_hints(request.headers, extension, body),
         needs=read_needs(body, found),
         removed=removed,
         text=turns[-1][-_MAX_TEXT_CHARS:] if turns else "",
@@ -130,7 +133,7 @@ def _stream(body: dict[str, Any]) -> bool:
     return bool(stream)
 
 
-def _hints(headers: Mapping[str, str], extension: Any) -> Hints:
+def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) -> Hints:
     if extension is None:
         extension = {}
     if not isinstance(extension, dict):
@@ -158,7 +161,35 @@ def _hints(headers: Mapping[str, str], extension: Any) -> Hints:
         timeout_s=timeout_ms / 1000 if timeout_ms else None,
         intent=intent,
         fallback=_flag(headers.get("x-graftwork-fallback"), extension.get("fallback"), "fallback"),
+        context=_collections(headers.get("x-graftwork-context", extension.get("context"))),
+        trim=_trims(extension.get("truncation")) or body.get("truncation") == "auto",
     )
+
+
+def _collections(value: Any) -> tuple[str, ...] | None:
+    """Names between commas, or a list of them; ``none`` for no collection."""
+    if value is None:
+        return None
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidRequest(
+            "'context' must be names of collections.", param=f"{EXTENSION}.context"
+        )
+    found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if len(found) > _MAX_COLLECTIONS or any(len(name) > _MAX_MODEL_LENGTH for name in found):
+        raise InvalidRequest(
+            f"'context' may name {_MAX_COLLECTIONS} collections.", param=f"{EXTENSION}.context"
+        )
+    return found
+
+
+def _trims(truncation: Any) -> bool:
+    """As in the Responses API: ``auto`` lets the oldest turns go, ``disabled`` does not."""
+    if truncation not in (None, "auto", "disabled"):
+        raise InvalidRequest(
+            "'truncation' must be 'auto' or 'disabled'.", param=f"{EXTENSION}.truncation"
+        )
+    return bool(truncation == "auto")
 
 
 def _flag(header: str | None, value: Any, name: str) -> bool:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.config import AdaptersConfig
 from adapters.records.config import AuditConfig
+from router.config.documents import DocumentsConfig
 from router.config.root import RouterConfig
 
 EMBEDDED = "embedded"
@@ -119,6 +120,7 @@ class Settings(_Section):
     engine: EngineSettings = EngineSettings()
     adapters: AdaptersConfig = Field(default_factory=AdaptersConfig)
     router: RouterConfig = RouterConfig()
+    documents: DocumentsConfig = DocumentsConfig()
     log: LogSettings = LogSettings()
     audit: AuditConfig = AuditConfig()
     network: NetworkSettings = NetworkSettings()

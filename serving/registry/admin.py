@@ -16,7 +16,7 @@ from adapters.admin.table import PREFIX, RESOURCES
 from adapters.errors import AdapterError
 from adapters.records.writer import RecordLog
 from adapters.resources import Resource
-from router.admin import usage
+from router.admin import documents, usage
 from router.errors import Refused, RouterError
 from router.wire.asgi import Receive, Scope, Send
 from router.wire.table import Bound, ResourceApp, bound
@@ -27,6 +27,7 @@ from serving.registry.recorded import RecordedAdmin
 def registry_surface(
     parts: Parts,
     books: usage.Books,
+    desk: documents.Desk,
     internal: Iterable[Bound],
     metrics: CollectorRegistry,
     log: RecordLog,
@@ -35,7 +36,7 @@ def registry_surface(
 
     Every admin action is on record before its answer leaves.
     """
-    admin: Any = RecordedAdmin(admin_app(parts, books), log, PREFIX)
+    admin: Any = RecordedAdmin(admin_app(parts, books, desk), log, PREFIX)
     scraped = Resource("internal", "GET", METRICS, _metrics)
     private = ResourceApp([*internal, *bound([scraped], metrics)], explain=explain)
 
@@ -46,9 +47,13 @@ def registry_surface(
     return surface
 
 
-def admin_app(parts: Parts, books: usage.Books) -> Any:
+def admin_app(parts: Parts, books: usage.Books, desk: documents.Desk) -> Any:
     """The admin plane's resources that live in the registry."""
-    rows = [*bound(RESOURCES, parts), *bound(usage.RESOURCES, books)]
+    rows = [
+        *bound(RESOURCES, parts),
+        *bound(usage.RESOURCES, books),
+        *bound(documents.RESOURCES, desk),
+    ]
     return ResourceApp(rows, explain=explain)
 
 

@@ -17,12 +17,14 @@ from adapters.records.sealing import AUDIT, open_sealer
 from adapters.records.writer import RecordLog
 from adapters.registry import Registry
 from router.account.gauges import Gauges
+from router.admin.documents import Desk
 from router.audit.logs import FEEDBACK
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
 from serving.registry.admin import registry_surface
+from serving.registry.documents import open_library
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
 from serving.registry.metrics import RegistryCollector
@@ -46,6 +48,7 @@ class RegistryProcess:
         service: hears engines and routers, and does what is done again and again.
         adapters: what moves versions.
         accounts: the books of budgets and usage.
+        documents: what answers may draw on.
         surface: the ASGI application for routers, and behind them for administrators.
     """
 
@@ -85,8 +88,14 @@ class RegistryProcess:
         uploads = self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
         under_way = ("Pushes that are being received.", lambda: uploads.under_way)
         self._metrics.register(Gauges({"graftwork_pushes_under_way": under_way}))
+        self.documents = open_library(settings, self.adapters.registry)
         self.surface: Any = registry_surface(
-            self._parts(), self.accounts, self.accounts.routes(), self._metrics, self._log
+            self._parts(),
+            self.accounts,
+            Desk(self.documents),
+            self.accounts.routes(),
+            self._metrics,
+            self._log,
         )
 
     def _add_sealing(self, settings: Settings) -> None:
@@ -136,4 +145,5 @@ class RegistryProcess:
         """Stop where it stands, and let go of the database; the next process resumes."""
         await self.service.aclose()
         self.accounts.close()
+        await asyncio.to_thread(self.documents.close)
         await asyncio.to_thread(self._log.close)

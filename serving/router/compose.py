@@ -15,7 +15,7 @@ from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
 from router.account.usage import Traffic
-from router.admin import usage
+from router.admin import documents, usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
@@ -48,6 +48,7 @@ from router.targets.http_client import HttpClient
 from serving.config.settings import Settings
 from serving.internal.server import KEEPALIVE_S
 from serving.router.accounting import Accounting
+from serving.router.context import Context
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.router.readings import gauges
@@ -82,6 +83,7 @@ class RouterProcess:
             default_frontier=config.auto.frontier,
             connect_timeout_s=limits.connect_timeout_s,
         )
+        self._context = Context(settings, catalog)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
@@ -127,6 +129,7 @@ class RouterProcess:
             ),
             budgets=self._accounting.budgets,
             responses=Responses(config.cache, configuration_version(config), cache),
+            context=self._context.stage,
             fitting=Fitting(lambda option: catalog.frontier(option).card.roles),
             sender=Sender(catalog, self.holder, limits, config.delivery, self._health),
             judge=Judge(config.routing, self._learning.calibration),
@@ -144,7 +147,9 @@ class RouterProcess:
         )
         self._peers = Peers(self.holder, identity)
         self._admin = AdminProxy(
-            self.holder, (*RESOURCES, *usage.RESOURCES), limits.max_archive_bytes
+            self.holder,
+            (*RESOURCES, *usage.RESOURCES, *documents.RESOURCES),
+            limits.max_archive_bytes,
         )
         self.records = Records(decisions, feedback, self._peers, self._learning.judged)
         self._refit = Refit(self._learning, self.records.judgements)
@@ -217,6 +222,7 @@ class RouterProcess:
         await self.jobs.aclose()
         await self._shadow.aclose()
         await self._accounting.aclose()
+        await asyncio.to_thread(self._context.close)
         self._requests.sum_up_now()
         await asyncio.to_thread(self._log.close)
         await asyncio.to_thread(self._feedback_log.close)

@@ -8,8 +8,11 @@ from typing import Any
 from adapters.admin.parts import Parts
 from adapters.admin.upload import Uploads
 from adapters.config import AdaptersConfig
+from router.admin.documents import Desk
 from router.admin.usage import UsageQuestion
+from serving.config.settings import Settings
 from serving.registry import admin
+from serving.registry.documents import open_library
 from tests.fakes.adapter_path import AdapterPath
 
 
@@ -41,4 +44,5 @@ def registry_admin(
         Uploads(config, path.root / "incoming"),
         replicas,
     )
-    return admin.admin_app(parts, NoBooks())
+    library = open_library(Settings(state_dir=path.root), path.registry)
+    return admin.admin_app(parts, NoBooks(), Desk(library))

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from adapters.aliases import Replica, RoutingTable
-from router import context
 from router.config.delivery import DeliveryConfig, TimeoutsConfig
 from router.config.limits import LimitsConfig
 from router.config.providers import Capability, ModelCard, ProviderConfig
+from router.context.stage import own_words
 from router.exchange import Exchange
 from router.replicas.fair import FairLimits, FairQueues
 from router.replicas.table import TableHolder
@@ -91,7 +91,11 @@ class Desk:
             hints=Hints(timeout_s=timeout_s),
         )
         found = Exchange(request, Decision(self.holder.current, options=options))
-        found.delivery.sends(context.bodies(request))
+
+        async def made(option: Option) -> dict[str, Any]:
+            return own_words(request, option)
+
+        found.delivery.sends(made)
         return found
 
     async def answer(self, exchange: Exchange) -> bytes:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from router.context.documents.model import Chunk, Document, Hits, Index, Passage, Scope
+from router.context.documents.rows import Rows
 from router.context.documents.vectors import Vectors, packed, unpacked
 from router.embed.encoder import Vector
 
@@ -27,23 +28,12 @@ SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS chunks_by_digest ON chunks (tenant, digest)",
     "CREATE TABLE IF NOT EXISTS collections (tenant TEXT NOT NULL, name TEXT NOT NULL,"
     " version BIGINT NOT NULL, PRIMARY KEY (tenant, name))",
+    "CREATE TABLE IF NOT EXISTS left_behind (what TEXT PRIMARY KEY)",
 )
-"""A collection's version rises with each change; routers reload what they hold of it then."""
+"""A collection's version rises with each change; routers reload what they hold of it then. A row in
+``left_behind`` says that deleted words may still be somewhere in the files."""
 _AT_ONCE: Final = 500
 """Parameters of one statement."""
-
-
-class Rows:
-    """One transaction. Statements have ``?`` for parameters."""
-
-    def __init__(self, connection: Any, mark: str = "?") -> None:
-        self._connection = connection
-        self._mark = mark
-
-    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The rows of one statement; none of one that changes something."""
-        cursor = self._connection.execute(statement.replace("?", self._mark), values)
-        return cursor.fetchall() if cursor.description else []
 
 
 class SqlIndex(Index, ABC):
@@ -131,6 +121,7 @@ class SqlIndex(Index, ABC):
         self._remove_words(rows, document_id)
         rows.run("DELETE FROM chunks WHERE document = ?", document_id)
         rows.run("DELETE FROM documents WHERE id = ?", document_id)
+        rows.run("INSERT INTO left_behind (what) VALUES ('words') ON CONFLICT DO NOTHING")
         self._changed(rows, Scope(*found[0]))
         return True
 
@@ -242,8 +233,12 @@ class SqlIndex(Index, ABC):
             found = rows.run("SELECT id FROM documents WHERE subject = ? ORDER BY id", subject)
             for (each,) in found:
                 self._remove(rows, each)
-        if found:
+            # Also of what was deleted before, and when an erasure was interrupted here.
+            is_due = bool(rows.run("SELECT 1 FROM left_behind"))
+        if is_due:
             self._forget_pages()
+            with self._writing() as rows:
+                rows.run("DELETE FROM left_behind")
         return [each for (each,) in found]
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from router.context.documents.model import Chunk, Document, IndexUnavailable, Scope
-from router.context.documents.sql import SCHEMA, Rows, SqlIndex
+from router.context.documents.rows import Rows
+from router.context.documents.sql import SCHEMA, SqlIndex
 from router.context.documents.words import keywords
 
 _BUSY_S: Final = 10.0
@@ -86,6 +87,7 @@ class SqliteIndex(SqlIndex):
             check_same_thread=False,
         )
         connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
         if not self._writes:
             # Reading a log of another process needs its shared memory: no file opened read-only.
             connection.execute("PRAGMA query_only = ON")

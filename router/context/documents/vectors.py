@@ -16,7 +16,7 @@ from router.embed.encoder import Vector
 
 if TYPE_CHECKING:
     from router.context.documents.model import Scope
-    from router.context.documents.sql import Rows
+    from router.context.documents.rows import Rows
 
 
 def packed(vector: Vector) -> bytes:

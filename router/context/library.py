@@ -17,6 +17,9 @@ from router.embed.encoder import Encoder
 from router.embed.threads import Threads
 
 ID_PREFIX: Final = "doc_"
+_READ_AT_ONCE: Final = 2
+"""Files; each is a process that may use a gigabyte."""
+AsWriter = Callable[[Callable[[], object]], None]
 
 
 class TooLong(Exception):
@@ -50,8 +53,9 @@ class Library:
         index: where they are kept.
         encoder: makes their vectors.
         retriever: finds them.
-        threads: where all of this is done.
-        may_write: raises when another process has taken over.
+        threads: where documents are understood: for as long as that takes, many seconds of a
+            large one.
+        as_writer: does something that only the one writer may do; raises when that is another.
     """
 
     def __init__(
@@ -61,15 +65,16 @@ class Library:
         encoder: Encoder,
         retriever: Retriever,
         threads: Threads,
-        may_write: Callable[[], None] = lambda: None,
+        as_writer: AsWriter,
     ) -> None:
         self.config = config
         self.index = index
         self._encoder = encoder
         self._retriever = retriever
         self._threads = threads
-        self._may_write = may_write
-        self._reading = asyncio.Semaphore(2)
+        self._as_writer = as_writer
+        self._quick = Threads("documents", 2)
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def add(self, upload: Upload) -> Document:
         """Read, cut, understand and keep a document; what did not change keeps its vectors.
@@ -98,8 +103,7 @@ class Library:
             upload.subject,
             upload.metadata,
         )
-        self._may_write()
-        self.index.put(document, chunks)
+        self._as_writer(lambda: self.index.put(document, chunks))
         return document
 
     def _check_room(self, more: int) -> None:
@@ -122,20 +126,21 @@ class Library:
 
     async def get(self, document_id: str) -> tuple[Document, list[str]] | None:
         """A document and its chunks. Raises ``IndexUnavailable``."""
-        return await self._threads.run(lambda: self.index.get(document_id))
+        return await self._quick.run(lambda: self.index.get(document_id))
 
     async def page(self, tenant: str | None, after: str, limit: int) -> list[Document]:
         """Documents with a later id. Raises ``IndexUnavailable``."""
-        return await self._threads.run(lambda: self.index.page(tenant, after, limit))
+        return await self._quick.run(lambda: self.index.page(tenant, after, limit))
 
     async def delete(self, document_id: str) -> bool:
         """Whether there was one; no answer that begins from now on has seen it."""
 
         def delete() -> bool:
-            self._may_write()
-            return self.index.delete(document_id)
+            done: list[bool] = []
+            self._as_writer(lambda: done.append(self.index.delete(document_id)))
+            return done[0]
 
-        return await self._threads.run(delete)
+        return await self._quick.run(delete)
 
     async def search(
         self, tenant: str, collection: str | None, words: str, limit: int
@@ -149,21 +154,35 @@ class Library:
 
     async def documents_of(self, subject: str) -> list[str]:
         """The ids of a person's documents."""
-        return await self._threads.run(lambda: self.index.documents_of(subject))
+        return await self._quick.run(lambda: self.index.documents_of(subject))
 
-    async def erase(self, subject: str) -> list[str]:
-        """Delete a person's documents, freed pages included; their ids.
+    # What erasure asks of every room that keeps something of persons
+
+    @property
+    def counted_as(self) -> str:
+        """In certificates."""
+        return "documents"
+
+    async def found(self, subject: str) -> int:
+        """How many documents are this person's."""
+        return len(await self.documents_of(subject))
+
+    async def erase(self, subject: str) -> int:
+        """Delete a person's documents, freed pages and logs included; how many there were.
 
         Raises ``IndexUnavailable`` when something is in the way: to be tried again.
         """
 
-        def erase() -> list[str]:
-            self._may_write()
-            return self.index.erase(subject)
+        def erase() -> int:
+            done: list[list[str]] = []
+            self._as_writer(lambda: done.append(self.index.erase(subject)))
+            return len(done[0])
 
-        return await self._threads.run(erase)
+        return await self._quick.run(erase)
 
     def close(self) -> None:
         """Wait for what is under way, give connections back."""
         self._threads.close()
+        self._quick.close()
+        self._retriever.close()
         self.index.close()

@@ -1,0 +1,333 @@
+"""The resource ``documents``: what answers may draw on. The registry answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.records.line import iso
+from adapters.resources import BadField, Resource, cursor_of, describes, page_of
+from router.context.documents.form import BadForm, read_form
+from router.context.documents.model import Document, IndexUnavailable
+from router.context.documents.parsing import UnknownKind, Unreadable, kind_of
+from router.context.library import (
+    Library,
+    TooLong,
+    UnknownCollection,
+    Upload,
+)
+from router.context.stage import NONE
+from router.embed.threads import Busy
+from router.embed.weights import ModelMissing
+from router.errors import NotFound, Overloaded, Refused, TooLarge
+
+TENANT_HEADER: Final = "x-graftwork-tenant"
+"""The caller's, as the router established it."""
+DEFAULT_COLLECTION: Final = "default"
+_MB: Final = 1_000_000
+_FORM_OVERHEAD_BYTES: Final = 256 * 1024
+_AT_ONCE: Final = 4
+_MAX_NAME: Final = 128
+_MAX_TITLE: Final = 500
+_MAX_METADATA: Final = 16 * 1024
+_NAME: Final = re.compile(r"[^\s,\x00-\x1f\x7f][^,\x00-\x1f\x7f]*")
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where documents are handed in."""
+
+    library: Library
+    receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    """Bodies that are held in memory."""
+
+
+class NewDocument(BaseModel):
+    """A document as text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(description="plain text or Markdown")
+    title: str = Field(default="", max_length=_MAX_TITLE)
+    collection: str = DEFAULT_COLLECTION
+    tenant: str | None = Field(default=None, description="default: the key's; `*`: every tenant")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="`subject` makes it that person's"
+    )
+    id: str | None = Field(default=None, description="of a document that it replaces, or a new id")
+
+
+@describes(
+    body=NewDocument,
+    content={
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    **{
+                        name: {"type": "string"}
+                        for name in ("title", "collection", "tenant", "metadata", "id")
+                    },
+                },
+            }
+        }
+    },
+    answers={
+        413: "Larger than `documents.max_mb`, or no room for its chunks.",
+        415: "A kind of file that is not read.",
+        422: "It cannot be read, or holds no text.",
+    },
+)
+async def add(desk: Desk, request: Request) -> Response:
+    """Add a document: text, Markdown, HTML, PDF, CSV or DOCX."""
+    async with desk.receiving:
+        raw = await _body(request, desk.library.config.max_mb)
+        upload = _upload(request, raw)
+        if len(upload.raw) > desk.library.config.max_mb * _MB:
+            raise _too_large(desk.library.config.max_mb)
+        document = await _answered(desk.library.add(upload))
+    return _json(_shown(document), 201)
+
+
+@describes(query={"tenant": "only this tenant's", "collection": "only of this collection"})
+async def documents(desk: Desk, request: Request) -> Response:
+    """Every document, by id."""
+    page, query = page_of(request.query_params), request.query_params
+    wanted = query.get("collection")
+    rows: list[Document] = []
+    after = page.after
+    # One more than is shown says whether another page follows.
+    while len(rows) <= page.limit:
+        found = await _answered(desk.library.page(query.get("tenant"), after, page.limit + 1))
+        rows += [each for each in found if wanted in (None, each.collection)]
+        if len(found) <= page.limit:
+            break
+        after = found[-1].id
+    shown, goes_on = rows[: page.limit], len(rows) > page.limit
+    return _json(
+        {
+            "object": "list",
+            "data": [_shown(each) for each in shown],
+            "next": cursor_of(shown[-1].id) if goes_on else None,
+        }
+    )
+
+
+async def document(desk: Desk, request: Request) -> Response:
+    """One document with its chunks."""
+    found = await _answered(desk.library.get(request.path_params["id"]))
+    if found is None:
+        raise _unknown(request)
+    own, texts = found
+    chunks = [{"chunk": place, "text": text} for place, text in enumerate(texts)]
+    return _json({**_shown(own), "chunks": chunks})
+
+
+async def delete(desk: Desk, request: Request) -> Response:
+    """Delete a document: the next answer does not draw on it."""
+    if not await _answered(desk.library.delete(request.path_params["id"])):
+        raise _unknown(request)
+    return _json({"id": request.path_params["id"], "deleted": True})
+
+
+@describes(
+    query={
+        "q": "what is looked for",
+        "collection": "only in it; default: in all of the tenant's",
+        "tenant": "whose documents; default: the key's",
+    },
+    answers={404: "The tenant has no such collection."},
+)
+async def search(desk: Desk, request: Request) -> Response:
+    """What would be found for a question."""
+    query = request.query_params
+    words = query.get("q", "").strip()
+    if not words:
+        raise BadField("'q' must say what is looked for.", "q")
+    tenant, collection = query.get("tenant") or _tenant(request), query.get("collection")
+    limit = min(page_of(query).limit, 40)
+    try:
+        found = await _answered(desk.library.search(tenant, collection, words[:4000], limit))
+    except UnknownCollection as error:
+        raise NotFound(
+            f"Tenant {tenant!r} has no collection {str(error)!r}.", param="collection"
+        ) from error
+    rows = [
+        {
+            "document": each.document,
+            "chunk": each.chunk,
+            "title": each.title,
+            "text": each.text,
+            "score": each.score,
+        }
+        for each in found
+    ]
+    return _json({"object": "list", "data": rows, "next": None})
+
+
+async def _body(request: Request, max_mb: float) -> bytes:
+    limit = int(max_mb * _MB) + _FORM_OVERHEAD_BYTES
+    raw = bytearray()
+    async for piece in request.stream():
+        raw += piece
+        # JSON may spell a character with six.
+        if len(raw) > (limit if _is_form(request) else 6 * limit):
+            raise _too_large(max_mb)
+    return bytes(raw)
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+def _too_large(max_mb: float) -> TooLarge:
+    return TooLarge(f"The document is larger than {max_mb:g} MB (documents.max_mb).")
+
+
+def _upload(request: Request, raw: bytes) -> Upload:
+    """What is to be added. Raises ``BadField`` and ``Refused``."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if _is_form(request):
+        return _from_form(request, raw)
+    if kind not in ("", _JSON):
+        raise Refused(
+            415,
+            f"{kind[:80]!r} is not taken: send a form with a file, or JSON with a text.",
+            code="unsupported_media_type",
+        )
+    try:
+        given = NewDocument.model_validate_json(raw)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        param = ".".join(str(part) for part in problem["loc"]) or None
+        raise BadField(f"{param or 'the body'}: {problem['msg']}", param) from error
+    if not given.text.strip():
+        raise Refused(422, "The document holds no text.", code="unreadable", param="text")
+    return _made(request, given, "markdown", given.text.encode("utf-8", "replace"), "untitled")
+
+
+def _from_form(request: Request, raw: bytes) -> Upload:
+    try:
+        form = read_form(request.headers["content-type"], raw)
+    except BadForm as error:
+        raise BadField(f"{error}", "file", code="bad_request") from error
+    said: dict[str, Any] = {**request.query_params, **form.fields}
+    known = {name: said[name] for name in NewDocument.model_fields if name in said}
+    known.pop("text", None)
+    if isinstance(known.get("metadata"), str):
+        known["metadata"] = _metadata(known["metadata"])
+    try:
+        given = NewDocument(text="", **known)
+    except ValidationError as error:
+        raise BadField("a field of the form makes no sense", "file") from error
+    name = PurePath((form.name or "").replace("\\", "/")).name
+    try:
+        kind = kind_of(name, form.media_type, form.content)
+    except UnknownKind as error:
+        raise Refused(415, f"{error}.", code="unsupported_media_type", param="file") from error
+    except Unreadable as error:
+        raise Refused(422, f"{error}.", code="unreadable", param="file") from error
+    return _made(request, given, kind, form.content, name or "untitled")
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as error:
+        raise BadField("'metadata' must be JSON", "metadata") from error
+    if not isinstance(found, dict):
+        raise BadField("'metadata' must be an object", "metadata")
+    return found
+
+
+def _made(request: Request, given: NewDocument, kind: str, raw: bytes, name: str) -> Upload:
+    subject = given.metadata.get("subject")
+    if subject is not None and not isinstance(subject, str):
+        raise BadField("'metadata.subject' must be a string", "metadata.subject")
+    if len(json.dumps(given.metadata)) > _MAX_METADATA:
+        raise BadField(f"'metadata' may have {_MAX_METADATA} bytes", "metadata")
+    if given.id is not None and not _ID.fullmatch(given.id):
+        raise BadField("'id' may have letters, digits and . _ : -", "id")
+    return Upload(
+        title=(given.title.strip() or name)[:_MAX_TITLE],
+        collection=_name(given.collection, "collection"),
+        tenant=_name(given.tenant or _tenant(request), "tenant"),
+        kind=kind,
+        raw=raw,
+        subject=subject,
+        metadata=given.metadata,
+        id=given.id,
+    )
+
+
+def _name(text: str, param: str) -> str:
+    name = text.strip()
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or name == NONE:
+        raise BadField(f"{param!r} must be a name of up to {_MAX_NAME} characters", param)
+    return name
+
+
+def _tenant(request: Request) -> str:
+    return request.headers.get(TENANT_HEADER) or DEFAULT_COLLECTION
+
+
+async def _answered(asked: Any) -> Any:
+    """What the library says, with its errors as the door's."""
+    try:
+        return await asked
+    except Unreadable as error:
+        raise Refused(
+            422, f"The document cannot be read: {error}.", code="unreadable", param="file"
+        ) from error
+    except TooLong as error:
+        raise TooLarge(f"The document cannot be taken: {error}.") from error
+    except (Busy, IndexUnavailable) as error:
+        raise Overloaded(f"Documents are not available: {error}.", retry_after_s=2.0) from error
+    except ModelMissing as error:
+        raise Refused(503, str(error), code="encoder_missing", retry_after_s=60.0) from error
+
+
+def _unknown(request: Request) -> NotFound:
+    return NotFound(f"There is no document {request.path_params['id'][:_MAX_NAME]!r}.")
+
+
+def _shown(document: Document) -> Mapping[str, Any]:
+    return {
+        "object": "document",
+        "id": document.id,
+        "tenant": document.tenant,
+        "collection": document.collection,
+        "title": document.title,
+        "type": document.kind,
+        "created": iso(document.created),
+        "chunks": document.chunks,
+        "tokens": document.tokens,
+        "metadata": document.metadata,
+    }
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type=_JSON)
+
+
+RESOURCES: tuple[Resource[Desk], ...] = (
+    Resource("admin", "POST", "/admin/v1/documents", add),
+    Resource("admin", "GET", "/admin/v1/documents", documents),
+    Resource("admin", "GET", "/admin/v1/documents/search", search),
+    Resource("admin", "GET", "/admin/v1/documents/{id}", document),
+    Resource("admin", "DELETE", "/admin/v1/documents/{id}", delete),
+)
