@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from serving.cli.output import emit, fail
 
@@ -58,11 +58,12 @@ class Client:
         with self._translated():
             return self._answer(self._http.get(self._url + path))
 
-    def pages(self, path: str) -> dict[str, Any]:
+    def pages(self, path: str, only: Mapping[str, str] | None = None) -> dict[str, Any]:
         """GET all of a list, as if it were one page. Raises ``Failed``."""
-        whole = self.get(f"{path}?limit={_PAGE}")
+        query = {"limit": str(_PAGE), **(only or {})}
+        whole = self.get(f"{path}?{urlencode(query)}")
         while whole["next"] is not None:
-            more = self.get(f"{path}?limit={_PAGE}&cursor={quote(whole['next'], safe='')}")
+            more = self.get(f"{path}?{urlencode({**query, 'cursor': whole['next']})}")
             whole = {**whole, "data": [*whole["data"], *more["data"]], "next": more["next"]}
         return whole
 
@@ -73,6 +74,22 @@ class Client:
         with self._translated():
             timeout = self._timeout(timeout_s)
             return self._answer(self._http.post(self._url + path, json=body, timeout=timeout))
+
+    def post_file(
+        self, path: str, name: str, raw: bytes, fields: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """POST a form with one file, get a JSON object. Raises ``Failed``."""
+        with self._translated():
+            timeout = self._timeout(PUBLISH_S)
+            files = {"file": (name, raw, "application/octet-stream")}
+            return self._answer(
+                self._http.post(self._url + path, data=dict(fields), files=files, timeout=timeout)
+            )
+
+    def delete(self, path: str) -> dict[str, Any]:
+        """DELETE, get a JSON object. Raises ``Failed``."""
+        with self._translated():
+            return self._answer(self._http.delete(self._url + path))
 
     def upload(
         self, path: str, content: Iterable[bytes], size_bytes: int, params: Mapping[str, str]

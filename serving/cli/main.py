@@ -12,6 +12,7 @@ from serving.cli import (
     backup,
     check,
     decisions,
+    documents,
     export,
     inspect,
     keys,
@@ -54,6 +55,7 @@ app.command("usage")(usage.usage)
 app.command("decide")(decisions.decide)
 app.command("replay")(decisions.replay)
 app.add_typer(audit.app, name="audit")
+app.add_typer(documents.app, name="documents")
 app.add_typer(keys.app, name="keys")
 
 
