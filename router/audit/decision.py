@@ -48,13 +48,10 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "attempts": [_attempt(attempt) for attempt in delivery.attempts],
         "delivery": delivery.notes,
         "warnings": exchange.warnings,
-<<<<<<< HEAD
-=======
         "context": {
             "collections": list(decision.collections),
             "documents": exchange.context.documents,
         },
->>>>>>> 4374945 (Context: documents are kept, searched and stitched into each target's own window, with citations)
         "table_epoch": decision.table.epoch,
         "usage": {
             "input_tokens": account.usage.input_tokens,
