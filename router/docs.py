@@ -16,6 +16,8 @@ from starlette.responses import HTMLResponse, Response
 from adapters.resources import Described, ErrorAnswer, Resource, description
 
 _ADMIN = "/admin/"
+_PAGES = "/console"
+"""What people look at is its own reference."""
 _REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _MODEL = (
@@ -36,7 +38,7 @@ def resources(rows: Iterable[Resource[Any]]) -> list[Resource[None]]:
     """The reference's own rows, for a table of these."""
     listed = sorted(rows, key=lambda row: row.path)
     admin = [row for row in listed if row.path.startswith(_ADMIN)]
-    data = [row for row in listed if not row.path.startswith(_ADMIN)]
+    data = [row for row in listed if not row.path.startswith((_ADMIN, _PAGES))]
     return [
         Resource("open", "GET", "/docs", _Page("Graftwork API", data, _MODEL)),
         Resource("open", "GET", "/openapi.json", _Document("Graftwork", data)),

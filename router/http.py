@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import orjson
@@ -17,7 +17,6 @@ from adapters.resources import Resource
 from router import counting, docs, models
 from router.account.gauges import Reading
 from router.admin import decisions, feedback, system
-from router.admin.proxy import AdminProxy
 from router.admit.browsers import Browsers
 from router.admit.keys import Keyring
 from router.audit.lookup import Records
@@ -64,10 +63,11 @@ class Door:
         pipeline: Pipeline,
         catalog: Catalog,
         holder: TableHolder,
-        admin: AdminProxy,
+        more: Iterable[Bound],
         records: Records,
         scrape: Callable[[], Awaitable[bytes]],
     ) -> None:
+        """``more``: resources that are served here and answered elsewhere."""
         self._keyring = keyring
         self._pipeline = pipeline
         self._holder = holder
@@ -91,7 +91,7 @@ class Door:
             *bound(feedback.RESOURCES, feedback.Judging(records, judgements, pipeline.admission)),
             *bound(system.RESOURCES, system.System(holder, pipeline.records.durability, scrape)),
             *bound(decisions.RESOURCES, records),
-            *admin.rows(),
+            *more,
         ]
         rows += docs.resources(rows)
         self._paths = frozenset(row.path for row in rows)

@@ -21,6 +21,8 @@ _PAGING = ("limit", "cursor")
     query={
         "since": "not before: ISO 8601, or seconds since the epoch",
         "target": "answered by it: `base`, `adapter:<alias>[@<digest12>]`, `frontier:…`",
+        "intent": "recognised so; `none`: not recognised",
+        "status": "answered with this status",
         "tenant": "asked by one of this tenant's keys",
     }
 )

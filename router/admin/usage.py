@@ -17,8 +17,8 @@ from adapters.resources import BadField, Resource, describes, listed, moment, pa
 
 COLUMNS = ("key", "tenant", "route", "target", "intent")
 """What rows are told apart by, and may be asked for."""
-DIMENSIONS = (*COLUMNS, "version", "heading")
-"""What they may be added up by: a target's version, and where the router's time went, besides."""
+DIMENSIONS = (*COLUMNS, "version", "heading", "hour")
+"""What they may be added up by: also a target's version, where the router's time went, and when."""
 _DAY_S = 86_400.0
 _PAGING = ("limit", "cursor")
 

@@ -89,6 +89,11 @@ class Keyring:
             for key in keys
         }
 
+    def named(self, name: str) -> tuple[str, Caller] | None:
+        """The hash of the key of this name, and whose it is; None when there is none any more."""
+        rows = self._callers.items()
+        return next(((hashed, found) for hashed, found in rows if found.name == name), None)
+
     def identify(self, authorization: str | None, x_api_key: str | None) -> Caller:
         """Who sent these headers. Raises ``Unauthenticated``."""
         if self._is_open:

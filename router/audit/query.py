@@ -8,11 +8,12 @@ from urllib.parse import parse_qs, urlencode
 
 from router.audit.decision import Record
 from router.errors import InvalidRequest
+from router.request import NO_INTENT
 
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1001
 """A page of the admin plane, and one more that says whether another page follows."""
-_KNOWN = frozenset({"limit", "since", "target", "tenant", "before"})
+_KNOWN = frozenset({"limit", "since", "target", "tenant", "intent", "status", "before"})
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class RecordQuery:
     target: str | None = None
     """``base``, ``adapter:<alias>`` or ``adapter:<alias>@<digest12>``, ``frontier:…``."""
     tenant: str | None = None
+    intent: str | None = None
+    """The recognised one; ``none`` where there was none."""
+    status: str | None = None
+    """Of the answer, as text."""
     before: tuple[float, str] | None = None
     """Time and id of a record: only what comes after it in the list."""
 
@@ -35,15 +40,24 @@ class RecordQuery:
             return False
         if self.tenant is not None and record.get("tenant") != self.tenant:
             return False
+        if self.status is not None and str(record.get("status")) != self.status:
+            return False
+        if self.intent is not None and _intent(record) != self.intent:
+            return False
         target = str(record.get("target"))
         return self.target in (None, target, target.partition("@")[0])
 
     def encoded(self) -> str:
         """As a query string, for a peer."""
-        given = {"since": self.since_s, "target": self.target, "tenant": self.tenant}
+        given: dict[str, object] = {"since": self.since_s, "target": self.target}
+        given |= {"tenant": self.tenant, "intent": self.intent, "status": self.status}
         if self.before is not None:
             given["before"] = marked(self.before)
         return urlencode({"limit": self.limit} | {n: v for n, v in given.items() if v})
+
+
+def _intent(record: Record) -> str:
+    return str((record.get("intent") or {}).get("name") or NO_INTENT)
 
 
 def place(record: Record) -> tuple[float, str]:
@@ -77,7 +91,15 @@ def parse_query(query: str) -> RecordQuery:
         raise InvalidRequest(f"'limit' must be 1 to {_MAX_LIMIT - 1}.", param="limit")
     since_s = _moment(given["since"]) if "since" in given else 0.0
     before = place_of(given["before"]) if "before" in given else None
-    return RecordQuery(int(text), since_s, given.get("target"), given.get("tenant"), before)
+    return RecordQuery(
+        int(text),
+        since_s,
+        given.get("target"),
+        given.get("tenant"),
+        given.get("intent"),
+        given.get("status"),
+        before,
+    )
 
 
 def _moment(text: str) -> float:

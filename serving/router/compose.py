@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 
 from adapters.admin.table import RESOURCES
+from adapters.aliases import Peer
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.subjects import Subjects
 from router.account.gauges import Gauges
@@ -46,6 +47,9 @@ from router.targets.directory import Catalog
 from router.targets.frontier import frontier_targets
 from router.targets.http_client import HttpClient
 from serving.config.settings import Settings
+from serving.console.console import Console
+from serving.console.sources import Sources
+from serving.internal.client import InternalClient
 from serving.internal.server import KEEPALIVE_S
 from serving.router.accounting import Accounting
 from serving.router.context import Context
@@ -146,6 +150,7 @@ class RouterProcess:
             records=self._requests,
         )
         self._peers = Peers(self.holder, identity)
+        self._internal = InternalClient()
         self._admin = AdminProxy(
             self.holder,
             (*RESOURCES, *usage.RESOURCES, *documents.RESOURCES),
@@ -159,13 +164,31 @@ class RouterProcess:
             self.holder, decisions, feedback, self._traffic, self._registry
         ).asgi_app()
         self.door = Door(
-            config, keyring, pipeline, catalog, self.holder, self._admin, self.records, self._scrape
+            config,
+            keyring,
+            pipeline,
+            catalog,
+            self.holder,
+            [*self._admin.rows(), *self._console(keyring).rows()],
+            self.records,
+            self._scrape,
         )
         self._registry.register(Gauges(self.door.readings()))
 
     def _seal(self) -> None:
         self._log.sealer.tick()
         self._feedback_log.sealer.tick()
+
+    def _console(self, keyring: Keyring) -> Console:
+        def registry() -> Peer | None:
+            return self.holder.current.registry
+
+        def secret() -> str | None:
+            peer = registry()
+            return None if peer is None else peer.secret
+
+        sources = Sources(self.records, registry, self._internal)
+        return Console(keyring, secret, sources)
 
     def _periodic(self, intents_poll_s: float, checkpoint_s: float) -> PeriodicJobs:
         jobs = PeriodicJobs()
@@ -226,5 +249,5 @@ class RouterProcess:
         self._requests.sum_up_now()
         await asyncio.to_thread(self._log.close)
         await asyncio.to_thread(self._feedback_log.close)
-        for part in (self._engines, self._providers, self._peers, self._admin):
+        for part in (self._engines, self._providers, self._peers, self._admin, self._internal):
             await part.aclose()

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, delete, func, select
 from sqlalchemy.orm import Session
 
+from adapters.records.line import iso
 from adapters.registry import database
 from adapters.registry.claim import Claim
 from router.account.usage import HOUR_S, TIMES, UsageReport
@@ -68,7 +69,7 @@ class UsageBook:
 
         By heading, time is the heading's own, and tokens and money stand where targets are called.
         """
-        by = [name for name in question.by if name in COLUMNS]
+        by = [name for name in question.by if name in _NAMES]
         columns = by if "version" not in question.by or "target" in by else [*by, "target"]
         groups: list[ColumnElement[Any]] = [getattr(UsageRow, name) for name in columns]
         sums = [func.sum(getattr(UsageRow, name)) for name in COUNTS]
@@ -104,6 +105,8 @@ class _Sum:
         names = dict(zip(columns, row, strict=False))
         target = str(names.get("target", ""))
         is_version = target.startswith(_ADAPTER)
+        if "hour" in names:
+            names["hour"] = iso(names["hour"])
         names["version"] = target.removeprefix(_ADAPTER) if is_version else _NONE
         counts = dict(zip(COUNTS, map(int, row[len(columns) :]), strict=True))
         return cls({name: names[name] for name in by if name in names}, counts)

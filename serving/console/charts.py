@@ -1,0 +1,119 @@
+"""Pictures in SVG, drawn on the server. Each says in words what it shows; colours have a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+
+_WIDTH: Final = 480.0
+_BAR: Final = 36.0
+_HEIGHT: Final = 180.0
+_LEGIBLE: Final = 48.0
+"""A part that is narrower has no room for its number; the table has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a whole.
+
+    Attributes:
+        name: what it is.
+        value: how much.
+        colour: the number of its colour in the stylesheet.
+    """
+
+    name: str
+    value: float
+    colour: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One moment of a chart over time: what it is called, and its parts from below."""
+
+    name: str
+    parts: Sequence[Part]
+
+    @property
+    def total(self) -> float:
+        """All parts."""
+        return sum(part.value for part in self.parts)
+
+
+def split(title: str, parts: Sequence[Part]) -> Markup:
+    """One bar, cut where the parts end."""
+    total = sum(part.value for part in parts)
+    drawn = Markup("")
+    at = 0.0
+    for part in parts:
+        wide = _WIDTH * part.value / total if total else 0.0
+        drawn += _cut(part, at, wide, total)
+        at += wide
+    if not total:
+        drawn = Markup('<text x="10" y="23" class="none">Nothing yet</text>')
+    said = ", ".join(f"{part.name} {_percent(part.value, total)}" for part in parts)
+    return _picture(title, said, _BAR, drawn)
+
+
+def _cut(part: Part, at: float, wide: float, total: float) -> Markup:
+    label = f"{part.name}: {_percent(part.value, total)}"
+    drawn = Markup(
+        '<rect x="{:.2f}" y="0" width="{:.2f}" height="{:.0f}" class="c{}"><title>{}</title></rect>'
+    ).format(at, wide, _BAR, part.colour, label)
+    if wide < _LEGIBLE:
+        return drawn
+    return drawn + Markup('<text x="{:.2f}" y="23" class="in">{}</text>').format(
+        at + wide / 2, _percent(part.value, total)
+    )
+
+
+def columns(title: str, found: Sequence[Column], unit: str) -> Markup:
+    """Columns over time; ``unit`` is a format for what is largest and for each column's total."""
+    most = max((column.total for column in found), default=0.0)
+    step = _WIDTH / max(len(found), 1)
+    drawn = Markup("")
+    for place, column in enumerate(found):
+        drawn += _column(column, place * step, step, most, unit)
+    if most:
+        drawn += Markup('<text x="2" y="12" class="axis">{}</text>').format(unit.format(most))
+    else:
+        drawn = Markup('<text x="10" y="96" class="none">Nothing yet</text>')
+    axis = Markup('<line x1="0" y1="{0:.0f}" x2="{1:.0f}" y2="{0:.0f}" class="axis"/>').format(
+        _HEIGHT, _WIDTH
+    )
+    for place in (0, len(found) // 2, len(found) - 1) if found else ():
+        anchor = ("start", "middle", "end")[(place > 0) + (place == len(found) - 1)]
+        axis += Markup('<text x="{:.1f}" y="{:.0f}" class="axis {}">{}</text>').format(
+            (place + (0, 0.5, 1)[(place > 0) + (place == len(found) - 1)]) * step,
+            _HEIGHT + 16,
+            anchor,
+            found[place].name,
+        )
+    said = f"largest {unit.format(most)}" if most else "nothing yet"
+    return _picture(title, said, _HEIGHT + 22, drawn + axis)
+
+
+def _column(column: Column, at: float, step: float, most: float, unit: str) -> Markup:
+    drawn = Markup("<g><title>{}: {}</title>").format(column.name, unit.format(column.total))
+    top = _HEIGHT
+    for part in column.parts:
+        tall = (_HEIGHT - 20) * part.value / most if most else 0.0
+        top -= tall
+        drawn += Markup(
+            '<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" class="c{}"/>'
+        ).format(at + step * 0.1, top, step * 0.8, tall, part.colour)
+    return drawn + Markup("</g>")
+
+
+def _picture(title: str, said: str, height: float, inner: Markup) -> Markup:
+    return Markup(
+        '<svg role="img" viewBox="0 0 {:.0f} {:.0f}" preserveAspectRatio="xMidYMid meet">'
+        "<title>{}</title><desc>{}</desc>{}</svg>"
+    ).format(_WIDTH, height, title, said, inner)
+
+
+def _percent(value: float, total: float) -> str:
+    return f"{100 * value / total:.1f} %" if total else "0 %"
