@@ -122,6 +122,17 @@ def parse_line(text: bytes) -> Checkpoint | None:
         return None
 
 
+def parse_kept(data: bytes) -> Checkpoint:
+    """One that was kept in a file: as JSON, or in the last of several lines.
+
+    Raises ``ValueError``.
+    """
+    for text in (data, data.strip().rpartition(b"\n")[2]):
+        if (found := parse_line(text)) is not None:
+            return found
+    raise ValueError("this is no checkpoint")
+
+
 def order(lines: Sequence[Checkpoint]) -> Iterator[tuple[Checkpoint, list[Leaves]]]:
     """Each checkpoint with the leaves that it added; the first may stand for what was removed.
 

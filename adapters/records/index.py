@@ -63,6 +63,10 @@ class SegmentIndex(Protocol):
         """Times of the first and the last record; zeros for an empty segment."""
         ...
 
+    def count(self) -> int:
+        """How many lines there are."""
+        ...
+
 
 def key_of(name: str, value: str) -> int:
     """What stands for a name and a value in an index; a rare other one may have the same."""
@@ -143,6 +147,10 @@ class OpenIndex:
         """Times of the first and the last record."""
         return (self._at[0], self._at[-1]) if self._at else (0.0, 0.0)
 
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self._at)
+
     def save(self, layout: Layout, segment: Segment) -> None:
         """Write the sidecars. Raises ``OSError``; then there are none."""
         lines = np.empty(len(self._at), _LINES)
@@ -183,6 +191,10 @@ class ClosedIndex:
         if not len(self._lines):
             return 0.0, 0.0
         return float(self._lines[0]["at"]), float(self._lines[-1]["at"])
+
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
 
 
 def load(layout: Layout, segment: Segment, size: int) -> ClosedIndex | None:

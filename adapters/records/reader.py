@@ -7,9 +7,10 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, by_writer
@@ -17,6 +18,8 @@ from adapters.records.index import ClosedIndex, Place, SegmentIndex, Tail, key_o
 from adapters.records.line import Kind, Record, read_line
 from adapters.records.writer import Current
 
+_DISORDER_S = 3600.0
+"""A record's time is when its request came: it may be so much older than the one before it."""
 _MAPPED = 4096
 """Indexes of closed segments that stay mapped."""
 
@@ -30,6 +33,48 @@ class Found:
     record: Record
     payload: bytes | None
     """None: it has none, or it was erased."""
+
+
+class Where(NamedTuple):
+    """Where a record stands in a list by time."""
+
+    at: float
+    writer: str
+    segment: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records somebody wants to see.
+
+    Attributes:
+        kinds: of which kinds.
+        subject: the hash of whose; None: anybody's, and nobody's.
+        since_s: not before, seconds since the epoch.
+        after: only what comes after this place.
+    """
+
+    kinds: Sequence[Kind]
+    subject: str | None = None
+    since_s: float = 0.0
+    after: Where | None = None
+
+    def fits(self, record: Record) -> bool:
+        """Two keys of an index may fall together: the record itself decides."""
+        if record["kind"] not in self.kinds:
+            return False
+        return self.subject is None or self.subject in record.get("subjects", ())
+
+    def lines(self, index: SegmentIndex) -> Iterable[int]:
+        """Lines of a segment that may fit."""
+        if self.subject is not None:
+            keys = [key_of(f"{kind}/subject", self.subject) for kind in self.kinds]
+        elif len(self.kinds) > 1:
+            return range(index.count())
+        else:
+            keys = [key_of("kind", kind) for kind in self.kinds]
+        return sorted({line for key in keys for line in index.lines_of(key)})
 
 
 class RecordReader:
@@ -77,6 +122,27 @@ class RecordReader:
             read = self._read(segment, place)
             if read is not None and _is(read.record, kind, name, value):
                 yield read
+
+    def oldest(self, wanted: Wanted) -> Iterator[tuple[Where, Record]]:
+        """Records by their time, the oldest first, with their places."""
+        with self._lock:
+            found = sorted(self._indexes(), key=lambda each: each[1].span()[0])
+        waiting = [each for each in found if each[1].span()[1] + _DISORDER_S >= wanted.since_s]
+        heap: list[tuple[Where, Iterator[tuple[Where, Place]], Place, Segment]] = []
+        while waiting or heap:
+            while waiting and (not heap or waiting[0][1].span()[0] - _DISORDER_S <= heap[0][0].at):
+                segment, index = waiting.pop(0)
+                source = iter(_sorted(segment, index, wanted))
+                if (first := next(source, None)) is not None:
+                    heapq.heappush(heap, (first[0], source, first[1], segment))
+            if not heap:
+                continue
+            where, source, place, segment = heapq.heappop(heap)
+            if (following := next(source, None)) is not None:
+                heapq.heappush(heap, (following[0], source, following[1], segment))
+            read = self._read(segment, place)
+            if read is not None and wanted.fits(read.record):
+                yield where, read.record
 
     def _of_segment(
         self, segment: Segment, index: SegmentIndex, key: int, since_s: float, until_s: float
@@ -144,6 +210,16 @@ class RecordReader:
         while len(self._closed) > _MAPPED:
             self._closed.popitem(last=False)
         return index
+
+
+def _sorted(segment: Segment, index: SegmentIndex, wanted: Wanted) -> list[tuple[Where, Place]]:
+    found = []
+    for line in wanted.lines(index):
+        place = index.place(line)
+        where = Where(place.at, segment.writer, segment.number, line)
+        if place.at >= wanted.since_s and (wanted.after is None or where > wanted.after):
+            found.append((where, place))
+    return sorted(found)
 
 
 def _is(record: Record, kind: Kind, name: str | None, value: str) -> bool:

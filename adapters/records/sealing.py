@@ -98,15 +98,14 @@ class Sealer:
 
         Raises ``OSError``, ``BadKey``, ``Incomplete``.
         """
-        if not self.layout.segments.is_dir():
-            return None
+        self.layout.make()
         with self._lock, checkpoints.locked(self.layout):
             last = checkpoints.newest(self.layout)
             self._look_back()
             size = 0 if last is None else last.tree_size
             segments = by_writer(self.layout.found())
             leaves = self._new_leaves(segments)
-            if not leaves and (last is None or not even_if_nothing_is_new):
+            if not leaves and not even_if_nothing_is_new:
                 return last
             root = self.tree.extend(size, leaves).root().hex()
             heads = self._heads(segments)
@@ -140,6 +139,17 @@ class Sealer:
         with self._lock:
             self._look_back()
             return writer in self._seen.named
+
+    def signed(self) -> Checkpoint:
+        """A checkpoint over all that is on disk now, also when that is nothing.
+
+        Raises ``OSError``, ``BadKey``, ``Incomplete``.
+        """
+        found = self.seal()
+        if found is None:
+            found = self.seal(even_if_nothing_is_new=True)
+        assert found is not None
+        return found
 
     def trim(self) -> None:
         """Forget checkpoints and leaves of which retention left no record. Raises ``OSError``."""

@@ -97,7 +97,7 @@ class Signer:
         signed["signature"] = key.sign(rfc8785.dumps(signed)).hex()
         return signed
 
-    def keys(self) -> list[PublicKey]:
+    def public_keys(self) -> list[PublicKey]:
         """Every key there was, the newest last. Raises ``BadKey``, ``OSError``."""
         self._current()
         return read_keys(self._root)

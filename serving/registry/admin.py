@@ -14,9 +14,10 @@ from adapters.admin import errors
 from adapters.admin.parts import Parts
 from adapters.admin.table import PREFIX, RESOURCES
 from adapters.errors import AdapterError
+from adapters.records.auditing import Audit
 from adapters.records.writer import RecordLog
 from adapters.resources import Resource
-from router.admin import documents, usage
+from router.admin import audit, documents, usage
 from router.errors import Refused, RouterError
 from router.wire.asgi import Receive, Scope, Send
 from router.wire.table import Bound, ResourceApp, bound
@@ -36,7 +37,8 @@ def registry_surface(
 
     Every admin action is on record before its answer leaves.
     """
-    admin: Any = RecordedAdmin(admin_app(parts, books, desk), log, PREFIX)
+    rows = [*admin_rows(parts, books, desk), *bound(audit.RESOURCES, Audit(log))]
+    admin: Any = RecordedAdmin(ResourceApp(rows, explain=explain), log, PREFIX)
     scraped = Resource("internal", "GET", METRICS, _metrics)
     private = ResourceApp([*internal, *bound([scraped], metrics)], explain=explain)
 
@@ -47,14 +49,13 @@ def registry_surface(
     return surface
 
 
-def admin_app(parts: Parts, books: usage.Books, desk: documents.Desk) -> Any:
-    """The admin plane's resources that live in the registry."""
-    rows = [
+def admin_rows(parts: Parts, books: usage.Books, desk: documents.Desk) -> list[Bound]:
+    """The admin plane's resources about adapters, usage and documents."""
+    return [
         *bound(RESOURCES, parts),
         *bound(usage.RESOURCES, books),
         *bound(documents.RESOURCES, desk),
     ]
-    return ResourceApp(rows, explain=explain)
 
 
 async def _metrics(registry: CollectorRegistry, _: Request) -> Response:

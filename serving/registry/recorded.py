@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +14,9 @@ from router.wire.asgi import ASGIApp, Message, Receive, Scope, Send
 from router.wire.table import refuse
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_ASKING: Final = frozenset({"/audit/verify", "/policy/evaluate"})
+"""What is asked with a body and changes nothing."""
+_POLICY: Final = re.compile(r"/policy(/.*)?")
 _MAX_PATH: Final = 512
 _RETRY_AFTER_S: Final = 2.0
 
@@ -27,7 +31,7 @@ class RecordedAdmin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; an action's answer waits until the action is on record."""
-        if scope["type"] != "http" or scope["method"] in _READING:
+        if scope["type"] != "http" or self._only_asks(scope):
             await self._app(scope, receive, send)
             return
         reason = self._log.refusal()
@@ -36,15 +40,21 @@ class RecordedAdmin:
             return
         await self._app(scope, receive, _Answer(self._log, self._entry(scope), scope, send))
 
+    def _only_asks(self, scope: Scope) -> bool:
+        path = str(scope["path"]).removeprefix(self._prefix)
+        return scope["method"] in _READING or path in _ASKING
+
     def _entry(self, scope: Scope) -> Callable[[int], Entry]:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         path = str(scope["path"]).removeprefix(self._prefix)[:_MAX_PATH]
 
+        kind = Kind.POLICY if _POLICY.fullmatch(path) else Kind.ADMIN
+
         def made(status: int) -> Entry:
             return Entry(
-                Kind.ADMIN,
+                kind,
                 time.time(),
                 headers.get("x-request-id"),
                 actor=headers.get("x-graftwork-actor"),

@@ -16,7 +16,7 @@ from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
 from router.account.usage import Traffic
-from router.admin import documents, usage
+from router.admin import audit, documents, usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
@@ -153,7 +153,7 @@ class RouterProcess:
         self._internal = InternalClient()
         self._admin = AdminProxy(
             self.holder,
-            (*RESOURCES, *usage.RESOURCES, *documents.RESOURCES),
+            (*RESOURCES, *usage.RESOURCES, *documents.RESOURCES, *audit.RESOURCES),
             limits.max_archive_bytes,
         )
         self.records = Records(decisions, feedback, self._peers, self._learning.judged)

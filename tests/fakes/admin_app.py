@@ -10,6 +10,7 @@ from adapters.admin.upload import Uploads
 from adapters.config import AdaptersConfig
 from router.admin.documents import Desk
 from router.admin.usage import UsageQuestion
+from router.wire.table import ResourceApp
 from serving.config.settings import Settings
 from serving.registry import admin
 from serving.registry.documents import open_library
@@ -45,4 +46,5 @@ def registry_admin(
         replicas,
     )
     library = open_library(Settings(state_dir=path.root), path.registry)
-    return admin.admin_app(parts, NoBooks(), Desk(library))
+    rows = admin.admin_rows(parts, NoBooks(), Desk(library))
+    return ResourceApp(rows, explain=admin.explain)

@@ -40,3 +40,54 @@ async def test_a_whole_log_exits_with_0_a_changed_one_with_1_and_none_with_2(
     nothing = verify(tmp_path / "nowhere")
     assert nothing.exit_code == 2
     assert "--dir" in nothing.stderr
+
+
+async def test_what_was_kept_elsewhere_is_verified_against_or_refused(tmp_path: Path) -> None:
+    """A checkpoint and keys of this log, of another one, and files that are neither."""
+    for name in ("audit", "other"):
+        with running_log(tmp_path / name) as log:
+            await fill(log, 3)
+    kept, keys = tmp_path / "audit/checkpoints.jsonl", tmp_path / "audit/keys.json"
+    given = ("--checkpoint", str(kept), "--key", str(keys))
+    assert verify(tmp_path / "audit", *given).exit_code == 0
+    changed = verify(tmp_path / "other", *given, "--json")
+    assert changed.exit_code == 1
+    assert "replaced" in {each["kind"] for each in json.loads(changed.stdout)["problems"]}
+    for option, file in (("--checkpoint", keys), ("--key", kept), ("--key", tmp_path / "none")):
+        assert verify(tmp_path / "audit", option, str(file)).exit_code == 2
+
+
+async def test_a_second_verification_reads_only_what_is_new(tmp_path: Path) -> None:
+    """What was found is remembered beside the log, or where one says; never of a changed log."""
+    root = tmp_path / "audit"
+    with running_log(root, segment_bytes=4096) as log:
+        await fill(log, 40)
+    first = json.loads(verify(root, "--incremental", "--json").stdout)
+    assert (tmp_path / "audit.verified.json").exists()
+    again = json.loads(verify(root, "--incremental", "--json").stdout)
+    assert again["ok"] is True
+    assert again["records"] < first["records"] / 2
+    assert again["tree_size"] == first["tree_size"]
+    state = tmp_path / "elsewhere.json"
+    files(root)[0].unlink()
+    assert verify(root, "--state", str(state)).exit_code == 1
+    assert not state.exists()
+    state.write_text("{}x")
+    assert verify(root, "--state", str(state)).exit_code == 2
+
+
+async def test_a_key_is_rotated_on_the_machine_that_has_it(tmp_path: Path) -> None:
+    """The new one is printed, the old one stays listed; without a key nothing is made."""
+    root = tmp_path / "audit"
+    with running_log(root) as log:
+        await fill(log, 1)
+    command = ["audit", "keys", "--rotate", "--json", "--dir"]
+    done = CliRunner().invoke(app, [*command, str(root)])
+    assert done.exit_code == 0
+    [made] = json.loads(done.stdout)["data"]
+    listed = [each["key_id"] for each in json.loads((root / "keys.json").read_text())["keys"]]
+    assert len(listed) == 2
+    assert listed[1] == made["key_id"]
+    assert verify(root).exit_code == 0
+    assert CliRunner().invoke(app, [*command, str(tmp_path)]).exit_code == 1
+    assert not (tmp_path / "keys.json").exists()

@@ -45,7 +45,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(tmp_path: Path) -> None:
     signer.rotate()
     signer.rotate()
     after = other.sign({"n": 1})
-    keys = signer.keys()
+    keys = signer.public_keys()
     assert len({key.key_id for key in keys}) == 3
     assert (before["key_id"], after["key_id"]) == (keys[0].key_id, keys[2].key_id)
     assert keys[0].vouches(before)
@@ -53,7 +53,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(tmp_path: Path) -> None:
     assert list(trusted(keys, keys[:1])) == [key.key_id for key in keys]
     strange = Signer(tmp_path / "elsewhere")
     strange.sign({})
-    [forged] = strange.keys()
+    [forged] = strange.public_keys()
     claimed = parse_keys(json.dumps([{**asdict(forged), "signed_by": keys[0].key_id}]).encode())
     assert list(trusted(claimed, keys[:1])) == [keys[0].key_id]
 
@@ -61,7 +61,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(tmp_path: Path) -> None:
 def test_keys_are_read_in_every_form_that_they_are_handed_out_in(tmp_path: Path) -> None:
     """The file, the API's answer, PEM."""
     signer = Signer(tmp_path)
-    [key] = signer.keys()
+    [key] = signer.public_keys()
     listed = json.dumps({"object": "list", "data": [{**asdict(key), "pem": key.pem()}]})
     for text in ((tmp_path / "keys.json").read_bytes(), listed.encode(), key.pem().encode()):
         assert [each.key_id for each in parse_keys(text)] == [key.key_id]
