@@ -95,6 +95,11 @@ class OpenSegment:
         self._dirty = False
         self._remember(group)
 
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether payloads are with the system, and a power cut would take them."""
+        return self._unsynced
+
     def sync_payloads(self) -> None:
         """Have every payload on disk. Raises ``OSError``."""
         if self._unsynced and self._payloads is not None:

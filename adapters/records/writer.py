@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from adapters.records.appending import Head, OpenSegment, Sealed, seal_group
@@ -29,10 +32,11 @@ TEND_S: Final = 60.0
 """A log that is not written to looks so often for what is too old."""
 PATIENCE_S: Final = 10.0
 """So long a waiter waits for the disk."""
+PAYLOADS_S: Final = 0.05
+"""Payloads outlive a power cut after so long at the latest; a crash of the process they outlive at
+once."""
 _MAX_GROUP = 1000
 _log = logging.getLogger("graftwork.records")
-
-_Waiter = tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]
 
 
 class Unavailable(Exception):
@@ -74,15 +78,17 @@ class RecordLog:
         self.sealer = sealer or Sealer(self.layout, Signer(root))
         self._clock = clock
         self._queue: deque[Entry] = deque()
-        self._wake = threading.Event()
-        self._hurry = threading.Event()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = False
+        self._timer: asyncio.TimerHandle | None = None
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._waiting: deque[_Waiter] = deque()
+        self._waiters: tuple[_Waiters, ...] = ()
         self._head = Head()
         self._next_tending_s = 0.0
         self._file: OpenSegment | None = None
         self._opened_s = 0.0
+        self._payloads_due_s: float | None = None
         self._open_requests: dict[str, tuple[str | None, str | None]] = {}
         self._failing: str | None = None
         self._group_since_s: float | None = None
@@ -129,9 +135,32 @@ class RecordLog:
         """Take one entry, never waiting; what ``reached`` is asked for."""
         self.added += 1
         self._queue.append(entry)
-        if not self._wake.is_set():
-            self._wake.set()
+        if self._timer is None:
+            self._ring_soon()
         return self.added
+
+    def _ring_soon(self) -> None:
+        """Wake the thread when a group has formed, unless somebody who waits does before."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._ring()
+            return
+        if not self._config.sync_ms:
+            self._ring()
+            return
+        self._timer = loop.call_later(self._config.sync_ms / 1000, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        if self._queue:
+            self._ring()
+
+    def _ring(self) -> None:
+        # Once for a group: the thread puts it down before it looks into the queue.
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
     async def reached(self, position: int, timeout_s: float | None = None) -> None:
         """Wait until the entry that ``add`` gave this position is on disk.
@@ -143,17 +172,24 @@ class RecordLog:
             return
         if self._thread is None:
             raise Unavailable("the log is not being written")
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
-        self._waiting.append((position, loop, done))
-        self._hurry.set()
-        if self.durable >= position:  # while this was put into the queue
-            return
+        waiters = self._waiters_here()
+        done = waiters.add(position, PATIENCE_S if timeout_s is None else timeout_s)
+        self._ring()
+        if self.durable >= position:  # while this was added
+            waiters.tell(self.durable)
         try:
-            async with asyncio.timeout(PATIENCE_S if timeout_s is None else timeout_s):
-                await done
+            await done
         except TimeoutError as error:
             raise Unavailable(self.refusal() or "the disk is slow") from error
+
+    def _waiters_here(self) -> _Waiters:
+        loop = asyncio.get_running_loop()
+        for each in self._waiters:
+            if each.loop is loop:
+                return each
+        made = _Waiters(loop)
+        self._waiters = (*(each for each in self._waiters if not each.loop.is_closed()), made)
+        return made
 
     async def flushed(self) -> None:
         """Wait until all that was added so far is on disk. Raises ``Unavailable``."""
@@ -168,8 +204,7 @@ class RecordLog:
     def close(self) -> None:
         """Write what is left, then stop. Blocks; a failing disk is tried once more."""
         self._closing.set()
-        self._wake.set()
-        self._hurry.set()
+        self._bell.put(None)
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -179,16 +214,16 @@ class RecordLog:
     def _run(self) -> None:
         while True:
             self._tend()
-            if not self._wake.wait(TEND_S):
-                continue
-            self._hurry.wait(self._config.sync_ms / 1000)
-            self._wake.clear()
-            self._hurry.clear()
+            with suppress(Empty):
+                self._bell.get(timeout=self._pause_s())
+            self._rung = False
             while group := self._take():
                 if self._write(group):
                     self.durable += len(group)
-                    self._tell()
-                    self._sync_payloads()
+                    for waiters in self._waiters:
+                        waiters.tell_soon(self.durable)
+                self._sync_payloads_due()
+            self._sync_payloads_due()
             if self._closing.is_set() and not self._queue:
                 break
         self._finish()
@@ -296,12 +331,29 @@ class RecordLog:
             elif entry.kind is Kind.END:
                 self._open_requests.pop(entry.decision_id, None)
 
+    def _pause_s(self) -> float:
+        """How long there is nothing to do when nobody rings."""
+        if self._payloads_due_s is None:
+            return TEND_S
+        return min(TEND_S, max(0.0, self._payloads_due_s - time.monotonic()))
+
+    def _sync_payloads_due(self) -> None:
+        """Now and then, not after each group: the next group would wait for it."""
+        file, now = self._file, time.monotonic()
+        if file is None or not file.has_unsynced:
+            self._payloads_due_s = None
+        elif self._payloads_due_s is None:
+            self._payloads_due_s = now + PAYLOADS_S
+        elif now >= self._payloads_due_s:
+            self._sync_payloads()
+
     def _sync_payloads(self) -> None:
         """What nobody waits for: the records commit to the payloads, and are on disk."""
+        self._payloads_due_s = None
         try:
             if self._file is not None:
                 self._file.sync_payloads()
-        except OSError as error:  # tried again after the next group
+        except OSError as error:  # tried again as if they had just been written
             _log.error("payloads below %s cannot be synced: %s", self.layout.root, error)
 
     def _leave_segment(self) -> None:
@@ -345,20 +397,60 @@ class RecordLog:
         """The end is covered by a checkpoint: who cuts it off is noticed."""
         self.sealer.seal()
 
-    def _tell(self) -> None:
-        """Wake up who waits for what is durable now, all at once."""
-        ready: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-        still: list[_Waiter] = []
-        for _ in range(len(self._waiting)):
-            waiter = self._waiting.popleft()
-            if waiter[0] <= self.durable:
-                ready.setdefault(waiter[1], []).append(waiter[2])
+
+class _Waiters:
+    """Who waits for the disk on one event loop, and belongs to it but for ``tell_soon``.
+
+    One timer for all: a deadline for each would cost as much as waiting does.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
+        self._next_look = math.inf
+
+    def add(self, position: int, timeout_s: float) -> asyncio.Future[None]:
+        """Done when so many records are on disk; raises ``TimeoutError`` after ``timeout_s``."""
+        done: asyncio.Future[None] = self.loop.create_future()
+        until = self.loop.time() + timeout_s
+        self._waiting.append((position, until, done))
+        if until < self._next_look:
+            self._look_at(until)
+        return done
+
+    def tell_soon(self, durable: int) -> None:
+        """From another thread: so many are on disk."""
+        if self._waiting and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.tell, durable)
+
+    def tell(self, durable: int) -> None:
+        """So many are on disk."""
+        still = []
+        for waiter in self._waiting:
+            if waiter[0] > durable:
+                still.append(waiter)
+            elif not waiter[2].done():
+                waiter[2].set_result(None)
+        self._waiting = still
+
+    def _look_at(self, when: float) -> None:
+        self._next_look = when
+        self.loop.call_at(when, self._look, when)
+
+    def _look(self, when: float) -> None:
+        if when > self._next_look:
+            return  # a sooner deadline came in between, and that look set the next one
+        now, still = self.loop.time(), []
+        for waiter in self._waiting:
+            if waiter[2].done():
+                continue
+            if waiter[1] <= now:
+                waiter[2].set_exception(TimeoutError())
             else:
                 still.append(waiter)
-        self._waiting.extend(still)
-        for loop, futures in ready.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_finish_all, futures)
+        self._waiting, self._next_look = still, math.inf
+        if still:
+            self._look_at(min(waiter[1] for waiter in still))
 
 
 def _fits(entry: Entry) -> bool:
@@ -372,9 +464,3 @@ def _fits(entry: Entry) -> bool:
 def _plain(entry: Entry) -> Entry:
     told = ascii(dict(entry.fields))[:2048]
     return Entry(entry.kind, entry.at, fields={"unencodable": told}, payload=entry.payload)
-
-
-def _finish_all(futures: list[asyncio.Future[None]]) -> None:
-    for done in futures:
-        if not done.done():
-            done.set_result(None)
