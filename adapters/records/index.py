@@ -11,10 +11,9 @@ import os
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,8 +28,7 @@ _KEYS = np.dtype([("key", "<u8"), ("line", "<u4")])
 _NONE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where one record is, and its payload."""
 
     at: float

@@ -7,10 +7,12 @@ a writer's records needs no other hashes than those that are in the lines.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -21,6 +23,9 @@ GENESIS = "0" * 64
 _MAX_INTEGER = 2**53
 _PLAIN = frozenset({str, bool, type(None)})
 _LEAF = b"\x00"
+_NO_HASH = secrets.token_hex(32)
+"""Stands for a hash that is not known yet; no text can have it by intent."""
+_HASH_FIELD = b'"hash":"%b",' % _NO_HASH.encode()
 
 
 class Kind(StrEnum):
@@ -91,8 +96,9 @@ def seal(
     entry: Entry, writer: str, sequence: int, prev: str, commitment: str | None
 ) -> tuple[bytes, Record]:
     """The line with its end, and the record. Raises ``ValueError``, see ``canonical``."""
-    record: Record = {
-        **entry.fields,
+    record: Record = {**entry.fields}
+    _check(record)
+    record |= {
         "writer": writer,
         "sequence": sequence,
         "time": iso(entry.at),
@@ -102,9 +108,13 @@ def seal(
         "actor": entry.actor,
         "commitment": commitment,
         "prev": prev,
+        "hash": _NO_HASH,
     }
-    record["hash"] = leaf_hash(canonical(record))
-    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS) + b"\n", record
+    # Encoded once: the hash is of the line without it, and takes the place that was kept for it.
+    # Other names follow in every record, so there is a comma behind it.
+    before, _, after = orjson.dumps(record, option=orjson.OPT_SORT_KEYS).partition(_HASH_FIELD)
+    record["hash"] = found = leaf_hash(before + after)
+    return b'%b"hash":"%b",%b\n' % (before, found.encode(), after), record
 
 
 def read_line(line: bytes) -> Record | None:
@@ -129,7 +139,13 @@ def recomputed(record: Record) -> str | None:
 
 def iso(at: float) -> str:
     """Seconds since the epoch as an ISO 8601 time in UTC, to the microsecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    second, micros = divmod(round(at * 1e6), 1_000_000)
+    return f"{_whole_second(second)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _whole_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 
 def seconds(time: str) -> float:
