@@ -1,0 +1,203 @@
+"""How much less than the price a text offers: percentages, parts, pairs of prices, bundles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from router.policy.numbers import Quantity, money, percentages, shares
+
+_CONTEXT_BEFORE: Final = 160
+_CONTEXT_AFTER: Final = 80
+_I: Final = re.IGNORECASE
+_OFFERING = re.compile(
+    r"\b(?:off|discount\w*|reduc\w+|rebat\w*|mark(?:ed)?[ -]?downs?|cheaper|less|sav(?:es?|ings?)"
+    r"|coupons?|vouchers?|promo\w*|deals?|offer\w*|credit|goodwill|knock\w*|give you|grant\w*|take"
+    r"|i can do|we can do|how about|loyalty|price cut|price"
+    r"|rabatt\w*|nachlass\w*|nachlaß|preisnachlass\w*|erm(?:ä|ae)(?:ß|ss)ig\w*|g(?:ü|ue)nstiger|reduzier\w*"
+    r"|spar\w*|gutschein\w*|angebot\w*|prozente"
+    r"|remises?|r(?:é|e)duction\w*|rabais|promotion|offr\w+|moins cher"
+    r"|descuentos?|rebaja\w*|ofert\w+|sconto|korting|indirim)\b",
+    _I,
+)
+_LESS_AFTER = re.compile(
+    r"^\W{0,3}(?:(?:more|flat|full|whole|extra|in)\W+){0,2}(?:off|discount|less|cheaper|reduction|rebate"
+    r"|savings?|price cut|rabatt|nachlass|g(?:ü|ue)nstiger|erm(?:ä|ae)(?:ß|ss)igung|reduziert"
+    r"|de remise|de r(?:é|e)duction|de rabais|de descuento|de rebaja|di sconto)\b",
+    _I,
+)
+_LESS_BEFORE = re.compile(
+    r"\b(?:discount(?:ed)?(?: of| by)?|reduc\w+(?: \w+){0,3} (?:by|of)|rebate of"
+    r"|sav(?:e|ings?)(?: of| you)?|lower(?:ed)?(?: \w+){0,3} by|knock|take|rabatt von|nachlass von"
+    r"|um|remise de|r(?:é|e)duction de|rabais de|descuento de|rebaja de)\W{0,3}"
+    r"(?:about |up to |roughly |etwa |bis zu )?$",
+    _I,
+)
+_PRICE_AFTER = re.compile(
+    r"^\W{0,3}(?:(?:the|its|their|your|of|off|full|regular|usual|normal|original|list|retail|de|del?|le|du"
+    r"|der|den|des)\W+){0,4}(?:prices?|preis\w*|prix|precio|cost)\b",
+    _I,
+)
+_PART_OF_PRICE = re.compile(
+    r"^\W{0,3}of (?:(?:the|its|their|your|our|full|regular|usual|normal|original|list|retail"
+    r"|sticker)\s+){0,3}"
+    r"(?:price|cost|amount|total|value|rrp|msrp)\b",
+    _I,
+)
+_PAYING = re.compile(
+    r"\b(?:pay(?:ing|s)?|charged?|costs?|for(?: only| just)?|at(?: only| just)?)\W+"
+    r"(?:(?:only|just|you|about|a mere)\W+){0,2}$",
+    _I,
+)
+_REFUSING = re.compile(
+    r"\b(?:can(?:no|')t|can ?not|can\u2019t|unable to|not able to|won['\u2019]t"
+    r"|will not|not allowed to|not authori[sz]ed to|not permitted to|isn['\u2019]t possible to"
+    r"|not possible to|don['\u2019]t (?:offer|give)|do not (?:offer|give)|kein(?:e|en|er)?"
+    r"|ne (?:peux|pouvons) pas|no puedo|no podemos)\b"
+    r"(?:(?!\b(?:only|just|but|instead|sondern|mais|sino)\b)[^.,;:!?\n]){0,60}$",
+    _I,
+)
+_LESS_BETWEEN = re.compile(
+    r"^\W{0,3}(?:off|discount|less|rebate|reduction|back|rabatt|nachlass|de remise"
+    r"|de r(?:é|e)duction|de descuento|credit)\b[^.!?\n]{0,40}$",
+    _I,
+)
+_SAVING = re.compile(r"\bsav(?:e|es|ing)\b[^.!?\n]{0,12}$", _I)
+_ON_BETWEEN = re.compile(r"^[^.!?\n]{0,20}\b(?:on|off|of|from|auf|sur|en)\b[^.!?\n]{0,30}$", _I)
+_DOWN_BEFORE = re.compile(
+    r"\b(?:from|was|were|originally|instead of|regularly|normally|von|statt|de|antes)\W{0,10}$", _I
+)
+_DOWN_BETWEEN = re.compile(
+    r"^[^.!?\n]{0,12}(?:\b(?:to|now|for(?: only| just)?|down to|auf|jetzt|nur|[aà]|ahora)\b|→|->)"
+    r"[^.!?\n]{0,12}$",
+    _I,
+)
+_INSTEAD = re.compile(
+    r"^[^.!?\n]{0,20}\b(?:instead of|rather than|down from|reduced from|statt|au lieu de"
+    r"|en vez de)\b"
+    r"[^.!?\n]{0,12}$",
+    _I,
+)
+_BUNDLE = re.compile(
+    r"\bbuy (?:one|1)\W+get (?:one|another|1)\W+(?:for )?free\b|\bbogo\b"
+    r"|\b(two|2|three|3|four|4) for (?:the price of )?(one|1|two|2|three|3)\b",
+    _I,
+)
+_FREE = re.compile(
+    r"\b(?:free of charge|for free|completely free|entirely free|totally free)\b", _I
+)
+_COUNTS: Final = {"one": 1, "two": 2, "three": 3, "four": 4}
+_FIELD = re.compile(
+    r"""["']?([\w .-]*(?:discount|rabatt|remise|descuento|percent|pct|markdown"""
+    r"""|reduction)[\w .-]*)["']?\s*[:=]\s*["']?\s*(-?\d{1,9}(?:\.\d{1,9})?)(?!\d)""",
+    _I,
+)
+_PLAIN_FIELD = re.compile(
+    r"""["'](?:value|rate|off|amount|number|size)["']\s*:\s*["']?\s*(\d{1,9}(?:\.\d{1,9})?)(?!\d)""",
+    _I,
+)
+_SAYS_PERCENT = re.compile(r"percent|\bpct\b|%|prozent", _I)
+_AN_AMOUNT = re.compile(r"amount|(?<!per)cents?\b|_usd|_eur|price|total|code|id\b", _I)
+
+
+def discounts(text: str, *, strict: bool = False) -> Iterator[Quantity]:
+    """Everything that a ``plain`` text takes off a price, in percent of it.
+
+    Args:
+        text: what was said.
+        strict: every percentage counts, also where nothing tells that it is a discount.
+    """
+    for found in percentages(text):
+        yield from _percent_off(text, found, strict=strict)
+    for found in shares(text):
+        before, after = text[: found.start][-60:], text[found.end :][:60]
+        if _PART_OF_PRICE.match(after) and _PAYING.search(before):
+            yield found._replace(value=100 - found.value)
+        elif _takes_off(found, before, after) and not _REFUSING.search(before):
+            yield found
+    yield from _pairs(text)
+    yield from _bundles(text)
+
+
+def _percent_off(text: str, found: Quantity, *, strict: bool) -> Iterator[Quantity]:
+    before, after = text[: found.start][-_CONTEXT_BEFORE:], text[found.end :][:_CONTEXT_AFTER]
+    if _PART_OF_PRICE.match(after) and _PAYING.search(before):
+        yield found._replace(value=100 - found.value)
+    elif _REFUSING.search(before):
+        return
+    elif strict or _OFFERING.search(before) or _OFFERING.search(_sentence_end(after)):
+        yield found
+
+
+def _takes_off(found: Quantity, before: str, after: str) -> bool:
+    """Off the price, or half the price."""
+    if _LESS_AFTER.match(after) or _LESS_BEFORE.search(before):
+        return True
+    return 49.9 < found.value < 50.1 and _PRICE_AFTER.match(after) is not None
+
+
+def _sentence_end(after: str) -> str:
+    return re.split(r"[!?;\n]|\.(?:\s|$)", after, maxsplit=1)[0]
+
+
+def _pairs(text: str) -> Iterator[Quantity]:
+    """Two amounts that belong together: $30 off $100; from $100 to $70; $70 instead of $100."""
+    amounts = sorted(money(text), key=lambda each: each.start)
+    for one, two in pairwise(amounts):
+        between, before = text[one.end : two.start], text[: one.start][-40:]
+        if len(between) > 80 or min(one.value, two.value) < 0 or not max(one.value, two.value):
+            continue
+        share: float | None = None
+        if one.value < two.value and (
+            _LESS_BETWEEN.match(between) or (_SAVING.search(before) and _ON_BETWEEN.match(between))
+        ):
+            share = one.value / two.value
+        elif one.value > two.value and _DOWN_BEFORE.search(before) and _DOWN_BETWEEN.match(between):
+            share = 1 - two.value / one.value
+        elif one.value < two.value and _INSTEAD.match(between):
+            share = 1 - one.value / two.value
+        if share is not None and not _REFUSING.search(text[: one.start][-_CONTEXT_BEFORE:]):
+            yield Quantity(share * 100, one.start, two.end, text[one.start : two.end])
+
+
+def _bundles(text: str) -> Iterator[Quantity]:
+    for found in _BUNDLE.finditer(text):
+        many, paid = (found[1] or "2").lower(), (found[2] or "1").lower()
+        got, given = _COUNTS.get(many) or int(many), _COUNTS.get(paid) or int(paid)
+        if given < got and not _REFUSING.search(text[: found.start()][-_CONTEXT_BEFORE:]):
+            yield Quantity((1 - given / got) * 100, found.start(), found.end(), found[0])
+
+
+def amounts_off(text: str) -> Iterator[Quantity]:
+    """Amounts of money that a ``plain`` text takes off a price."""
+    for found in money(text):
+        before, after = text[: found.start][-60:], text[found.end :][:60]
+        if (_LESS_AFTER.match(after) or _LESS_BEFORE.search(before)) and not _REFUSING.search(
+            before
+        ):
+            yield found
+
+
+def given_away(text: str) -> Iterator[Quantity]:
+    """Where a ``plain`` text gives something for nothing."""
+    for found in _FREE.finditer(text):
+        if not _REFUSING.search(text[: found.start()][-_CONTEXT_BEFORE:]):
+            yield Quantity(100, found.start(), found.end(), found[0])
+
+
+def in_arguments(text: str) -> Iterator[Quantity]:
+    """Discounts in a tool call's arguments, where keys say what a number is."""
+    for found in _FIELD.finditer(text):
+        if not _AN_AMOUNT.search(found[1]):
+            yield _field(found, found[2])
+    if _SAYS_PERCENT.search(text):
+        for found in _PLAIN_FIELD.finditer(text):
+            yield _field(found, found[1])
+
+
+def _field(found: re.Match[str], figures: str) -> Quantity:
+    value = abs(float(figures))
+    share = value <= 1 and "." in figures
+    return Quantity(value * 100 if share else value, found.start(), found.end(), found[0])
