@@ -80,6 +80,14 @@ class Roles(_Frozen):
     """User and assistant must speak in turns, the user first."""
 
 
+class PolicyVersions(_Frozen):
+    """Which rules hold: digests of their files; empty where there are none."""
+
+    active: str = ""
+    shadow: str = ""
+    """Evaluated beside them, never enforced."""
+
+
 class RoutingTable(_Frozen):
     """Everything that a router needs to resolve a name to a version and a place."""
 
@@ -97,3 +105,4 @@ class RoutingTable(_Frozen):
     """Engine names of live versions that no replica has room for now; others answer for them."""
     registry: Peer | None = None
     routers: tuple[Peer, ...] = ()
+    policy: PolicyVersions = PolicyVersions()

@@ -8,6 +8,7 @@ from typing import Any
 from adapters import errors
 from adapters.errors import AdapterError, CheckResult
 from adapters.publish.rollout import Outcome
+from adapters.registry.policies import UnknownPolicy
 
 REJECTED = "adapter_rejected"
 _RETRY_AFTER_S = 2.0
@@ -28,6 +29,7 @@ _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
     (errors.Conflict, 409),
     (errors.NothingToRollBack, 409),
     (errors.ProbeFailed, 422),
+    (UnknownPolicy, 404),
     (errors.RegistryError, 503),
     (errors.FleetError, 503),
 )

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.aliases import Alias, CandidateVersion, Peer, Replica, RoutingTable
+from adapters.aliases import Alias, CandidateVersion, Peer, PolicyVersions, Replica, RoutingTable
 from adapters.publish.placement import place
 from adapters.registry.lifecycle import CALLABLE, State
 from adapters.registry.records import AliasRecord, CandidateRecord, Snapshot, VersionBrief
@@ -47,6 +47,7 @@ def build_table(
         replicas=tuple(replicas),
         registry=registry,
         routers=tuple(routers),
+        policy=PolicyVersions(active=snapshot.policy, shadow=snapshot.shadow_policy),
     )
 
 

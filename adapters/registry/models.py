@@ -286,3 +286,32 @@ def brief(row: Sequence[Any]) -> VersionBrief:
         left_epoch=left_epoch,
         gate=None if gate is None else GateResult.model_validate(gate),
     )
+
+
+class PolicyRow(Base):
+    """One rules file, by its content."""
+
+    __tablename__ = "policies"
+
+    version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source: Mapped[str | None] = mapped_column(Text)
+    """The file as it came; None when it is too old to be kept."""
+    size: Mapped[int]
+    """Bytes of the file."""
+    author: Mapped[str] = mapped_column(String(256))
+    created_at: Mapped[datetime]
+
+
+class PolicyMoveRow(Base):
+    """Which rules hold since when, and who decided it. Rows are only ever added."""
+
+    __tablename__ = "policy_moves"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(256))
+    action: Mapped[str] = mapped_column(String(16))
+    active: Mapped[str | None] = mapped_column(String(64))
+    shadow: Mapped[str | None] = mapped_column(String(64))
+    parent: Mapped[int | None]
+    """The move that a rollback goes back to."""

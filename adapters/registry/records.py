@@ -133,6 +133,10 @@ class Snapshot:
     """Name of the base that was served last; empty before the first engine was up."""
     retired: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """By alias, digests that were callable once and are no longer; the newest few, newest first."""
+    policy: str = ""
+    """Version of the rules that hold; empty without any."""
+    shadow_policy: str = ""
+    """Version of the rules in the shadow."""
 
     def version(self, alias: str, digest: str) -> VersionBrief | None:
         """The version with this full digest, if it is there."""

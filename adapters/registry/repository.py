@@ -30,6 +30,7 @@ from adapters.registry.models import (
     SightingRow,
     VersionRow,
 )
+from adapters.registry.policies import Policies
 from adapters.registry.records import (
     AliasRecord,
     CandidateRecord,
@@ -62,6 +63,7 @@ class Registry:
 
     Attributes:
         writing: this process's right to write; the first write takes it.
+        policies: rules files, and which of them hold.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
@@ -70,6 +72,7 @@ class Registry:
         self._clock = clock
         self._write_lock = threading.Lock()
         self.writing = Claim(engine)
+        self.policies = Policies(self._write, self._read)
         self._idle = threading.Condition()
         self._under_way = 0
         self._closed = False

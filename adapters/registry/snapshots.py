@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from adapters.registry.lifecycle import CALLABLE, State
 from adapters.registry.models import BRIEF, AliasRow, CandidateRow, ControlRow, VersionRow, brief
+from adapters.registry.policies import versions_now
 from adapters.registry.records import Snapshot
 
 _RETIRED_NAMED = 16
@@ -20,6 +21,7 @@ def read_snapshot(session: Session) -> Snapshot:
     # Every routing table begins with this.
     versions = select(*BRIEF).where(VersionRow.state.not_in([state.value for state in _UNUSED]))
     control = session.scalars(select(ControlRow)).one()
+    policy, shadow_policy = versions_now(session)
     return Snapshot(
         epoch=control.epoch,
         writer=control.writer,
@@ -33,6 +35,8 @@ def read_snapshot(session: Session) -> Snapshot:
             for row in session.scalars(select(CandidateRow).order_by(CandidateRow.epoch))
         ),
         retired=_once_callable(session),
+        policy=policy,
+        shadow_policy=shadow_policy,
     )
 
 

@@ -308,7 +308,7 @@ def _given(node: Node) -> dict[str, Any]:
                 raise _Bad("'time' must be an ISO 8601 time", each.line) from error
         elif not isinstance(value, _like(sample)) or isinstance(value, bool):
             raise _Bad(f"{name!r} must be a {type(sample).__name__}", each.line)
-        elif names and (odd := sorted(value.keys() - names)):
+        elif names and (odd := sorted(set(value) - names)):
             raise _Bad(f"{name!r} has no {odd}; known: {sorted(names)}", each.line)
         given[name] = value
     return given
