@@ -125,19 +125,23 @@ class Asked:
         return self._known[key]
 
     def _judge(self, card: Governed, cost_usd: float | None) -> str | None:
-        target = target_values(card, cost_usd)
-        reason: str | None = None
+        struck = self.struck_out(target_values(card, cost_usd))
+        return None if struck is None else f"rule {struck[0]!r} denies it: {struck[1]}"
+
+    def struck_out(self, target: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The first rule about targets, by its id, that denies this one, and why."""
+        denials: list[tuple[str, str]] = []
         for values in self._values:
             context = context_of({**values, "target": target})
             for rule in self._about_targets:
                 try:
-                    holds, told = rule.condition.holds(context), rule.deny
+                    holds, told = rule.condition.holds(context), rule.deny or ""
                 except BadCondition:
-                    holds, told = True, "it could not be evaluated"
+                    holds, told = True, _FAILED.format(rule.id)
                 if holds:
-                    self._applied.add(rule.id)
-                    reason = reason or f"rule {rule.id!r} denies it: {told}"
-        return reason
+                    denials.append((rule.id, told))
+        self._applied.update(rule for rule, _ in denials)
+        return min(denials, default=None)
 
 
 def _entry(rule: Rule) -> tuple[str, tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -73,9 +73,23 @@ class Evaluation:
         }
 
 
-def evaluate(rules: Rules, situation: Situation, answer: str | None = None) -> Evaluation:
-    """What the rules say about a request, and about an answer to it."""
-    ruling = rules.ask(situation).ruling
+def evaluate(
+    rules: Rules,
+    situation: Situation,
+    answer: str | None = None,
+    target: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """What the rules say about a request, and about an answer to it.
+
+    ``target``: one that might answer, as the variable of that name: whether it may is said as well.
+    """
+    asked = rules.ask(situation)
+    ruling = asked.ruling
+    if target is not None and ruling.denied_by is None:
+        struck = asked.struck_out(target)
+        if struck is not None:
+            names = tuple(sorted({*ruling.rules, struck[0]}))
+            ruling = replace(ruling, rules=names, denied_by=struck[0], reason=struck[1])
     broken = _broken(violations(ruling.obligations, answer)) if answer is not None else []
     return Evaluation(
         ruling.effect,

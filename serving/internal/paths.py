@@ -19,6 +19,7 @@ FEEDBACK_OF = "/internal/feedback/{id}"
 # The registry
 LEASES = "/internal/budgets/leases"
 USAGE = "/internal/usage"
+POLICY = "/internal/policies/{version}"
 # All of them
 METRICS = "/metrics"
 PREFIX = "/internal/"
@@ -34,5 +35,5 @@ TOO_MANY = "too-many"
 
 
 def one(template: str, name: str) -> str:
-    """The path of one of them: ``ADAPTER``, ``DECISION`` or ``FEEDBACK_OF`` with its name."""
+    """The path of one of them: ``ADAPTER``, ``DECISION``, ``FEEDBACK_OF`` or ``POLICY`` with its name."""
     return template[: template.index("{")] + quote(name, safe="")

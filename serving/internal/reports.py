@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.aliases import Peer, RoutingTable
@@ -69,6 +71,10 @@ class RouterState(_Frozen):
     """Requests under way by engine name."""
     traffic: dict[str, VersionTraffic] = Field(default_factory=dict)
     """Counts since the router began, by engine name."""
+    policy: str = ""
+    """Version of the rules that it uses; empty without any."""
+    policy_differences: dict[str, Any] = Field(default_factory=dict)
+    """What the rules in the shadow would have decided otherwise."""
 
 
 class RouterReply(_Frozen):

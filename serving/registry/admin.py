@@ -17,7 +17,7 @@ from adapters.errors import AdapterError
 from adapters.records.auditing import Audit
 from adapters.records.writer import RecordLog
 from adapters.resources import Resource
-from router.admin import audit, documents, usage
+from router.admin import audit, documents, policy, usage
 from router.errors import Refused, RouterError
 from router.wire.asgi import Receive, Scope, Send
 from router.wire.table import Bound, ResourceApp, bound
@@ -29,6 +29,7 @@ def registry_surface(
     parts: Parts,
     books: usage.Books,
     desk: documents.Desk,
+    rules: policy.Desk,
     internal: Iterable[Bound],
     metrics: CollectorRegistry,
     log: RecordLog,
@@ -37,7 +38,7 @@ def registry_surface(
 
     Every admin action is on record before its answer leaves.
     """
-    rows = [*admin_rows(parts, books, desk), *bound(audit.RESOURCES, Audit(log))]
+    rows = [*admin_rows(parts, books, desk, rules), *bound(audit.RESOURCES, Audit(log))]
     admin: Any = RecordedAdmin(ResourceApp(rows, explain=explain), log, PREFIX)
     scraped = Resource("internal", "GET", METRICS, _metrics)
     private = ResourceApp([*internal, *bound([scraped], metrics)], explain=explain)
@@ -49,12 +50,15 @@ def registry_surface(
     return surface
 
 
-def admin_rows(parts: Parts, books: usage.Books, desk: documents.Desk) -> list[Bound]:
-    """The admin plane's resources about adapters, usage and documents."""
+def admin_rows(
+    parts: Parts, books: usage.Books, desk: documents.Desk, rules: policy.Desk
+) -> list[Bound]:
+    """The admin plane's resources about adapters, usage, documents and rules."""
     return [
         *bound(RESOURCES, parts),
         *bound(usage.RESOURCES, books),
         *bound(documents.RESOURCES, desk),
+        *bound(policy.RESOURCES, rules),
     ]
 
 

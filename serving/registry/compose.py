@@ -28,6 +28,7 @@ from serving.registry.documents import open_library
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
 from serving.registry.metrics import RegistryCollector
+from serving.registry.policies import RulesOffice
 from serving.registry.service import RegistryService
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.logs import get_logger
@@ -89,11 +90,15 @@ class RegistryProcess:
         under_way = ("Pushes that are being received.", lambda: uploads.under_way)
         self._metrics.register(Gauges({"graftwork_pushes_under_way": under_way}))
         self.documents = open_library(settings, self.adapters.registry)
+        rules = RulesOffice(
+            self.adapters.registry.policies, fleet, self._publish, self.adapters.events
+        )
         self.surface: Any = registry_surface(
             self._parts(),
             self.accounts,
             Desk(self.documents),
-            self.accounts.routes(),
+            rules.desk,
+            [*self.accounts.routes(), *rules.routes()],
             self._metrics,
             self._log,
         )

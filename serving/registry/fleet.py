@@ -167,6 +167,14 @@ class HttpFleet:
         """Wait until every live router applies a table of at least this epoch."""
         return await self._broadcast.agreed(lambda said: said.epoch >= epoch, timeout_s)
 
+    async def routers_hold(self, policy: str, timeout_s: float) -> bool:
+        """Wait until every live router uses these rules; False when one is late."""
+        return await self._broadcast.agreed(lambda said: said.policy == policy, timeout_s)
+
+    def differences(self) -> list[dict[str, Any]]:
+        """What each live router said last of the rules in the shadow."""
+        return [state.policy_differences for state in self._broadcast.states().values()]
+
     def in_flight(self, name: str) -> int:
         """Requests under way on an engine name, as the routers last said."""
         return sum(s.in_flight.get(name, 0) for s in self._broadcast.states().values())

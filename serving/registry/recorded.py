@@ -49,6 +49,9 @@ class RecordedAdmin:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         path = str(scope["path"]).removeprefix(self._prefix)[:_MAX_PATH]
+        # What is worth a record of an action, its handler knows.
+        told: dict[str, str | None] = {}
+        scope["recorded"] = told
 
         kind = Kind.POLICY if _POLICY.fullmatch(path) else Kind.ADMIN
 
@@ -58,7 +61,7 @@ class RecordedAdmin:
                 time.time(),
                 headers.get("x-request-id"),
                 actor=headers.get("x-graftwork-actor"),
-                fields={"action": f"{scope['method']} {path}", "status": status},
+                fields={"action": f"{scope['method']} {path}", "status": status, **told},
             )
 
         return made

@@ -13,6 +13,7 @@ from adapters.resources import Resource
 from router.account.usage import Traffic
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import parse_query
+from router.policy.source import PolicySource
 from router.replicas.table import TableHolder
 from router.wire.table import ResourceApp, bound
 from serving.internal import paths
@@ -29,12 +30,14 @@ class RouterSurface:
         feedback: FeedbackLog,
         traffic: Traffic,
         metrics: CollectorRegistry,
+        policies: PolicySource,
     ) -> None:
         self._traffic = traffic
         self._holder = holder
         self._log = decisions
         self._said = feedback
         self._metrics_registry = metrics
+        self._policies = policies
 
     def asgi_app(self) -> Any:
         """The application, to be guarded by a secret."""
@@ -48,6 +51,8 @@ class RouterSurface:
             epoch=table.epoch,
             in_flight=self._holder.in_flight(),
             traffic=self._traffic.snapshot(),
+            policy=self._policies.version,
+            policy_differences=self._policies.differences.shown(),
         )
 
     async def put_table(self, request: Request) -> JSONResponse:
