@@ -6,6 +6,7 @@ RouterError                     the door answers with its status, type, code
 │   └── NotKept                 it goes on from a response that nobody keeps
 ├── Unauthenticated     401     fix the key
 ├── Forbidden           403     the key's scope or the policy does not allow it
+├── ReviewPending       202     a person looks at it before anybody is asked
 ├── NotFound            404     unknown route, model or decision
 ├── Gone                410     a version that was retired
 ├── MethodNotAllowed    405
@@ -171,6 +172,22 @@ class Forbidden(RouterError):
     status = 403
     type = "permission_error"
     code = "forbidden"
+
+
+class ReviewPending(RouterError):
+    """A rule wants a person to look at the request first: no error, and no answer yet."""
+
+    status = 202
+    type = "review_pending"
+    code = "review_pending"
+
+    def __init__(self, review: str, rules: str) -> None:
+        super().__init__(f"A person looks at this first (rule {rules}).")
+        self.review = review
+
+    def body(self) -> dict[str, Any]:
+        """The review, in place of an answer."""
+        return {"object": "review", "id": self.review, "state": "open", "message": self.message}
 
 
 class NotFound(RouterError):
@@ -339,6 +356,8 @@ def error_body(path: str, error: RouterError, request_id: str) -> dict[str, Any]
     ignore what they do not know.
     """
     body = error.body()
+    if "error" not in body:
+        return body
     if path != _ANTHROPIC_PATH and not path.startswith(_ANTHROPIC_PATH + "/"):
         return body
     body["error"]["type"] = anthropic_type(error.status)

@@ -22,8 +22,9 @@ from router.errors import AuditUnavailable
 from router.exchange import Exchange, Outgoing
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
+from router.policy import stage as policy
 from router.replicas.table import TableHolder
-from router.request import Decision, Request
+from router.request import Decision
 from router.respond import Client
 from router.send import Sender, shadow
 from router.stages import Heading
@@ -53,6 +54,7 @@ class Pipeline:
     limits: LimitsConfig
     admission: Admission
     intents: IntentStage
+    policies: policy.PolicyStage
     chooser: Chooser
     budgets: Budgets
     responses: Responses
@@ -74,7 +76,7 @@ class Pipeline:
         Whatever happens on the way, what had begun is closed, settled and recorded before the last
         byte leaves.
         """
-        at, policies = exchange.account.stages.at, self.chooser.policies
+        at, policies = exchange.account.stages.at, self.policies
         try:
             at(Heading.POLICY, "admit")
             self.admission.admit(exchange)
@@ -89,14 +91,17 @@ class Pipeline:
             at(Heading.GOVERNANCE, "governance")
             request = exchange.request = govern.inbound(request)
             at(Heading.ROUTING, "intent")
-            intent = self.intents.classify(request, table, always=policies.reads_intents)
+            trusted = policies.trust.intents(request.caller)
+            always = policies.reads_intents
+            intent = self.intents.classify(request, table, always=always, trusted=trusted)
             wanted = self.context.collections(request, intent)
             exchange.decision = Decision(table, intent, wanted)
             at(Heading.POLICY, "policy")
-            permission = policies.permission(request.caller, intent.name)
+            permit = policies.judge(exchange)
+            request = exchange.request
             at(Heading.ROUTING, "choose")
-            exchange.decision = self.chooser.choose(exchange, permission)
-            exchange.decision = self._prepared(request, exchange.decision)
+            exchange.decision = self.chooser.choose(exchange, permit)
+            exchange.decision = self._prepared(exchange)
             if client.only_asks:
                 await client.finish(exchange)
                 return
@@ -143,11 +148,14 @@ class Pipeline:
         await client.finish(exchange)
         self.shadows.follow(exchange)
 
-    def _prepared(self, request: Request, decision: Decision) -> Decision:
+    def _prepared(self, exchange: Exchange) -> Decision:
         """And how the answer will be judged. Raises ``RouterError`` when nobody may answer."""
+        decision = exchange.decision
+        exchange.account.tells(policy.headers(decision.applied))
+        policy.enforce(exchange)
         if decision.first is None:
             raise nobody(decision.options)
-        return self.judge.prepare(request, decision)
+        return self.judge.prepare(exchange.request, decision)
 
     @asynccontextmanager
     async def _under_way(self, exchange: Exchange, client: Client) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from adapters.evaluation import GateResult
 from router.config.auth import KeyScope
 from router.config.priority import Priority
 from router.prices import FREE, Price, Tariff
+from router.ruling import NO_RULING, Ruling
 from router.wire.endpoint import Endpoint
 
 _DIGEST = re.compile(r"#[0-9a-f]{16}")
@@ -35,6 +36,10 @@ class Caller:
     scopes: frozenset[KeyScope]
     priority: Priority = Priority.STANDARD
     """The most urgent class that its requests may have."""
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What rules may know of who asks, as it is configured with the key."""
+    is_local: bool = False
+    """Whoever reaches a process that has no keys: the operator, as far as anybody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Hints:
     """Collections that the answer may draw on, or ``none``; None: as the route says."""
     trim: bool = False
     """A conversation that is too long may lose its oldest turns."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the client says of the matter, for rules; it counts only from keys that are trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,8 @@ class Intent:
     """The model's most probable intents, best first."""
     model: str = ""
     """Version of the intent model that decided."""
+    also: tuple[str, ...] = ()
+    """What was recognised beside a name that the client stated: rules hold for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,10 @@ class Decision:
     collections: tuple[str, ...] = ()
     """Of documents that the answer may draw on."""
     policy_version: str = ""
+    ruling: Ruling = NO_RULING
+    """What the rules file says about it."""
+    applied: tuple[str, ...] = ()
+    """Ids of the rules that applied, those that struck targets out included."""
     options: tuple[Option, ...] = ()
     """Everybody who was considered: those that may be asked first, best first."""
     how: str = "none"

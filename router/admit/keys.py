@@ -19,7 +19,11 @@ from router.request import Caller
 
 KEY_PREFIX = "gw-"
 LOCAL = Caller(
-    name="local", tenant="default", scopes=frozenset(KeyScope), priority=Priority.INTERACTIVE
+    name="local",
+    tenant="default",
+    scopes=frozenset(KeyScope),
+    priority=Priority.INTERACTIVE,
+    is_local=True,
 )
 """Whoever reaches a loopback-only process that has no keys."""
 
@@ -84,7 +88,11 @@ class Keyring:
         """From now on exactly these keys count."""
         self._callers = {
             key.sha256: Caller(
-                name=key.name, tenant=key.tenant, scopes=key.scopes, priority=key.priority
+                name=key.name,
+                tenant=key.tenant,
+                scopes=key.scopes,
+                priority=key.priority,
+                claims=key.claims,
             )
             for key in keys
         }

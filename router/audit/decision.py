@@ -102,10 +102,26 @@ def _decided(decision: Decision) -> dict[str, Any]:
         "route": decision.route,
         "risk": decision.risk,
         "policy_version": decision.policy_version,
+        "policy": _ruling(decision),
         "claims": decision.claims,
         "gates": {
             name: gate.model_dump(exclude_none=True) for name, gate in decision.gates.items()
         },
+    }
+
+
+def _ruling(decision: Decision) -> dict[str, Any]:
+    """What the rules file said; no content but its own words."""
+    ruling = decision.ruling
+    return {
+        "version": ruling.version,
+        "effect": ruling.effect,
+        "rules": list(decision.applied or ruling.rules),
+        "denied_by": ruling.denied_by,
+        "failed": ruling.failed,
+        "review": ruling.review,
+        "reviewed_for": list(ruling.reviewed_for),
+        "obligations": [each.shown() for each in ruling.obligations],
     }
 
 

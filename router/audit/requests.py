@@ -12,7 +12,7 @@ from adapters.records.line import Entry, Kind, iso
 from adapters.records.subjects import Subjects
 from adapters.records.writer import RecordLog, Unavailable
 from router.audit.decision import record_of, to_json
-from router.errors import AuditUnavailable
+from router.errors import AuditUnavailable, ReviewPending
 from router.exchange import Account, Exchange
 from router.request import Request
 
@@ -140,4 +140,6 @@ def _outcome(account: Account) -> str:
         return "client_left"
     if account.error is None:
         return "answered"
+    if account.error == ReviewPending.code:
+        return "in_review"
     return "broken" if account.status < 400 else "refused" if account.status < 500 else "failed"

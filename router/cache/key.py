@@ -40,6 +40,8 @@ def cache_key(exchange: Exchange, configuration_version: str) -> CacheKey:
         configuration_version,
         exchange.decision.table.epoch,
         exchange.decision.table.base_id,
+        exchange.decision.ruling.version,
+        exchange.decision.ruling.rules,
         first.target,
         first.engine_name,
         exchange.request.endpoint.value,

@@ -25,7 +25,7 @@ from router.choose.steering import explored, keep_session
 from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig
 from router.exchange import Exchange
-from router.policy.permission import Permission, PolicyBook
+from router.policy.permission import Permits, PolicyBook
 from router.prices import FREE, LocalPricing
 from router.request import AUTO, NO_INTENT, Decision, Option, Request, digest
 
@@ -60,7 +60,7 @@ class Chooser:
         self._health = health or AllWell()
         self._funds = funds or Unlimited()
 
-    def choose(self, exchange: Exchange, permission: Permission) -> Decision:
+    def choose(self, exchange: Exchange, permit: Permits) -> Decision:
         """All candidates, those that may be asked first, in order, and how they came there.
 
         Of the decision so far it reads the table and the intent.
@@ -74,16 +74,18 @@ class Chooser:
         last = self._sessions.of(exchange)
         name, route = self._route(exchange)
         gates = self._weigh(exchange, considered, last, card_set)
-        self._strike(exchange, considered, permission, route, card_set)
+        self._strike(exchange, considered, permit, route, card_set)
         how, ordered = self._order(exchange, considered, last, route)
         _lift(ordered)
         options, wanted = _options(exchange.request, ordered)
-        shadow = self._shadow(exchange.request, options[0], permission, card_set)
+        shadow = self._shadow(exchange.request, options[0], permit, card_set)
         return Decision(
             table=exchange.decision.table,
             collections=exchange.decision.collections,
             intent=exchange.decision.intent,
-            policy_version=permission.version,
+            policy_version=permit.version,
+            ruling=exchange.decision.ruling,
+            applied=permit.applied,
             options=options,
             how=how,
             route=name,
@@ -98,7 +100,7 @@ class Chooser:
         )
 
     def _shadow(
-        self, request: Request, first: Option, permission: Permission, card_set: CardSet
+        self, request: Request, first: Option, permit: Permits, card_set: CardSet
     ) -> Option | None:
         """Who should answer in secret, when this request falls into its share.
 
@@ -111,7 +113,7 @@ class Chooser:
         if alias is None or tried is None or engine_name(alias.name, tried) == first.engine_name:
             return None
         candidate = Candidate(card_set.adapter(alias, tried), Code.SHADOW, "answers in secret")
-        _forbid(candidate, permission)
+        _forbid(candidate, permit)
         if request.model == AUTO:  # else trusted as the named version is
             _apply(candidate, unfit(candidate.card, request.endpoint, request.needs))
         _apply(candidate, cold(candidate.card, card_set))
@@ -167,14 +169,14 @@ class Chooser:
         self,
         exchange: Exchange,
         considered: list[Candidate],
-        permission: Permission,
+        permit: Permits,
         route: RouteConfig,
         card_set: CardSet,
     ) -> None:
         """Refuse what may not be asked; a named model that policy forbids ends the request."""
         for candidate in considered:
             if candidate.refusal is None:
-                _forbid(candidate, permission)
+                _forbid(candidate, permit)
         named = [candidate for candidate in considered if candidate.named]
         if named and all(candidate.refusal is not None for candidate in named):
             for candidate in considered:
@@ -227,12 +229,12 @@ class Chooser:
         return how, ordered
 
 
-def _forbid(candidate: Candidate, permission: Permission) -> None:
-    why = permission.why_not(candidate.card)
+def _forbid(candidate: Candidate, permit: Permits) -> None:
+    why = permit.why_not(candidate.card, candidate.cost_usd)
     if why is not None:
         candidate.refuse(Code.POLICY_DENIED, why)
-    elif not candidate.card.serves(permission.tenant):
-        candidate.refuse(Code.TENANT, f"does not serve the tenant {permission.tenant!r}")
+    elif not candidate.card.serves(permit.tenant):
+        candidate.refuse(Code.TENANT, f"does not serve the tenant {permit.tenant!r}")
 
 
 def _apply(candidate: Candidate, refusal: Refusal | None) -> None:

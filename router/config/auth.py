@@ -40,6 +40,24 @@ class ApiKey(Section):
         default=Priority.STANDARD,
         description="the most urgent class that its requests may have",
     )
+    claims: dict[str, str | float | bool] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="what rules may know of its holder, as `claims.<name>`",
+    )
+
+
+class TrustConfig(Section):
+    """Whose word counts for rules. Callers of a process without keys are trusted with all."""
+
+    facts: tuple[str, ...] = Field(
+        default=(), description="names of keys (globs) whose `graftwork.facts` rules may read"
+    )
+    intents: tuple[str, ...] = Field(
+        default=(),
+        description="names of keys (globs) that may state the intent; another's word is ignored, "
+        "and none widens what the recognised intent permits",
+    )
 
 
 class AuthConfig(Section):

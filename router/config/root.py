@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from adapters.records.config import RecordsConfig
-from router.config.auth import AuthConfig
+from router.config.auth import AuthConfig, TrustConfig
 from router.config.auto import AutoConfig
 from router.config.budgets import BudgetsConfig
 from router.config.cache import CacheConfig
@@ -24,6 +24,7 @@ class RouterConfig(Section):
     """Everything that the request path needs to know."""
 
     auth: AuthConfig = AuthConfig()
+    trust: TrustConfig = TrustConfig()
     auto: AutoConfig = AutoConfig()
     limits: LimitsConfig = LimitsConfig()
     fairness: FairnessConfig = FairnessConfig()

@@ -23,15 +23,23 @@ class IntentStage:
     def __init__(self, source: IntentSource) -> None:
         self._source = source
 
-    def classify(self, request: Request, table: RoutingTable, *, always: bool = False) -> Intent:
+    def classify(
+        self, request: Request, table: RoutingTable, *, always: bool = False, trusted: bool = True
+    ) -> Intent:
         """The intent, for ``auto`` or ``always``.
+
+        Args:
+            request: what is asked.
+            table: which intents live versions declare.
+            always: rules are about intents: what the text says is read also beside a pin.
+            trusted: a pin by this client counts.
 
         Raises ``InvalidRequest`` for a pin that nobody declares.
         """
         if request.model != AUTO and not always:
             return NOT_READ
         model = self._source.current
-        pin = _pinned(request)
+        pin = _pinned(request) if trusted else None
         if pin is not None:
             known = model.names | _claimed(table)
             if pin not in known:
@@ -41,7 +49,13 @@ class IntentStage:
                     code="unknown_intent",
                     param="graftwork.intent",
                 )
-            return Intent(pin, 1.0, model.alias(pin), source="pinned")
+            found = self._read(request) if always else NOT_READ
+            also = () if found.name in (None, pin) else (str(found.name),)
+            return Intent(pin, 1.0, model.alias(pin), source="pinned", also=also)
+        return self._read(request)
+
+    def _read(self, request: Request) -> Intent:
+        model = self._source.current
         return model.classify(request.text, reading(request)) if request.text else NOT_READ
 
 

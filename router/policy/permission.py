@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import fnmatch
 from collections import OrderedDict
-from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from router.config.policy import EVERYTHING, Effect, Globs, PolicyConfig, PolicyRule
 from router.errors import Forbidden
+from router.policy.situation import Governed
 from router.request import NO_INTENT, Caller
 
 _PERMISSIONS_KEPT = 1024
 _TARGETS_KEPT = 512
 
 
-class Governed(Protocol):
-    """What rules ask of a target; a ``Card`` is one."""
+class Permits(Protocol):
+    """What a request may be answered by."""
 
     @property
-    def target(self) -> str: ...
+    def tenant(self) -> str: ...
     @property
-    def regions(self) -> Collection[str]: ...
+    def version(self) -> str:
+        """Of all rules that were asked."""
+        ...
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """Ids of rules of the rules file that applied so far."""
+        ...
+
+    def why_not(self, card: Governed, cost_usd: float | None = None) -> str | None:
+        """The reason why a target, at an expected cost, is forbidden; None: it is permitted."""
+        ...
 
 
 @dataclass(slots=True)
 class Permission:
     """What one caller may be answered by, for one intent. Remembers its reasons, bounded."""
+
+    applied: ClassVar[tuple[str, ...]] = ()
 
     tenant: str
     rules: tuple[PolicyRule, ...]
@@ -36,7 +49,7 @@ class Permission:
     """Of the policy that gave it."""
     _reasons: dict[str, str | None] = field(default_factory=dict)
 
-    def why_not(self, card: Governed) -> str | None:
+    def why_not(self, card: Governed, _cost_usd: float | None = None) -> str | None:
         """The reason why the card's target is forbidden; None when it is permitted."""
         try:
             return self._reasons[card.target]

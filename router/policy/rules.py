@@ -308,10 +308,14 @@ def _given(node: Node) -> dict[str, Any]:
                 raise _Bad("'time' must be an ISO 8601 time", each.line) from error
         elif not isinstance(value, _like(sample)) or isinstance(value, bool):
             raise _Bad(f"{name!r} must be a {type(sample).__name__}", each.line)
-        elif names and (odd := sorted(set(value) - names)):
+        elif names and (odd := _others(value, names)):
             raise _Bad(f"{name!r} has no {odd}; known: {sorted(names)}", each.line)
         given[name] = value
     return given
+
+
+def _others(value: Any, names: frozenset[str]) -> list[str]:
+    return sorted(set(value) - names)
 
 
 def _like(sample: Any) -> type | tuple[type, ...]:

@@ -16,6 +16,7 @@ from typing import Final
 from adapters.aliases import PolicyVersions, RoutingTable
 from router.errors import Overloaded
 from router.policy.book import NO_RULES, Rules
+from router.policy.differences import Differences
 from router.policy.document import PolicyInvalid
 from router.policy.load import load, version_of
 
@@ -55,6 +56,7 @@ class PolicySource:
         self._wanted = PolicyVersions()
         self._ready = fetch is None
         self._current = InUse()
+        self.differences = Differences()
         self.refused = 0
         """Files that could not be used since the start."""
 

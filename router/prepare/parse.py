@@ -36,9 +36,21 @@ _ESCAPED = (b"\\u", b"\\b", b"\\f", b"\x7f")
 _MAX_TEXT_CHARS = 4000
 _TURNS_KEPT = 3
 _HINT_FIELDS = frozenset(
-    {"max_cost_usd", "session", "timeout_ms", "intent", "fallback", "context", "truncation"}
+    {
+        "max_cost_usd",
+        "session",
+        "timeout_ms",
+        "intent",
+        "fallback",
+        "context",
+        "truncation",
+        "facts",
+    }
 )
 _MAX_COLLECTIONS = 32
+_MAX_FACTS = 64
+_MAX_FACT_CHARS = 1000
+_MAX_FACT_NUMBER = 2**63
 _PROMPTS = {Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
@@ -163,6 +175,34 @@ def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) 
         fallback=_flag(headers.get("x-graftwork-fallback"), extension.get("fallback"), "fallback"),
         context=_collections(headers.get("x-graftwork-context", extension.get("context"))),
         trim=_trims(extension.get("truncation")) or body.get("truncation") == "auto",
+        facts=_facts(extension.get("facts")),
+    )
+
+
+def _facts(value: Any) -> dict[str, Any]:
+    """What the client says for rules: a few names, each with a value or a short list of them."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > _MAX_FACTS:
+        raise InvalidRequest(
+            f"'facts' must be an object of at most {_MAX_FACTS} names.", param=f"{EXTENSION}.facts"
+        )
+    for name, each in value.items():
+        values = each if isinstance(each, list) else [each]
+        if len(values) > _MAX_FACTS or not all(map(_is_fact, values)):
+            raise InvalidRequest(
+                f"The fact {name[:64]!r} must be a text of at most {_MAX_FACT_CHARS} characters, a "
+                f"number, true, false, or a list of at most {_MAX_FACTS} of them.",
+                param=f"{EXTENSION}.facts",
+            )
+    return value
+
+
+def _is_fact(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MAX_FACT_CHARS
+    return isinstance(value, float | bool) or (
+        isinstance(value, int) and abs(value) < _MAX_FACT_NUMBER
     )
 
 

@@ -28,6 +28,8 @@ class TableHolder:
         self.queues = queues
         self._on_gone = on_gone
         self.current = RoutingTable()
+        self.on_table: Callable[[RoutingTable], None] = lambda _: None
+        """Hears each new table."""
         self._names: frozenset[str] = frozenset()
         self._pins: Counter[str] = Counter()
         self._suspects: dict[str, float] = {}
@@ -43,6 +45,7 @@ class TableHolder:
         alive = {replica.id for replica in table.replicas}
         self._suspects = {i: until for i, until in self._suspects.items() if i in alive}
         self.queues.keep(alive)
+        self.on_table(table)
         return True
 
     def knows(self, target: str) -> bool:

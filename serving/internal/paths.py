@@ -35,5 +35,5 @@ TOO_MANY = "too-many"
 
 
 def one(template: str, name: str) -> str:
-    """The path of one of them: ``ADAPTER``, ``DECISION``, ``FEEDBACK_OF`` or ``POLICY`` with its name."""
+    """The path of one of those with a name or version in them."""
     return template[: template.index("{")] + quote(name, safe="")

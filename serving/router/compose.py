@@ -16,7 +16,7 @@ from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
 from router.account.usage import Traffic
-from router.admin import audit, documents, usage
+from router.admin import audit, documents, policy, usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
@@ -35,6 +35,8 @@ from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
 from router.pipeline import Pipeline
+from router.policy.source import PolicySource
+from router.policy.stage import PolicyStage, Trust
 from router.prepare import Fitting
 from router.prices import LocalPricing
 from router.replicas.fair import FairQueues, fair_limits
@@ -56,11 +58,14 @@ from serving.router.context import Context
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.router.readings import gauges
+from serving.router.rules import RegistryRules
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.records import record_gauges
 from serving.telemetry.scrape import merge
 
 _LONGEST_TRAINING_S = 600.0
+_POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
+"""Rules are fetched when the table names others."""
 
 
 class RouterProcess:
@@ -93,6 +98,9 @@ class RouterProcess:
         )
         self.holder = TableHolder(queues, self._forget)
         knows = self.holder.knows
+        self._rules = RegistryRules(self.holder)
+        self._policies = PolicySource(self._rules.fetch)
+        self.holder.on_table = self._policies.heard
         keyring = Keyring(load_keys(config.auth))
         self._keys_file = KeysFile(config.auth, keyring)
         self._log, self._feedback_log = open_logs(
@@ -124,13 +132,15 @@ class RouterProcess:
         self._registry.register(HealthCollector(self._health))
         self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
         IntentMetrics(self._registry, self._intents)
+        chooser = Chooser(
+            config, self._learning, self._health, self._accounting.budgets, self.pricing
+        )
         pipeline = Pipeline(
             limits=limits,
             admission=admission,
             intents=IntentStage(self._intents),
-            chooser=Chooser(
-                config, self._learning, self._health, self._accounting.budgets, self.pricing
-            ),
+            policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
+            chooser=chooser,
             budgets=self._accounting.budgets,
             responses=Responses(config.cache, configuration_version(config), cache),
             context=self._context.stage,
@@ -153,7 +163,13 @@ class RouterProcess:
         self._internal = InternalClient()
         self._admin = AdminProxy(
             self.holder,
-            (*RESOURCES, *usage.RESOURCES, *documents.RESOURCES, *audit.RESOURCES),
+            (
+                *RESOURCES,
+                *usage.RESOURCES,
+                *documents.RESOURCES,
+                *audit.RESOURCES,
+                *policy.RESOURCES,
+            ),
             limits.max_archive_bytes,
         )
         self.records = Records(decisions, feedback, self._peers, self._learning.judged)
@@ -161,7 +177,7 @@ class RouterProcess:
         self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
         self.surface = RouterSurface(
-            self.holder, decisions, feedback, self._traffic, self._registry
+            self.holder, decisions, feedback, self._traffic, self._registry, self._policies
         ).asgi_app()
         self.door = Door(
             config,
@@ -198,6 +214,7 @@ class RouterProcess:
         jobs.add("refusals", self._requests.sum_up, Every(REFUSALS_EVERY_S))
         jobs.add("seal", in_thread(self._seal), Every(checkpoint_s / 2))
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
+        self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
         if self._intents.watched:
             limit_s = _LONGEST_TRAINING_S
@@ -249,5 +266,6 @@ class RouterProcess:
         self._requests.sum_up_now()
         await asyncio.to_thread(self._log.close)
         await asyncio.to_thread(self._feedback_log.close)
-        for part in (self._engines, self._providers, self._peers, self._admin, self._internal):
+        parts = (self._engines, self._providers, self._peers, self._admin, self._internal)
+        for part in (*parts, self._rules):
             await part.aclose()

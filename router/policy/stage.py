@@ -1,0 +1,193 @@
+"""Policy, the stage: what the configuration's rules and the rules file say about one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from router.config.auth import TrustConfig
+from router.errors import Forbidden, ReviewPending
+from router.exchange import Exchange
+from router.policy.book import Asked
+from router.policy.instruct import instructed
+from router.policy.obligations import instruction
+from router.policy.permission import Permission, PolicyBook
+from router.policy.situation import Governed, Situation
+from router.policy.source import InUse, PolicySource
+from router.request import NO_INTENT, Caller, Intent, Request
+from router.ruling import Ruling
+
+HEADER: Final = "x-graftwork-policy"
+_SUBJECT: Final = ("user", "safety_identifier")
+
+
+class Trust:
+    """Whose word counts. Callers of a process without keys are trusted with everything."""
+
+    def __init__(self, config: TrustConfig) -> None:
+        self._config = config
+
+    def facts(self, caller: Caller | None) -> bool:
+        """Whether the facts that this caller states count."""
+        return _trusted(self._config.facts, caller)
+
+    def intents(self, caller: Caller | None) -> bool:
+        """Whether the intent that this caller states counts."""
+        return _trusted(self._config.intents, caller)
+
+
+def _trusted(names: tuple[str, ...], caller: Caller | None) -> bool:
+    if caller is None:
+        return False
+    return caller.is_local or any(fnmatchcase(caller.name, each) for each in names)
+
+
+class Permit:
+    """What one request may be answered by: what every one of its intents permits, and the rules."""
+
+    __slots__ = ("_asked", "_permissions", "tenant", "version")
+
+    def __init__(self, permissions: tuple[Permission, ...], asked: Asked) -> None:
+        first = permissions[0]
+        self.tenant = first.tenant
+        rules = asked.ruling.version
+        self.version = f"{first.version}+{rules[:12]}" if rules else first.version
+        self._permissions = permissions
+        self._asked = asked
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """Ids of the rules that applied, those about targets included."""
+        return self._asked.applied
+
+    def why_not(self, card: Governed, cost_usd: float | None = None) -> str | None:
+        """The reason why a target is forbidden; None when it is permitted."""
+        for permission in self._permissions:
+            why = permission.why_not(card)
+            if why is not None:
+                return why
+        return self._asked.why_not(card, cost_usd)
+
+
+class PolicyStage:
+    """Asks both kinds of rules.
+
+    Args:
+        book: the configuration's.
+        source: the rules file's, in whichever version holds.
+        trust: whose word counts.
+    """
+
+    def __init__(self, book: PolicyBook, source: PolicySource, trust: Trust) -> None:
+        self._book = book
+        self._source = source
+        self.trust = trust
+
+    @property
+    def reads_intents(self) -> bool:
+        """Whether a rule is about intents: then requests for named models are read as well."""
+        return self._book.reads_intents or self._source.reads_intents
+
+    def judge(self, exchange: Exchange) -> Permit:
+        """What may answer; the decision is given what the rules said.
+
+        Raises ``Forbidden`` when nobody was identified, ``PolicyUnavailable``.
+        """
+        request, intent = exchange.request, exchange.decision.intent
+        if request.caller is None:
+            raise Forbidden("Nobody is authenticated.", code="policy_denied")
+        in_use = self._source.current()
+        intents = tuple(dict.fromkeys((intent.name or NO_INTENT, *intent.also)))
+        permissions = tuple(self._book.permission(request.caller, each) for each in intents)
+        asked = self._asked(exchange, in_use, intents)
+        ruling = asked.ruling
+        exchange.decision = replace(exchange.decision, ruling=ruling)
+        if ruling.denied_by is None and (ruling.instructions or ruling.obligations):
+            exchange.request = instructed(request, _said(ruling))
+        return Permit(permissions, asked)
+
+    def _asked(self, exchange: Exchange, in_use: InUse, intents: tuple[str, ...]) -> Asked:
+        if not in_use.active.file.rules and in_use.shadow is None:
+            return Asked(replace(_NOTHING, version=in_use.active.version))
+        situation = self._situation(exchange.request, exchange.decision.intent, intents)
+        asked = in_use.active.ask(situation)
+        if in_use.shadow is not None:
+            told = in_use.shadow.ask(situation).ruling
+            self._source.differences.compare(exchange.request.decision_id, asked.ruling, told)
+        return asked
+
+    def _situation(self, request: Request, intent: Intent, intents: tuple[str, ...]) -> Situation:
+        caller = request.caller
+        assert caller is not None
+        return Situation(
+            caller=caller.name,
+            tenant=caller.tenant,
+            intents=intents,
+            confidence=intent.confidence or 0.0,
+            subject=_subject(request) if self._source.reads("subject") else "",
+            facts=request.hints.facts if self.trust.facts(caller) else {},
+            claims=caller.claims,
+            at=datetime.fromtimestamp(request.at, UTC),
+            request=_request(request) if self._source.reads("request") else {},
+        )
+
+
+_NOTHING: Final = Ruling()
+
+
+def _said(ruling: Ruling) -> list[str]:
+    """What the model is told: the rules' own words, or else what it will be held to."""
+    own = {rule for rule, _ in ruling.instructions}
+    told = [text for _, text in ruling.instructions]
+    return told + [instruction(each) for each in ruling.obligations if each.rule not in own]
+
+
+def enforce(exchange: Exchange) -> None:
+    """What the rules say of the request as a whole.
+
+    Raises:
+        Forbidden: a rule denies it; with its reason.
+        ReviewPending: a rule wants a person to look at it before anybody is asked.
+    """
+    ruling = exchange.decision.ruling
+    if ruling.denied_by is not None:
+        raise Forbidden(f"{ruling.reason} (rule {ruling.denied_by!r})", code="policy_denied")
+    if ruling.review is None:
+        return
+    rules = ", ".join(ruling.reviewed_for)
+    exchange.delivery.ask_for_review(f"rule {rules}")
+    if ruling.review == "before":
+        raise ReviewPending(review_id(exchange.request.decision_id), rules)
+
+
+def review_id(decision_id: str) -> str:
+    """What the review of a decision is called."""
+    return "rev" + decision_id.removeprefix("dec")
+
+
+def headers(applied: tuple[str, ...]) -> Mapping[str, str]:
+    """What the client is told of the rules."""
+    return {HEADER: ",".join(applied)} if applied else {}
+
+
+def _subject(request: Request) -> str:
+    told = [request.headers.get("x-graftwork-subject")]
+    told += [request.body.get(name) for name in _SUBJECT]
+    return next((each for each in told if isinstance(each, str) and each), "")
+
+
+def _request(request: Request) -> dict[str, Any]:
+    needs = request.needs
+    return {
+        "model": request.model,
+        "endpoint": request.endpoint.value,
+        "stream": request.stream,
+        "tools": "tools" in needs.features,
+        "images": needs.images,
+        "input_tokens": needs.input_tokens,
+        "max_output_tokens": needs.max_output_tokens or 0,
+        "priority": request.priority.value,
+    }

@@ -1,0 +1,292 @@
+"""Business rules from outside: put, evaluated, enforced, tried in the shadow, taken back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from router.admit.keys import hash_key
+from tests.contract.client import ADMIN, chat, client
+from tests.contract.conftest import router_args
+from tests.fakes.engine_speech import Says
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.whole_system import System, whole_system
+
+CAP = """
+facts: {loyalty: string}
+rules:
+  - id: discount-cap
+    when: facts.loyalty != "gold"
+    oblige: {kind: max_discount, percent: 20}
+    examples:
+      - given: {facts: {loyalty: silver}}
+        answer: I can give you a quarter off.
+        violates: true
+  - id: no-legal
+    when: tenant == "other"
+    deny: Legal questions go to the legal team.
+"""
+LOCAL = """
+rules:
+  - id: stays-here
+    when: tenant == "app"
+    require: {local: true}
+"""
+_SOON_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
+    """A system whose rules nobody else changes."""
+    scopes = {"app": ["inference"], "other": ["inference"], "ops": ["inference", "admin"]}
+    keys = [
+        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": found}
+        for name, found in scopes.items()
+    ]
+    args = {**router_args(frontier), "auth": {"keys": keys}, "trust": {"facts": ["app"]}}
+    with whole_system(tmp_path_factory.mktemp("ruled"), args) as running:
+        yield running
+
+
+@pytest.fixture
+def boss(ruled: System) -> Iterator[httpx.Client]:
+    """Who makes the rules; none are left behind."""
+    with client(ruled, "ops") as found:
+        yield found
+        assert put(found, "rules: []").status_code == 200
+        ruled.forget()
+
+
+@pytest.fixture
+def asker(ruled: System) -> Iterator[httpx.Client]:
+    """Whom they are about."""
+    with client(ruled, "app") as found:
+        yield found
+
+
+def put(boss: httpx.Client, rules: str, **query: str) -> httpx.Response:
+    """Put a rules file."""
+    headers = {"content-type": "application/yaml"}
+    return boss.put(f"{ADMIN}/policy", content=rules.encode(), params=query, headers=headers)
+
+
+def held(boss: httpx.Client, rules: str, **query: str) -> dict[str, Any]:
+    """Put one that is fine; what the answer says."""
+    answer = put(boss, rules, **query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_rules_hold_within_two_seconds_of_their_acceptance(
+    boss: httpx.Client, ruled: System
+) -> None:
+    """A denied request is told the rule's reason, in the shape of the API that was called."""
+    version = held(boss, CAP)["version"]
+    deadline = time.monotonic() + _SOON_S
+    with client(ruled, "other") as other:
+        while (answer := chat(other, "base")).status_code != 403:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.02)
+        error = answer.json()["error"]
+        assert error["code"] == "policy_denied"
+        assert "Legal questions go to the legal team." in error["message"]
+        assert answer.headers["x-graftwork-policy"] == "discount-cap,no-legal"
+        body = {"model": "base", "max_tokens": 8, "messages": [{"role": "user", "content": "x"}]}
+        refused = other.post("/v1/messages", json=body)
+        assert refused.status_code == 403
+        assert refused.json()["error"]["type"] == "permission_error"
+    assert len(version) == 64
+    shown = boss.get(f"{ADMIN}/policy").json()
+    assert shown["active"]["version"] == version
+    assert shown["active"]["source"] == CAP
+    assert shown["shadow"] is None
+    assert not ruled.asked()
+
+
+def test_evaluate_says_what_rules_say(boss: httpx.Client) -> None:
+    """Effect, rules, obligations, and what an answer violates."""
+    held(boss, CAP)
+    question = {"tenant": "app", "intent": "returns", "facts": {"loyalty": "silver"}}
+    answer = boss.post(
+        f"{ADMIN}/policy/evaluate", json={**question, "answer": "Take 25 % off your next order."}
+    )
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["effect"] == "allow"
+    assert found["rules"] == ["discount-cap"]
+    assert found["obligations"] == [{"rule": "discount-cap", "kind": "max_discount", "percent": 20}]
+    assert [each["rule"] for each in found["violations"]] == ["discount-cap"]
+    denied = boss.post(f"{ADMIN}/policy/evaluate", json={"tenant": "other"}).json()
+    assert denied["effect"] == "deny"
+    assert denied["violations"] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "line", "rule"),
+    [
+        ("rules:\n  - id: a\n    deny: x\n    when: tenant < 3\n", 422, 4, "a"),
+        ("rules:\n  - id: a\n    deny: x\n    deny: y\n", 422, 4, None),
+        ("rules:\n  - id: a\n    forbid: x\n", 422, 3, "a"),
+        ("a: &x 1\nrules: []\n", 422, 1, None),
+        ("rules: []\n---\nrules: []\n", 422, 2, None),
+        ("rules:\n  - id: a\n    deny: x\n    when: 'false'\n    examples: [{}]\n", 422, 5, "a"),
+        ("[" * 40_000, 422, 1, None),
+        ("{" * 51, 422, 1, None),
+        ("rules: [}", 422, 1, None),
+        ("# " + "x" * (1024 * 1024), 413, None, None),
+    ],
+    ids=[
+        "type",
+        "twice",
+        "field",
+        "alias",
+        "documents",
+        "example",
+        "deep",
+        "deeper",
+        "yaml",
+        "large",
+    ],
+)
+def test_bad_rules_are_refused_with_rule_and_line(
+    boss: httpx.Client, source: str, status: int, line: int | None, rule: str | None
+) -> None:
+    """At once, whatever they are; what held before holds."""
+    before = held(boss, CAP)["version"]
+    began = time.monotonic()
+    answer = put(boss, source)
+    assert time.monotonic() - began < 2
+    assert answer.status_code == status, answer.text
+    assert boss.get(f"{ADMIN}/policy").json()["active"]["version"] == before
+    if line is not None:
+        errors = answer.json()["errors"]
+        assert {"rule", "line", "message"} == set(errors[0])
+        assert (rule, line) in {(each["rule"], each["line"]) for each in errors}
+
+
+def test_an_unreachable_rule_and_a_conflict_are_named(boss: httpx.Client) -> None:
+    """Not refused: somebody may be about to write the rest."""
+    told = held(
+        boss,
+        "rules:\n"
+        '  - {id: never, when: tenant == "a" && tenant == "b", deny: x}\n'
+        '  - {id: here, when: tenant == "c", require: {local: true}}\n'
+        '  - {id: there, when: tenant == "c", require: {local: false}}\n',
+    )["warnings"]
+    assert {each["rule"] for each in told} == {"never", "there"}
+
+
+def test_a_requirement_narrows_who_may_answer(
+    boss: httpx.Client, asker: httpx.Client, ruled: System, frontier: FakeFrontier
+) -> None:
+    """Nobody else is asked, also when who is left fails (law 5)."""
+    held(boss, LOCAL)
+    denied = chat(asker, "cloud/big")
+    assert denied.status_code == 403
+    assert denied.json()["error"]["code"] == "policy_denied"
+    for engine in ruled.engines.values():
+        engine.says["tiny-llama"] = Says(status=500)
+    failed = chat(asker, "auto")
+    assert failed.status_code in {200, 502, 503}
+    assert not frontier.requests
+
+
+def test_a_shadow_changes_nothing_and_is_counted(boss: httpx.Client, asker: httpx.Client) -> None:
+    """What it would have done is counted and listed; promoted it holds, rolled back it does not."""
+    first = held(boss, "rules: []")["version"]
+    second = held(boss, LOCAL, stage="shadow")["version"]
+    shown = boss.get(f"{ADMIN}/policy").json()
+    assert (shown["active"]["version"], shown["shadow"]["version"]) == (first, second)
+    deadline = time.monotonic() + 5
+    while True:
+        answer = chat(asker, "cloud/big")
+        assert answer.status_code == 200
+        assert "x-graftwork-policy" not in answer.headers
+        told = boss.get(f"{ADMIN}/policy/shadow").json()
+        if told["differing"]:
+            break
+        assert time.monotonic() < deadline, told
+        time.sleep(0.05)
+    assert set(told["differing"]) == {"allow -> require"}
+    assert told["newest"][0]["shadow"] == ["stays-here"]
+    assert boss.post(f"{ADMIN}/policy/promote").json()["active"] == second
+    _until(asker, 403)
+    assert boss.post(f"{ADMIN}/policy/rollback").json()["active"] == first
+    _until(asker, 200)
+    moves = boss.get(f"{ADMIN}/policy/history").json()["data"]
+    assert [each["action"] for each in moves[:3]] == ["rollback", "promote", "shadow"]
+    assert {each["actor"] for each in moves} == {"ops"}
+
+
+def test_differences_between_versions_are_shown(boss: httpx.Client) -> None:
+    """Line by line."""
+    first, second = (held(boss, rules)["version"] for rules in (CAP, LOCAL))
+    answer = boss.get(f"{ADMIN}/policy/diff", params={"from": first, "to": second}).json()
+    assert "-  - id: no-legal\n" in answer["diff"]
+    assert "+  - id: stays-here\n" in answer["diff"]
+
+
+def test_facts_count_only_from_trusted_keys(
+    boss: httpx.Client, asker: httpx.Client, ruled: System
+) -> None:
+    """Another key's are as if nobody had said anything."""
+    held(boss, 'rules: [{id: gold-only, when: facts.tier != "gold", deny: Gold only.}]')
+    body: dict[str, Any] = {"graftwork": {"facts": {"tier": "gold"}}}
+    assert chat(asker, "base", **body).status_code == 200
+    with client(ruled, "ops") as other:
+        assert chat(other, "base", **body).status_code == 403
+
+
+def test_an_instruction_reaches_the_model_on_every_endpoint(
+    boss: httpx.Client, asker: httpx.Client, ruled: System
+) -> None:
+    """As a system text, or before the prompt."""
+    held(boss, "rules: [{id: polite, instruct: Always be polite.}]")
+    calls: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+        "/v1/completions": {"prompt": "x"},
+        "/v1/responses": {"input": "x"},
+        "/v1/messages": {"messages": [{"role": "user", "content": "x"}], "max_tokens": 8},
+    }
+    for path, body in calls.items():
+        assert asker.post(path, json={"model": "base", **body}).status_code == 200
+    seen = [str(body) for engine in ruled.engines.values() for _, body in engine.requests]
+    assert len([each for each in seen if "Always be polite." in each]) == len(calls)
+
+
+def test_a_review_before_answers_202_and_asks_nobody(
+    boss: httpx.Client, asker: httpx.Client, ruled: System
+) -> None:
+    """With the review's id; the decision names the rule."""
+    held(boss, "rules: [{id: look-first, review: before}]")
+    answer = chat(asker, "base")
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["id"].startswith("rev")
+    assert answer.headers["x-graftwork-policy"] == "look-first"
+    assert not ruled.asked()
+    found = boss.get(f"{ADMIN}/decisions/{answer.headers['x-graftwork-decision-id']}").json()
+    assert found["decided"]["policy"]["review"] == "before"
+    assert found["decided"]["policy"]["reviewed_for"] == ["look-first"]
+
+
+def test_a_change_of_rules_is_an_event_and_on_record(boss: httpx.Client) -> None:
+    """Of kind ``policy``, with who did it."""
+    with boss.stream("GET", f"{ADMIN}/events") as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == ": connected"
+        version = held(boss, LOCAL)["version"]
+        told = [next(line for line in lines if line.startswith(part)) for part in ("event", "data")]
+    assert told[0] == "event: policy"
+    assert version in told[1]
+
+
+def _until(asker: httpx.Client, status: int) -> None:
+    deadline = time.monotonic() + _SOON_S
+    while (answer := chat(asker, "cloud/big")).status_code != status:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.02)
