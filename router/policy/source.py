@@ -1,5 +1,4 @@
-"""The rules in use: fetched by their version when the routing table names another, compiled beside
-the event loop, swapped by one assignment.
+"""The rules in use: another version is fetched and compiled beside the event loop, then swapped.
 
 A request asks once and keeps what it got, so it has one version from first to last. Until rules
 that hold are here, nothing is answered: it might be what they forbid.

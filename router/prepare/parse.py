@@ -201,7 +201,7 @@ def _facts(value: Any) -> dict[str, Any]:
 def _is_fact(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= _MAX_FACT_CHARS
-    return isinstance(value, float | bool) or (
+    return isinstance(value, float | bool | None) or (
         isinstance(value, int) and abs(value) < _MAX_FACT_NUMBER
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from adapters.admin.parts import Parts
 from adapters.admin.upload import Uploads
 from adapters.config import AdaptersConfig
+from router.admin import policy
 from router.admin.documents import Desk
 from router.admin.usage import UsageQuestion
 from router.wire.table import ResourceApp
@@ -45,6 +46,11 @@ def registry_admin(
         Uploads(config, path.root / "incoming"),
         replicas,
     )
+
+    async def told(_: policy.Move) -> bool:
+        return True
+
     library = open_library(Settings(state_dir=path.root), path.registry)
-    rows = admin.admin_rows(parts, NoBooks(), Desk(library))
+    rules = policy.Desk(path.registry.policies, told)
+    rows = admin.admin_rows(parts, NoBooks(), Desk(library), rules)
     return ResourceApp(rows, explain=admin.explain)
