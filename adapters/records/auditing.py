@@ -61,7 +61,8 @@ class Audit:
         """
         name = None if subject is None else Subjects(self._log.layout.root).hash(subject)
         wanted = Wanted(kinds, name, since_s, after)
-        return list(islice(self._reader.oldest(wanted), limit))
+        found = islice(self._reader.oldest(wanted), limit)
+        return [(where, each.record) for where, each in found]
 
     def checkpoint(self) -> Checkpoint:
         """Over all that is on disk now. Raises ``OSError``, ``BadKey``, ``Incomplete``."""
@@ -97,8 +98,8 @@ class Audit:
         if not key.vouches(certificate):
             detail = f"the certificate {identity} is not what its signature says"
             return [Problem("", None, "certificate", "altered", detail)]
-        for _, record in self._reader.oldest(Wanted([Kind.ERASURE])):
-            if record.get("erasure") == identity:
+        for _, found in self._reader.oldest(Wanted([Kind.ERASURE])):
+            if found.record.get("erasure") == identity:
                 return []
         return [Problem("", None, "certificate", "removed", f"no record names erasure {identity}")]
 

@@ -44,7 +44,7 @@ class Said:
             self.torn.add((record["file"], record["offset"], record["bytes"], record["sha256"]))
         if about == "payloads_lost":
             self.lost.update((record["writer"], sequence) for sequence in record["payloads"])
-        if record["kind"] == Kind.ERASURE:
+        if about == "erased" or record["kind"] == Kind.ERASURE:
             for writer, sequences in (record.get("payloads") or {}).items():
                 self.erased.update((writer, sequence) for sequence in sequences)
 

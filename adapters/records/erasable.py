@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 FOUND: Final = ("exchanges", "reviews", "datasets", "adapters", "vault", "documents")
 """What a certificate counts, each with zero where there was nothing."""
+
+
+async def erase_all(rooms: Iterable[Erasable], subject: str) -> Counter[str]:
+    """Erase from one room after the other; what there was, by what it is counted as."""
+    found: Counter[str] = Counter()
+    for room in rooms:
+        there = await room.found(subject)
+        found[room.counted_as] += max(await room.erase(subject), there)
+    return found
 
 
 class Erasable(Protocol):

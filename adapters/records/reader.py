@@ -123,7 +123,7 @@ class RecordReader:
             if read is not None and _is(read.record, kind, name, value):
                 yield read
 
-    def oldest(self, wanted: Wanted) -> Iterator[tuple[Where, Record]]:
+    def oldest(self, wanted: Wanted) -> Iterator[tuple[Where, Found]]:
         """Records by their time, the oldest first, with their places."""
         with self._lock:
             found = sorted(self._indexes(), key=lambda each: each[1].span()[0])
@@ -142,7 +142,7 @@ class RecordReader:
                 heapq.heappush(heap, (following[0], source, following[1], segment))
             read = self._read(segment, place)
             if read is not None and wanted.fits(read.record):
-                yield where, read.record
+                yield where, read
 
     def _of_segment(
         self, segment: Segment, index: SegmentIndex, key: int, since_s: float, until_s: float

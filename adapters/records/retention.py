@@ -10,6 +10,7 @@ from typing import Any
 from adapters.records import index
 from adapters.records.config import RecordsConfig
 from adapters.records.files import Layout, Segment, by_writer, is_held
+from adapters.records.holds import Holds
 from adapters.records.line import Kind, Record, read_line
 from adapters.records.sealing import Sealer
 
@@ -37,7 +38,7 @@ def prune(layout: Layout, config: RecordsConfig, now_s: float, state: State, sea
     Raises ``OSError``.
     """
     files = _files(layout)
-    doomed = _doomed(layout, files, config, now_s)
+    doomed = _doomed(layout, files, config, now_s, Holds(layout))
     ends = {segment: _end_of(layout, segment) for segment in doomed}
     doomed = _covered(doomed, ends, sealer)
     if not doomed:
@@ -99,7 +100,7 @@ def _files(layout: Layout) -> list[_File]:
 
 
 def _doomed(
-    layout: Layout, files: list[_File], config: RecordsConfig, now_s: float
+    layout: Layout, files: list[_File], config: RecordsConfig, now_s: float, holds: Holds
 ) -> list[Segment]:
     total = sum(file.size for file in files)
     first = {writer: found[0] for writer, found in by_writer(f.segment for f in files).items()}
@@ -110,6 +111,8 @@ def _doomed(
         if total <= config.kept_bytes and not too_old:
             continue
         if first[segment.writer] != segment or is_held(layout.records_of(segment)):
+            continue
+        if holds.covers(segment):
             continue
         doomed.append(segment)
         total -= file.size

@@ -65,7 +65,32 @@ class ResponseStore:
         self._kept[key] = (self._clock() + self._config.ttl_s, kept)
         self.bytes += kept.size
 
+    def clear(self) -> None:
+        """Forget every answer."""
+        self._kept.clear()
+        self.bytes = 0
+
     def _drop(self, key: CacheKey) -> None:
         found = self._kept.pop(key, None)
         if found is not None:
             self.bytes -= found[1].size
+
+
+class CachedAnswers:
+    """Kept answers as a room that can be erased from: nobody knows whose they are, so all go."""
+
+    counted_as = "cached_answers"
+
+    def __init__(self, store: ResponseStore) -> None:
+        self._store = store
+
+    async def found(self, subject: str) -> int:
+        """How many there are."""
+        del subject
+        return len(self._store)
+
+    async def erase(self, subject: str) -> int:
+        """Forget them; how many there were."""
+        count = await self.found(subject)
+        self._store.clear()
+        return count

@@ -16,6 +16,7 @@ DECISIONS = "/internal/decisions"
 DECISION = "/internal/decisions/{id}"
 FEEDBACK = "/internal/feedback"
 FEEDBACK_OF = "/internal/feedback/{id}"
+ERASURES = "/internal/erasures"
 # The registry
 LEASES = "/internal/budgets/leases"
 USAGE = "/internal/usage"

@@ -14,10 +14,9 @@ from adapters.admin import errors
 from adapters.admin.parts import Parts
 from adapters.admin.table import PREFIX, RESOURCES
 from adapters.errors import AdapterError
-from adapters.records.auditing import Audit
 from adapters.records.writer import RecordLog
 from adapters.resources import Resource
-from router.admin import audit, documents, policy, usage
+from router.admin import documents, policy, usage
 from router.errors import Refused, RouterError
 from router.wire.asgi import Receive, Scope, Send
 from router.wire.table import Bound, ResourceApp, bound
@@ -26,20 +25,17 @@ from serving.registry.recorded import RecordedAdmin
 
 
 def registry_surface(
-    parts: Parts,
-    books: usage.Books,
-    desk: documents.Desk,
-    rules: policy.Desk,
+    resources: Iterable[Bound],
     internal: Iterable[Bound],
     metrics: CollectorRegistry,
     log: RecordLog,
 ) -> Any:
     """The ASGI application, to be guarded by a secret: whoever reaches it may do everything.
 
-    Every admin action is on record before its answer leaves.
+    ``resources`` are the admin plane's, ``internal`` what routers ask. Every admin action is on
+    record before its answer leaves.
     """
-    rows = [*admin_rows(parts, books, desk, rules), *bound(audit.RESOURCES, Audit(log))]
-    admin: Any = RecordedAdmin(ResourceApp(rows, explain=explain), log, PREFIX)
+    admin: Any = RecordedAdmin(ResourceApp(resources, explain=explain), log, PREFIX)
     scraped = Resource("internal", "GET", METRICS, _metrics)
     private = ResourceApp([*internal, *bound([scraped], metrics)], explain=explain)
 

@@ -8,23 +8,28 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from adapters.admin import erasures
 from adapters.admin.parts import Parts
 from adapters.admin.upload import Uploads
 from adapters.aliases import Peer
 from adapters.events import EventBus
 from adapters.jobs.periodic import Every, in_thread
+from adapters.records.auditing import Audit
 from adapters.records.sealing import AUDIT, open_sealer
 from adapters.records.writer import RecordLog
 from adapters.registry import Registry
 from router.account.gauges import Gauges
+from router.admin import audit
 from router.admin.documents import Desk
 from router.audit.logs import FEEDBACK
+from router.wire.table import bound
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
-from serving.registry.admin import registry_surface
+from serving.registry.admin import admin_rows, registry_surface
 from serving.registry.documents import open_library
+from serving.registry.erasing import Erasing
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
 from serving.registry.metrics import RegistryCollector
@@ -93,11 +98,14 @@ class RegistryProcess:
         rules = RulesOffice(
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
+        self._erasing = Erasing(settings, self._log, [self.documents], membership.routers)
+        resources = [
+            *admin_rows(self._parts(), self.accounts, Desk(self.documents), rules.desk),
+            *bound(audit.RESOURCES, Audit(self._log)),
+            *bound(erasures.RESOURCES, self._erasing.add_to(self.service.jobs)),
+        ]
         self.surface: Any = registry_surface(
-            self._parts(),
-            self.accounts,
-            Desk(self.documents),
-            rules.desk,
+            resources,
             [*self.accounts.routes(), *rules.routes()],
             self._metrics,
             self._log,
@@ -149,6 +157,7 @@ class RegistryProcess:
     async def aclose(self) -> None:
         """Stop where it stands, and let go of the database; the next process resumes."""
         await self.service.aclose()
+        await self._erasing.aclose()
         self.accounts.close()
         await asyncio.to_thread(self.documents.close)
         await asyncio.to_thread(self._log.close)

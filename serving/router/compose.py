@@ -8,9 +8,12 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from adapters.admin import erasures
 from adapters.admin.table import RESOURCES
 from adapters.aliases import Peer
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
+from adapters.records.erasable import Erasable
+from adapters.records.erasing import FeedbackPayloads, RecordPayloads
 from adapters.records.subjects import Subjects
 from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
@@ -25,7 +28,7 @@ from router.audit.lookup import Records
 from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
 from router.cache.key import configuration_version
 from router.cache.responses import Responses
-from router.cache.store import ResponseStore
+from router.cache.store import CachedAnswers, ResponseStore
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
@@ -62,6 +65,7 @@ from serving.router.rules import RegistryRules
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.records import record_gauges
 from serving.telemetry.scrape import merge
+from serving.telemetry.scrubbing import StrayCopies
 
 _LONGEST_TRAINING_S = 600.0
 _POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
@@ -169,6 +173,7 @@ class RouterProcess:
                 *documents.RESOURCES,
                 *audit.RESOURCES,
                 *policy.RESOURCES,
+                *erasures.RESOURCES,
             ),
             limits.max_archive_bytes,
         )
@@ -177,7 +182,13 @@ class RouterProcess:
         self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
         self.surface = RouterSurface(
-            self.holder, decisions, feedback, self._traffic, self._registry, self._policies
+            self.holder,
+            decisions,
+            feedback,
+            self._traffic,
+            self._registry,
+            self._erasable(settings, cache),
+            self._policies,
         ).asgi_app()
         self.door = Door(
             config,
@@ -190,6 +201,16 @@ class RouterProcess:
             self._scrape,
         )
         self._registry.register(Gauges(self.door.readings()))
+
+    def _erasable(self, settings: Settings, cache: ResponseStore) -> list[Erasable]:
+        """What this process and its machine keep of persons."""
+        requests = RecordPayloads(self._log)
+        return [
+            CachedAnswers(cache),
+            FeedbackPayloads(self._feedback_log, requests),  # found through the requests' records
+            requests,
+            StrayCopies(settings),
+        ]
 
     def _seal(self) -> None:
         self._log.sealer.tick()

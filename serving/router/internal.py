@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from adapters.admin.erasures import ErasureRequest
 from adapters.aliases import RoutingTable
-from adapters.resources import Resource
+from adapters.records.erasable import Erasable, erase_all
+from adapters.resources import Resource, body_of
 from router.account.usage import Traffic
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import parse_query
@@ -30,8 +33,10 @@ class RouterSurface:
         feedback: FeedbackLog,
         traffic: Traffic,
         metrics: CollectorRegistry,
+        rooms: Sequence[Erasable],
         policies: PolicySource,
     ) -> None:
+        self._rooms = rooms
         self._traffic = traffic
         self._holder = holder
         self._log = decisions
@@ -76,6 +81,10 @@ class RouterSurface:
         wanted = parse_query(request.url.query)
         return JSONResponse(await self._said.newest(wanted.limit, wanted.since_s))
 
+    async def erase(self, request: Request) -> JSONResponse:
+        asked = await body_of(request, ErasureRequest)
+        return JSONResponse(await erase_all(self._rooms, asked.subject))
+
     async def metrics(self, _: Request) -> Response:
         return Response(generate_latest(self._metrics_registry), media_type="text/plain")
 
@@ -87,5 +96,6 @@ _ROWS: tuple[Resource[RouterSurface], ...] = (
     Resource("internal", "GET", paths.DECISION, RouterSurface.decision),
     Resource("internal", "GET", paths.FEEDBACK, RouterSurface.judgements),
     Resource("internal", "GET", paths.FEEDBACK_OF, RouterSurface.feedback),
+    Resource("internal", "POST", paths.ERASURES, RouterSurface.erase),
     Resource("internal", "GET", paths.METRICS, RouterSurface.metrics),
 )

@@ -1,0 +1,196 @@
+"""Erasures by subject: asked for once, done until nothing is left, certified with a signature.
+
+Each is a file below ``erasures/``, which holds the person's name only as long as it is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adapters.records.erasable import FOUND, Erasable, erase_all
+from adapters.records.erasing import RecordPayloads
+from adapters.records.files import sync_directory, write_all
+from adapters.records.holds import Holds
+from adapters.records.line import Entry, Kind, iso
+from adapters.records.subjects import Subjects
+from adapters.records.writer import RecordLog
+
+_ID: Final = re.compile(r"era_[0-9a-f]{24}")
+_MAX_OPEN: Final = 1000
+_log = logging.getLogger("graftwork.records")
+
+State = Literal["queued", "running", "done", "failed"]
+Elsewhere = Callable[[str], Awaitable[Counter[str]]]
+"""Has every other process erase from what it keeps. Raises when one cannot be reached."""
+
+
+class TooMany(Exception):
+    """So many erasures are under way that no more are taken."""
+
+
+class Erasure(BaseModel):
+    """One of them. ``subject`` is None from the moment that it is done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    state: State = "queued"
+    subject: str | None
+    by: str | None
+    request_id: str | None = None
+    time: str
+    found: dict[str, int] = dict.fromkeys(FOUND, 0)
+    also: dict[str, int] = {}
+    reason: str | None = None
+    certificate: dict[str, Any] | None = None
+
+    def count(self, found: Counter[str]) -> None:
+        """Add what was erased."""
+        for name, number in found.items():
+            into = self.found if name in FOUND else self.also
+            into[name] = into.get(name, 0) + number
+
+    def shown(self) -> dict[str, Any]:
+        """As clients get it: without the name."""
+        return self.model_dump(exclude={"subject", "by", "request_id"})
+
+
+class Erasures:
+    """All of them, of one state directory.
+
+    Args:
+        directory: where they are kept.
+        log: the log of requests and admin actions.
+        rooms: what this process keeps of persons.
+        elsewhere: what others do.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        log: RecordLog,
+        rooms: Iterable[Erasable],
+        elsewhere: Elsewhere,
+    ) -> None:
+        self._directory = directory
+        self._log = log
+        self._records = RecordPayloads(log)
+        self._rooms = (*rooms, self._records)
+        self._elsewhere = elsewhere
+        self._holds = Holds(log.layout)
+
+    def ask(self, subject: str, by: str | None, request_id: str | None) -> Erasure:
+        """Take one on. Blocks. Raises ``TooMany``, ``OSError``."""
+        if len(self._open()) >= _MAX_OPEN:
+            raise TooMany(f"{_MAX_OPEN} erasures are under way")
+        identity = f"era_{secrets.token_hex(12)}"
+        made = Erasure(
+            id=identity, subject=subject, by=by, request_id=request_id, time=iso(time.time())
+        )
+        self._write(made)
+        return made
+
+    def find(self, identity: str) -> Erasure | None:
+        """One of them. Blocks. Raises ``OSError``."""
+        if _ID.fullmatch(identity) is None:
+            return None
+        try:
+            return Erasure.model_validate_json((self._directory / f"{identity}.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise OSError(f"the erasure {identity} cannot be read") from error
+
+    async def work(self) -> None:
+        """Do all that is left to do; what fails is tried again by the next call.
+
+        Raises what the last failure was.
+        """
+        failed: Exception | None = None
+        for each in await asyncio.to_thread(self._open):
+            try:
+                await self._do(each)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are due too
+                _log.warning("the erasure %s is tried again: %s", each.id, type(error).__name__)
+                each.state, each.reason = "failed", f"{type(error).__name__}: it is tried again"
+                await asyncio.to_thread(self._write, each)
+                failed = error
+        if failed is not None:
+            raise failed
+
+    async def _do(self, erasure: Erasure) -> None:
+        subject = erasure.subject
+        assert subject is not None
+        erasure.state, erasure.reason = "running", None
+        await asyncio.to_thread(self._write, erasure)
+        name = Subjects(self._log.layout.root).hash(subject)
+        held = await asyncio.to_thread(self._held, subject, name)
+        if not any(hold["whole"] for hold in held):
+            # Each is counted when it is done: the next attempt would not find it any more.
+            for room in self._rooms:
+                erasure.count(await erase_all([room], subject))
+            erasure.count(await self._elsewhere(subject))
+        await self._certify(erasure, name, held)
+
+    def _held(self, subject: str, name: str) -> list[dict[str, Any]]:
+        """What legal holds keep of it: all of a person's data, or some records."""
+        whole = [{"hold": hold.id, "whole": True} for hold in self._holds.of_subject(name)]
+        records = 0 if whole else self._records.held(subject)
+        return [*whole, *([{"records": records, "whole": False}] if records else [])]
+
+    async def _certify(self, erasure: Erasure, name: str, held: list[dict[str, Any]]) -> None:
+        certificate: dict[str, Any] = {
+            "id": erasure.id,
+            "subject_hash": name,
+            "found": erasure.found,
+            "time": iso(time.time()),
+        }
+        if erasure.also:
+            certificate["also"] = erasure.also
+        if held:
+            certificate["held"] = held
+        fields = {
+            "erasure": erasure.id,
+            "subjects": [name],
+            "found": erasure.found,
+            "held": held,
+        }
+        entry = Entry(Kind.ERASURE, time.time(), None, None, erasure.by, fields)
+        await self._log.reached(self._log.add(entry))
+        erasure.certificate = await asyncio.to_thread(self._log.sealer.signer.sign, certificate)
+        erasure.state, erasure.subject = "done", None
+        await asyncio.to_thread(self._write, erasure)
+
+    def _open(self) -> list[Erasure]:
+        """Those that are not done, the oldest first."""
+        found = []
+        for path in self._directory.glob("era_*.json"):
+            each = self.find(path.stem)
+            if each is not None and each.state != "done":
+                found.append(each)
+        return sorted(found, key=lambda each: each.time)
+
+    def _write(self, erasure: Erasure) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._directory / f"{erasure.id}.json"
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(handle, erasure.model_dump_json().encode())
+            os.fsync(handle)
+            draft.replace(path)
+            sync_directory(self._directory)
+        finally:
+            os.close(handle)
+            draft.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""A person's data goes, from every file, and a certificate says so; the log stays whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tests.contract.client import ADMIN, Pushed, chat, client
+from tests.fakes.whole_system import System
+
+FOUND = {"exchanges", "reviews", "datasets", "adapters", "vault", "documents"}
+NAME = "Zarathustra Quimby"
+SAID = "my cat is called Mxyzptlk"
+
+
+@pytest.fixture(scope="module")
+def auditor(keyed: System) -> Iterator[httpx.Client]:
+    """Whoever looks."""
+    with client(keyed, "auditor") as found:
+        yield found
+
+
+def erase(ops: httpx.Client, subject: str) -> dict[str, Any]:
+    """Ask for it and wait until it is done."""
+    answer = ops.post(f"{ADMIN}/erasures", json={"subject": subject})
+    assert answer.status_code == 202, answer.text
+    deadline = time.monotonic() + 60
+    while True:
+        told = ops.get(f"{ADMIN}/erasures/{answer.json()['id']}")
+        assert told.status_code == 200
+        assert told.json()["state"] in {"queued", "running", "done", "failed"}
+        if told.json()["state"] == "done":
+            return dict(told.json())
+        assert time.monotonic() < deadline, told.text
+        time.sleep(0.05)
+
+
+def holding(root: Path, *values: str) -> list[str]:
+    """Files that hold one of them."""
+    return [
+        path.name
+        for path in root.rglob("*")
+        if path.is_file()
+        for value in values
+        if value.encode() in path.read_bytes()
+    ]
+
+
+def test_everything_of_a_person_goes_and_nothing_of_anybody_else(
+    keyed: System, app: httpx.Client, ops: httpx.Client, auditor: httpx.Client, returns: Pushed
+) -> None:
+    """Decisions, feedback, documents, log lines; their records stay and verify."""
+    mine = chat(app, "returns", SAID, headers={"x-graftwork-subject": NAME})
+    theirs = chat(app, "returns", SAID, headers={"x-graftwork-subject": "Somebody Else"})
+    decisions = [each.headers["x-graftwork-decision-id"] for each in (mine, theirs)]
+    for decision in decisions:
+        said = {"decision_id": decision, "kind": "comment", "value": f"{SAID} {decision}"}
+        assert app.post("/v1/feedback", json=said).status_code == 200
+    document = {
+        "title": f"File of {NAME}",
+        "text": f"{NAME} says that {SAID}.",
+        "collection": "files",
+        "metadata": {"subject": NAME},
+    }
+    assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
+    logs = keyed.root / "logs"
+    logs.mkdir(exist_ok=True)
+    (logs / "router.log").write_text(f'{{"event":"odd","who":"{NAME}"}}\n{{"event":"next"}}\n')
+    assert holding(keyed.root, NAME)
+
+    done = erase(ops, NAME)
+
+    assert holding(keyed.root, NAME, f"{SAID} {decisions[0]}") == []
+    assert (logs / "router.log").read_text().endswith('"}\n{"event":"next"}\n')
+    assert done["found"].keys() == FOUND
+    assert done["found"] == {name: int(name == "documents") for name in FOUND}
+    assert (done["also"]["records"], done["also"]["feedback"]) == (1, 1)
+    page = auditor.get(f"{ADMIN}/audit", params={"subject": NAME}).json()
+    assert {each["decision_id"] for each in page["data"]} >= {decisions[0]}
+    record = auditor.get(f"{ADMIN}/decisions/{decisions[0]}").json()
+    assert record["feedback"] == []
+    other = auditor.get(f"{ADMIN}/decisions/{decisions[1]}").json()
+    assert [each["value"] for each in other["feedback"]] == [f"{SAID} {decisions[1]}"]
+    assert "candidates" in other
+    assert "candidates" not in record
+    verdict = auditor.get(f"{ADMIN}/audit/verify").json()
+    assert verdict["problems"] == []
+    assert verdict["erased"] == 1
+
+
+def test_the_certificate_is_signed_and_the_log_knows_it(
+    app: httpx.Client, ops: httpx.Client, auditor: httpx.Client, returns: Pushed
+) -> None:
+    """One record of kind erasure, one of the admin action; a changed certificate is refused."""
+    chat(app, "returns", user="Ignatius Farthing")
+    before = auditor.get(f"{ADMIN}/audit", params={"kind": "erasure", "limit": 1000}).json()["data"]
+    done = erase(ops, "Ignatius Farthing")
+    certificate = done["certificate"]
+    assert certificate.keys() >= {"id", "subject_hash", "found", "time", "key_id", "signature"}
+    assert certificate["found"] == done["found"]
+    keys = {each["key_id"]: each for each in auditor.get(f"{ADMIN}/audit/keys").json()["data"]}
+    raw = bytes.fromhex(keys[certificate["key_id"]]["public_key"])
+    rest = {name: value for name, value in certificate.items() if name != "signature"}
+    Ed25519PublicKey.from_public_bytes(raw).verify(
+        bytes.fromhex(certificate["signature"]), rfc8785.dumps(rest)
+    )
+
+    def asked(body: dict[str, Any]) -> dict[str, Any]:
+        answer = auditor.post(f"{ADMIN}/audit/verify", json={"certificate": body})
+        assert answer.status_code == 200
+        return dict(answer.json())
+
+    assert asked(certificate) == {"ok": True, "problems": []}
+    assert asked({**certificate, "id": "era_0"})["problems"][0]["kind"] == "altered"
+    assert asked({**certificate, "key_id": "0"})["problems"][0]["kind"] == "replaced"
+    told = auditor.get(f"{ADMIN}/audit", params={"kind": "erasure", "limit": 1000}).json()["data"]
+    [record] = told[len(before) :]
+    assert record["erasure"] == done["id"]
+    assert record["subjects"] == [certificate["subject_hash"]]
+    actions = auditor.get(f"{ADMIN}/audit", params={"kind": "admin", "limit": 1000}).json()["data"]
+    assert actions[-1]["action"] == "POST /erasures"
+    assert "Farthing" not in str(told) + str(actions)
+
+
+def test_one_who_was_never_here_has_a_certificate_too(ops: httpx.Client) -> None:
+    """With zeros."""
+    done = erase(ops, "Nobody At All")
+    assert done["found"] == dict.fromkeys(done["found"], 0)
+    assert done["certificate"]["found"] == done["found"]
+
+
+def test_only_administrators_erase_and_only_a_named_person(
+    app: httpx.Client, ops: httpx.Client, auditor: httpx.Client
+) -> None:
+    """400 for no name, 404 for an erasure that nobody asked for."""
+    body = {"subject": NAME}
+    assert app.post(f"{ADMIN}/erasures", json=body).status_code == 403
+    assert auditor.post(f"{ADMIN}/erasures", json=body).status_code == 403
+    for odd in ({}, {"subject": ""}, {"subject": 1}, {"subject": NAME, "all": True}):
+        assert ops.post(f"{ADMIN}/erasures", json=odd).status_code == 400
+    for name in ("era_000000000000000000000000", "..%2f..%2fetc", "x"):
+        assert ops.get(f"{ADMIN}/erasures/{name}").status_code == 404
