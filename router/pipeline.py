@@ -87,7 +87,7 @@ class Pipeline:
             raw = await client.read()
             at(Heading.DATA_PREP, "data-prep")
             table = self.holder.current
-            request = prepare.parse(exchange.request, raw, self.limits)
+            request = self.context.eased(prepare.parse(exchange.request, raw, self.limits))
             at(Heading.GOVERNANCE, "governance")
             request = exchange.request = govern.inbound(request)
             at(Heading.ROUTING, "intent")

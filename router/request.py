@@ -76,6 +76,8 @@ class Needs:
     """Encoded pictures and files in the body itself."""
     parts: frozenset[str] = frozenset()
     """The types of its items and content parts."""
+    least_input_tokens: int | None = None
+    """Of what is left when all turns went that may go; None: none may."""
 
     def output_tokens(self, expected: float) -> float:
         """Tokens to expect when a target's answers have ``expected`` on average."""

@@ -15,13 +15,14 @@ from hypothesis import settings
 from tests.fakes.postgres import (  # noqa: F401 - fixtures
     database_url,
     migrated_postgres,
+    pgvector,
     postgres,
     postgres_pool,
 )
 
 SETTING_PREFIXES = ("ANTHROPIC_", "GRAFTWORK_", "HF_", "OPENAI_", "OTEL_", "RAY_", "VLLM_")
 # Where the files of other projects are that some tests read.
-KEPT = {"GRAFTWORK_CRDS"}
+KEPT = {"GRAFTWORK_CRDS", "GRAFTWORK_PGVECTOR"}
 SETTING_SUFFIXES = ("_API_KEY", "_PROXY", "_TOKEN")
 OUTBOUND_EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
 

@@ -97,7 +97,8 @@ def _too_long(card: Card, needs: Needs) -> Refusal | None:
     if window is None:
         return None
     answer = min(needs.max_output_tokens or MIN_ANSWER_TOKENS, window)
-    wanted = int(needs.input_tokens * CONTEXT_MARGIN) + answer
+    least = needs.input_tokens if needs.least_input_tokens is None else needs.least_input_tokens
+    wanted = int(least * CONTEXT_MARGIN) + answer
     if wanted <= window:
         return None
     return Code.CONTEXT, f"about {wanted} tokens do not fit into its window of {window}"

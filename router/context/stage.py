@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from router.config.documents import ContextConfig
@@ -15,13 +15,14 @@ from router.context.fit import fitted
 from router.context.retrieve import Question, Retrieved, Retriever
 from router.context.stitch import stitched
 from router.context.tokens import ByBytes, Counter
-from router.context.trim import trimmed
+from router.context.trim import dropped, trimmed
 from router.embed.threads import Busy, Threads
 from router.embed.weights import ModelMissing
 from router.exchange import Bodies, Exchange, Stitched
 from router.request import Intent, Option, Request
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
+from router.wire.texts import texts
 
 NONE: Final = "none"
 """In place of collections: no context, whatever the route says."""
@@ -96,6 +97,16 @@ class ContextStage:
         self._counters = counters
         self._windows = windows
         self._check = check or Unchecked()
+
+    def eased(self, request: Request) -> Request:
+        """The request with what it needs at least, where its oldest turns may go."""
+        if not (request.hints.trim or self._config.trim):
+            return request
+        gone = dropped(request.endpoint, request.body)
+        size = sum(len(each.text.encode("utf-8", "replace")) for each in texts(gone))
+        # Never less than it is: of what goes only its text is subtracted.
+        least = request.needs.input_tokens - size // _ESTIMATED_BYTES_PER_TOKEN
+        return replace(request, needs=replace(request.needs, least_input_tokens=max(0, least)))
 
     def collections(self, request: Request, intent: Intent) -> tuple[str, ...]:
         """What a request may draw on: as it says itself, else as its route does, else always."""
@@ -180,10 +191,10 @@ class ContextStage:
         return _Target(request.endpoint, window, reserve, self._counters(option))
 
     def _fit(self, target: _Target, body: Body, found: _Found) -> _Fit:
-        dropped = 0
+        gone = 0
         if found.may_trim:
-            body, dropped = trimmed(target.endpoint, body, target.fits)
-        warnings = [f"the {dropped} oldest turns"] if dropped else []
+            body, gone = trimmed(target.endpoint, body, target.fits)
+        warnings = [f"the oldest turns ({gone})"] if gone else []
         shown, made = self._stitched(target, body, found) if found.passages else ([], body)
         if found.passages and not shown:
             warnings.append("context, for which it has no room")

@@ -36,6 +36,15 @@ def without(endpoint: Endpoint, body: Body, oldest: int) -> Body:
     return {**body, _FIELD[endpoint]: [*kept, *items[cut:]]}
 
 
+def dropped(endpoint: Endpoint, body: Body) -> list[Body]:
+    """All items that may go."""
+    items = _items(endpoint, body)
+    if items is None:
+        return []
+    last = _starts(items)[-1]
+    return [item for item in items[:last] if item.get("role") not in _SYSTEM]
+
+
 def trimmed(endpoint: Endpoint, body: Body, fits: Callable[[Body], bool]) -> tuple[Body, int]:
     """The body without as few turns as makes it fit, and how many they are.
 

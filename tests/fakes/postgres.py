@@ -20,6 +20,8 @@ import pytest
 NewDatabase = Callable[[], str]
 """Makes a database; answers its URL."""
 _START_S = 30.0
+PGVECTOR = "GRAFTWORK_PGVECTOR"
+"""Names the directory of a PostgreSQL that has the extension, where Debian's does not."""
 
 
 def program(name: str) -> str | None:
@@ -44,6 +46,39 @@ def postgres() -> Iterator[NewDatabase]:
             return f"postgresql+psycopg://tester@127.0.0.1:{port}/{name}"
 
         yield new
+
+
+@pytest.fixture(scope="session")
+def pgvector() -> Iterator[NewDatabase]:
+    """As ``postgres``, of a server that has the extension pgvector."""
+    found = _with_pgvector()
+    if found is None:
+        pytest.skip(
+            "needs PostgreSQL with pgvector (Debian 13: apt-get install postgresql-17-pgvector), "
+            f"or the directory of such an installation in {PGVECTOR}"
+        )
+    with _running(str(found / "initdb"), str(found / "postgres")) as port:
+        numbers = count(1)
+
+        def new() -> str:
+            name = f"graftwork_{next(numbers)}"
+            with psycopg.connect(_address(port, "postgres"), autocommit=True) as connection:
+                connection.execute(f'CREATE DATABASE "{name}"')
+            return f"postgresql+psycopg://tester@127.0.0.1:{port}/{name}"
+
+        yield new
+
+
+def _with_pgvector() -> Path | None:
+    """The programs of an installation that has the extension."""
+    own = os.environ.get(PGVECTOR)
+    if own is not None:
+        return Path(own) / "bin"
+    for control in Path("/usr/share/postgresql").glob("*/extension/vector.control"):
+        programs = Path("/usr/lib/postgresql") / control.parts[4] / "bin"
+        if (programs / "initdb").is_file():
+            return programs
+    return None
 
 
 class Pool:

@@ -179,7 +179,8 @@ def docx(raw: bytes) -> str:
     parts: list[str] = []
     for block in library.Document(io.BytesIO(raw)).iter_inner_content():
         if isinstance(block, Table):
-            parts += ["\t".join(cell.text for cell in row.cells) for row in block.rows]
+            rows = ([cell.text for cell in row.cells if cell.text] for row in block.rows)
+            parts += ["\t".join(row) for row in rows]
             continue
         style = (block.style.name if block.style is not None else "") or ""
         level = style.removeprefix("Heading ") if style.startswith("Heading ") else ""
