@@ -97,7 +97,9 @@ def html(raw: bytes) -> str:
     """What a browser would show, without scripts and styles; headings as in Markdown."""
     from lxml import etree
 
-    parser = etree.HTMLParser(no_network=True, remove_comments=True, remove_pis=True)
+    parser = etree.HTMLParser(
+        encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True
+    )
     root = etree.fromstring(plain(raw).encode(), parser)
     if root is None:
         return ""
@@ -112,8 +114,10 @@ def html(raw: bytes) -> str:
         text = element.text if event == "start" else element.tail
         if event == "start" and is_heading:
             parts.append("\n\n" + "#" * min(6, int(tag[1])) + " ")
+        elif tag == "br":
+            parts.append("\n" if event == "start" else "")
         elif is_block or is_heading:
-            parts.append("\t" if tag in ("td", "th") else "\n\n" if tag != "br" else "\n")
+            parts.append("\t" if tag in ("td", "th") else "\n\n")
         if text and not skipped:
             parts.append(text if tag == "pre" else " ".join(text.split(" ")).replace("\n", " "))
     return "".join(parts)
