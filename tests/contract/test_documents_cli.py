@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app
+from tests.fakes.documents import pdf
 from tests.fakes.whole_system import System, whole_system
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +75,9 @@ def test_the_commands_of_the_documentation_work(
     """Each line of docs/context.md's block, in its order."""
     text = (ROOT / "docs" / "context.md").read_text()
     [block] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "manual.pdf").write_bytes(_pdf("The warranty lasts 27 months."))
+    (tmp_path / "manual.pdf").write_bytes(
+        pdf(b"BT /F1 12 Tf 20 100 Td (The warranty lasts 27 months.) Tj ET")
+    )
     monkeypatch.chdir(tmp_path)
     known = ""
     for line in block.strip().splitlines():
@@ -85,29 +88,3 @@ def test_the_commands_of_the_documentation_work(
         known = (re.search(r"doc_[0-9a-f]+", result.stdout) or [known])[0]
         if words[0] == "search":
             assert "27 months" in result.stdout
-
-
-def _pdf(text: str) -> bytes:
-    """The smallest file with a page that says it."""
-    drawn = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R"
-        b"/Resources<</Font<</F1 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%s\nendstream" % (len(drawn), drawn),
-        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]
-    made, places = b"%PDF-1.4\n", []
-    for number, each in enumerate(objects, 1):
-        places.append(len(made))
-        made += b"%d 0 obj\n%s\nendobj\n" % (number, each)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    start = len(made)
-    size = len(objects) + 1
-    return (
-        made
-        + b"xref\n0 %d\n0000000000 65535 f \n" % size
-        + table
-        + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (size, start)
-    )
