@@ -241,7 +241,7 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "x-graftwork-intent": intent.name or "none",
         "x-graftwork-confidence": "none" if confidence is None else f"{confidence:.4f}",
         "x-graftwork-attempts": str(len(exchange.delivery.attempts)),
-        "x-graftwork-cost-usd": f"{account.cost_usd:.8f}",
+        "x-graftwork-cost-usd": f"{account.cost_usd:.9f}",
         "x-graftwork-overhead-ms": f"{stages.overhead_s * 1000:.2f}",
         "x-ratelimit-limit-requests": str(rate.limit),
         "x-ratelimit-remaining-requests": str(rate.remaining),

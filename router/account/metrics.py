@@ -34,7 +34,7 @@ _DURATION_S = (
     40.96,
     81.92,
 )
-_FIRST_TOKEN_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
+FIRST_TOKEN_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
 _PER_TOKEN_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
 _STAGE_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 30)
@@ -114,7 +114,7 @@ class RouterMetrics:
             "gen_ai_server_time_to_first_token_seconds",
             "From the request's arrival to the first byte of a streamed answer.",
             _LABELS,
-            buckets=_FIRST_TOKEN_S,
+            buckets=FIRST_TOKEN_S,
             registry=registry,
         )
         self.per_token = Histogram(

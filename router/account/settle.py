@@ -36,7 +36,8 @@ class Settlement:
         """Set the cost of every attempt, and so of the exchange, from the usage known now."""
         for attempt in exchange.delivery.attempts:
             attempt.billed = fill_in(exchange, attempt)
-            attempt.cost_usd = self._catalog.cost_usd(attempt.option, attempt.billed)
+            # To the billionth that the books count in: rows then equal the sum of the answers.
+            attempt.cost_usd = round(self._catalog.cost_usd(attempt.option, attempt.billed), 9)
         exchange.account.costs(sum(attempt.cost_usd for attempt in exchange.delivery.attempts))
 
     def settle(self, exchange: Exchange) -> None:

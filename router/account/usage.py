@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
+from router.account.signals import SignalRow, Signals
 from router.errors import TargetUnavailable
 from router.exchange import CANCELLED, ESCALATED, HIT, REJECTED, Exchange
 from router.request import NO_INTENT
@@ -107,6 +108,8 @@ class Traffic:
 
 HOUR_S = 3600
 MAX_ROWS = 50_000
+MAX_GROUPS = 500
+"""Of totals; each is a dozen series of metrics."""
 OTHER = "(other)"
 """Stands for what did not find room any more (law 9)."""
 TIMES = {heading.value: f"{heading.value.replace('-', '_')}_us" for heading in Heading}
@@ -168,6 +171,25 @@ class _Counts:
     data_prep_us: int = 0
     audit_us: int = 0
 
+    def add(self, more: _Counts) -> None:
+        """Count those too."""
+        for name in _NAMES:
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+
+
+_NAMES = tuple(each.name for each in fields(_Counts))
+
+
+class Group(NamedTuple):
+    """What totals are told apart by."""
+
+    tenant: str
+    intent: str
+    target: str
+
+
+_OTHERS = Group(OTHER, OTHER, OTHER)
+
 
 class _Place(NamedTuple):
     """What tells rows apart."""
@@ -185,6 +207,7 @@ class UsageReport(BaseModel):
 
     holder: str
     rows: tuple[UsageRow, ...]
+    signals: tuple[SignalRow, ...] = ()
 
 
 class UsageKeeper(Protocol):
@@ -203,12 +226,15 @@ class UsageMeter:
         self._max_rows = max_rows
         self._rows: dict[_Place, _Counts] = {}
         self._changed: set[_Place] = set()
+        self._past: dict[Group, _Counts] = {}
+        self._signals = Signals(clock)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def book(self, exchange: Exchange) -> None:
         """Add what one settled exchange used."""
+        self._signals.observe(exchange)
         target = exchange.chosen.target if exchange.chosen else _NO_TARGET
         row = self._row(exchange, target)
         row.requests += 1
@@ -254,17 +280,49 @@ class UsageMeter:
     async def deliver(self, keeper: UsageKeeper, holder: str) -> None:
         """Report what changed; what could not be delivered is reported again next time."""
         places, self._changed = self._changed, set()
-        if places:
+        signals = self._signals.take()
+        if places or signals:
             rows = tuple(_told(place, self._rows[place]) for place in places)
             try:
-                await keeper.report(UsageReport(holder=holder, rows=rows))
+                await keeper.report(UsageReport(holder=holder, rows=rows, signals=signals))
             except BaseException:
                 self._changed |= places
+                self._signals.put_back(signals)
                 raise
+        self._signals.tidy()
         this_hour = int(self._clock() // HOUR_S * HOUR_S)
         over = [p for p in self._rows if p.hour < this_hour and p not in self._changed]
         for place in over:
-            del self._rows[place]
+            self._past_of(place).add(self._rows.pop(place))
+
+    def totals(self) -> dict[Group, _Counts]:
+        """All counts since this process began, by tenant, intent and target.
+
+        Bounded, for metrics: groups that find no room are added up as ``OTHER``.
+        """
+        for place in self._rows:
+            self._past_of(place)
+        found = {group: replace(counts) for group, counts in self._past.items()}
+        for place, counts in self._rows.items():
+            group = _group(place)
+            found[group if group in found else _OTHERS].add(counts)
+        return found
+
+    def forget(self, target: str) -> None:
+        """Drop a retired target's totals of the past, so that the names stay bounded."""
+        for group in [each for each in self._past if each.target == target]:
+            del self._past[group]
+
+    def _past_of(self, place: _Place) -> _Counts:
+        """What was counted of a row's group in rows that are no longer here."""
+        group = _group(place)
+        if group not in self._past and len(self._past) >= MAX_GROUPS:
+            group = _OTHERS
+        return self._past.setdefault(group, _Counts())
+
+
+def _group(place: _Place) -> Group:
+    return Group(place.tenant, place.intent, place.target)
 
 
 def _told(place: _Place, counts: _Counts) -> UsageRow:

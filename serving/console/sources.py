@@ -13,6 +13,7 @@ from serving.internal.client import InternalClient, Unanswered
 
 _WAIT_S = 5.0
 _USAGE = "/admin/v1/usage"
+_DRIFT = "/admin/v1/drift"
 _ROWS = 1000
 
 
@@ -38,6 +39,11 @@ class Sources:
         if tenant:
             asked["tenant"] = tenant
         found: list[dict[str, Any]] = (await self._ask(f"{_USAGE}?{urlencode(asked)}"))["data"]
+        return found
+
+    async def drift(self) -> list[dict[str, Any]]:
+        """What is unlike the week before, by signal. Raises ``Overloaded``."""
+        found: list[dict[str, Any]] = (await self._ask(_DRIFT))["data"]
         return found
 
     async def decisions(self, **asked: str) -> list[dict[str, Any]]:

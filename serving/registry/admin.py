@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,12 +16,16 @@ from adapters.admin.table import PREFIX, RESOURCES
 from adapters.errors import AdapterError
 from adapters.records.writer import RecordLog
 from adapters.resources import Resource
-from router.admin import documents, policy, usage
+from router.admin import documents, drift, policy, usage
 from router.errors import Refused, RouterError
 from router.wire.asgi import Receive, Scope, Send
 from router.wire.table import Bound, ResourceApp, bound
 from serving.internal.paths import METRICS
 from serving.registry.recorded import RecordedAdmin
+
+
+class Books(usage.Books, drift.Watched, Protocol):
+    """Where usage, budgets and what drifts are kept."""
 
 
 def registry_surface(
@@ -46,13 +50,12 @@ def registry_surface(
     return surface
 
 
-def admin_rows(
-    parts: Parts, books: usage.Books, desk: documents.Desk, rules: policy.Desk
-) -> list[Bound]:
+def admin_rows(parts: Parts, books: Books, desk: documents.Desk, rules: policy.Desk) -> list[Bound]:
     """The admin plane's resources about adapters, usage, documents and rules."""
     return [
         *bound(RESOURCES, parts),
         *bound(usage.RESOURCES, books),
+        *bound(drift.RESOURCES, books),
         *bound(documents.RESOURCES, desk),
         *bound(policy.RESOURCES, rules),
     ]

@@ -25,6 +25,7 @@ from router.audit.logs import FEEDBACK
 from router.wire.table import bound
 from serving.config.settings import Settings
 from serving.content import open_content
+from serving.registry.accounts.signals import DriftCollector
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
 from serving.registry.admin import admin_rows, registry_surface
@@ -90,6 +91,7 @@ class RegistryProcess:
         self._metrics = CollectorRegistry()
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))
+        self._metrics.register(DriftCollector(self.accounts.drifts))
         self._metrics.register(record_gauges(self._log))
         uploads = self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
         under_way = ("Pushes that are being received.", lambda: uploads.under_way)

@@ -18,8 +18,9 @@ from adapters.records.subjects import Subjects
 from router.account.gauges import Gauges
 from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
+from router.account.totals import UsageCollector
 from router.account.usage import Traffic
-from router.admin import audit, documents, policy, usage
+from router.admin import audit, documents, drift, policy, usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
@@ -126,6 +127,7 @@ class RouterProcess:
         )
         cache = ResponseStore(config.cache)
         self._registry.register(gauges(self._accounting, cache))
+        self._registry.register(UsageCollector(self._accounting.usage))
         self._registry.register(record_gauges(self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)
         self._learning = Learning(config.routing, knows)
@@ -170,6 +172,7 @@ class RouterProcess:
             (
                 *RESOURCES,
                 *usage.RESOURCES,
+                *drift.RESOURCES,
                 *documents.RESOURCES,
                 *audit.RESOURCES,
                 *policy.RESOURCES,
@@ -265,6 +268,7 @@ class RouterProcess:
     def _forget(self, name: str) -> None:
         """A version left the table: drop its labels and counts, so that both stay bounded."""
         self._metrics.forget(f"adapter:{name}")
+        self._accounting.usage.forget(f"adapter:{name}")
         self._traffic.forget(name)
         self._health.forget(f"adapter:{name}")
         self._learning.forget(f"adapter:{name}")

@@ -11,6 +11,7 @@ from adapters.config import AdaptersConfig
 from router.admin import policy
 from router.admin.documents import Desk
 from router.admin.usage import UsageQuestion
+from router.learn.drift import Drift
 from router.wire.table import ResourceApp
 from serving.config.settings import Settings
 from serving.registry import admin
@@ -27,6 +28,10 @@ class NoBooks:
 
     def budgets(self) -> list[dict[str, Any]]:
         """No budgets."""
+        return []
+
+    def drift(self) -> list[Drift]:
+        """Nothing is counted."""
         return []
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
+from prometheus_client.utils import floatToGoString
 
+from router.account.metrics import FIRST_TOKEN_S
 from tests.k8s import metrics
 from tests.k8s.rendering import (
     K8S,
@@ -122,6 +124,31 @@ def test_the_search_for_series_finds_them(own: dict[str, frozenset[str]]) -> Non
     )
 
 
+def test_objectives_are_counted_in_buckets_that_exist() -> None:
+    """An upper bound that no histogram has would count every stream as slow."""
+    bounds = set(map(floatToGoString, FIRST_TOKEN_S))
+    named = {le for _, text in expressions() for le in re.findall(r'le="([\d.]+)"', text)}
+    assert named
+    assert named <= bounds
+
+
+def test_burn_rates_look_at_two_windows_each() -> None:
+    """A short one, so that an alert ends with its cause, and a long one, so that it means much."""
+    burns = {rule["alert"]: rule["expr"] for rule in rules() if "Burns" in rule.get("alert", "")}
+    assert len(burns) == 4
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for text in burns.values():
+        pairs = re.findall(r"\(graftwork:\w+:ratio_rate\w+ > .*? and graftwork:\w+ *.*?\)", text)
+        assert len(pairs) == 2
+        for pair in pairs:
+            factors = re.findall(r"> ([\d.]+) \*", pair)
+            assert len(factors) == 2
+            assert len(set(factors)) == 1
+            windows = re.findall(r"(graftwork:\w+:ratio_rate\w+)", pair)
+            assert len(set(windows)) == 2
+            assert set(windows) <= recorded
+
+
 def test_every_alert_has_a_runbook() -> None:
     """Its link leads to a heading, and the page has no heading that no alert leads to."""
     headings = set(re.findall(r"^## (Graftwork\w+)$", RUNBOOKS.read_text(), re.MULTILINE))
@@ -138,7 +165,7 @@ def test_every_alert_has_a_runbook() -> None:
 def test_dashboards_are_whole() -> None:
     """Different ids, panels that do not overlap, and the data source as a variable."""
     boards = [json.loads(path.read_text()) for path in DASHBOARDS]
-    assert [path.stem for path in DASHBOARDS] == ["adapters", "costs", "requests"]
+    assert [path.stem for path in DASHBOARDS] == ["adapters", "costs", "headings", "requests"]
     assert len({board["uid"] for board in boards}) == len(boards)
     for board in boards:
         panels = board["panels"]

@@ -36,7 +36,7 @@ CONTRACT = {
     "x-graftwork-intent": r"[a-z]+",
     "x-graftwork-confidence": r"none|[01]\.[0-9]{4}",
     "x-graftwork-attempts": r"[0-9]+",
-    "x-graftwork-cost-usd": r"[0-9]+\.[0-9]{8}",
+    "x-graftwork-cost-usd": r"[0-9]+\.[0-9]{9}",
     "x-graftwork-overhead-ms": r"[0-9]+\.[0-9]{2}",
     "x-ratelimit-limit-requests": r"[0-9]+",
     "x-ratelimit-remaining-requests": r"[0-9]+",

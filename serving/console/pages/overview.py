@@ -47,6 +47,7 @@ async def show(visit: Visit) -> dict[str, Any]:
             "Cost by hour, last 24 hours, US dollars", _columns(hours, rows, "usd"), "${:,.4f}"
         ),
         "targets": _by_target(rows),
+        "drift": await visit.sources.drift(),
     }
 
 

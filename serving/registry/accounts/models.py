@@ -73,3 +73,17 @@ class UsageRow(Base):
     policy_us: Mapped[int] = mapped_column(BigInteger)
     data_prep_us: Mapped[int] = mapped_column(BigInteger)
     audit_us: Mapped[int] = mapped_column(BigInteger)
+
+
+class SignalCount(Base):
+    """How many requests of one hour fell into one bucket of what drifts, as one holder counted."""
+
+    __tablename__ = "signals"
+
+    hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    signal: Mapped[str] = mapped_column(String(32), primary_key=True)
+    bucket: Mapped[str] = mapped_column(String(256), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(256), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    examples: Mapped[str] = mapped_column(Text)
+    """Ids of decisions, a JSON list."""

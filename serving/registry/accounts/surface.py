@@ -18,13 +18,16 @@ from router.account.usage import UsageReport
 from router.admin.usage import UsageQuestion
 from router.budgets.accounts import NANO, Metric
 from router.budgets.authority import LeaseAsk
+from router.learn.drift import Drift
 from router.wire.table import Bound, bound
 from serving.internal.paths import LEASES, USAGE
 from serving.registry.accounts.book import Balance, LeaseBook
 from serving.registry.accounts.database import open_database
+from serving.registry.accounts.signals import DriftBook
 from serving.registry.accounts.usage import UsageBook
 
 _TIDY_S = 3600.0
+_DRIFT_S = 300.0
 _JSON = "application/json"
 
 
@@ -39,6 +42,7 @@ class AccountsSurface:
         self._claim = claim
         self.leases = LeaseBook(self._engine, claim)
         self.usage = UsageBook(self._engine, claim)
+        self.drifts = DriftBook(self._engine)
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
@@ -52,9 +56,14 @@ class AccountsSurface:
         """Every running budget. Blocks."""
         return [_shown(balance) for balance in self.leases.balances()]
 
+    def drift(self) -> list[Drift]:
+        """What is unlike the week before. Blocks."""
+        return self.drifts.ask()
+
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Forget what nobody asks for any more, again and again."""
         jobs.add("tidy-books", in_thread(self._tidy), Every(_TIDY_S, at_once=True, limit_s=600.0))
+        jobs.add("drift", in_thread(self.drifts.look), Every(_DRIFT_S, at_once=True))
 
     def _tidy(self) -> None:
         # Not by a registry that only starts beside the one that serves: it would take over.

@@ -16,6 +16,7 @@ from adapters.registry.claim import Claim
 from router.account.usage import HOUR_S, TIMES, UsageReport
 from router.admin.usage import COLUMNS, UsageQuestion
 from router.stages import TARGET, Heading
+from serving.registry.accounts import signals
 from serving.registry.accounts.models import UsageRow
 
 COUNTS = (
@@ -63,6 +64,7 @@ class UsageBook:
                     session.add(row)
                 for name in COUNTS:
                     setattr(row, name, max(getattr(row, name), getattr(told, name)))
+            signals.store(session, report.holder, report.signals)
 
     def ask(self, question: UsageQuestion) -> list[dict[str, Any]]:
         """Sums, the dearest first.
@@ -90,6 +92,7 @@ class UsageBook:
         with self._lock, Session(self._engine) as session, session.begin():
             self._claim.share(session)
             session.execute(delete(UsageRow).where(UsageRow.hour < now_s - _KEPT_S))
+            signals.tidy(session, now_s)
 
 
 @dataclass

@@ -332,7 +332,7 @@ async def test_the_same_request_again_comes_from_the_cache(
             identity, again, repeated = await ask(client, url, temperature=0, stream=stream)
             assert again.headers["x-graftwork-cache"] == "hit"
             assert again.headers["content-type"] == first.headers["content-type"]
-            assert again.headers["x-graftwork-cost-usd"] == "0.00000000"
+            assert again.headers["x-graftwork-cost-usd"] == "0.000000000"
             assert repeated.split(b": graftwork")[0] == told.split(b": graftwork")[0]
             assert len(frontier.requests) == calls
             record = await look(client, url, f"/{identity}")

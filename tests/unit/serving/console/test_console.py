@@ -240,6 +240,8 @@ def test_the_overview_has_the_seven_headings_now_and_within_a_day(keyless: Syste
         assert page.count(f"</span>{heading.value}</th>") == 2
     found = _Reader(page)
     assert len(found.of("svg")) == 4
+    for signal in ("intent", "confidence", "redactions", "quality"):
+        assert f">{signal}</th>" in page
     assert "frontier:cloud/big" in found.words
 
 
