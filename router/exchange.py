@@ -25,6 +25,8 @@ CANCELLED: Final = "cancelled"
 """Given up by us: the client left, or another answer was faster."""
 ESCALATED: Final = "escalated"
 """Its answer was good, but not good enough."""
+VIOLATED: Final = "violated"
+"""Its answer broke what a rule obliges it to, or a check of what answers may say."""
 REJECTED: Final = "rejected"
 """Followed by the status."""
 NOT_BILLED: Final = (
@@ -205,6 +207,13 @@ class Delivery:
     def give_up(self, targets: Iterable[str]) -> None:
         """Do not ask them again."""
         self.given_up.update(targets)
+
+    def violated(self, *, give_up: bool) -> None:
+        """The answer that there is may not go out; with ``give_up``, nor another of its target."""
+        if self.attempts:
+            self.attempts[-1].outcome = VIOLATED
+        if give_up and self.chosen is not None:
+            self.given_up.add(self.chosen.target)
 
     def reconsider(self, targets: Iterable[str]) -> None:
         """They may be asked again."""

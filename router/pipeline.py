@@ -18,18 +18,24 @@ from router.choose.choose import Chooser
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
 from router.context.stage import ContextStage
-from router.errors import AuditUnavailable
+from router.errors import AuditUnavailable, RouterError
 from router.exchange import Exchange, Outgoing
+from router.govern.obligations import obligation_checks
+from router.govern.window import CheckedAnswer, Violation
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
 from router.policy import stage as policy
+from router.policy.instruct import instructed
 from router.replicas.table import TableHolder
 from router.request import Decision
 from router.respond import Client
 from router.send import Sender, shadow
 from router.stages import Heading
 from router.wire.asgi import ClientLeft
+from router.wire.formats import FORMATS
 
+_ANSWERS = 3
+"""Of one request, as long as they break rules: a target's, its second one, another target's."""
 _Run = Callable[["Pipeline", Exchange, Client], Awaitable[None]]
 
 
@@ -121,6 +127,7 @@ class Pipeline:
                     at(Heading.ROUTING, "escalate")
                     answer = await self.judge.escalate(exchange, judged, self.sender.send)
                 at(Heading.GOVERNANCE, "governance-out")
+                answer = await self._checked(exchange, answer)
                 chunks = govern.outbound(exchange, shadow.capture(exchange, answer.chunks()))
                 at(Heading.ROUTING, "respond")
                 kept = self.responses.keep(exchange, answer, chunks)
@@ -156,6 +163,46 @@ class Pipeline:
         if decision.first is None:
             raise nobody(decision.options)
         return self.judge.prepare(exchange.request, decision)
+
+    async def _checked(self, exchange: Exchange, answer: Outgoing) -> Outgoing:
+        """The answer behind whatever has to let it pass.
+
+        While nothing of it has left, one that breaks a rule is asked for once more, with the
+        reason, and then of the next target. Raises ``Violation`` when that does not help.
+        """
+        for turn in range(_ANSWERS):
+            checks = obligation_checks(exchange)
+            if not checks:
+                return answer
+            booked = exchange.within(Heading.GOVERNANCE, "answer-checks")
+            checked = CheckedAnswer(answer, FORMATS[exchange.request.endpoint], checks, booked)
+            exchange.delivery.opens(checked)
+            try:
+                await checked.begin()
+            except Violation as broken:
+                await checked.aclose()
+                exchange.delivery.violated(give_up=turn > 0)
+                if turn == _ANSWERS - 1 or not broken.retryable:
+                    raise
+                answer = await self._again(exchange, broken)
+            else:
+                return checked
+        raise AssertionError  # the last turn returns or raises
+
+    async def _again(self, exchange: Exchange, broken: Violation) -> Outgoing:
+        """Another answer, of who is told what was wrong with the last one. Raises ``broken``."""
+        plain = exchange.request
+        exchange.request = instructed(plain, [broken.reason])
+        try:
+            bodies = await self.context.bodies(exchange)
+            exchange.delivery.sends(self.fitting.bodies(exchange, bodies))
+            answer = await self.sender.send(exchange)
+            judged = await self.judge.examine(exchange, answer)
+            return await self.judge.escalate(exchange, judged, self.sender.send)
+        except RouterError as error:
+            raise broken from error
+        finally:
+            exchange.request = plain
 
     @asynccontextmanager
     async def _under_way(self, exchange: Exchange, client: Client) -> AsyncIterator[None]:

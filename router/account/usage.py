@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
 from router.account.signals import SignalRow, Signals
 from router.errors import TargetUnavailable
-from router.exchange import CANCELLED, ESCALATED, HIT, REJECTED, Exchange
+from router.exchange import CANCELLED, ESCALATED, HIT, REJECTED, VIOLATED, Exchange
 from router.request import NO_INTENT
 from router.stages import Heading
 
 _ADAPTER = "adapter:"
 _SERVER_ERROR = 500
-_NO_FAULT = (REJECTED, CANCELLED, ESCALATED)
+_NO_FAULT = (REJECTED, CANCELLED, ESCALATED, VIOLATED)
 
 
 @dataclass(slots=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from router.admit.keys import hash_key
-from tests.contract.client import ADMIN, chat, client
+from tests.contract.client import ADMIN, BODIES, chat, client
 from tests.contract.conftest import router_args
 from tests.fakes.engine_speech import Says
 from tests.fakes.frontier import FakeFrontier
@@ -290,3 +290,109 @@ def _until(asker: httpx.Client, status: int) -> None:
     while (answer := chat(asker, "cloud/big")).status_code != status:
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.02)
+
+
+# Obligations
+
+CAPPED = "rules: [{id: cap, oblige: {kind: max_discount, percent: 20}}]"
+TOO_MUCH = "Sure! You get a quarter off your next order, and thank you for asking us today."
+FINE = "Sure! You get 15 percent off your next order, and thank you for asking us today."
+
+
+class Turns(dict[str, Says]):
+    """What an engine says, one answer after the other; the last one for ever."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__()
+        self._texts = list(texts)
+
+    def get(self, model: str, default: Any = None) -> Any:
+        """The next answer."""
+        text = self._texts.pop(0) if len(self._texts) > 1 else self._texts[0]
+        return Says(text)
+
+    def clear(self) -> None:
+        """Nothing more to say."""
+
+
+@pytest.fixture
+def says(ruled: System) -> Iterator[Callable[..., None]]:
+    """Have both engines say this, together one answer after the other."""
+    before = [engine.says for engine in ruled.engines.values()]
+
+    def say(*texts: str) -> None:
+        turns = Turns(*texts)
+        for engine in ruled.engines.values():
+            engine.says = turns
+
+    yield say
+    for engine, found in zip(ruled.engines.values(), before, strict=True):
+        engine.says = found
+
+
+@pytest.mark.parametrize("path", list(BODIES))
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_answer_that_breaks_a_rule_is_asked_for_again_with_the_reason(
+    boss: httpx.Client,
+    asker: httpx.Client,
+    ruled: System,
+    says: Callable[..., None],
+    path: str,
+    stream: bool,
+) -> None:
+    """Once; the client sees the second answer and nothing of the first."""
+    held(boss, CAPPED)
+    says(TOO_MUCH, FINE)
+    answer = asker.post(path, json={"model": "base", "stream": stream, **BODIES[path]})
+    assert answer.status_code == 200, answer.text
+    assert "quarter" not in answer.text
+    assert "15" in answer.text
+    bodies = [str(body) for engine in ruled.engines.values() for _, body in engine.requests]
+    assert len(bodies) == 2
+    assert len([body for body in bodies if "was not acceptable" in body]) == 1
+
+
+def test_who_breaks_a_rule_twice_is_replaced(
+    boss: httpx.Client,
+    asker: httpx.Client,
+    ruled: System,
+    says: Callable[..., None],
+    frontier: FakeFrontier,
+) -> None:
+    """By the next permitted target; every call is on the bill and in the decision."""
+    held(boss, CAPPED)
+    says(TOO_MUCH)
+    answer = chat(asker, "auto")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-graftwork-target"] == "frontier:cloud/big"
+    assert answer.headers["x-graftwork-attempts"] == "3"
+    found = boss.get(f"{ADMIN}/decisions/{answer.headers['x-graftwork-decision-id']}").json()
+    assert [each["outcome"] for each in found["attempts"]] == ["violated", "violated", "ok"]
+    assert len(ruled.asked()) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_obligation_that_nobody_keeps_ends_as_policy_denied(
+    boss: httpx.Client, asker: httpx.Client, says: Callable[..., None], stream: bool
+) -> None:
+    """And nothing of the answer leaves."""
+    held(boss, CAPPED)
+    says(TOO_MUCH)
+    answer = chat(asker, "base", stream=stream)
+    assert answer.status_code == 403, answer.text
+    assert answer.json()["error"]["code"] == "policy_denied"
+    assert "quarter" not in answer.text
+    assert answer.headers["x-graftwork-policy"] == "cap"
+
+
+def test_a_stream_that_breaks_a_rule_late_ends_with_an_error_event(
+    boss: httpx.Client, asker: httpx.Client, says: Callable[..., None]
+) -> None:
+    """Before the offending bytes leave, and without a stop."""
+    held(boss, CAPPED)
+    says("Thank you for asking us, dear customer. " * 20 + TOO_MUCH)
+    answer = chat(asker, "base", stream=True)
+    assert answer.status_code == 200
+    assert "policy_denied" in answer.text
+    assert "quarter" not in answer.text
+    assert '"finish_reason":"stop"' not in answer.text.replace(" ", "")
