@@ -176,7 +176,20 @@ def test_other_spellings_are_found_where_they_stand() -> None:
     assert [text[s.start : s.end] for s in PATTERNS.find(text)] == [mail, card]
 
 
-@",
+def test_longer_texts_than_are_read_are_refused() -> None:
+    """What nobody looked at must not go on."""
+    with pytest.raises(TextTooLong):
+        PATTERNS.find("a" * (MAX_CHARS + 1))
+
+
+PIECES = st.sampled_from(
+    [
+        "1",
+        "11",
+        " ",
+        "-",
+        ".",
+        "@",
         "a",
         "A1",
         ":",
