@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_BUCKETS: Final = frozenset({"s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "file"})
 
 
 class Durability(StrEnum):
@@ -15,6 +20,22 @@ class Durability(StrEnum):
     """The first byte waits for the begin record to be on disk, the last one for the end record."""
     ASYNC = "async"
     """Records are written soon after; a crash loses the newest."""
+
+
+def anchor_kind(place: str) -> Literal["file", "bucket", "webhook"]:
+    """What an anchor's name means. Raises ``ValueError`` for what is none."""
+    parts = urlsplit(place)
+    if "://" not in place:
+        return "file"
+    if parts.scheme in _BUCKETS:
+        return "bucket"
+    is_private = parts.scheme == "https" or parts.hostname in LOOPBACK
+    if parts.scheme in {"http", "https"} and parts.hostname and is_private:
+        return "webhook"
+    raise ValueError(
+        "audit.anchor names a file, an s3://, gs://, az:// or file:// bucket, or a webhook by its "
+        "https:// address"
+    )
 
 
 class AuditConfig(BaseModel):
@@ -46,6 +67,13 @@ class AuditConfig(BaseModel):
         description="Ed25519 private key in PEM that checkpoints and certificates are signed with; "
         "default: `audit/signing.pem` in the state directory, made at the first start",
     )
+
+    @field_validator("anchor")
+    @classmethod
+    def _anchor_is_known(cls, place: str | None) -> str | None:
+        if place is not None:
+            anchor_kind(place)
+        return place
 
 
 class RecordsConfig(BaseModel):

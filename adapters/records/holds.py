@@ -67,6 +67,11 @@ class Holds:
         self._layout = layout
         self._path = layout.root / _FILE
 
+    @property
+    def root(self) -> Path:
+        """The log's directory."""
+        return self._layout.root
+
     def all(self) -> list[Hold]:
         """Every hold, the oldest first. Raises ``OSError``, also for a damaged list."""
         try:
@@ -134,15 +139,10 @@ class Holds:
 
 def _has(index: SegmentIndex, hold: Hold) -> bool:
     first, last = hold.span
-    begin, end = index.span()
-    if end < first or begin > last:
-        return False
-    lines: set[int] | None = None
+    lines: set[int] | range = range(index.count())
     for name, value in (("subject", hold.subject_hash), ("tenant", hold.tenant)):
         if value is not None:
             keys = (key_of(f"{kind}/{name}", value) for kind in _KINDS)
             named = {line for key in keys for line in index.lines_of(key)}
-            lines = named if lines is None else lines & named
-    if lines is None:
-        return True
+            lines = named & set(lines)
     return any(first <= index.place(line).at <= last for line in lines)

@@ -14,12 +14,14 @@ from adapters.admin.upload import Uploads
 from adapters.aliases import Peer
 from adapters.events import EventBus
 from adapters.jobs.periodic import Every, in_thread
+from adapters.records.anchoring import Anchoring, open_anchor
 from adapters.records.auditing import Audit
+from adapters.records.holds import Holds
 from adapters.records.sealing import AUDIT, open_sealer
 from adapters.records.writer import RecordLog
 from adapters.registry import Registry
 from router.account.gauges import Gauges
-from router.admin import audit
+from router.admin import audit, holds
 from router.admin.documents import Desk
 from router.audit.logs import FEEDBACK
 from router.wire.table import bound
@@ -87,8 +89,8 @@ class RegistryProcess:
         self.service = RegistryService(settings, self.adapters, fleet, membership)
         self.accounts = AccountsSurface(config.database_url, self.adapters.registry.writing)
         self.accounts.add_to(self.service.jobs)
-        self._add_sealing(settings)
         self._metrics = CollectorRegistry()
+        self._add_sealing(settings)
         self._metrics.register(RegistryCollector(self.service))
         self._metrics.register(JobsCollector(self.service.jobs.statuses))
         self._metrics.register(DriftCollector(self.accounts.drifts))
@@ -104,6 +106,7 @@ class RegistryProcess:
         resources = [
             *admin_rows(self._parts(), self.accounts, Desk(self.documents), rules.desk),
             *bound(audit.RESOURCES, Audit(self._log)),
+            *bound(holds.RESOURCES, Holds(self._log.layout)),
             *bound(erasures.RESOURCES, self._erasing.add_to(self.service.jobs)),
         ]
         self.surface: Any = registry_surface(
@@ -126,6 +129,13 @@ class RegistryProcess:
                 sealer.tick()
 
         self.service.jobs.add("seal", in_thread(seal), Every(config.checkpoint_s / 2))
+        if config.anchor is not None:
+            anchoring = Anchoring(self._log.layout, open_anchor(config.anchor))
+            every = Every(config.checkpoint_s / 2, max_retry_s=config.checkpoint_s)
+            self.service.jobs.add("anchor", in_thread(anchoring.once), every)
+            behind = "How long a checkpoint has not been put where `audit.anchor` says, seconds."
+            name = "graftwork_records_anchor_behind_seconds"
+            self._metrics.register(Gauges({name: (behind, lambda: anchoring.behind_s)}))
 
     async def _refresh(self) -> int:
         return await self.service.tables.refresh()

@@ -20,7 +20,7 @@ from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
 from router.account.totals import UsageCollector
 from router.account.usage import Traffic
-from router.admin import audit, documents, drift, policy, usage
+from router.admin import audit, documents, drift, holds, policy, usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
@@ -175,6 +175,7 @@ class RouterProcess:
                 *drift.RESOURCES,
                 *documents.RESOURCES,
                 *audit.RESOURCES,
+                *holds.RESOURCES,
                 *policy.RESOURCES,
                 *erasures.RESOURCES,
             ),

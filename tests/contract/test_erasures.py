@@ -147,3 +147,45 @@ def test_only_administrators_erase_and_only_a_named_person(
         assert ops.post(f"{ADMIN}/erasures", json=odd).status_code == 400
     for name in ("era_000000000000000000000000", "..%2f..%2fetc", "x"):
         assert ops.get(f"{ADMIN}/erasures/{name}").status_code == 404
+
+
+def test_a_legal_hold_beats_erasure_until_it_is_released(
+    app: httpx.Client, ops: httpx.Client, auditor: httpx.Client, returns: Pushed
+) -> None:
+    """On a person all is kept, on a tenant its records; the certificate says so."""
+    for name in ("Kept Whole", "Kept In Part"):
+        chat(app, "returns", headers={"x-graftwork-subject": name})
+    document = {
+        "title": "x",
+        "text": "y",
+        "collection": "files",
+        "metadata": {"subject": "Kept Whole"},
+    }
+    assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
+    holds = []
+    for body in ({"subject": "Kept Whole", "reason": "case 7"}, {"tenant": "app", "since": 0}):
+        answer = ops.post(f"{ADMIN}/audit/holds", json=body)
+        assert answer.status_code == 201, answer.text
+        holds.append(answer.json()["id"])
+    listed = auditor.get(f"{ADMIN}/audit/holds").json()["data"]
+    assert sorted(each["id"] for each in listed) == sorted(holds)
+    assert "Kept Whole" not in str(listed)
+    whole = erase(ops, "Kept Whole")
+    assert whole["found"]["documents"] == 0
+    assert whole["certificate"]["held"] == [{"hold": holds[0], "whole": True}]
+    part = erase(ops, "Kept In Part")
+    assert part["certificate"]["held"] == [{"records": 1, "whole": False}]
+    for each in holds:
+        assert app.delete(f"{ADMIN}/audit/holds/{each}").status_code == 403
+        assert ops.delete(f"{ADMIN}/audit/holds/{each}").status_code == 204
+        assert ops.delete(f"{ADMIN}/audit/holds/{each}").status_code == 404
+    again = erase(ops, "Kept Whole")
+    assert (again["found"]["documents"], again["also"]["records"]) == (1, 1)
+    assert "held" not in again["certificate"]
+    assert erase(ops, "Kept In Part")["also"]["records"] == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": "x"}, {"since": "soon"}, {"subject": ""}])
+def test_a_hold_says_what_it_keeps(ops: httpx.Client, body: dict[str, Any]) -> None:
+    """400 otherwise."""
+    assert ops.post(f"{ADMIN}/audit/holds", json=body).status_code == 400

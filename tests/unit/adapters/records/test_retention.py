@@ -11,6 +11,7 @@ import pytest
 from adapters.records import retention
 from adapters.records.config import RecordsConfig
 from adapters.records.files import Layout
+from adapters.records.holds import Hold, Holds
 from adapters.records.line import Kind
 from adapters.records.sealing import Sealer
 from adapters.records.signing import Signer
@@ -131,3 +132,40 @@ async def test_a_lost_index_is_made_again(tmp_path: Path) -> None:
             assert found.payload == end(number).payload
     assert len(list((tmp_path / "index").iterdir())) == len(sidecars)
     assert (tmp_path / "index" / "one-000001.lines.npy").stat().st_size > 100
+
+
+HELD: dict[str, dict[str, str]] = {
+    "a person": {"subject_hash": "ab" * 32},
+    "a tenant": {"tenant": "bank"},
+    "a time": {"since": "2023-11-14T22:13:00Z", "until": "2023-11-14T22:13:30Z"},
+    "a person at that time": {"subject_hash": "ab" * 32, "until": "2023-11-14T22:13:30Z"},
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+async def test_what_is_on_hold_stays_and_goes_when_it_is_released(
+    name: str, tmp_path: Path
+) -> None:
+    """Whatever the bounds say; other writers' files go, and the log stays whole."""
+    holds = Holds(Layout(tmp_path))
+    hold = Hold(id="hold_1", time="2023-11-14T22:13:00Z", **HELD[name])
+    other = Hold(id="hold_2", time="2023-11-14T22:13:00Z", tenant="nobody")
+    with running_log(tmp_path, "kept") as log:
+        log.add(begin(0, tenant="bank", subjects=["ab" * 32]))
+        log.add(end(0, tenant="bank"))
+        await log.flushed()
+    with running_log(tmp_path, "free") as log:
+        log.add(begin(500, tenant="shop"))
+        await log.flushed()
+    for path in files(tmp_path):
+        os.utime(path, (1.0, 1.0))
+        os.utime(tmp_path / "payloads" / path.name, (1.0, 1.0)) if path.name[0] == "k" else None
+    holds.add(other)
+    holds.add(hold)
+    with running_log(tmp_path, "next", kept_days=5.0) as log:
+        await fill(log, 1)
+        assert [path.name[:4] for path in files(tmp_path)] == ["kept", "next"]
+        holds.remove("hold_1")
+        log._prune()
+        assert [path.name[:4] for path in files(tmp_path)] == ["next"]
+    assert verify(tmp_path).problems == []
