@@ -123,10 +123,13 @@ def open_anchor(place: str) -> Anchor:
 
 
 class Anchoring:
-    """Puts the newest checkpoint of one log, if it was not put before. Blocks: for a thread."""
+    """Puts the newest checkpoint of one log, if it was not put before. Blocks: for a thread.
+
+    ``anchor``: None puts nothing.
+    """
 
     def __init__(
-        self, layout: Layout, anchor: Anchor, clock: Callable[[], float] = time.time
+        self, layout: Layout, anchor: Anchor | None, clock: Callable[[], float] = time.time
     ) -> None:
         self._layout = layout
         self._anchor = anchor
@@ -143,7 +146,7 @@ class Anchoring:
     def once(self) -> None:
         """Put it. Raises ``NotAnchored``, ``OSError``."""
         newest = checkpoints.newest(self._layout)
-        if newest is None or newest == self._put:
+        if self._anchor is None or newest is None or newest == self._put:
             return
         if self._behind_since_s is None:
             self._behind_since_s = self._clock()

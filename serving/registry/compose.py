@@ -129,13 +129,14 @@ class RegistryProcess:
                 sealer.tick()
 
         self.service.jobs.add("seal", in_thread(seal), Every(config.checkpoint_s / 2))
-        if config.anchor is not None:
-            anchoring = Anchoring(self._log.layout, open_anchor(config.anchor))
+        anchor = None if config.anchor is None else open_anchor(config.anchor)
+        anchoring = Anchoring(self._log.layout, anchor)
+        if anchor is not None:
             every = Every(config.checkpoint_s / 2, max_retry_s=config.checkpoint_s)
             self.service.jobs.add("anchor", in_thread(anchoring.once), every)
-            behind = "How long a checkpoint has not been put where `audit.anchor` says, seconds."
-            name = "graftwork_records_anchor_behind_seconds"
-            self._metrics.register(Gauges({name: (behind, lambda: anchoring.behind_s)}))
+        behind = "How long a checkpoint has not been put where `audit.anchor` says, seconds."
+        name = "graftwork_records_anchor_behind_seconds"
+        self._metrics.register(Gauges({name: (behind, lambda: anchoring.behind_s)}))
 
     async def _refresh(self) -> int:
         return await self.service.tables.refresh()
