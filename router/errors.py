@@ -15,6 +15,7 @@ RouterError                     the door answers with its status, type, code
 ├── UnsupportedEncoding 415     body packed in an unknown way
 ├── Overloaded          503     come back later (``retry_after_s``)
 │   └── AuditUnavailable        the disk takes no records
+├── GuardUnavailable    503     what must not leave cannot be looked for: nobody was asked
 ├── RateLimited         429     the caller's requests or tokens are used up
 │   └── BudgetExceeded          a budget does not cover it
 └── TargetError                 a target failed; sorted by what the caller may do
@@ -255,6 +256,20 @@ class AuditUnavailable(Overloaded):
     """There is no room for records, so nothing is done that would have to be recorded."""
 
     code = "audit_unavailable"
+
+
+class GuardUnavailable(RouterError):
+    """What must not leave cannot be looked for now: nothing is sent (law 6). Never routed around.
+
+    Raise it without what was to be looked at.
+    """
+
+    status = 503
+    type = "server_error"
+    code = "guard_unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
 
 
 class RateLimited(RouterError):

@@ -149,6 +149,8 @@ class Delivery:
     """Why an answer that was to be judged could not be."""
     review: str | None = None
     """Why a person should look at this exchange."""
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    """What safety checks found in it, without the words."""
     warnings: dict[str, dict[str, None]] = field(default_factory=dict)
     """By target, what of the request it does not get, or not as it was said."""
     contexts: dict[str, Stitched] = field(default_factory=dict)
@@ -238,6 +240,10 @@ class Delivery:
     def not_judged(self, why: str) -> None:
         """An answer told nothing that it could be judged by."""
         self.unjudged = why
+
+    def finds(self, finding: dict[str, Any]) -> None:
+        """A safety check found something; for the decision record."""
+        self.findings.append(finding)
 
     def ask_for_review(self, why: str) -> None:
         """Have a person look at this."""

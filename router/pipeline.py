@@ -21,6 +21,7 @@ from router.context.stage import ContextStage
 from router.errors import AuditUnavailable, RouterError
 from router.exchange import Exchange, Outgoing
 from router.govern.obligations import obligation_checks
+from router.govern.safety.stage import Safety
 from router.govern.window import CheckedAnswer, Violation
 from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
@@ -59,6 +60,7 @@ class Pipeline:
 
     limits: LimitsConfig
     admission: Admission
+    safety: Safety
     intents: IntentStage
     policies: policy.PolicyStage
     chooser: Chooser
@@ -96,12 +98,15 @@ class Pipeline:
             request = self.context.eased(prepare.parse(exchange.request, raw, self.limits))
             at(Heading.GOVERNANCE, "governance")
             request = exchange.request = govern.inbound(request)
+            await self.safety.inbound(exchange, only_asks=client.only_asks)
             at(Heading.ROUTING, "intent")
             trusted = policies.trust.intents(request.caller)
             always = policies.reads_intents
             intent = self.intents.classify(request, table, always=always, trusted=trusted)
             wanted = self.context.collections(request, intent)
             exchange.decision = Decision(table, intent, wanted)
+            at(Heading.GOVERNANCE, "topics")
+            await self.safety.on_route(exchange)
             at(Heading.POLICY, "policy")
             permit = policies.judge(exchange)
             request = exchange.request
@@ -171,14 +176,15 @@ class Pipeline:
         reason, and then of the next target. Raises ``Violation`` when that does not help.
         """
         for turn in range(_ANSWERS):
-            checks = obligation_checks(exchange)
+            checks = [*obligation_checks(exchange), *self.safety.answer_checks(exchange)]
             if not checks:
                 return answer
             booked = exchange.within(Heading.GOVERNANCE, "answer-checks")
             checked = CheckedAnswer(answer, FORMATS[exchange.request.endpoint], checks, booked)
             exchange.delivery.opens(checked)
             try:
-                await checked.begin()
+                with exchange.waiting():
+                    await checked.begin()
             except Violation as broken:
                 await checked.aclose()
                 exchange.delivery.violated(give_up=turn > 0)

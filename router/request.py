@@ -16,6 +16,7 @@ from router.config.priority import Priority
 from router.prices import FREE, Price, Tariff
 from router.ruling import NO_RULING, Ruling
 from router.wire.endpoint import Endpoint
+from router.wire.texts import Text
 
 _DIGEST = re.compile(r"#[0-9a-f]{16}")
 AUTO: Final = "auto"
@@ -112,6 +113,8 @@ class Request:
     """What no model gets of it, in words: characters that only hide something."""
     turns: tuple[str, ...] = ()
     """The newest user texts, a turn each, oldest first."""
+    texts: tuple[Text, ...] = ()
+    """Every text of the body, in its order."""
 
     @property
     def tenant(self) -> str:

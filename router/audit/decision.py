@@ -44,6 +44,7 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "assurance": [_assurance(each) for each in delivery.judged],
         "unjudged": delivery.unjudged or decision.unjudged,
         "review": delivery.review,
+        "safety": delivery.findings,
         "target": chosen.target if chosen else None,
         "attempts": [_attempt(attempt) for attempt in delivery.attempts],
         "delivery": delivery.notes,

@@ -12,6 +12,7 @@ from router.config.cache import CacheConfig
 from router.config.delivery import DeliveryConfig
 from router.config.documents import ContextConfig
 from router.config.fairness import FairnessConfig
+from router.config.governance import GovernanceConfig
 from router.config.limits import LimitsConfig
 from router.config.policy import PolicyConfig
 from router.config.priority import PriorityConfig
@@ -30,6 +31,7 @@ class RouterConfig(Section):
     fairness: FairnessConfig = FairnessConfig()
     priority: PriorityConfig = PriorityConfig()
     policy: PolicyConfig = PolicyConfig()
+    governance: GovernanceConfig = GovernanceConfig()
     routing: RoutingConfig = RoutingConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     budgets: BudgetsConfig = BudgetsConfig()
@@ -43,6 +45,11 @@ class RouterConfig(Section):
         names = [provider.name for provider in self.providers]
         if len(names) != len(set(names)):
             raise ValueError(f"providers must have distinct names, got {names}")
+        guard = self.governance.safety.guard
+        if guard is not None and guard.provider not in names:
+            raise ValueError(
+                f"governance.safety.guard names {guard.provider!r}, which no provider has"
+            )
         if self.auto.frontier is not None:
             provider, _, model = self.auto.frontier.partition("/")
             known = {p.name: {m.id for m in p.models} for p in self.providers}

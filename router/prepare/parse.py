@@ -88,6 +88,7 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
         removed=removed,
         text=turns[-1][-_MAX_TEXT_CHARS:] if turns else "",
         turns=tuple(turns[-_TURNS_KEPT:]),
+        texts=tuple(found.texts),
     )
 
 

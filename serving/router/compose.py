@@ -33,6 +33,7 @@ from router.cache.store import CachedAnswers, ResponseStore
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
+from router.embed.threads import Threads
 from router.http import Door
 from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource
@@ -59,6 +60,7 @@ from serving.internal.client import InternalClient
 from serving.internal.server import KEEPALIVE_S
 from serving.router.accounting import Accounting
 from serving.router.context import Context
+from serving.router.guarding import safety
 from serving.router.internal import RouterSurface
 from serving.router.peers import Peers
 from serving.router.readings import gauges
@@ -141,9 +143,11 @@ class RouterProcess:
         chooser = Chooser(
             config, self._learning, self._health, self._accounting.budgets, self.pricing
         )
+        self._threads = Threads("safety")
         pipeline = Pipeline(
             limits=limits,
             admission=admission,
+            safety=safety(config, self._providers, environ, self._registry, self._threads),
             intents=IntentStage(self._intents),
             policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
             chooser=chooser,
@@ -287,6 +291,7 @@ class RouterProcess:
         """Stop background work, write what is left of the log, close every connection."""
         await self.jobs.aclose()
         await self._shadow.aclose()
+        await asyncio.to_thread(self._threads.close)
         await self._accounting.aclose()
         await asyncio.to_thread(self._context.close)
         self._requests.sum_up_now()

@@ -18,6 +18,7 @@ import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -91,6 +92,8 @@ class FakeFrontier:
         self.obeys = obeys
         self.port = port
         self.text = text
+        self.says: Callable[[dict[str, Any]], str] | None = None
+        """What it answers to a body, in place of ``text``."""
         self.delay_s = delay_s
         self.models = models
         self.api_key = api_key
@@ -188,7 +191,8 @@ class FakeFrontier:
             early = await fail_early(request, fault)
             if early is not None:
                 return early
-        reply = compose(path, body, self.text, self.cached_tokens)
+        text = self.text if self.says is None else self.says(body)
+        reply = compose(path, body, text, self.cached_tokens)
         if body.get("stream"):
             return await self._stream(request, streamed(path, body, reply), fault)
         if self.delay_s:

@@ -1,0 +1,109 @@
+"""Signs of an injection that need no model: other parties' marks, hidden and encoded orders.
+
+Each pattern takes time in proportion to the text: no repetition is inside another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from router.govern.safety.checks import INJECTION, Case, Finding, Source
+
+MAX_ENCODED: Final = 16
+"""Encoded parts of a text that are opened."""
+_ALL: Final = (
+    r"(?:all|any|every|the|your|these|those|of|its|prior|earlier|previous|above|preceding|foregoing"
+    r"|original|initial)"
+)
+_ORDERS: Final = (
+    r"(?:instructions?|prompts?|rules|directives|guidelines|programming|commands|orders)"
+)
+_OVERRIDE: Final = re.compile(
+    rf"\b(?:ignore|disregard|forget|override|bypass|overlook|discard)\s+(?:{_ALL}\s+){{1,5}}{_ORDERS}\b"
+    r"|\b(?:ignora|olvida|descarta)\s+(?:todas\s+)?(?:las|tus)\s+instrucciones\b"
+    r"|\bignore[rz]?\s+(?:toutes\s+)?(?:les|tes|vos)\s+instructions\b"
+    r"|\b(?:ignorier|vergiss|missachte)\w*\s+(?:alle\s+)?(?:vorherigen|bisherigen|deine|obigen)\s+(?:anweisungen|instruktionen|regeln)\b"
+    r"|\bignora\s+(?:tutte\s+)?le\s+(?:tue\s+)?istruzioni\b"
+    r"|\bignore\s+(?:todas\s+)?as\s+(?:suas\s+)?instruções\b",
+    re.IGNORECASE,
+)
+_REVEAL: Final = re.compile(
+    r"\b(?:reveal|print|output|repeat|show|display|leak|dump|tell|give|send|share|write)\s+(?:me\s+|us\s+|out\s+|back\s+)?"
+    r"(?:your|the|its)\s+(?:full\s+|entire\s+|complete\s+|exact\s+|hidden\s+|secret\s+|original\s+|initial\s+|internal\s+)?"
+    r"(?:system\s+(?:prompt|message|instructions)|initial\s+(?:prompt|instructions)|hidden\s+(?:prompt|instructions))\b",
+    re.IGNORECASE,
+)
+_MARKS: Final = re.compile(
+    r"<\|(?:im_start|im_end|system|assistant|user|start_header_id|eot_id|endoftext)\|>"
+    r"|<<SYS>>|\[/?INST\]|<start_of_turn>"
+    r"|^\W{0,8}(?:end of (?:document|user input|context)|begin system|new instructions?)\W{0,8}$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TO_THE_MODEL: Final = re.compile(
+    r"\b(?:note|message|instructions?|attention|important)\s*(?:to|for)\s+(?:the\s+|any\s+|all\s+)?"
+    r"(?:ai|assistant|llm|chatbot|bot|language\s+model|agent)s?\b"
+    r"|\b(?:ai|assistant|llm|chatbot|bot|agent)s?\s*[:,]\s*(?:you\s+must|please\s+)?(?:ignore|disregard|send|forward|email|reveal|execute)\b"
+    r"|\bwhen\s+(?:you|the\s+(?:ai|assistant|model|bot))\s+(?:summari[sz]e|read|process|answer)\w*\b[^.\n]{0,60}\b(?:must|also|instead|always)\b",
+    re.IGNORECASE,
+)
+_ENCODED: Final = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+_SPACED: Final = re.compile(r"\b(?:\w[ .\-_]){7,}\w\b")
+_TAGS: Final = re.compile(r"[\U000e0020-\U000e007e]+")
+
+
+def hidden(text: str) -> Iterator[str]:
+    """What a text says that a reader does not see: tag characters, base64, spread letters."""
+    if not text.isascii():
+        for found in _TAGS.findall(text):
+            yield "".join(chr(ord(letter) - 0xE0000) for letter in found)
+    for number, match in enumerate(_ENCODED.finditer(text)):
+        if number >= MAX_ENCODED:
+            return
+        opened = _opened(match[0])
+        if opened:
+            yield opened
+    spread = _SPACED.search(text)
+    if spread:
+        yield re.sub(r"(?<=\b\w)[ .\-_](?=\w\b)", "", text)
+
+
+def _opened(encoded: str) -> str:
+    """Base64 of plain text; empty for anything else."""
+    encoded = encoded.rstrip("=")
+    try:
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        text = raw.decode()
+    except (binascii.Error, ValueError):
+        return ""
+    return text if text.isprintable() and " " in text else ""
+
+
+class Rules:
+    """The signs, in prompts and in what nobody vouches for."""
+
+    async def judge(self, case: Case) -> list[Finding]:
+        """Injections."""
+        return [
+            Finding("rules", INJECTION, source)
+            for text, source in case.passages
+            if source is not Source.ANSWER and signs(text, source)
+        ]
+
+
+def signs(text: str, source: Source) -> bool:
+    """Whether a text has one of the signs, openly or hidden."""
+    if _has(text, source):
+        return True
+    return any(_has(each, source) for each in hidden(text))
+
+
+def _has(text: str, source: Source) -> bool:
+    if _OVERRIDE.search(text) or _REVEAL.search(text):
+        return True
+    if source is not Source.UNTRUSTED:
+        return False
+    return _MARKS.search(text) is not None or _TO_THE_MODEL.search(text) is not None
