@@ -53,14 +53,6 @@ class UntrustedCheck(Protocol):
         ...
 
 
-class Unchecked:
-    """Nothing speaks against any text."""
-
-    async def check_untrusted(self, texts: Sequence[str]) -> Sequence[str | None]:
-        """None for each."""
-        return [None] * len(texts)
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What one request has, whoever will answer it."""
@@ -89,14 +81,14 @@ class ContextStage:
         threads: Threads,
         counters: Counters,
         windows: Windows,
-        check: UntrustedCheck | None = None,
+        check: UntrustedCheck,
     ) -> None:
         self._config = config
         self._retriever = retriever
         self._threads = threads
         self._counters = counters
         self._windows = windows
-        self._check = check or Unchecked()
+        self._check = check
 
     def eased(self, request: Request) -> Request:
         """The request with what it needs at least, where its oldest turns may go."""

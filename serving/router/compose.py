@@ -99,7 +99,10 @@ class RouterProcess:
             default_frontier=config.auto.frontier,
             connect_timeout_s=limits.connect_timeout_s,
         )
-        self._context = Context(settings, catalog)
+        self._threads = Threads("safety")
+        self._registry = CollectorRegistry()
+        checked = safety(config, self._providers, environ, self._registry, self._threads)
+        self._context = Context(settings, catalog, checked)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
@@ -121,7 +124,6 @@ class RouterProcess:
         )
         decisions, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
         admission = Admission(keyring, limits, config.priority)
-        self._registry = CollectorRegistry()
         self._metrics = RouterMetrics(self._registry, lambda: admission.under_way, knows)
         self._traffic = Traffic(knows)
         self._accounting = Accounting(
@@ -143,11 +145,10 @@ class RouterProcess:
         chooser = Chooser(
             config, self._learning, self._health, self._accounting.budgets, self.pricing
         )
-        self._threads = Threads("safety")
         pipeline = Pipeline(
             limits=limits,
             admission=admission,
-            safety=safety(config, self._providers, environ, self._registry, self._threads),
+            safety=checked,
             intents=IntentStage(self._intents),
             policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
             chooser=chooser,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from router.context.documents.opening import open_index
 from router.context.retrieve import Retriever
-from router.context.stage import ContextStage
+from router.context.stage import ContextStage, UntrustedCheck
 from router.context.tokens import Counter, local_counter
 from router.embed.cross import CrossEncoder
 from router.embed.encoder import BgeSmall
@@ -24,11 +24,16 @@ _TOKENIZER = "tokenizer.json"
 class Context:
     """What one router needs to stitch context.
 
+    Args:
+        settings: of the process.
+        catalog: its targets.
+        check: looks at passages before a model does.
+
     Attributes:
         stage: of its pipeline.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, check: UntrustedCheck) -> None:
         config, encoder = settings.router.context, BgeSmall()
         self._index = open_index(
             settings.documents, settings.state_dir, encoder.width, writes=False
@@ -47,7 +52,7 @@ class Context:
         def counter(option: Option) -> Counter | None:
             return tokenizer.counter() if option.is_local else None
 
-        self.stage = ContextStage(config, self._retriever, self._fitting, counter, window)
+        self.stage = ContextStage(config, self._retriever, self._fitting, counter, window, check)
 
     def close(self) -> None:
         """Wait for what is under way, and give connections back."""

@@ -36,6 +36,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> 
         **router_args(frontier),
         "auth": {"keys": keys},
         "context": {"routes": {"returns": ["manuals"]}, "timeout_ms": 60_000},
+        # The fence has to hold also where nobody looks for orders in documents.
+        "governance": {"safety": {"untrusted": "off"}},
     }
     with whole_system(
         tmp_path_factory.mktemp("documents"), args, documents={"max_mb": 0.5}

@@ -289,3 +289,23 @@ def test_a_long_stream_that_the_guard_stops_ends_with_an_error_and_no_stop(
     assert "content_policy_violation" in answer.text
     for end in ('"finish_reason":"stop"', "message_stop", "response.completed"):
         assert end not in answer.text
+
+
+def test_a_document_that_gives_orders_is_left_out_of_the_prompt(
+    tmp_path: Path, frontier: FakeFrontier
+) -> None:
+    """And the response says which; another one about the same goes in."""
+    args = {**router_args(frontier), "context": {"default": ["faq"], "timeout_ms": 60_000}}
+    with whole_system(tmp_path, args) as system:
+        good = "The Zephyr kettle has a warranty of 27 months."
+        bad = f"The Zephyr kettle has a lid. {INJECTED}"
+        for title, text in (("good", good), ("bad", bad)):
+            body = {"title": title, "text": text, "collection": "faq"}
+            added = httpx.post(f"{system.url}/admin/v1/documents", json=body, timeout=30)
+            assert added.status_code == 201, added.text
+        answer = ask(system, "/v1/chat/completions", "What about my Zephyr kettle?")
+        assert answer.status_code == 200, answer.text
+        assert "(injection)" in answer.headers["x-graftwork-warning"]
+        (sent,) = frontier.requests
+        assert "27 months" in str(sent.body)
+        assert "previous instructions" not in str(sent.body)

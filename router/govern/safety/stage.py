@@ -145,21 +145,22 @@ class Safety:
 
     # What nobody vouches for
 
-    async def check_untrusted(self, texts: Sequence[str]) -> list[bool]:
-        """For each text of a document or a tool, whether it may stand in a prompt.
+    async def check_untrusted(self, texts: Sequence[str]) -> list[str | None]:
+        """For each text of a document, why it may not stand in a prompt, or None.
 
         One that may not holds orders for the model. Raises ``GuardUnavailable``.
         """
         if not self._config.enabled or self._config.untrusted is Action.OFF:
-            return [True] * len(texts)
-        allowed = []
-        for text in texts:
-            case = Case([Passage(text, Source.UNTRUSTED)])
-            found = [each for check in self._local for each in await check.judge(case)]
-            for each in found:
-                self._metrics.found(each, refused=True)
-            allowed.append(not found)
-        return allowed
+            return [None] * len(texts)
+        return [await self._against(text) for text in texts]
+
+    async def _against(self, text: str) -> str | None:
+        case = Case([Passage(text, Source.UNTRUSTED)])
+        found = [each for check in self._local for each in await check.judge(case)]
+        refused = self._refuses(found)
+        for each in found:
+            self._metrics.found(each, refused=refused)
+        return found[0].category if refused else None
 
     # Answers
 
