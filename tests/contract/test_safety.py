@@ -275,7 +275,7 @@ def test_a_long_stream_that_the_guard_stops_ends_with_an_error_and_no_stop(
 ) -> None:
     """What was let pass before has left; the rest has not."""
     system, yes, no = guarded
-    frontier.text, frontier.delay_s = "harmless words " * 120 + "POISON " + "more " * 20, 0.002
+    frontier.text, frontier.delay_s = "harmless words " * 400 + "POISON " + "more " * 20, 0.001
     guard.says = lambda body: no if "POISON" in body["messages"][-1]["content"] else yes
     long = {name: 5000 for name in BODIES[path] if name.startswith("max_")}
     try:
