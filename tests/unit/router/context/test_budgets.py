@@ -64,6 +64,14 @@ def bodies(
     return {**found, **({name: bound} if bound else {}), **more}
 
 
+class _Allows:
+    """Nothing speaks against any text."""
+
+    async def check_untrusted(self, texts: Sequence[str]) -> list[str | None]:
+        """None for each."""
+        return [None] * len(texts)
+
+
 def made(
     endpoint: Endpoint,
     body: dict[str, Any],
@@ -77,7 +85,9 @@ def made(
     config = ContextConfig(share=1.0, trim=trim)
     threads = Threads("test")
     counter = TOKENIZER if option.is_local else None
-    stage = ContextStage(config, _Found(found), threads, lambda _: counter, lambda _, __: window)
+    stage = ContextStage(
+        config, _Found(found), threads, lambda _: counter, lambda _, __: window, _Allows()
+    )
     request = parse(
         Request("r", "d", endpoint, {}, caller=Caller("app", "acme", frozenset())),
         orjson.dumps({"model": "tiny", **body}),
