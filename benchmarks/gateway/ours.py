@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 import yaml
 
+from adapters.aliases import RoutingTable
 from adapters.records.config import Durability
 from benchmarks.gateway.stand_in import MODEL
 from router.audit.requests import RequestRecords
@@ -69,9 +70,16 @@ def settings(
     return Settings.model_validate(raw)
 
 
-async def _serve(port: int, settings: Settings) -> None:
+def alone(settings: Settings) -> RouterProcess:
+    """A router that has heard from a registry once: there is no engine, and there are no rules."""
     router = RouterProcess(settings, "benchmark", os.environ)
+    router.holder.apply(RoutingTable(revision=1, base_id="base"))
     router.start()
+    return router
+
+
+async def _serve(port: int, settings: Settings) -> None:
+    router = alone(settings)
     settle_heap()  # as the deployment does
     config = uvicorn.Config(
         router.door, port=port, log_config=None, access_log=False, lifespan="off"

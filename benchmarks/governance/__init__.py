@@ -1,0 +1,1 @@
+"""What governing costs and catches, measured: `make bench-governance`."""
