@@ -20,7 +20,7 @@ a violation as the error that ends a stream: the client gets its API's error eve
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Protocol
 
@@ -137,7 +137,7 @@ class CheckedAnswer:
         self._checks = checks
         self._booked = booked or nullcontext()
         self._source: AsyncIterator[Piece] = answer.chunks()
-        self._held: deque[tuple[Event, tuple[tuple[_Line, int], ...]]] = deque()
+        self._held: deque[tuple[Event, list[tuple[_Line, int]]]] = deque()
         self._held_bytes = 0
         self._lines: dict[Place, _Line] = {}
         self._current: dict[int, _Line] = {}
@@ -223,9 +223,17 @@ class CheckedAnswer:
                 self._pass(Events.of(released))
             return
         assert isinstance(run, Events)
-        is_first_in_line, count = not self._held, 0
+        is_first_in_line, count, held = not self._held, 0, self._held
         for event in run:
-            self._held.append((event, await self._marks(event)))
+            marks: list[tuple[_Line, int]] = []
+            for said in self._said(event):
+                line, before = self._line(said.place)
+                if before is not None:
+                    await self._ask(before, ended=True)
+                if line.add(said):
+                    self._open[line.place] = line
+                    marks.append((line, line.seen))
+            held.append((event, marks))
             self._held_bytes += len(event.raw)
             count += 1
         ended = self._wire.ends(run.raw)
@@ -241,40 +249,30 @@ class CheckedAnswer:
         self._last = run.raw
         self._ready.append(run)
 
-    async def _marks(self, event: Event) -> tuple[tuple[_Line, int], ...]:
-        """What has to be free before an event may leave."""
-        marks: list[tuple[_Line, int]] = []
-        for said in self._said(event):
-            line = await self._line(said.place)
-            if line.add(said):
-                self._open[line.place] = line
-                marks.append((line, line.seen))
-        return tuple(marks)
-
-    def _said(self, event: Event | Body) -> list[Said]:
+    def _said(self, event: Event | Body) -> Iterable[Said]:
         """Raises ``TargetBroken``: what cannot be read cannot be checked."""
         try:
             found = event.object() if isinstance(event, Event) else event.json
             if found is None:
-                return []
-            return list(self._wire.said(found))
+                return ()
+            return tuple(self._wire.said(found))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise TargetBroken("The answer does not have the shape of its API.") from error
 
-    async def _line(self, place: Place) -> _Line:
-        """The line of a place; what was said elsewhere in the same choice before has ended."""
+    def _line(self, place: Place) -> tuple[_Line, _Line | None]:
+        """The line of a place; and what ends with it, that of another place in the same choice."""
         line = self._lines.get(place)
         if line is None:
             if len(self._lines) >= MAX_PLACES:
                 raise TargetBroken("The answer has too many parts.")
             line = self._lines[place] = _Line(place)
-        if place.kind is not Kind.OTHER:
-            before = self._current.get(place.choice)
-            if before is not line:
-                self._current[place.choice] = line
-                if before is not None:
-                    await self._ask(before, ended=True)
-        return line
+        if place.kind is Kind.OTHER:
+            return line, None
+        before = self._current.get(place.choice)
+        if before is line:
+            return line, None
+        self._current[place.choice] = line
+        return line, before
 
     # Asking
 
@@ -309,7 +307,7 @@ class CheckedAnswer:
         if body.json is None:
             raise TargetBroken("The answer is not a JSON object.")
         for said in self._said(body):
-            line = await self._line(said.place)
+            line, _ = self._line(said.place)
             if line.add(said):
                 self._open[line.place] = line
         await self._show(ended=True)
@@ -319,7 +317,7 @@ class CheckedAnswer:
         events: list[Event] = []
         while self._begun and self._held:
             event, marks = self._held[0]
-            if any(line.free < end for line, end in marks):
+            if marks and any(line.free < end for line, end in marks):
                 break
             self._held.popleft()
             self._held_bytes -= len(event.raw)

@@ -46,7 +46,10 @@ class Event:
     @property
     def data(self) -> bytes:
         """What the lines of data say, joined; empty for a comment."""
-        return b"\n".join(_DATA.findall(self.raw))
+        raw = self.raw
+        if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+            return raw[6:-2]  # as nearly all are
+        return b"\n".join(_DATA.findall(raw))
 
     @property
     def json(self) -> dict[str, Any] | None:

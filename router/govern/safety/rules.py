@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from router.govern.safety.checks import INJECTION, Case, Finding, Source
@@ -50,6 +51,24 @@ _TO_THE_MODEL: Final = re.compile(
     r"|\bwhen\s+(?:you|the\s+(?:ai|assistant|model|bot))\s+(?:summari[sz]e|read|process|answer)\w*\b[^.\n]{0,60}\b(?:must|also|instead|always)\b",
     re.IGNORECASE,
 )
+_NEEDS: Final = (
+    (
+        _OVERRIDE,
+        "ignor disregard forget override bypass overlook discard olvida descarta vergiss missachte",
+        False,
+    ),
+    (_REVEAL, "prompt instructions message", False),
+    (_MARKS, "<| <<sys inst] <start_of document input context system instruction", True),
+    (_TO_THE_MODEL, "ai assistant llm bot model agent when", True),
+)
+"""Each pattern, words without which it cannot be there, and whether it counts only in what nobody
+vouches for. The words are looked for first: that takes a tenth of the time."""
+_PATTERNS: Final = tuple((pattern, tuple(words.split()), only) for pattern, words, only in _NEEDS)
+_LONG_WORD: Final = 24
+"""Letters of the shortest base64 that is opened."""
+_SPREAD: Final = 8
+_SPREAD_WORD: Final = 15
+"""Single letters, or letters of a word with as many signs between them, that are read as one."""
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _SPACED: Final = re.compile(r"\b(?:\w[ .\-_]){7,}\w\b")
 _TAGS: Final = re.compile(r"[\U000e0020-\U000e007e]+")
@@ -60,15 +79,19 @@ def hidden(text: str) -> Iterator[str]:
     if not text.isascii():
         for found in _TAGS.findall(text):
             yield "".join(chr(ord(letter) - 0xE0000) for letter in found)
-    for number, match in enumerate(_ENCODED.finditer(text)):
-        if number >= MAX_ENCODED:
-            return
-        opened = _opened(match[0])
-        if opened:
-            yield opened
-    spread = _SPACED.search(text)
-    if spread:
-        yield re.sub(r"(?<=\b\w)[ .\-_](?=\w\b)", "", text)
+    lengths = [len(word) for word in text.split()]
+    if not lengths:
+        return
+    longest = max(lengths)
+    if longest >= _LONG_WORD:
+        for match in islice(_ENCODED.finditer(text), MAX_ENCODED):
+            opened = _opened(match[0])
+            if opened:
+                yield opened
+    if longest >= _SPREAD_WORD or lengths.count(1) >= _SPREAD:
+        spread = _SPACED.search(text)
+        if spread:
+            yield re.sub(r"(?<=\b\w)[ .\-_](?=\w\b)", "", text)
 
 
 def _opened(encoded: str) -> str:
@@ -102,8 +125,9 @@ def signs(text: str, source: Source) -> bool:
 
 
 def _has(text: str, source: Source) -> bool:
-    if _OVERRIDE.search(text) or _REVEAL.search(text):
-        return True
-    if source is not Source.UNTRUSTED:
-        return False
-    return _MARKS.search(text) is not None or _TO_THE_MODEL.search(text) is not None
+    lower = text.lower()
+    return any(
+        any(word in lower for word in words) and pattern.search(text) is not None
+        for pattern, words, untrusted_only in _PATTERNS
+        if source is Source.UNTRUSTED or not untrusted_only
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol
 
@@ -169,9 +169,9 @@ class Format:
         """The number of the event after these, in a format that numbers its events; else 0."""
         return 0
 
-    def said(self, _found: Body) -> Iterator[Said]:
+    def said(self, _found: Body) -> Iterable[Said]:
         """What a whole answer or an event says to the client, in order."""
-        return iter(())
+        return ()
 
     def logprobs(self, _found: Body) -> Iterator[Body]:
         """The tokens' probabilities that an answer or event tells for the first time.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from router.wire.endpoint import Endpoint
@@ -59,6 +59,7 @@ _OF_A_CHOICE = frozenset(
 _OF_A_MESSAGE = frozenset(
     {"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"}
 )
+_FIRST = Place(0, Kind.TEXT)
 _TEXTS_OF_A_MESSAGE = (
     ("reasoning_content", Kind.REASONING),
     ("reasoning", Kind.REASONING),
@@ -174,9 +175,16 @@ class Completions(Continued):
             return bool(event.data)
         return any(_choice_carries(choice) for choice in found.get("choices") or [])
 
-    def said(self, found: Body) -> Iterator[Said]:
+    def said(self, found: Body) -> Iterable[Said]:
         """Each choice says something of its own, in its delta or in its message."""
         choices = found.get("choices")
+        if type(choices) is list and len(choices) == 1 and found.keys() <= _OF_A_CHUNK:
+            plain = _plain(choices[0])
+            if plain is not None:
+                return plain
+        return self._all_said(found, choices)
+
+    def _all_said(self, found: Body, choices: Any) -> Iterator[Said]:
         for place, choice in enumerate(choices if isinstance(choices, list) else ()):
             if isinstance(choice, dict):
                 yield from _said_in(choice, place)
@@ -264,6 +272,17 @@ class Chat(Completions):
     def prefilled(self, body: Body, prefill: str, style: PrefillStyle) -> Body:
         """One more message of the assistant."""
         return unfinished_talk(body, prefill, style)
+
+
+def _plain(choice: Any) -> tuple[Said, ...] | None:
+    """What the usual chunk of the first answer says, a piece of text; None for any other."""
+    delta = choice.get("delta") if type(choice) is dict else None
+    if type(delta) is not dict or len(delta) != 1 or choice.get("index") != 0:
+        return None
+    text = delta.get("content")
+    if type(text) is not str or "text" in choice or not choice.keys() <= _OF_A_CHOICE:
+        return None
+    return (Said(_FIRST, text),) if text else ()
 
 
 def _said_in(choice: Body, place: int) -> Iterator[Said]:
