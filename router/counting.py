@@ -27,9 +27,10 @@ class TokenCounts:
     async def count(self, exchange: Exchange, option: Option) -> int | None:
         """What the target of an option counts; None when it cannot.
 
-        Raises ``TargetRejected``, ``TargetUnavailable`` and, without a replica, ``Overloaded``.
+        Raises ``TargetRejected``, ``TargetUnavailable``, ``GuardUnavailable`` and, without a
+        replica, ``Overloaded``.
         """
-        body = exchange.request.body
+        body = await exchange.delivery.outgoing(option, exchange.request.body)
         if not option.is_local:
             return await self.catalog.frontier(option).count(body)
         return await self._local(option, {**body, "model": option.engine_name})

@@ -16,6 +16,7 @@ RouterError                     the door answers with its status, type, code
 ├── Overloaded          503     come back later (``retry_after_s``)
 │   └── AuditUnavailable        the disk takes no records
 ├── GuardUnavailable    503     what must not leave cannot be looked for: nobody was asked
+├── SecretBlocked       422     the request has a secret in it
 ├── RateLimited         429     the caller's requests or tokens are used up
 │   └── BudgetExceeded          a budget does not cover it
 └── TargetError                 a target failed; sorted by what the caller may do
@@ -270,6 +271,14 @@ class GuardUnavailable(RouterError):
 
     def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
+
+
+class SecretBlocked(RouterError):
+    """The request has a secret in it. The message must not repeat it."""
+
+    status = 422
+    type = "invalid_request_error"
+    code = "secret_blocked"
 
 
 class RateLimited(RouterError):

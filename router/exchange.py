@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from adapters.aliases import RoutingTable
-from router.errors import Failure
+from router.errors import Failure, TargetBroken
 from router.request import Decision, Option, Request
 from router.stages import TARGET, Heading, Stage, Stopwatch
 from router.wire.endpoint import Usage
@@ -123,6 +123,38 @@ class Outgoing(Protocol):
         ...
 
 
+class Answering(Outgoing, Protocol):
+    """An answer that may still be interrupted by who reads it."""
+
+    def interrupt(self, error: TargetBroken) -> None:
+        """Let the read of ``chunks`` that is waiting fail with ``error``."""
+        ...
+
+
+class Guarding(Protocol):
+    """Between one request and its targets: what each of them may see, and what comes back."""
+
+    async def outgoing(self, option: Option, body: dict[str, Any]) -> dict[str, Any]:
+        """A body as this target may see it. Raises ``GuardUnavailable``, ``InvalidRequest``."""
+        ...
+
+    async def begun(self, option: Option, said: str) -> str:
+        """The beginning of an answer, for who goes on from it. Raises as ``outgoing`` does."""
+        ...
+
+    def incoming(self, option: Option, answer: Answering) -> Answering:
+        """The answer of a target as the client may see it."""
+        ...
+
+    def restored(self, option: Option, text: str) -> str:
+        """What a target said in an error, as the client may see it."""
+        ...
+
+    def redactions(self, option: Option) -> Mapping[tuple[str, str], int]:
+        """How many values were replaced in what a target was sent, by kind and action."""
+        ...
+
+
 class Opened(Protocol):
     """Holds a connection, a place or a task until it is closed."""
 
@@ -159,12 +191,17 @@ class Delivery:
     """The answer's bytes, kept only for a request that is answered in secret as well."""
 
     bodies: Bodies | None = None
+    guard: Guarding | None = None
     opened: list[Opened] = field(default_factory=list)
     """Everything that has to be closed at the end, if nobody closed it before."""
 
     def sends(self, bodies: Bodies) -> None:
         """What each target will be sent."""
         self.bodies = bodies
+
+    def guarded(self, guard: Guarding) -> None:
+        """What stands between the request and its targets."""
+        self.guard = guard
 
     def opens(self, opened: Opened) -> None:
         """Close this at the end, whatever happens to who opened it."""
@@ -182,9 +219,35 @@ class Delivery:
             raise cancelled
 
     async def body(self, option: Option) -> dict[str, Any]:
-        """What a target is sent."""
+        """What a target is sent. Raises ``GuardUnavailable`` when nobody can tell."""
+        return await self.outgoing(option, await self.made(option))
+
+    async def made(self, option: Option) -> dict[str, Any]:
+        """What context and data-prep make for a target, which may not see all of it."""
         assert self.bodies is not None
         return await self.bodies(option)
+
+    async def outgoing(self, option: Option, body: dict[str, Any]) -> dict[str, Any]:
+        """The same, as the target may see it. Raises ``GuardUnavailable``, ``InvalidRequest``."""
+        return body if self.guard is None else await self.guard.outgoing(option, body)
+
+    async def begun(self, option: Option, said: str) -> str:
+        """What was said so far, as who goes on from it may see it. Raises as ``body`` does."""
+        return said if self.guard is None else await self.guard.begun(option, said)
+
+    def incoming(self, option: Option, answer: Answering) -> Answering:
+        """A target's answer as everybody on its way to the client sees it."""
+        return answer if self.guard is None else self.guard.incoming(option, answer)
+
+    def restored(self, option: Option, text: str) -> str:
+        """What a target says in an error, as the client sees it."""
+        return text if self.guard is None else self.guard.restored(option, text)
+
+    def redactions(self, option: Option | None) -> Mapping[tuple[str, str], int]:
+        """How many values a target was not shown, by kind of data and what became of them."""
+        if self.guard is None or option is None:
+            return {}
+        return self.guard.redactions(option)
 
     @property
     def rescued(self) -> list[dict[str, Any]]:
@@ -380,6 +443,13 @@ class Exchange:
     def chosen(self) -> Option | None:
         """Who answers: as delivery had it, before that as it was decided."""
         return self.delivery.chosen or self.decision.first
+
+    def redacted(self) -> dict[str, int]:
+        """How many values whoever answers was not shown, by kind of data."""
+        found: dict[str, int] = {}
+        for (entity, _), count in sorted(self.delivery.redactions(self.chosen).items()):
+            found[entity] = found.get(entity, 0) + count
+        return found
 
     @property
     def warnings(self) -> list[str]:

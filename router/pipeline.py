@@ -20,6 +20,7 @@ from router.config.limits import LimitsConfig
 from router.context.stage import ContextStage
 from router.errors import AuditUnavailable, RouterError
 from router.exchange import Exchange, Outgoing
+from router.govern.governance import Governance
 from router.govern.obligations import obligation_checks
 from router.govern.safety.stage import Safety
 from router.govern.window import CheckedAnswer, Violation
@@ -61,6 +62,7 @@ class Pipeline:
     limits: LimitsConfig
     admission: Admission
     safety: Safety
+    governance: Governance
     intents: IntentStage
     policies: policy.PolicyStage
     chooser: Chooser
@@ -97,7 +99,8 @@ class Pipeline:
             table = self.holder.current
             request = self.context.eased(prepare.parse(exchange.request, raw, self.limits))
             at(Heading.GOVERNANCE, "governance")
-            request = exchange.request = govern.inbound(request)
+            names = policies.reads_entities
+            request = exchange.request = await self.governance.inbound(request, names=names)
             await self.safety.inbound(exchange, only_asks=client.only_asks)
             at(Heading.ROUTING, "intent")
             trusted = policies.trust.intents(request.caller)
@@ -112,6 +115,9 @@ class Pipeline:
             request = exchange.request
             at(Heading.ROUTING, "choose")
             exchange.decision = self.chooser.choose(exchange, permit)
+            at(Heading.GOVERNANCE, "withhold")
+            exchange.decision = await self.governance.permitted(request, exchange.decision)
+            exchange.delivery.guarded(self.governance.guard(request))
             exchange.decision = self._prepared(exchange)
             if client.only_asks:
                 await client.finish(exchange)

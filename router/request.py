@@ -23,6 +23,8 @@ AUTO: Final = "auto"
 BASE: Final = "base"
 NO_INTENT: Final = "none"
 """What records and beliefs call a request whose intent was not recognised."""
+WITHHELD: Final = "withheld"
+"""The code of an option to which something in the request may not go."""
 
 
 # What was asked
@@ -115,6 +117,8 @@ class Request:
     """The newest user texts, a turn each, oldest first."""
     texts: tuple[Text, ...] = ()
     """Every text of the body, in its order."""
+    entities: frozenset[str] = frozenset()
+    """The kinds of personal data and secrets in them, as far as their form gives them away."""
 
     @property
     def tenant(self) -> str:

@@ -214,6 +214,8 @@ def final_comment(exchange: Exchange) -> bytes:
     }
     if exchange.context.citations:
         facts["citations"] = exchange.context.citations
+    if redacted := exchange.redacted():
+        facts["redacted"] = redacted
     if delivery.rescued:
         facts["rescued"] = delivery.rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"
@@ -253,6 +255,8 @@ def response_headers(exchange: Exchange) -> list[Header]:
         values["x-graftwork-context"] = ",".join(documents)
     if warnings := exchange.warnings:
         values["x-graftwork-warning"] = _named(exchange, warnings)
+    if redacted := exchange.redacted():
+        values["x-graftwork-redacted"] = ",".join(f"{name}={n}" for name, n in redacted.items())
     return encode_headers(values)
 
 

@@ -15,6 +15,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from router.errors import SecretBlocked
 from router.exchange import Exchange
 from router.stages import Stopwatch
 
@@ -154,6 +155,13 @@ class RouterMetrics:
             ("target",),
             registry=registry,
         )
+        self.redactions = Counter(
+            "graftwork_redactions",
+            "Values that targets were not shown, by kind of data and what became of them; a "
+            "request that is refused for a secret counts one, as `block`.",
+            ("entity", "action"),
+            registry=registry,
+        )
         gauge = Gauge(
             "graftwork_requests_in_flight", "Inference requests under way.", registry=registry
         )
@@ -187,10 +195,19 @@ class RouterMetrics:
         )
         for attempt in exchange.delivery.attempts:
             child(self.attempts, self._label(attempt.target), attempt.outcome).inc()
+        self._redacted(exchange)
         for note in exchange.delivery.notes:
             child(self.delivery, next(iter(note))).inc()
         if exchange.account.cost_usd:
             child(self.cost, target).inc(exchange.account.cost_usd)
+
+    def _redacted(self, exchange: Exchange) -> None:
+        child = self._child
+        for option in {each.target: each.option for each in exchange.delivery.attempts}.values():
+            for kind, count in exchange.delivery.redactions(option).items():
+                child(self.redactions, *kind).inc(count)
+        if exchange.account.error == SecretBlocked.code:
+            child(self.redactions, "SECRET", "block").inc()
 
     def _label(self, target: str) -> str:
         return target if self._known(target) else GONE

@@ -53,6 +53,7 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
             "collections": list(decision.collections),
             "documents": exchange.context.documents,
         },
+        "redacted": _redacted(exchange),
         "table_epoch": decision.table.epoch,
         "usage": {
             "input_tokens": account.usage.input_tokens,
@@ -143,6 +144,15 @@ def _features(exchange: Exchange) -> dict[str, Any]:
         "base": decision.table.base_id,
         "context_window": decision.table.max_model_len,
     }
+
+
+def _redacted(exchange: Exchange) -> dict[str, dict[str, dict[str, int]]]:
+    """How many values each target was not shown, by kind of data and what became of them."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for option in {each.target: each.option for each in exchange.delivery.attempts}.values():
+        for (entity, action), count in sorted(exchange.delivery.redactions(option).items()):
+            found.setdefault(option.target, {}).setdefault(entity, {})[action] = count
+    return found
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -92,9 +92,14 @@ class Responses:
         return not self._config.deterministic_only or deterministic(exchange)
 
     def keep(self, exchange: Exchange, answer: Outgoing, chunks: _Pieces) -> _Pieces:
-        """Pass an answer's bytes through and keep them, if it was asked for and ends well."""
+        """Pass an answer's bytes through and keep them, if it was asked for and ends well.
+
+        An answer to what its target was not to see is not kept: values are back in it.
+        """
         key = exchange.account.cache_key
         if not isinstance(key, CacheKey) or exchange.account.cache == HIT or answer.status != 200:
+            return chunks
+        if exchange.redacted():
             return chunks
         return self._keep(key, exchange, answer.content_type, chunks)
 

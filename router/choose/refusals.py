@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from router.errors import Forbidden, InvalidRequest, NotKept, RouterError, TargetUnavailable
+from router.request import WITHHELD as _WITHHELD
 from router.request import Option
 
 
@@ -30,6 +31,7 @@ class Code(StrEnum):
 
     POLICY_DENIED = "policy_denied"
     TENANT = "tenant_not_allowed"
+    WITHHELD = _WITHHELD
 
     NOT_OFFERED = "not_offered"
     ENDPOINT = "endpoint"
@@ -48,7 +50,7 @@ class Code(StrEnum):
     TOO_SLOW = "too_slow"
 
 
-FORBIDDEN = frozenset({Code.POLICY_DENIED, Code.TENANT})
+FORBIDDEN = frozenset({Code.POLICY_DENIED, Code.TENANT, Code.WITHHELD})
 """Refusals that are never routed around."""
 FOR_NOW = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY, Code.TOO_SLOW})
 """Refusals that may be over in a moment."""

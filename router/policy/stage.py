@@ -91,6 +91,11 @@ class PolicyStage:
         """Whether a rule is about intents: then requests for named models are read as well."""
         return self._book.reads_intents or self._source.reads_intents
 
+    @property
+    def reads_entities(self) -> bool:
+        """Whether a rule is about the kinds of personal data in a request, names included."""
+        return self._source.reads("entities")
+
     def judge(self, exchange: Exchange) -> Permit:
         """What may answer; the decision is given what the rules said.
 
@@ -130,6 +135,7 @@ class PolicyStage:
             subject=_subject(request) if self._source.reads("subject") else "",
             facts=request.hints.facts if self.trust.facts(caller) else {},
             claims=caller.claims,
+            entities=tuple(sorted(request.entities)),
             at=datetime.fromtimestamp(request.at, UTC),
             request=_request(request) if self._source.reads("request") else {},
         )

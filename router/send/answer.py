@@ -177,8 +177,9 @@ class Rescuer:
                 await exchange.cover(upstream.option)
                 whole = await self._calls.body(exchange, upstream.option)
                 body = rest_of(whole, reading.deltas)
+                begun = await exchange.delivery.begun(upstream.option, prefill)
                 started = await self._calls.start(
-                    exchange, upstream, left_s, body=body, prefill=prefill
+                    exchange, upstream, left_s, body=body, prefill=begun
                 )
             except RouterError:
                 continue

@@ -18,13 +18,13 @@ from router.errors import (
     TargetRejected,
     TargetTimeout,
 )
-from router.exchange import CANCELLED, OK, REJECTED, Attempt, Exchange
+from router.exchange import CANCELLED, OK, REJECTED, Answering, Attempt, Exchange
 from router.replicas.table import TableHolder
 from router.request import Option
 from router.send.health import HealthBook, Ticket, Upstream
 from router.send.remedy import Blame, as_rejection, sort
 from router.stages import Heading
-from router.targets.base import Answer, Call
+from router.targets.base import Call
 from router.targets.directory import Catalog
 from router.wire.endpoint import Usage
 from router.wire.events import Body as WholeBody
@@ -48,7 +48,7 @@ class Started:
         upstream: Upstream,
         attempt: Attempt,
         ticket: Ticket,
-        answer: Answer,
+        answer: Answering,
         over: Callable[[], None],
         idle_s: float,
     ) -> None:
@@ -186,9 +186,11 @@ class Calls:
         return self._catalog.frontier(option).card.context_window
 
     async def body(self, exchange: Exchange, option: Option) -> Body:
-        """What the context stage makes for a target."""
+        """What the context stage makes for a target, as far as that may see it."""
         with exchange.within(Heading.CONTEXT, "context"):
-            return await exchange.delivery.body(option)
+            made = await exchange.delivery.made(option)
+        with exchange.within(Heading.GOVERNANCE, "vault"):
+            return await exchange.delivery.outgoing(option, made)
 
     async def start(
         self,
@@ -227,7 +229,9 @@ class Calls:
             with exchange.waiting():
                 started = await self._begin(exchange, upstream, attempt, ticket, call, others)
         except RouterError as error:
-            raise self._failed(upstream, attempt, ticket, error) from error
+            failed = self._failed(upstream, attempt, ticket, error)
+            failed.message = exchange.delivery.restored(upstream.option, failed.message)
+            raise failed from error
         except BaseException:
             attempt.outcome = CANCELLED
             ticket.release()
@@ -275,7 +279,7 @@ class Calls:
         wait_s = self._wait_s(own, call, others)
         leave: Callable[[], None] = _nothing
         step = Failure.BUSY
-        answer: Answer | None = None
+        answer: Answering | None = None
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(wait_s) as timer:
@@ -285,7 +289,8 @@ class Calls:
                 if loop.time() - entering > _MOMENT_S:  # the time in our queue is not the target's
                     left_s = call.timeout_s - (loop.time() - entering)
                     timer.reschedule(loop.time() + min(wait_s, left_s))
-                answer = await upstream.target.send(call)
+                sent = await upstream.target.send(call)
+                answer = exchange.delivery.incoming(upstream.option, sent)
                 attempt.usage = answer.usage
                 started = Started(upstream, attempt, ticket, answer, leave, idle_s)
                 exchange.delivery.opens(started)

@@ -89,7 +89,7 @@ class Shadow:
             request_id=f"{exchange.request.id}-shadow",
             timeout_s=_TIMEOUT_S,
         )
-        answer = await target.send(call)
+        answer = exchange.delivery.incoming(option, await target.send(call))
         try:
             raw = b"".join([piece.raw async for piece in answer.chunks()])
         finally:

@@ -23,12 +23,16 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from router.wire import words
+from router.wire.inner import json_with, parsed, with_distinct_keys
 from router.wire.kinds import Kind
 
 MAX_DEPTH: Final = 48
 """What is nested deeper is handed over as one text: its JSON."""
 MAX_INNER: Final = 20_000
 """JSON in a string that has more commas is not opened: it is one text."""
+LONG_NUMBER: Final = 1_000_000
+"""Whole numbers from here on may be somebody's card or telephone: in a tool's arguments and results
+they are texts, and one that is changed becomes a string."""
 
 
 class Inside(Enum):
@@ -67,6 +71,11 @@ class Text(NamedTuple):
     role: str
     kind: Kind
     path: Path
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is JSON, or a piece of it, as it stands in a string."""
+        return self.path[-1:] == (Inside.JSON,)
 
 
 @dataclass(slots=True)
@@ -130,13 +139,20 @@ def texts(value: Any, role: str = "") -> list[Text]:
     return survey(value, role).texts
 
 
-def rewrite(value: Any, change: Change, role: str = "") -> Any:
+def rewrite(value: Any, change: Change, role: str = "", *, opens_json: bool = True) -> Any:
     """The same with every text replaced by what ``change`` says.
 
     What does not change is shared with ``value``, which stays as it is; without any change the
     result is ``value`` itself. Raises ``TooDeep``.
+
+    Args:
+        value: decoded JSON.
+        change: what becomes of a text.
+        role: as of ``texts``.
+        opens_json: JSON in a string is opened; otherwise it is one text with all its escapes, and
+            ``Text.is_json``.
     """
-    return _Walk(change, Survey()).top(value, role)
+    return _Walk(change, Survey(), opens_json=opens_json).top(value, role)
 
 
 def replace(value: Any, changes: dict[Path, str]) -> Any:
@@ -147,13 +163,23 @@ def replace(value: Any, changes: dict[Path, str]) -> Any:
 class _Walk:
     """One recursion over one body."""
 
-    __slots__ = ("_change", "_found", "_left", "_path")
+    __slots__ = ("_change", "_changed", "_found", "_left", "_opens_json", "_path")
 
-    def __init__(self, change: Change | None, found: Survey, max_values: int | None = None) -> None:
+    def __init__(
+        self,
+        change: Change | None,
+        found: Survey,
+        max_values: int | None = None,
+        *,
+        opens_json: bool = True,
+    ) -> None:
         self._change = change
         self._found = found
         self._left = max_values
+        self._opens_json = opens_json
         self._path: list[Step] = []
+        self._changed: dict[str, str] = {}
+        """Texts that were changed inside the JSON of the string that is open."""
 
     def _spend(self, values: int) -> None:
         if self._left is None:
@@ -299,7 +325,10 @@ class _Walk:
         if self._change is None:
             return value
         new = self._change(text)
-        return value if new == value else new
+        if new == value:
+            return value
+        self._changed[value] = new
+        return new
 
     def _url(self, value: str, role: str) -> str:
         if value.startswith("data:"):
@@ -323,18 +352,34 @@ class _Walk:
         return self._free(value, role, kind, depth)
 
     def _json_text(self, value: str, role: str, kind: Kind, depth: int) -> str:
-        inner = _parsed(value) if value.count(",") <= MAX_INNER else None
+        if not self._opens_json:
+            return self._unopened(value, role, kind)
+        inner = parsed(value) if value.count(",") <= MAX_INNER else None
         if inner is None or depth > MAX_DEPTH:
             return self._text(value, role, kind)
         self._path.append(Inside.JSON)
+        around, self._changed = self._changed, {}
         new = self._free(inner, role, kind, depth + 1)
+        changes, self._changed = self._changed, around
         self._path.pop()
-        return value if new is inner else orjson.dumps(new).decode()
+        return value if new is inner else json_with(value, changes, new)
+
+    def _unopened(self, value: str, role: str, kind: Kind) -> str:
+        """One text; of arguments every piece is JSON, of what else there is only a whole one."""
+        if self._path[-1] not in ("arguments", "partial_json") and parsed(value) is None:
+            return self._text(value, role, kind)
+        self._path.append(Inside.JSON)
+        new = self._text(value, role, kind)
+        self._path.pop()
+        return new
 
     def _free(self, value: Any, role: str, kind: Kind, depth: int) -> Any:
         """JSON without a protocol: every string is a text, every key a name that may say much."""
         if type(value) is str:
             return self._text(value, role, kind)
+        if type(value) is int and abs(value) >= LONG_NUMBER:
+            new = self._text(str(value), role, kind)
+            return value if new == str(value) else new
         if type(value) not in (dict, list):
             return value
         if depth > MAX_DEPTH:
@@ -353,7 +398,7 @@ class _Walk:
             del path[-2:]
             same = same and new is each and key is name
             entries.append((key, new))
-        return value if same else _with_distinct_keys(entries)
+        return value if same else with_distinct_keys(entries)
 
     def _free_list(self, value: list[Any], role: str, kind: Kind, depth: int) -> list[Any]:
         found: list[Any] = []
@@ -404,7 +449,7 @@ class _Walk:
         new = self._text(whole, role, Kind.OPAQUE)
         if new == whole:
             return value
-        found = _parsed(new)
+        found = parsed(new)
         return new if found is None else found
 
 
@@ -425,24 +470,3 @@ _ENCODED: Final = frozenset(
 def _is_encoded(value: str) -> bool:
     """Whether a string can be base64; a word can, too, and is then no secret worth a look."""
     return len(value) >= 64 and _ENCODED.issuperset(value[:4096]) and _ENCODED.issuperset(value)
-
-
-def _parsed(value: str) -> Any:
-    """The JSON object, list or string that a string is; None when it is something else."""
-    if not value.lstrip().startswith(words.JSON_BEGINS):
-        return None
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _with_distinct_keys(entries: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of all entries, also when a change made two of their keys alike."""
-    found: dict[str, Any] = {}
-    for key, value in entries:
-        name, number = key, 2
-        while name in found:
-            name, number = f"{key}_{number}", number + 1
-        found[name] = value
-    return found

@@ -15,7 +15,7 @@ PROTOCOL: Final = _set(
     """
     cache_salt call_id container conversation conversation_id detail effort encoding_format
     encrypted_content file_id finish_reason format id item_id language media_type mime_type model
-    object obfuscation phase previous_response_id prompt_cache_key prompt_cache_retention
+    object obfuscation phase previous_response_id prompt_cache_retention
     reasoning_effort request_id response_id role service_tier server_label signature status
     stop_reason system_fingerprint syntax tool_call_id tool_use_id truncation ttl type verbosity
     voice
@@ -78,6 +78,7 @@ KIND_OF_FIELD: Final = {
     "user": Kind.IDENTITY,
     "safety_identifier": Kind.IDENTITY,
     "user_id": Kind.IDENTITY,
+    "prompt_cache_key": Kind.IDENTITY,
 }
 ROLES: Final = {"system": "system", "instructions": "system", "developer": "developer"}
 CALLS: Final = frozenset(

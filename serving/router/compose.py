@@ -34,6 +34,8 @@ from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
 from router.embed.threads import Threads
+from router.govern.detectors import detectors
+from router.govern.governance import Governance
 from router.http import Door
 from router.intent.metrics import IntentMetrics
 from router.intent.source import IntentSource
@@ -119,9 +121,8 @@ class RouterProcess:
             config.records,
             settings.audit,
         )
-        self._requests = RequestRecords(
-            self._log, settings.audit.durability, Subjects(self._log.layout.root)
-        )
+        subjects = Subjects(self._log.layout.root)
+        self._requests = RequestRecords(self._log, settings.audit.durability, subjects)
         decisions, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
         admission = Admission(keyring, limits, config.priority)
         self._metrics = RouterMetrics(self._registry, lambda: admission.under_way, knows)
@@ -149,6 +150,7 @@ class RouterProcess:
             limits=limits,
             admission=admission,
             safety=checked,
+            governance=Governance(config.governance, detectors(), subjects.hash),
             intents=IntentStage(self._intents),
             policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
             chooser=chooser,

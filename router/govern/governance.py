@@ -1,0 +1,124 @@
+"""Governance of personal data and secrets: wired once a process, asked by the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from router.config.governance import SECRETS, GovernanceConfig
+from router.errors import SecretBlocked
+from router.govern.actions import Actions, PiiPolicy
+from router.govern.guard import Guard
+from router.govern.scan import Detectors, Found, Scanner
+from router.govern.vault.conversations import Conversations
+from router.request import WITHHELD, Decision, Option, Request
+
+
+class Governance:
+    """What may leave for whom.
+
+    Args:
+        config: the rules.
+        detectors: what looks.
+        digest: a keyed hash of a value, hexadecimal; the same in all processes.
+    """
+
+    def __init__(
+        self, config: GovernanceConfig, detectors: Detectors, digest: Callable[[str], str]
+    ) -> None:
+        self._policy = PiiPolicy(config.pii)
+        self._scanner = Scanner(detectors, config.pii)
+        self._digest = digest
+        self.conversations = Conversations(
+            config.pii.conversation_ttl_s, config.pii.conversations_kept
+        )
+
+    async def inbound(self, request: Request, *, names: bool = False) -> Request:
+        """The request as it may go on, with the kinds of data in it.
+
+        Args:
+            request: as it came.
+            names: also of those that only sentences give away; else only whose form does.
+
+        Raises:
+            SecretBlocked: it has a secret in it that may leave for nobody.
+            GuardUnavailable: nobody could look.
+        """
+        entities = _entities(await self._scanner.secrets(request.texts))
+        blocked = [
+            secret
+            for secret in sorted(entities & SECRETS)
+            if self._policy.always_blocks(request.tenant, secret)
+        ]
+        if blocked:
+            raise _secret(blocked)
+        request = replace(request, entities=entities)
+        return replace(request, entities=await self._named(request)) if names else request
+
+    async def _named(self, request: Request) -> frozenset[str]:
+        """The kinds of data in a request, names included. Raises ``GuardUnavailable``."""
+        return request.entities | _entities(await self._scanner.find(request.texts, names=True))
+
+    async def permitted(self, request: Request, decision: Decision) -> Decision:
+        """The decision without the targets to which something in the request may not go.
+
+        Raises:
+            SecretBlocked: a secret is what leaves nobody.
+            GuardUnavailable: nobody could look.
+        """
+        towards = [
+            (option, self._policy.towards(request.tenant, option)) for option in decision.options
+        ]
+        entities = request.entities
+        allowed = [actions for option, actions in towards if option.allowed]
+        if any(actions.blocked(self._scanner.of_names) for actions in allowed):
+            entities = await self._named(request)
+        withheld = {
+            option.target: blocked
+            for option, actions in towards
+            if option.allowed and (blocked := actions.blocked(entities))
+        }
+        if not withheld:
+            return self._with_shadow(request, decision, entities)
+        options = tuple(_without(option, withheld) for option in decision.options)
+        left = tuple(option for option in options if option.allowed)
+        told = {entity for each in withheld.values() for entity in each}
+        if not left and told <= SECRETS:
+            raise _secret(sorted(told))
+        out = tuple(option for option in options if not option.allowed)
+        decision = replace(decision, options=left + out)
+        return self._with_shadow(request, decision, entities)
+
+    def _with_shadow(
+        self, request: Request, decision: Decision, entities: frozenset[str]
+    ) -> Decision:
+        shadow = decision.shadow
+        if shadow is None or not self._towards(request, shadow).blocked(entities):
+            return decision
+        return replace(decision, shadow=None)
+
+    def _towards(self, request: Request, option: Option) -> Actions:
+        return self._policy.towards(request.tenant, option)
+
+    def guard(self, request: Request) -> Guard:
+        """What stands between a request and its targets."""
+        return Guard(request, self._policy, self._scanner, self._digest, self.conversations)
+
+
+def _entities(found: Found) -> frozenset[str]:
+    return frozenset(span.entity for spans in found.values() for span in spans)
+
+
+def _without(option: Option, withheld: dict[str, list[str]]) -> Option:
+    blocked = withheld.get(option.target)
+    if blocked is None:
+        return option
+    reason = f"{', '.join(sorted(blocked))} in the request may not go there (governance.pii)"
+    return replace(option, allowed=False, rank=None, code=WITHHELD, reason=reason)
+
+
+def _secret(found: list[str]) -> SecretBlocked:
+    return SecretBlocked(
+        f"The request has a secret in it ({', '.join(found)}), which may not leave. Remove it, and "
+        "replace it where it is in use: whatever it was sent to may have kept it."
+    )

@@ -1,0 +1,122 @@
+"""Looking for personal data and secrets in the texts of a body; fails closed (law 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from router.config.governance import PiiConfig
+from router.errors import GuardUnavailable
+from router.govern.detect import (
+    AwaitedDetector,
+    Detector,
+    DetectorUnavailable,
+    Span,
+    TextTooLong,
+    apart,
+)
+from router.wire.kinds import Kind
+from router.wire.texts import Text
+
+_ON_THE_LOOP_CHARS: Final = 8_000
+"""More text than this is searched in a thread."""
+_SENTENCES: Final = frozenset(Kind) - {
+    Kind.KEY,
+    Kind.URL,
+    Kind.IDENTITY,
+    Kind.TOKEN,
+    Kind.DEFINITION,
+}
+"""Kinds of text in which a model can find names; in the others their form gives values away."""
+_log = logging.getLogger("graftwork.router")
+
+Found = Mapping[str, Sequence[Span]]
+"""Of each text what is in it."""
+
+
+@dataclass(frozen=True)
+class Detectors:
+    """What looks.
+
+    Attributes:
+        patterns: finds what its form gives away.
+        names: finds what only a sentence gives away; None: nobody does.
+        of_names: the kinds of data that only ``names`` finds.
+    """
+
+    patterns: Detector
+    names: AwaitedDetector | None = None
+    of_names: frozenset[str] = frozenset()
+
+
+class Scanner:
+    """Looks for what must not leave. Raises ``GuardUnavailable`` when it cannot."""
+
+    def __init__(self, detectors: Detectors, config: PiiConfig) -> None:
+        self._detectors = detectors
+        self._config = config
+
+    @property
+    def of_names(self) -> frozenset[str]:
+        """Kinds of data for which ``find`` is to be told to look for names."""
+        return self._detectors.of_names
+
+    async def secrets(self, texts: Iterable[Text]) -> Found:
+        """What the form of values gives away."""
+        return await self.find(texts, names=False)
+
+    async def find(self, texts: Iterable[Text], *, names: bool) -> Found:
+        """What is in these texts.
+
+        Args:
+            texts: of a body; those of tokens' probabilities are left out.
+            names: look for what only a sentence gives away, too.
+        """
+        looked = {each.text: None for each in texts if each.kind is not Kind.TOKEN}
+        size = sum(map(len, looked))
+        if size > self._config.max_chars:
+            raise GuardUnavailable(
+                f"The request has {size} characters of text; at most {self._config.max_chars} are "
+                "searched for what must not leave (governance.pii.max_chars)."
+            )
+        try:
+            async with asyncio.timeout(self._config.budget_s):
+                found = await self._patterns(list(looked), size)
+                if names and self._detectors.names is not None:
+                    read = {t.text: None for t in texts if t.kind in _SENTENCES}
+                    await self._names(found, list(read))
+        except TimeoutError as error:
+            raise _unavailable("it takes too long") from error
+        except TextTooLong as error:
+            raise _unavailable("a text is too long") from error
+        except DetectorUnavailable as error:
+            raise _unavailable("the detector is not there") from error
+        except GuardUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may leave
+            # Its message may repeat what was looked at, so only its kind is told.
+            _log.error("looking for personal data failed: %s", type(error).__name__)
+            raise _unavailable("the detector failed") from None
+        return found
+
+    async def _patterns(self, texts: list[str], size: int) -> dict[str, list[Span]]:
+        def look() -> dict[str, list[Span]]:
+            find: Callable[[str], list[Span]] = self._detectors.patterns.find
+            return {text: find(text) for text in texts}
+
+        return look() if size <= _ON_THE_LOOP_CHARS else await asyncio.to_thread(look)
+
+    async def _names(self, found: dict[str, list[Span]], texts: list[str]) -> None:
+        assert self._detectors.names is not None
+        for text, spans in zip(texts, await self._detectors.names.find(texts), strict=True):
+            if spans:
+                found[text] = apart([*found[text], *spans])
+
+
+def _unavailable(why: str) -> GuardUnavailable:
+    return GuardUnavailable(
+        f"What must not leave cannot be looked for now: {why}. Nothing was sent to any provider."
+    )

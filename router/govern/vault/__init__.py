@@ -1,0 +1,1 @@
+"""Placeholders: what stands for a value at a target, and becomes the value again in its answer."""

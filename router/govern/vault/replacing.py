@@ -1,0 +1,143 @@
+"""A body as one target may see it: every value that was found, replaced as the rules say."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from router.config.governance import Action
+from router.govern.actions import Actions
+from router.govern.scan import Found
+from router.govern.vault.placeholders import word_of
+from router.govern.vault.vault import Vault
+from router.wire.kinds import Kind
+from router.wire.texts import Text, rewrite
+
+MIN_REPEATED: Final = 3
+"""Shorter values are replaced only where they were found, not wherever else they stand."""
+Digest = Callable[[str], str]
+"""A keyed hash, in hexadecimal."""
+_HASH_DIGITS: Final = 12
+_IDENTITY_DIGITS: Final = 24
+_Edit = tuple[int, int, str]
+
+
+class Replacing:
+    """Replaces the values in one body.
+
+    Args:
+        actions: what becomes of what.
+        vault: gives placeholders.
+        digest: gives hashes.
+    """
+
+    def __init__(self, actions: Actions, vault: Vault, digest: Digest) -> None:
+        self._actions = actions
+        self._vault = vault
+        self._digest = digest
+        self._found: Found = {}
+        self._values: dict[str, str] = {}
+        self.redactions: Counter[tuple[str, str]] = Counter()
+        """How many values were replaced, by kind of data and by what became of them. A value counts
+        once, however often it stands there."""
+
+    def learn(self, texts: Iterable[Text], found: Found) -> None:
+        """Give everything that was found its replacement, in the order of the texts."""
+        self._found = {**self._found, **found}
+        for text in texts:
+            for span in found.get(text.text, ()):
+                value = text.text[span.start : span.end]
+                action = self._actions.of(span.entity)
+                if action is Action.ALLOW or value in self._values:
+                    continue
+                self._values[value] = self._stand_in(span.entity, action, value)
+                self.redactions[span.entity, action.value] += 1
+
+    def _stand_in(self, entity: str, action: Action, value: str) -> str:
+        if action is Action.VAULT:
+            return str(self._vault.placeholder(entity, value))
+        if action is Action.HASH:
+            return f"{word_of(entity)}-{self._digest(value)[:_HASH_DIGITS]}"
+        # What forbids the target was found before it was chosen: this stands in retrieved text.
+        return f"[{word_of(entity)}]"
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with everything replaced. Raises ``TooDeep``."""
+        changed = rewrite(body, self._changed)
+        assert isinstance(changed, dict)
+        return changed
+
+    def text(self, text: str) -> str:
+        """One text, in the same way."""
+        return _edited(text, self._edits(text))
+
+    def _changed(self, text: Text) -> str:
+        if text.kind is Kind.TOKEN:
+            return text.text
+        if text.kind is Kind.IDENTITY:
+            return self._identity(text.text)
+        edits = self._edits(text.text)
+        if not edits:
+            return text.text
+        if text.kind is Kind.NAME:  # letters, digits and dashes, or providers refuse it
+            return self._name(text.text, edits)
+        return _edited(text.text, edits)
+
+    def _identity(self, value: str) -> str:
+        """Who it is about: providers want to tell persons apart, not to know them."""
+        if self._actions.default is Action.ALLOW and not self._edits(value):
+            return value
+        stand_in = f"id_{self._digest(value)[:_IDENTITY_DIGITS]}"
+        self._vault.literal[stand_in] = value
+        return stand_in
+
+    def _name(self, value: str, edits: list[_Edit]) -> str:
+        entity = next((s.entity for s in self._found.get(value, ())), "PERSON")
+        if self._actions.of(entity) is not Action.VAULT:
+            return "".join(letter for letter in edits[0][2] if letter.isalnum() or letter in "_-")
+        return self._vault.placeholder(entity, value).bare
+
+    def _edits(self, text: str) -> list[_Edit]:
+        """From where to where which replacement stands: what was found here or elsewhere."""
+        edits: list[_Edit] = []
+        for span in self._found.get(text, ()):
+            stand_in = self._values.get(text[span.start : span.end])
+            if stand_in is not None and self._actions.of(span.entity) is not Action.ALLOW:
+                edits.append((span.start, span.end, stand_in))
+        edits.sort()
+        for value, stand_in in self._values.items():
+            if len(value) >= MIN_REPEATED and value in text:
+                _add_all(edits, text, value, stand_in)
+        return edits
+
+
+def _add_all(edits: list[_Edit], text: str, value: str, stand_in: str) -> None:
+    """Wherever else a value stands as a word of its own."""
+    start = text.find(value)
+    while start >= 0:
+        end = start + len(value)
+        place = bisect_left(edits, (start, end, ""))
+        before = edits[place - 1][1] if place else 0
+        after = edits[place][0] if place < len(edits) else len(text)
+        if before <= start and end <= after and _is_word(text, start, end):
+            edits.insert(place, (start, end, stand_in))
+        start = text.find(value, end)
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    inside_before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
+    return not inside_before and not (
+        end < len(text) and text[end].isalnum() and text[end - 1].isalnum()
+    )
+
+
+def _edited(text: str, edits: list[_Edit]) -> str:
+    if not edits:
+        return text
+    parts, place = [], 0
+    for start, end, stand_in in edits:
+        parts += [text[place:start], stand_in]
+        place = end
+    return "".join([*parts, text[place:]])
