@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
 
-from router import govern, prepare
+from router import prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
 from router.audit.requests import RequestRecords
@@ -139,7 +139,7 @@ class Pipeline:
                     answer = await self.judge.escalate(exchange, judged, self.sender.send)
                 at(Heading.GOVERNANCE, "governance-out")
                 answer = await self._checked(exchange, answer)
-                chunks = govern.outbound(exchange, shadow.capture(exchange, answer.chunks()))
+                chunks = shadow.capture(exchange, answer.chunks())
                 at(Heading.ROUTING, "respond")
                 kept = self.responses.keep(exchange, answer, chunks)
                 await client.pass_on(exchange, answer, kept, self.records.first_byte)
