@@ -99,7 +99,7 @@ def main() -> None:
     given = parser.parse_args()
     durability = given.records
     if durability == "none":
-        compose.RequestRecords = NoRecords  # type: ignore[misc]
+        compose.RequestRecords = NoRecords  # type: ignore[attr-defined]
         durability = Durability.ASYNC
     wanted = settings(given.provider, given.state_dir, durability)
     uvloop.run(asyncio.wait_for(_serve(given.port, wanted), None))

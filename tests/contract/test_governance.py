@@ -310,10 +310,11 @@ def test_a_rule_may_let_secrets_go_where_it_names_them(
     ruled: System, frontier: FakeFrontier
 ) -> None:
     """To local targets only: the frontier is struck out, and named alone it is a 422."""
+    text = f"Is {SECRET} still a valid key?"
     with client(ruled, "open") as http:
-        assert chat(http, BASE.base_id, SECRET).status_code == 200
-        assert chat(http, "auto", SECRET).headers["x-graftwork-target"] == "base"
-        answer = chat(http, BIG, SECRET)
+        assert chat(http, BASE.base_id, text).status_code == 200
+        assert chat(http, "auto", text).headers["x-graftwork-target"] == "base"
+        answer = chat(http, BIG, text)
     assert (answer.status_code, error_of(answer)["code"]) == (422, "secret_blocked")
     assert not frontier.requests
 
