@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
+from router.config.root import RouterConfig
 from serving.cli.main import app
 from tests.fakes.documents import pdf
 from tests.fakes.whole_system import System, whole_system
@@ -88,3 +90,12 @@ def test_the_commands_of_the_documentation_work(
         known = (re.search(r"doc_[0-9a-f]+", result.stdout) or [known])[0]
         if words[0] == "search":
             assert "27 months" in result.stdout
+
+
+def test_the_configuration_of_the_readme_is_one() -> None:
+    """Its block about context is a section of the router's."""
+    text = (ROOT / "README.md").read_text().split("## Answer from documents")[1]
+    [block] = re.findall(r"```yaml\n(.*?)```", text.split("\n## ")[0], re.DOTALL)
+    config = RouterConfig.model_validate(yaml.safe_load(block))
+    assert config.context.default == ("manuals",)
+    assert config.context.routes == {"returns": ()}
