@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from router.audit.feedback import Feedback
@@ -47,7 +47,10 @@ class Records:
         feedback: FeedbackLog,
         elsewhere: Elsewhere,
         on_judged: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        kept: Callable[[Any], Awaitable[Any]] | None = None,
     ) -> None:
+        """``kept``: what a client says, as it may be kept."""
+        self._kept = kept
         self._on_judged = on_judged
         self._decisions = decisions
         self._feedback = feedback
@@ -78,15 +81,20 @@ class Records:
         """Keep a judgement; durable when this returns.
 
         Raises ``NotFound`` when there is no such decision of the caller's tenant: what others ask
-        is not his to judge, and models learn from judgements.
+        is not his to judge, and models learn from judgements. Raises ``GuardUnavailable`` when
+        nobody can tell what of its words must not be kept.
         """
         record = await self._find(feedback.decision_id)
         if record.get("tenant") != caller.tenant and KeyScope.ADMIN not in caller.scopes:
             raise _nothing(feedback.decision_id)
+        value = feedback.value
+        if self._kept is not None and isinstance(value, str | dict | list):
+            value = await self._kept(value)
         said = {
             "id": f"fb_{secrets.token_hex(12)}",
             "at": time.time(),
             **feedback.model_dump(),
+            "value": value,
             "caller": caller.name,
             "judged": _judged(record),
         }

@@ -75,6 +75,11 @@ class PiiPolicy:
         """What holds for a tenant's data on its way to a target."""
         return self._of(tenant, option.target, option.is_local)
 
+    @property
+    def kept(self) -> Actions:
+        """What holds for what outlives its request."""
+        return Actions((), self._config.entities, Action.MASK)
+
     def always_blocks(self, tenant: str, secret: str) -> bool:
         """Whether a secret leaves for no target at all."""
         return not any(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from router.config.governance import SECRETS, GovernanceConfig
 from router.errors import SecretBlocked
@@ -11,7 +12,12 @@ from router.govern.actions import Actions, PiiPolicy
 from router.govern.guard import Guard
 from router.govern.scan import Detectors, Found, Scanner
 from router.govern.vault.conversations import Conversations
+from router.govern.vault.replacing import Replacing
+from router.govern.vault.vault import Vault
 from router.request import WITHHELD, Decision, Option, Request
+from router.wire.kinds import Kind
+from router.wire.texts import Text, survey
+from router.wire.texts import replace as replace_texts
 
 
 class Governance:
@@ -99,6 +105,31 @@ class Governance:
 
     def _towards(self, request: Request, option: Option) -> Actions:
         return self._policy.towards(request.tenant, option)
+
+    async def shown(self, texts: Sequence[str], option: Option) -> list[str]:
+        """Texts of no matter whom, as a target that only looks at them may see them.
+
+        For whoever is asked about texts and repeats nothing of them, such as a guard model. Rules
+        of single tenants do not count. Raises ``GuardUnavailable``.
+        """
+        return await self._replaced(texts, self._policy.towards("", option))
+
+    async def kept(self, value: Any) -> Any:
+        """A text, or JSON, as it may be kept: what it is stands for each value.
+
+        For what outlives its request: feedback, captured exchanges. Raises ``GuardUnavailable``.
+        """
+        found = survey({"content": value}).texts
+        new = await self._replaced([text.text for text in found], self._policy.kept)
+        changes = {text.path: changed for text, changed in zip(found, new, strict=True)}
+        return replace_texts({"content": value}, changes)["content"]
+
+    async def _replaced(self, said: Sequence[str], actions: Actions) -> list[str]:
+        found = [Text(text, "", Kind.TEXT, ()) for text in said]
+        names = actions.change(self._scanner.of_names)
+        replacing = Replacing(actions, Vault(said), self._digest)
+        replacing.learn(found, await self._scanner.find(found, names=names))
+        return [replacing.text(text) for text in said]
 
     def guard(self, request: Request) -> Guard:
         """What stands between a request and its targets."""

@@ -16,6 +16,7 @@ from router.config.delivery import DeliveryConfig, RetryConfig
 from router.config.limits import LimitsConfig
 from router.errors import (
     BudgetExceeded,
+    GuardUnavailable,
     Failure,
     RouterError,
     TargetRejected,
@@ -281,6 +282,7 @@ class Hedger:
 
     async def _first_good(self, plan: RetryPlan, tasks: _Tasks) -> Started | None:
         pending = set(tasks)
+        refused: GuardUnavailable | None = None
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in sorted(done, key=list(tasks).index):
@@ -289,7 +291,12 @@ class Hedger:
                     return task.result()
                 if not isinstance(error, RouterError):
                     raise error
+                if isinstance(error, GuardUnavailable) and pending:
+                    refused = error  # nobody was asked; the call that is under way may go on
+                    continue
                 plan.learn(tasks[task], error, time.monotonic())
+        if refused is not None:
+            raise refused
         return None
 
 

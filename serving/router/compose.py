@@ -101,9 +101,13 @@ class RouterProcess:
             default_frontier=config.auto.frontier,
             connect_timeout_s=limits.connect_timeout_s,
         )
+        subjects = self._open_logs(settings)
+        governance = Governance(config.governance, detectors(), subjects.hash)
         self._threads = Threads("safety")
         self._registry = CollectorRegistry()
-        checked = safety(config, self._providers, environ, self._registry, self._threads)
+        checked = safety(
+            config, self._providers, environ, self._registry, self._threads, governance
+        )
         self._context = Context(settings, catalog, checked)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
@@ -115,14 +119,6 @@ class RouterProcess:
         self.holder.on_table = self._policies.heard
         keyring = Keyring(load_keys(config.auth))
         self._keys_file = KeysFile(config.auth, keyring)
-        self._log, self._feedback_log = open_logs(
-            settings.state_dir,
-            f"{identity}-{secrets.token_hex(4)}",
-            config.records,
-            settings.audit,
-        )
-        subjects = Subjects(self._log.layout.root)
-        self._requests = RequestRecords(self._log, settings.audit.durability, subjects)
         decisions, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
         admission = Admission(keyring, limits, config.priority)
         self._metrics = RouterMetrics(self._registry, lambda: admission.under_way, knows)
@@ -150,7 +146,7 @@ class RouterProcess:
             limits=limits,
             admission=admission,
             safety=checked,
-            governance=Governance(config.governance, detectors(), subjects.hash),
+            governance=governance,
             intents=IntentStage(self._intents),
             policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
             chooser=chooser,
@@ -188,7 +184,9 @@ class RouterProcess:
             ),
             limits.max_archive_bytes,
         )
-        self.records = Records(decisions, feedback, self._peers, self._learning.judged)
+        self.records = Records(
+            decisions, feedback, self._peers, self._learning.judged, governance.kept
+        )
         self._refit = Refit(self._learning, self.records.judgements)
         self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
@@ -237,6 +235,14 @@ class RouterProcess:
 
         sources = Sources(self.records, registry, self._internal)
         return Console(keyring, secret, sources)
+
+    def _open_logs(self, settings: Settings) -> Subjects:
+        """The logs, and what stands in them for persons."""
+        config, name = settings.router.records, f"{self._identity}-{secrets.token_hex(4)}"
+        self._log, self._feedback_log = open_logs(settings.state_dir, name, config, settings.audit)
+        subjects = Subjects(self._log.layout.root)
+        self._requests = RequestRecords(self._log, settings.audit.durability, subjects)
+        return subjects
 
     def _periodic(self, intents_poll_s: float, checkpoint_s: float) -> PeriodicJobs:
         jobs = PeriodicJobs()

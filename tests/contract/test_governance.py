@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -378,3 +379,53 @@ def test_a_prompt_of_token_ids_goes_to_nobody_who_may_not_see_everything(
     answer = app.post("/v1/completions", json={"model": BIG, "prompt": [1, 2, 3]})
     assert answer.status_code == 400, answer.text
     assert not frontier.requests
+
+
+def test_feedback_is_kept_without_what_must_not_be(
+    app: httpx.Client, ops: httpx.Client, keyed: System
+) -> None:
+    """Comments and demonstrations outlive their request, and models learn from them."""
+    decision = chat(app, BASE.base_id, "hello").headers["x-graftwork-decision-id"]
+    told = {"messages": [{"role": "assistant", "content": f"to {MAIL}"}], "key": SECRET}
+    for kind, value in (("comment", f"ask {MAIL}, {SECRET}"), ("demonstration", told)):
+        body = {"decision_id": decision, "kind": kind, "value": value}
+        assert app.post("/v1/feedback", json=body).status_code == 200
+    found = ops.get(f"{ADMIN}/decisions/{decision}").text
+    assert "ask [EMAIL], [SECRET]" in found
+    assert "to [EMAIL]" in found
+    for path, content in on_disk(keyed.root):
+        assert MAIL.encode() not in content, path
+        assert SECRET.encode() not in content, path
+
+
+def test_a_rule_may_ask_what_kinds_of_data_a_request_has(
+    app: httpx.Client, ops: httpx.Client, frontier: FakeFrontier
+) -> None:
+    """Business rules see kinds, never values."""
+    rules = "rules:\n  - id: no-banking\n    when: '\"IBAN\" in entities'\n    deny: No accounts.\n"
+    yaml = {"content-type": "application/yaml"}
+    try:
+        assert ops.put(f"{ADMIN}/policy", content=rules, headers=yaml).status_code == 200
+        time.sleep(2)
+        answer = chat(app, BIG, f"pay to {IBAN}")
+        assert (answer.status_code, error_of(answer)["code"]) == (403, "policy_denied")
+        assert chat(app, BIG, f"write to {MAIL}").status_code == 200
+    finally:
+        ops.put(f"{ADMIN}/policy", content="rules: []", headers=yaml)
+        time.sleep(2)
+
+
+def test_a_guard_model_sees_what_its_provider_may_see(
+    tmp_path: Path, frontier: FakeFrontier
+) -> None:
+    """It is asked about the prompt before anybody else is, and is a frontier like any other."""
+    safety = {"guard": {"provider": "cloud", "model": "guard"}}
+    args = {**router_args(frontier), "governance": {"safety": safety}}
+    with whole_system(tmp_path, args) as system, client(system) as http:
+        usual, frontier.text = frontier.text, "safe"
+        try:
+            chat(http, BASE.base_id, f"Please write to {MAIL} about {IBAN}.")
+        finally:
+            frontier.text = usual
+    assert frontier.requests
+    assert not [value for value in PLANTED if value.encode() in received(frontier)]

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from router.config.delivery import DeliveryConfig
+from router.config.governance import GovernanceConfig
 from router.errors import TargetRejected
+from router.govern.detect.patterns import Patterns
+from router.govern.governance import Governance
+from router.govern.scan import Detectors
 from router.request import Option
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
@@ -167,3 +171,20 @@ async def test_leaving_lets_both_go(a: FakeFrontier, b: FakeFrontier) -> None:
             await task
         await until(lambda: a.left == b.left == 1)
     assert [x.outcome for x in exchange.delivery.attempts] == ["cancelled", "cancelled"]
+
+
+async def test_a_hedge_that_nobody_may_see_does_not_end_the_call_that_is_under_way(
+    a: FakeFrontier, b: FakeFrontier
+) -> None:
+    """The frontier is not asked, because nobody could look; the local answer goes out."""
+    usual = GovernanceConfig.model_validate({"pii": {"max_chars": 1000}})
+    governed = Governance(usual, Detectors(Patterns()), lambda value: value)
+    async with desk({"b": b}, [a], config=config()) as sending:
+        await warm(sending, BASE)
+        a.misbehave(Fault(Kind.SLOW_START, delay_s=0.5))
+        exchange = sending.exchange(BASE, B, text="x" * 2000)
+        exchange.delivery.guarded(governed.guard(exchange.request))
+        body = await sending.answer(exchange)
+    assert b"from a" in body
+    assert not b.requests
+    assert [(x.target, x.outcome) for x in exchange.delivery.attempts] == [("base", "ok")]
