@@ -16,8 +16,8 @@ from router.config.delivery import DeliveryConfig, RetryConfig
 from router.config.limits import LimitsConfig
 from router.errors import (
     BudgetExceeded,
-    GuardUnavailable,
     Failure,
+    GuardUnavailable,
     RouterError,
     TargetRejected,
     TargetTimeout,
