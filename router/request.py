@@ -110,11 +110,11 @@ class Request:
     hints: Hints = field(default_factory=Hints)
     needs: Needs = field(default_factory=Needs)
     text: str = ""
-    """The newest user text, for the intent."""
+    """The newest user text in one spelling, for whoever recognises something in it."""
     removed: tuple[str, ...] = ()
     """What no model gets of it, in words: characters that only hide something."""
     turns: tuple[str, ...] = ()
-    """The newest user texts, a turn each, oldest first."""
+    """The same of the newest user texts, a turn each, oldest first."""
     texts: tuple[Text, ...] = ()
     """Every text of the body, in its order."""
     entities: frozenset[str] = frozenset()

@@ -216,6 +216,8 @@ def final_comment(exchange: Exchange) -> bytes:
         facts["citations"] = exchange.context.citations
     if redacted := exchange.redacted():
         facts["redacted"] = redacted
+    if warnings := exchange.warnings:
+        facts["warnings"] = warnings
     if delivery.rescued:
         facts["rescued"] = delivery.rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"

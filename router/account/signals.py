@@ -25,7 +25,6 @@ EXAMPLES: Final = 3
 NOTHING: Final = "none"
 _MAX_BUCKETS: Final = 5000
 _OTHER: Final = "(other)"
-_HEADER: Final = "x-graftwork-redacted"
 
 
 class SignalRow(BaseModel):
@@ -110,9 +109,7 @@ def _said(exchange: Exchange) -> Iterator[tuple[str, str]]:
     judged = exchange.delivery.judged
     if judged:
         yield QUALITY, tenth(judged[-1].probability)
-    redacted = exchange.account.headers.get(_HEADER, "")
-    kinds = [each.partition("=")[0] for each in redacted.split(",") if each]
-    for kind in kinds or [NOTHING]:
+    for kind in exchange.redacted() or (NOTHING,):
         yield REDACTIONS, kind
 
 

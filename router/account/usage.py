@@ -232,6 +232,11 @@ class UsageMeter:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def signals(self) -> int:
+        """How many buckets of signals are in memory."""
+        return len(self._signals)
+
     def book(self, exchange: Exchange) -> None:
         """Add what one settled exchange used."""
         self._signals.observe(exchange)

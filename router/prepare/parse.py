@@ -21,6 +21,7 @@ from router.config.limits import LimitsConfig
 from router.errors import InvalidRequest, TooLarge
 from router.prepare.cleaning import cleaned
 from router.request import AUTO, Hints, Needs, Request
+from router.wire.characters import normalised
 from router.wire.endpoint import Endpoint
 from router.wire.formats.base import asks_for_logprobs
 from router.wire.kinds import Kind
@@ -86,10 +87,15 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
         hints=_hints(request.headers, extension, body),
         needs=read_needs(body, found),
         removed=removed,
-        text=turns[-1][-_MAX_TEXT_CHARS:] if turns else "",
-        turns=tuple(turns[-_TURNS_KEPT:]),
+        text=_spelled(turns[-1][-_MAX_TEXT_CHARS:]) if turns else "",
+        turns=tuple(map(_spelled, turns[-_TURNS_KEPT:])),
         texts=tuple(found.texts),
     )
+
+
+def _spelled(text: str) -> str:
+    """As whoever recognises something in it reads it."""
+    return text if text.isascii() else normalised(text).text
 
 
 def may_hide(raw: bytes) -> bool:

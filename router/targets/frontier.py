@@ -168,7 +168,9 @@ class FrontierTarget:
         for warning in asked.warnings:
             call.warn(warning)
         raw = await self._provider.send(self.name, call, asked)
-        return raw if asked.translation is None else TranslatedAnswer(raw, asked.translation)
+        if asked.translation is None:
+            return raw
+        return TranslatedAnswer(raw, asked.translation, call.warn)
 
 
 def frontier_targets(

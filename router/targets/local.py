@@ -107,7 +107,9 @@ class LocalTarget:
         for warning in asked.warnings:
             call.warn(warning)
         raw = await self._post(call, asked)
-        return raw if asked.translation is None else TranslatedAnswer(raw, asked.translation)
+        if asked.translation is None:
+            return raw
+        return TranslatedAnswer(raw, asked.translation, call.warn)
 
     async def _post(self, call: Call, asked: Asked) -> RawAnswer:
         headers = {

@@ -22,9 +22,13 @@ class TranslatedAnswer:
     Args:
         raw: the target's answer.
         translation: what becomes of its events, or of its body.
+        warn: told what of it the client does not get.
     """
 
-    def __init__(self, raw: RawAnswer, translation: Translation) -> None:
+    def __init__(
+        self, raw: RawAnswer, translation: Translation, warn: Callable[[str], None]
+    ) -> None:
+        self._warn = warn
         self._raw = raw
         self._translation = translation
         self.status = raw.status
@@ -37,7 +41,7 @@ class TranslatedAnswer:
         size = 0
         async for piece in self._raw.chunks():
             if isinstance(piece, Events):
-                translated = await self._translate(self._translation.stream.feed, piece)
+                translated = await self._translate(self._run, piece)
                 if translated:
                     yield translated
                 continue
@@ -50,9 +54,17 @@ class TranslatedAnswer:
         if not self._raw.is_stream:
             yield await self._translate(self._whole, Body(b"".join(parts)))
 
+    def _run(self, run: Events) -> Events:
+        for event in run:
+            for lost in self._translation.lost(event.json or {}):
+                self._warn(lost)
+        return self._translation.stream.feed(run)
+
     def _whole(self, body: Body) -> Body:
         if body.json is None:
             raise ValueError("no JSON object")
+        for lost in self._translation.lost(body.json):
+            self._warn(lost)
         return Body.of(self._translation.whole(body.json))
 
     async def _translate(self, how: Callable[[_From], _To], piece: _From) -> _To:

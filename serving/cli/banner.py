@@ -34,6 +34,7 @@ def banner(deploy: Deploy, url: str, adapters: Sequence[str] | None, logs: Path)
         f"  base       {base_id(settings.base)}",
         f"  adapters   {shown}",
         f"  frontier   {frontiers or 'none configured'}",
+        f"  console    {url}/console",
         f"  reference  {url}/docs and {url}/admin/v1/docs",
         f"  watching   {settings.adapters.within(settings.state_dir).store}",
         f"  logs       {logs}",

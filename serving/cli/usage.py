@@ -26,8 +26,8 @@ def usage(
     by: Annotated[
         str,
         typer.Option(
-            help="what to tell apart, with commas: key, tenant, route, target, intent, version or "
-            "heading"
+            help="what to tell apart, with commas: key, tenant, route, target, intent, version, "
+            "heading or hour"
         ),
     ] = "tenant,key,target",
     budgets: Annotated[
@@ -47,6 +47,29 @@ def usage(
         _show_budgets(answer["budgets"])
     else:
         _show_usage(answer["data"], [name for name in by.split(",") if name])
+
+
+def drift(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Show whether the last day is unlike the week before, and what moved."""
+    with connected(url, key, as_json=as_json) as client:
+        answer = client.get("/admin/v1/drift")
+    if as_json:
+        emit(answer)
+        return
+    table(
+        ("signal", "level", "PSI", "by chance", "requests", "moved most", "from", "to", "examples"),
+        [(*_moved(row),) for row in answer["data"]],
+    )
+
+
+def _moved(row: dict[str, Any]) -> list[Any]:
+    psi, noise = (None if row[n] is None else f"{row[n]:.3f}" for n in ("psi", "noise"))
+    found: list[Any] = [row["signal"], row["level"], psi, noise, row["requests"]]
+    if not row["buckets"]:
+        return [*found, None, None, None, None]
+    most = row["buckets"][0]
+    shares = (f"{most[name] * 100:.1f} %" for name in ("reference_share", "share"))
+    return [*found, most["bucket"], *shares, " ".join(most["examples"])]
 
 
 def _seconds(text: str) -> int:

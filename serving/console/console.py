@@ -93,8 +93,7 @@ class Console:
         try:
             check_origin(request)
             form = await _form(request)
-            secure = request.url.scheme == "https"
-            cookie = self._sessions.cookie_for(form.get("key", ""), secure=secure)
+            cookie = self._sessions.cookie_for(form.get("key", ""), secure=_is_secure(request))
         except Unauthenticated:
             problem = "There is no such key."
             return self._page("login.html", "Log in", None, status=401, problem=problem)
@@ -107,7 +106,7 @@ class Console:
             check_origin(request)
         except RouterError as error:
             return self._failed(error)
-        cookie = self._sessions.ended(secure=request.url.scheme == "https")
+        cookie = self._sessions.ended(secure=_is_secure(request))
         return RedirectResponse(f"{ROOT}/login", 303, {**_HEADERS, "set-cookie": cookie})
 
     async def _style(self, _: None, __: Request) -> Response:
@@ -140,6 +139,11 @@ class Console:
 
 def _row(method: str, path: str, handler: _Handler) -> Resource[None]:
     return Resource("open", method, path, handler)
+
+
+def _is_secure(request: Request) -> bool:
+    """Whether the browser came over HTTPS, here or to what stands in front of it."""
+    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", "").lower())
 
 
 @cache

@@ -30,5 +30,9 @@ def gauges(accounting: Accounting, cache: ResponseStore) -> Gauges:
                 "Counts of usage that are kept in memory.",
                 lambda: len(accounting.usage),
             ),
+            "graftwork_signal_buckets": (
+                "Counts of what may drift that are kept in memory.",
+                lambda: accounting.usage.signals,
+            ),
         }
     )

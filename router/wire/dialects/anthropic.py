@@ -10,7 +10,7 @@ from router.wire.dialects.base import Asked, Asking, Dialect, Traits, Translatio
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, PrefillStyle
-from router.wire.translate.answer_to_chat import chat_answer
+from router.wire.translate.answer_to_chat import chat_answer, lost_in_chat
 from router.wire.translate.chat_to_messages import HOTTEST, messages_request
 from router.wire.translate.leftovers import CHAT_TO_MESSAGES, left_out
 from router.wire.translate.stream_to_chat import ChatStream
@@ -65,6 +65,7 @@ class Anthropic(Dialect):
             translation=Translation(
                 ChatStream(created=created, include_usage=include_usage),
                 lambda answer: chat_answer(answer, created=created),
+                lost_in_chat,
             ),
             names=_NAMES,
             warnings=left_out(call.body, CHAT_TO_MESSAGES) + _changed(call.body),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -53,6 +53,10 @@ class Traits:
     stream_usage: bool = True
 
 
+def _nothing(_found: Body) -> Iterable[str]:
+    return ()
+
+
 class StreamTranslator(Protocol):
     """Turns one format's events into another's, run by run."""
 
@@ -67,10 +71,17 @@ class StreamTranslator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Turns an answer into the client's format, streamed or whole."""
+    """Turns an answer into the client's format, streamed or whole.
+
+    Attributes:
+        stream: its events.
+        whole: its body.
+        lost: what of a body, or of an event, the client's format has no place for.
+    """
 
     stream: StreamTranslator
     whole: Callable[[Body], Body]
+    lost: Callable[[Body], Iterable[str]] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ import orjson
 
 from router.wire.translate.vocabulary import chat_usage, finish_reason
 
+_SAID = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+
 
 def chat_answer(answer: dict[str, Any], *, created: int) -> dict[str, Any]:
     """Translate an answer.
 
     Thinking goes into ``reasoning_content``, where OpenAI-compatible servers put it; what chat has
-    no place for (citations, server tool blocks) is left out.
+    no place for (citations, server tool blocks) is left out and named by ``lost_in_chat``.
 
     Args:
         answer: the Messages answer.
@@ -33,10 +35,31 @@ def chat_answer(answer: dict[str, Any], *, created: int) -> dict[str, Any]:
                 "message": _message(answer["content"]),
                 "logprobs": None,
                 "finish_reason": finish_reason(answer.get("stop_reason")),
+                **matched(answer.get("stop_sequence")),
             }
         ],
         "usage": chat_usage(answer.get("usage") or {}),
     }
+
+
+def lost_in_chat(found: dict[str, Any]) -> list[str]:
+    """What of an answer, or of an event of one, chat has no place for."""
+    blocks = found.get("content") or [found.get("content_block")]
+    delta = found.get("delta")
+    lost = [f"content.{block.get('type')}" for block in blocks if _is_unknown(block)]
+    cited = any(isinstance(block, dict) and block.get("citations") for block in blocks)
+    if cited or (isinstance(delta, dict) and delta.get("type") == "citations_delta"):
+        lost.append("content.citations")
+    return lost
+
+
+def _is_unknown(block: object) -> bool:
+    return isinstance(block, dict) and str(block.get("type")) not in _SAID
+
+
+def matched(stop_sequence: object) -> dict[str, str]:
+    """Which stop string ended the answer, where OpenAI-compatible servers say so."""
+    return {"stop_reason": stop_sequence} if isinstance(stop_sequence, str) else {}
 
 
 def chat_id(message_id: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
 from router.wire.events import DONE, Event, Events
 from router.wire.formats import FORMATS
-from router.wire.translate.answer_to_chat import chat_id
+from router.wire.translate.answer_to_chat import chat_id, matched
 from router.wire.translate.vocabulary import chat_usage, finish_reason
 
 
@@ -54,7 +55,9 @@ class ChatStream:
                 return self._block_stop(event["index"])
             case "message_delta":
                 self._count(event.get("usage"))
-                return self._chunk({}, finish_reason(event["delta"].get("stop_reason")))
+                delta = event["delta"]
+                reason = finish_reason(delta.get("stop_reason"))
+                return self._chunk({}, reason, matched(delta.get("stop_sequence")))
             case "message_stop":
                 return self._stop()
             case "error":
@@ -113,8 +116,14 @@ class ChatStream:
     ) -> list[Event]:
         return self._chunk({"tool_calls": [{"index": tool, **(head or {}), "function": function}]})
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> list[Event]:
+    def _chunk(
+        self,
+        delta: dict[str, Any],
+        finish: str | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> list[Event]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        choice |= more or {}
         chunk = {**self._head(), "choices": [choice]}
         if self._include_usage:
             chunk["usage"] = None

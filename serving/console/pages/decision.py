@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from router.stages import TARGET, Heading
@@ -10,14 +11,6 @@ from serving.console.charts import Part
 from serving.console.page import Page, Visit
 
 _COLOURS: Final = {heading.value: n for n, heading in enumerate(Heading, start=1)}
-_GOVERNED: Final = (
-    ("Redactions", ("redacted", "redactions", "governance", "pii")),
-    ("Safety", ("safety",)),
-    ("Policy", ("policy", "obligations", "rules")),
-    ("Context", ("context", "citations")),
-    ("Warnings", ("warnings",)),
-)
-"""Sections, and the fields of a record that belong there."""
 _REQUEST: Final = (
     "id",
     "request_id",
@@ -32,7 +25,10 @@ _REQUEST: Final = (
 )
 _SHOWN_APART: Final = {
     *_REQUEST,
-    *(name for _, names in _GOVERNED for name in names),
+    "redacted",
+    "safety",
+    "context",
+    "warnings",
     "at",
     "status",
     "error",
@@ -57,7 +53,8 @@ async def show(visit: Visit) -> dict[str, Any]:
     return {
         "record": record,
         "request": {name: record[name] for name in _REQUEST if name in record},
-        "governed": [(title, _section(record, names)) for title, names in _GOVERNED],
+        "redacted": list(_redacted(record)),
+        "governed": [(title, _facts(found)) for title, found in _governed(record)],
         "rest": {name: value for name, value in record.items() if name not in _SHOWN_APART},
         "overhead_s": sum(headings.values()),
         "waited_s": (record.get("stages") or {}).get(TARGET, 0.0),
@@ -69,20 +66,28 @@ async def show(visit: Visit) -> dict[str, Any]:
     }
 
 
-def _section(record: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """What the record says there, one level deep."""
-    found: dict[str, Any] = {}
-    for name in names:
-        value = record.get(name)
-        if isinstance(value, dict) and value:
-            found |= {str(key): each for key, each in value.items()}
-        elif value not in (None, [], {}, ""):
-            found[name] = ", ".join(map(str, value)) if _is_names(value) else value
-    return found
+def _redacted(record: dict[str, Any]) -> Iterator[tuple[str, str, str, int]]:
+    """Target, kind of data, what became of it, how many."""
+    for target, kinds in (record.get("redacted") or {}).items():
+        for kind, actions in kinds.items():
+            for action, count in actions.items():
+                yield target, kind, action, count
 
 
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+def _governed(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Titles, and what the record has of each."""
+    yield "Safety", record.get("safety")
+    yield "Policy", (record.get("decided") or {}).get("policy")
+    yield "Context", record.get("context")
+    yield "Warnings", record.get("warnings")
+
+
+def _facts(found: Any) -> list[dict[str, Any]]:
+    """As tables of facts; nothing where the record has nothing but empty fields."""
+    if isinstance(found, dict):
+        found = [found]
+    rows = [row if isinstance(row, dict) else {"": row} for row in found or ()]
+    return [row for row in rows if any(row.values())]
 
 
 PAGE = Page("/decisions/{id}", "Decision", "decision.html", show)

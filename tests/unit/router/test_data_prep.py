@@ -185,6 +185,15 @@ def test_the_newest_text(endpoint: Endpoint, body: dict[str, Any], text: str) ->
     assert parsed(body, endpoint=endpoint).text == text
 
 
+def test_what_is_recognised_is_read_in_one_spelling() -> None:
+    """A refund is a refund in letters of any width; the target gets what was written."""
+    content = "I want a ｒｅｆｕｎｄ for my оrder"  # noqa: RUF001
+    found = parsed({"messages": [{"role": "user", "content": content}]})
+    assert found.text == "I want a refund for my order"
+    assert found.turns == (found.text,)
+    assert found.body["messages"][0]["content"] == content
+
+
 def test_what_is_nested_too_deeply_is_refused() -> None:
     """It could be read, but not be sent on."""
     with pytest.raises(InvalidRequest) as refused:

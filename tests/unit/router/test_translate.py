@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from router.errors import InvalidRequest
 from router.wire.dialects.base import StreamTranslator
 from router.wire.events import DONE, Events, Splitter, encode
-from router.wire.translate.answer_to_chat import chat_answer
+from router.wire.translate.answer_to_chat import chat_answer, lost_in_chat
 from router.wire.translate.answer_to_messages import messages_answer
 from router.wire.translate.chat_to_messages import messages_request
 from router.wire.translate.messages_to_chat import chat_request
@@ -143,6 +143,44 @@ def test_thinking_becomes_reasoning_and_unknown_events_are_skipped() -> None:
     assert deltas == [{"role": "assistant", "content": ""}, {"reasoning_content": "hm"}, {}]
     assert chunks[-2]["choices"][0]["finish_reason"] == "content_filter"
     assert chunks[-1]["usage"]["completion_tokens"] == 3
+
+
+def test_which_stop_string_ended_an_answer_is_told_there_and_back() -> None:
+    """Where OpenAI-compatible servers say it, and where Messages does."""
+    block = {"type": "text", "text": "a"}
+    message = {"id": "msg_1", "model": "m", "content": [block], "stop_reason": "stop_sequence"}
+    whole = chat_answer({**message, "stop_sequence": "END"}, created=1)
+    assert whole["choices"][0]["stop_reason"] == "END"
+    back = messages_answer(whole, model="m", fallback_id="msg_0")
+    assert (back["stop_reason"], back["stop_sequence"]) == ("stop_sequence", "END")
+    assert (
+        "stop_reason"
+        not in chat_answer({**message, "stop_sequence": None}, created=1)["choices"][0]
+    )
+    delta = {"stop_reason": "stop_sequence", "stop_sequence": "END"}
+    events = [*THINKING[:1], {"type": "message_delta", "delta": delta}, {"type": "message_stop"}]
+    stream = Events(b"".join(encode(event, str(event["type"])) for event in events))
+    translated = _chat_stream().feed(stream)
+    assert _events(translated)[1]["choices"][0]["stop_reason"] == "END"
+    again = _events(_messages_stream().feed(translated))
+    assert again[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
+
+
+def test_what_chat_has_no_place_for_is_named() -> None:
+    """Of a whole answer and of a stream: citations, and what a provider's own tools did."""
+    cited = {"type": "text", "text": "a", "citations": [{"type": "char_location"}]}
+    searched = {"type": "server_tool_use", "name": "web_search", "input": {}}
+    assert lost_in_chat({"content": [cited, searched]}) == [
+        "content.server_tool_use",
+        "content.citations",
+    ]
+    delta = {"type": "citations_delta", "citation": {}}
+    event = {"type": "content_block_delta", "index": 0, "delta": delta}
+    assert lost_in_chat(event) == ["content.citations"]
+    assert lost_in_chat({"type": "content_block_start", "content_block": searched}) == [
+        "content.server_tool_use"
+    ]
+    assert not any(lost_in_chat(each) for each in THINKING)
 
 
 def test_error_event_stays_an_error_event() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +89,47 @@ def test_what_the_bases_template_takes_reaches_the_router_with_the_table(
         assert "no system role" in told.headers["x-graftwork-warning"]
         (_, body), *_ = next(iter(system.engines.values())).requests
         assert body["messages"] == [{"role": "user", "content": "be kind\n\nhi"}]
+
+
+CITED = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "big",
+    "content": [{"type": "text", "text": "hello", "citations": [{"type": "char_location"}]}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 3, "output_tokens": 1},
+}
+
+
+class _Citing(BaseHTTPRequestHandler):
+    """Answers with a citation, whatever was asked."""
+
+    def do_POST(self) -> None:
+        """The fixed answer."""
+        self.rfile.read(int(self.headers["content-length"]))
+        body = json.dumps(CITED).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_what_of_an_answer_a_client_does_not_get_is_named(tmp_path: Path) -> None:
+    """Chat has no place for Messages' citations."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Citing)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        with whole_system(tmp_path, {"providers": [_provider(url)]}, replicas=1) as system:
+            told = _ask(system.url, model="acme/big")
+            assert told.headers["x-graftwork-warning"].endswith(": content.citations")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -14,13 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from typer.testing import CliRunner
 
 from adapters.registry import Registry
-from router.account.signals import HOUR_S, SignalRow, Signals, tenth
+from router.account.signals import HOUR_S, SIGNALS, SignalRow, Signals, tenth
 from router.account.usage import MAX_GROUPS, OTHER, Group, UsageMeter, UsageReport
-from router.exchange import Assurance
+from router.exchange import Answering, Assurance
 from router.learn.drift import DAY_S, MAJOR, compare
-from router.request import Intent
+from router.request import Intent, Option
+from serving.cli.main import app
 from serving.registry.accounts.database import open_database
 from serving.registry.accounts.signals import DriftBook
 from serving.registry.accounts.usage import UsageBook
@@ -117,10 +120,34 @@ def test_the_index_is_what_its_definition_says() -> None:
     assert found.level == "moderate"
 
 
+class Guarding:
+    """A guard after it masked something."""
+
+    async def outgoing(self, option: Option, body: dict[str, Any]) -> dict[str, Any]:
+        """As it is."""
+        return body
+
+    async def begun(self, option: Option, said: str) -> str:
+        """As it is."""
+        return said
+
+    def incoming(self, option: Option, answer: Answering) -> Answering:
+        """As it is."""
+        return answer
+
+    def restored(self, option: Option, text: str) -> str:
+        """As it is."""
+        return text
+
+    def redactions(self, option: Option) -> dict[tuple[str, str], int]:
+        """Two addresses, and an account."""
+        return {("EMAIL", "vault"): 2, ("IBAN", "mask"): 1}
+
+
 def test_one_exchange_counts_in_each_of_its_signals() -> None:
     """Intent, confidence, quality, and every kind that was redacted."""
     found = put(exchange(), options=(local("returns"),), intent=Intent("returns", 0.42))
-    found.account.tells({"x-graftwork-redacted": "EMAIL=2,IBAN=1"})
+    found.delivery.guard = Guarding()
     found.delivery.choose(local("returns"))
     target = local("returns").target
     found.delivery.judge(Assurance(target, 3, -0.1, -0.2, None, 0.97, calibrated=True))
@@ -220,6 +247,16 @@ def test_drift_from_outside(system: System) -> None:
     assert bucket["bucket"] == "none"
     identity = bucket["examples"][-1]
     assert httpx.get(f"{system.url}/admin/v1/decisions/{identity}").status_code == 200
+
+
+def test_drift_on_the_command_line(system: System) -> None:
+    """As a table, and as JSON."""
+    arguments = ["drift", "--url", system.url]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert "redactions" in shown.output
+    told = CliRunner().invoke(app, [*arguments, "--json"])
+    assert [row["signal"] for row in json.loads(told.output)["data"]] == sorted(SIGNALS)
 
 
 def test_metrics_by_heading_tenant_intent_and_target(system: System) -> None:

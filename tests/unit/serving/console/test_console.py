@@ -119,6 +119,14 @@ def test_with_keys_everybody_logs_in_first(keyed: System) -> None:
         assert browser.get("/console").status_code == 200
 
 
+def test_behind_https_the_cookie_stays_there(keyed: System) -> None:
+    """Also when somebody in front of this process ends the TLS."""
+    with _browser(keyed) as browser:
+        headers = {"origin": str(browser.base_url), "x-forwarded-proto": "https"}
+        assert _log_in(browser, KEY, **headers).headers["set-cookie"].endswith("; Secure")
+        assert "Secure" not in _log_in(browser, KEY).headers["set-cookie"]
+
+
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://127.0.0.1:1"])
 def test_acting_needs_the_servers_own_origin(keyed: System, origin: str | None) -> None:
     """Logging in and out, with a cookie or without."""
