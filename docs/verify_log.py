@@ -97,5 +97,4 @@ for one, two in zip([None, *lines], lines, strict=False):
     check(two, one, known, is_short="removed" in excused)
 if sys.argv[3:] and json.loads(Path(sys.argv[3]).read_bytes()) not in lines:
     wrong.append("the checkpoint that was kept is none of this log's")
-print(*wrong, f"{len(wrong)} problems", sep="\n")
-sys.exit(bool(wrong))
+sys.exit(print(*wrong, f"{len(wrong)} problems", sep="\n") or bool(wrong))
