@@ -22,6 +22,7 @@ from router.context.documents.model import Document, IndexUnavailable
 from router.context.documents.parsing import UnknownKind, Unreadable, kind_of
 from router.context.library import (
     Library,
+    Taken,
     TooLong,
     UnknownCollection,
     Upload,
@@ -87,6 +88,7 @@ class NewDocument(BaseModel):
         }
     },
     answers={
+        409: "The id is another tenant's document's.",
         413: "Larger than `documents.max_mb`, or no room for its chunks.",
         415: "A kind of file that is not read.",
         422: "It cannot be read, or holds no text.",
@@ -295,6 +297,10 @@ async def _answered(asked: Any) -> Any:
         ) from error
     except TooLong as error:
         raise TooLarge(f"The document cannot be taken: {error}.") from error
+    except Taken as error:
+        raise Refused(
+            409, "The id is that of another tenant's document.", code="id_taken", param="id"
+        ) from error
     except (Busy, IndexUnavailable) as error:
         raise Overloaded(f"Documents are not available: {error}.", retry_after_s=2.0) from error
     except ModelMissing as error:

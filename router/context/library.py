@@ -26,6 +26,10 @@ class TooLong(Exception):
     """The document, or all of them together, are more than is kept."""
 
 
+class Taken(Exception):
+    """The id is another tenant's document's."""
+
+
 class UnknownCollection(Exception):
     """Nothing that may be read has this name."""
 
@@ -79,7 +83,8 @@ class Library:
     async def add(self, upload: Upload) -> Document:
         """Read, cut, understand and keep a document; what did not change keeps its vectors.
 
-        Raises ``Unreadable``, ``TooLong``, ``Busy``, ``IndexUnavailable``, ``ModelMissing``.
+        Raises ``Unreadable``, ``TooLong``, ``Taken``, ``Busy``, ``IndexUnavailable``,
+        ``ModelMissing``.
         """
         async with self._reading:
             text = await parsing.text_of(upload.kind, upload.raw)
@@ -89,7 +94,7 @@ class Library:
         texts = cutting.chunks(text)
         if not any(each.strip() for each in texts):
             raise parsing.Unreadable("it holds no text")
-        self._check_room(len(texts))
+        self._check_room(len(texts), upload.id)
         chunks = self._understood(upload.tenant, texts)
         document = Document(
             upload.id or ID_PREFIX + secrets.token_hex(12),
@@ -103,17 +108,25 @@ class Library:
             upload.subject,
             upload.metadata,
         )
-        self._as_writer(lambda: self.index.put(document, chunks))
+        self._as_writer(lambda: self._put(document, chunks))
         return document
 
-    def _check_room(self, more: int) -> None:
+    def _put(self, document: Document, chunks: Sequence[Chunk]) -> None:
+        old = self.index.get(document.id)
+        if old is not None and old[0].tenant != document.tenant:
+            raise Taken(document.id)
+        self.index.put(document, chunks)
+
+    def _check_room(self, more: int, replaced_id: str | None) -> None:
         config = self.config
         if more > config.max_chunks_per_document:
             raise TooLong(
                 f"it has {more} chunks, and documents.max_chunks_per_document is "
                 f"{config.max_chunks_per_document}: split it"
             )
-        if self.index.chunks() + more > config.max_chunks:
+        replaced = None if replaced_id is None else self.index.get(replaced_id)
+        held = self.index.chunks() - (0 if replaced is None else replaced[0].chunks)
+        if held + more > config.max_chunks:
             raise TooLong(f"all documents together may have {config.max_chunks} chunks")
 
     def _understood(self, tenant: str, texts: Sequence[str]) -> list[Chunk]:
