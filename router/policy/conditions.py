@@ -6,7 +6,9 @@ claim that nobody stated is ``null``, and ``has(facts.x)`` asks whether it was.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +22,11 @@ from router.policy.conjuncts import Atom, atoms, conjuncts, names_apart
 MAX_CHARACTERS: Final = 2_000
 MAX_LOOPS: Final = 2
 """``all``, ``exists`` and the like in one condition; the lists that they walk are bounded too."""
+MAX_DEPTH: Final = 32
+MAX_LISTED: Final = 100
+"""Entries of a list that a variable may have."""
+MAX_S: Final = 0.002
+"""Time of one evaluation."""
 _MAX_NAMES: Final = 64
 
 _LOOP = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)")
@@ -124,12 +131,15 @@ class Condition:
         return tuple(atoms(self.conjuncts))
 
 
-def compiled(source: str, declared: Mapping[str, str] | None = None) -> Condition:
+def compiled(
+    source: str, declared: Mapping[str, str] | None = None, *, checked: bool = True
+) -> Condition:
     """Compile and check.
 
     Args:
         source: CEL.
         declared: types of facts, by name.
+        checked: whether types are tried; somebody did, where not.
 
     Raises:
         BadCondition: too large, not CEL, unknown names, or types that do not fit.
@@ -138,6 +148,8 @@ def compiled(source: str, declared: Mapping[str, str] | None = None) -> Conditio
         raise BadCondition(f"it is longer than {MAX_CHARACTERS} characters")
     if _HARD_TO_READ.search(_PLAIN_TEXT.sub('""', source)):
         raise BadCondition("raw and triple-quoted texts and comments are not allowed")
+    if _depth(_PLAIN_TEXT.sub("", source)) > MAX_DEPTH:
+        raise BadCondition(f"brackets are nested deeper than {MAX_DEPTH} levels")
     bound = _LOOP.findall(source)
     if len(bound) > MAX_LOOPS:
         raise BadCondition(f"it has more than {MAX_LOOPS} loops (all, exists, map, filter)")
@@ -154,8 +166,17 @@ def compiled(source: str, declared: Mapping[str, str] | None = None) -> Conditio
     if len(stated) > _MAX_NAMES:
         raise BadCondition(f"it names more than {_MAX_NAMES} facts and claims")
     found = Condition(source, program, variables, stated)
-    _check(found, declared or {})
+    if checked:
+        _check(found, declared or {})
     return found
+
+
+def _depth(source: str) -> int:
+    depth = deepest = 0
+    for letter in source:
+        depth += (letter in "([{") - (letter in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _whether_stated(match: re.Match[str]) -> str:
@@ -192,6 +213,22 @@ def _check(condition: Condition, declared: Mapping[str, str]) -> None:
             condition.holds(context_of(world))
         except BadCondition as error:
             raise BadCondition(f"{error}{why}") from error
+    if _LOOP.search(condition.source):
+        _check_cost(condition)
+
+
+def _check_cost(condition: Condition) -> None:
+    """Loops inside loops, over lists as long as they may be."""
+    long = {name: value * MAX_LISTED for name, value in SAMPLE.items() if isinstance(value, list)}
+    world = _world({**SAMPLE, **long}, condition.stated, lambda _: ["text"] * MAX_LISTED)
+    context, took_s = context_of(world), []
+    for _ in range(3):
+        began = time.thread_time()
+        with contextlib.suppress(BadCondition):
+            condition.holds(context)
+        took_s.append(time.thread_time() - began)
+    if min(took_s) > MAX_S:
+        raise BadCondition(f"it takes more than {MAX_S * 1000:g} ms")
 
 
 def _check_atom(condition: Condition, piece: str, declared: Mapping[str, str]) -> None:
@@ -207,7 +244,7 @@ def _check_atom(condition: Condition, piece: str, declared: Mapping[str, str]) -
     if not variables <= SAMPLE.keys():
         return  # inside a loop
     refusal: Exception | None = None
-    for values in _tries(condition.stated, declared):
+    for values in _tries(condition, declared):
         try:
             program.execute(context_of(values))
             return
@@ -219,13 +256,14 @@ def _check_atom(condition: Condition, piece: str, declared: Mapping[str, str]) -
         raise BadCondition(f"in {piece.strip()!r} {_told(refusal)}") from refusal
 
 
-def _tries(stated: frozenset[str], declared: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    for guess in _GUESSES:
+def _tries(condition: Condition, declared: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    usual = {name: SAMPLE[name] for name in condition.variables}
+    for guess in _GUESSES if condition.stated else _GUESSES[:1]:
 
         def value(name: str, guess: Any = guess) -> Any:
             return value_of(declared.get(name)) or guess
 
-        yield _world(SAMPLE, stated, value)
+        yield _world(usual, condition.stated, value)
 
 
 def _worlds(
@@ -236,7 +274,9 @@ def _worlds(
         name for name in condition.stated if name.partition(".")[2] in declared or name[0] == "c"
     }
     met = {atom.path: atom.example for atom in condition.atoms if atom.example is not None}
-    for base in (SAMPLE, {**SAMPLE, **_EMPTY}):
+    usual = {name: SAMPLE[name] for name in condition.variables}
+    empty = {name: _EMPTY.get(name, value) for name, value in usual.items()}
+    for base in (usual,) if empty == usual else (usual, empty):
         for name in (*sorted(condition.stated), ""):
             missing = f": {name} may be missing; ask has({name}) first" if name else ""
 
@@ -256,7 +296,7 @@ def _world(
     base: Mapping[str, Any], stated: frozenset[str], value: Callable[[str], Any]
 ) -> dict[str, Any]:
     world = dict(base)
-    for kind in _OPEN_MAPS:
+    for kind in (each for each in _OPEN_MAPS if each in base):
         names = [each.partition(".")[2] for each in stated if each.startswith(kind + ".")]
         world[kind] = {name: value(name) for name in names}
     return world

@@ -31,6 +31,14 @@ def load(source: bytes) -> Rules:
     return Rules(version_of(source), file, findings(file.rules))
 
 
+def accepted(source: bytes) -> Rules:
+    """The rules of a file that ``load`` took before, here or in another process. Blocks.
+
+    Raises ``PolicyInvalid``: that process was of another release.
+    """
+    return Rules(version_of(source), parse(source, checked=False))
+
+
 def version_of(source: bytes) -> str:
     """What a rules file is called: the SHA-256 of its bytes, in hex."""
     return hashlib.sha256(source).hexdigest()
@@ -134,4 +142,4 @@ def _fails(rule: Rule, example: Example, file: RulesFile) -> str | None:
     return None
 
 
-__all__ = ["NO_RULES", "Evaluation", "evaluate", "load", "situation_of", "version_of"]
+__all__ = ["NO_RULES", "Evaluation", "accepted", "evaluate", "load", "situation_of", "version_of"]

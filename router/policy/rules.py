@@ -70,9 +70,12 @@ class RulesFile:
     timezone: tzinfo = UTC
 
 
-def parse(source: bytes) -> RulesFile:
-    """Read and compile. Raises ``PolicyInvalid`` with everything that is wrong."""
-    parsing = _Parsing(read(source))
+def parse(source: bytes, *, checked: bool = True) -> RulesFile:
+    """Read and compile. Raises ``PolicyInvalid`` with everything that is wrong.
+
+    ``checked``: types are tried; for a file that was once accepted that need not be.
+    """
+    parsing = _Parsing(read(source), checked=checked)
     found = parsing.file()
     if parsing.problems:
         raise PolicyInvalid(parsing.problems)
@@ -88,8 +91,9 @@ class _Bad(Exception):
 
 
 class _Parsing:
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, *, checked: bool) -> None:
         self._root = root
+        self._checked = checked
         self._facts: dict[str, str] = {}
         self.problems: list[Problem] = []
 
@@ -187,7 +191,7 @@ class _Parsing:
         if not isinstance(source, str):
             raise _Bad("'when' must be a condition in CEL, as text", node.line)
         try:
-            return compiled(source.strip(), self._facts)
+            return compiled(source.strip(), self._facts, checked=self._checked)
         except BadCondition as error:
             raise _Bad(f"the condition cannot be used: {error}", node.line) from error
 

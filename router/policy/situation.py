@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, Protocol
 
-MAX_ENTITIES: Final = 100
-MAX_COLLECTIONS: Final = 100
+from router.policy.conditions import MAX_LISTED
+
 _DAYS: Final = (
     "monday",
     "tuesday",
@@ -72,9 +72,9 @@ class Situation:
                 case "caller" | "tenant" | "confidence" | "subject":
                     found[name] = getattr(self, name)
                 case "entities":
-                    found[name] = list(self.entities[:MAX_ENTITIES])
+                    found[name] = list(self.entities[:MAX_LISTED])
                 case "collections":
-                    found[name] = list(self.collections[:MAX_COLLECTIONS])
+                    found[name] = list(self.collections[:MAX_LISTED])
                 case "facts" | "claims":
                     found[name] = _open(getattr(self, name), name, stated)
                 case "time":

@@ -17,7 +17,7 @@ from router.errors import Overloaded
 from router.policy.book import NO_RULES, Rules
 from router.policy.differences import Differences
 from router.policy.document import PolicyInvalid
-from router.policy.load import load, version_of
+from router.policy.load import accepted, version_of
 
 RETRY_AFTER_S: Final = 1.0
 _log = logging.getLogger("graftwork.router")
@@ -129,7 +129,7 @@ class PolicySource:
         if version_of(source) != version:
             raise ValueError(f"what came is not the policy {version[:12]}")
         try:
-            return await asyncio.to_thread(load, source)
+            return await asyncio.to_thread(accepted, source)
         except PolicyInvalid as error:
             self.refused += 1
             _log.error("policy_refused", extra={"version": version, "error": str(error)})

@@ -18,6 +18,7 @@ from serving.cli import (
     keys,
     look,
     plan,
+    policy,
     push,
     serve,
     tune,
@@ -57,6 +58,7 @@ app.command("decide")(decisions.decide)
 app.command("replay")(decisions.replay)
 app.add_typer(audit.app, name="audit")
 app.add_typer(documents.app, name="documents")
+app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
 
 

@@ -1,0 +1,164 @@
+"""Numbers in any spelling, and what they say about a price."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.policy.discounts import discounts
+from router.policy.numbers import durations, figure, money, percentages, plain
+
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+
+
+def in_words(value: int, between: str = "-") -> str:
+    """English, 0 to 100."""
+    if value == 100:
+        return "a hundred"
+    if value < 20:
+        return _ONES[value]
+    ten = _TENS[value // 10 - 2]
+    return ten if value % 10 == 0 else f"{ten}{between}{_ONES[value % 10]}"
+
+
+SPELLINGS = [
+    lambda n: f"{n}%",
+    lambda n: f"{n} %",
+    lambda n: f"{n}\u202f%",
+    lambda n: f"**{n}** %",
+    lambda n: f"{n} percent",
+    lambda n: f"{n} per cent",
+    lambda n: f"{n} pct",
+    lambda n: f"{n},0 Prozent",
+    lambda n: f"{n}.00 %",
+    lambda n: f"{n * 100} basis points",
+    lambda n: f"%{n}",
+    lambda n: f"{in_words(n)} percent",
+    lambda n: f"{in_words(n, ' ').upper()} PERCENT",
+    lambda n: f"{n}".translate({ord(d): chr(0xFF10 + int(d)) for d in "0123456789"}) + "\uff05",
+    lambda n: f"{n}".translate({ord(d): chr(0x660 + int(d)) for d in "0123456789"}) + "\u066a",
+    lambda n: f"{n}\u200b%",
+]
+
+
+@given(st.integers(0, 100), st.sampled_from(SPELLINGS))
+def test_a_percentage_is_found_in_every_spelling(value: int, spelling: object) -> None:
+    """And is the number that was spelt."""
+    assert callable(spelling)
+    text = plain(f"So that is {spelling(value)}, dear customer")
+    assert [each.value for each in percentages(text)] == [pytest.approx(value)]
+
+
+@given(st.integers(0, 10**9), st.integers(0, 99))
+def test_an_amount_is_read_whichever_way_it_is_grouped(whole: int, cents: int) -> None:
+    """American, German, Swiss and French."""
+    grouped = f"{whole:,}"
+    for thousands, decimal in ((",", "."), (".", ","), ("'", "."), ("\u202f", ","), (" ", ",")):
+        text = f"{grouped.replace(',', thousands)}{decimal}{cents:02d}"
+        assert figure(text) == pytest.approx(whole + cents / 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("30 days", 30),
+        ("six weeks", 42),
+        ("a month", 30),
+        ("48 hours", 2),
+        ("5 business days", 7),
+        ("zwei Wochen", 14),
+        ("14-day returns", 14),
+    ],
+)
+def test_lengths_of_time(text: str, days: float) -> None:
+    """In days."""
+    assert [each.value for each in durations(plain(text))] == [days]
+
+
+@pytest.mark.parametrize(
+    ("text", "amounts"),
+    [
+        ("$30 off $100", [("USD", 30), ("USD", 100)]),
+        ("2.500,00 €", [("EUR", 2500)]),
+        ("thirty dollars", [("USD", 30)]),
+        ("EUR 30", [("EUR", 30)]),
+        ("$1.5k", [("USD", 1500)]),
+        ("20 to 30 dollars", [("USD", 30), ("USD", 20)]),
+    ],
+)
+def test_money(text: str, amounts: list[tuple[str, float]]) -> None:
+    """With its currency."""
+    assert [(each.currency, each.value) for each in money(plain(text))] == amounts
+
+
+OFFERS = {
+    "You get 25 % off.": 25,
+    "I can offer you a quarter off.": 25,
+    "twenty-five percent discount for you": 25,
+    "Take $30 off $100!": 30,
+    "$30 off your $100 order": 30,
+    "was $100, now $70": 30,
+    "reduced from $100 to $70": 30,
+    "$70 instead of $100": 30,
+    "save €30 on €100": 30,
+    "30 € Rabatt auf 100 €": 30,
+    "half price today": 50,
+    "You can have it for half the price": 50,
+    "buy one get one free": 50,
+    "25,5 % Rabatt": 25.5,
+    "fünfundzwanzig Prozent Nachlass": 25,
+    "une remise de vingt-cinq pour cent": 25,
+    "un descuento del veinticinco por ciento": 25,
+    "Pay only 70% of the price": 30,
+    "a discount of a quarter": 25,
+    "How about 25%?": 25,
+    "no problem, 30 % off": 30,
+    "die Hälfte des Preises": 50,
+    "a 2,500 basis point discount": 25,
+}
+
+
+@pytest.mark.parametrize(("text", "percent"), OFFERS.items())
+def test_an_offer_is_a_discount_in_any_words(text: str, percent: float) -> None:
+    """Of so many percent of the price."""
+    assert max(each.value for each in discounts(plain(text))) == pytest.approx(percent)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The shirt is 100 % cotton.",
+        "Sorry, I can't give you 50 % off.",
+        "I cannot offer a quarter off.",
+        "Battery at 80%.",
+        "half of our customers are happy",
+        "We are open 24/7.",
+        "In the third quarter we sold 500.",
+    ],
+)
+def test_what_offers_nothing_is_no_discount(text: str) -> None:
+    """Numbers about something else, and refusals."""
+    assert not [each for each in discounts(plain(text)) if each.value > 20]
