@@ -203,6 +203,11 @@ class Delivery:
         """What stands between the request and its targets."""
         self.guard = guard
 
+    def let_go(self) -> None:
+        """Nobody is called any more, unless it is in secret."""
+        if self.captured is None:
+            self.bodies = None
+
     def opens(self, opened: Opened) -> None:
         """Close this at the end, whatever happens to who opened it."""
         self.opened.append(opened)
@@ -379,6 +384,10 @@ class Account:
         """Its end is on its way to the disk."""
         self.end_position = position
 
+    def let_go(self) -> None:
+        """What was set aside is settled."""
+        self.hold = None
+
     def limited(self, rate: Rate) -> None:
         """The limit that the client is nearest to."""
         self.rate = rate
@@ -473,6 +482,11 @@ class Exchange:
         if judged is not None and chosen is not None and judged.target == chosen.target:
             return judged.probability
         return self.decision.intent.confidence
+
+    def let_go(self) -> None:
+        """It is over. What knows the exchange goes, or both would wait for the garbage collector."""
+        self.delivery.let_go()
+        self.account.let_go()
 
     def within(self, heading: Heading, name: str) -> Stage:
         """Book the time inside to a stage inside the present one."""

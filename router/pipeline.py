@@ -51,6 +51,7 @@ def _measured(run: _Run) -> _Run:
         finally:
             if not client.only_asks:
                 pipeline.settlement.measure(exchange)
+            exchange.let_go()
 
     return measured
 

@@ -56,6 +56,7 @@ class Present:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._left = False
+        self._watcher: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
         me = asyncio.current_task()
@@ -69,7 +70,10 @@ class Present:
         self._me.cancel()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._watcher.cancel()
+        # Let go of: its end would keep a trace of this, and this request wait for the collector.
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
         # Counted down only if it was ours alone: who else cancelled this task must be heard.
         if kind is asyncio.CancelledError and self._left and not self._me.uncancel():
             raise ClientLeft from None
