@@ -484,7 +484,7 @@ class Exchange:
         return self.decision.intent.confidence
 
     def let_go(self) -> None:
-        """It is over. What knows the exchange goes, or both would wait for the garbage collector."""
+        """It is over. What knows the exchange goes, or both would wait for the collector."""
         self.delivery.let_go()
         self.account.let_go()
 
