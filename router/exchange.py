@@ -204,7 +204,7 @@ class Delivery:
         self.guard = guard
 
     def let_go(self) -> None:
-        """Nobody is called any more, unless it is in secret."""
+        """Nobody is called any more, unless in secret: bodies know the exchange, a circle."""
         if self.captured is None:
             self.bodies = None
 
@@ -328,7 +328,7 @@ class Delivery:
 class Hold(Protocol):
     """What is set aside of the budgets for one request (law 7)."""
 
-    async def cover(self, option: Option) -> None:
+    async def cover(self, exchange: Exchange, option: Option) -> None:
         """Set the worst case of one more attempt aside. Raises ``BudgetExceeded``."""
         ...
 
@@ -383,10 +383,6 @@ class Account:
     def ended(self, position: int) -> None:
         """Its end is on its way to the disk."""
         self.end_position = position
-
-    def let_go(self) -> None:
-        """What was set aside is settled."""
-        self.hold = None
 
     def limited(self, rate: Rate) -> None:
         """The limit that the client is nearest to."""
@@ -483,11 +479,6 @@ class Exchange:
             return judged.probability
         return self.decision.intent.confidence
 
-    def let_go(self) -> None:
-        """It is over. What knows the exchange goes, or both would wait for the collector."""
-        self.delivery.let_go()
-        self.account.let_go()
-
     def within(self, heading: Heading, name: str) -> Stage:
         """Book the time inside to a stage inside the present one."""
         return self.account.stages.within(heading, name)
@@ -500,4 +491,4 @@ class Exchange:
         """To be called before every attempt, whoever makes it. Raises ``BudgetExceeded``."""
         if self.account.hold is not None:
             with self.within(Heading.POLICY, "budget"):
-                await self.account.hold.cover(option)
+                await self.account.hold.cover(self, option)

@@ -51,7 +51,7 @@ def _measured(run: _Run) -> _Run:
         finally:
             if not client.only_asks:
                 pipeline.settlement.measure(exchange)
-            exchange.let_go()
+            exchange.delivery.let_go()
 
     return measured
 

@@ -179,7 +179,7 @@ class Budgets:
             await self.take([(leased, 1) for leased in scope.requests])
         finally:
             self._show(exchange, scope)
-        exchange.account.holds(RequestHold(self, exchange, scope, self._bounds))
+        exchange.account.holds(RequestHold(self, scope, self._bounds))
 
     def left_usd(self, request: Request) -> float | None:
         """What the caller's budgets have left, as far as this router knows; None: no limit."""
@@ -253,30 +253,27 @@ class Budgets:
 class RequestHold:
     """One request's part of its limits."""
 
-    __slots__ = ("_bounds", "_budgets", "_exchange", "_held", "_prompt", "_scope", "_settled")
+    __slots__ = ("_bounds", "_budgets", "_held", "_prompt", "_scope", "_settled")
 
-    def __init__(
-        self, budgets: Budgets, exchange: Exchange, scope: LimitScope, bounds: Bounds
-    ) -> None:
+    def __init__(self, budgets: Budgets, scope: LimitScope, bounds: Bounds) -> None:
         self._budgets = budgets
-        self._exchange = exchange
         self._scope = scope
         self._bounds = bounds
         self._held = Amount(0, 0)
         self._prompt: int | None = None
         self._settled = False
 
-    async def cover(self, option: Option) -> None:
+    async def cover(self, exchange: Exchange, option: Option) -> None:
         """Set the worst case of one more attempt aside. Raises ``BudgetExceeded``."""
         scope = self._scope
         if not scope.tokens and not scope.money:
             return
         if self._prompt is None:
-            self._prompt = self._bounds.prompt(self._exchange)
+            self._prompt = self._bounds.prompt(exchange)
         # Who continues a broken stream is sent what the other wrote as part of the prompt.
-        begun = any(attempt.streamed for attempt in self._exchange.delivery.attempts)
+        begun = any(attempt.streamed for attempt in exchange.delivery.attempts)
         prompt = self._prompt + (self._held.tokens if begun else 0)
-        worst = self._bounds.attempt(self._exchange, option, prompt)
+        worst = self._bounds.attempt(exchange, option, prompt)
         need = [(leased, worst.tokens) for leased in scope.tokens]
         if worst.nano:
             need += [(leased, worst.nano) for leased in scope.money]
