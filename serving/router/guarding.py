@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -14,14 +13,13 @@ from router.config.root import RouterConfig
 from router.config.safety import GuardConfig
 from router.embed.threads import Threads
 from router.errors import TargetBroken
-from router.govern.governance import Governance
 from router.govern.safety.guard import Guard
 from router.govern.safety.local import Classifier, Models
 from router.govern.safety.metrics import SafetyMetrics
 from router.govern.safety.rules import Rules
 from router.govern.safety.stage import Safety
 from router.govern.safety.topics import Topics
-from router.request import Option
+from router.request import Request
 from router.targets.base import Call
 from router.targets.frontier import FrontierTarget, Provider
 from router.targets.http_client import HttpClient
@@ -66,7 +64,6 @@ def safety(
     environ: Mapping[str, str],
     registry: CollectorRegistry,
     threads: Threads,
-    governance: Governance,
 ) -> Safety:
     """The safety stage. Raises ``MissingKey`` where the guard's provider lacks its key.
 
@@ -76,24 +73,17 @@ def safety(
         environ: where the provider's key is.
         registry: of metrics.
         threads: for what takes long.
-        governance: what the guard's provider may see.
     """
     chosen = config.governance.safety
     topics = Topics(chosen.topics, threads)
     metrics = SafetyMetrics(registry, [topic.name for topic in chosen.topics])
-    guard = (
-        None if chosen.guard is None else _guard(chosen.guard, config, client, environ, governance)
-    )
+    guard = None if chosen.guard is None else _guard(chosen.guard, config, client, environ)
     classifier = Classifier(Models.packaged(), threads)
     return Safety(chosen, Rules(), classifier, guard, topics, metrics)
 
 
 def _guard(
-    chosen: GuardConfig,
-    config: RouterConfig,
-    client: HttpClient,
-    environ: Mapping[str, str],
-    governance: Governance,
+    chosen: GuardConfig, config: RouterConfig, client: HttpClient, environ: Mapping[str, str]
 ) -> Guard:
     provider = next(each for each in config.providers if each.name == chosen.provider)
     cards = {card.id: card for card in provider.models}
@@ -101,5 +91,8 @@ def _guard(
         id=chosen.model, input_usd_per_mtok=0, output_usd_per_mtok=0
     )
     target = FrontierTarget(Provider(client, provider, environ), card)
-    shown = partial(governance.shown, option=Option(target.name))
-    return Guard(chosen, ProvidedGuard(target, chosen.model), shown)
+    return Guard(chosen, ProvidedGuard(target, chosen.model), _as_it_is)
+
+
+async def _as_it_is(_: Request, body: dict[str, Any]) -> dict[str, Any]:
+    return body

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from router.govern.safety.checks import Case, Check, Finding, Passage, Source, Turn
+from router.request import Request
 from router.wire.spoken import Place
 
 Found = Callable[[Sequence[Finding]], None]
@@ -51,14 +52,21 @@ class GuardedAnswer:
     Args:
         check: the guard.
         found: told of what it finds.
+        request: whose answer it is.
         turns: the conversation before.
         window_chars: how much is held at most.
     """
 
     def __init__(
-        self, check: Check, found: Found, turns: Sequence[Turn], window_chars: int
+        self,
+        check: Check,
+        found: Found,
+        request: Request,
+        turns: Sequence[Turn],
+        window_chars: int,
     ) -> None:
         self._check = check
+        self._request = request
         self._found = found
         self._turns = turns
         self._window_chars = window_chars
@@ -71,7 +79,7 @@ class GuardedAnswer:
         unseen = self._unseen.get(place, 0) + len(text)
         if unseen and (ended or unseen >= self._window_chars):
             turns = [*self._turns, Turn("assistant", kept)]
-            found = await self._check.judge(Case([], turns))
+            found = await self._check.judge(Case([], turns, self._request))
             if found:
                 self._found(found)
             unseen = 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
+from router.request import Request
+
 HARM: Final = "harm"
 """Help in hurting people."""
 INJECTION: Final = "injection"
@@ -44,10 +46,12 @@ class Case:
     Attributes:
         passages: every text of it.
         turns: the conversation, the turn in question last.
+        request: whose it is; None where nobody asked, as of a document.
     """
 
     passages: Sequence[Passage]
     turns: Sequence[Turn] = ()
+    request: Request | None = None
 
 
 class Finding(NamedTuple):

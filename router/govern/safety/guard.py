@@ -21,6 +21,7 @@ from router.govern.safety.guard_formats import (
     resolved,
     verdict,
 )
+from router.request import Request
 
 MAX_CHARS: Final = 24_000
 """Of a conversation, what a guard is shown: its end. Its window is small."""
@@ -35,8 +36,8 @@ class GuardModel(Protocol):
         ...
 
 
-Redact = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
-"""Texts as the guard's provider may have them."""
+Redact = Callable[[Request, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""What the guard is asked about a request, as its provider may have it."""
 
 
 class Guard:
@@ -48,9 +49,7 @@ class Guard:
         redact: takes out what its provider must not have.
     """
 
-    def __init__(
-        self, config: GuardConfig, model: GuardModel, redact: Redact | None = None
-    ) -> None:
+    def __init__(self, config: GuardConfig, model: GuardModel, redact: Redact) -> None:
         self._config = config
         self._model = model
         self._redact = redact
@@ -58,13 +57,14 @@ class Guard:
 
     async def judge(self, case: Case) -> list[Finding]:
         """What the guard finds in the last turn. Raises ``GuardUnavailable``."""
-        if not case.turns:
+        request = case.request
+        if not case.turns or request is None:
             return []
         is_answer = case.turns[-1].role == "assistant"
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                asked = questions(self._form, await self._shown(case.turns))
-                verdicts = await _all([self._verdict(question) for question in asked])
+                asked = questions(self._form, _end(case.turns))
+                verdicts = await _all([self._verdict(request, each) for each in asked])
         except TimeoutError as error:
             raise _unavailable("did not answer in time") from error
         except GuardUnavailable:
@@ -78,27 +78,26 @@ class Guard:
             for category in each.categories
         ]
 
-    async def _verdict(self, question: Question) -> Verdict:
-        answer = await self._model.ask(question.body, self._config.timeout_s)
+    async def _verdict(self, request: Request, question: Question) -> Verdict:
+        body = await self._redact(request, question.body)
+        answer = await self._model.ask(body, self._config.timeout_s)
         try:
             return verdict(question, answer, self._config.threshold)
         except Unreadable as error:
             raise _unavailable(f"was not understood: {error}") from error
 
-    async def _shown(self, turns: Sequence[Turn]) -> Sequence[Turn]:
-        """The end of the conversation, as much as the guard reads; the last turn's own end."""
-        kept: list[Turn] = []
-        left = MAX_CHARS
-        for turn in reversed(turns):
-            if left <= 0:
-                break
-            kept.append(Turn(turn.role, turn.text[-left:]))
-            left -= len(turn.text)
-        kept.reverse()
-        if self._redact is None:
-            return kept
-        texts = await self._redact([turn.text for turn in kept])
-        return [Turn(turn.role, text) for turn, text in zip(kept, texts, strict=True)]
+
+def _end(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """The end of the conversation, as much as the guard reads; the last turn's own end."""
+    kept: list[Turn] = []
+    left = MAX_CHARS
+    for turn in reversed(turns):
+        if left <= 0:
+            break
+        kept.append(Turn(turn.role, turn.text[-left:]))
+        left -= len(turn.text)
+    kept.reverse()
+    return kept
 
 
 async def _all(calls: Sequence[Awaitable[Verdict]]) -> list[Verdict]:

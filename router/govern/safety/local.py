@@ -7,11 +7,12 @@ its digest: a conversation brings its earlier turns again with each request.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from router.embed.encoder import BgeSmall, Encoder
 from router.embed.threads import Busy, Threads
@@ -30,7 +31,8 @@ _WORDS_COUNT: Final = 0.5
 _LEAST, _MOST = -6.0, 8.0
 HARMFUL: Final = 5.0
 """Log odds of both together from which a request is refused."""
-HARMFUL_ANSWER: Final = 7.5
+HARMFUL_ANSWER: Final = 9.0
+"""The same of an answer: texts that explain history or law have the words of harm, too."""
 INJECTED: Final = 4.0
 """Log odds, by the words, of an injection."""
 KEPT: Final = 4096
@@ -38,6 +40,7 @@ KEPT: Final = 4096
 LONG: Final = 20_000
 """Characters from which a text is judged in a thread."""
 _PIECES: Final = 128
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,14 @@ class Models:
         )
 
 
+class _Judged(NamedTuple):
+    """What is remembered of a text."""
+
+    findings: list[Finding]
+    is_in_doubt: bool
+    """Its words could be of harm."""
+
+
 class Classifier:
     """Judges texts. Belongs to one event loop.
 
@@ -71,39 +82,40 @@ class Classifier:
     def __init__(self, models: Models, threads: Threads) -> None:
         self._models = models
         self._threads = threads
-        self._known: OrderedDict[bytes, list[Finding]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Judged] = OrderedDict()
 
     async def judge(self, case: Case) -> list[Finding]:
         """Harm and injections. Raises ``GuardUnavailable`` when a doubt cannot be resolved."""
         found: list[Finding] = []
         for passage in case.passages:
             is_new = passage.source is Source.ANSWER
-            found += await (self._judge(passage) if is_new else self._judged(passage))
+            judged = await (self._judge(passage) if is_new else self._judged(passage))
+            found += judged.findings
         return found
 
-    async def _judged(self, passage: Passage) -> list[Finding]:
-        key = blake2b(
-            passage.text.encode("utf-8", "surrogatepass"),
-            digest_size=16,
-            person=passage.source.value.encode(),
-        ).digest()
+    def in_doubt(self, passages: Sequence[Passage]) -> bool:
+        """Whether the words of one of these, which were judged lately, could be of harm."""
+        known = [self._known.get(_key(passage)) for passage in passages]
+        return any(each is not None and each.is_in_doubt for each in known)
+
+    async def _judged(self, passage: Passage) -> _Judged:
+        key = _key(passage)
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             return known
-        found = await self._judge(passage)
-        self._known[key] = found
+        found = self._known[key] = await self._judge(passage)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
         return found
 
-    async def _judge(self, passage: Passage) -> list[Finding]:
+    async def _judge(self, passage: Passage) -> _Judged:
         text, source = passage
         if len(text) >= LONG:
-            suspects = await self._off_loop(lambda: self._read(text, source))
+            read = await self._off_loop(lambda: self._read(text, source))
         else:
-            suspects = self._read(text, source)
-        harm, doubtful, injection = suspects
+            read = self._read(text, source)
+        harm, doubtful, injection = read
         found: list[Finding] = []
         if doubtful:
             score = await self._off_loop(lambda: self.meaning(harm, doubtful))
@@ -111,19 +123,19 @@ class Classifier:
                 found.append(Finding("classifier", HARM, source, probability(score)))
         if injection >= INJECTED:
             found.append(Finding("classifier", INJECTION, source, probability(injection)))
-        return found
+        return _Judged(found, bool(doubtful))
 
     def _read(self, text: str, source: Source) -> tuple[float, str, float]:
         """The words' score of harm, the stretch that is in doubt if there is, and of injection."""
-        plain = normalised(text).text
-        found = words(plain)
         harm, doubtful, injection = _LEAST, "", _LEAST
-        if source is not Source.UNTRUSTED:
-            harm, start = self._models.harm.find(found)
-            if harm > SUSPICION:
-                doubtful = _stretch(plain, found, start)
-        if source is not Source.ANSWER:
-            injection, _ = self._models.injection.find(found)
+        for part in _parts(normalised(text).text):
+            found = words(part)
+            if source is not Source.UNTRUSTED:
+                score, start = self._models.harm.find(found)
+                if score > max(harm, SUSPICION):
+                    harm, doubtful = score, _stretch(part, found, start)
+            if source is not Source.ANSWER:
+                injection = max(injection, self._models.injection.find(found)[0])
         return harm, doubtful, injection
 
     def meaning(self, words_score: float, text: str) -> float:
@@ -141,6 +153,21 @@ class Classifier:
             ) from error
         except ModelMissing as error:
             raise GuardUnavailable(f"The safety checks' encoder is missing: {error}") from error
+
+
+def _key(passage: Passage) -> bytes:
+    raw = passage.text.encode("utf-8", "surrogatepass")
+    return blake2b(raw, digest_size=16, person=passage.source.value.encode()).digest()
+
+
+def _parts(text: str) -> list[str]:
+    """A message of a sentence or two as it is, a longer one by sentences.
+
+    In a page of ordinary talk, one sentence is not to be lost among its neighbours.
+    """
+    if text.count(" ") <= WINDOW:
+        return [text]
+    return [part for part in _SENTENCE.split(text) if part]
 
 
 def _stretch(plain: str, found: list[str], start: int) -> str:

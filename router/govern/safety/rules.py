@@ -47,7 +47,7 @@ _MARKS: Final = re.compile(
 _TO_THE_MODEL: Final = re.compile(
     r"\b(?:note|message|instructions?|attention|important)\s*(?:to|for)\s+(?:the\s+|any\s+|all\s+)?"
     r"(?:ai|assistant|llm|chatbot|bot|language\s+model|agent)s?\b"
-    r"|\b(?:ai|assistant|llm|chatbot|bot|agent)s?\s*[:,]\s*(?:you\s+must|please\s+)?(?:ignore|disregard|send|forward|email|reveal|execute)\b"
+    r"|\b(?:ai|assistant|llm|chatbot|bot|agent)s?\s*[:,]\s*(?:you\s+must\s+|please\s+)?(?:ignore|disregard|send|forward|email|reveal|execute)\b"
     r"|\bwhen\s+(?:you|the\s+(?:ai|assistant|model|bot))\s+(?:summari[sz]e|read|process|answer)\w*\b[^.\n]{0,60}\b(?:must|also|instead|always)\b",
     re.IGNORECASE,
 )
@@ -66,11 +66,11 @@ vouches for. The words are looked for first: that takes a tenth of the time."""
 _PATTERNS: Final = tuple((pattern, tuple(words.split()), only) for pattern, words, only in _NEEDS)
 _LONG_WORD: Final = 24
 """Letters of the shortest base64 that is opened."""
-_SPREAD: Final = 8
-_SPREAD_WORD: Final = 15
+_SPREAD: Final = 5
+_SPREAD_WORD: Final = 9
 """Single letters, or letters of a word with as many signs between them, that are read as one."""
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
-_SPACED: Final = re.compile(r"\b(?:\w[ .\-_]){7,}\w\b")
+_SPACED: Final = re.compile(r"\b(?:\w[ .\-_]){4,}\w\b")
 _TAGS: Final = re.compile(r"[\U000e0020-\U000e007e]+")
 
 

@@ -20,6 +20,7 @@ from router.govern.safety.checks import (
     Turn,
 )
 from router.govern.safety.guard import Guard
+from router.govern.safety.local import Classifier
 from router.govern.safety.metrics import SafetyMetrics
 from router.govern.safety.topics import Topics
 from router.govern.window import OutputCheck, Violation
@@ -61,7 +62,7 @@ class Safety:
         self,
         config: SafetyConfig,
         rules: Check,
-        classifier: Check,
+        classifier: Classifier,
         guard: Guard | None,
         topics: Topics,
         metrics: SafetyMetrics,
@@ -89,7 +90,7 @@ class Safety:
         request = exchange.request
         if not self._config.enabled or not FORMATS[request.endpoint].generates:
             return
-        case = Case(passages(request.texts), turns(request))
+        case = Case(passages(request.texts), turns(request), request)
         findings: list[Finding] = []
         for check in self._local:
             findings += await check.judge(case)
@@ -171,11 +172,12 @@ class Safety:
             return []
         found = self._outbound(exchange)
         checks: list[OutputCheck] = []
-        if config.answers is not Action.OFF:
+        # What is asked says best what the answer is about: without a doubt about it, there is none.
+        if config.answers is not Action.OFF and self._classifier.in_doubt(passages(request.texts)):
             checks.append(ClassifiedAnswer(self._classifier, found))
         if self._guard is not None and config.guard is not None and config.guard.output:
             window = config.guard.window_chars
-            checks.append(GuardedAnswer(self._guard, found, turns(request), window))
+            checks.append(GuardedAnswer(self._guard, found, request, turns(request), window))
         return checks
 
     def _outbound(self, exchange: Exchange) -> Found:
