@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from router.config.governance import SECRETS, GovernanceConfig
-from router.errors import SecretBlocked
+from router.errors import GuardUnavailable, SecretBlocked
 from router.govern.actions import Actions, PiiPolicy
 from router.govern.guard import Guard
 from router.govern.scan import Detectors, Found, Scanner
@@ -106,13 +106,25 @@ class Governance:
     def _towards(self, request: Request, option: Option) -> Actions:
         return self._policy.towards(request.tenant, option)
 
-    async def shown(self, texts: Sequence[str], option: Option) -> list[str]:
-        """Texts of no matter whom, as a target that only looks at them may see them.
+    async def shown(self, request: Request, option: Option, body: dict[str, Any]) -> dict[str, Any]:
+        """What a model may see that is asked about a request, and does not answer it.
 
-        For whoever is asked about texts and repeats nothing of them, such as a guard model. Rules
-        of single tenants do not count. Raises ``GuardUnavailable``.
+        Args:
+            request: what is asked about.
+            option: the model, as a target.
+            body: the question.
+
+        Raises:
+            GuardUnavailable: something in it may not go there, or nobody could look.
         """
-        return await self._replaced(texts, self._policy.towards("", option))
+        actions = self._towards(request, option)
+        names = actions.change(self._scanner.of_names)
+        found = await self._scanner.find(survey(body).texts, names=names)
+        blocked = actions.blocked(_entities(found))
+        if blocked:
+            told = ", ".join(sorted(blocked))
+            raise GuardUnavailable(f"{option.target} has to be asked, and may not see {told}.")
+        return await self.guard(request).outgoing(option, body)
 
     async def kept(self, value: Any) -> Any:
         """A text, or JSON, as it may be kept: what it is stands for each value.

@@ -33,7 +33,6 @@ from router.cache.store import CachedAnswers, ResponseStore
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
-from router.embed.threads import Threads
 from router.govern.detectors import detectors
 from router.govern.governance import Governance
 from router.http import Door
@@ -103,12 +102,9 @@ class RouterProcess:
         )
         subjects = self._open_logs(settings)
         governance = Governance(config.governance, detectors(), subjects.hash)
-        self._threads = Threads("safety")
         self._registry = CollectorRegistry()
-        checked = safety(
-            config, self._providers, environ, self._registry, self._threads, governance
-        )
-        self._context = Context(settings, catalog, checked)
+        self._safety = safety(config, self._providers, environ, self._registry, governance)
+        self._context = Context(settings, catalog, self._safety)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
@@ -145,7 +141,7 @@ class RouterProcess:
         pipeline = Pipeline(
             limits=limits,
             admission=admission,
-            safety=checked,
+            safety=self._safety,
             governance=governance,
             intents=IntentStage(self._intents),
             policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
@@ -300,7 +296,7 @@ class RouterProcess:
         """Stop background work, write what is left of the log, close every connection."""
         await self.jobs.aclose()
         await self._shadow.aclose()
-        await asyncio.to_thread(self._threads.close)
+        await asyncio.to_thread(self._safety.close)
         await self._accounting.aclose()
         await asyncio.to_thread(self._context.close)
         self._requests.sum_up_now()

@@ -13,13 +13,14 @@ from router.config.root import RouterConfig
 from router.config.safety import GuardConfig
 from router.embed.threads import Threads
 from router.errors import TargetBroken
+from router.govern.governance import Governance
 from router.govern.safety.guard import Guard
 from router.govern.safety.local import Classifier, Models
 from router.govern.safety.metrics import SafetyMetrics
 from router.govern.safety.rules import Rules
 from router.govern.safety.stage import Safety
 from router.govern.safety.topics import Topics
-from router.request import Request
+from router.request import Option, Request
 from router.targets.base import Call
 from router.targets.frontier import FrontierTarget, Provider
 from router.targets.http_client import HttpClient
@@ -63,7 +64,7 @@ def safety(
     client: HttpClient,
     environ: Mapping[str, str],
     registry: CollectorRegistry,
-    threads: Threads,
+    governance: Governance,
 ) -> Safety:
     """The safety stage. Raises ``MissingKey`` where the guard's provider lacks its key.
 
@@ -72,18 +73,25 @@ def safety(
         client: for calls of the guard.
         environ: where the provider's key is.
         registry: of metrics.
-        threads: for what takes long.
+        governance: what the guard's provider may see.
     """
     chosen = config.governance.safety
+    threads = Threads("safety")
     topics = Topics(chosen.topics, threads)
     metrics = SafetyMetrics(registry, [topic.name for topic in chosen.topics])
-    guard = None if chosen.guard is None else _guard(chosen.guard, config, client, environ)
+    guard = None
+    if chosen.guard is not None:
+        guard = _guard(chosen.guard, config, client, environ, governance)
     classifier = Classifier(Models.packaged(), threads)
-    return Safety(chosen, Rules(), classifier, guard, topics, metrics)
+    return Safety(chosen, Rules(), classifier, guard, topics, metrics, threads)
 
 
 def _guard(
-    chosen: GuardConfig, config: RouterConfig, client: HttpClient, environ: Mapping[str, str]
+    chosen: GuardConfig,
+    config: RouterConfig,
+    client: HttpClient,
+    environ: Mapping[str, str],
+    governance: Governance,
 ) -> Guard:
     provider = next(each for each in config.providers if each.name == chosen.provider)
     cards = {card.id: card for card in provider.models}
@@ -91,8 +99,9 @@ def _guard(
         id=chosen.model, input_usd_per_mtok=0, output_usd_per_mtok=0
     )
     target = FrontierTarget(Provider(client, provider, environ), card)
-    return Guard(chosen, ProvidedGuard(target, chosen.model), _as_it_is)
+    option = Option(target=f"frontier:{chosen.provider}/{chosen.model}")
 
+    async def redact(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        return await governance.shown(request, option, body)
 
-async def _as_it_is(_: Request, body: dict[str, Any]) -> dict[str, Any]:
-    return body
+    return Guard(chosen, ProvidedGuard(target, chosen.model), redact)

@@ -25,7 +25,11 @@ GUARDS = [("llama-guard-3", "safe", "unsafe\nS1,S9"), ("shieldgemma-2b", "No", "
 
 @contextmanager
 def safe_system(
-    root: Path, frontier: FakeFrontier, guards: FakeFrontier | None = None, **safety: Any
+    root: Path,
+    frontier: FakeFrontier,
+    guards: FakeFrontier | None = None,
+    governance: dict[str, Any] | None = None,
+    **safety: Any,
 ) -> Iterator[System]:
     """A system with these settings; the guard is a provider of its own."""
     args = router_args(frontier)
@@ -34,7 +38,7 @@ def safe_system(
         args["providers"].append(
             {"name": "guards", "base_url": guards.openai_url, "models": [model]}
         )
-    with whole_system(root, {**args, "governance": {"safety": safety}}) as running:
+    with whole_system(root, {**args, "governance": governance or {"safety": safety}}) as running:
         yield running
 
 
@@ -309,3 +313,32 @@ def test_a_document_that_gives_orders_is_left_out_of_the_prompt(
         (sent,) = frontier.requests
         assert "27 months" in str(sent.body)
         assert "previous instructions" not in str(sent.body)
+
+
+def test_what_the_guards_provider_may_not_see_it_does_not_see(
+    tmp_path: Path, guard: FakeFrontier, frontier: FakeFrontier
+) -> None:
+    """Placeholders in prompt and answer (law 6); what is blocked for it refuses the request."""
+    chosen = {"provider": "guards", "model": "llama-guard-3"}
+    secret = "jane.roe@example.com"
+    guard.forget()
+    guard.text = "safe"
+    frontier.says = lambda body: "Your mail: " + body["messages"][-1]["content"].split()[-1]
+    with safe_system(tmp_path / "a", frontier, guard, guard=chosen) as system:
+        answer = ask(system, "/v1/chat/completions", f"my mail is {secret}", max_tokens=99)
+        frontier.says = None
+        assert answer.status_code == 200, answer.text
+        assert secret in answer.text
+    asked = [str(request.body) for request in guard.requests]
+    assert len(asked) == 2
+    assert all(secret not in body and "mail" in body for body in asked)
+    rule = {"entities": ["EMAIL"], "targets": ["guards/*"], "action": "block"}
+    governance = {"pii": {"rules": [rule]}, "safety": {"guard": chosen}}
+    guard.forget()
+    frontier.forget()
+    with safe_system(tmp_path / "b", frontier, guard, governance=governance) as system:
+        answer = ask(system, "/v1/chat/completions", f"my mail is {secret}")
+        assert answer.status_code == 503, answer.text
+        assert error_of(answer)["code"] == "guard_unavailable"
+        assert ask(system, "/v1/chat/completions", "hello").status_code == 200
+    assert secret not in str([request.body for request in [*guard.requests, *frontier.requests]])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from router.config.safety import Action, SafetyConfig
+from router.embed.threads import Threads
 from router.errors import RouterError
 from router.exchange import Exchange
 from router.govern.safety.answers import ClassifiedAnswer, Found, GuardedAnswer
@@ -56,6 +57,7 @@ class Safety:
         guard: a guard model, if one is configured.
         topics: what is off limits.
         metrics: count findings.
+        threads: where the checks do what takes long; closed with this.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Safety:
         guard: Guard | None,
         topics: Topics,
         metrics: SafetyMetrics,
+        threads: Threads,
     ) -> None:
         self._config = config
         self._local = (rules, classifier)
@@ -73,6 +76,11 @@ class Safety:
         self._guard = guard
         self._topics = topics
         self._metrics = metrics
+        self._threads = threads
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._threads.close()
 
     # Prompts
 
