@@ -95,10 +95,7 @@ def test_any_text_can_be_read(text: str) -> None:
     ids=lambda text: text[:12],
 )
 def test_hostile_texts_take_time_in_proportion(text: str) -> None:
-    """A tenth of a text takes at most about a tenth of the time, at least not a hundredth."""
-    began = time.perf_counter()
-    signs(text[: len(text) // 10], Source.UNTRUSTED)
-    tenth = time.perf_counter() - began
+    """300,000 characters in less than a second; with their square it would take minutes."""
     began = time.perf_counter()
     signs(text, Source.UNTRUSTED)
-    assert time.perf_counter() - began < max(40 * tenth, 0.05)
+    assert time.perf_counter() - began < 1.0
