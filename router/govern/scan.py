@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +34,8 @@ _SENTENCES: Final = frozenset(Kind) - {
     Kind.DEFINITION,
 }
 """Kinds of text in which a model can find names; in the others their form gives values away."""
+_TEXTS_KEPT: Final = 16_384
+_SPANS_KEPT: Final = 64
 _log = logging.getLogger("graftwork.router")
 
 Found = Mapping[str, Sequence[Span]]
@@ -58,6 +63,7 @@ class Scanner:
     def __init__(self, detectors: Detectors, config: PiiConfig) -> None:
         self._detectors = detectors
         self._config = config
+        self._seen = _Seen()
 
     @property
     def of_names(self) -> frozenset[str]:
@@ -84,7 +90,7 @@ class Scanner:
             )
         try:
             async with asyncio.timeout(self._config.budget_s):
-                found = await self._patterns(list(looked), size)
+                found = await self._patterns(list(looked))
                 if names and self._detectors.names is not None:
                     read = {t.text: None for t in texts if t.kind in _SENTENCES}
                     await self._names(found, list(read))
@@ -102,18 +108,65 @@ class Scanner:
             raise _unavailable("the detector failed") from None
         return found
 
-    async def _patterns(self, texts: list[str], size: int) -> dict[str, list[Span]]:
-        def look() -> dict[str, list[Span]]:
+    async def _patterns(self, texts: list[str]) -> dict[str, Sequence[Span]]:
+        found: dict[str, Sequence[Span]] = {}
+        new: list[str] = []
+        for text in texts:
+            known = self._seen.recall(text)
+            if known is None:
+                new.append(text)
+            else:
+                found[text] = known
+        if not new:
+            return found
+
+        def look() -> dict[str, Sequence[Span]]:
             find: Callable[[str], list[Span]] = self._detectors.patterns.find
-            return {text: find(text) for text in texts}
+            return {text: tuple(find(text)) for text in new}
 
-        return look() if size <= _ON_THE_LOOP_CHARS else await asyncio.to_thread(look)
+        is_short = sum(map(len, new)) <= _ON_THE_LOOP_CHARS
+        looked = look() if is_short else await asyncio.to_thread(look)
+        for text, spans in looked.items():
+            self._seen.remember(text, spans)
+        return found | looked
 
-    async def _names(self, found: dict[str, list[Span]], texts: list[str]) -> None:
+    async def _names(self, found: dict[str, Sequence[Span]], texts: list[str]) -> None:
         assert self._detectors.names is not None
         for text, spans in zip(texts, await self._detectors.names.find(texts), strict=True):
             if spans:
                 found[text] = apart([*found[text], *spans])
+
+
+class _Seen:
+    """What was found in texts that come again: a client sends a whole conversation each turn.
+
+    Knows neither texts nor values: a keyed digest of each text, and where in it what is.
+    """
+
+    __slots__ = ("_key", "_known")
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, Sequence[Span]] = OrderedDict()
+
+    def recall(self, text: str) -> Sequence[Span] | None:
+        """What was found; None when it was not seen, or long ago."""
+        key = self._digest(text)
+        if key not in self._known:
+            return None
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    def remember(self, text: str, spans: Sequence[Span]) -> None:
+        """What was found; not of texts with so much in them that they are worth their memory."""
+        if len(spans) <= _SPANS_KEPT:
+            self._known[self._digest(text)] = spans
+            if len(self._known) > _TEXTS_KEPT:
+                self._known.popitem(last=False)
+
+    def _digest(self, text: str) -> bytes:
+        said = text.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(said, digest_size=16, key=self._key).digest()
 
 
 def _unavailable(why: str) -> GuardUnavailable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def ruled(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> I
     args = {
         **router_args(frontier),
         "auth": {"keys": keys},
-        "governance": {"pii": {"rules": RULES, "max_chars": 5000}},
+        "governance": {"pii": {"rules": RULES, "max_chars": 5000}, "safety": {"enabled": False}},
         "cache": {"enabled": True},
     }
     with whole_system(tmp_path_factory.mktemp("ruled"), args) as running:
@@ -131,6 +132,29 @@ def test_a_frontier_never_sees_what_the_client_gets_back(
     if stream:
         comment = next(x.comment for x in lines(answer.content) if x.comment)
         assert json.loads(comment.removeprefix("graftwork "))["redacted"]["EMAIL"] == 1
+
+
+WORDS = (*PLANTED, "[EMAIL_1]", "email 1", "<IBAN-2>", "the", "PHONE_1", "é😀", "[", '"\\', "_1]")
+SIGNS = 'ab[]<>_\\"{}é'
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_said_comes_back_and_nothing_that_was_planted_left(
+    ruled: System, frontier: FakeFrontier, seed: int
+) -> None:
+    """Random texts, values, dialects and cuts, through the whole system: what is echoed is x."""
+    dice = random.Random(seed)
+    signs = "".join(dice.choices(SIGNS, k=4))
+    text = " ".join(dice.choice((*WORDS, signs)) for _ in range(dice.randint(1, 12)))
+    stream, frontier.piece_chars = seed % 3 > 0, dice.choice([None, 1, 1, 2, 3, 7])
+    try:
+        with client(ruled, "cached") as http:
+            answer = ask(http, dice.choice(sorted(FRONTIERS)), f"say {text}", stream=stream)
+    finally:
+        frontier.piece_chars = None
+    wanted = text if stream else json.dumps(text, ensure_ascii=False)[1:-1]
+    assert wanted in spoken(answer)
+    assert not [value for value in PLANTED if value.encode() in received(frontier)]
 
 
 def test_equal_values_are_equal_and_the_next_turn_has_the_same_names(

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -76,6 +76,7 @@ class FakeFrontier:
         api_key: what requests must bring, as ``Authorization: Bearer`` or ``x-api-key``.
         cached_tokens: how many prompt tokens it says were cached.
         obeys: misbehave when the prompt says so.
+        piece_chars: so much is in each event of a stream; None: a word.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class FakeFrontier:
         api_key: str | None = None,
         cached_tokens: int = 0,
         obeys: bool = True,
+        piece_chars: int | None = None,
     ) -> None:
         self.obeys = obeys
+        self.piece_chars = piece_chars
         self.port = port
         self.text = text
         self.says: Callable[[dict[str, Any]], str] | None = None
@@ -193,6 +196,9 @@ class FakeFrontier:
                 return early
         text = self.text if self.says is None else self.says(body)
         reply = compose(path, body, text, self.cached_tokens)
+        if (size := self.piece_chars) is not None:
+            cut = [reply.text[start : start + size] for start in range(0, len(reply.text), size)]
+            reply = replace(reply, pieces=cut)
         if body.get("stream"):
             return await self._stream(request, streamed(path, body, reply), fault)
         if self.delay_s:

@@ -301,3 +301,23 @@ async def test_targets_have_rules_of_their_own() -> None:
     )
     assert guard.restored(CLOUD, "no [EMAIL_1]") == f"no {MAIL}"
     assert guard.restored(OTHER, "no [EMAIL_1]") == "no [EMAIL_1]"
+
+
+async def test_a_text_that_comes_again_is_not_searched_again_and_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client sends the whole conversation each turn; what is remembered is no text."""
+    monkeypatch.setattr("router.govern.scan._TEXTS_KEPT", 3)
+    words = Words(EMAIL=MAIL)
+    governed = governance(patterns=words)
+    turns = [{"role": "user", "content": f"{place} {MAIL}"} for place in range(3)]
+    await guarded(governed, request("", input=turns[:2]))
+    guard = await guarded(governed, request("", input=turns))
+    assert words.asked == [turn["content"] for turn in turns]
+    sent = await guard.outgoing(CLOUD, {"input": turns})
+    assert [each["content"] for each in sent["input"]] == [f"{n} [EMAIL_1]" for n in range(3)]
+    assert len(words.asked) == 3
+    for place in range(5):
+        await guarded(governed, request(f"other {place}"))
+    await guarded(governed, request("", input=turns))
+    assert len(words.asked) == 3 + 5 + 3
