@@ -81,6 +81,8 @@ def without_harmful(text: str) -> tuple[str, dict[str, int]]:
 
 # What checks read
 
+_REMEMBERED_CHARS: Final = 8192
+
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
@@ -115,7 +117,6 @@ class Normalised:
         return until if end else begin
 
 
-@lru_cache(maxsize=256)
 def normalised(text: str) -> Normalised:
     r"""One spelling of a text, for checks.
 
@@ -125,6 +126,10 @@ def normalised(text: str) -> Normalised:
     """
     if text.isascii() and _PLAIN.fullmatch(text):
         return Normalised(text, text)
+    return _remembered(text) if len(text) <= _REMEMBERED_CHARS else _normalised(text)
+
+
+def _normalised(text: str) -> Normalised:
     pieces = list(_pieces(text))
     starts, found = [0], []
     for spelled, _, _ in pieces:
@@ -132,6 +137,10 @@ def normalised(text: str) -> Normalised:
         starts.append(starts[-1] + len(spelled))
     whole = _as_latin("".join(found))
     return Normalised(whole, text, starts, [(begin, end) for _, begin, end in pieces])
+
+
+_remembered = lru_cache(maxsize=256)(_normalised)
+"""Several checks read the same text, and conversations repeat theirs; two megabytes at most."""
 
 
 def _pieces(text: str) -> Iterator[tuple[str, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Final
 
@@ -23,6 +24,9 @@ from router.wire.characters import Normalised, normalised
 MAX_CHARS: Final = 4 * 1024 * 1024
 """Of one text that are read."""
 _LEAST_SCORE: Final = 0.35
+_REMEMBERED, _REMEMBERED_CHARS = 256, 8192
+"""A request's text is read for secrets, then for each target, and conversations repeat theirs; two
+megabytes at most."""
 _DIGIT: Final = frozenset("0123456789")
 _OF_DIGITS: Final[tuple[Finder, ...]] = (
     money.cards,
@@ -51,11 +55,17 @@ class Patterns:
     def __init__(self, more: Sequence[Finder] = (), least_score: float = _LEAST_SCORE) -> None:
         self._more = tuple(more)
         self._least = least_score
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._find)
 
     def find(self, text: str) -> list[Span]:
         """Also in other spellings of it: full-width digits, hidden characters inside."""
         if len(text) > MAX_CHARS:
             raise TextTooLong(f"a text of {len(text):,} characters; at most {MAX_CHARS:,} are read")
+        if len(text) > _REMEMBERED_CHARS:
+            return self._find(text)
+        return list(self._remembered(text))
+
+    def _find(self, text: str) -> list[Span]:
         read = normalised(text)
         found = apart(span for span in self._all(read.text) if span.score >= self._least)
         return found if read.text is text else [_at(read, span) for span in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -174,6 +175,23 @@ def test_other_spellings_are_found_where_they_stand() -> None:
     card = "4111\u200b111111111111"
     text = f"mail {mail} or card {card}"
     assert [text[s.start : s.end] for s in PATTERNS.find(text)] == [mail, card]
+
+
+def test_the_same_text_is_looked_at_once() -> None:
+    """For secrets, for each target and in every turn of a conversation; long ones each time."""
+    looked: list[int] = []
+
+    def count(text: str) -> Iterator[Span]:
+        looked.append(len(text))
+        return iter(())
+
+    patterns = Patterns([count])
+    first = patterns.find("write to ann@example.com")
+    first.clear()  # what a caller does with its list is its own
+    assert [each.entity for each in patterns.find("write to ann@example.com")] == ["EMAIL"]
+    patterns.find("x " * 5000)
+    patterns.find("x " * 5000)
+    assert looked == [24, 10_000, 10_000]
 
 
 def test_longer_texts_than_are_read_are_refused() -> None:
