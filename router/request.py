@@ -21,6 +21,8 @@ from router.wire.texts import Text
 _DIGEST = re.compile(r"#[0-9a-f]{16}")
 AUTO: Final = "auto"
 BASE: Final = "base"
+SUBJECT_HEADER: Final = "x-graftwork-subject"
+_SUBJECT_FIELDS: Final = ("user", "safety_identifier")
 NO_INTENT: Final = "none"
 """What records and beliefs call a request whose intent was not recognised."""
 WITHHELD: Final = "withheld"
@@ -51,6 +53,8 @@ class Hints:
 
     max_cost_usd: float | None = None
     session: str | None = None
+    subject: str | None = None
+    """Whose data it carries, in the extension; the header and the API's own fields say it too."""
     timeout_s: float | None = None
     intent: str | None = None
     fallback: bool = False
@@ -124,6 +128,15 @@ class Request:
     def tenant(self) -> str:
         """The caller's; empty before somebody was identified."""
         return "" if self.caller is None else self.caller.tenant
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """The person whose data it carries, by each name that the client gave."""
+        about = self.body.get("metadata")
+        told = [self.headers.get(SUBJECT_HEADER), self.hints.subject]
+        told += [self.body.get(name) for name in _SUBJECT_FIELDS]
+        told.append(about.get("user_id") if isinstance(about, dict) else None)
+        return frozenset(name for name in told if isinstance(name, str) and name)
 
 
 # What was decided

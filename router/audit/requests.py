@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 
 from adapters.records.config import Durability
@@ -16,8 +15,6 @@ from router.errors import AuditUnavailable, ReviewPending
 from router.exchange import Account, Exchange
 from router.request import Request
 
-SUBJECT_HEADER = "x-graftwork-subject"
-_SUBJECT_FIELDS = ("user", "safety_identifier")
 REFUSALS_EVERY_S: Final = 60.0
 _CLIENT_LEFT = 499
 _RETRY_AFTER_S = 2.0
@@ -118,17 +115,8 @@ class RequestRecords:
             self._log.add(Entry(Kind.CHECKPOINT, now, actor=self._log.writer, fields=fields))
 
     def _subjects_of(self, request: Request) -> dict[str, list[str]]:
-        found = [self._subjects.hash(name) for name in sorted(set(subjects(request)))]
+        found = [self._subjects.hash(name) for name in sorted(request.subjects)]
         return {"subjects": found} if found else {}
-
-
-def subjects(request: Request) -> Iterator[str]:
-    """The person whose data a request carries, by each name that the client gave."""
-    told = [request.headers.get(SUBJECT_HEADER)]
-    told += [request.body.get(name) for name in _SUBJECT_FIELDS]
-    for name in told:
-        if isinstance(name, str) and name:
-            yield name
 
 
 def _actor(request: Request) -> str | None:

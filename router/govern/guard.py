@@ -117,7 +117,7 @@ class Guard:
         changed = await asyncio.to_thread(replaced) if is_long else replaced()
         self._sent[option.target] = _Sent(vault, replacing, key)
         if key is not None and vault:
-            self._conversations.remember(key, vault.entries)
+            self._conversations.remember(key, vault.entries, self._request.subjects)
         return changed
 
     async def begun(self, option: Option, said: str) -> str:
@@ -178,7 +178,8 @@ class Guard:
         """Told the id under which a provider keeps a response."""
 
         def hears(response_id: str) -> None:
-            self._conversations.remember(self._named("response", response_id), sent.vault.entries)
+            key = self._named("response", response_id)
+            self._conversations.remember(key, sent.vault.entries, self._request.subjects)
 
         return hears
 

@@ -40,6 +40,7 @@ _HINT_FIELDS = frozenset(
     {
         "max_cost_usd",
         "session",
+        "subject",
         "timeout_ms",
         "intent",
         "fallback",
@@ -172,7 +173,11 @@ def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) 
     intent = headers.get("x-graftwork-intent", extension.get("intent"))
     if intent is not None and (not isinstance(intent, str) or not 0 < len(intent) <= 256):
         raise InvalidRequest("'intent' must be a short string.", param=f"{EXTENSION}.intent")
+    subject = extension.get("subject")
+    if subject is not None and (not isinstance(subject, str) or not 0 < len(subject) <= 1024):
+        raise InvalidRequest("'subject' must be a short string.", param=f"{EXTENSION}.subject")
     return Hints(
+        subject=subject,
         max_cost_usd=_number(
             headers.get("x-graftwork-max-cost-usd", extension.get("max_cost_usd")), "max_cost_usd"
         ),

@@ -192,7 +192,7 @@ class RouterProcess:
             feedback,
             self._traffic,
             self._registry,
-            self._erasable(settings, cache),
+            self._erasable(settings, cache, governance),
             self._policies,
         ).asgi_app()
         self.door = Door(
@@ -207,10 +207,13 @@ class RouterProcess:
         )
         self._registry.register(Gauges(self.door.readings()))
 
-    def _erasable(self, settings: Settings, cache: ResponseStore) -> list[Erasable]:
+    def _erasable(
+        self, settings: Settings, cache: ResponseStore, governance: Governance
+    ) -> list[Erasable]:
         """What this process and its machine keep of persons."""
         requests = RecordPayloads(self._log)
         return [
+            governance.conversations,
             CachedAnswers(cache),
             FeedbackPayloads(self._feedback_log, requests),  # found through the requests' records
             requests,

@@ -189,3 +189,33 @@ def test_a_legal_hold_beats_erasure_until_it_is_released(
 def test_a_hold_says_what_it_keeps(ops: httpx.Client, body: dict[str, Any]) -> None:
     """400 otherwise."""
     assert ops.post(f"{ADMIN}/audit/holds", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"headers": {"x-graftwork-subject": "Vera Vault", "x-graftwork-session": "v-1"}},
+        {"user": "Vera Vault", "headers": {"x-graftwork-session": "v-2"}},
+        {"safety_identifier": "Vera Vault", "headers": {"x-graftwork-session": "v-3"}},
+        {"graftwork": {"subject": "Vera Vault", "session": "v-4"}},
+    ],
+)
+def test_what_the_vault_keeps_of_a_conversation_goes(
+    app: httpx.Client, ops: httpx.Client, auditor: httpx.Client, how: dict[str, Any]
+) -> None:
+    """However the client named the person; its records are found by that name."""
+    answer = chat(app, "cloud/big", "Write to vera@example.org about it.", **how)
+    assert answer.status_code == 200, answer.text
+    page = auditor.get(f"{ADMIN}/audit", params={"subject": "Vera Vault", "limit": 1000}).json()
+    ends = [each["decision_id"] for each in page["data"] if each["kind"] == "request.end"]
+    assert ends[-1] == answer.headers["x-graftwork-decision-id"]
+    assert erase(ops, "Vera Vault")["found"]["vault"] == 1
+    assert erase(ops, "Vera Vault")["found"]["vault"] == 0
+
+
+def test_a_person_is_named_by_a_short_text(app: httpx.Client) -> None:
+    """400 for anything else."""
+    for odd in ("", 1, "x" * 2000):
+        answer = chat(app, "cloud/big", graftwork={"subject": odd})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "graftwork.subject"
