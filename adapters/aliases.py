@@ -76,6 +76,8 @@ class Roles(_Frozen):
 
     system: bool = True
     """It has a system message."""
+    developer: bool = True
+    """It tells a developer's message from the system's."""
     alternates: bool = False
     """User and assistant must speak in turns, the user first."""
 

@@ -34,13 +34,18 @@ def roles_of(model_dir: Path) -> Roles:
     Where there is none, or none that can be tried, everything counts as taken: the engine decides.
     """
     try:
-        render = _renderer(model_dir)
-        if render is None or not _says(render, [_USER]):
+        text, settings = _template(model_dir)
+        if text is None:
+            return Roles()
+        render = _renderer(text, settings)
+        if not _says(render, [_USER]):
             return Roles()
     except (OSError, ValueError, BaseModelError, TemplateError):
         return Roles()
     alternates = not _says(render, [_USER, _AGAIN]) or not _says(render, [_ASSISTANT, _USER])
-    return Roles(system=_says(render, [_SYSTEM, _USER]), alternates=alternates)
+    system = _says(render, [_SYSTEM, _USER])
+    # As vLLM decides it: a template that writes any role out has learned no other word for that.
+    return Roles(system=system, developer="developer" in text, alternates=alternates)
 
 
 def _says(render: _Render, messages: list[dict[str, str]]) -> bool:
@@ -52,7 +57,8 @@ def _says(render: _Render, messages: list[dict[str, str]]) -> bool:
     return all(message["content"] in prompt for message in messages)
 
 
-def _renderer(model_dir: Path) -> _Render | None:
+def _template(model_dir: Path) -> tuple[str | None, dict[str, Any]]:
+    """Its text, and the tokenizer's settings."""
     file, config = model_dir / _FILE, model_dir / _CONFIG
     settings = _settings(config)
     text = settings.get("chat_template")
@@ -61,8 +67,10 @@ def _renderer(model_dir: Path) -> _Render | None:
     if isinstance(text, list):  # several by name
         named = {each.get("name"): each.get("template") for each in text if isinstance(each, dict)}
         text = named.get("default")
-    if not isinstance(text, str):
-        return None
+    return text if isinstance(text, str) else None, settings
+
+
+def _renderer(text: str, settings: dict[str, Any]) -> _Render:
     template = _environment().from_string(text)
     tokens = {name: _token(settings.get(name)) for name in ("bos_token", "eos_token")}
 

@@ -74,6 +74,9 @@ class ModelCard(_Record):
     system_messages: bool = Field(
         default=True, description="takes them; else what they say is put before the user's words"
     )
+    developer_messages: bool = Field(
+        default=True, description="takes them; else they are system messages"
+    )
     alternating_turns: bool = Field(
         default=False, description="user and assistant must speak in turns, the user first"
     )
@@ -91,7 +94,11 @@ class ModelCard(_Record):
     @property
     def roles(self) -> Roles:
         """Which turns it takes."""
-        return Roles(system=self.system_messages, alternates=self.alternating_turns)
+        return Roles(
+            system=self.system_messages,
+            developer=self.developer_messages,
+            alternates=self.alternating_turns,
+        )
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What an answer cost, USD; None when the provider did not count its tokens."""

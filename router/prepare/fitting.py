@@ -56,6 +56,8 @@ def fitted(endpoint: Endpoint, body: Body, roles: Roles) -> tuple[Body, list[str
         return _chat(body, roles)
     if endpoint is Endpoint.MESSAGES:
         return _messages(body, roles)
+    if endpoint is Endpoint.RESPONSES and not roles.system:
+        return _responses(body)
     return body, []
 
 
@@ -63,6 +65,9 @@ def _chat(body: Body, roles: Roles) -> tuple[Body, list[str]]:
     messages = body.get("messages")
     if not _are_messages(messages):
         return body, []
+    if not roles.developer:
+        messages = [_as_system(each) for each in messages]
+        body = {**body, "messages": messages}
     warnings: list[str] = []
     system = [each for each in messages if each["role"] in _SYSTEM]
     turns = [each for each in messages if each["role"] not in _SYSTEM]
@@ -94,6 +99,25 @@ def _messages(body: Body, roles: Roles) -> tuple[Body, list[str]]:
     return ({**found, "messages": turns}, warnings) if warnings else (body, [])
 
 
+def _responses(body: Body) -> tuple[Body, list[str]]:
+    said = body.get("input")
+    items = [{"role": "user", "content": said}] if isinstance(said, str) else said
+    if not isinstance(items, list) or not all(isinstance(each, dict) for each in items):
+        return body, []
+    system = [body.get("instructions")]
+    system += [each.get("content") for each in items if each.get("role") in _SYSTEM]
+    if not any(system):
+        return body, []
+    turns = [each for each in items if each.get("role") not in _SYSTEM]
+    found = {name: value for name, value in body.items() if name != "instructions"}
+    found["input"] = _before(turns, _joined(system, "input_text"), "input_text")
+    return found, [_NO_SYSTEM]
+
+
+def _as_system(message: Body) -> Body:
+    return {**message, "role": "system"} if message["role"] == "developer" else message
+
+
 def _are_messages(value: Any) -> TypeGuard[list[Body]]:
     return (
         isinstance(value, list)
@@ -102,12 +126,12 @@ def _are_messages(value: Any) -> TypeGuard[list[Body]]:
     )
 
 
-def _before(turns: list[Body], system: Any) -> list[Body]:
+def _before(turns: list[Body], system: Any, part: str = "text") -> list[Body]:
     """With what the system says at the beginning of the user's first turn."""
-    place = next((n for n, each in enumerate(turns) if each["role"] == "user"), None)
+    place = next((n for n, each in enumerate(turns) if each.get("role") == "user"), None)
     if place is None:
         return [{"role": "user", "content": system}, *turns]
-    first = {**turns[place], "content": _joined([system, turns[place].get("content")])}
+    first = {**turns[place], "content": _joined([system, turns[place].get("content")], part)}
     return [*turns[:place], first, *turns[place + 1 :]]
 
 
@@ -128,12 +152,12 @@ def _alternating(turns: list[Body], warnings: list[str]) -> list[Body]:
     return found
 
 
-def _joined(contents: Iterable[Any]) -> Any:
-    """Texts as one text; as soon as there are parts, all as parts."""
+def _joined(contents: Iterable[Any], part: str = "text") -> Any:
+    """Texts as one text; as soon as there are parts, all as parts, texts of this type."""
     given = [each for each in contents if each]
     if all(isinstance(each, str) for each in given):
         return "\n\n".join(given)
     parts: list[Any] = []
     for each in given:
-        parts += [{"type": "text", "text": each}] if isinstance(each, str) else list(each)
+        parts += [{"type": part, "text": each}] if isinstance(each, str) else list(each)
     return parts

@@ -16,6 +16,7 @@ from adapters.aliases import Roles
 from adapters.format.chat_template import roles_of
 from router.prepare.fitting import fitted
 from router.wire.endpoint import Endpoint
+from serving.embedded import BASE_DIR
 
 GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
 {{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}
@@ -26,7 +27,7 @@ GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
 {% endfor %}"""
 MUTE = "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}"
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
-STRICT = Roles(system=False, alternates=True)
+STRICT = Roles(system=False, developer=False, alternates=True)
 
 
 def said(role: str, content: Any, **more: Any) -> dict[str, Any]:
@@ -38,8 +39,9 @@ def said(role: str, content: Any, **more: Any) -> dict[str, Any]:
     ("template", "roles"),
     [
         (GEMMA, STRICT),
-        (MUTE, Roles(system=False)),
-        (CHATML, Roles()),
+        (MUTE, Roles(system=False, developer=False)),
+        (CHATML, Roles(developer=False)),
+        (f"{CHATML}{{# developer #}}", Roles()),
         ("{% broken", Roles()),
         ("nothing of it", Roles()),
         ("{% for m in messages %}{{ m.content }}{% endfor %}{{ 1 / 0 }}", Roles()),
@@ -77,6 +79,33 @@ def test_without_a_system_role_the_user_says_it() -> None:
     assert "no system role" in warnings[0]
 
 
+def test_the_base_that_comes_along_takes_system_messages() -> None:
+    """As its template says."""
+    assert roles_of(BASE_DIR) == Roles(developer=False)
+
+
+def test_a_developer_is_the_system_where_no_other_word_was_learned() -> None:
+    """Nothing is lost by that, so nothing is told."""
+    body = {"messages": [said("developer", "be brief"), said("user", "hi")]}
+    found, warnings = fitted(Endpoint.CHAT, body, Roles(developer=False))
+    assert found["messages"] == [said("system", "be brief"), said("user", "hi")]
+    assert warnings == []
+
+
+@pytest.mark.parametrize("given", ["hi", [said("system", "be brief"), said("user", "hi")]])
+def test_responses_without_a_system_role(given: Any) -> None:
+    """Instructions and system items are said by the user."""
+    body = {"instructions": "be kind", "input": given}
+    found, warnings = fitted(Endpoint.RESPONSES, body, Roles(system=False))
+    brief = "" if given == "hi" else "be brief\n\n"
+    assert found == {"input": [said("user", f"be kind\n\n{brief}hi")]}
+    assert len(warnings) == 1
+    parts = [{"type": "input_image", "image_url": "u"}]
+    found, _ = fitted(Endpoint.RESPONSES, {**body, "input": [said("user", parts)]}, STRICT)
+    text = {"type": "input_text", "text": "be kind"}
+    assert found == {"input": [said("user", [text, *parts])]}
+
+
 def test_turns_alternate_and_tools_stay_where_they_are() -> None:
     """A call, its result and who reads it are not joined with anything."""
     calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
@@ -110,13 +139,15 @@ ROLE = st.sampled_from(["system", "developer", "user", "assistant"])
 CONTENT = st.text("abc ", min_size=1, max_size=5)
 
 
-@given(st.lists(st.builds(said, ROLE, CONTENT), max_size=8), st.booleans(), st.booleans())
+@given(st.lists(st.builds(said, ROLE, CONTENT), max_size=8), *[st.booleans()] * 3)
 def test_a_strict_template_takes_whatever_comes(
-    messages: list[dict[str, Any]], system: bool, alternates: bool
+    messages: list[dict[str, Any]], system: bool, alternates: bool, developer: bool
 ) -> None:
     """Nothing that was said is lost, in any order of roles; without a change nothing is told."""
     body = {"messages": messages, "top_p": 1}
-    found, warnings = fitted(Endpoint.CHAT, body, Roles(system=system, alternates=alternates))
+    found, warnings = fitted(
+        Endpoint.CHAT, body, Roles(system=system, developer=developer, alternates=alternates)
+    )
     turns = found["messages"]
     spoken = [each for each in turns if each["role"] not in ("system", "developer")]
     if any(each["role"] not in ("system", "developer") for each in messages):
@@ -126,7 +157,9 @@ def test_a_strict_template_takes_whatever_comes(
             assert all(a["role"] != b["role"] for a, b in pairwise(spoken))
     whole = "".join(each["content"] for each in turns)
     assert all(each["content"] in whole for each in messages)
-    assert bool(warnings) == (found is not body)
+    if roles_changed := found != body:
+        assert warnings or not system or not developer
+    assert roles_changed or not warnings
     assert found["top_p"] == 1
 
 
