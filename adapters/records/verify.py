@@ -20,7 +20,7 @@ from adapters.records.checkpoints import Checkpoint, Checkpoints
 from adapters.records.files import Layout, Segment, by_writer, is_held, parse_name
 from adapters.records.following import closes
 from adapters.records.line import Record
-from adapters.records.problems import Problem, Unreadable, Verdict
+from adapters.records.problems import Problem, ProblemKind, Unreadable, Verdict
 from adapters.records.scan import Scan, scan
 from adapters.records.signing import KEYS_FILE, BadKey, PublicKey, read_keys, trusted
 from adapters.records.tree import Tree
@@ -155,6 +155,7 @@ class _Verification:
         kept, since = self.question.checkpoint, self.question.since
         begins_late = bool(self.said.removed)
         new = [each for each in told.lines if since is None or each[1].tree_size >= since.tree_size]
+        before = len(self.verdict.problems)
         check_lines(
             new,
             keys,
@@ -162,7 +163,11 @@ class _Verification:
             verdict=self.verdict,
         )
         if kept is not None and all(line.document != kept.document for _, line in told.lines):
-            self._strange_checkpoint(kept, keys)
+            is_whole = len(self.verdict.problems) == before
+            newest_s = told.lines[-1][1].at if told.lines else 0.0
+            # What goes on without a gap and without it is another history.
+            gone: ProblemKind = "replaced" if is_whole else "removed"
+            self._strange_checkpoint(kept, keys, "truncated" if newest_s < kept.at else gone)
         tree = Tree(self.layout.tree)
         start = None if since is None else since.frontier()
         self._tree = TreeCheck(tree, self.hashes, self.verdict, start)
@@ -182,7 +187,9 @@ class _Verification:
             self.verdict.add("", None, KEYS_FILE, "altered", str(error))
             return []
 
-    def _strange_checkpoint(self, kept: Checkpoint, keys: Mapping[str, PublicKey]) -> None:
+    def _strange_checkpoint(
+        self, kept: Checkpoint, keys: Mapping[str, PublicKey], kind: ProblemKind
+    ) -> None:
         """One that was kept elsewhere, and that the file does not have."""
         writer = min(kept.heads, default="")
         sequence = kept.heads[writer].sequence if writer else None
@@ -196,7 +203,7 @@ class _Verification:
             self.verdict.add(writer, sequence, name, "altered", detail)
         else:
             detail = f"the checkpoint of {kept.time} that was kept is missing here"
-            self.verdict.add(writer, sequence, name, "removed", detail)
+            self.verdict.add(writer, sequence, name, kind, detail)
 
     def _check_end(
         self,

@@ -149,7 +149,7 @@ async def test_who_has_the_key_too_is_noticed_by_a_checkpoint_that_was_kept(log:
     log.sign_anew()
     assert log.alone().problems == []
     found = log.ask().problems
-    assert (LINES, "removed") in {(each.file, each.kind) for each in found}
+    assert (LINES, "replaced") in {(each.file, each.kind) for each in found}
     assert "replaced" in {each.kind for each in found if each.writer == "one"}
     assert "replaced" not in {each.kind for each in found if each.writer == "two"}
 
@@ -177,6 +177,26 @@ async def test_an_end_cut_off_with_its_checkpoints_is_noticed(log: Log) -> None:
     assert log.alone().problems == []
     found = {(each.writer, each.kind) for each in log.ask().problems}
     assert ("three", "removed") in found
+
+
+async def test_checkpoints_cut_off_behind_one_that_was_kept_are_noticed(log: Log) -> None:
+    """Of a system that was killed, where an end without a checkpoint is no problem."""
+    log.edit(lambda found: found[:1])
+    path = files(log.root)[-1]
+    path.write_bytes(b"".join(lines(path)[:-1]))
+    found = {(each.file, each.kind) for each in log.ask().problems}
+    assert (LINES, "truncated") in found
+
+
+async def test_a_shorter_history_signed_with_the_same_key_is_noticed(log: Log) -> None:
+    """Everything removed, and a new beginning written in its place."""
+    for name in ("segments", "payloads", "tree", "index"):
+        shutil.rmtree(log.root / name)
+    (log.root / LINES).unlink()
+    with running_log(log.root, "one") as one:
+        await fill(one, 1)
+    assert log.alone().problems == []
+    assert "replaced" in {each.kind for each in log.ask().problems}
 
 
 async def test_keys_that_were_replaced_are_noticed(log: Log, tmp_path: Path) -> None:
