@@ -17,7 +17,7 @@ from router.policy.obligations import instruction
 from router.policy.permission import Permission, PolicyBook
 from router.policy.situation import Governed, Situation
 from router.policy.source import InUse, PolicySource
-from router.request import NO_INTENT, Caller, Intent, Request
+from router.request import NO_INTENT, Caller, Decision, Request
 from router.ruling import Ruling
 
 HEADER: Final = "x-graftwork-policy"
@@ -117,25 +117,28 @@ class PolicyStage:
     def _asked(self, exchange: Exchange, in_use: InUse, intents: tuple[str, ...]) -> Asked:
         if not in_use.active.file.rules and in_use.shadow is None:
             return Asked(replace(_NOTHING, version=in_use.active.version))
-        situation = self._situation(exchange.request, exchange.decision.intent, intents)
+        situation = self._situation(exchange.request, exchange.decision, intents)
         asked = in_use.active.ask(situation)
         if in_use.shadow is not None:
             told = in_use.shadow.ask(situation).ruling
             self._source.differences.compare(exchange.request.decision_id, asked.ruling, told)
         return asked
 
-    def _situation(self, request: Request, intent: Intent, intents: tuple[str, ...]) -> Situation:
+    def _situation(
+        self, request: Request, decision: Decision, intents: tuple[str, ...]
+    ) -> Situation:
         caller = request.caller
         assert caller is not None
         return Situation(
             caller=caller.name,
             tenant=caller.tenant,
             intents=intents,
-            confidence=intent.confidence or 0.0,
+            confidence=decision.intent.confidence or 0.0,
             subject=_subject(request) if self._source.reads("subject") else "",
             facts=request.hints.facts if self.trust.facts(caller) else {},
             claims=caller.claims,
             entities=tuple(sorted(request.entities)),
+            collections=decision.collections,
             at=datetime.fromtimestamp(request.at, UTC),
             request=_request(request) if self._source.reads("request") else {},
         )

@@ -47,7 +47,9 @@ def ruled(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> I
         {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": found}
         for name, found in scopes.items()
     ]
-    args = {**router_args(frontier), "auth": {"keys": keys}, "trust": {"facts": ["app"]}}
+    args = {**router_args(frontier), "auth": {"keys": keys}}
+    args["auto"]["intents"].append({"name": "weather", "keywords": ["weather"]})
+    args["trust"] = {"facts": ["app"], "intents": ["ops"]}
     with whole_system(tmp_path_factory.mktemp("ruled"), args) as running:
         yield running
 
@@ -240,6 +242,54 @@ def test_facts_count_only_from_trusted_keys(
     assert chat(asker, "base", **body).status_code == 200
     with client(ruled, "ops") as other:
         assert chat(other, "base", **body).status_code == 403
+
+
+def test_an_intent_counts_only_from_trusted_keys(boss: httpx.Client, asker: httpx.Client) -> None:
+    """Another key's is ignored: what the text says is what is recognised."""
+    stated = {"x-graftwork-intent": "weather"}
+    ignored = chat(asker, "auto", "I want a refund", headers=stated)
+    assert ignored.headers["x-graftwork-intent"] == "returns"
+    taken = chat(boss, "auto", "I want a refund", headers=stated)
+    assert taken.headers["x-graftwork-intent"] == "weather"
+
+
+def test_a_stated_intent_never_widens_what_the_recognised_one_permits(
+    boss: httpx.Client,
+) -> None:
+    """A trusted key's neither."""
+    held(boss, 'rules: [{id: none-back, when: intent == "returns", deny: No refunds.}]')
+    stated = {"x-graftwork-intent": "weather"}
+    assert chat(boss, "auto", "I want a refund", headers=stated).status_code == 403
+    assert chat(boss, "auto", "What will it be like?", headers=stated).status_code == 200
+    assert chat(boss, "base", "I want a refund", headers=stated).status_code == 403
+
+
+def test_rules_know_what_personal_data_is_in_a_request(
+    boss: httpx.Client, asker: httpx.Client, frontier: FakeFrontier
+) -> None:
+    """And keep it from whom they say."""
+    held(
+        boss,
+        "rules:\n  - {id: bank-data-stays, when: '\"IBAN\" in entities', require: {local: true}}\n",
+    )
+    text = "Please pay to DE89 3704 0044 0532 0130 00."
+    denied = chat(asker, "cloud/big", text)
+    assert denied.status_code == 403, denied.text
+    assert denied.headers["x-graftwork-policy"] == "bank-data-stays"
+    assert not frontier.requests
+    assert chat(asker, "base", text).status_code == 200
+    assert chat(asker, "cloud/big", "Hello").status_code == 200
+
+
+def test_a_dry_run_says_what_rules_say(boss: httpx.Client, asker: httpx.Client) -> None:
+    """Each candidate with the rule that strikes it out."""
+    held(boss, LOCAL)
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
+    told = asker.post("/v1/decision", json=body).json()
+    assert told["decided"]["policy"]["rules"] == ["stays-here"]
+    struck = {each["target"]: each for each in told["candidates"] if not each["allowed"]}
+    assert struck["frontier:cloud/big"]["code"] == "policy_denied"
+    assert "stays-here" in struck["frontier:cloud/big"]["reason"]
 
 
 def test_an_instruction_reaches_the_model_on_every_endpoint(

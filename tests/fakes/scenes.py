@@ -14,6 +14,8 @@ import httpx
 
 from adapters.aliases import Replica, RoutingTable, engine_name
 from router.admit.keys import hash_key
+from router.policy.book import Rules
+from router.policy.source import InUse
 from tests.fakes.deciding import returns
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, BEFORE, LIVE
@@ -229,8 +231,14 @@ class Played:
     records: list[dict[str, Any]]
 
 
-async def played(scene: Scene, state: Path, frontier: FakeFrontier, engine: FakeEngine) -> Played:
-    """Let a scene happen."""
+async def played(
+    scene: Scene,
+    state: Path,
+    frontier: FakeFrontier,
+    engine: FakeEngine,
+    rules: Rules | None = None,
+) -> Played:
+    """Let a scene happen; ``rules``: of a rules file, beside those of the configuration."""
     engine.requests.clear()
     frontier.forget()
     engine.models = {
@@ -249,6 +257,8 @@ async def played(scene: Scene, state: Path, frontier: FakeFrontier, engine: Fake
     path = f"/v1/{'chat/completions' if scene.endpoint == 'chat' else 'completions'}"
     body, headers = body_of(scene), headers_of(scene)
     async with router(state, config_of(scene, frontier), table) as (client, process):
+        if rules is not None:
+            process._policies._current = InUse(rules)
         told = (await client.post("/v1/decision", json=body, headers=headers)).json()
         assert not engine.requests
         assert not frontier.requests

@@ -8,12 +8,15 @@ statement of who may be asked.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 
+from router.policy.load import load
 from tests.fakes.engine import FakeEngine
 from tests.fakes.exchanges import BASE_ID
 from tests.fakes.frontier import FakeFrontier
@@ -119,6 +122,67 @@ def test_no_request_reaches_who_is_excluded(tmp_path: Path) -> None:
     # The worlds are neither too kind nor too hostile to show anything.
     assert min(seen.values()) > SCENES // 8, seen
     assert seen["answered"] > SCENES // 3, seen
+
+
+# The same rules, in a rules file
+
+REQUIRED = ([], ["base", "adapter:*"], ["frontier:*"], ["*m1", "base"])
+
+
+def _among(names: list[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+def _condition(rule: dict[str, Any]) -> str:
+    parts = []
+    if targets := rule.get("targets"):
+        globs = "|".join(each.replace("*", ".*") for each in targets)
+        parts.append(f'target.name.matches("^({globs})$")')
+    if (tenants := rule.get("tenants", ["*"])) != ["*"]:
+        parts.append(f"tenant in {_among(tenants)}")
+    for name, test in (("regions", "r in {}"), ("outside_regions", "!(r in {})")):
+        if name in rule:
+            one = test.format(_among(rule[name]))
+            parts.append(f"(size(target.regions) == 0 || target.regions.exists(r, {one}))")
+    return " && ".join([*parts, 'target.name != ""'])
+
+
+def _rules_file(scene: Scene, required: list[str]) -> bytes:
+    rules = [
+        {"id": f"r{n}", "when": _condition(rule), "deny": "no"}
+        for n, rule in enumerate(scene.rules)
+    ]
+    if required:
+        rules.append({"id": "required", "require": {"targets": required}})
+    return orjson.dumps({"rules": rules})
+
+
+def test_no_request_reaches_who_a_rules_file_excludes(tmp_path: Path) -> None:
+    """What holds for the configuration's rules holds for the rules file's (law 5)."""
+    seen: Counter[str] = Counter()
+    with stage() as (runner, frontier, engine):
+        for seed in range(1000, 1000 + SCENES // 2):
+            drawn_ = drawn(seed)
+            denials = [rule for rule in drawn_.rules if rule["effect"] == "deny"]
+            scene = replace(drawn_, default="allow", rules=denials)
+            required = REQUIRED[seed % len(REQUIRED)]
+            rules = load(_rules_file(scene, required))
+            bare = replace(scene, rules=[])
+            state = tmp_path / str(seed)
+            found = runner.run(played(bare, state, frontier, engine, rules))
+            reached = called(frontier, engine)
+            permitted = {
+                target
+                for target in TARGETS
+                if may_be_asked(scene, target) and (not required or _covers(required, target))
+            }
+            assert reached <= permitted, (seed, reached - permitted, found.told)
+            statuses = {response.status_code for response in found.responses}
+            if not permitted:
+                assert 200 not in statuses, seed
+            seen["answered"] += 200 in statuses
+            seen["somebody excluded"] += len(permitted) < len(TARGETS)
+    assert min(seen.values()) > SCENES // 16, seen
 
 
 def _is_well_formed(response: httpx.Response) -> None:
