@@ -126,7 +126,7 @@ def test_no_request_reaches_who_is_excluded(tmp_path: Path) -> None:
 
 # The same rules, in a rules file
 
-REQUIRED = ([], ["base", "adapter:*"], ["frontier:*"], ["*m1", "base"])
+REQUIRED: tuple[list[str], ...] = ([], ["base", "adapter:*"], ["frontier:*"], ["*m1", "base"])
 
 
 def _among(names: list[str]) -> str:
@@ -148,7 +148,7 @@ def _condition(rule: dict[str, Any]) -> str:
 
 
 def _rules_file(scene: Scene, required: list[str]) -> bytes:
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"id": f"r{n}", "when": _condition(rule), "deny": "no"}
         for n, rule in enumerate(scene.rules)
     ]
