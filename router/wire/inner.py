@@ -1,17 +1,76 @@
-"""JSON inside strings: read, and written back so that what did not change stays as it was."""
+"""What is inside strings, JSON and text files: read, and written back where it was changed."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
 from router.wire import words
 
+MAX_FILE_CHARS: Final = 2 * 1024 * 1024
+"""A larger file is not looked into."""
+_NO_TEXTS: Final = ("data:image/", "data:audio/", "data:video/")
+_LOOKED_AT: Final = 256
+_NEVER_IN_TEXT: Final = (b"\x00", b"\xff", b"\x89PNG")
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NUMBER: Final = re.compile(r"-?\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A file in a string that is a text: of a ``data:`` URL, or base64 alone.
+
+    Attributes:
+        head: what stands before it.
+        text: what it says.
+    """
+
+    head: str
+    text: str
+
+    @classmethod
+    def read(cls, value: str) -> Self | None:
+        """The file; None when it is no text, or larger than is looked at."""
+        if not 0 < len(value) <= MAX_FILE_CHARS:
+            return None
+        head, data = "", value
+        if value.startswith("data:"):
+            head, comma, data = value.partition(",")
+            head += comma
+        if not data or (head.startswith(_NO_TEXTS) and "svg" not in head):
+            return None
+        is_plain = bool(head) and not head.endswith(";base64,")
+        try:
+            if is_plain:
+                return cls(head, unquote_to_bytes(data).decode())
+            if _is_binary(data[:_LOOKED_AT]):
+                return None
+            return cls(head, base64.b64decode(data).decode())
+        except (binascii.Error, ValueError):
+            return None
+
+    def saying(self, text: str) -> str:
+        """The same file with another text, always in base64."""
+        head = self.head
+        if head and not head.endswith(";base64,"):
+            head = f"{head[:-1]};base64,"
+        return head + base64.b64encode(text.encode()).decode()
+
+
+def _is_binary(data: str) -> bool:
+    """Whether its first bytes are those of no text; a PDF's are."""
+    try:
+        begins = base64.b64decode(data)
+    except (binascii.Error, ValueError):
+        return True
+    return begins.startswith(b"%PDF") or any(sign in begins for sign in _NEVER_IN_TEXT)
 
 
 def parsed(value: str) -> Any:

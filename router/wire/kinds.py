@@ -19,6 +19,8 @@ class Kind(StrEnum):
     DEFINITION = "definition"
     """Of a tool or of the form of the answer: descriptions, examples, allowed values."""
     FILE_NAME = "file_name"
+    FILE = "file"
+    """What an encoded file says, when it is a text."""
     URL = "url"
     NAME = "name"
     """Of who speaks."""

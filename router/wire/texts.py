@@ -10,7 +10,8 @@ has heard of: what must not leave a company does not leave it in a new field. JS
 does both the reading and the changing, so that neither can miss what the other sees.
 
 Never seen as text: ids, the protocol's own words, names of tools and of their parameters, numbers
-(a prompt may be given as token ids), and encoded media, which is counted instead.
+(a prompt may be given as token ids), and encoded media, which is counted instead; but encoded
+files that are texts are read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from router.wire import words
-from router.wire.inner import json_with, parsed, with_distinct_keys
+from router.wire.inner import TextFile, json_with, parsed, with_distinct_keys
 from router.wire.kinds import Kind
 
 MAX_DEPTH: Final = 48
@@ -332,16 +333,22 @@ class _Walk:
 
     def _url(self, value: str, role: str) -> str:
         if value.startswith("data:"):
-            self._found.inline_bytes += len(value)
-            return value
+            return self._file(value, role)
         return self._text(value, role, Kind.URL)
 
     def _media(self, name: str, value: str, role: str, kind: Kind) -> str:
         """Encoded bytes; but ``data`` may as well be a document's plain text."""
         if name == "data" and not _is_encoded(value):
             return self._text(value, role, kind)
+        return self._file(value, role)
+
+    def _file(self, value: str, role: str) -> str:
         self._found.inline_bytes += len(value)
-        return value
+        file = TextFile.read(value)
+        if file is None:
+            return value
+        new = self._text(file.text, role, Kind.FILE)
+        return value if new == file.text else file.saying(new)
 
     def _data(self, value: Any, role: str, kind: Kind, depth: int) -> Any:
         """A tool's arguments or results: free JSON, perhaps inside a string."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -222,7 +223,9 @@ def test_everything_that_a_body_says_is_kept_back(
     """Every role, tools, results with JSON in strings and numbers, names, identities, metadata."""
     arguments = json.dumps({"to": MAIL, "card": int(CARD), MAIL: [IBAN]})
     call = {"id": "c", "type": "function", "function": {"name": "pay", "arguments": arguments}}
-    file = {"type": "file", "file": {"filename": f"{MAIL}.txt", "file_data": "data:text/plain,"}}
+    note = base64.b64encode(f"Ask {MAIL} about {IBAN}.".encode()).decode()
+    data = f"data:text/plain;base64,{note}"
+    file = {"type": "file", "file": {"filename": f"{MAIL}.txt", "file_data": data}}
     tool = {"type": "function", "function": {"name": "pay", "description": f"Pays {IBAN}"}}
     body = {
         "messages": [
@@ -248,6 +251,8 @@ def test_everything_that_a_body_says_is_kept_back(
     assert got["messages"][1]["name"].startswith("EMAIL_")
     assert json.loads(got["messages"][2]["tool_calls"][0]["function"]["arguments"])["to"]
     assert got["user"].startswith("id_")
+    sent_file = got["messages"][1]["content"][1]["file"]["file_data"].partition(",")[2]
+    assert base64.b64decode(sent_file) == b"Ask [EMAIL_1] about [IBAN_1]."
 
 
 def test_a_fallback_obeys_the_rules_of_its_own_target(

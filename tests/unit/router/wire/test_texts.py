@@ -316,7 +316,7 @@ def test_what_the_user_said() -> None:
 
 def test_what_media_weighs() -> None:
     """Encoded bytes are counted, not read; a text document in the same place is read."""
-    data = "QUJD" * 100
+    data = "iVBORw0KGgoA" * 100
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
     note = {"type": "document", "source": {"type": "text", "data": "Dear Max"}}
     found = survey({"messages": [{"role": "user", "content": [image, note]}]})
