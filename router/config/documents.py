@@ -12,8 +12,8 @@ class DocumentsConfig(Section):
 
     url: str | None = Field(
         default=None,
-        description="`postgresql://…`: a database with or without pgvector; default: the file "
-        "`<state_dir>/documents.db`, for routers on one machine",
+        description="`postgresql://…`: a database with or without pgvector that routers read, too; "
+        "default: beside the registry's own tables",
     )
     max_mb: float = Field(default=32.0, gt=0, le=1024, description="the largest file, MB")
     max_chunks: int = Field(

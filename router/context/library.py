@@ -12,7 +12,7 @@ from typing import Any, Final
 from router.config.documents import DocumentsConfig
 from router.context.documents import cutting, parsing
 from router.context.documents.model import Chunk, Document, Index, Passage, digest
-from router.context.retrieve import Question, Retriever
+from router.context.retrieve import Question, Retrieved, Retriever
 from router.embed.encoder import Encoder
 from router.embed.threads import Threads
 
@@ -164,6 +164,10 @@ class Library:
         if collection in found.unknown:
             raise UnknownCollection(collection)
         return found.passages
+
+    async def retrieve(self, question: Question) -> Retrieved:
+        """What documents say; raises as ``Retriever.retrieve``."""
+        return await self._retriever.retrieve(question)
 
     async def documents_of(self, subject: str) -> list[str]:
         """The ids of a person's documents."""

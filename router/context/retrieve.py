@@ -117,6 +117,8 @@ class Retriever:
         What it had no time for stays behind what it read, in the order that it had.
         """
         budget_s = 60.0 if question.rerank_s is None else question.rerank_s
+        # Who waits behind this one has as much of the time that there is.
+        budget_s /= max(1, self._threads.busy)
         deadline = time.perf_counter() + budget_s
         first = found[:_RERANKED]
         scores = self._reranker.scores(question.text, [_whole(each) for each in first], deadline)

@@ -12,7 +12,7 @@ from router.config.documents import ContextConfig
 from router.context import fence
 from router.context.documents.model import IndexUnavailable, Passage
 from router.context.fit import fitted
-from router.context.retrieve import Question, Retrieved, Retriever
+from router.context.retrieve import Question, Retrieved
 from router.context.stitch import stitched
 from router.context.tokens import ByBytes, Counter
 from router.context.trim import dropped, trimmed
@@ -43,6 +43,14 @@ _SHORT_WORDS: Final = 5
 """A shorter question is read together with the one before: it may be about the same."""
 _ESTIMATED_BYTES_PER_TOKEN: Final = 4
 _log = logging.getLogger("graftwork.router")
+
+
+class Finds(Protocol):
+    """Searches documents, wherever they are."""
+
+    async def retrieve(self, question: Question) -> Retrieved:
+        """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""
+        ...
 
 
 class UntrustedCheck(Protocol):
@@ -77,7 +85,7 @@ class ContextStage:
     def __init__(
         self,
         config: ContextConfig,
-        retriever: Retriever,
+        retriever: Finds,
         threads: Threads,
         counters: Counters,
         windows: Windows,

@@ -13,6 +13,7 @@ from router.config.documents import DocumentsConfig
 from router.config.root import RouterConfig
 
 EMBEDDED = "embedded"
+DOCUMENTS_FILE = "documents.db"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
@@ -148,6 +149,16 @@ class Settings(_Section):
                 f"({resident}): what an engine holds cannot leave its node"
             )
         return self
+
+    def documents_here(self) -> tuple[str | None, Path]:
+        """Where the registry keeps documents: the URL of a database, or None and then a file.
+
+        Beside its own tables: what is mounted for those outlives the process.
+        """
+        database = self.adapters_here().database_url or ""
+        if self.documents.url is not None or database.startswith("postgresql"):
+            return self.documents.url or database, self.state_dir / DOCUMENTS_FILE
+        return None, Path(database.removeprefix("sqlite:///")).parent / DOCUMENTS_FILE
 
     def adapters_here(self) -> AdaptersConfig:
         """The adapter settings with every default place, and the engine's own limits, filled in."""

@@ -21,6 +21,7 @@ ERASURES = "/internal/erasures"
 LEASES = "/internal/budgets/leases"
 USAGE = "/internal/usage"
 POLICY = "/internal/policies/{version}"
+PASSAGES = "/internal/passages"
 # All of them
 METRICS = "/metrics"
 PREFIX = "/internal/"

@@ -28,6 +28,7 @@ from adapters.registry.lifecycle import State
 from adapters.registry.models import VersionRow
 from adapters.store.objects import open_store
 from adapters.store.store import Store
+from serving.config.settings import DOCUMENTS_FILE
 from serving.operations import databases
 from serving.operations.archive import Writer, unpack, writing
 from serving.operations.places import Places, Refused
@@ -84,6 +85,8 @@ def restore(places: Places, source: Path, *, force: bool = False) -> Summary:
         registry = folder / _REGISTRY[summary.kind]
         if places.sqlite is not None:
             databases.put_sqlite(registry, places.sqlite)
+            if (documents := folder / DOCUMENTS_FILE).is_file():
+                databases.put_sqlite(documents, places.sqlite.with_name(DOCUMENTS_FILE))
         else:
             databases.restore_postgres(places.database_url, registry)
     return summary
@@ -118,6 +121,10 @@ def _add_databases(writer: Writer, places: Places, scratch: Path, kind: str) -> 
         databases.dump_postgres(places.database_url, registry)
     writer.add(registry.name, registry)
     own = places.sqlite.absolute() if places.sqlite else None
+    beside = None if own is None else own.parent / DOCUMENTS_FILE
+    if beside is not None and beside.is_file() and beside.parent != places.state_dir:
+        databases.copy_sqlite(beside, scratch / DOCUMENTS_FILE)
+        writer.add(DOCUMENTS_FILE, scratch / DOCUMENTS_FILE)
     for path in sorted(places.state_dir.glob("*.db")):
         if path.absolute() != own:
             copy = scratch / f"state-{path.name}"

@@ -31,7 +31,7 @@ from serving.registry.accounts.signals import DriftCollector
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
 from serving.registry.admin import admin_rows, registry_surface
-from serving.registry.documents import open_library
+from serving.registry.documents import open_library, routes
 from serving.registry.erasing import Erasing
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
@@ -111,7 +111,7 @@ class RegistryProcess:
         ]
         self.surface: Any = registry_surface(
             resources,
-            [*self.accounts.routes(), *rules.routes()],
+            [*self.accounts.routes(), *rules.routes(), *routes(self.documents)],
             self._metrics,
             self._log,
         )

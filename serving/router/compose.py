@@ -104,12 +104,13 @@ class RouterProcess:
         governance = Governance(config.governance, detectors(), subjects.hash)
         self._registry = CollectorRegistry()
         self._safety = safety(config, self._providers, environ, self._registry, governance)
-        self._context = Context(settings, catalog, self._safety)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
         self.holder = TableHolder(queues, self._forget)
         knows = self.holder.knows
+        registry = lambda: self.holder.current.registry  # noqa: E731
+        self._context = Context(settings, catalog, registry, self._safety)
         self._rules = RegistryRules(self.holder)
         self._policies = PolicySource(self._rules.fetch)
         self.holder.on_table = self._policies.heard
@@ -301,7 +302,7 @@ class RouterProcess:
         await self._shadow.aclose()
         await asyncio.to_thread(self._safety.close)
         await self._accounting.aclose()
-        await asyncio.to_thread(self._context.close)
+        await self._context.aclose()
         self._requests.sum_up_now()
         await asyncio.to_thread(self._log.close)
         await asyncio.to_thread(self._feedback_log.close)

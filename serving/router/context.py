@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
+from adapters.aliases import Peer
+from router.context.documents.model import IndexUnavailable, Passage
 from router.context.documents.opening import open_index
-from router.context.retrieve import Retriever
+from router.context.retrieve import Question, Retrieved, Retriever
 from router.context.stage import ContextStage, UntrustedCheck
 from router.context.tokens import Counter, local_counter
 from router.embed.cross import CrossEncoder
@@ -17,8 +22,12 @@ from router.request import Option
 from router.targets.directory import Catalog
 from serving.config.settings import EMBEDDED, BaseSettings, Settings
 from serving.embedded import BASE_DIR
+from serving.internal.client import InternalClient, Unanswered
+from serving.internal.paths import PASSAGES
 
 _TOKENIZER = "tokenizer.json"
+_TIMEOUT_S = 30.0
+"""For the registry; the stage's own limit is shorter."""
 
 
 class Context:
@@ -27,21 +36,23 @@ class Context:
     Args:
         settings: of the process.
         catalog: its targets.
+        registry: where the registry is; None while nobody knows.
         check: looks at passages before a model does.
 
     Attributes:
         stage: of its pipeline.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, check: UntrustedCheck) -> None:
-        config, encoder = settings.router.context, BgeSmall()
-        self._index = open_index(
-            settings.documents, settings.state_dir, encoder.width, writes=False
-        )
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        registry: Callable[[], Peer | None],
+        check: UntrustedCheck,
+    ) -> None:
+        config = settings.router.context
         self._fitting = Threads("fitting")
-        self._retriever = Retriever(
-            self._index, encoder, CrossEncoder(), Threads("context"), config.grants
-        )
+        self._documents = Documents(settings, registry)
         tokenizer = _Tokenizer(settings.base)
 
         def window(exchange: Exchange, option: Option) -> int | None:
@@ -52,13 +63,61 @@ class Context:
         def counter(option: Option) -> Counter | None:
             return tokenizer.counter() if option.is_local else None
 
-        self.stage = ContextStage(config, self._retriever, self._fitting, counter, window, check)
+        self.stage = ContextStage(config, self._documents, self._fitting, counter, window, check)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Wait for what is under way, and give connections back."""
-        self._retriever.close()
-        self._fitting.close()
+        await self._documents.aclose()
+        await asyncio.to_thread(self._fitting.close)
+
+
+class Documents:
+    """The index where this machine has it, or a database is named; else the registry is asked.
+
+    Args:
+        settings: of the process.
+        registry: where the registry is; None while nobody knows.
+    """
+
+    def __init__(self, settings: Settings, registry: Callable[[], Peer | None]) -> None:
+        encoder, url = BgeSmall(), settings.documents.url
+        _, self._file = settings.documents_here()
+        self._has_url = url is not None
+        self._index = open_index(url, self._file, encoder.width, writes=False)
+        self._retriever = Retriever(
+            self._index,
+            encoder,
+            CrossEncoder(),
+            Threads("context"),
+            settings.router.context.grants,
+        )
+        self._registry = registry
+        self._client = InternalClient()
+
+    async def retrieve(self, question: Question) -> Retrieved:
+        """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""
+        if self._has_url or self._file.exists():
+            return await self._retriever.retrieve(question)
+        registry = self._registry()
+        if registry is None:
+            raise IndexUnavailable("no registry is known yet")
+        try:
+            answer = await self._client.ask(
+                registry, "POST", PASSAGES, asdict(question), timeout_s=_TIMEOUT_S
+            )
+        except Unanswered as error:
+            raise IndexUnavailable(str(error)) from error
+        found = answer.json()
+        if answer.status != 200 or not isinstance(found, dict):
+            raise IndexUnavailable(f"the registry answered {answer.status}")
+        passages = [Passage(**each) for each in found["passages"]]
+        return Retrieved(passages, frozenset(found["unknown"]))
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, and give connections back."""
+        await asyncio.to_thread(self._retriever.close)
         self._index.close()
+        await self._client.aclose()
 
 
 class _Tokenizer:

@@ -1,27 +1,23 @@
-"""Which index the configuration means."""
+"""Which index is meant."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
-from router.config.documents import DocumentsConfig
 from router.context.documents.model import Index
 from router.context.documents.postgres import PostgresIndex
 from router.context.documents.sqlite import SqliteIndex
 
-FILE: Final = "documents.db"
 
-
-def open_index(config: DocumentsConfig, state_dir: Path, width: int, *, writes: bool) -> Index:
+def open_index(url: str | None, file: Path, width: int, *, writes: bool) -> Index:
     """The index; it connects when it is first asked something.
 
     Args:
-        config: where it is.
-        state_dir: of this machine.
+        url: of a PostgreSQL database; None: it is in the file.
+        file: of SQLite.
         width: of vectors.
         writes: whether this process changes it.
     """
-    if config.url is not None:
-        return PostgresIndex(config.url, width, writes=writes)
-    return SqliteIndex(state_dir / FILE, width, writes=writes)
+    if url is not None:
+        return PostgresIndex(url, width, writes=writes)
+    return SqliteIndex(file, width, writes=writes)

@@ -25,6 +25,9 @@ _CONNECT_S: Final = 5
 _SERIAL: Final = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
 _WRITER: Final = 0x6772_6166_7464  # any number of our own, for an advisory lock
 _BATCH: Final = 500
+_SCHEMA: Final = "graftwork_documents"
+"""Of our own: the database may be the registry's."""
+_READ_MS: Final = 5000
 
 
 class PostgresIndex(SqlIndex):
@@ -77,12 +80,19 @@ class PostgresIndex(SqlIndex):
 
     def _connected(self) -> Connection[Any] | None:
         if self._connection is None or self._connection.closed:
+            limit = "" if self._writes else f" -c statement_timeout={_READ_MS}"
             connection = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=_CONNECT_S, prepare_threshold=None
+                self._url,
+                autocommit=True,
+                connect_timeout=_CONNECT_S,
+                prepare_threshold=None,
+                options=f"-c search_path={_SCHEMA},public{limit}",
             )
             if self._writes:
                 self._make_tables(connection)
-            elif connection.execute("SELECT to_regclass('chunks')").fetchone() == (None,):
+            elif connection.execute(
+                f"SELECT to_regclass('{_SCHEMA}.chunks')".encode()
+            ).fetchone() == (None,):
                 connection.close()
                 return None
             self._has_pgvector = _has_column(connection)
@@ -92,6 +102,7 @@ class PostgresIndex(SqlIndex):
     def _make_tables(self, connection: Connection[Any]) -> None:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITER,))
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}".encode())
             for statement in SCHEMA:
                 made = statement.format(serial=_SERIAL, blob="BYTEA")
                 connection.execute(made.encode())
@@ -107,7 +118,7 @@ class PostgresIndex(SqlIndex):
 
     def _use_pgvector(self, connection: Connection[Any]) -> None:
         """Also for chunks from the time before the extension was there."""
-        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
         connection.execute(
             f"ALTER TABLE chunks ADD COLUMN IF NOT EXISTS embedding vector({self._width})".encode()
         )
@@ -201,8 +212,8 @@ class PostgresIndex(SqlIndex):
 
 def _has_column(connection: Connection[Any]) -> bool:
     found = connection.execute(
-        "SELECT 1 FROM information_schema.columns WHERE table_name = 'chunks'"
-        " AND column_name = 'embedding'"
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema()"
+        " AND table_name = 'chunks' AND column_name = 'embedding'"
     ).fetchone()
     return found is not None
 

@@ -21,11 +21,13 @@ from adapters.registry.lifecycle import State
 from adapters.registry.records import Plan
 from adapters.store.local import LocalStore
 from adapters.store.objects import open_store
+from router.context.documents.sqlite import SqliteIndex
 from serving.cli.main import app
 from serving.operations.archive import LIST
 from serving.operations.backup import Summary, backup, restore, verify
 from serving.operations.places import Places, Refused, read_places
 from tests.fakes.adapter_path import AdapterPath
+from tests.fakes.documents import WIDTH, WordEncoder, document
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.postgres import NewDatabase
 from tests.fakes.records import begin, fill, running_log
@@ -152,6 +154,27 @@ async def test_a_bucket_is_backed_up_and_restored(system: AdapterPath, tmp_path:
     last = Places(f"sqlite:///{tmp_path / 'last' / 'r.db'}", str(tmp_path / "c"), tmp_path / "last")
     restore(last, again)
     assert contents(tmp_path / "c") == contents(system.root / "store")
+
+
+async def test_documents_beside_the_registrys_tables_come_back_beside_them(
+    system: AdapterPath, tmp_path: Path
+) -> None:
+    """Where the registry's database is not in the state directory, as on a cluster."""
+    registry, root = tmp_path / "volume", system.root
+    registry.mkdir()
+    shutil.copyfile(root / "registry.db", registry / "registry.db")
+    index = SqliteIndex(registry / "documents.db", WIDTH, writes=True)
+    index.put(*document("d1", ["The kettle boils."], WordEncoder()))
+    url = f"sqlite:///{registry / 'registry.db'}"
+    found = read_places(deploy_file(root, str(root / "store"), url))
+    backup(found, tmp_path / "backup.tar")
+    index.close()
+    remove(registry)
+    registry.mkdir()
+    restore(found, tmp_path / "backup.tar", force=True)
+    again = SqliteIndex(registry / "documents.db", WIDTH, writes=False)
+    assert [each.id for each in again.page(None, "", 9)] == ["d1"]
+    again.close()
 
 
 async def test_nothing_is_overwritten_unasked(system: AdapterPath, tmp_path: Path) -> None:
