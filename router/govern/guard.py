@@ -70,7 +70,7 @@ class Guard:
             InvalidRequest: it is given as numbers, in which nobody can look.
         """
         actions = self._policy.towards(self._request.tenant, option)
-        self._sent.pop(option.target, None)
+        # A hedge of the same target may be under way: what it was sent stays until it is replaced.
         if not actions.changes_personal:
             return await self._without_secrets(option, actions, body)
         found = survey(body)
@@ -88,12 +88,14 @@ class Guard:
         """For a target that may see everything but secrets: those of the client were looked for."""
         asked = self._request.body
         if all(asked.get(name) is value for name, value in body.items() if name != "model"):
+            self._sent.pop(option.target, None)
             return body
         found = survey(body)
         own = {text.text for text in self._request.texts}
         more = [text for text in found.texts if text.text not in own]
         spans = await self._scanner.secrets(more)
         if not any(actions.change(span.entity for span in each) for each in spans.values()):
+            self._sent.pop(option.target, None)
             return body
         return await self._replaced(option, actions, body, found)
 

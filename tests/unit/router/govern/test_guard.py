@@ -321,3 +321,15 @@ async def test_a_text_that_comes_again_is_not_searched_again_and_memory_is_bound
         await guarded(governed, request(f"other {place}"))
     await guarded(governed, request("", input=turns))
     assert len(words.asked) == 3 + 5 + 3
+
+
+async def test_a_hedge_of_the_same_target_does_not_disturb_the_call_before_it() -> None:
+    """While the second body is made, the first answer comes in and has its values."""
+    asked = request(f"{NAME} is {MAIL}")
+    guard = await guarded(governance(Names(delay_s=0.05)), asked)
+    await guard.outgoing(CLOUD, asked.body)
+    second = asyncio.create_task(guard.outgoing(CLOUD, asked.body))
+    await asyncio.sleep(0.01)
+    text = {"object": "response", "id": "r", "instructions": "[PERSON_1]"}
+    assert NAME in await _read(guard, Body.of(text))
+    assert await second == {**asked.body, "input": "[PERSON_1] is [EMAIL_1]"}

@@ -379,3 +379,26 @@ def test_no_value_is_in_what_is_sent(said: str) -> None:
     for value in VALUES:
         assert value not in sent
         assert json.dumps(value)[1:-1] not in sent
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_probabilities_of_tokens_stay_those_of_the_placeholder(streamed: bool) -> None:
+    """A token has no value to be put into; the text beside it has."""
+    body, vault = vaulted({"messages": [{"role": "user", "content": "to bob@example.com"}]})
+    sent = body["messages"][0]["content"]
+    tokens = [
+        {"token": token, "logprob": -0.1, "bytes": [*token.encode()],
+         "top_logprobs": [{"token": "[EMAIL_1]", "logprob": -0.1, "bytes": None}]}
+        for token in ("to ", "[", "EMAIL", "_1", "]")
+    ]  # fmt: skip
+    choice = {"index": 0, "logprobs": {"content": tokens, "refusal": None}}
+    if streamed:
+        event = {"choices": [choice | {"delta": {"content": sent}, "finish_reason": "stop"}]}
+        pieces: list[Piece] = [Events.of([Event.of(event)])]
+    else:
+        pieces = [Body.of({"choices": [choice | {"message": {"content": sent}}]})]
+    kind = "text/event-stream" if streamed else "application/json"
+    out = b"".join(piece.raw for piece in through(pieces, vault, kind))
+    found = orjson.loads(out.removeprefix(b"data: "))["choices"][0]
+    assert found.get("delta", found.get("message"))["content"] == "to bob@example.com"
+    assert found["logprobs"]["content"] == tokens
