@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from adapters.store.objects import open_store
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 from serving.config.settings import Settings
 
 
-def open_content(settings: Settings) -> Store:
+def open_content(settings: Settings) -> VersionStore:
     """Open the store; what lies elsewhere is staged on this node. Raises ``StoreError``."""
     config = settings.adapters_here()
     assert config.content is not None

@@ -14,7 +14,7 @@ from adapters.fleet import Fleet
 from adapters.publish.rollout import Rollout
 from adapters.registry import Registry
 from adapters.resources import BadField
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 
 _ACTOR = "x-graftwork-actor"
 _MAX_ACTOR = 200
@@ -26,7 +26,7 @@ class Parts:
 
     rollout: Rollout
     registry: Registry
-    store: Store
+    store: VersionStore
     fleet: Fleet
     config: AdaptersConfig
     uploads: Uploads

@@ -26,7 +26,7 @@ from adapters.publish.retire import Retirer
 from adapters.registry import Plan, VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import CALLABLE, State
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 
 Arrival = tuple[VersionRecord, bool]
 """A version, and whether its journey starts now."""
@@ -97,7 +97,7 @@ class Intake:
     def __init__(
         self,
         ledger: Ledger,
-        store: Store,
+        store: VersionStore,
         base: Callable[[], BaseFacts | None],
         config: AdaptersConfig,
     ) -> None:

@@ -20,7 +20,7 @@ from adapters.publish.placement import place
 from adapters.publish.rollout import Rollout
 from adapters.registry import Registry, Snapshot, VersionBrief
 from adapters.registry.lifecycle import IN_ENGINE, RESIDENT, State
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 
 # What a full replica must hold first.
 _COMING = frozenset({State.PREPARING, State.PREPARED})
@@ -76,7 +76,7 @@ class Reconciler:
     def __init__(
         self,
         registry: Registry,
-        store: Store,
+        store: VersionStore,
         fleet: Fleet,
         rollout: Rollout,
         base: Callable[[], BaseFacts | None],

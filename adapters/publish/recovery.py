@@ -15,7 +15,7 @@ from adapters.publish.retire import Retirer
 from adapters.registry import VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import UNFINISHED, State
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 
 _INTERRUPTED = "interrupted before it was stored; push it again"
 
@@ -32,7 +32,7 @@ class Recovery:
     def __init__(
         self,
         ledger: Ledger,
-        store: Store,
+        store: VersionStore,
         retirer: Retirer,
         jobs: Jobs,
         locks: tuple[KeyedLocks, KeyedLocks],

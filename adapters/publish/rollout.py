@@ -45,7 +45,7 @@ from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import CALLABLE, UNFINISHED, State
 from adapters.registry.repository import ROLLBACK
 from adapters.store.collection import Collector, Garbage
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 
 _ACTIONS: dict[Stage, str] = {"live": "promote", "canary": "canary", "shadow": "shadow"}
 _RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAINING})
@@ -87,7 +87,7 @@ class Rollout:
     def __init__(
         self,
         registry: Registry,
-        store: Store,
+        store: VersionStore,
         fleet: Fleet,
         base: Callable[[], BaseFacts | None],
         config: AdaptersConfig,

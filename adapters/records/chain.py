@@ -35,8 +35,8 @@ class Said:
 
     def hear(self, record: Record) -> None:
         """Take a whole record in."""
-        for writer, told in removals(record).items():
-            number, sequence, digest = told
+        for writer, removed in removals(record).items():
+            number, sequence, digest = removed
             if sequence > self.removed.get(writer, (0, -1, ""))[1]:
                 self.removed[writer] = (number, sequence, digest)
         about = record.get("about") if record["kind"] == Kind.CHECKPOINT else None
@@ -168,10 +168,10 @@ class Chain:
         if self._resumed is not None:
             self._expected, self._prev = self._resumed.sequence, self._resumed.prev
             return self._resumed.segment
-        told = self._said.removed.get(self._writer)
-        if told is None:
+        removed = self._said.removed.get(self._writer)
+        if removed is None:
             return 0
-        number, sequence, digest = told
+        number, sequence, digest = removed
         if first.number > number:
             self._expected, self._prev = sequence + 1, digest
             return number + 1
@@ -209,8 +209,8 @@ class Chain:
 
     def _is_torn(self, segment: Segment, data: bytes, offset: int) -> bool:
         rest = data[offset:]
-        told = (segment.name, offset, len(rest), hashlib.sha256(rest).hexdigest())
-        return told in self._said.torn
+        tear = (segment.name, offset, len(rest), hashlib.sha256(rest).hexdigest())
+        return tear in self._said.torn
 
     def _rest(self, segment: Segment, *, is_last: bool) -> None:
         if is_last and is_held(self._layout.records_of(segment)):

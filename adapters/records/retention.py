@@ -127,9 +127,9 @@ def _carried(
     found: dict[str, list[Any]] = {}
     for segment in doomed:
         for record in _statements(layout, segment):
-            for writer, told in removals(record).items():
-                if is_known(writer) and told[1] > found.get(writer, (0, -1))[1]:
-                    found[writer] = told
+            for writer, removed in removals(record).items():
+                if is_known(writer) and removed[1] > found.get(writer, (0, -1))[1]:
+                    found[writer] = removed
     return found
 
 

@@ -107,9 +107,9 @@ class Signer:
         old, before = self._current()
         with _locked(self._root):
             key = Ed25519PrivateKey.generate()
-            told = {**_described(key), "signed_by": before.key_id}
-            del told["signature"]
-            made = PublicKey(**told, signature=old.sign(rfc8785.dumps(told)).hex())
+            facts = {**_described(key), "signed_by": before.key_id}
+            del facts["signature"]
+            made = PublicKey(**facts, signature=old.sign(rfc8785.dumps(facts)).hex())
             # Listed first: a crash in between leaves a key that signs nothing.
             _list(self._root, [*read_keys(self._root), made])
             _put(self._path, _private_pem(key), replace=True)
@@ -165,10 +165,10 @@ def parse_keys(data: bytes) -> list[PublicKey]:
     if data.lstrip().startswith(b"-----BEGIN"):
         return [_of_pem(data)]
     try:
-        told = json.loads(data)
-        rows: Any = told
-        if isinstance(told, dict):
-            rows = told["data"] if "data" in told else told["keys"]
+        document = json.loads(data)
+        rows: Any = document
+        if isinstance(document, dict):
+            rows = document["data"] if "data" in document else document["keys"]
         found = [PublicKey(**{n: row.get(n) for n in _KNOWN_FIELDS}) for row in rows]
         for each in found:
             if key_id_of(bytes.fromhex(each.public_key)) != each.key_id:

@@ -139,8 +139,8 @@ class TreeCheck:
         return True
 
     def _altered(self, writer: str, sequence: int) -> None:
-        told = {(each.writer, each.sequence) for each in self._verdict.problems}
-        if (writer, sequence) not in told:
+        known = {(each.writer, each.sequence) for each in self._verdict.problems}
+        if (writer, sequence) not in known:
             detail = "a checkpoint covers another record in its place"
             self._verdict.add(writer, sequence, _FILE, "altered", detail)
 

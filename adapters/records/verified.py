@@ -62,7 +62,7 @@ class Verified(BaseModel):
             tree_size=frontier.size,
             nodes=[node.hex() for node in frontier.nodes],
             writers=writers,
-            removed={writer: list(told) for writer, told in said.removed.items()},
+            removed={writer: list(each) for writer, each in said.removed.items()},
             erased=[list(each) for each in sorted(said.erased) if _is_open(writers, each)],
             lost=[list(each) for each in sorted(said.lost) if _is_open(writers, each)],
         )

@@ -86,8 +86,8 @@ class _Verification:
     def run(self) -> tuple[Verdict, Verified]:
         """Raises ``OSError``."""
         # Checkpoints first: whoever writes to the log meanwhile writes them last.
-        told = checkpoints.read(self.layout)
-        lines = self._lines(told)
+        written = checkpoints.read(self.layout)
+        lines = self._lines(written)
         segments = self.layout.found()
         since = self.question.since
         self.verdict.problems += _strangers(self.layout)
@@ -110,17 +110,17 @@ class _Verification:
             chain.verify(read)
             self.hashes[writer] = chain.hashes
         self._missing_writers(heads)
-        self._check_tree(told, lines)
-        self._check_end(told, by_writer(segments), scans)
+        self._check_tree(written, lines)
+        self._check_end(written, by_writer(segments), scans)
         return self.verdict, Verified.of(self.verdict, self._tree.frontier, scans, self.said, since)
 
-    def _lines(self, told: Checkpoints) -> list[tuple[int, Checkpoint]]:
+    def _lines(self, written: Checkpoints) -> list[tuple[int, Checkpoint]]:
         """The file's checkpoints, and the one that was kept elsewhere at its place."""
-        self.verdict.checkpoints = len(told.lines)
-        for number in told.damaged:
+        self.verdict.checkpoints = len(written.lines)
+        for number in written.damaged:
             name = self.layout.checkpoints.name
             self.verdict.add("", None, name, "altered", f"line {number} is no checkpoint")
-        kept, lines = self.question.checkpoint, list(told.lines)
+        kept, lines = self.question.checkpoint, list(written.lines)
         if kept is None or any(line.document == kept.document for _, line in lines):
             return lines
         if lines and kept.tree_size < lines[0][1].tree_size and lines[0][1].prev is not None:
@@ -148,13 +148,15 @@ class _Verification:
                 name = self.layout.checkpoints.name
                 self.verdict.add(writer, newest, name, "removed", detail)
 
-    def _check_tree(self, told: Checkpoints, lines: list[tuple[int, Checkpoint]]) -> None:
+    def _check_tree(self, written: Checkpoints, lines: list[tuple[int, Checkpoint]]) -> None:
         own = self._own_keys()
         known = {each.key_id: each for each in own}
         keys = trusted(own, self.question.keys) if self.question.keys else known
         kept, since = self.question.checkpoint, self.question.since
         begins_late = bool(self.said.removed)
-        new = [each for each in told.lines if since is None or each[1].tree_size >= since.tree_size]
+        new = [
+            each for each in written.lines if since is None or each[1].tree_size >= since.tree_size
+        ]
         before = len(self.verdict.problems)
         check_lines(
             new,
@@ -162,9 +164,9 @@ class _Verification:
             may_begin_late=begins_late or since is not None,
             verdict=self.verdict,
         )
-        if kept is not None and all(line.document != kept.document for _, line in told.lines):
+        if kept is not None and all(line.document != kept.document for _, line in written.lines):
             is_whole = len(self.verdict.problems) == before
-            newest_s = told.lines[-1][1].at if told.lines else 0.0
+            newest_s = written.lines[-1][1].at if written.lines else 0.0
             # What goes on without a gap and without it is another history.
             gone: ProblemKind = "replaced" if is_whole else "removed"
             self._strange_checkpoint(kept, keys, "truncated" if newest_s < kept.at else gone)
@@ -172,8 +174,8 @@ class _Verification:
         start = None if since is None else since.frontier()
         self._tree = TreeCheck(tree, self.hashes, self.verdict, start)
         self._tree.run([line for _, line in lines])
-        if told.lines:
-            newest = told.lines[-1][1]
+        if written.lines:
+            newest = written.lines[-1][1]
             self.verdict.tree_size, self.verdict.root = newest.tree_size, newest.root
         if since is not None and self.verdict.tree_size < since.tree_size:
             name = self.layout.checkpoints.name
@@ -207,7 +209,7 @@ class _Verification:
 
     def _check_end(
         self,
-        told: Checkpoints,
+        written: Checkpoints,
         writers: Mapping[str, list[Segment]],
         scans: Mapping[Segment, Scan],
     ) -> None:
@@ -219,7 +221,7 @@ class _Verification:
         if any(last is None or not closes(last) for last in lasts):
             return  # a crash: whoever comes next closes it
         reached: dict[str, int] = {}
-        for _, line in told.lines:
+        for _, line in written.lines:
             reached.update({writer: head.sequence for writer, head in line.heads.items()})
         for last in lasts:
             if last is None or last["actor"] != last["writer"]:

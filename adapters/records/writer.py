@@ -462,5 +462,5 @@ def _fits(entry: Entry) -> bool:
 
 
 def _plain(entry: Entry) -> Entry:
-    told = ascii(dict(entry.fields))[:2048]
-    return Entry(entry.kind, entry.at, fields={"unencodable": told}, payload=entry.payload)
+    text = ascii(dict(entry.fields))[:2048]
+    return Entry(entry.kind, entry.at, fields={"unencodable": text}, payload=entry.payload)

@@ -21,7 +21,7 @@ from adapters.jobs.locks import KeyedLocks
 from adapters.registry import VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import COLLECTABLE
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Collector:
     def __init__(
         self,
         ledger: Ledger,
-        store: Store,
+        store: VersionStore,
         locks: tuple[KeyedLocks, KeyedLocks],
         config: AdaptersConfig,
         events: EventBus,

@@ -43,7 +43,7 @@ from adapters.format.manifest import (
 )
 from adapters.format.names import validate_alias, validate_digest
 from adapters.store.lease import Lease
-from adapters.store.store import Usage
+from adapters.store.store import StagedFiles
 
 REASONS_FILE = "reasons.json"
 UNFINISHED = ".staging-"
@@ -55,7 +55,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class LocalStore:
-    """A ``Store`` in a local directory; methods without a word of their own are the Protocol's.
+    """A ``VersionStore`` in a local directory; methods without a word are the Protocol's.
 
     ``max_quarantined`` bounds the quarantine: beyond it the oldest entries go.
     """
@@ -99,17 +99,17 @@ class LocalStore:
         return self._versions.glob(f"*/{UNFINISHED}*")
 
     def files(self, alias: str, digest: str) -> AdapterFiles:
-        """See ``Store.files``; the URI is a ``file:`` one."""
+        """See ``VersionStore.files``; the URI is a ``file:`` one."""
         path = self._versions / validate_alias(alias) / validate_digest(digest)
         return AdapterFiles(alias, digest, path, path.as_uri())
 
     def lease(self, alias: str, digest: str) -> Lease:
-        """See ``Store.lease``; the files are the store's own."""
+        """See ``VersionStore.lease``; the files are the store's own."""
         return Lease(self._path(alias, digest))
 
-    def staged(self) -> Usage:
-        """See ``Store.staged``: none."""
-        return Usage()
+    def staged(self) -> StagedFiles:
+        """See ``VersionStore.staged``: none."""
+        return StagedFiles()
 
     def exists(self, alias: str, digest: str) -> bool:
         return self.files(alias, digest).path.is_dir()
@@ -120,7 +120,7 @@ class LocalStore:
             return sum(f.stat().st_size for f in path.iterdir()) if path.is_dir() else None
 
     def delete(self, alias: str, digest: str) -> None:
-        """See ``Store.delete``; the version is gone at once, its bytes a moment later."""
+        """See ``VersionStore.delete``; the version is gone at once, its bytes a moment later."""
         path = self.files(alias, digest).path
         if not path.is_dir():
             return
@@ -154,7 +154,7 @@ class LocalStore:
         return len(leftovers)
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:
-        """See ``Store.quarantine``; the entry holds ``reasons.json`` and ``files``."""
+        """See ``VersionStore.quarantine``; the entry holds ``reasons.json`` and ``files``."""
         with store_errors("quarantining"):
             self._quarantine.mkdir(parents=True, exist_ok=True)
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())

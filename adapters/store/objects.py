@@ -46,7 +46,7 @@ from adapters.store.local import (
     store_errors,
 )
 from adapters.store.staging import StagingArea
-from adapters.store.store import Store, Usage
+from adapters.store.store import StagedFiles, VersionStore
 
 _VERSIONS = "versions"
 _KNOWN_FILES = frozenset({*CONTENT_FILES, *PASSENGER_FILES, MANIFEST_FILE})
@@ -58,7 +58,7 @@ def open_store(
     limits: StagingSettings | None = None,
     *,
     max_version_bytes: int = 4 << 30,
-) -> Store:
+) -> VersionStore:
     """The store at a local directory, or at an ``s3://``, ``gs://``, ``az://``, ``file://`` URL.
 
     Copies of what lies elsewhere are kept in ``staging_dir``, within ``limits``; a version of more
@@ -77,7 +77,7 @@ def open_store(
 
 
 class ObjectStore:
-    """A ``Store`` in a bucket. ``url`` is where other nodes find the same bucket."""
+    """A ``VersionStore`` in a bucket. ``url`` is where other nodes find the same bucket."""
 
     def __init__(
         self, bucket: Bucket, url: str, staging: StagingArea, *, max_version_bytes: int = 4 << 30
@@ -88,7 +88,7 @@ class ObjectStore:
         self._staging = staging
 
     def put(self, directory: Path, alias: str, digest: str, manifest: Manifest) -> AdapterFiles:
-        """See ``Store.put``; the local copy is verified before the first byte is uploaded."""
+        """See ``VersionStore.put``; the local copy is verified before a byte is uploaded."""
 
         def fill(place: Path) -> Manifest:
             copy_content(directory, place)
@@ -103,7 +103,7 @@ class ObjectStore:
         return self.files(alias, digest)
 
     def files(self, alias: str, digest: str) -> AdapterFiles:
-        """See ``Store.files``; the path is the copy's, the URI the bucket's."""
+        """See ``VersionStore.files``; the path is the copy's, the URI the bucket's."""
         path = self._staging.path(alias, digest)
         return AdapterFiles(alias, digest, path, f"{self._url}/{_key(alias, digest)}")
 
@@ -127,7 +127,7 @@ class ObjectStore:
         with store_errors(f"staging {alias}"), _bucket_errors(f"fetching {alias}"):
             return self._staging.lease(alias, digest, size_bytes, fill)
 
-    def staged(self) -> Usage:
+    def staged(self) -> StagedFiles:
         with store_errors("measuring the staging area"):
             return self._staging.usage()
 
@@ -146,7 +146,7 @@ class ObjectStore:
             return sum(size for _, size in self._objects(_key(alias, digest)))
 
     def delete(self, alias: str, digest: str) -> None:
-        """See ``Store.delete``; this node's copy goes too, unless it is in use."""
+        """See ``VersionStore.delete``; this node's copy goes too, unless it is in use."""
         key = _key(alias, digest)
         with _bucket_errors(f"deleting {alias}"):
             with suppress(FileNotFoundError):
@@ -168,11 +168,11 @@ class ObjectStore:
         return sorted(found, key=lambda files: (files.alias, files.digest))
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
-        """See ``Store.sweep``: among the copies; a bucket shows whole versions only."""
+        """See ``VersionStore.sweep``: among the copies; a bucket shows whole versions only."""
         return self._staging.copies.sweep(older_than_s=older_than_s)
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:
-        """See ``Store.quarantine``: the files stay on this machine, the reasons go up as well."""
+        """See ``VersionStore.quarantine``: files stay on this machine, reasons go up as well."""
         listed = list(reasons)
         entry = self._staging.copies.quarantine(source, listed)
         with _bucket_errors("quarantining"):

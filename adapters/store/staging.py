@@ -20,7 +20,7 @@ from adapters.errors import StoreFull
 from adapters.format.names import validate_alias, validate_digest
 from adapters.store.lease import Lease
 from adapters.store.local import UNFINISHED, Fill, LocalStore
-from adapters.store.store import Usage
+from adapters.store.store import StagedFiles
 
 _MEASURED_FOR_S = 10.0
 _ABANDONED_S = 3600.0
@@ -34,7 +34,7 @@ class StagingArea:
         self._copies = LocalStore(root)
         self._locks = root.absolute() / ".locks"
         self._limits = limits
-        self._usage = Usage()
+        self._usage = StagedFiles()
         self._measure_at = 0.0
 
     def path(self, alias: str, digest: str) -> Path:
@@ -60,12 +60,12 @@ class StagingArea:
         if self._copies.exists(alias, digest):
             self._clear(alias, digest)
 
-    def usage(self) -> Usage:
+    def usage(self) -> StagedFiles:
         """What is here, half-written copies included; what others changed shows within seconds."""
         now = time.monotonic()
         if now >= self._measure_at:
             sizes = [*self._sizes().values(), *self._reserved()]
-            self._usage = Usage(len(sizes), sum(sizes))
+            self._usage = StagedFiles(len(sizes), sum(sizes))
             self._measure_at = now + _MEASURED_FOR_S
         return self._usage
 

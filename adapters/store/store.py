@@ -14,14 +14,14 @@ from adapters.store.lease import Lease
 
 
 @dataclass(frozen=True)
-class Usage:
+class StagedFiles:
     """What copies take on this node."""
 
     versions: int = 0
     size_bytes: int = 0
 
 
-class Store(Protocol):
+class VersionStore(Protocol):
     """Immutable versions by alias and digest. Every method may raise ``StoreError`` or ``BadName``.
 
     Methods block; call them from a thread.
@@ -46,7 +46,7 @@ class Store(Protocol):
         """
         ...
 
-    def staged(self) -> Usage:
+    def staged(self) -> StagedFiles:
         """What copies of versions that lie elsewhere take on this node."""
         ...
 

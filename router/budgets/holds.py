@@ -108,20 +108,20 @@ def fill_in(exchange: Exchange, attempt: Attempt) -> Usage:
     streamed; when the answer was not to be streamed, for as much as the client allowed, because a
     target may have written it all before it was told to stop.
     """
-    told = attempt.usage
-    if told.input_tokens is not None and told.output_tokens is not None:
+    counted = attempt.usage
+    if counted.input_tokens is not None and counted.output_tokens is not None:
         attempt.estimated = False
-        return told
+        return counted
     if not attempt.streamed and attempt.outcome.startswith(NOT_BILLED):
         return Usage(0, 0)
     attempt.estimated = True
-    prompt = told.input_tokens
+    prompt = counted.input_tokens
     if prompt is None:
         prompt = math.ceil(exchange.request.body_bytes / TYPICAL_BYTES_PER_TOKEN)
-    output = max(told.output_tokens or 0, attempt.streamed)
+    output = max(counted.output_tokens or 0, attempt.streamed)
     if not exchange.request.stream and FORMATS[exchange.request.endpoint].generates:
         output = max(output, _asked(exchange.request.body, TYPICAL_ANSWER_TOKENS))
-    return Usage(prompt, output, told.cached_input_tokens)
+    return Usage(prompt, output, counted.cached_input_tokens)
 
 
 def _asked(body: dict[str, Any], otherwise: int) -> int:

@@ -36,7 +36,7 @@ class LeasedLimit:
     """``spent + held`` at the last look ahead."""
     pace: float = 0.0
     """What is used between two looks ahead; falls slowly after a rush."""
-    told: tuple[int, int] = (0, 0)
+    reported: tuple[int, int] = (0, 0)
     """What was used and wanted, as the authority last heard it."""
     tally: Tally | None = None
     slot: int = 0

@@ -115,7 +115,7 @@ class Lessee:
             changed = [
                 leased
                 for leased in (*over, *self._leased_limits.all())
-                if leased.told != (leased.spent, self._want(leased))
+                if leased.reported != (leased.spent, self._want(leased))
             ]
             for start in range(0, len(changed), _AT_ONCE):
                 await self._ask(changed[start : start + _AT_ONCE])
@@ -193,4 +193,4 @@ def _apply(leased_limits: Sequence[LeasedLimit], ask: LeaseAsk, answer: LeaseAns
         lease = found.get(wish.account)
         if lease is not None:
             leased.granted, leased.free, leased.used = lease.granted, lease.free, lease.used
-            leased.told = (wish.spent, wish.want)
+            leased.reported = (wish.spent, wish.want)

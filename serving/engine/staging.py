@@ -17,7 +17,7 @@ from adapters.aliases import engine_name
 from adapters.errors import AdapterError
 from adapters.format.files import reason
 from adapters.store.lease import Lease
-from adapters.store.store import Store, Usage
+from adapters.store.store import StagedFiles, VersionStore
 
 _CHUNK_BYTES = 1 << 20
 _REMEMBERED = 512
@@ -33,14 +33,14 @@ class Stager:
     Belongs to one event loop.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: VersionStore) -> None:
         self._store = store
         self._leases: dict[str, Lease] = {}
         self._loading: Counter[str] = Counter()
         self._in_engine: frozenset[str] = frozenset()
         self._paths: dict[str, Path] = {}
         self._staged: frozenset[str] = frozenset()
-        self._usage = Usage()
+        self._usage = StagedFiles()
 
     @property
     def staged(self) -> frozenset[str]:
@@ -51,7 +51,7 @@ class Stager:
         return self._staged
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> StagedFiles:
         """What copies take on this node, as of the last load here."""
         return self._usage
 
@@ -92,7 +92,7 @@ class Stager:
             raise StagingError(message.strip()) from error
         return lease.path
 
-    def _look(self, paths: dict[str, Path]) -> tuple[frozenset[str], Usage]:
+    def _look(self, paths: dict[str, Path]) -> tuple[frozenset[str], StagedFiles]:
         there = frozenset(name for name, path in paths.items() if path.is_dir())
         return there, self._store.staged()
 

@@ -27,7 +27,7 @@ from adapters.registry import database
 from adapters.registry.lifecycle import State
 from adapters.registry.models import VersionRow
 from adapters.store.objects import open_store
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 from serving.config.settings import DOCUMENTS_FILE
 from serving.operations import databases
 from serving.operations.archive import Writer, unpack, writing
@@ -152,7 +152,7 @@ def _add_versions(writer: Writer, places: Places, scratch: Path) -> set[str]:
     return found
 
 
-def _store(places: Places, cache: Path) -> Store:
+def _store(places: Places, cache: Path) -> VersionStore:
     return open_store(places.content, cache)
 
 

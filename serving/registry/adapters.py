@@ -18,7 +18,7 @@ from adapters.publish.reconcile import Reconciler
 from adapters.publish.rollout import Rollout
 from adapters.publish.watch import Watcher
 from adapters.registry import Registry
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Adapters:
     config: AdaptersConfig
     """With a watched store."""
     registry: Registry
-    store: Store
+    store: VersionStore
     fleet: Fleet
     base: Callable[[], BaseFacts | None]
     """The base that is served; None until the first engine is up."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from adapters.store.lease import Lease
 from adapters.store.local import LocalStore
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 from serving.engine.loaded import COPYING, HELD, IN_SLOT, READING, LoadedAdapters
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager
@@ -179,7 +179,7 @@ class FakeEngine(Engine):
 
 
 def surface_of(
-    engine: FakeEngine, root: Path, slots: int = 2, store: Store | None = None
+    engine: FakeEngine, root: Path, slots: int = 2, store: VersionStore | None = None
 ) -> EngineSurface:
     """The real surface over it; without a store every version's files are the tiny adapter's."""
 

@@ -23,21 +23,21 @@ _KEPT_S = REFERENCE_S + 2 * DAY_S
 
 def store(session: Session, holder: str, rows: Iterable[SignalRow]) -> None:
     """Take a router's counts; they are absolute, so hearing them twice changes nothing."""
-    for told in rows:
-        row = session.get(SignalCount, (told.hour, told.signal, told.bucket, holder))
+    for reported in rows:
+        row = session.get(SignalCount, (reported.hour, reported.signal, reported.bucket, holder))
         if row is None:
             row = SignalCount(
-                hour=told.hour,
-                signal=told.signal,
-                bucket=told.bucket,
+                hour=reported.hour,
+                signal=reported.signal,
+                bucket=reported.bucket,
                 holder=holder,
                 requests=0,
                 examples="[]",
             )
             session.add(row)
-        if told.count >= row.requests:
-            row.requests = told.count
-            row.examples = orjson.dumps(told.examples).decode()
+        if reported.count >= row.requests:
+            row.requests = reported.count
+            row.examples = orjson.dumps(reported.examples).decode()
 
 
 def tidy(session: Session, now_s: float) -> None:

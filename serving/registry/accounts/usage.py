@@ -55,15 +55,15 @@ class UsageBook:
         self._claim.ensure()
         with self._lock, Session(self._engine) as session, session.begin():
             self._claim.share(session)
-            for told in report.rows:
-                names = {name: getattr(told, name) for name in _NAMES}
+            for reported in report.rows:
+                names = {name: getattr(reported, name) for name in _NAMES}
                 where = tuple(names.values())
                 row = session.get(UsageRow, (*where, report.holder))
                 if row is None:
                     row = UsageRow(**names, holder=report.holder, **dict.fromkeys(COUNTS, 0))
                     session.add(row)
                 for name in COUNTS:
-                    setattr(row, name, max(getattr(row, name), getattr(told, name)))
+                    setattr(row, name, max(getattr(row, name), getattr(reported, name)))
             signals.store(session, report.holder, report.signals)
 
     def ask(self, question: UsageQuestion) -> list[dict[str, Any]]:
@@ -83,8 +83,10 @@ class UsageBook:
         with Session(self._reader) as session:
             rows = session.execute(query.group_by(*groups) if groups else query).all()
         found = [_Sum.of(columns, question.by, row) for row in rows if row[-1] is not None]
-        told = [shown for each in _merged(found) for shown in each.shown("heading" in question.by)]
-        return sorted(told, key=lambda row: (-row["usd"], -row["requests"], -row["time_ms"]))
+        shown_rows = [
+            shown for each in _merged(found) for shown in each.shown("heading" in question.by)
+        ]
+        return sorted(shown_rows, key=lambda row: (-row["usd"], -row["requests"], -row["time_ms"]))
 
     def tidy(self, now_s: float) -> None:
         """Forget what is older than a year and a month."""

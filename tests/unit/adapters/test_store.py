@@ -24,7 +24,7 @@ from adapters.store import local as store_module
 from adapters.store.local import LocalStore
 from adapters.store.objects import ObjectStore, open_store
 from adapters.store.staging import StagingArea
-from adapters.store.store import Store
+from adapters.store.store import VersionStore
 from tests.fakes.peft_dirs import tiny_base, write_good
 
 MANIFEST = Manifest(author="test")
@@ -48,7 +48,7 @@ def directory(tmp_path: Path, base: BaseFacts) -> Path:
 
 
 @pytest.fixture(params=["local", "memory", "file"])
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Store]:
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], VersionStore]:
     """Opens the same store as a process with the named cache sees it."""
     if request.param == "local":
         return lambda name: open_store(tmp_path / "store", tmp_path / name)
@@ -60,7 +60,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], St
 
 
 @pytest.fixture
-def store(opener: Callable[[str], Store]) -> Store:
+def store(opener: Callable[[str], VersionStore]) -> VersionStore:
     """An empty store of each kind."""
     return opener("cache")
 
@@ -72,7 +72,7 @@ def local(tmp_path: Path) -> LocalStore:
 
 
 def test_what_is_put_is_there_for_everybody(
-    opener: Callable[[str], Store], directory: Path
+    opener: Callable[[str], VersionStore], directory: Path
 ) -> None:
     """A second process finds the same content and manifest, with no file too many."""
     digest = digest_directory(directory)
@@ -95,7 +95,7 @@ def test_what_is_put_is_there_for_everybody(
     assert other.list()[0] == other.files("returns", digest)
 
 
-def test_putting_twice_changes_nothing(store: Store, directory: Path) -> None:
+def test_putting_twice_changes_nothing(store: VersionStore, directory: Path) -> None:
     """The same content is stored once; the first manifest stays."""
     digest = digest_directory(directory)
     first = store.put(directory, "returns", digest, MANIFEST)
@@ -103,7 +103,7 @@ def test_putting_twice_changes_nothing(store: Store, directory: Path) -> None:
     assert read_manifest(store.lease("returns", digest).path) == MANIFEST
 
 
-def test_one_content_may_have_two_aliases(store: Store, directory: Path) -> None:
+def test_one_content_may_have_two_aliases(store: VersionStore, directory: Path) -> None:
     """Aliases do not share directories: retiring one leaves the other."""
     digest = digest_directory(directory)
     store.put(directory, "returns", digest, MANIFEST)
@@ -113,7 +113,7 @@ def test_one_content_may_have_two_aliases(store: Store, directory: Path) -> None
     assert store.lease("refunds", digest).path.is_dir()
 
 
-def test_content_that_is_not_its_digest_is_refused(store: Store, directory: Path) -> None:
+def test_content_that_is_not_its_digest_is_refused(store: VersionStore, directory: Path) -> None:
     """A wrong digest stores nothing."""
     with pytest.raises(DigestMismatch):
         store.put(directory, "returns", "0" * 64, MANIFEST)
@@ -122,7 +122,7 @@ def test_content_that_is_not_its_digest_is_refused(store: Store, directory: Path
 
 
 def test_writers_of_the_same_content_do_not_disturb_each_other(
-    opener: Callable[[str], Store], directory: Path
+    opener: Callable[[str], VersionStore], directory: Path
 ) -> None:
     """Of several writers at once each succeeds, and one copy is there."""
     digest = digest_directory(directory)
@@ -135,7 +135,7 @@ def test_writers_of_the_same_content_do_not_disturb_each_other(
     assert [item.name for item in path.parent.iterdir()] == [digest]
 
 
-def test_what_is_not_there_is_a_typed_error(store: Store) -> None:
+def test_what_is_not_there_is_a_typed_error(store: VersionStore) -> None:
     """Asking for an unknown version says so; deleting it is nothing."""
     with pytest.raises(NotInStore):
         store.lease("returns", "0" * 64)
@@ -144,7 +144,7 @@ def test_what_is_not_there_is_a_typed_error(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("alias", "digest"), [("../x", "0" * 64), ("returns", "../../etc")])
-def test_names_cannot_leave_the_store(store: Store, alias: str, digest: str) -> None:
+def test_names_cannot_leave_the_store(store: VersionStore, alias: str, digest: str) -> None:
     """Names that are not in the grammar never become paths."""
     for ask in (store.lease, store.exists, store.delete, store.files):
         with pytest.raises(BadName):
@@ -152,7 +152,7 @@ def test_names_cannot_leave_the_store(store: Store, alias: str, digest: str) -> 
 
 
 def test_a_deleted_version_can_be_put_again(
-    opener: Callable[[str], Store], directory: Path
+    opener: Callable[[str], VersionStore], directory: Path
 ) -> None:
     """Deletion is complete, also for a process that had it cached."""
     digest = digest_directory(directory)
@@ -229,7 +229,7 @@ def test_verify_notices_a_changed_disk(local: LocalStore, directory: Path) -> No
         local.verify("returns", digest)
 
 
-def test_quarantine_keeps_files_and_reasons(store: Store, directory: Path) -> None:
+def test_quarantine_keeps_files_and_reasons(store: VersionStore, directory: Path) -> None:
     """A refused directory moves away as it is, links included, with its reasons beside it."""
     (directory / "link").symlink_to("/etc/passwd")
     reasons: list[CheckResult | str] = [
