@@ -24,7 +24,7 @@ from router.govern.safety.linear import WINDOW, Linear, probability, words
 from router.wire.characters import normalised
 
 T = TypeVar("T")
-SUSPICION: Final = -3.0
+SUSPICION: Final = -4.0
 """Log odds of harm, by the words, from which the meaning is looked at."""
 _WORDS_COUNT: Final = 0.5
 """How much the words' score counts beside the meaning's, and within which bounds."""
@@ -112,9 +112,9 @@ class Classifier:
     async def _judge(self, passage: Passage) -> _Judged:
         text, source = passage
         if len(text) >= LONG:
-            read = await self._off_loop(lambda: self._read(text, source))
+            read = await self._off_loop(lambda: self.read(text, source))
         else:
-            read = self._read(text, source)
+            read = self.read(text, source)
         harm, doubtful, injection = read
         found: list[Finding] = []
         if doubtful:
@@ -125,8 +125,8 @@ class Classifier:
             found.append(Finding("classifier", INJECTION, source, probability(injection)))
         return _Judged(found, bool(doubtful))
 
-    def _read(self, text: str, source: Source) -> tuple[float, str, float]:
-        """The words' score of harm, the stretch that is in doubt if there is, and of injection."""
+    def read(self, text: str, source: Source) -> tuple[float, str, float]:
+        """What the words say: harm's log odds, the stretch in doubt if there is, injection's."""
         harm, doubtful, injection = _LEAST, "", _LEAST
         for part in _parts(normalised(text).text):
             found = words(part)
