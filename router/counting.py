@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from router.audit.requests import RequestRecords
-from router.errors import Overloaded, TargetUnavailable
+from router.errors import Overloaded, RouterError, TargetUnavailable
 from router.exchange import Exchange
 from router.replicas.table import TableHolder
 from router.request import Option
@@ -32,7 +32,11 @@ class TokenCounts:
         """
         body = await exchange.delivery.outgoing(option, exchange.request.body)
         if not option.is_local:
-            return await self.catalog.frontier(option).count(body)
+            try:
+                return await self.catalog.frontier(option).count(body)
+            except RouterError as error:
+                error.message = exchange.delivery.restored(option, error.message)
+                raise
         return await self._local(option, {**body, "model": option.engine_name})
 
     async def _local(self, option: Option, body: dict[str, object]) -> int:

@@ -41,6 +41,7 @@ class Counts:
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
+        self.message = "no such role"
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
 
@@ -48,7 +49,7 @@ class Counts:
         """The route."""
         self.bodies.append(await request.json())
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
-        error = {"type": "invalid_request_error", "message": "no such role"}
+        error = {"type": "invalid_request_error", "message": self.message}
         answer = {"input_tokens": 21} if self.status == 200 else {"type": "error", "error": error}
         return web.json_response(answer, status=self.status)
 
@@ -118,6 +119,24 @@ async def test_a_frontier_counts_or_it_is_an_estimate(tmp_path: Path, dialect: s
     else:
         assert reply.json()["input_tokens"] > 0
         assert reply.headers["x-graftwork-warning"].startswith("input_tokens is an estimate")
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_who_counts_sees_no_more_than_who_answers(tmp_path: Path, status: int) -> None:
+    """Placeholders, whose errors are put back; a secret is counted by nobody."""
+    counts = Counts(status)
+    counts.message = "bad [EMAIL_1]"
+    body = {"model": "cloud/big", "messages": [{"role": "user", "content": "I am ann@example.org"}]}
+    secret = {**body, "system": "ghp_16C7e42F292c6912E7710c838347Ae178B4a is the key"}
+    async with counting(counts) as url:
+        config = {"providers": [provider("anthropic", url)]}
+        async with router(tmp_path, config, table(), {"KEY": "k"}) as (_, process):
+            reply = await ask(process.door, PATH, body)
+            refused = await ask(process.door, PATH, secret)
+    assert [said["messages"][0]["content"] for said in counts.bodies] == ["I am [EMAIL_1]"]
+    if status == 400:
+        assert reply.json()["error"]["message"] == "bad ann@example.org"
+    assert (refused.status, refused.json()["error"]["code"]) == (422, "secret_blocked")
 
 
 @pytest.mark.parametrize(("status", "expected"), [(400, 400), (503, 503)])
