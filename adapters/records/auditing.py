@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from adapters.records import checkpoints, merkle
 from adapters.records.checkpoints import Checkpoint, Leaves
 from adapters.records.line import Kind, Record
 from adapters.records.problems import Problem, Verdict
-from adapters.records.reader import RecordReader, Wanted, Where
+from adapters.records.reader import After, RecordReader, Wanted
 from adapters.records.subjects import Subjects
 from adapters.records.tree import Incomplete
 from adapters.records.verify import Question, verify
@@ -52,17 +53,27 @@ class Audit:
         kinds: Sequence[Kind],
         subject: str | None,
         since_s: float,
-        after: Where | None,
+        after: After | None,
         limit: int,
-    ) -> list[tuple[Where, Record]]:
-        """The oldest that fit, with their places. Raises ``OSError``.
+    ) -> list[Record]:
+        """The oldest that fit. Raises ``OSError``.
 
         ``subject``: the name that clients gave.
         """
         name = None if subject is None else Subjects(self._log.layout.root).hash(subject)
         wanted = Wanted(kinds, name, since_s, after)
         found = islice(self._reader.oldest(wanted), limit)
-        return [(where, each.record) for where, each in found]
+        return [each.record for _, each in found]
+
+    @property
+    def directory(self) -> Path:
+        """Where the log is."""
+        return self._log.layout.root
+
+    @property
+    def name(self) -> str:
+        """What tells this log's directory from that of another machine; nobody learns from it."""
+        return Subjects(self._log.layout.root).hash("")
 
     def checkpoint(self) -> Checkpoint:
         """Over all that is on disk now. Raises ``OSError``, ``BadKey``, ``Incomplete``."""

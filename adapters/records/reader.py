@@ -36,12 +36,25 @@ class Found:
 
 
 class Where(NamedTuple):
-    """Where a record stands in a list by time."""
+    """Where a record stands in a list by time, and in which file."""
 
     at: float
+    """To the microsecond, as records tell it."""
     writer: str
     segment: int
     line: int
+
+
+class After(NamedTuple):
+    """A record that a list goes on from: the same on every machine."""
+
+    at: float
+    writer: str
+    sequence: int
+
+    def is_before(self, where: Where, record: Record) -> bool:
+        """Whether a record comes later in the list."""
+        return (where.at, where.writer, record["sequence"]) > self
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +65,19 @@ class Wanted:
         kinds: of which kinds.
         subject: the hash of whose; None: anybody's, and nobody's.
         since_s: not before, seconds since the epoch.
-        after: only what comes after this place.
+        after: only what comes after this one.
     """
 
     kinds: Sequence[Kind]
     subject: str | None = None
     since_s: float = 0.0
-    after: Where | None = None
+    after: After | None = None
 
-    def fits(self, record: Record) -> bool:
+    def fits(self, where: Where, record: Record) -> bool:
         """Two keys of an index may fall together: the record itself decides."""
         if record["kind"] not in self.kinds:
+            return False
+        if self.after is not None and not self.after.is_before(where, record):
             return False
         return self.subject is None or self.subject in record.get("subjects", ())
 
@@ -141,7 +156,7 @@ class RecordReader:
             if (following := next(source, None)) is not None:
                 heapq.heappush(heap, (following[0], source, following[1], segment))
             read = self._read(segment, place)
-            if read is not None and wanted.fits(read.record):
+            if read is not None and wanted.fits(where, read.record):
                 yield where, read
 
     def _of_segment(
@@ -216,9 +231,9 @@ def _sorted(segment: Segment, index: SegmentIndex, wanted: Wanted) -> list[tuple
     found = []
     for line in wanted.lines(index):
         place = index.place(line)
-        where = Where(place.at, segment.writer, segment.number, line)
-        if place.at >= wanted.since_s and (wanted.after is None or where > wanted.after):
-            found.append((where, place))
+        at = round(place.at, 6)
+        if at >= wanted.since_s and (wanted.after is None or at >= wanted.after.at):
+            found.append((Where(at, segment.writer, segment.number, line), place))
     return sorted(found)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -14,9 +14,9 @@ from starlette.responses import Response
 
 from adapters.records import checkpoints
 from adapters.records.auditing import KINDS, Audit, NoProof
-from adapters.records.line import Kind
+from adapters.records.line import Kind, Record, seconds
 from adapters.records.problems import Unreadable
-from adapters.records.reader import Where
+from adapters.records.reader import After
 from adapters.records.signing import BadKey
 from adapters.records.tree import Incomplete
 from adapters.resources import BadField, Resource, body_of, cursor_of, describes, moment, page_of
@@ -25,6 +25,8 @@ from router.errors import AuditUnavailable
 _PATH = "/admin/v1/audit"
 _MAX_DIGITS = 15
 T = TypeVar("T")
+Page = dict[str, Any]
+"""One page of a list, as JSON."""
 
 
 class VerifyRequest(BaseModel):
@@ -42,6 +44,33 @@ class VerifyRequest(BaseModel):
         return self
 
 
+class Elsewhere(Protocol):
+    """The logs of other machines, as far as these answer; what shares a disk tells the same."""
+
+    async def pages(self, query: str) -> tuple[list[Page], list[str]]:
+        """Their pages for the same question, and who did not answer."""
+        ...
+
+    async def verdicts(self, known: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """What verifying them finds, each with the log's ``name``, and who did not answer.
+
+        ``known``: the name of a log that is verified already.
+        """
+        ...
+
+    async def proof(self, sequence: int, writer: str) -> dict[str, Any] | None:
+        """Of a record of theirs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Auditing:
+    """What the resource needs: this machine's log, and those of the others."""
+
+    audit: Audit
+    elsewhere: Elsewhere
+
+
 @describes(
     query={
         "since": "not before: ISO 8601, or seconds since the epoch",
@@ -49,79 +78,106 @@ class VerifyRequest(BaseModel):
         "kind": f"one of {', '.join(KINDS)}",
     }
 )
-async def records(audit: Audit, request: Request) -> Response:
-    """Records, the oldest first."""
+async def records(auditing: Auditing, request: Request) -> Response:
+    """Records of all machines, the oldest first; ``missing`` names who did not answer."""
+    own = await page_of_records(auditing.audit, request)
+    others, missing = await auditing.elsewhere.pages(request.url.query)
+    pages = [own, *others]
+    found = {_key(each): each for page in pages for each in page["data"]}
+    limit = page_of(request.query_params).limit
+    rows = [found[key] for key in sorted(found)]
+    goes_on = len(rows) > limit or any(page["next"] for page in pages)
+    answer = _page(rows[:limit], goes_on=goes_on)
+    return _json({**answer, "missing": missing} if missing else answer)
+
+
+async def page_of_records(audit: Audit, request: Request) -> Page:
+    """One machine's answer. Raises ``BadField``."""
     page, query = page_of(request.query_params), request.query_params
     _only(request, "since", "subject", "kind", "limit", "cursor")
-    found = await _thread(
+    found = await in_thread(
         lambda: audit.records(
             _kinds(query.get("kind")),
             query.get("subject"),
             moment(query["since"]) if "since" in query else 0.0,
-            _place(page.after) if page.after else None,
+            _after(page.after) if page.after else None,
             page.limit + 1,
         )
     )
-    shown = found[: page.limit]
-    goes_on = len(found) > len(shown)
-    return _json(
-        {
-            "object": "list",
-            "data": [record for _, record in shown],
-            "next": cursor_of(_marked(shown[-1][0])) if goes_on else None,
-        }
-    )
+    return _page(found[: page.limit], goes_on=len(found) > page.limit)
 
 
-async def verification(audit: Audit, _: Request) -> Response:
-    """Recompute every hash and signature; on a large log this takes minutes."""
-    return _json((await _thread(audit.verify)).as_dict())
+async def verification(auditing: Auditing, _: Request) -> Response:
+    """Recompute every hash and signature on all machines; on large logs this takes minutes."""
+    own = (await in_thread(auditing.audit.verify)).as_dict()
+    others, missing = await auditing.elsewhere.verdicts(auditing.audit.name)
+    seen = {auditing.audit.name: own}
+    for each in others:
+        seen.setdefault(each.pop("name"), each)
+    answer = {**own, "ok": not missing and all(each["ok"] for each in seen.values())}
+    for count in ("records", "checkpoints", "erased"):
+        answer[count] = sum(each[count] for each in seen.values())
+    answer["problems"] = [problem for each in seen.values() for problem in each["problems"]]
+    return _json({**answer, "missing": missing} if missing else answer)
 
 
 @describes(body=VerifyRequest)
-async def verify_kept(audit: Audit, request: Request) -> Response:
+async def verify_kept(auditing: Auditing, request: Request) -> Response:
     """Verify the log against a checkpoint, or an erasure's certificate, that was kept elsewhere."""
+    audit = auditing.audit
     body = await body_of(request, VerifyRequest)
     if body.certificate is not None:
         certificate = body.certificate
-        problems = await _thread(lambda: audit.check_certificate(certificate))
+        problems = await in_thread(lambda: audit.check_certificate(certificate))
         return _json({"ok": not problems, "problems": [asdict(each) for each in problems]})
     checkpoint = checkpoints.parse(body.checkpoint)
     if checkpoint is None:
         raise BadField("'checkpoint' must be one that GET …/checkpoint answered.", "checkpoint")
-    return _json((await _thread(lambda: audit.verify(checkpoint))).as_dict())
+    return _json((await in_thread(lambda: audit.verify(checkpoint))).as_dict())
 
 
-async def checkpoint(audit: Audit, _: Request) -> Response:
+async def checkpoint(auditing: Auditing, _: Request) -> Response:
     """A signed checkpoint over all that is on record now."""
-    return _json(dict((await _thread(audit.checkpoint)).document))
+    return _json(dict((await in_thread(auditing.audit.checkpoint)).document))
 
 
-async def keys(audit: Audit, _: Request) -> Response:
+async def keys(auditing: Auditing, _: Request) -> Response:
     """The public keys that checkpoints and certificates are signed with."""
-    return _json({"object": "list", "data": await _thread(audit.keys), "next": None})
+    return _json({"object": "list", "data": await in_thread(auditing.audit.keys), "next": None})
 
 
 @describes(query={"writer": "whose record; may be left out where only one has this sequence"})
-async def proof(audit: Audit, request: Request) -> Response:
+async def proof(auditing: Auditing, request: Request) -> Response:
     """That a record is under the newest checkpoint's root (RFC 6962)."""
     sequence = _number(request.path_params["sequence"], "sequence")
     writer = request.query_params.get("writer")
-    return _json(asdict(await _thread(lambda: audit.proof(sequence, writer))))
+    try:
+        return _json(await proof_of(auditing.audit, sequence, writer))
+    except BadField:
+        found = None if writer is None else await auditing.elsewhere.proof(sequence, writer)
+        if found is None:
+            raise
+        return _json(found)
+
+
+async def proof_of(audit: Audit, sequence: int, writer: str | None) -> dict[str, Any]:
+    """One machine's answer. Raises ``BadField`` where there is no such record."""
+    return asdict(await in_thread(lambda: audit.proof(sequence, writer)))
 
 
 @describes(query={"from": "the smaller size", "to": "the larger one; default: the newest"})
-async def consistency(audit: Audit, request: Request) -> Response:
+async def consistency(auditing: Auditing, request: Request) -> Response:
     """That the tree of one size goes on in that of another (RFC 6962)."""
+    audit = auditing.audit
     query = request.query_params
     if "from" not in query:
         raise BadField("'from' is the size of the tree that you know.", "from")
     first = _number(query["from"], "from")
     second = _number(query["to"], "to") if "to" in query else None
-    return _json(await _thread(lambda: audit.consistency(first, second)))
+    return _json(await in_thread(lambda: audit.consistency(first, second)))
 
 
-RESOURCES: tuple[Resource[Audit], ...] = (
+RESOURCES: tuple[Resource[Auditing], ...] = (
     Resource("auditor", "GET", _PATH, records),
     Resource("auditor", "GET", f"{_PATH}/verify", verification),
     Resource("auditor", "POST", f"{_PATH}/verify", verify_kept),
@@ -132,7 +188,8 @@ RESOURCES: tuple[Resource[Audit], ...] = (
 )
 
 
-async def _thread(work: Callable[[], T]) -> T:
+async def in_thread(work: Callable[[], T]) -> T:
+    """Ask a log. Raises what the door answers."""
     try:
         return await asyncio.to_thread(work)
     except NoProof as error:
@@ -160,14 +217,23 @@ def _number(text: str, param: str) -> int:
     return int(text)
 
 
-def _marked(where: Where) -> str:
-    return f"{where.at!r},{where.writer},{where.segment},{where.line}"
+def _page(rows: list[Record], *, goes_on: bool) -> Page:
+    last = _key(rows[-1]) if rows and goes_on else None
+    return {
+        "object": "list",
+        "data": rows,
+        "next": None if last is None else cursor_of(f"{last.at!r},{last.writer},{last.sequence}"),
+    }
 
 
-def _place(text: str) -> Where:
+def _key(record: Record) -> After:
+    return After(seconds(record["time"]), record["writer"], record["sequence"])
+
+
+def _after(text: str) -> After:
     try:
-        at, writer, segment, line = text.split(",")
-        return Where(float(at), writer, int(segment), int(line))
+        at, writer, sequence = text.split(",")
+        return After(float(at), writer, int(sequence))
     except ValueError as error:
         raise BadField("'cursor' must be the 'next' of an earlier answer.", "cursor") from error
 

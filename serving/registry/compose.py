@@ -31,6 +31,7 @@ from serving.registry.accounts.signals import DriftCollector
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
 from serving.registry.admin import admin_rows, registry_surface
+from serving.registry.auditing import RouterLogs
 from serving.registry.documents import open_library, routes
 from serving.registry.erasing import Erasing
 from serving.registry.fleet import HttpFleet
@@ -102,10 +103,11 @@ class RegistryProcess:
         rules = RulesOffice(
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
+        self._router_logs = RouterLogs(membership.routers)
         self._erasing = Erasing(settings, self._log, [self.documents], membership.routers)
         resources = [
             *admin_rows(self._parts(), self.accounts, Desk(self.documents), rules.desk),
-            *bound(audit.RESOURCES, Audit(self._log)),
+            *bound(audit.RESOURCES, audit.Auditing(Audit(self._log), self._router_logs)),
             *bound(holds.RESOURCES, Holds(self._log.layout)),
             *bound(erasures.RESOURCES, self._erasing.add_to(self.service.jobs)),
         ]
@@ -171,6 +173,7 @@ class RegistryProcess:
         """Stop where it stands, and let go of the database; the next process resumes."""
         await self.service.aclose()
         await self._erasing.aclose()
+        await self._router_logs.aclose()
         self.accounts.close()
         await asyncio.to_thread(self.documents.close)
         await asyncio.to_thread(self._log.close)

@@ -12,6 +12,7 @@ from adapters.admin import erasures
 from adapters.admin.table import RESOURCES
 from adapters.aliases import Peer
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
+from adapters.records.auditing import Audit
 from adapters.records.erasable import Erasable
 from adapters.records.erasing import FeedbackPayloads, RecordPayloads
 from adapters.records.subjects import Subjects
@@ -193,6 +194,7 @@ class RouterProcess:
             feedback,
             self._traffic,
             self._registry,
+            Audit(self._log),
             self._erasable(settings, cache, governance),
             self._policies,
         ).asgi_app()

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from adapters.admin.erasures import ErasureRequest
 from adapters.aliases import RoutingTable
+from adapters.records.auditing import Audit
 from adapters.records.erasable import Erasable, erase_all
 from adapters.resources import Resource, body_of
 from router.account.usage import Traffic
@@ -21,6 +22,7 @@ from router.replicas.table import TableHolder
 from router.wire.table import ResourceApp, bound
 from serving.internal import paths
 from serving.internal.reports import RouterState
+from serving.router import auditing
 
 
 class RouterSurface:
@@ -33,9 +35,11 @@ class RouterSurface:
         feedback: FeedbackLog,
         traffic: Traffic,
         metrics: CollectorRegistry,
+        audit: Audit,
         rooms: Sequence[Erasable],
         policies: PolicySource,
     ) -> None:
+        self._audit = audit
         self._rooms = rooms
         self._traffic = traffic
         self._holder = holder
@@ -46,7 +50,7 @@ class RouterSurface:
 
     def asgi_app(self) -> Any:
         """The application, to be guarded by a secret."""
-        return ResourceApp(bound(_ROWS, self))
+        return ResourceApp([*bound(_ROWS, self), *bound(auditing.ROWS, self._audit)])
 
     def state(self) -> RouterState:
         """What the registry wants to know."""

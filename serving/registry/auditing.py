@@ -1,0 +1,59 @@
+"""The logs of the routers' machines: each is asked for its own, and none is copied."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from adapters.aliases import Peer
+from router.admin.audit import Page
+from serving.internal import paths
+from serving.internal.client import InternalClient, Unanswered
+
+_TIMEOUT_S = 10.0
+_VERIFY_S = 1800.0
+
+
+class RouterLogs:
+    """What routers answer. ``routers``: those that are alive."""
+
+    def __init__(self, routers: Callable[[], tuple[Peer, ...]]) -> None:
+        self._routers = routers
+        self._client = InternalClient()
+
+    async def pages(self, query: str) -> tuple[list[Page], list[str]]:
+        """Their pages for the same question, and who did not answer."""
+        return await self._all(f"{paths.AUDIT}?{query}", _TIMEOUT_S)
+
+    async def verdicts(self, known: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """What verifying them finds, and who did not answer; nothing of the log ``known``."""
+        asked = f"{paths.AUDIT_VERIFY}?{urlencode({'known': known})}"
+        found, silent = await self._all(asked, _VERIFY_S)
+        return [each for each in found if each["name"] != known], silent
+
+    async def proof(self, sequence: int, writer: str) -> dict[str, Any] | None:
+        """Of a record of theirs."""
+        path = paths.one(paths.AUDIT_PROOF, str(sequence)) + "/proof"
+        found, _ = await self._all(f"{path}?{urlencode({'writer': writer})}", _TIMEOUT_S)
+        return found[0] if found else None
+
+    async def _all(self, path: str, timeout_s: float) -> tuple[list[dict[str, Any]], list[str]]:
+        peers = self._routers()
+        answers = await asyncio.gather(*(self._ask(peer, path, timeout_s) for peer in peers))
+        found = [answer for answer in answers if answer is not None]
+        silent = [p.id for p, answer in zip(peers, answers, strict=True) if answer is None]
+        return found, silent
+
+    async def _ask(self, peer: Peer, path: str, timeout_s: float) -> dict[str, Any] | None:
+        try:
+            answer = await self._client.ask(peer, "GET", path, timeout_s=timeout_s)
+        except Unanswered:
+            return None
+        found = answer.json() if answer.status == 200 else None
+        return found if isinstance(found, dict) else None
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
