@@ -39,9 +39,9 @@ class Replacing:
         self._digest = digest
         self._found: Found = {}
         self._values: dict[str, str] = {}
-        self.redactions: Counter[tuple[str, str]] = Counter()
-        """How many values were replaced, by kind of data and by what became of them. A value counts
-        once, however often it stands there."""
+        self._longest_first: list[str] = []
+        self._kinds: dict[str, tuple[str, str]] = {}
+        self._replaced: set[str] = set()
 
     def learn(self, texts: Iterable[Text], found: Found) -> None:
         """Give everything that was found its replacement, in the order of the texts."""
@@ -53,7 +53,18 @@ class Replacing:
                 if action is Action.ALLOW or value in self._values:
                     continue
                 self._values[value] = self._stand_in(span.entity, action, value)
-                self.redactions[span.entity, action.value] += 1
+                self._kinds[value] = span.entity, action.value
+        self._longest_first = sorted(
+            (value for value in self._values if len(value) >= MIN_REPEATED), key=len, reverse=True
+        )
+
+    @property
+    def redactions(self) -> Counter[tuple[str, str]]:
+        """How many values were replaced, by kind of data and by what became of them.
+
+        A value counts once, however often it stands there.
+        """
+        return Counter(self._kinds[value] for value in self._replaced)
 
     def _stand_in(self, entity: str, action: Action, value: str) -> str:
         if action is Action.VAULT:
@@ -103,18 +114,21 @@ class Replacing:
         """From where to where which replacement stands: what was found here or elsewhere."""
         edits: list[_Edit] = []
         for span in self._found.get(text, ()):
-            stand_in = self._values.get(text[span.start : span.end])
+            value = text[span.start : span.end]
+            stand_in = self._values.get(value)
             if stand_in is not None and self._actions.of(span.entity) is not Action.ALLOW:
                 edits.append((span.start, span.end, stand_in))
+                self._replaced.add(value)
         edits.sort()
-        for value, stand_in in self._values.items():
-            if len(value) >= MIN_REPEATED and value in text:
-                _add_all(edits, text, value, stand_in)
+        for value in self._longest_first:
+            if value in text and _add_all(edits, text, value, self._values[value]):
+                self._replaced.add(value)
         return edits
 
 
-def _add_all(edits: list[_Edit], text: str, value: str, stand_in: str) -> None:
-    """Wherever else a value stands as a word of its own."""
+def _add_all(edits: list[_Edit], text: str, value: str, stand_in: str) -> bool:
+    """Wherever else a value stands as a word of its own; whether it does."""
+    count = len(edits)
     start = text.find(value)
     while start >= 0:
         end = start + len(value)
@@ -124,6 +138,7 @@ def _add_all(edits: list[_Edit], text: str, value: str, stand_in: str) -> None:
         if before <= start and end <= after and _is_word(text, start, end):
             edits.insert(place, (start, end, stand_in))
         start = text.find(value, end)
+    return len(edits) > count
 
 
 def _is_word(text: str, start: int, end: int) -> bool:

@@ -333,3 +333,30 @@ async def test_a_hedge_of_the_same_target_does_not_disturb_the_call_before_it() 
     text = {"object": "response", "id": "r", "instructions": "[PERSON_1]"}
     assert NAME in await _read(guard, Body.of(text))
     assert await second == {**asked.body, "input": "[PERSON_1] is [EMAIL_1]"}
+
+
+async def test_what_counts_is_what_was_replaced_in_what_was_sent() -> None:
+    """Not what a target was not sent at all, such as turns that did not fit."""
+    turns = [{"role": "user", "content": MAIL}, {"role": "user", "content": "hello"}]
+    asked = request("", input=turns)
+    guard = await guarded(governance(), asked)
+    await guard.outgoing(CLOUD, {**asked.body, "input": turns[1:]})
+    assert guard.redactions(CLOUD) == {}
+    await guard.outgoing(CLOUD, asked.body)
+    assert guard.redactions(CLOUD) == {("EMAIL", "vault"): 1}
+
+
+async def test_a_part_of_a_value_does_not_hide_the_whole() -> None:
+    """A first name that was found alone is not replaced inside the full name."""
+
+    class Parts(Names):
+        async def find(self, texts: Sequence[str]) -> list[list[Span]]:
+            """The first name in the first text, the whole in the second, nothing in the third."""
+            spans = [[Span(0, 3, "PERSON")], [Span(0, 8, "PERSON")], []]
+            return spans[: len(texts)]
+
+    said = ["Ann.", f"{NAME}.", f"Dear {NAME}."]
+    asked = request("", input=[{"role": "user", "content": each} for each in said])
+    guard = await guarded(governance(Parts()), asked)
+    sent = (await guard.outgoing(CLOUD, asked.body))["input"]
+    assert [each["content"] for each in sent] == ["[PERSON_1].", "[PERSON_2].", "Dear [PERSON_2]."]
