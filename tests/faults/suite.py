@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from adapters.aliases import RoutingTable
 from router.wire.said import answer_text
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
@@ -128,6 +129,7 @@ class Bench:
     async def run(self, case: Case, *, stream: bool, fallback: bool, path: str = CHAT) -> Row:
         """One request through a router of its own, so that no breaker remembers another case."""
         process = RouterProcess(self._settings(fallback=fallback), "router-1", {})
+        process.holder.apply(RoutingTable(revision=1, base_id="base"))  # there are no rules
         process.start()
         prompt = f"tell me [[{json.dumps(asdict(case.fault))}]]"
         said: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
