@@ -24,8 +24,8 @@ from tests.system.config import (
 pytestmark = pytest.mark.system
 
 ADMITTED = ["door", "admit", "begin", "read", "data-prep"]
-DECIDING = [*ADMITTED, "governance", "intent", "policy", "choose"]
-SENT = [*DECIDING, "budget", "cache", "context", "send", "target"]
+DECIDING = [*ADMITTED, "governance", "intent", "topics", "policy", "choose"]
+SENT = [*DECIDING, "withhold", "budget", "cache", "context", "send", "vault", "target"]
 STAGES = [*SENT, "confidence", "escalate", "governance-out", "respond"]
 ON_RECORD = "on-record"
 SETTLED = ["settle", "end", ON_RECORD, "last-byte"]

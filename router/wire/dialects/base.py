@@ -12,7 +12,7 @@ from router.wire.endpoint import Endpoint
 from router.wire.events import Events
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, Format, PrefillStyle
-from router.wire.translate.answer_to_messages import messages_answer
+from router.wire.translate.answer_to_messages import lost_in_messages, messages_answer
 from router.wire.translate.stream_to_messages import MessagesStream
 from router.wire.watch import Correct
 
@@ -190,6 +190,7 @@ def back_to_messages(call: Asking, model: str, *, tells: bool = False) -> Transl
     return Translation(
         MessagesStream(model=model, fallback_id=fallback_id, tells=tells),
         lambda answer: messages_answer(answer, model=model, fallback_id=fallback_id, tells=tells),
+        lost_in_messages,
     )
 
 

@@ -39,6 +39,17 @@ def messages_answer(
     return {**found, "logprobs": choice.get("logprobs")} if tells else found
 
 
+_UNSAID = ("annotations", "audio")
+
+
+def lost_in_messages(found: dict[str, Any]) -> list[str]:
+    """What of an answer, or of a chunk of one, Messages has no place for."""
+    choices = found.get("choices") or [{}]
+    said = [choice.get("message") or choice.get("delta") or {} for choice in choices[:1]]
+    lost = [f"message.{name}" for each in said for name in _UNSAID if each.get(name)]
+    return [*lost, "choices"] if len(choices) > 1 else lost
+
+
 def message_id(answer: dict[str, Any], fallback_id: str) -> str:
     """The id of the message that is this completion."""
     found = answer.get("id")

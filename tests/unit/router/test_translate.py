@@ -15,7 +15,7 @@ from router.errors import InvalidRequest
 from router.wire.dialects.base import StreamTranslator
 from router.wire.events import DONE, Events, Splitter, encode
 from router.wire.translate.answer_to_chat import chat_answer, lost_in_chat
-from router.wire.translate.answer_to_messages import messages_answer
+from router.wire.translate.answer_to_messages import lost_in_messages, messages_answer
 from router.wire.translate.chat_to_messages import messages_request
 from router.wire.translate.messages_to_chat import chat_request
 from router.wire.translate.messages_to_vllm import difference
@@ -181,6 +181,15 @@ def test_what_chat_has_no_place_for_is_named() -> None:
         "content.server_tool_use"
     ]
     assert not any(lost_in_chat(each) for each in THINKING)
+
+
+def test_what_messages_have_no_place_for_is_named() -> None:
+    """Where a provider searched the web by itself, or answered twice."""
+    cited = {"role": "assistant", "content": "a", "annotations": [{"type": "url_citation"}]}
+    assert lost_in_messages({"choices": [{"message": cited}]}) == ["message.annotations"]
+    assert lost_in_messages({"choices": [{"delta": {"audio": {"data": "x"}}}]}) == ["message.audio"]
+    assert lost_in_messages({"choices": [{"message": {"content": "a"}}, {}]}) == ["choices"]
+    assert lost_in_messages({"choices": []}) == []
 
 
 def test_error_event_stays_an_error_event() -> None:
