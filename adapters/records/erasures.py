@@ -74,6 +74,7 @@ class Erasures:
         log: the log of requests and admin actions.
         rooms: what this process keeps of persons.
         elsewhere: what others do.
+        on_state: told of every change of state, by the erasure's id.
     """
 
     def __init__(
@@ -82,7 +83,10 @@ class Erasures:
         log: RecordLog,
         rooms: Iterable[Erasable],
         elsewhere: Elsewhere,
+        on_state: Callable[[str, State], object] = lambda _id, _state: None,
     ) -> None:
+        self._on_state = on_state
+        self._told: dict[str, State] = {}
         self._directory = directory
         self._log = log
         self._records = RecordPayloads(log)
@@ -182,6 +186,14 @@ class Erasures:
         return sorted(found, key=lambda each: each.time)
 
     def _write(self, erasure: Erasure) -> None:
+        self._put(erasure)
+        if self._told.get(erasure.id) != erasure.state:
+            self._told[erasure.id] = erasure.state
+            self._on_state(erasure.id, erasure.state)
+        if erasure.state == "done":
+            self._told.pop(erasure.id)
+
+    def _put(self, erasure: Erasure) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / f"{erasure.id}.json"
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -13,6 +13,7 @@ from serving.cli import (
     check,
     decisions,
     documents,
+    erase,
     export,
     inspect,
     keys,
@@ -53,6 +54,7 @@ app.command("plan")(plan.plan)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("usage")(usage.usage)
+app.command("erase")(erase.erase)
 app.command("drift")(usage.drift)
 app.command("decide")(decisions.decide)
 app.command("replay")(decisions.replay)

@@ -104,7 +104,9 @@ class RegistryProcess:
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
         self._router_logs = RouterLogs(membership.routers)
-        self._erasing = Erasing(settings, self._log, [self.documents], membership.routers)
+        self._erasing = Erasing(
+            settings, self._log, [self.documents], membership.routers, self.adapters.events
+        )
         resources = [
             *admin_rows(self._parts(), self.accounts, Desk(self.documents), rules.desk),
             *bound(audit.RESOURCES, audit.Auditing(Audit(self._log), self._router_logs)),

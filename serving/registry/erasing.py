@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from adapters.admin.erasures import Eraser
 from adapters.aliases import Peer
+from adapters.events import EventBus
 from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.records.erasable import Erasable
 from adapters.records.erasures import Erasures
@@ -33,6 +34,7 @@ class Erasing:
         log: the registry's log of admin actions.
         rooms: what the registry keeps of persons.
         routers: those that are alive.
+        events: told how far each erasure is.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Erasing:
         log: RecordLog,
         rooms: Iterable[Erasable],
         routers: Callable[[], tuple[Peer, ...]],
+        events: EventBus,
     ) -> None:
         self._routers = routers
         self._client = InternalClient()
@@ -49,6 +52,7 @@ class Erasing:
             log,
             [*rooms, StrayCopies(settings)],
             self._elsewhere,
+            lambda identity, state: events.emit("erasure", id=identity, state=state),
         )
 
     def add_to(self, jobs: PeriodicJobs) -> Eraser:

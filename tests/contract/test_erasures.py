@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,3 +222,23 @@ def test_a_person_is_named_by_a_short_text(app: httpx.Client) -> None:
         answer = chat(app, "cloud/big", graftwork={"subject": odd})
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == "graftwork.subject"
+
+
+def test_the_command_line_erases_too_and_whoever_follows_events_hears_of_it(
+    keyed: System, ops: httpx.Client
+) -> None:
+    """It waits and shows the certificate; each state is an event."""
+    command = [sys.executable, "-m", "serving.cli", "erase", "Cleo Command", "--json"]
+    command += ["--url", keyed.url, "--key", "key-ops"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["certificate"]["id"] == told["id"]
+    states = []
+    with ops.stream("GET", f"{ADMIN}/events?after=0") as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: ") and json.loads(line[6:]).get("id") == told["id"]:
+                states.append(json.loads(line[6:])["state"])
+                if states[-1] == "done":
+                    break
+    assert states == ["queued", "running", "done"]

@@ -1,0 +1,145 @@
+"""Erasures: done until nothing is left, across failures and restarts; the name goes last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adapters.records import erasures
+from adapters.records.erasures import Erasures, TooMany
+from adapters.records.line import Kind
+from adapters.records.signing import read_keys
+from adapters.records.subjects import Subjects
+from adapters.records.verify import verify
+from adapters.records.writer import RecordLog
+from tests.fakes.records import begin, end, reader, records, running_log
+
+NAME = "Zora Quell"
+
+
+class Shelf:
+    """A room with a few things of one person; ``broken`` fails after half of them."""
+
+    counted_as = "documents"
+
+    def __init__(self, things: int) -> None:
+        self.things = things
+        self.broken = False
+
+    async def found(self, subject: str) -> int:
+        return self.things if subject == NAME else 0
+
+    async def erase(self, subject: str) -> int:
+        count = await self.found(subject)
+        if self.broken:
+            raise OSError("the disk is full")
+        self.things = 0
+        return count
+
+
+class Others:
+    """Every other process; ``silent`` ones do not answer."""
+
+    def __init__(self) -> None:
+        self.silent = False
+        self.asked = 0
+
+    async def __call__(self, subject: str) -> Counter[str]:
+        self.asked += 1
+        if self.silent:
+            raise ConnectionError(f"nobody erased {subject}")
+        return Counter(vault=2)
+
+
+def hers(log: RecordLog, number: int) -> None:
+    """A request of hers."""
+    name = Subjects(log.layout.root).hash(NAME)
+    log.add(begin(number, subjects=[name]))
+    entry = end(number)
+    fields = {**entry.fields, "subjects": [name]}
+    log.add(replace(entry, fields=fields))
+
+
+def names(root: Path) -> list[str]:
+    """Files that hold the name."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return [path.name for path in files if NAME.encode() in path.read_bytes()]
+
+
+async def test_what_fails_is_tried_again_and_counted_once(tmp_path: Path) -> None:
+    """A room that breaks, a silent process, a restart: then a certificate over all of it."""
+    shelf, others, told = Shelf(3), Others(), list[tuple[str, str]]()
+    root = tmp_path / "audit"
+    with running_log(root) as log:
+        hers(log, 1)
+        await log.flushed()
+
+        def opened() -> Erasures:
+            return Erasures(
+                tmp_path / "erasures", log, [shelf], others, lambda i, s: told.append((i, s))
+            )
+
+        made = opened().ask(NAME, "boss", "req_1")
+        assert (made.state, made.shown().get("subject")) == ("queued", None)
+        assert names(tmp_path) == [f"{made.id}.json"]
+        shelf.broken = True
+        with pytest.raises(OSError, match="full"):
+            await opened().work()
+        assert opened().find(made.id).state == "failed"  # type: ignore[union-attr]
+        shelf.broken, others.silent = False, True
+        with pytest.raises(ConnectionError):
+            await opened().work()
+        failed = opened().find(made.id)
+        assert failed is not None
+        assert failed.found["documents"] == 3
+        assert failed.reason is not None
+        assert NAME not in failed.reason
+        others.silent = False
+        await opened().work()
+        done = opened().find(made.id)
+        assert done is not None
+        assert (done.state, done.subject, done.reason) == ("done", None, None)
+        assert (done.found["documents"], done.found["vault"]) == (3, 2)
+        assert done.also == {"records": 1}
+        assert done.certificate is not None
+        [key] = read_keys(root)
+        assert key.vouches(done.certificate)
+        assert done.certificate["subject_hash"] == Subjects(root).hash(NAME)
+        assert [state for _, state in told] == [
+            "queued",
+            "running",
+            "failed",
+            "running",
+            "failed",
+            "running",
+            "done",
+        ]
+        await opened().work()
+        assert others.asked == 2  # nothing is left to do
+        [found] = reader(log).newest(Kind.END, "decision_id", "dec_1")
+        assert found.payload is None
+    assert names(tmp_path) == []
+    [event] = [each for each in records(root) if each["kind"] == "erasure"]
+    assert (event["erasure"], event["actor"]) == (made.id, "boss")
+    verdict = verify(root)
+    assert (verdict.problems, verdict.erased) == ([], 1)
+
+
+async def test_so_many_are_taken_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounded; those that are done do not count."""
+    monkeypatch.setattr(erasures, "_MAX_OPEN", 2)
+    with running_log(tmp_path / "audit") as log:
+        found = Erasures(tmp_path / "erasures", log, [], Others())
+        found.ask("Ann", None, None)
+        found.ask("Bob", None, None)
+        with pytest.raises(TooMany):
+            found.ask("Cid", None, None)
+        await found.work()
+        assert found.ask("Cid", None, None).state == "queued"
+    assert found.find("era_none") is None
+    assert found.find(f"era_{'0' * 24}") is None
