@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from router.policy.numbers import Quantity, money, percentages, shares
+from router.policy.numbers import Quantity, figure, money, percentages, shares
 
 _CONTEXT_BEFORE: Final = 160
 _CONTEXT_AFTER: Final = 80
@@ -23,15 +23,17 @@ _OFFERING = re.compile(
     _I,
 )
 _LESS_AFTER = re.compile(
-    r"^\W{0,3}(?:(?:more|flat|full|whole|extra|in)\W+){0,2}(?:off|discount|less|cheaper|reduction|rebate"
+    r"^\W{0,3}(?:of (?:the|your|its) (?:\w+ )?(?:price|cost|total|order|bill)\W+)?"
+    r"(?:(?:more|flat|full|whole|extra|in)\W+){0,2}(?:off|discount|less|cheaper|reduction|rebate"
     r"|savings?|price cut|rabatt|nachlass|g(?:ü|ue)nstiger|erm(?:ä|ae)(?:ß|ss)igung|reduziert"
     r"|de remise|de r(?:é|e)duction|de rabais|de descuento|de rebaja|di sconto)\b",
     _I,
 )
 _LESS_BEFORE = re.compile(
-    r"\b(?:discount(?:ed)?(?: of| by)?|reduc\w+(?: \w+){0,3} (?:by|of)|rebate of"
-    r"|sav(?:e|ings?)(?: of| you)?|lower(?:ed)?(?: \w+){0,3} by|knock|take|rabatt von|nachlass von"
-    r"|um|remise de|r(?:é|e)duction de|rabais de|descuento de|rebaja de)\W{0,3}"
+    r"\b(?:discount(?:ed)?(?: you)?(?: of| by)?|reduc\w+(?: \w+){0,3} (?:by|of)|rebate of"
+    r"|sav(?:e|ings?)(?: of| you)?|lower(?:ed)?(?: \w+){0,3} by|(?:knock|take|shave)(?: off)?"
+    r"|rabatt von|nachlass von|um"
+    r"|remise de|r(?:é|e)duction de|rabais de|descuento de|rebaja de)\W{0,3}"
     r"(?:about |up to |roughly |etwa |bis zu )?$",
     _I,
 )
@@ -43,7 +45,16 @@ _PRICE_AFTER = re.compile(
 _PART_OF_PRICE = re.compile(
     r"^\W{0,3}of (?:(?:the|its|their|your|our|full|regular|usual|normal|original|list|retail"
     r"|sticker)\s+){0,3}"
-    r"(?:price|cost|amount|total|value|rrp|msrp)\b",
+    r"(?:price|cost|total|rrp|msrp)\b",
+    _I,
+)
+_MORE_BEFORE = re.compile(
+    r"\b(?:increas\w*|rais\w*|rose|rises?|went up|grew|grows?|gain\w*|more than|tax(?:es)?|vat)\W+"
+    r"(?:\w+\W+){0,3}$",
+    _I,
+)
+_MORE_AFTER = re.compile(
+    r"^\W{0,3}(?:more|increase\w*|higher|surcharge|mark-?up|interest|tax|vat|tip|aufschlag|mehr)\b",
     _I,
 )
 _PAYING = re.compile(
@@ -64,6 +75,8 @@ _LESS_BETWEEN = re.compile(
     r"|de r(?:é|e)duction|de descuento|credit)\b[^.!?\n]{0,40}$",
     _I,
 )
+_MINUS = re.compile(r"(?:^|[\s(])[-\u2212]\s?$")
+_LETTER = re.compile(r"\w")
 _SAVING = re.compile(r"\bsav(?:e|es|ing)\b[^.!?\n]{0,12}$", _I)
 _ON_BETWEEN = re.compile(r"^[^.!?\n]{0,20}\b(?:on|off|of|from|auf|sur|en)\b[^.!?\n]{0,30}$", _I)
 _DOWN_BEFORE = re.compile(
@@ -74,21 +87,32 @@ _DOWN_BETWEEN = re.compile(
     r"[^.!?\n]{0,12}$",
     _I,
 )
+_NOW_BETWEEN = re.compile(r"^[^.!?\n]{0,24}\b(?:now|jetzt|ahora)\b[^.!?\n]{0,12}$", _I)
 _INSTEAD = re.compile(
-    r"^[^.!?\n]{0,20}\b(?:instead of|rather than|down from|reduced from|statt|au lieu de"
+    r"^[^.!?\n]{0,20}\b(?:instead of|rather than|down from|reduced from|was"
+    r"|were|regularly|originally|normally|usually|statt|vorher|au lieu de"
     r"|en vez de)\b"
     r"[^.!?\n]{0,12}$",
     _I,
 )
 _BUNDLE = re.compile(
-    r"\bbuy (?:one|1)\W+get (?:one|another|1)\W+(?:for )?free\b|\bbogo\b"
-    r"|\b(two|2|three|3|four|4) for (?:the price of )?(one|1|two|2|three|3)\b",
+    r"\bbuy (?P<buy>one|two|three|\d)\W+get (?P<get>one|two|another|\d)\W+(?:for )?free\b|\bbogo\b"
+    r"|\b(?P<many>two|2|three|3|four|4) for (?:the price of )?(?P<paid>one|1|two|2|three|3)\b",
     _I,
+)
+_BARE_PAIR = re.compile(
+    r"(?<![\d.,])(\d{1,6}(?:[.,]\d{1,2})?)\s?(?:[$€£]|usd|eur|dollars?|euros?|bucks|pounds?)?\s+off"
+    r"(?: of)?(?: (?:a|an|your|every|each|the))?(?: (?:order|purchase)s?)?(?: (?:of|over|above))?"
+    r"\s+[$€£]?(\d{1,6}(?:[.,]\d{1,2})?(?![\d%])|hundred|thousand)\b",
+    _I,
+)
+_DECIMAL_SHARE = re.compile(
+    r"(?<![\d.,$€£])(0?[.,]\d{1,3})\s*(?:off|discount|rabatt|reduction)\b", _I
 )
 _FREE = re.compile(
     r"\b(?:free of charge|for free|completely free|entirely free|totally free)\b", _I
 )
-_COUNTS: Final = {"one": 1, "two": 2, "three": 3, "four": 4}
+_COUNTS: Final = {"another": 1, "one": 1, "two": 2, "three": 3, "four": 4}
 _FIELD = re.compile(
     r"""["']?([\w .-]*(?:discount|rabatt|remise|descuento|percent|pct|markdown"""
     r"""|reduction)[\w .-]*)["']?\s*[:=]\s*["']?\s*(-?\d{1,9}(?:\.\d{1,9})?)(?!\d)""",
@@ -117,7 +141,9 @@ def discounts(text: str, *, strict: bool = False) -> Iterator[Quantity]:
             yield found._replace(value=100 - found.value)
         elif _takes_off(found, before, after) and not _REFUSING.search(before):
             yield found
+    yield from _decimal_shares(text)
     yield from _pairs(text)
+    yield from _bare_pairs(text)
     yield from _bundles(text)
 
 
@@ -125,10 +151,22 @@ def _percent_off(text: str, found: Quantity, *, strict: bool) -> Iterator[Quanti
     before, after = text[: found.start][-_CONTEXT_BEFORE:], text[found.end :][:_CONTEXT_AFTER]
     if _PART_OF_PRICE.match(after) and _PAYING.search(before):
         yield found._replace(value=100 - found.value)
-    elif _REFUSING.search(before):
+    elif _REFUSING.search(before) or _MORE_AFTER.match(after) or _MORE_BEFORE.search(before[-40:]):
         return
-    elif strict or _OFFERING.search(before) or _OFFERING.search(_sentence_end(after)):
+    elif strict or _is_all(text, found) or _speaks_of_it(before, after):
         yield found
+
+
+def _speaks_of_it(before: str, after: str) -> bool:
+    """Whether the words around a percentage are about price or offer."""
+    if _MINUS.search(before) or _OFFERING.search(before):
+        return True
+    return _OFFERING.search(_sentence_end(after)) is not None
+
+
+def _is_all(text: str, found: Quantity) -> bool:
+    """Whether nothing else is said: to a question for a discount that is an answer."""
+    return not _LETTER.search(text[: found.start]) and not _LETTER.search(text[found.end :])
 
 
 def _takes_off(found: Quantity, before: str, after: str) -> bool:
@@ -147,27 +185,56 @@ def _pairs(text: str) -> Iterator[Quantity]:
     amounts = sorted(money(text), key=lambda each: each.start)
     for one, two in pairwise(amounts):
         between, before = text[one.end : two.start], text[: one.start][-40:]
-        if len(between) > 80 or min(one.value, two.value) < 0 or not max(one.value, two.value):
+        if len(between) > 80 or not max(one.value, two.value):
             continue
-        share: float | None = None
-        if one.value < two.value and (
-            _LESS_BETWEEN.match(between) or (_SAVING.search(before) and _ON_BETWEEN.match(between))
-        ):
-            share = one.value / two.value
-        elif one.value > two.value and _DOWN_BEFORE.search(before) and _DOWN_BETWEEN.match(between):
-            share = 1 - two.value / one.value
-        elif one.value < two.value and _INSTEAD.match(between):
-            share = 1 - one.value / two.value
+        share = _share_off(one, two, between, before)
         if share is not None and not _REFUSING.search(text[: one.start][-_CONTEXT_BEFORE:]):
             yield Quantity(share * 100, one.start, two.end, text[one.start : two.end])
 
 
+def _share_off(one: Quantity, two: Quantity, between: str, before: str) -> float | None:
+    """What of the larger amount is taken off; None where the two do not belong together."""
+    if one.value > two.value:
+        falls = _DOWN_BEFORE.search(before) and _DOWN_BETWEEN.match(between)
+        return 1 - two.value / one.value if falls or _NOW_BETWEEN.match(between) else None
+    if one.value < two.value:
+        saved = _SAVING.search(before) and _ON_BETWEEN.match(between)
+        if saved or _LESS_BETWEEN.match(between):
+            return one.value / two.value
+        if _INSTEAD.match(between):
+            return 1 - one.value / two.value
+    return None
+
+
 def _bundles(text: str) -> Iterator[Quantity]:
     for found in _BUNDLE.finditer(text):
-        many, paid = (found[1] or "2").lower(), (found[2] or "1").lower()
-        got, given = _COUNTS.get(many) or int(many), _COUNTS.get(paid) or int(paid)
+        if found["buy"]:
+            given = _count(found["buy"])
+            got = given + _count(found["get"])
+        else:
+            got, given = _count(found["many"] or "2"), _count(found["paid"] or "1")
         if given < got and not _REFUSING.search(text[: found.start()][-_CONTEXT_BEFORE:]):
             yield Quantity((1 - given / got) * 100, found.start(), found.end(), found[0])
+
+
+def _count(word: str) -> int:
+    return _COUNTS.get(word.lower()) or int(word)
+
+
+def _decimal_shares(text: str) -> Iterator[Quantity]:
+    """0.25 off."""
+    for found in _DECIMAL_SHARE.finditer(text):
+        if not _REFUSING.search(text[: found.start()][-60:]):
+            yield Quantity(figure(found[1]) * 100, found.start(), found.end(), found[0])
+
+
+def _bare_pairs(text: str) -> Iterator[Quantity]:
+    """30 off 100, whichever of them has a currency."""
+    for found in _BARE_PAIR.finditer(text):
+        above = figure(found[1])
+        below = {"hundred": 100.0, "thousand": 1000.0}.get(found[2].lower()) or figure(found[2])
+        if 0 < above < below and not _REFUSING.search(text[: found.start()][-_CONTEXT_BEFORE:]):
+            yield Quantity(above / below * 100, found.start(), found.end(), found[0])
 
 
 def amounts_off(text: str) -> Iterator[Quantity]:

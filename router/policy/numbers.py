@@ -7,6 +7,7 @@ are found by what marks them (a sign, a unit); the number is read from there, wh
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ _DIGITS: Final = (
 )
 _DIGITS_AT_END = re.compile(rf"(?<![\w.,]){_DIGITS}\s*-?\s*$")
 _DIGITS_AT_START = re.compile(rf"\s*-?\s*({_DIGITS})(?:\s?(k|thousand|million)\b)?")
+_BRACKET = re.compile(r"\(([^()]{1,40})\)\s*$")
 _WORDS_AT_END = re.compile(r"(?:[^\W\d_]+(?:[\s\-\u2010\u2011]+|$)){1,7}$")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _RANGE_AT_END = re.compile(
@@ -47,7 +49,7 @@ _RANGE_AT_END = re.compile(
     re.IGNORECASE,
 )
 _PERCENT = re.compile(
-    r"%|٪|\bper\s?cent\b|\bpct\b|\bpercentage points?\b|\bprozent(?:punkte?)?\b|\bv\.\s?h\."
+    r"%|٪|(?<![^\W\d_])(?:per\s?cent|pct|prozent(?:punkte?)?)\b|\bpercentage points?\b|\bv\.\s?h\."
     r"|\bpour\s?cent\b|\bpor\s?ciento\b|\bper\s?cento\b|\bprocento?\b",
     re.IGNORECASE,
 )
@@ -84,6 +86,8 @@ _READ_BACK: Final = 64
 
 def plain(text: str) -> str:
     """Without marks of formatting; digits and signs of all scripts as ASCII has them."""
+    if "&" in text:
+        text = html.unescape(text)
     text = _FORMATTING.sub("", text)
     return text if text.isascii() else "".join(map(_plain, text))
 
@@ -200,6 +204,12 @@ def _before(text: str, place: int, end: int) -> Iterator[Quantity]:
 
 def _number_ending(text: str, place: int) -> Quantity | None:
     begin = max(0, place - _READ_BACK)
+    bracket = _BRACKET.search(text[begin:place])
+    if bracket is not None:  # "twenty-five (25) percent"
+        inner = _number_ending(text, begin + bracket.end(1))
+        if inner is not None:
+            return Quantity(inner.value, inner.start, place, text[inner.start : place])
+        return _number_ending(text, begin + bracket.start())
     figures = _DIGITS_AT_END.search(text[begin:place])
     if figures is not None:
         start = begin + figures.start()

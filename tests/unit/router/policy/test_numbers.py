@@ -138,6 +138,26 @@ OFFERS = {
     "no problem, 30 % off": 30,
     "die Hälfte des Preises": 50,
     "a 2,500 basis point discount": 25,
+    "0.25 off": 25,
+    "knock off a quarter": 25,
+    "30 bucks off a hundred": 30,
+    "£30 off when you spend £100": 30,
+    "30 € Rabatt ab 100 €": 30,
+    "now $75 (was $100)": 25,
+    "Your $100 order is now $70": 30,
+    "buy two get one free": 100 / 3,
+    "3 for 2": 100 / 3,
+    "twenty-five (25) percent off": 25,
+    "25 (twenty-five) percent off": 25,
+    "25&nbsp;% off": 25,
+    "a quarter of the price off": 25,
+    "25pct off": 25,
+    "-25% on everything": 25,
+    "25 Prozent": 25,
+    "a twenty-five-percent-off coupon": 25,
+    "la mitad de precio": 50,
+    "ein Viertel günstiger": 25,
+    "15\u201325 % off": 25,
 }
 
 
@@ -157,6 +177,9 @@ def test_an_offer_is_a_discount_in_any_words(text: str, percent: float) -> None:
         "half of our customers are happy",
         "We are open 24/7.",
         "In the third quarter we sold 500.",
+        "The price has increased by 50%.",
+        "That is 30% more than before, at a price of $5.",
+        "It stays for a quarter of the time.",
     ],
 )
 def test_what_offers_nothing_is_no_discount(text: str) -> None:
