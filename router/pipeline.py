@@ -119,7 +119,7 @@ class Pipeline:
             at(Heading.GOVERNANCE, "withhold")
             exchange.decision = await self.governance.permitted(request, exchange.decision)
             exchange.delivery.guarded(self.governance.guard(request))
-            exchange.decision = self._prepared(exchange)
+            exchange.decision = self._prepared(exchange, client)
             if client.only_asks:
                 await client.finish(exchange)
                 return
@@ -167,11 +167,11 @@ class Pipeline:
         await client.finish(exchange)
         self.shadows.follow(exchange)
 
-    def _prepared(self, exchange: Exchange) -> Decision:
+    def _prepared(self, exchange: Exchange, client: Client) -> Decision:
         """And how the answer will be judged. Raises ``RouterError`` when nobody may answer."""
         decision = exchange.decision
         exchange.account.tells(policy.headers(decision.applied))
-        policy.enforce(exchange)
+        self.policies.enforce(exchange, only_asks=client.only_asks)
         if decision.first is None:
             raise nobody(decision.options)
         return self.judge.prepare(exchange.request, decision)

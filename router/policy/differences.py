@@ -35,7 +35,12 @@ def _content(part: Any) -> Any:
 
 
 class Differences:
-    """Counts of one router, about one version in the shadow at a time."""
+    """Counts of one router, about one version in the shadow at a time.
+
+    Attributes:
+        compared: requests that both were asked about.
+        differing: of those, the ones that would be treated otherwise.
+    """
 
     def __init__(self) -> None:
         self._begin("")
@@ -43,7 +48,8 @@ class Differences:
     def _begin(self, version: str) -> None:
         self._version = version
         self._since = datetime.now(UTC)
-        self._compared = 0
+        self.compared = 0
+        self.differing = 0
         self._kinds: Counter[str] = Counter()
         self._newest: deque[dict[str, Any]] = deque(maxlen=_LISTED)
 
@@ -51,10 +57,11 @@ class Differences:
         """Count one request; how it would be treated otherwise."""
         if shadow.version != self._version:
             self._begin(shadow.version)
-        self._compared += 1
+        self.compared += 1
         kind = difference(active, shadow)
         if kind is None:
             return None
+        self.differing += 1
         if kind in self._kinds or len(self._kinds) < _KINDS_KEPT:
             self._kinds[kind] += 1
         self._newest.append(
@@ -70,12 +77,12 @@ class Differences:
 
     def shown(self) -> dict[str, Any]:
         """For the registry; empty before anything was compared."""
-        if not self._compared:
+        if not self.compared:
             return {}
         return {
             "version": self._version,
             "since": self._since.isoformat(timespec="milliseconds"),
-            "compared": self._compared,
+            "compared": self.compared,
             "differing": dict(self._kinds),
             "newest": list(self._newest),
         }

@@ -18,6 +18,7 @@ from router.policy.book import NO_RULES, Rules
 from router.policy.differences import Differences
 from router.policy.document import PolicyInvalid
 from router.policy.load import accepted, version_of
+from router.policy.reviews import WantedReviews
 
 RETRY_AFTER_S: Final = 1.0
 _log = logging.getLogger("graftwork.router")
@@ -56,6 +57,7 @@ class PolicySource:
         self._ready = fetch is None
         self._current = InUse()
         self.differences = Differences()
+        self.reviews = WantedReviews()
         self.refused = 0
         """Files that could not be used since the start."""
 
@@ -63,6 +65,11 @@ class PolicySource:
     def version(self) -> str:
         """Of the rules in use; empty without any."""
         return self._current.active.version
+
+    @property
+    def rules(self) -> int:
+        """How many are in use."""
+        return len(self._current.active.file.rules)
 
     @property
     def reads_intents(self) -> bool:

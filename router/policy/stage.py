@@ -143,6 +143,24 @@ class PolicyStage:
             request=_request(request) if self._source.reads("request") else {},
         )
 
+    def enforce(self, exchange: Exchange, *, only_asks: bool) -> None:
+        """What the rules say of the request as a whole.
+
+        Raises:
+            Forbidden: a rule denies it; with its reason.
+            ReviewPending: a rule wants a person to look at it before anybody is asked.
+        """
+        ruling = exchange.decision.ruling
+        if ruling.denied_by is not None:
+            raise Forbidden(f"{ruling.reason} (rule {ruling.denied_by!r})", code="policy_denied")
+        if ruling.review is None or only_asks:
+            return
+        rules = ", ".join(ruling.reviewed_for)
+        exchange.delivery.ask_for_review(f"rule {rules}")
+        review = self._source.reviews.want(exchange)
+        if ruling.review == "before":
+            raise ReviewPending(review, rules)
+
 
 _NOTHING: Final = Ruling()
 
@@ -152,29 +170,6 @@ def _said(ruling: Ruling) -> list[str]:
     own = {rule for rule, _ in ruling.instructions}
     told = [text for _, text in ruling.instructions]
     return told + [instruction(each) for each in ruling.obligations if each.rule not in own]
-
-
-def enforce(exchange: Exchange) -> None:
-    """What the rules say of the request as a whole.
-
-    Raises:
-        Forbidden: a rule denies it; with its reason.
-        ReviewPending: a rule wants a person to look at it before anybody is asked.
-    """
-    ruling = exchange.decision.ruling
-    if ruling.denied_by is not None:
-        raise Forbidden(f"{ruling.reason} (rule {ruling.denied_by!r})", code="policy_denied")
-    if ruling.review is None:
-        return
-    rules = ", ".join(ruling.reviewed_for)
-    exchange.delivery.ask_for_review(f"rule {rules}")
-    if ruling.review == "before":
-        raise ReviewPending(review_id(exchange.request.decision_id), rules)
-
-
-def review_id(decision_id: str) -> str:
-    """What the review of a decision is called."""
-    return "rev" + decision_id.removeprefix("dec")
 
 
 def headers(applied: tuple[str, ...]) -> Mapping[str, str]:

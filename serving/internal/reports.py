@@ -75,6 +75,8 @@ class RouterState(_Frozen):
     """Version of the rules that it uses; empty without any."""
     policy_differences: dict[str, Any] = Field(default_factory=dict)
     """What the rules in the shadow would have decided otherwise."""
+    reviews: dict[str, Any] = Field(default_factory=dict)
+    """The newest reviews that rules wanted."""
 
 
 class RouterReply(_Frozen):

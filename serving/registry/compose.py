@@ -103,6 +103,7 @@ class RegistryProcess:
         rules = RulesOffice(
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
+        rules.add_to(self.service.jobs)
         self._router_logs = RouterLogs(membership.routers)
         self._erasing = Erasing(
             settings, self._log, [self.documents], membership.routers, self.adapters.events

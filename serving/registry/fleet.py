@@ -175,6 +175,10 @@ class HttpFleet:
         """What each live router said last of the rules in the shadow."""
         return [state.policy_differences for state in self._broadcast.states().values()]
 
+    def reviews(self) -> list[dict[str, Any]]:
+        """What each live router said last of reviews that rules want."""
+        return [state.reviews for state in self._broadcast.states().values()]
+
     def in_flight(self, name: str) -> int:
         """Requests under way on an engine name, as the routers last said."""
         return sum(s.in_flight.get(name, 0) for s in self._broadcast.states().values())

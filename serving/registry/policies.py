@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.events import EventBus
+from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.registry.policies import Policies
 from adapters.resources import Resource
 from router.admin.policy import Desk, Move
+from router.policy.reviews import HeardReviews
 from router.wire.table import Bound, bound
 from serving.internal.paths import POLICY
-from serving.registry.fleet import HttpFleet
+from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
 
 _APPLIED_S = 1.5
 """How long a change waits for the routers; who is late gets the rules later."""
@@ -41,6 +43,7 @@ class RulesOffice:
         self._fleet = fleet
         self._publish = publish
         self._events = events
+        self._heard = HeardReviews()
         self.desk = Desk(policies, self._changed, self._differences)
 
     async def _changed(self, move: Move) -> bool:
@@ -68,6 +71,15 @@ class RulesOffice:
             "differing": dict(kinds.most_common()),
             "newest": sorted(rows, key=lambda row: str(row.get("at")), reverse=True)[:_LISTED],
         }
+
+    def add_to(self, jobs: PeriodicJobs) -> None:
+        """Announce the reviews that rules want, soon after routers tell of them."""
+        jobs.add("policy-reviews", self._announce, Every(ROUTERS_POLL_S))
+
+    async def _announce(self) -> None:
+        for review in self._heard.new(self._fleet.reviews()):
+            told = {name: value for name, value in review.items() if name != "number"}
+            self._events.emit("review", state="open", **told)
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""

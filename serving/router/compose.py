@@ -125,7 +125,7 @@ class RouterProcess:
             config.budgets, catalog, self.holder, identity, settings.state_dir / "budgets"
         )
         cache = ResponseStore(config.cache)
-        self._registry.register(gauges(self._accounting, cache))
+        self._registry.register(gauges(self._accounting, cache, self._policies))
         self._registry.register(UsageCollector(self._accounting.usage))
         self._registry.register(record_gauges(self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)

@@ -62,6 +62,7 @@ class RouterSurface:
             traffic=self._traffic.snapshot(),
             policy=self._policies.version,
             policy_differences=self._policies.differences.shown(),
+            reviews=self._policies.reviews.shown(),
         )
 
     async def put_table(self, request: Request) -> JSONResponse:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from router.account.gauges import Gauges
 from router.cache.store import ResponseStore
+from router.policy.source import PolicySource
 from serving.router.accounting import Accounting
 
 
-def gauges(accounting: Accounting, cache: ResponseStore) -> Gauges:
+def gauges(accounting: Accounting, cache: ResponseStore, policies: PolicySource) -> Gauges:
     """The gauges of one router process."""
     budgets = accounting.budgets
     return Gauges(
@@ -29,6 +30,22 @@ def gauges(accounting: Accounting, cache: ResponseStore) -> Gauges:
             "graftwork_usage_rows": (
                 "Counts of usage that are kept in memory.",
                 lambda: len(accounting.usage),
+            ),
+            "graftwork_policy_rules": (
+                "Business rules in use.",
+                lambda: policies.rules,
+            ),
+            "graftwork_policy_files_refused": (
+                "Rules files that this router could not use, since the start.",
+                lambda: policies.refused,
+            ),
+            "graftwork_policy_shadow_compared": (
+                "Requests that the rules in the shadow were asked about as well.",
+                lambda: policies.differences.compared,
+            ),
+            "graftwork_policy_shadow_differing": (
+                "Of those, requests that they would have treated otherwise.",
+                lambda: policies.differences.differing,
             ),
             "graftwork_signal_buckets": (
                 "Counts of what may drift that are kept in memory.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -324,6 +325,26 @@ def test_a_review_before_answers_202_and_asks_nobody(
     assert found["decided"]["policy"]["reviewed_for"] == ["look-first"]
 
 
+def test_a_review_after_delivers_the_answer_and_is_announced(
+    boss: httpx.Client, asker: httpx.Client
+) -> None:
+    """Within seconds, as an event that names the decision and the rule; a dry run wants none."""
+    held(boss, "rules: [{id: have-a-look, review: true}]")
+    with boss.stream("GET", f"{ADMIN}/events", timeout=5) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == ": connected"
+        body = {"model": "base", "messages": [{"role": "user", "content": "Hello"}]}
+        assert asker.post("/v1/decision", json=body).status_code == 200
+        answer = chat(asker, "base")
+        assert answer.status_code == 200
+        assert answer.headers["x-graftwork-policy"] == "have-a-look"
+        assert next(line for line in lines if line == "event: review")
+        data = json.loads(next(lines).removeprefix("data: "))
+    assert data["decision_id"] == answer.headers["x-graftwork-decision-id"]
+    assert data["rules"] == ["have-a-look"]
+    assert data["state"] == "open"
+
+
 def test_a_change_of_rules_is_an_event_and_on_record(boss: httpx.Client) -> None:
     """Of kind ``policy``, with who did it."""
     with boss.stream("GET", f"{ADMIN}/events") as stream:
@@ -333,6 +354,9 @@ def test_a_change_of_rules_is_an_event_and_on_record(boss: httpx.Client) -> None
         told = [next(line for line in lines if line.startswith(part)) for part in ("event", "data")]
     assert told[0] == "event: policy"
     assert version in told[1]
+    records = boss.get(f"{ADMIN}/audit", params={"kind": "policy", "limit": "1000"}).json()["data"]
+    assert records[-1]["actor"] == "ops"
+    assert records[-1]["kind"] == "policy"
 
 
 def _until(asker: httpx.Client, status: int) -> None:
