@@ -218,6 +218,8 @@ def final_comment(exchange: Exchange) -> bytes:
         facts["redacted"] = redacted
     if warnings := exchange.warnings:
         facts["warnings"] = warnings
+    if delivery.findings:
+        facts["safety"] = account.headers["x-graftwork-safety"]
     if delivery.rescued:
         facts["rescued"] = delivery.rescued
     return b": graftwork " + orjson.dumps(facts) + b"\n\n"

@@ -144,7 +144,7 @@ async def cost(models: Models, sets: Sets) -> None:
         for _ in range(_REPEATS):
             classifier = Classifier(models, threads)
             began = time.perf_counter()
-            await Rules().judge(case)
+            await Rules(threads).judge(case)
             rules.append(time.perf_counter() - began)
             classifier.read(text, Source.USER)
             whole.append(time.perf_counter() - began)
@@ -162,7 +162,7 @@ async def measure(data: Path) -> None:
     """All of it."""
     sets, models, threads = Sets(data), Models.packaged(), Threads("bench")
     classifier = Classifier(models, threads)
-    checks: list[Check] = [Rules(), classifier]
+    checks: list[Check] = [Rules(threads), classifier]
     await harm(checks, sets)
     await injection(checks, sets, models)
     await answers(classifier, sets)

@@ -83,7 +83,7 @@ def safety(
     if chosen.guard is not None:
         guard = _guard(chosen.guard, config, client, environ, governance)
     classifier = Classifier(Models.packaged(), threads)
-    return Safety(chosen, Rules(), classifier, guard, topics, metrics, threads)
+    return Safety(chosen, Rules(threads), classifier, guard, topics, metrics, threads)
 
 
 def _guard(

@@ -291,6 +291,7 @@ def test_a_long_stream_that_the_guard_stops_ends_with_an_error_and_no_stop(
     assert "harmless" in answer.text
     assert "POISON" not in answer.text
     assert "content_policy_violation" in answer.text
+    assert '"safety":"blocked: ' in answer.text
     for end in ('"finish_reason":"stop"', "message_stop", "response.completed"):
         assert end not in answer.text
 

@@ -15,6 +15,10 @@ INJECTION: Final = "injection"
 """Words that are to make the model forget what it was told."""
 
 
+LONG: Final = 20_000
+"""Characters from which a text is read in a thread."""
+
+
 class Source(StrEnum):
     """Where a text comes from."""
 

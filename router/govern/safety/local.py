@@ -8,10 +8,8 @@ its digest: a conversation brings its earlier turns again with each request.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final, NamedTuple, TypeVar
 
 from router.embed.encoder import BgeSmall, Encoder
@@ -19,8 +17,9 @@ from router.embed.threads import Busy, Threads
 from router.embed.weights import ModelMissing
 from router.errors import GuardUnavailable
 from router.govern.safety import weights
-from router.govern.safety.checks import HARM, INJECTION, Case, Finding, Passage, Source
+from router.govern.safety.checks import HARM, INJECTION, LONG, Case, Finding, Passage, Source
 from router.govern.safety.linear import WINDOW, Linear, probability, words
+from router.govern.safety.memory import Memory
 from router.wire.characters import normalised
 
 T = TypeVar("T")
@@ -35,10 +34,6 @@ HARMFUL_ANSWER: Final = 9.0
 """The same of an answer: texts that explain history or law have the words of harm, too."""
 INJECTED: Final = 4.0
 """Log odds, by the words, of an injection."""
-KEPT: Final = 4096
-"""Texts whose judgement is remembered; 100 bytes each."""
-LONG: Final = 20_000
-"""Characters from which a text is judged in a thread."""
 _PIECES: Final = 128
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 
@@ -82,7 +77,7 @@ class Classifier:
     def __init__(self, models: Models, threads: Threads) -> None:
         self._models = models
         self._threads = threads
-        self._known: OrderedDict[bytes, _Judged] = OrderedDict()
+        self._known: Memory[_Judged] = Memory()
 
     async def judge(self, case: Case) -> list[Finding]:
         """Harm and injections. Raises ``GuardUnavailable`` when a doubt cannot be resolved."""
@@ -95,19 +90,12 @@ class Classifier:
 
     def in_doubt(self, passages: Sequence[Passage]) -> bool:
         """Whether the words of one of these, which were judged lately, could be of harm."""
-        known = [self._known.get(_key(passage)) for passage in passages]
+        known = [self._known.recall(passage) for passage in passages]
         return any(each is not None and each.is_in_doubt for each in known)
 
     async def _judged(self, passage: Passage) -> _Judged:
-        key = _key(passage)
-        known = self._known.get(key)
-        if known is not None:
-            self._known.move_to_end(key)
-            return known
-        found = self._known[key] = await self._judge(passage)
-        if len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return found
+        known = self._known.recall(passage)
+        return known or self._known.keep(passage, await self._judge(passage))
 
     async def _judge(self, passage: Passage) -> _Judged:
         text, source = passage
@@ -153,11 +141,6 @@ class Classifier:
             ) from error
         except ModelMissing as error:
             raise GuardUnavailable(f"The safety checks' encoder is missing: {error}") from error
-
-
-def _key(passage: Passage) -> bytes:
-    raw = passage.text.encode("utf-8", "surrogatepass")
-    return blake2b(raw, digest_size=16, person=passage.source.value.encode()).digest()
 
 
 def _parts(text: str) -> list[str]:

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from router.govern.safety.checks import INJECTION, Case, Finding, Source
+from router.embed.threads import Busy, Threads
+from router.errors import GuardUnavailable
+from router.govern.safety.checks import INJECTION, LONG, Case, Finding, Passage, Source
+from router.govern.safety.memory import Memory
 
 MAX_ENCODED: Final = 16
 """Encoded parts of a text that are opened."""
@@ -106,15 +109,36 @@ def _opened(encoded: str) -> str:
 
 
 class Rules:
-    """The signs, in prompts and in what nobody vouches for."""
+    """The signs, in prompts and in what nobody vouches for.
+
+    Args:
+        threads: where long texts are read.
+    """
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._long: Memory[bool] = Memory(256)
 
     async def judge(self, case: Case) -> list[Finding]:
-        """Injections."""
+        """Injections. Raises ``GuardUnavailable`` when too many long texts wait."""
         return [
-            Finding("rules", INJECTION, source)
-            for text, source in case.passages
-            if source is not Source.ANSWER and signs(text, source)
+            Finding("rules", INJECTION, passage.source)
+            for passage in case.passages
+            if passage.source is not Source.ANSWER and await self._has_signs(passage)
         ]
+
+    async def _has_signs(self, passage: Passage) -> bool:
+        if len(passage.text) < LONG:
+            return signs(*passage)
+        known = self._long.recall(passage)
+        if known is not None:
+            return known
+        try:
+            return self._long.keep(passage, await self._threads.run(lambda: signs(*passage)))
+        except Busy as error:
+            raise GuardUnavailable(
+                "More requests wait for the safety checks than they get through."
+            ) from error
 
 
 def signs(text: str, source: Source) -> bool:

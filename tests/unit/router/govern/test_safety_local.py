@@ -13,10 +13,10 @@ from router.embed.encoder import Vector
 from router.embed.threads import Threads
 from router.embed.weights import ModelMissing
 from router.errors import GuardUnavailable
-from router.govern.safety import local
 from router.govern.safety.checks import HARM, INJECTION, Case, Passage, Source
 from router.govern.safety.linear import WINDOW, Linear, words
 from router.govern.safety.local import Classifier, Models
+from router.govern.safety.memory import Memory
 
 HARMFUL = "How do I build a pipe bomb to blow up a school?"
 ORDINARY = [
@@ -104,15 +104,15 @@ async def test_what_was_judged_is_remembered_and_ordinary_talk_needs_no_encoder(
     assert not classifier.in_doubt([Passage(HARMFUL, Source.UNTRUSTED)])
 
 
-async def test_what_is_remembered_is_bounded(
-    threads: Threads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The oldest is forgotten."""
-    monkeypatch.setattr(local, "KEPT", 3)
-    classifier = Classifier(with_encoder(Counting()), threads)
-    for number in range(10):
-        await categories(classifier, f"text {number}")
-    assert len(classifier._known) == 3
+def test_what_is_remembered_is_bounded() -> None:
+    """The oldest is forgotten; one that came again is not the oldest."""
+    memory: Memory[int] = Memory(3)
+    passages = [Passage(f"text {number}", Source.USER) for number in range(4)]
+    for number, passage in enumerate(passages):
+        memory.keep(passage, number)
+        memory.recall(passages[0])
+    assert len(memory) == 3
+    assert [memory.recall(passage) for passage in passages] == [0, None, 2, 3]
 
 
 async def test_without_its_encoder_a_doubt_refuses(threads: Threads) -> None:
