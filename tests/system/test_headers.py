@@ -28,6 +28,8 @@ DECIDING = [*ADMITTED, "governance", "intent", "topics", "policy", "choose"]
 SENT = [*DECIDING, "withhold", "budget", "cache", "context", "send", "vault", "target"]
 STAGES = [*SENT, "confidence", "escalate", "governance-out", "respond"]
 ON_RECORD = "on-record"
+NOT_ALWAYS = "answer-checks"
+"""Where an answer is long enough to be looked at."""
 SETTLED = ["settle", "end", ON_RECORD, "last-byte"]
 CONTRACT = {
     "x-request-id": r"given-[0-9a-z-]+",
@@ -55,7 +57,8 @@ def timings(response: httpx.Response) -> list[str]:
     """Names in `Server-Timing`, each with its duration in milliseconds."""
     entries = response.headers["server-timing"].split(", ")
     assert all(re.fullmatch(r"[a-z-]+;dur=[0-9]+\.[0-9]{2}", entry) for entry in entries)
-    return [entry.partition(";")[0] for entry in entries]
+    names = [entry.partition(";")[0] for entry in entries]
+    return [name for name in names if name != NOT_ALWAYS]
 
 
 def once(response: httpx.Response, name: str) -> str:
