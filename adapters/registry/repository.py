@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
-from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
+from adapters.errors import Conflict, RegistryError
 from adapters.registry import database
 from adapters.registry.claim import Claim
 from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, UNFINISHED, State
@@ -26,28 +26,22 @@ from adapters.registry.models import (
     AliasRow,
     CandidateRow,
     ControlRow,
-    HistoryRow,
     SightingRow,
     VersionRow,
 )
 from adapters.registry.policies import Policies
+from adapters.registry.reads import RegistryReads, translated
 from adapters.registry.records import (
-    AliasRecord,
-    CandidateRecord,
-    HistoryRecord,
     Plan,
     Sighting,
-    Snapshot,
     Stage,
     VersionRecord,
 )
-from adapters.registry.snapshots import read_snapshot
 from adapters.registry.transaction import Transaction, learn
 
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
 
-_CLOSE_TIMEOUT_S = 10.0
 RETRIED = frozenset({State.RECEIVED, State.CHECKED, State.FAILED, State.REJECTED})
 """States from which pushing the same bytes starts the journey again: before the store has them, who
 brings them has all that there is."""
@@ -58,7 +52,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Registry:
+class Registry(RegistryReads):
     """Versions, aliases, candidates, history and watch bookkeeping over one database.
 
     Attributes:
@@ -87,16 +81,9 @@ class Registry:
             raise RegistryError(f"the registry's database cannot be opened: {error}") from error
         return cls(engine, clock)
 
-    def close(self) -> None:
-        """Wait for what is under way in threads, then release the database's connections."""
-        with self._idle:
-            self._closed = True
-            self._idle.wait_for(lambda: self._under_way == 0, _CLOSE_TIMEOUT_S)
-        self._engine.dispose()
-
     def claim(self) -> Claim:
         """Become the one writer now; a process that claimed earlier is refused from here on."""
-        with _translated():
+        with translated():
             self.writing.take()
         return self.writing
 
@@ -170,33 +157,6 @@ class Registry:
             row = tx.version(alias, digest)
             learn(row, facts)
             return row.record()
-
-    def version(self, alias: str, reference: str) -> VersionRecord:
-        """The version by full digest, by 12 or more of its first characters, or by engine name.
-
-        Raises ``UnknownAlias`` or ``UnknownVersion``.
-        """
-        digest = reference.removeprefix(f"{alias}@")
-        with self._read() as session:
-            if session.get(AliasRow, alias) is None:
-                raise UnknownAlias(alias)
-            name = engine_name(alias, digest)
-            row = session.scalar(select(VersionRow).where(VersionRow.name == name))
-            if row is None or not row.digest.startswith(digest):
-                raise UnknownVersion(alias, digest)
-            return row.record()
-
-    def versions(
-        self, alias: str | None = None, states: Collection[State] | None = None
-    ) -> list[VersionRecord]:
-        """Versions in the order in which they first arrived."""
-        query = select(VersionRow).order_by(VersionRow.id)
-        if alias is not None:
-            query = query.where(VersionRow.alias == alias)
-        if states is not None:
-            query = query.where(VersionRow.state.in_([state.value for state in states]))
-        with self._read() as session:
-            return [row.record() for row in session.scalars(query)]
 
     def collect(self, alias: str, digest: str, *, before: datetime, by: str) -> bool:
         """Write down that a version's files leave the store; False when they may not.
@@ -328,66 +288,14 @@ class Registry:
             self._stamp(tx, row)
             return epoch, [version.digest for version in leaving]
 
-    def alias(self, name: str) -> AliasRecord:
-        """One alias. Raises ``UnknownAlias``."""
-        with self._read() as session:
-            row = session.get(AliasRow, name)
-            if row is None:
-                raise UnknownAlias(name)
-            return row.record()
-
-    def aliases(self) -> list[AliasRecord]:
-        """Every alias, by name."""
-        with self._read() as session:
-            rows = session.scalars(select(AliasRow).order_by(AliasRow.name))
-            return [row.record() for row in rows]
-
-    def candidates(self, alias: str) -> list[CandidateRecord]:
-        """The alias's candidates, the newest last."""
-        query = select(CandidateRow).where(CandidateRow.alias == alias)
-        with self._read() as session:
-            rows = session.scalars(query.order_by(CandidateRow.epoch))
-            return [row.record() for row in rows]
-
-    # Everything at once
-
-    def epoch(self) -> int:
-        """The number of the last change that routers had to apply; only ever grows."""
-        with self._read() as session:
-            return session.scalars(select(ControlRow.epoch)).one()
+    # The base
 
     def remember_base(self, base_id: str) -> None:
         """Record the name of the base that is served."""
         with self._write("registry") as tx:
             tx.control.base_id = base_id
 
-    def snapshot(self) -> Snapshot:
-        """Aliases, callable and unfinished versions, and candidates at one moment."""
-        with self._read() as session:
-            return read_snapshot(session)
-
-    def history(self, alias: str | None = None, limit: int = 200) -> list[HistoryRecord]:
-        """The last ``limit`` lines of history, oldest first."""
-        query = select(HistoryRow).order_by(HistoryRow.id.desc()).limit(limit)
-        if alias is not None:
-            query = query.where(HistoryRow.alias == alias)
-        with self._read() as session:
-            rows = [row.record() for row in session.scalars(query)]
-        return rows[::-1]
-
     # The watched store's bookkeeping
-
-    def sighting(self, source: str) -> Sighting | None:
-        """What became of this entry of the watched store, if it was ever taken."""
-        with self._read() as session:
-            row = session.get(SightingRow, source)
-            return None if row is None else row.record()
-
-    def sightings(self) -> dict[str, Sighting]:
-        """Every remembered entry of the watched store, by source."""
-        with self._read() as session:
-            rows = session.scalars(select(SightingRow))
-            return {row.source: row.record() for row in rows}
 
     def remember(self, sighting: Sighting) -> None:
         """Record what became of an entry, in place of what was known about it."""
@@ -452,34 +360,7 @@ class Registry:
     @contextmanager
     def _write(self, by: str) -> Iterator[Transaction]:
         with self._write_lock:
-            with _translated():
+            with translated():
                 self.writing.ensure()
-            with self._session(self._engine) as session:
+            with self.session(self._engine) as session:
                 yield Transaction(session, self._clock(), by, self.writing.lock(session))
-
-    @contextmanager
-    def _read(self) -> Iterator[Session]:
-        with self._session(self._reader) as session:
-            yield session
-
-    @contextmanager
-    def _session(self, engine: Engine) -> Iterator[Session]:
-        with self._idle:
-            if self._closed:
-                raise RegistryError("the registry's database was closed")
-            self._under_way += 1
-        try:
-            with _translated(), Session(engine) as session, session.begin():
-                yield session
-        finally:
-            with self._idle:
-                self._under_way -= 1
-                self._idle.notify_all()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise RegistryError(f"the registry's database failed: {error}") from error
