@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters.records import checkpoints, merkle
 from adapters.records.checkpoints import Checkpoint, Leaves
+from adapters.records.holds import Holds
 from adapters.records.line import Kind, Record
 from adapters.records.problems import Problem, Verdict
 from adapters.records.reader import After, RecordReader, Wanted
@@ -47,6 +48,7 @@ class Audit:
         self._sealer = log.sealer
         self._reader = RecordReader(log.layout, lambda: log.current)
         self._verifying = threading.Lock()
+        self.holds = Holds(log.layout)
 
     def records(
         self,

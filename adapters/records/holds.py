@@ -82,9 +82,14 @@ class Holds:
             raise OSError(f"{self._path} is no list of holds") from error
 
     def add(self, hold: Hold) -> None:
-        """Keep what it covers, from now on. Raises ``OSError``, ``ValueError`` for too many."""
+        """Keep what it covers, from now on; again is no change.
+
+        Raises ``OSError``, ``ValueError`` for too many.
+        """
         with self._locked():
             found = self.all()
+            if any(each.id == hold.id for each in found):
+                return
             if len(found) >= _MAX_HOLDS:
                 raise ValueError(f"there are {_MAX_HOLDS} holds already")
             self._write([*found, hold])

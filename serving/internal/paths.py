@@ -19,6 +19,8 @@ FEEDBACK_OF = "/internal/feedback/{id}"
 ERASURES = "/internal/erasures"
 AUDIT = "/internal/audit"
 AUDIT_VERIFY = "/internal/audit/verify"
+HOLDS = "/internal/holds"
+HOLD = "/internal/holds/{id}"
 AUDIT_PROOF = "/internal/audit/{sequence}/proof"
 # The registry
 LEASES = "/internal/budgets/leases"

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from adapters.aliases import Peer
 from router.admin.audit import Page
+from router.admin.holds import Terms
 from serving.internal import paths
 from serving.internal.client import InternalClient, Unanswered
 
@@ -38,6 +39,26 @@ class RouterLogs:
         path = paths.one(paths.AUDIT_PROOF, str(sequence)) + "/proof"
         found, _ = await self._all(f"{path}?{urlencode({'writer': writer})}", _TIMEOUT_S)
         return found[0] if found else None
+
+    async def hold(self, terms: Terms) -> list[str]:
+        """Have them keep the same; who did not answer."""
+        return await self._tell("POST", paths.HOLDS, terms.model_dump())
+
+    async def release(self, identity: str) -> list[str]:
+        """Have them let go of it; who did not answer."""
+        return await self._tell("DELETE", paths.one(paths.HOLD, identity), None)
+
+    async def _tell(self, method: str, path: str, body: dict[str, Any] | None) -> list[str]:
+        async def told(peer: Peer) -> bool:
+            try:
+                answer = await self._client.ask(peer, method, path, body, timeout_s=_TIMEOUT_S)
+            except Unanswered:
+                return False
+            return answer.status == 204
+
+        peers = self._routers()
+        done = await asyncio.gather(*map(told, peers))
+        return [peer.id for peer, is_done in zip(peers, done, strict=True) if not is_done]
 
     async def _all(self, path: str, timeout_s: float) -> tuple[list[dict[str, Any]], list[str]]:
         peers = self._routers()

@@ -16,7 +16,6 @@ from adapters.events import EventBus
 from adapters.jobs.periodic import Every, in_thread
 from adapters.records.anchoring import Anchoring, open_anchor
 from adapters.records.auditing import Audit
-from adapters.records.holds import Holds
 from adapters.records.sealing import AUDIT, open_sealer
 from adapters.records.writer import RecordLog
 from adapters.registry import Registry
@@ -108,10 +107,11 @@ class RegistryProcess:
         self._erasing = Erasing(
             settings, self._log, [self.documents], membership.routers, self.adapters.events
         )
+        own = Audit(self._log)
         resources = [
             *admin_rows(self._parts(), self.accounts, Desk(self.documents), rules.desk),
-            *bound(audit.RESOURCES, audit.Auditing(Audit(self._log), self._router_logs)),
-            *bound(holds.RESOURCES, Holds(self._log.layout)),
+            *bound(audit.RESOURCES, audit.Auditing(own, self._router_logs)),
+            *bound(holds.RESOURCES, holds.Holding(own.holds, self._router_logs)),
             *bound(erasures.RESOURCES, self._erasing.add_to(self.service.jobs)),
         ]
         self.surface: Any = registry_surface(

@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from adapters.records.auditing import Audit
 from adapters.records.verify import verify
-from adapters.resources import Resource
+from adapters.resources import Resource, body_of
 from router.admin.audit import page_of_records, proof_of
+from router.admin.holds import Terms, put
 from serving.internal import paths
 
 _JSON = "application/json"
@@ -42,8 +43,21 @@ async def _proof(audit: Audit, request: Request) -> Response:
     return Response(orjson.dumps(found), media_type=_JSON)
 
 
+async def _hold(audit: Audit, request: Request) -> Response:
+    terms = await body_of(request, Terms)
+    await asyncio.to_thread(put, audit.holds, terms)
+    return Response(status_code=204)
+
+
+async def _release(audit: Audit, request: Request) -> Response:
+    await asyncio.to_thread(audit.holds.remove, request.path_params["id"])
+    return Response(status_code=204)
+
+
 ROWS: tuple[Resource[Audit], ...] = (
     Resource("internal", "GET", paths.AUDIT, _records),
     Resource("internal", "GET", paths.AUDIT_VERIFY, _verification),
     Resource("internal", "GET", paths.AUDIT_PROOF, _proof),
+    Resource("internal", "POST", paths.HOLDS, _hold),
+    Resource("internal", "DELETE", paths.HOLD, _release),
 )

@@ -13,7 +13,9 @@ import pytest
 
 from adapters.aliases import Peer
 from adapters.records.auditing import Audit
-from router.admin import audit
+from adapters.records.files import Layout
+from adapters.records.holds import Holds
+from router.admin import audit, holds
 from router.wire.table import ResourceApp, bound
 from serving.registry.auditing import RouterLogs
 from tests.fakes.frontier import FakeFrontier
@@ -38,7 +40,9 @@ async def auditor(root: Path, peers: list[Peer]) -> AsyncIterator[httpx.AsyncCli
     logs = RouterLogs(lambda: tuple(peers))
     with running_log(root, "registry") as log:
         await fill(log, 2)
-        rows = bound(audit.RESOURCES, audit.Auditing(Audit(log), logs))
+        own = Audit(log)
+        rows = bound(audit.RESOURCES, audit.Auditing(own, logs))
+        rows += bound(holds.RESOURCES, holds.Holding(own.holds, logs))
         transport = httpx.ASGITransport(ResourceApp(rows))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield client
@@ -113,3 +117,24 @@ async def test_a_machine_that_does_not_answer_is_named(
         assert page["data"]
         verdict = await get(client, "/verify")
         assert (verdict["ok"], verdict["missing"], verdict["problems"]) == (False, ["gone"], [])
+
+
+async def test_a_hold_is_kept_on_every_machine(tmp_path: Path, frontier: FakeFrontier) -> None:
+    """Each hashes the name in its own way; who did not hear of it is named."""
+    peers: list[Peer] = []
+    async with (
+        running_router(settings(tmp_path / "far", frontier), "far") as (_, process),
+        internal_surface(process, "far") as peer,
+        auditor(tmp_path / "near" / "audit", peers) as client,
+    ):
+        peers.append(peer)
+        answer = await client.post(f"{AUDIT}/holds", json={"subject": "Ada", "tenant": "shop"})
+        made = answer.json()
+        assert "missing" not in made
+        [kept] = Holds(Layout(tmp_path / "far" / "audit")).all()
+        assert (kept.id, kept.tenant) == (made["id"], "shop")
+        assert kept.subject_hash not in (None, made["subject_hash"])
+        peers.append(Peer(id="gone", url="http://127.0.0.1:9", secret="x"))
+        released = await client.delete(f"{AUDIT}/holds/{made['id']}")
+        assert released.json()["missing"] == ["gone"]
+        assert Holds(Layout(tmp_path / "far" / "audit")).all() == []
