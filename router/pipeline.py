@@ -205,6 +205,7 @@ class Pipeline:
     async def _again(self, exchange: Exchange, broken: Violation) -> Outgoing:
         """Another answer, of who is told what was wrong with the last one. Raises ``broken``."""
         plain = exchange.request
+        exchange.delivery.give_up(_too_dear(exchange))
         exchange.request = instructed(plain, [broken.reason])
         try:
             bodies = await self.context.bodies(exchange)
@@ -232,3 +233,13 @@ class Pipeline:
                     await exchange.delivery.close()
         finally:
             self.admission.under_way -= 1
+
+
+def _too_dear(exchange: Exchange) -> list[str]:
+    """Who would take the request above what the client is ready to pay, after what was spent."""
+    limit = exchange.request.hints.max_cost_usd
+    if limit is None:
+        return []
+    spent = sum(each.option.cost_usd or 0.0 for each in exchange.delivery.attempts)
+    options = exchange.decision.options
+    return [each.target for each in options if spent + (each.cost_usd or 0.0) > limit]

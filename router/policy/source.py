@@ -7,6 +7,7 @@ that hold are here, nothing is answered: it might be what they forbid.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class PolicySource:
         self.wake = wake
         self._wanted = PolicyVersions()
         self._ready = fetch is None
+        self._known = asyncio.Event()
         self._current = InUse()
         self.differences = Differences()
         self.reviews = WantedReviews()
@@ -91,15 +93,29 @@ class PolicySource:
             )
         return self._current
 
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until it is known which rules hold, and they are here; False when that takes long.
+
+        To be waited for before a router takes requests: it could only refuse them.
+        """
+        if not self._ready:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._known.wait(), timeout_s)
+        return self._ready
+
     def heard(self, table: RoutingTable) -> None:
         """Take what a routing table says of rules; another version is fetched soon."""
         if self._fetch is None or table.revision == 0:
             return
         self._wanted = table.policy
         if not table.policy.active and not table.policy.shadow:
-            self._current, self._ready = InUse(), True
+            self._use(InUse())
         elif not self._is_current():
             self.wake()
+
+    def _use(self, rules: InUse) -> None:
+        self._current, self._ready = rules, True
+        self._known.set()
 
     def _is_current(self) -> bool:
         current, wanted = self._current, self._wanted
@@ -120,7 +136,7 @@ class PolicySource:
                 shadow = None
             if wanted is not self._wanted:
                 continue
-            self._current, self._ready = InUse(active, shadow), True
+            self._use(InUse(active, shadow))
             _log.info("policy_in_use", extra={"version": active.version})
             if shadow is None:
                 return

@@ -73,6 +73,7 @@ from serving.telemetry.scrape import merge
 from serving.telemetry.scrubbing import StrayCopies
 
 _LONGEST_TRAINING_S = 600.0
+_RULES_WITHIN_S = 10.0
 _POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
 """Rules are fetched when the table names others."""
 
@@ -266,6 +267,10 @@ class RouterProcess:
         self._log.start()
         self._feedback_log.start()
         self.jobs.start()
+
+    async def settle(self) -> None:
+        """Wait, if not for long, until this router knows the rules that hold."""
+        await self._policies.settle(_RULES_WITHIN_S)
 
     def check(self) -> None:
         """For health checks. Raises when background work ended that nobody stopped."""

@@ -48,6 +48,7 @@ class RouterDeployment:
         await self._server.start(self._router.surface)
         self._router.start()
         await self._report_once()
+        await self._router.settle()
         settle_heap()
         waker = Waker(engine.ping.remote, self._router.requests, self._router.has_engine)
         jobs = self._router.jobs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from adapters.aliases import PolicyVersions, RoutingTable
@@ -80,6 +82,19 @@ async def test_rules_that_hold_are_waited_for(source: PolicySource, registry: Re
     registry.broken = False
     await source.refresh()
     assert source.current().active.version == version_of(ONE)
+
+
+async def test_a_router_waits_for_its_rules_before_it_takes_requests(
+    source: PolicySource, registry: Registry
+) -> None:
+    """But not for ever."""
+    assert not await source.settle(0.01)
+    source.heard(table(ONE))
+    waiting = asyncio.create_task(source.settle(10))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await source.refresh()
+    assert await waiting
 
 
 async def test_the_old_version_finishes_its_requests(
