@@ -62,7 +62,7 @@ class Written:
         self._any = re.compile(
             # A backslash before it belongs to it only when there is one inside, too: it may be the
             # client's own, as in a path.
-            rf"(?:\\{{1,2}}[\[<](?=[^\]>]*\\[\]>])|[\[<【])"
+            rf"(?:\\{{1,2}}[\[<](?=[^\]>]{{0,{MAX_CHARS}}}\\[\]>])|[\[<【])"
             rf"\s{{0,3}}(?P<loose>{loose}){_GAP}(?P<n>{number})\s{{0,3}}\\{{0,2}}[\]>】]"
             rf"|(?<![^\W_])(?P<exact>(?-i:{exact}))\\{{0,2}}_(?P<m>{number})(?!\d)",
             re.IGNORECASE,

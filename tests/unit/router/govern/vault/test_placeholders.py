@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -174,3 +175,16 @@ def test_conversations_are_forgotten_in_time_and_in_number() -> None:
     kept = known.recall(("t", "4"))
     assert len(kept) == MAX_VALUES
     assert Name("EMAIL", MAX_VALUES + 49) in kept
+
+
+@pytest.mark.parametrize(
+    "text", ["\\[", "[EMAIL", "[ ", "EMAIL_", "[EMAIL_1", "<CREDIT ", "\\", "CREDIT CREDIT "]
+)
+def test_hostile_texts_take_time_in_proportion_to_their_length(text: str) -> None:
+    """Whatever a model or a client repeats."""
+    began = time.process_time()
+    for size in (20_000, 200_000):
+        long = text * (size // len(text))
+        assert bool(list(WORDS.find(long))) is bool(list(WORDS.typed(long))) is ("1" in text)
+        assert WORDS.settled(long) >= len(long) - MAX_CHARS
+    assert time.process_time() - began < 5
