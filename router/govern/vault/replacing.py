@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from router.config.governance import Action
@@ -15,6 +16,7 @@ from router.govern.vault.vault import Vault
 from router.wire.kinds import Kind
 from router.wire.texts import Text, rewrite
 
+_WORD: Final = re.compile(r"[^\W_]+")
 MIN_REPEATED: Final = 3
 """Shorter values are replaced only where they were found, not wherever else they stand."""
 Digest = Callable[[str], str]
@@ -39,7 +41,7 @@ class Replacing:
         self._digest = digest
         self._found: Found = {}
         self._values: dict[str, str] = {}
-        self._longest_first: list[str] = []
+        self._words: dict[str, list[tuple[int, str]]] = {}
         self._kinds: dict[str, tuple[str, str]] = {}
         self._replaced: set[str] = set()
 
@@ -54,9 +56,7 @@ class Replacing:
                     continue
                 self._values[value] = self._stand_in(span.entity, action, value)
                 self._kinds[value] = span.entity, action.value
-        self._longest_first = sorted(
-            (value for value in self._values if len(value) >= MIN_REPEATED), key=len, reverse=True
-        )
+        self._words = _by_first_word(self._values)
 
     @property
     def redactions(self) -> Counter[tuple[str, str]]:
@@ -119,26 +119,42 @@ class Replacing:
             if stand_in is not None and self._actions.of(span.entity) is not Action.ALLOW:
                 edits.append((span.start, span.end, stand_in))
                 self._replaced.add(value)
+        if self._words:
+            edits += self._repeated(text, sorted(edits))
         edits.sort()
-        for value in self._longest_first:
-            if value in text and _add_all(edits, text, value, self._values[value]):
-                self._replaced.add(value)
         return edits
 
+    def _repeated(self, text: str, found: list[_Edit]) -> Iterator[_Edit]:
+        """Wherever else a value stands as a word of its own."""
+        last = 0
+        for word in _WORD.finditer(text):
+            for offset, value in self._words.get(word[0], ()):
+                start = word.start() - offset
+                end = start + len(value)
+                if start < last or not text.startswith(value, start):
+                    continue
+                if _is_word(text, start, end) and not _is_taken(found, start, end):
+                    self._replaced.add(value)
+                    last = end
+                    yield start, end, self._values[value]
+                    break
 
-def _add_all(edits: list[_Edit], text: str, value: str, stand_in: str) -> bool:
-    """Wherever else a value stands as a word of its own; whether it does."""
-    count = len(edits)
-    start = text.find(value)
-    while start >= 0:
-        end = start + len(value)
-        place = bisect_left(edits, (start, end, ""))
-        before = edits[place - 1][1] if place else 0
-        after = edits[place][0] if place < len(edits) else len(text)
-        if before <= start and end <= after and _is_word(text, start, end):
-            edits.insert(place, (start, end, stand_in))
-        start = text.find(value, end)
-    return len(edits) > count
+
+def _by_first_word(values: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
+    """Values by their first word, the longest first, with the word's place in each."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for value in sorted(values, key=len, reverse=True):
+        word = _WORD.search(value)
+        if word is not None and len(value) >= MIN_REPEATED:
+            found.setdefault(word[0], []).append((word.start(), value))
+    return found
+
+
+def _is_taken(edits: list[_Edit], start: int, end: int) -> bool:
+    place = bisect_left(edits, (start, end, ""))
+    return (place > 0 and edits[place - 1][1] > start) or (
+        place < len(edits) and edits[place][0] < end
+    )
 
 
 def _is_word(text: str, start: int, end: int) -> bool:

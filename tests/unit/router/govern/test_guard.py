@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -360,3 +362,23 @@ async def test_a_part_of_a_value_does_not_hide_the_whole() -> None:
     guard = await guarded(governance(Parts()), asked)
     sent = (await guard.outgoing(CLOUD, asked.body))["input"]
     assert [each["content"] for each in sent] == ["[PERSON_1].", "[PERSON_2].", "Dear [PERSON_2]."]
+
+
+async def test_many_values_in_many_texts_take_time_in_proportion() -> None:
+    """A long list of customers is no attack on the event loop."""
+
+    class Mails:
+        def find(self, text: str) -> list[Span]:
+            """Every word with an @."""
+            return [
+                Span(m.start(), m.end(), "EMAIL") for m in re.finditer(r"\S+@\S+", text)
+            ]  # fmt: skip
+
+    said = [" ".join(f"c{turn}x{n}@example.org wrote" for n in range(200)) for turn in range(50)]
+    asked = request("", input=[{"role": "user", "content": each} for each in said])
+    guard = await guarded(governance(patterns=Mails()), asked)
+    began = time.process_time()
+    sent = await guard.outgoing(CLOUD, asked.body)
+    assert time.process_time() - began < 4
+    assert guard.redactions(CLOUD) == {("EMAIL", "vault"): 10_000}
+    assert "@" not in str(sent["input"])
