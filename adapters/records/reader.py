@@ -18,7 +18,7 @@ from adapters.records.index import ClosedIndex, Place, SegmentIndex, Tail, key_o
 from adapters.records.line import Kind, Record, read_line
 from adapters.records.writer import Current
 
-_DISORDER_S = 3600.0
+_DISORDER_S = 60.0
 """A record's time is when its request came: it may be so much older than the one before it."""
 _MAPPED = 4096
 """Indexes of closed segments that stay mapped."""
