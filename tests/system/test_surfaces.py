@@ -21,6 +21,8 @@ FAMILIES = {
         "graftwork_overhead_seconds",
         "graftwork_requests_in_flight",
         "graftwork_attempts",
+        "graftwork_usage_seconds",
+        "graftwork_usage_requests",
         "graftwork_local_price_usd_per_mtok",
         "gen_ai_server_request_duration_seconds",
         "gen_ai_server_time_to_first_token_seconds",
@@ -50,6 +52,19 @@ def engine(http: httpx.Client) -> str:
     """Where the engine's internal surface listens."""
     (replica,) = http.get("/admin/v1/replicas").json()["data"]
     return str(replica["url"])
+
+
+def test_the_console_shows_what_was_just_asked(http: httpx.Client) -> None:
+    """Through HAProxy: the overview with its split, and a decision in full; no script."""
+    asked = chat(http, "auto")
+    identity = asked.headers["x-graftwork-decision-id"]
+    overview, decision = http.get("/console"), http.get(f"/console/decisions/{identity}")
+    assert overview.status_code == decision.status_code == 200
+    assert "default-src 'none'" in overview.headers["content-security-policy"]
+    assert overview.text.count("<svg") == 4
+    assert identity in decision.text
+    assert all(f">{stage}</th>" in decision.text for stage in ("admit", "choose", "target"))
+    assert "<script" not in overview.text + decision.text
 
 
 def test_health(http: httpx.Client) -> None:
