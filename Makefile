@@ -12,7 +12,7 @@ BIN = .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-fast test-k8s k8s check format walk lock clean env
-.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing
+.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-governance
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
@@ -67,6 +67,9 @@ bench-adapters: env ## 200 adapters over 32 places, with skewed traffic
 
 bench-routing: env ## measure intents, out-of-scope and routing quality on ../shared/data or GRAFTWORK_DATA
 	@exec $(BIN)/python -m benchmarks.routing $(ARGS)
+
+bench-governance: env ## personal data, safety, rules, retrieval, and what each stage costs
+	@exec $(BIN)/python -m benchmarks.governance $(ARGS)
 
 lock: ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	@$(or $(PYTHON),python3) scripts/lock.py $(ARGS)

@@ -112,6 +112,18 @@ class PiiConfig(Section):
         default=PERSONAL,
         description="globs over the kinds of data that count as personal where a rule names none",
     )
+    patterns: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="more kinds of personal data, such as `ORDER_ID`, and the regular expression "
+        "of each; a group named `value` is the value, else all of it",
+    )
+    names: str = Field(
+        default="builtin",
+        pattern=r"^(builtin|none|(spacy|transformers|gliner):.+)$",
+        description="who finds names, addresses and places: `builtin`, `none`, `spacy:MODEL`, "
+        "`transformers:MODEL` or `gliner:MODEL` (installed, a directory, or a name)",
+    )
     budget_s: float = Field(
         default=5.0,
         gt=0,
@@ -135,6 +147,16 @@ class PiiConfig(Section):
     @classmethod
     def _one_spelling(cls, names: Globs) -> Globs:
         return tuple(n.upper() if _WILD.search(n) else entity_name(n) for n in names)
+
+    @field_validator("patterns")
+    @classmethod
+    def _kinds(cls, patterns: dict[str, str]) -> dict[str, str]:
+        return {entity_name(kind): pattern for kind, pattern in patterns.items()}
+
+    @property
+    def personal(self) -> Globs:
+        """The kinds of data that count as personal where a rule names none."""
+        return (*self.entities, *(kind for kind in self.patterns if kind not in SECRETS))
 
     @model_validator(mode="after")
     def _secrets_are_apart(self) -> Self:

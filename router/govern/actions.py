@@ -78,7 +78,7 @@ class PiiPolicy:
     @property
     def kept(self) -> Actions:
         """What holds for what outlives its request."""
-        return Actions((), self._config.entities, Action.MASK)
+        return Actions((), self._config.personal, Action.MASK)
 
     def always_blocks(self, tenant: str, secret: str) -> bool:
         """Whether a secret leaves for no target at all."""
@@ -97,7 +97,7 @@ class PiiPolicy:
             if _matches(rule.tenants, tenant) and any(_matches(rule.targets, n) for n in names)
         )
         default = config.default.local if is_local else config.default.frontier
-        return Actions(rules, config.entities, default)
+        return Actions(rules, config.personal, default)
 
 
 def _matches(globs: Iterable[str], name: str) -> bool:

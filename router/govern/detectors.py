@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+from router.govern.detect import AwaitedDetector
+from router.govern.detect.custom import custom
+from router.govern.detect.names.tagger import ENTITIES
 from router.govern.detect.patterns import Patterns
 from router.govern.scan import Detectors
 
+OF_NAMES: Final = frozenset(ENTITIES)
 
-def detectors() -> Detectors:
-    """Those that look at every request."""
-    return Detectors(Patterns())
+
+def detectors(
+    names: AwaitedDetector | None = None, more: Mapping[str, str] | None = None
+) -> Detectors:
+    """Those that look at every request.
+
+    Args:
+        names: finds what only a sentence gives away.
+        more: kinds of data that a configuration describes, and their patterns.
+
+    Raises:
+        BadPattern: one of these cannot be used.
+    """
+    patterns = Patterns(custom(more or {}))
+    return Detectors(patterns, names, OF_NAMES if names is not None else frozenset())

@@ -19,7 +19,7 @@ from router.govern.detect import (
     DetectorUnavailable,
     Span,
     TextTooLong,
-    apart,
+    merged,
 )
 from router.wire.kinds import Kind
 from router.wire.texts import Text
@@ -134,7 +134,7 @@ class Scanner:
         assert self._detectors.names is not None
         for text, spans in zip(texts, await self._detectors.names.find(texts), strict=True):
             if spans:
-                found[text] = apart([*found[text], *spans])
+                found[text] = merged(found[text], spans)
 
 
 class _Seen:

@@ -34,6 +34,7 @@ from router.cache.store import CachedAnswers, ResponseStore
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
+from router.config.governance import GovernanceConfig
 from router.govern.detectors import detectors
 from router.govern.governance import Governance
 from router.http import Door
@@ -64,6 +65,7 @@ from serving.router.accounting import Accounting
 from serving.router.context import Context
 from serving.router.guarding import safety
 from serving.router.internal import RouterSurface
+from serving.router.name_models import name_detector
 from serving.router.peers import Peers
 from serving.router.readings import gauges
 from serving.router.rules import RegistryRules
@@ -72,6 +74,8 @@ from serving.telemetry.records import record_gauges
 from serving.telemetry.scrape import merge
 from serving.telemetry.scrubbing import StrayCopies
 
+_NAMES_EVERY_S = 60.0
+"""Between tries to load the model that finds names, as long as it is not loaded."""
 _LONGEST_TRAINING_S = 600.0
 _RULES_WITHIN_S = 10.0
 _POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
@@ -103,7 +107,7 @@ class RouterProcess:
             connect_timeout_s=limits.connect_timeout_s,
         )
         subjects = self._open_logs(settings)
-        governance = Governance(config.governance, detectors(), subjects.hash)
+        governance = self._govern(config.governance, subjects)
         self._registry = CollectorRegistry()
         self._safety = safety(config, self._providers, environ, self._registry, governance)
         queues = FairQueues(
@@ -239,6 +243,10 @@ class RouterProcess:
         sources = Sources(self.records, registry, self._internal)
         return Console(keyring, secret, sources)
 
+    def _govern(self, config: GovernanceConfig, subjects: Subjects) -> Governance:
+        self._names = name_detector(config.pii.names)
+        return Governance(config, detectors(self._names, config.pii.patterns), subjects.hash)
+
     def _open_logs(self, settings: Settings) -> Subjects:
         """The logs, and what stands in them for persons."""
         config, name = settings.router.records, f"{self._identity}-{secrets.token_hex(4)}"
@@ -255,6 +263,8 @@ class RouterProcess:
         jobs.add("refusals", self._requests.sum_up, Every(REFUSALS_EVERY_S))
         jobs.add("seal", in_thread(self._seal), Every(checkpoint_s / 2))
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
+        if self._names is not None:
+            jobs.add("names", self._names.start, Every(_NAMES_EVERY_S, at_once=True))
         self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
         if self._intents.watched:
@@ -308,6 +318,8 @@ class RouterProcess:
         await self.jobs.aclose()
         await self._shadow.aclose()
         await asyncio.to_thread(self._safety.close)
+        if self._names is not None:
+            await asyncio.to_thread(self._names.close)
         await self._accounting.aclose()
         await self._context.aclose()
         self._requests.sum_up_now()

@@ -87,3 +87,21 @@ def _start(span: Span) -> int:
 
 def _rank(span: Span) -> tuple[bool, float, int, int]:
     return span.entity not in SECRETS, -span.score, span.start - span.end, span.start
+
+
+def merged(surer: Iterable[Span], others: Iterable[Span]) -> list[Span]:
+    """Both detectors' findings, sorted and apart: of what ``others`` found all that is not in
+    ``surer``'s findings stays, so that nothing that one of them found is lost.
+    """
+    kept = sorted(surer, key=_start)
+    rest: list[Span] = []
+    for span in others:
+        begin = span.start
+        for other in kept[max(0, bisect_left(kept, begin, key=_start) - 1) :]:
+            if other.start >= span.end:
+                break
+            if other.end > begin:
+                rest.append(Span(begin, other.start, span.entity, span.score))
+                begin = other.end
+        rest.append(Span(begin, span.end, span.entity, span.score))
+    return sorted([*kept, *(span for span in rest if span.start < span.end)], key=_start)

@@ -40,6 +40,7 @@ RULES: Final = (
             rf"(?<![\w./-])(?:{_YEAR}([-/.])(?:0?[1-9]|1[0-2])\1{_DAY}"
             rf"|{_DAY}([-/.])(?:0?[1-9]|1[0-2])\2(?:{_YEAR}|\d{{2}})"
             rf"|(?:0?[1-9]|1[0-2])([-/.]){_DAY}\3(?:{_YEAR}|\d{{2}}))"
+            r"(?:[T ][012]?\d:[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?"
             r"(?![\w/-])(?!\.\d)"
         ),
         _date,
@@ -53,6 +54,12 @@ RULES: Final = (
             re.IGNORECASE,
         ),
         _date,
+    ),
+    Rule(
+        "DATE_TIME",
+        re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?\b"),
+        lambda _match: 0.5,
+        needs=("day",),
     ),
     Rule(
         "AGE",

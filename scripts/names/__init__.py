@@ -1,0 +1,1 @@
+"""How the small model of `router/govern/detect/names` is made."""

@@ -1,0 +1,90 @@
+"""The small model finds what a sentence gives away, in bounded time, also in long texts."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.govern.detect import Span, merged
+from router.govern.detect.names.features import words_of
+from router.govern.detect.names.tagger import Tagger
+
+TAGGER = Tagger()
+
+
+@pytest.mark.parametrize(
+    ("entity", "text", "value"),
+    [
+        ("PERSON", "Please tell Margarethe Hübner that I will be late.", "Margarethe Hübner"),
+        ("PERSON", "Dear Mr. Okonkwo, thank you for your letter.", "Okonkwo"),
+        ("ADDRESS", "Send it to 12 Harbour Street, Apt. 4, Leeds LS1 4AB.", "12 Harbour Street"),
+        ("ADDRESS", "Ich wohne: Lindenstraße 27, 10969 Berlin", "Lindenstraße 27"),
+        ("LOCATION", "She moved from Nairobi to Oslo.", "Nairobi"),
+        ("LOCATION", "Customs in Uruguay are slow.", "Uruguay"),
+        ("ORGANIZATION", "I have worked for Lindqvist Logistics Ltd since then.", "Lindqvist"),
+        ("NRP", "The Norwegian ferry was late.", "Norwegian"),
+    ],
+)
+def test_it_finds_what_only_the_sentence_gives_away(entity: str, text: str, value: str) -> None:
+    """The finding holds the value."""
+    found = [text[span.start : span.end] for span in TAGGER.find(text) if span.entity == entity]
+    assert any(value in one for one in found), TAGGER.find(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How do I change the password of my account?",
+        "The transfer has not arrived yet, although three days have passed.",
+        "Water boils at 100 degrees, and nobody asked why.",
+        "def total(items): return sum(item.price for item in items)",
+        "",
+        " \n\t ",
+    ],
+)
+def test_it_leaves_ordinary_sentences_alone(text: str) -> None:
+    """Nothing is found where nothing is."""
+    assert TAGGER.find(text) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=200))
+def test_findings_are_sorted_apart_and_inside_any_text(text: str) -> None:
+    """Whatever the text is."""
+    found = TAGGER.find(text)
+    ends = [0, *(span.end for span in found)]
+    assert all(end <= span.start < span.end for end, span in zip(ends, found, strict=False))
+    assert not found or found[-1].end <= len(text)
+
+
+def test_a_long_text_is_read_in_parts_with_the_same_result() -> None:
+    """Each word sees as far as in one piece."""
+    text = "Then Anna Schmidt of Leipzig called. " * 400
+    words = words_of(text)
+    whole = TAGGER._part(words.ids, words.marks)
+    assert len(words.spans) > 2048
+    assert np.allclose(whole, TAGGER.logits(words), atol=1e-4)
+
+
+def test_time_grows_with_the_text() -> None:
+    """Some hundred thousand words a second; a hostile text is no slower than another."""
+    for text in ("Anna " * 20_000, "9" * 100_000, "!" * 20_000):
+        began = time.process_time()
+        TAGGER.find(text)
+        assert time.process_time() - began < 20
+
+
+def test_what_the_patterns_found_wins_and_nothing_else_is_lost() -> None:
+    """The parts beside it stay found."""
+    sure = [Span(5, 10, "EMAIL")]
+    assert merged(sure, [Span(0, 14, "ADDRESS", 0.8), Span(6, 9, "PERSON", 0.8)]) == [
+        Span(0, 5, "ADDRESS", 0.8),
+        Span(5, 10, "EMAIL"),
+        Span(10, 14, "ADDRESS", 0.8),
+    ]
+    assert merged([], [Span(3, 4, "A")]) == [Span(3, 4, "A")]
+    assert merged(sure, []) == sure
