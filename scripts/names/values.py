@@ -281,7 +281,7 @@ def date() -> str:
         f"{day.day}th of {month}",
         str(day.year),
     ]
-    return rng.choice(forms)
+    return str(rng.choice(forms))
 
 
 def number(low: int, high: int) -> Callable[[], str]:
