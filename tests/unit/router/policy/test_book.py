@@ -154,6 +154,16 @@ def test_a_rule_that_cannot_be_evaluated_denies_and_is_named() -> None:
     assert "'total'" in ruling.reason
 
 
+def test_of_a_thousand_rules_about_tenants_one_is_looked_at() -> None:
+    """The index is what keeps many rules cheap: benchmarks/governance/policy.py measures it."""
+    rules = [{"id": f"r{n}", "when": f'tenant == "t{n}"', "deny": "no"} for n in range(1000)]
+    found = book([*rules, {"id": "all", "review": "after"}])
+    asked = Situation(tenant="t7")
+    looked_at = [rule.id for _, rule in found._candidates({"tenant": "t7", "intent": "none"})]
+    assert sorted(looked_at) == ["all", "r7"]
+    assert found.ask(asked).ruling.rules == ("all", "r7")
+
+
 def test_requirements_add_up() -> None:
     """A target has to fit all; one that does not say where it is does not fit a region."""
     asked = book(
