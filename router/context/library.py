@@ -78,6 +78,8 @@ class Library:
         self._threads = threads
         self._as_writer = as_writer
         self._quick = Threads("documents", 2)
+        self.kept = 0
+        """Chunks in the index, as far as was last seen."""
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def add(self, upload: Upload) -> Document:
@@ -116,6 +118,7 @@ class Library:
         if old is not None and old[0].tenant != document.tenant:
             raise Taken(document.id)
         self.index.put(document, chunks)
+        self.kept = self.index.chunks()
 
     def _check_room(self, more: int, replaced_id: str | None) -> None:
         config = self.config
@@ -151,6 +154,7 @@ class Library:
         def delete() -> bool:
             done: list[bool] = []
             self._as_writer(lambda: done.append(self.index.delete(document_id)))
+            self.kept = self.index.chunks()
             return done[0]
 
         return await self._quick.run(delete)

@@ -74,6 +74,11 @@ class Retriever:
         """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""
         return await self._threads.run(lambda: self.find(question))
 
+    @property
+    def waiting(self) -> int:
+        """Searches under way or waiting."""
+        return self._threads.busy
+
     def close(self) -> None:
         """Wait for what is under way."""
         self._threads.close()

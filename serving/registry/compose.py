@@ -31,7 +31,7 @@ from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
 from serving.registry.admin import admin_rows, registry_surface
 from serving.registry.auditing import RouterLogs
-from serving.registry.documents import open_library, routes
+from serving.registry.documents import open_library, readings, routes
 from serving.registry.erasing import Erasing
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
@@ -99,6 +99,7 @@ class RegistryProcess:
         under_way = ("Pushes that are being received.", lambda: uploads.under_way)
         self._metrics.register(Gauges({"graftwork_pushes_under_way": under_way}))
         self.documents = open_library(settings, self.adapters.registry)
+        self._metrics.register(Gauges(readings(self.documents)))
         rules = RulesOffice(
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )

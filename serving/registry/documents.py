@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from adapters.registry import Registry
 from adapters.resources import Resource
+from router.account.gauges import Reading
 from router.context.documents.model import IndexUnavailable
 from router.context.documents.opening import open_index
 from router.context.library import Library
@@ -38,6 +39,16 @@ def open_library(settings: Settings, registry: Registry) -> Library:
     )
     understanding = Threads("understanding", limit=_WAITING)
     return Library(settings.documents, index, encoder, retriever, understanding, registry.as_writer)
+
+
+def readings(library: Library) -> dict[str, Reading]:
+    """What is worth a gauge."""
+    return {
+        "graftwork_document_chunks": (
+            "Chunks of all documents, at the last change; documents.max_chunks is the limit.",
+            lambda: library.kept,
+        ),
+    }
 
 
 def routes(library: Library) -> list[Bound]:

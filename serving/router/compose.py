@@ -117,6 +117,7 @@ class RouterProcess:
         knows = self.holder.knows
         registry = lambda: self.holder.current.registry  # noqa: E731
         self._context = Context(settings, catalog, registry, self._safety)
+        self._registry.register(Gauges(self._context.readings()))
         self._rules = RegistryRules(self.holder)
         self._policies = PolicySource(self._rules.fetch)
         self.holder.on_table = self._policies.heard

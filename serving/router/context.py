@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from adapters.aliases import Peer
+from router.account.gauges import Reading
 from router.context.documents.model import IndexUnavailable, Passage
 from router.context.documents.opening import open_index
 from router.context.retrieve import Question, Retrieved, Retriever
@@ -65,6 +66,19 @@ class Context:
 
         self.stage = ContextStage(config, self._documents, self._fitting, counter, window, check)
 
+    def readings(self) -> dict[str, Reading]:
+        """What is worth a gauge."""
+        return {
+            "graftwork_context_vectors": (
+                "Vectors of chunks that this router holds in memory.",
+                lambda: self._documents.held,
+            ),
+            "graftwork_context_searches": (
+                "Searches in documents under way or waiting.",
+                lambda: self._documents.waiting,
+            ),
+        }
+
     async def aclose(self) -> None:
         """Wait for what is under way, and give connections back."""
         await self._documents.aclose()
@@ -93,6 +107,16 @@ class Documents:
         )
         self._registry = registry
         self._client = InternalClient()
+
+    @property
+    def held(self) -> int:
+        """Vectors in this process's memory."""
+        return self._index.held
+
+    @property
+    def waiting(self) -> int:
+        """Searches under way or waiting."""
+        return self._retriever.waiting
 
     async def retrieve(self, question: Question) -> Retrieved:
         """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""

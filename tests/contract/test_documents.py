@@ -297,6 +297,17 @@ def test_a_document_that_replaces_another_is_the_only_one(
     assert "9 to 17" not in prompt_of(frontier)
 
 
+def test_what_is_kept_and_held_is_told(
+    admin: httpx.Client, user: httpx.Client, warranty: dict[str, Any]
+) -> None:
+    """Chunks in the index, and vectors in routers' memory, are gauges."""
+    chat(user, "tiny", "How long is the warranty?", headers=ASK)
+    scraped = admin.get("/metrics").text
+    for name in ("graftwork_document_chunks", "graftwork_context_vectors"):
+        [line] = [each for each in scraped.splitlines() if each.startswith(f"{name}{{")]
+        assert float(line.rpartition(" ")[2]) >= warranty["chunks"], line
+
+
 def test_only_administrators_touch_documents(user: httpx.Client) -> None:
     """An application's key may neither read nor write them."""
     assert user.get(DOCUMENTS).status_code == 403

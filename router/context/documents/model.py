@@ -90,6 +90,11 @@ class IndexUnavailable(Exception):
 class Index(Protocol):
     """Where documents are kept. Methods block; each raises ``IndexUnavailable``."""
 
+    @property
+    def held(self) -> int:
+        """Chunks whose vectors this process holds in memory."""
+        ...
+
     def put(self, document: Document, chunks: Sequence[Chunk]) -> None:
         """Keep a document, in place of one with its id; all of it or nothing."""
         ...

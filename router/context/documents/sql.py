@@ -43,6 +43,11 @@ class SqlIndex(Index, ABC):
         self._width = width
         self._vectors = Vectors(width)
 
+    @property
+    def held(self) -> int:
+        """Chunks whose vectors this process holds in memory."""
+        return self._vectors.held
+
     # What each database does its own way
 
     @abstractmethod

@@ -44,6 +44,11 @@ class Vectors:
         self._width = width
         self._held: dict[Scope, _Held] = {}
 
+    @property
+    def held(self) -> int:
+        """How many vectors are in memory."""
+        return sum(len(each.numbers) for each in list(self._held.values()))
+
     def nearest(
         self, rows: Rows, scopes: Sequence[Scope], vector: Vector, limit: int
     ) -> list[tuple[int, float]]:
