@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from adapters.records.signing import Signer, read_keys
 from adapters.records.tree import CHUNK, Incomplete, Tree
 from adapters.records.verify import verify
 from tests.fakes.records import begin, fill, lines, records, running_log
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def sealer(root: Path, **more: object) -> Sealer:
@@ -136,3 +141,62 @@ def test_a_tree_on_disk_is_the_tree(tmp_path: Path) -> None:
         tree.leaves(0, 1)
     with pytest.raises(Incomplete):
         tree.extend(size + CHUNK, [b"x" * 32])
+
+
+SEALING = """
+import asyncio, sys, threading
+from pathlib import Path
+from adapters.records.config import RecordsConfig
+from adapters.records.writer import RecordLog
+from tests.fakes.records import begin, end
+
+async def main():
+    config = RecordsConfig(sync_ms=1, segment_bytes=16384, kept_bytes=200_000)
+    log = RecordLog(Path(sys.argv[1]), sys.argv[2], config)
+    log.start()
+    stop = threading.Event()
+
+    def seal():
+        while not stop.wait(0.001):
+            log.sealer.seal(even_if_nothing_is_new=True)
+
+    threading.Thread(target=seal, daemon=True).start()
+    for number in range(1_000_000):
+        log.add(begin(number))
+        log.add(end(number))
+        await log.flushed()
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_kill_in_the_middle_of_a_checkpoint_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    """Killed again and again while it writes, signs and removes old files: always whole."""
+    for life in range(5):
+        command = [sys.executable, "-c", SEALING, str(tmp_path), f"life-{life}"]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout is not None
+        try:
+            while int(process.stdout.readline()) < 40 + 37 * life:
+                pass
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        before = verify(tmp_path).problems
+        assert [each for each in before if each.kind != "truncated"] == []  # a torn last line
+    with running_log(tmp_path, "last"):
+        pass
+    verdict = verify(tmp_path)
+    assert verdict.problems == []
+    assert verdict.checkpoints > 5
+    newest = checkpoints.newest(Layout(tmp_path))
+    assert newest is not None
+    assert newest.tree_size == verdict.tree_size
