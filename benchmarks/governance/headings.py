@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from benchmarks.governance.stages import Measured, measure
+from benchmarks.governance.stages import Measured, measure, with_names
 from router.stages import Heading
 
 ARTICLE: Final = dict(zip(Heading, (29, 22, 19, 14, 8, 5, 3), strict=True))
@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--tokens", type=int, default=500)
     given = parser.parse_args()
-    print(table(measure(given.requests, given.tokens)))
+    for names in ("none", "builtin"):
+        print(f"names are found by: {names}\n")
+        print(table(measure(given.requests, given.tokens, with_names(names))), end="\n\n")
 
 
 if __name__ == "__main__":

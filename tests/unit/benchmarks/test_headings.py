@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.governance.headings import ARTICLE, table
-from benchmarks.governance.stages import measure, prompt
+from benchmarks.governance.stages import measure, prompt, with_names
 from router.stages import Heading
 
 
 def test_each_request_is_measured_by_heading() -> None:
     """Through the whole path: admitted, decided, answered, settled and recorded."""
-    found = measure(5, tokens=100)
+    found = measure(5, 100, with_names("none"))
     assert len(found.cpu_ms) == len(found.overhead_ms) == 5
     assert min(found.cpu_ms) > 0
     assert found.headings.keys() == {heading.value for heading in Heading}
