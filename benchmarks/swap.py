@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.records.line import seconds as read_time
 from benchmarks import swap_native
 from benchmarks.api import QUESTIONS, Api, body
 from benchmarks.processes import running
@@ -81,11 +82,11 @@ async def _steps(api: Api, digest: str) -> dict[str, float]:
             continue
         kind = event["kind"]
         if kind == "version-received":
-            at["received"] = event["at"]
+            at["received"] = read_time(event["at"])
         elif kind == "version-moved":
-            at[event["state"]] = event["at"]
+            at[event["state"]] = read_time(event["at"])
         elif kind == "alias-changed":
-            at["applied"] = event["at"]
+            at["applied"] = read_time(event["at"])
             break
     times = [(step, at[step]) for step in (*_STEPS, "applied")]
     return {later: end - begin for (_, begin), (later, end) in itertools.pairwise(times)}

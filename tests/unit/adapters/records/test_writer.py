@@ -333,3 +333,58 @@ async def test_a_thread_that_ended_refuses_and_fails_the_health_check(
         assert "any more" in (log.refusal() or "")
         with pytest.raises(Unavailable):
             log.check()
+
+
+async def test_payloads_outlive_a_power_cut_soon_though_nobody_writes_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many groups share one sync of their payloads, and the last group gets its own."""
+    really, synced = os.fdatasync, list[float]()
+
+    def sync(handle: int) -> None:
+        synced.append(time.monotonic())
+        really(handle)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(writing, "PAYLOADS_S", 1.0)
+    with running_log(tmp_path) as log:
+        for number in range(5):
+            log.add(end(number))
+            await log.flushed()
+        assert len(synced) < 5
+        file = log._file
+        assert file is not None
+        async with asyncio.timeout(20):
+            while file.has_unsynced:  # noqa: ASYNC110 - the thread has no event for it
+                await asyncio.sleep(0.01)
+        assert synced
+
+
+async def test_each_who_waits_hears_in_the_time_that_it_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One timer serves all: the later deadline came first, and somebody gave up in between."""
+    disk, really = threading.Event(), os.write
+
+    def write(handle: int, data: Any) -> int:
+        disk.wait()
+        return really(handle, data)
+
+    monkeypatch.setattr(os, "write", write)
+    with running_log(tmp_path) as log:
+        try:
+            position = log.add(begin(1))
+            patient = asyncio.create_task(log.reached(position, timeout_s=60))
+            gone = asyncio.create_task(log.reached(position, timeout_s=0.2))
+            await asyncio.sleep(0)
+            gone.cancel()
+            for _ in range(2):
+                began = time.monotonic()
+                with pytest.raises(Unavailable):
+                    await log.reached(position, timeout_s=0.1)
+                assert time.monotonic() - began < 30
+            assert not patient.done()
+        finally:
+            disk.set()
+        await patient
+    assert gone.cancelled()
