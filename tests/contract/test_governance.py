@@ -458,3 +458,19 @@ def test_a_guard_model_sees_what_its_provider_may_see(
             frontier.text = usual
     assert frontier.requests
     assert not [value for value in PLANTED if value.encode() in received(frontier)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", FRONTIERS)
+def test_who_somebody_is_stays_here_and_what_is_asked_about_the_world_does_not(
+    app: httpx.Client, frontier: FakeFrontier, path: str, stream: bool
+) -> None:
+    """Names and addresses, which only the sentence gives away, are vaulted; France is France."""
+    told = "My name is Maria Schmidt and I live at 12 Baker Street, London NW1 6XE."
+    text = f"{told} What is the capital of France?"
+    answer = ask(app, path, f"say {text}", stream=stream)
+    assert text in spoken(answer)
+    assert "PERSON=1" in answer.headers["x-graftwork-redacted"]
+    sent = received(frontier).decode()
+    assert not [value for value in ("Maria", "Schmidt", "Baker") if value in sent]
+    assert "What is the capital of France?" in sent
