@@ -4,7 +4,7 @@
 
 DATA is the folder of public data; by default `../shared/data` or `GRAFTWORK_DATA`. What is
 measured here was not trained on: XSTest's even half, AdvBench's and PurpleLlama's odd rows, the
-test parts of BANKING77, CLINC150 and HINT3, Bitext's odd rows, XQuAD's paragraphs.
+test parts of BANKING77, CLINC150 and HINT3, Bitext's odd rows, XQuAD's odd articles.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from router.embed.threads import Threads
 from router.govern.safety.answers import OVERLAP, STEP
 from router.govern.safety.checks import HARM, INJECTION, Case, Check, Passage, Source
 from router.govern.safety.linear import words
-from router.govern.safety.local import Classifier, Models
+from router.govern.safety.local import Classifier, Models, parts
 from router.govern.safety.rules import Rules
 from router.wire.characters import normalised
 
@@ -57,7 +57,7 @@ class Sets:
         self.direct = [c["user_input"] for c in purple if c["injection_type"] == "direct"]
         self.indirect = [c["user_input"] for c in purple if c["injection_type"] != "direct"]
         articles = json.loads((data / "xquad_en_even_articles.json").read_text())["data"]
-        self.paragraphs = [p["context"] for each in articles for p in each["paragraphs"]]
+        self.paragraphs = [p["context"] for each in articles[1::2] for p in each["paragraphs"]]
 
 
 async def caught(
@@ -109,7 +109,10 @@ async def injection(checks: Sequence[Check], sets: Sets, models: Models) -> None
 
 
 def _scores(models: Models, texts: Sequence[str]) -> list[float]:
-    return [models.injection.find(words(normalised(text).text))[0] for text in texts]
+    return [
+        max(models.injection.find(words(part))[0] for part in parts(normalised(text).text))
+        for text in texts
+    ]
 
 
 async def answers(classifier: Classifier, sets: Sets) -> None:

