@@ -1,7 +1,6 @@
 """Verify a log of Graftwork without Graftwork: `python verify_log.py DIR [KEYS [CHECKPOINT]]`.
 
-KEYS, CHECKPOINT: what GET /admin/v1/audit/keys and …/checkpoint answered once. Prints what is wrong
-and exits with 1. The format: docs/audit.md. Of a log that retention made shorter, no roots.
+KEYS, CHECKPOINT: answers of GET /admin/v1/audit/keys and …/checkpoint. The format: docs/audit.md.
 """
 
 import hashlib
@@ -97,4 +96,5 @@ for one, two in zip([None, *lines], lines, strict=False):
     check(two, one, known, is_short="removed" in excused)
 if sys.argv[3:] and json.loads(Path(sys.argv[3]).read_bytes()) not in lines:
     wrong.append("the checkpoint that was kept is none of this log's")
-sys.exit(print(*wrong, f"{len(wrong)} problems", sep="\n") or bool(wrong))
+print(*wrong, f"{len(wrong)} problems", sep="\n")
+sys.exit(1 if wrong else 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, is_held
+from adapters.records.holds import HOLDS_FILE
 from adapters.records.line import read_line
 from adapters.records.signing import KEYS_FILE, SIGNING_FILE
 from adapters.records.subjects import KEY_FILE
@@ -19,7 +20,7 @@ def copies(root: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
     A file that is written to meanwhile is copied below ``scratch`` first. Raises ``OSError``.
     """
     layout = Layout(root)
-    for name in (KEY_FILE, SIGNING_FILE, KEYS_FILE):
+    for name in (KEY_FILE, SIGNING_FILE, KEYS_FILE, HOLDS_FILE):
         if (root / name).exists():
             yield name, root / name
     if layout.checkpoints.exists():

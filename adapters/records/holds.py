@@ -16,7 +16,7 @@ from adapters.records.files import Layout, Segment
 from adapters.records.index import SegmentIndex, Tail, key_of, load
 from adapters.records.line import Kind, Record, seconds
 
-_FILE: Final = "holds.json"
+HOLDS_FILE: Final = "holds.json"
 _MAX_HOLDS: Final = 10_000
 _KINDS: Final = (Kind.BEGIN, Kind.END)
 
@@ -65,7 +65,7 @@ class Holds:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._path = layout.root / _FILE
+        self._path = layout.root / HOLDS_FILE
 
     @property
     def root(self) -> Path:
@@ -126,7 +126,7 @@ class Holds:
         return any(_has(index, hold) for hold in found)
 
     def _write(self, holds: list[Hold]) -> None:
-        draft = self._path.with_name(f".{_FILE}.{secrets.token_hex(4)}")
+        draft = self._path.with_name(f".{HOLDS_FILE}.{secrets.token_hex(4)}")
         draft.write_bytes(_LIST.dump_json(holds))
         draft.replace(self._path)
 
