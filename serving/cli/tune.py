@@ -43,8 +43,7 @@ def tune(
     from serving.engine.kernels.measure import tune as measure
 
     wanted = choice.wanted(settings, base, card)
-    specialised = bool(settings.engine.vllm.get("specialize_active_lora", False))
-    tables = measure(wanted, typer.echo, specialised=specialised, processes=processes)
+    tables = measure(wanted, typer.echo, processes=processes)
     folder = choice.measured(settings)
     for kernel, table in tables.items():
         path = folder / wanted.file(kernel)

@@ -64,8 +64,6 @@ class Bench:
     kernel: str
     shape: Shape
     wanted: Wanted
-    specialised: bool
-    """vLLM's ``specialize_active_lora``: grids as large as the adapters in the batch."""
 
     def __post_init__(self) -> None:
         from vllm.lora.ops.triton_ops import lora_expand_op, lora_shrink_op
@@ -108,7 +106,7 @@ class Bench:
         rank, shape = self.wanted.rank, self.shape
         mapping = torch.arange(tokens, dtype=torch.int32) % adapters
         self._meta.prepare_tensors(mapping)
-        meta = self._meta.meta_args(tokens, self.specialised)
+        meta = self._meta.meta_args(tokens, specialize_active_lora=False)
         torch.manual_seed(tokens)
         if self.kernel == SHRINK:
             x = torch.randn(tokens, shape.inputs, dtype=torch.bfloat16, device="cuda")
@@ -157,12 +155,12 @@ class Bench:
         return best
 
 
-def tune(wanted: Wanted, tell: Tell, *, specialised: bool, processes: int) -> dict[str, Table]:
+def tune(wanted: Wanted, tell: Tell, *, processes: int) -> dict[str, Table]:
     """Measure every kernel and shape; by kernel the table of what was best."""
-    _compile_all(wanted, tell, specialised=specialised, processes=processes)
+    _compile_all(wanted, tell, processes=processes)
     tables: dict[str, Table] = {SHRINK: {}, EXPAND: {}}
     for kernel, shape in itertools.product((SHRINK, EXPAND), wanted.shapes):
-        bench = Bench(kernel, shape, wanted, specialised)
+        bench = Bench(kernel, shape, wanted)
         gains = []
         for tokens, setting, gain in _best(bench, candidates(kernel, shape, wanted.rank)):
             gains.append(f"{tokens}: {gain:.2f}")
@@ -214,13 +212,12 @@ def _own(bench: Bench, tokens: int) -> Setting | None:
     return dict(found)
 
 
-def _compile_all(wanted: Wanted, tell: Tell, *, specialised: bool, processes: int) -> None:
+def _compile_all(wanted: Wanted, tell: Tell, *, processes: int) -> None:
     tell(f"compiling settings in {processes} processes")
     shares = []
     for share in range(processes):
         job = {
             "wanted": {**asdict(wanted), "shapes": [asdict(each) for each in wanted.shapes]},
-            "specialised": specialised,
             "share": share,
             "of": processes,
         }
@@ -240,7 +237,7 @@ def _compile_share(job: dict[str, Any]) -> None:
         bench = None
         for setting in candidates(kernel, shape, wanted.rank):
             if next(number) % job["of"] == job["share"]:
-                bench = bench or Bench(kernel, shape, wanted, job["specialised"])
+                bench = bench or Bench(kernel, shape, wanted)
                 bench.compile(setting)
 
 

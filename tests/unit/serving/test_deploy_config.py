@@ -165,6 +165,10 @@ def test_unknown_keys_are_named(field: str) -> None:
         ({"applications__0__args__engine__max_loras": 99}, "max_cpu_loras (32) must be"),
         ({"applications__0__args__engine__max_loras": 0}, f"{ARGS}.engine.max_loras: "),
         ({"applications__0__args__engine__vllm__model": "x"}, "vllm must not set ['model']"),
+        (
+            {"applications__0__args__engine__vllm__specialize_active_lora": True},
+            "the last adapter's requests are answered by the base",
+        ),
         ({"applications__0__args__router__auto__threshold": 2}, f"{ARGS}.router.auto.threshold: "),
         ({"applications__0__args__router__auto__frontier": "a/b"}, "auto.frontier names 'a/b'"),
         ({"applications__0__args__log__level": "loud"}, f"{ARGS}.log.level: "),
