@@ -76,8 +76,8 @@ class EngineSettings(_Section):
             )
         if self.vllm.get("specialize_active_lora"):
             raise ValueError(
-                "vllm.specialize_active_lora: vLLM 0.32 counts no group for the base's requests, so "
-                "in a batch with them the last adapter's requests are answered by the base"
+                "vllm.specialize_active_lora: vLLM 0.32 counts no group for the base's requests, "
+                "so in a batch with them the last adapter's requests are answered by the base"
             )
         owned = {"model", "served_model_name", "enable_lora", "max_loras", "max_cpu_loras"}
         clash = sorted(owned & self.vllm.keys())
