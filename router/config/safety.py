@@ -63,7 +63,11 @@ class Action(StrEnum):
 class TopicConfig(Section):
     """A topic that is off limits: recognised by words, or by likeness to examples."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        max_length=64,
+        description="what decisions and metrics call it",
+    )
     words: tuple[str, ...] = Field(default=(), description="whole words or phrases, any case")
     examples: tuple[str, ...] = Field(default=(), description="what somebody would ask")
     routes: Globs = Field(
