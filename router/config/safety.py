@@ -27,7 +27,9 @@ class GuardConfig(Section):
 
     provider: str = Field(description="name of a configured provider")
     model: str = Field(min_length=1, description="its id there; need not be among its `models`")
-    format: GuardFormat = GuardFormat.AUTO
+    format: GuardFormat = Field(
+        default=GuardFormat.AUTO, description="how it is asked and answers; auto: by its name"
+    )
     output: bool = Field(default=True, description="ask about answers, too")
     timeout_s: float = Field(
         default=5.0,
