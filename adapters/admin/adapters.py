@@ -20,7 +20,7 @@ from adapters.admin.upload import ARCHIVES
 from adapters.errors import NotInStore
 from adapters.format.export import bundle, bundle_name
 from adapters.format.names import validate_alias
-from adapters.publish.rollout import Outcome
+from adapters.publish.outcome import Outcome
 from adapters.registry import Stage, VersionRecord
 from adapters.registry.lifecycle import State
 from adapters.resources import BadField, Resource, body_of, describes, listed, page_of

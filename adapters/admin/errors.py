@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters import errors
 from adapters.errors import AdapterError, CheckResult
-from adapters.publish.rollout import Outcome
+from adapters.publish.outcome import Outcome
 from adapters.registry.policies import UnknownPolicy
 
 REJECTED = "adapter_rejected"

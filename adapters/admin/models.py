@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.aliases import engine_name
 from adapters.errors import CheckResult
-from adapters.publish.rollout import Outcome
+from adapters.publish.outcome import Outcome
 from adapters.registry import AliasRecord, CandidateRecord, HistoryRecord, VersionRecord
 from adapters.resources import ErrorAnswer
 from adapters.traffic import VersionTraffic

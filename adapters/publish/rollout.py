@@ -10,14 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from adapters.config import AdaptersConfig
 from adapters.errors import (
     AdapterError,
-    CheckResult,
     Conflict,
     LoadFailed,
     ManifestError,
@@ -36,13 +33,14 @@ from adapters.jobs.locks import KeyedLocks
 from adapters.jobs.once import Jobs
 from adapters.publish.intake import Arrivals, Intake
 from adapters.publish.loading import Loader
+from adapters.publish.outcome import Outcome, require_share
 from adapters.publish.placement import Heat
 from adapters.publish.proving import Prover
 from adapters.publish.recovery import Recovery, publish_job
 from adapters.publish.retire import Retirer
 from adapters.registry import AliasRecord, Plan, Registry, Stage, VersionRecord
 from adapters.registry.ledger import Ledger
-from adapters.registry.lifecycle import CALLABLE, UNFINISHED, State
+from adapters.registry.lifecycle import CALLABLE, State
 from adapters.registry.repository import ROLLBACK
 from adapters.store.collection import Collector, Garbage
 from adapters.store.store import VersionStore
@@ -50,31 +48,6 @@ from adapters.store.store import VersionStore
 _ACTIONS: dict[Stage, str] = {"live": "promote", "canary": "canary", "shadow": "shadow"}
 _RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAINING})
 _PREPARABLE = _RETURNABLE | {State.PREPARING, State.PREPARED}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where a version stands after a request about it."""
-
-    alias: str
-    digest: str
-    """Empty when the bytes were too broken to have one."""
-    state: State
-    checks: tuple[dict[str, Any], ...] = ()
-    known: bool = False
-    """The version was there already; it is where it was asked to be."""
-    error: str = ""
-    epoch: int = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the version rests in this state."""
-        return self.state not in UNFINISHED
-
-    @property
-    def refused(self) -> bool:
-        """Whether the version itself is bad: the same bytes will not do."""
-        return self.state in {State.REJECTED, State.QUARANTINED}
 
 
 class Rollout:
@@ -161,7 +134,7 @@ class Rollout:
         ``FleetError`` when no base came up within ``rollout.replicas_timeout_s``.
         """
         validate_alias(alias)
-        _require_share(stage, percent)
+        require_share(stage, percent)
         try:
             directory = await asyncio.to_thread(find_adapter, directory, alias)
             digest = await asyncio.to_thread(digest_directory, directory)
@@ -359,7 +332,7 @@ class Rollout:
         return [await self._outcome(alias, digest, known=digest not in left) for digest in digests]
 
     async def _stage(self, alias: str, reference: str, plan: Plan, by: str, action: str) -> Outcome:
-        _require_share(plan.stage, plan.percent)
+        require_share(plan.stage, plan.percent)
         version = await self.ledger.version(alias, reference)
         if version.state is State.LIVE and plan.stage == "live":
             return await self._outcome(alias, version.digest, known=True)
@@ -458,37 +431,12 @@ class Rollout:
 
     async def _outcome(self, alias: str, digest: str, *, known: bool) -> Outcome:
         version = await self.ledger.version(alias, digest)
-        return Outcome(
-            alias=alias,
-            digest=digest,
-            state=version.state,
-            checks=version.checks,
-            known=known,
-            error=version.error,
-            epoch=await self.ledger.call(self._registry.epoch),
-        )
+        epoch = await self.ledger.call(self._registry.epoch)
+        return Outcome.of(version, known=known, epoch=epoch)
 
     async def _refuse_unnamed(self, alias: str, directory: Path, error: ManifestError) -> Outcome:
         """Bytes that are too broken to have a digest: say everything that is wrong with them."""
         base = await self._intake.served_base()
         report = await self._intake.check(directory, alias, base)
-        checks = [*report.checks]
-        if report.ok:
-            checks.append(CheckResult(name=error.code, ok=False, message=str(error)))
         self.events.emit("version-rejected", alias, error=str(error))
-        return Outcome(
-            alias=alias,
-            digest="",
-            state=State.REJECTED,
-            checks=tuple(check.model_dump(mode="json") for check in checks),
-            error=str(error),
-        )
-
-
-def _require_share(stage: Stage, percent: float) -> None:
-    if stage != "live" and not 0 < percent <= 100:
-        raise Conflict(
-            f"{stage} needs a share of the traffic above 0 and up to 100, got {percent:g}",
-            code="bad-percent",
-            remedy="Give percent, for example 5.",
-        )
+        return Outcome.unnamed(alias, error, report)

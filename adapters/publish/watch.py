@@ -27,7 +27,8 @@ from adapters.errors import AdapterError, BadName, StoreError
 from adapters.events import EventBus
 from adapters.format.files import reason
 from adapters.jobs.periodic import After, Every, PeriodicJobs
-from adapters.publish.rollout import Outcome, Rollout
+from adapters.publish.outcome import Outcome
+from adapters.publish.rollout import Rollout
 from adapters.registry import Registry, Sighting
 from adapters.registry.lifecycle import State
 from adapters.store.sources import Found, LocalSource, Source, open_source

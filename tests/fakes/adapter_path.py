@@ -18,7 +18,7 @@ from adapters.config import AdaptersConfig, RolloutSettings
 from adapters.events import EventBus
 from adapters.format.base_model import BaseFacts
 from adapters.format.manifest import digest_directory
-from adapters.publish.rollout import Outcome
+from adapters.publish.outcome import Outcome
 from adapters.publish.table import build_table
 from adapters.registry import Registry, database
 from adapters.registry.transaction import Transaction

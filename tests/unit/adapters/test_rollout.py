@@ -20,7 +20,7 @@ from adapters.errors import (
     NotInStore,
     UnknownAlias,
 )
-from adapters.publish.rollout import Outcome
+from adapters.publish.outcome import Outcome
 from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import FAST, AdapterPath, Fate, Killed
 from tests.fakes.fleet import FakeFleet
