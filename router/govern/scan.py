@@ -36,6 +36,7 @@ _SENTENCES: Final = frozenset(Kind) - {
 """Kinds of text in which a model can find names; in the others their form gives values away."""
 _TEXTS_KEPT: Final = 16_384
 _SPANS_KEPT: Final = 64
+_OF_FEW_SIGNS: Final = frozenset({"AGE", "DATE_TIME"})
 _log = logging.getLogger("graftwork.router")
 
 Found = Mapping[str, Sequence[Span]]
@@ -133,8 +134,18 @@ class Scanner:
     async def _names(self, found: dict[str, Sequence[Span]], texts: list[str]) -> None:
         assert self._detectors.names is not None
         for text, spans in zip(texts, await self._detectors.names.find(texts), strict=True):
-            if spans:
-                found[text] = merged(found[text], spans)
+            said = [span for span in spans if _says_something(text, span)]
+            if said:
+                found[text] = merged(found[text], said)
+
+
+def _says_something(text: str, span: Span) -> bool:
+    """Whether a name can be meant: the mark of a citation, ``[1]``, is nobody's address."""
+    if span.entity in _OF_FEW_SIGNS:
+        return True
+    value = text[span.start : span.end]
+    letters = sum(1 if letter.isascii() else 2 for letter in value if letter.isalpha())
+    return letters >= 2 or sum(map(str.isdigit, value)) >= 4
 
 
 class _Seen:

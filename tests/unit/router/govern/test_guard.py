@@ -382,3 +382,24 @@ async def test_many_values_in_many_texts_take_time_in_proportion() -> None:
     assert time.process_time() - began < 4
     assert guard.redactions(CLOUD) == {("EMAIL", "vault"): 20_000}
     assert "@" not in str(sent["input"])
+
+
+async def test_the_mark_of_a_citation_is_nobodys_address() -> None:
+    """A model that finds names is wrong at times; what cannot be one is left alone."""
+
+    class Eager(Names):
+        async def find(self, texts: Sequence[str]) -> list[list[Span]]:
+            """Everything is somebody."""
+            return [[Span(0, text.index(" "), "PERSON")] for text in texts]
+
+    said = ["[1] says so", "李 says so", "Al says so", "90210 says so", "7. says so"]
+    asked = request("", input=[{"role": "user", "content": each} for each in said])
+    guard = await guarded(governance(Eager()), asked)
+    sent = (await guard.outgoing(CLOUD, asked.body))["input"]
+    assert [each["content"] for each in sent] == [
+        "[1] says so",
+        "[PERSON_1] says so",
+        "[PERSON_2] says so",
+        "[PERSON_3] says so",
+        "7. says so",
+    ]
