@@ -36,6 +36,8 @@ HARMFUL_ANSWER: Final = 9.0
 """The same of an answer: texts that explain history or law have the words of harm, too."""
 INJECTED: Final = 2.5
 """Log odds, by the words, of an injection in a message of a sentence or two."""
+INJECTED_AT_THE_EDGE: Final = 4.0
+"""The same of a longer text's first or last sentence, where orders to a model mostly stand."""
 INJECTED_IN_PROSE: Final = 6.0
 _PIECES: Final = 128
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -139,8 +141,9 @@ class Classifier:
 
     def read(self, text: str, source: Source) -> Read:
         """What the words say."""
-        harm, doubtful, injection = _LEAST, "", _LEAST
+        harm, doubtful = _LEAST, ""
         found_in = parts(normalised(text).text)
+        injections: list[float] = []
         for part in found_in:
             found = words(part)
             if source is not Source.UNTRUSTED:
@@ -148,10 +151,8 @@ class Classifier:
                 if score > max(harm, SUSPICION):
                     harm, doubtful = score, _stretch(part, found, start)
             if source is not Source.ANSWER:
-                injection = max(injection, self._models.injection.find(found)[0])
-        is_prose = len(found_in) > 1
-        bound = INJECTED_IN_PROSE if is_prose else INJECTED
-        return Read(harm, doubtful, injection if injection >= bound else 0.0, is_prose)
+                injections.append(self._models.injection.find(found)[0])
+        return Read(harm, doubtful, _injection(injections), len(found_in) > 1)
 
     def meaning(self, words_score: float, text: str) -> float:
         """Log odds of harm, of words and meaning together. Blocks."""
@@ -168,6 +169,18 @@ class Classifier:
             ) from error
         except ModelMissing as error:
             raise GuardUnavailable(f"The safety checks' encoder is missing: {error}") from error
+
+
+def _injection(scores: list[float]) -> float:
+    """The log odds that count, of a text's sentences; 0 where none do."""
+    if not scores:
+        return 0.0
+    if len(scores) == 1:
+        return scores[0] if scores[0] >= INJECTED else 0.0
+    edge, most = max(scores[0], scores[-1]), max(scores)
+    if most >= INJECTED_IN_PROSE:
+        return most
+    return edge if edge >= INJECTED_AT_THE_EDGE else 0.0
 
 
 def parts(text: str) -> list[str]:
