@@ -114,14 +114,11 @@ _FREE = re.compile(
 )
 _COUNTS: Final = {"another": 1, "one": 1, "two": 2, "three": 3, "four": 4}
 _FIELD = re.compile(
-    r"""["']?([\w .-]*(?:discount|rabatt|remise|descuento|percent|pct|markdown"""
-    r"""|reduction)[\w .-]*)["']?\s*[:=]\s*["']?\s*(-?\d{1,9}(?:\.\d{1,9})?)(?!\d)""",
-    _I,
+    r"""(?:["']([^"'\n]{1,60})["']\s{0,9}:|(?<![\w-])([A-Za-z_][\w-]{0,40})\s{0,9}[:=])"""
+    r"""\s{0,9}["']?\s{0,9}(-?\d{1,9}(?:\.\d{1,9})?)(?!\d)"""
 )
-_PLAIN_FIELD = re.compile(
-    r"""["'](?:value|rate|off|amount|number|size)["']\s*:\s*["']?\s*(\d{1,9}(?:\.\d{1,9})?)(?!\d)""",
-    _I,
-)
+_OF_A_DISCOUNT = re.compile(r"discount|rabatt|remise|descuento|percent|pct|markdown|reduction", _I)
+_PLAIN_KEYS: Final = frozenset({"value", "rate", "off", "amount", "number", "size"})
 _SAYS_PERCENT = re.compile(r"percent|\bpct\b|%|prozent", _I)
 _AN_AMOUNT = re.compile(r"amount|(?<!per)cents?\b|_usd|_eur|price|total|code|id\b", _I)
 
@@ -256,12 +253,12 @@ def given_away(text: str) -> Iterator[Quantity]:
 
 def in_arguments(text: str) -> Iterator[Quantity]:
     """Discounts in a tool call's arguments, where keys say what a number is."""
+    says_percent = _SAYS_PERCENT.search(text) is not None
     for found in _FIELD.finditer(text):
-        if not _AN_AMOUNT.search(found[1]):
-            yield _field(found, found[2])
-    if _SAYS_PERCENT.search(text):
-        for found in _PLAIN_FIELD.finditer(text):
-            yield _field(found, found[1])
+        key = found[1] or found[2]
+        names_it = _OF_A_DISCOUNT.search(key) and not _AN_AMOUNT.search(key)
+        if names_it or (says_percent and key.strip().lower() in _PLAIN_KEYS):
+            yield _field(found, found[3])
 
 
 def _field(found: re.Match[str], figures: str) -> Quantity:

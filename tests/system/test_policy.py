@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.system.client import BASE, chat
+from tests.system.client import BASE, chat_body
 
 pytestmark = pytest.mark.system
 
@@ -31,21 +31,26 @@ def put(http: httpx.Client, source: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def asked(http: httpx.Client, model: str) -> httpx.Response:
+    """One chat."""
+    return http.post("/v1/chat/completions", json=chat_body(model, "Hello"))
+
+
 def until(http: httpx.Client, status: int) -> httpx.Response:
     """The first answer with that status, which comes soon."""
     deadline = time.monotonic() + _SOON_S
-    while (answer := chat(http, "base", "Hello")).status_code != status:
+    while (answer := asked(http, "base")).status_code != status:
         assert time.monotonic() < deadline, answer.text
     return answer
 
 
 def test_rules_hold_on_every_router_within_two_seconds(rules: httpx.Client) -> None:
     """And no longer when they are taken back."""
-    assert chat(rules, "base", "Hello").status_code == 200
+    assert asked(rules, "base").status_code == 200
     put(rules, DENY)
     refused = until(rules, 403)
     assert refused.json()["error"]["code"] == "policy_denied"
     assert "Closed for the day." in refused.json()["error"]["message"]
     assert refused.headers["x-graftwork-policy"] == "closed"
-    assert chat(rules, BASE, "Hello").status_code == 200
-    assert [chat(rules, "base", "Hello").status_code for _ in range(20)] == [403] * 20
+    assert asked(rules, BASE).status_code == 200
+    assert [asked(rules, "base").status_code for _ in range(20)] == [403] * 20
