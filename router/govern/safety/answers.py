@@ -15,7 +15,7 @@ STEP: Final = 60
 """Characters after which the classifier reads what is new; about 15 tokens."""
 OVERLAP: Final = 180
 """Characters before those that it reads again with them, so that no cut hides a sentence."""
-CONTEXT: Final = 8_000
+CONTEXT: Final = 3_000
 """Characters of an answer that a guard is shown again with what is new."""
 
 

@@ -17,6 +17,7 @@ from router.govern.safety.guard_formats import (
     Question,
     Unreadable,
     Verdict,
+    as_messages,
     questions,
     resolved,
     verdict,
@@ -37,7 +38,7 @@ class GuardModel(Protocol):
 
 
 Redact = Callable[[Request, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""What the guard is asked about a request, as its provider may have it."""
+"""The conversation that the guard is asked about, ``messages``, as its provider may have it."""
 
 
 class Guard:
@@ -63,8 +64,9 @@ class Guard:
         is_answer = case.turns[-1].role == "assistant"
         try:
             async with asyncio.timeout(self._config.timeout_s):
-                asked = questions(self._form, _end(case.turns))
-                verdicts = await _all([self._verdict(request, each) for each in asked])
+                shown = await self._redact(request, {"messages": as_messages(_end(case.turns))})
+                asked = questions(self._form, shown["messages"])
+                verdicts = await _all([self._verdict(each) for each in asked])
         except TimeoutError as error:
             raise _unavailable("did not answer in time") from error
         except GuardUnavailable:
@@ -78,9 +80,8 @@ class Guard:
             for category in each.categories
         ]
 
-    async def _verdict(self, request: Request, question: Question) -> Verdict:
-        body = await self._redact(request, question.body)
-        answer = await self._model.ask(body, self._config.timeout_s)
+    async def _verdict(self, question: Question) -> Verdict:
+        answer = await self._model.ask(question.body, self._config.timeout_s)
         try:
             return verdict(question, answer, self._config.threshold)
         except Unreadable as error:

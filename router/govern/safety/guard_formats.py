@@ -16,6 +16,7 @@ from router.config.safety import GuardFormat
 from router.govern.safety.checks import Turn
 
 Body = dict[str, Any]
+Message = dict[str, str]
 LLAMA_CATEGORIES: Final = {
     "S1": "violent-crimes",
     "S2": "non-violent-crimes",
@@ -107,10 +108,9 @@ def resolved(wanted: GuardFormat, model: str) -> GuardFormat:
     return GuardFormat.SHIELDGEMMA if is_shield else GuardFormat.LLAMA_GUARD
 
 
-def questions(form: GuardFormat, turns: Sequence[Turn]) -> list[Question]:
-    """The calls that judge the last turn of a conversation."""
-    messages = _alternating(turns)
-    common = {"messages": messages, "temperature": 0, "stream": False}
+def questions(form: GuardFormat, messages: Sequence[Message]) -> list[Question]:
+    """The calls that judge the last message of a conversation."""
+    common = {"messages": list(messages), "temperature": 0, "stream": False}
     if form is GuardFormat.LLAMA_GUARD:
         return [Question({**common, "max_tokens": 32})]
     role, verb = _SHIELD[messages[-1]["role"] == "assistant"]
@@ -173,9 +173,9 @@ def _probability(choice: Body) -> float | None:
     return odds["yes"] / total if total else None
 
 
-def _alternating(turns: Sequence[Turn]) -> list[dict[str, str]]:
+def as_messages(turns: Sequence[Turn]) -> list[Message]:
     """Beginning with a user and taking turns, as the models' templates demand."""
-    found: list[dict[str, str]] = []
+    found: list[Message] = []
     for role, text in turns:
         if found and found[-1]["role"] == role:
             found[-1]["content"] += "\n\n" + text

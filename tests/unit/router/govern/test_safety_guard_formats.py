@@ -19,6 +19,7 @@ from router.govern.safety.guard_formats import (
     GUIDELINES,
     Question,
     Unreadable,
+    as_messages,
     questions,
     resolved,
     verdict,
@@ -117,7 +118,8 @@ def test_shieldgemma_is_read_by_the_probability_of_yes(
 def test_llama_guard_gets_the_conversation_beginning_with_a_user_in_turns() -> None:
     """Its template accepts nothing else."""
     (asked,) = questions(
-        GuardFormat.LLAMA_GUARD, [Turn("assistant", "x"), *TALK, Turn("user", "and?")]
+        GuardFormat.LLAMA_GUARD,
+        as_messages([Turn("assistant", "x"), *TALK, Turn("user", "and?")]),
     )
     assert [each["role"] for each in asked.body["messages"]] == ["user", "assistant", "user"]
     assert asked.body["messages"][-1]["content"] == "how are you\n\nand?"
@@ -126,7 +128,7 @@ def test_llama_guard_gets_the_conversation_beginning_with_a_user_in_turns() -> N
 
 def test_shieldgemma_gets_each_of_its_policies_about_who_spoke_last() -> None:
     """As its template wants it: the guideline beside the conversation."""
-    asked = questions(GuardFormat.SHIELDGEMMA, TALK)
+    asked = questions(GuardFormat.SHIELDGEMMA, as_messages(TALK))
     assert [each.category for each in asked] == list(GUIDELINES)
     for each in asked:
         assert (
@@ -134,7 +136,9 @@ def test_shieldgemma_gets_each_of_its_policies_about_who_spoke_last() -> None:
             in (each.body["chat_template_kwargs"]["guideline"])
         )
         assert each.body["logprobs"] is True
-    (first, *_) = questions(GuardFormat.SHIELDGEMMA, [*TALK, Turn("assistant", "fine")])
+    (first, *_) = questions(
+        GuardFormat.SHIELDGEMMA, as_messages([*TALK, Turn("assistant", "fine")])
+    )
     assert "The chatbot shall not generate" in first.body["chat_template_kwargs"]["guideline"]
 
 
