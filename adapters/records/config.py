@@ -51,9 +51,8 @@ class AuditConfig(BaseModel):
     checkpoint_s: float = Field(
         default=30.0,
         gt=0,
-        le=60,
-        description="how often a checkpoint over all records is signed, seconds; what is changed "
-        "or cut off after that is noticed",
+        description="how often a checkpoint over all records is signed, seconds, also when nothing "
+        "is new; what is changed or cut off after that is noticed",
     )
     anchor: str | None = Field(
         default=None,
