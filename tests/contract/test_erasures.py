@@ -20,6 +20,7 @@ from tests.fakes.whole_system import System
 
 FOUND = {"exchanges", "reviews", "datasets", "adapters", "vault", "documents"}
 NAME = "Zarathustra Quimby"
+OPINIONS = ("that was quite a helpful answer", "not what was wanted")
 SAID = "my cat is called Mxyzptlk"
 
 
@@ -63,8 +64,8 @@ def test_everything_of_a_person_goes_and_nothing_of_anybody_else(
     mine = chat(app, "returns", SAID, headers={"x-graftwork-subject": NAME})
     theirs = chat(app, "returns", SAID, headers={"x-graftwork-subject": "Somebody Else"})
     decisions = [each.headers["x-graftwork-decision-id"] for each in (mine, theirs)]
-    for decision in decisions:
-        said = {"decision_id": decision, "kind": "comment", "value": f"{SAID} {decision}"}
+    for decision, opinion in zip(decisions, OPINIONS, strict=True):
+        said = {"decision_id": decision, "kind": "comment", "value": opinion}
         assert app.post("/v1/feedback", json=said).status_code == 200
     document = {
         "title": f"File of {NAME}",
@@ -77,10 +78,11 @@ def test_everything_of_a_person_goes_and_nothing_of_anybody_else(
     logs.mkdir(exist_ok=True)
     (logs / "router.log").write_text(f'{{"event":"odd","who":"{NAME}"}}\n{{"event":"next"}}\n')
     assert holding(keyed.root, NAME)
+    assert holding(keyed.root, OPINIONS[0])
 
     done = erase(ops, NAME)
 
-    assert holding(keyed.root, NAME, f"{SAID} {decisions[0]}") == []
+    assert holding(keyed.root, NAME, OPINIONS[0]) == []
     assert (logs / "router.log").read_text().endswith('"}\n{"event":"next"}\n')
     assert done["found"].keys() == FOUND
     assert done["found"] == {name: int(name == "documents") for name in FOUND}
@@ -90,7 +92,7 @@ def test_everything_of_a_person_goes_and_nothing_of_anybody_else(
     record = auditor.get(f"{ADMIN}/decisions/{decisions[0]}").json()
     assert record["feedback"] == []
     other = auditor.get(f"{ADMIN}/decisions/{decisions[1]}").json()
-    assert [each["value"] for each in other["feedback"]] == [f"{SAID} {decisions[1]}"]
+    assert [each["value"] for each in other["feedback"]] == [OPINIONS[1]]
     assert "candidates" in other
     assert "candidates" not in record
     verdict = auditor.get(f"{ADMIN}/audit/verify").json()
