@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,14 @@ from router.govern.detect.names.features import (
     CAPITAL,
     CASED,
     DATA,
+    LISTS,
     NATION,
     PEOPLE,
     TABLES,
     Ids,
     Marks,
     Words,
+    lists,
     words_of,
 )
 
@@ -41,6 +44,10 @@ REACHES: Final = (1, 2, 4, 8, 1)
 WEIGHTS: Final = DATA / "names.safetensors"
 _PART: Final = 1024
 _SEEN: Final = sum(REACHES)
+_OF_PERSONS: Final = frozenset({"PERSON", "ADDRESS"})
+_AFTER_CODE: Final = frozenset("([_")
+_HUMPS: Final = re.compile(r"\b(?!Mac)([A-Z][a-z]{2,})(?:[A-Z][a-z]{2,})+\b")
+_GIVEN: Final = 1 << LISTS.index("given")
 _NEVER: Final = np.float32(-1e4)
 
 
@@ -117,9 +124,20 @@ def _spans(text: str, words: Words, logits: Array, caution: float) -> Iterator[S
                 end += 1
             score = float(1 - sure[place:end, 0].mean())
             start, until = _trimmed(text, words.spans[place][0], words.spans[end - 1][1])
-            if start < until:
-                yield Span(start, until, ENTITIES[(tag - 1) // 2], min(score, 0.89))
+            entity = ENTITIES[(tag - 1) // 2]
+            if start < until and not (entity in _OF_PERSONS and _is_code(text, start, until)):
+                yield Span(start, until, entity, min(score, 0.89))
         place = end
+
+
+def _is_code(text: str, start: int, end: int) -> bool:
+    """Whether it is a name in a program: called, indexed, or in several humps (``TextTooLong``,
+    but not ``MacKenzie`` or ``AnnaSchmidt``).
+    """
+    if text[end : end + 1] in _AFTER_CODE and end < len(text):
+        return True
+    humps = _HUMPS.search(text, start, end)
+    return humps is not None and not lists().get(humps[1].lower(), 0) & _GIVEN
 
 
 def _with_lists(tags: list[int], words: Words) -> list[int]:
