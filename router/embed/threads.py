@@ -21,7 +21,8 @@ class Threads:
     Args:
         name: of the threads.
         count: how many.
-        limit: how many runs may be under way or wait.
+        limit: how many runs may be under way or wait; where each is a request's, as many as
+            requests are admitted: those are bounded already, and refusing one of them is no help.
     """
 
     def __init__(self, name: str, count: int = 1, limit: int = 64) -> None:

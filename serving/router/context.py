@@ -52,7 +52,7 @@ class Context:
         check: UntrustedCheck,
     ) -> None:
         config = settings.router.context
-        self._fitting = Threads("fitting")
+        self._fitting = Threads("fitting", limit=settings.router.limits.max_concurrent_requests)
         self._documents = Documents(settings, registry)
         tokenizer = _Tokenizer(settings.base)
 
@@ -102,7 +102,7 @@ class Documents:
             self._index,
             encoder,
             CrossEncoder(),
-            Threads("context"),
+            Threads("context", limit=settings.router.limits.max_concurrent_requests),
             settings.router.context.grants,
         )
         self._registry = registry

@@ -76,7 +76,7 @@ def safety(
         governance: what the guard's provider may see.
     """
     chosen = config.governance.safety
-    threads = Threads("safety")
+    threads = Threads("safety", limit=config.limits.max_concurrent_requests)
     topics = Topics(chosen.topics, threads)
     metrics = SafetyMetrics(registry, [topic.name for topic in chosen.topics])
     guard = None

@@ -15,7 +15,7 @@ from router.govern.detect import Detector, DetectorUnavailable, Span, TextTooLon
 MAX_CHARS: Final = 512 * 1024
 """Of one text that are read: half a minute of one core would be too long to wait for."""
 _KEPT: Final = 65_536
-_WAITING: Final = 64
+_WAITING: Final = 512
 
 
 class Awaited:
