@@ -91,6 +91,7 @@ class RouterProcess:
         jobs: what this process does again and again.
         pricing: what local tokens cost; what engines did is told to it.
         records: decisions and feedback of all routers.
+        names: finds names in texts; loads in the background from the start on.
         surface: the ASGI application for the registry and the other routers.
     """
 
@@ -245,8 +246,8 @@ class RouterProcess:
         return Console(keyring, secret, sources)
 
     def _govern(self, config: GovernanceConfig, subjects: Subjects) -> Governance:
-        self._names = name_detector(config.pii.names)
-        return Governance(config, detectors(self._names, config.pii.patterns), subjects.hash)
+        self.names = name_detector(config.pii.names)
+        return Governance(config, detectors(self.names, config.pii.patterns), subjects.hash)
 
     def _open_logs(self, settings: Settings) -> Subjects:
         """The logs, and what stands in them for persons."""
@@ -264,8 +265,8 @@ class RouterProcess:
         jobs.add("refusals", self._requests.sum_up, Every(REFUSALS_EVERY_S))
         jobs.add("seal", in_thread(self._seal), Every(checkpoint_s / 2))
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
-        if self._names is not None:
-            jobs.add("names", self._names.start, Every(_NAMES_EVERY_S, at_once=True))
+        if self.names is not None:
+            jobs.add("names", self.names.start, Every(_NAMES_EVERY_S, at_once=True))
         self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
         if self._intents.watched:
@@ -319,8 +320,8 @@ class RouterProcess:
         await self.jobs.aclose()
         await self._shadow.aclose()
         await asyncio.to_thread(self._safety.close)
-        if self._names is not None:
-            await asyncio.to_thread(self._names.close)
+        if self.names is not None:
+            await asyncio.to_thread(self.names.close)
         await self._accounting.aclose()
         await self._context.aclose()
         self._requests.sum_up_now()

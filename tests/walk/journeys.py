@@ -22,6 +22,8 @@ BASE = "tiny"
 _HOST = "http://127.0.0.1"
 _WRITTEN_S = 0.2
 """In which a thread has written the request's record."""
+_LOADED_S = 0.05
+"""In which the loop has heard of what a thread has loaded."""
 _ADMIN = "/admin/v1/adapters/returns"
 
 
@@ -30,7 +32,10 @@ async def request(tracer: Tracer, state: Path) -> Walk:
     async with FakeEngine({BASE: Says("one two three four")}) as engine:
         place = Replica(id="r1", url=engine.url, secret="s")
         table = RoutingTable(revision=1, base_id=BASE, replicas=(place,))
-        async with router(state, {}, table) as (client, _):
+        async with router(state, {}, table) as (client, process):
+            assert process.names is not None
+            await process.names.start()  # else it ends now and then while the request is under way
+            await asyncio.sleep(_LOADED_S)
             with tracer.noting() as walk:
                 body = {
                     "model": BASE,
