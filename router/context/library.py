@@ -90,7 +90,10 @@ class Library:
         """
         async with self._reading:
             text = await parsing.text_of(upload.kind, upload.raw)
-        return await self._threads.run(lambda: self._keep(upload, text))
+        kept = await self._threads.run(lambda: self._keep(upload, text))
+        # Whoever asks for the first time does not wait for models.
+        await self._retriever.prepare()
+        return kept
 
     def _keep(self, upload: Upload, text: str) -> Document:
         texts = cutting.chunks(text)

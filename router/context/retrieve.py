@@ -69,6 +69,21 @@ class Retriever:
         self._reranker = reranker
         self._threads = threads
         self._grants = grants or {}
+        self._is_ready = False
+
+    async def prepare(self) -> None:
+        """Load the models, once: that takes a second, which is not the first question's.
+
+        Raises ``ModelMissing`` and ``Busy``.
+        """
+        if not self._is_ready:
+            await self._threads.run(self._load)
+
+    def _load(self) -> None:
+        if not self._is_ready:
+            self._questions.vector("")
+            self._reranker.load()
+            self._is_ready = True
 
     async def retrieve(self, question: Question) -> Retrieved:
         """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""

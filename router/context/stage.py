@@ -48,6 +48,10 @@ _log = logging.getLogger("graftwork.router")
 class Finds(Protocol):
     """Searches documents, wherever they are."""
 
+    async def prepare(self) -> None:
+        """Be ready for the first question. Raises as ``retrieve``."""
+        ...
+
     async def retrieve(self, question: Question) -> Retrieved:
         """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""
         ...
@@ -76,7 +80,7 @@ class ContextStage:
 
     Args:
         config: what routes want, and how much of a window may be taken.
-        retriever: finds passages.
+        documents: finds passages.
         threads: where bodies are made.
         counters, windows: what is known of targets.
         check: looks at passages before a model does.
@@ -85,14 +89,14 @@ class ContextStage:
     def __init__(
         self,
         config: ContextConfig,
-        retriever: Finds,
+        documents: Finds,
         threads: Threads,
         counters: Counters,
         windows: Windows,
         check: UntrustedCheck,
     ) -> None:
         self._config = config
-        self._retriever = retriever
+        self._documents = documents
         self._threads = threads
         self._counters = counters
         self._windows = windows
@@ -159,8 +163,9 @@ class ContextStage:
             min(self._config.rerank_ms / 1000, _share_of(request)),
         )
         try:
+            await self._documents.prepare()
             async with asyncio.timeout(self._config.timeout_ms / 1000):
-                found = await self._retriever.retrieve(asked)
+                found = await self._documents.retrieve(asked)
         except (IndexUnavailable, ModelMissing, Busy, TimeoutError) as error:
             _log.warning("no context for request %s: %s", request.id, error)
             why = "in time" if isinstance(error, TimeoutError) else "now"

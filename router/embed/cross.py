@@ -29,6 +29,10 @@ class Reranker(Protocol):
         """
         ...
 
+    def load(self) -> None:
+        """Be ready for the first question. Raises ``ModelMissing``."""
+        ...
+
 
 class CrossEncoder:
     """ms-marco-MiniLM-L-12-v2, int8. Loads 35 MB with the first question."""

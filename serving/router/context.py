@@ -118,9 +118,18 @@ class Documents:
         """Searches under way or waiting."""
         return self._retriever.waiting
 
+    @property
+    def _is_here(self) -> bool:
+        return self._has_url or self._file.exists()
+
+    async def prepare(self) -> None:
+        """Load the models where this process needs them. Raises ``ModelMissing`` and ``Busy``."""
+        if self._is_here:
+            await self._retriever.prepare()
+
     async def retrieve(self, question: Question) -> Retrieved:
         """The passages. Raises ``IndexUnavailable``, ``ModelMissing`` and ``Busy``."""
-        if self._has_url or self._file.exists():
+        if self._is_here:
             return await self._retriever.retrieve(question)
         registry = self._registry()
         if registry is None:

@@ -22,8 +22,7 @@ ASK = {"x-graftwork-context": "manuals"}
 @pytest.fixture
 def system(tmp_path: Path, frontier: FakeFrontier) -> Iterator[System]:
     """One of its own for each test: it is broken."""
-    args = {**router_args(frontier), "context": {"timeout_ms": 60_000}}
-    with whole_system(tmp_path / "state", args, replicas=1) as running:
+    with whole_system(tmp_path / "state", router_args(frontier), replicas=1) as running:
         yield running
 
 
@@ -124,3 +123,24 @@ def test_a_router_that_was_there_first_reads_the_first_document(
     http.post(DOCUMENTS, json={"text": "The warranty lasts 27 months.", "collection": "manuals"})
     answer = chat(http, "tiny", "How long is the warranty?", headers=ASK)
     assert "x-graftwork-context" in answer.headers
+
+
+@pytest.mark.parametrize("model", ["cloud/big", "tiny"])
+def test_a_secret_in_a_document_leaves_for_nobody(
+    system: System, http: httpx.Client, frontier: FakeFrontier, model: str
+) -> None:
+    """Whether the request is refused or answered without it, no target sees it."""
+    secret = "ghp_" + "aB3dE5fG7hI9jK1lM2nO4pQ6rS8tU0vW1xY2"
+    text = (
+        f"Kettles of 2024 come with a lid. Repository access: {secret}. Colours are red and blue."
+    )
+    taken = http.post(DOCUMENTS, json={"text": text, "collection": "manuals"})
+    assert taken.status_code == 201
+    answer = chat(http, model, "Which colours do kettles have?", headers=ASK)
+    seen = b"".join(each.raw for each in frontier.requests)
+    seen += str(
+        [body for engine in system.engines.values() for _, body in engine.requests]
+    ).encode()
+    assert secret.encode() not in seen
+    assert secret not in answer.text
+    assert answer.status_code == 422 or b"Colours are red" in seen, answer.headers

@@ -51,6 +51,9 @@ class NoReranker:
         """None of them."""
         return []
 
+    def load(self) -> None:
+        """There is nothing to load."""
+
 
 def document(
     name: str, texts: Sequence[str], encoder: WordEncoder, **more: object

@@ -40,6 +40,9 @@ class _Found(Retriever):
     def __init__(self, found: Sequence[Passage]) -> None:
         self._found = list(found)
 
+    async def prepare(self) -> None:
+        return
+
     async def retrieve(self, question: Question) -> Retrieved:
         return Retrieved(self._found)
 

@@ -29,6 +29,9 @@ class Likes:
         self.deadlines.append(deadline)
         return [1.0 if self._word in text else 0.1 for text in texts[: self._most]]
 
+    def load(self) -> None:
+        """There is nothing to load."""
+
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[SqliteIndex]:
