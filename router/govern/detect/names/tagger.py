@@ -125,9 +125,16 @@ def _spans(text: str, words: Words, logits: Array, caution: float) -> Iterator[S
             score = float(1 - sure[place:end, 0].mean())
             start, until = _trimmed(text, words.spans[place][0], words.spans[end - 1][1])
             entity = ENTITIES[(tag - 1) // 2]
-            if start < until and not (entity in _OF_PERSONS and _is_code(text, start, until)):
+            is_code = entity in _OF_PERSONS and _is_code(text, start, until)
+            if start < until and not is_code and not _is_marker(text, start, until):
                 yield Span(start, until, entity, min(score, 0.89))
         place = end
+
+
+def _is_marker(text: str, start: int, end: int) -> bool:
+    """Whether it is the number of a citation, ``[1]``: nobody's address."""
+    inside = text[start:end].strip("[]")
+    return inside.isdigit() and "[" in text[max(0, start - 1) : start + 1]
 
 
 def _is_code(text: str, start: int, end: int) -> bool:
