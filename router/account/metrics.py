@@ -15,6 +15,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from router.account.usage import GONE
 from router.errors import SecretBlocked
 from router.exchange import Exchange
 from router.stages import Stopwatch
@@ -50,8 +51,6 @@ _OPERATIONS = {
 NO_TARGET = "none"
 _CLIENTS = frozenset({"read", "respond", "last-byte"})
 """Stages that last as long as a client takes to send its body, or to read its answer."""
-GONE = "gone"
-"""Stands for versions that left the table before a request to them was over."""
 
 
 class StageTimes(Collector):

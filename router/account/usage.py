@@ -110,6 +110,8 @@ HOUR_S = 3600
 MAX_ROWS = 50_000
 MAX_GROUPS = 500
 """Of totals; each is a dozen series of metrics."""
+GONE = "gone"
+"""Stands for versions that left the table before a request to them was over."""
 OTHER = "(other)"
 """Stands for what did not find room any more (law 9)."""
 TIMES = {heading.value: f"{heading.value.replace('-', '_')}_us" for heading in Heading}
@@ -152,7 +154,7 @@ class UsageRow(BaseModel):
 
 
 @dataclass(slots=True)
-class _Counts:
+class Counts:
     """A row's, while it grows: a model checks each assignment, which costs more than counting."""
 
     requests: int = 0
@@ -171,13 +173,13 @@ class _Counts:
     data_prep_us: int = 0
     audit_us: int = 0
 
-    def add(self, more: _Counts) -> None:
+    def add(self, more: Counts) -> None:
         """Count those too."""
         for name in _NAMES:
             setattr(self, name, getattr(self, name) + getattr(more, name))
 
 
-_NAMES = tuple(each.name for each in fields(_Counts))
+_NAMES = tuple(each.name for each in fields(Counts))
 
 
 class Group(NamedTuple):
@@ -224,9 +226,9 @@ class UsageMeter:
     def __init__(self, clock: Callable[[], float] = time.time, max_rows: int = MAX_ROWS) -> None:
         self._clock = clock
         self._max_rows = max_rows
-        self._rows: dict[_Place, _Counts] = {}
+        self._rows: dict[_Place, Counts] = {}
         self._changed: set[_Place] = set()
-        self._past: dict[Group, _Counts] = {}
+        self._past: dict[Group, Counts] = {}
         self._signals = Signals(clock)
 
     def __len__(self) -> int:
@@ -261,7 +263,7 @@ class UsageMeter:
             name = TIMES[heading]
             setattr(row, name, getattr(row, name) + round(seconds * 1e6))
 
-    def _row(self, exchange: Exchange, target: str) -> _Counts:
+    def _row(self, exchange: Exchange, target: str) -> Counts:
         request, decision = exchange.request, exchange.decision
         where = _Place(
             int(self._clock() // HOUR_S * HOUR_S),
@@ -278,7 +280,7 @@ class UsageMeter:
                 where = _Place(where.hour, OTHER, OTHER, OTHER, OTHER, OTHER)
             row = self._rows.get(where)
             if row is None:
-                row = self._rows[where] = _Counts()
+                row = self._rows[where] = Counts()
         self._changed.add(where)
         return row
 
@@ -300,7 +302,7 @@ class UsageMeter:
         for place in over:
             self._past_of(place).add(self._rows.pop(place))
 
-    def totals(self) -> dict[Group, _Counts]:
+    def totals(self) -> dict[Group, Counts]:
         """All counts since this process began, by tenant, intent and target.
 
         Bounded, for metrics: groups that find no room are added up as ``OTHER``.
@@ -314,21 +316,22 @@ class UsageMeter:
         return found
 
     def forget(self, target: str) -> None:
-        """Drop a retired target's totals of the past, so that the names stay bounded."""
+        """A retired target counts among those that left from now on: names stay bounded."""
         for group in [each for each in self._past if each.target == target]:
-            del self._past[group]
+            gone = self._past.setdefault(group._replace(target=GONE), Counts())
+            gone.add(self._past.pop(group))
 
-    def _past_of(self, place: _Place) -> _Counts:
+    def _past_of(self, place: _Place) -> Counts:
         """What was counted of a row's group in rows that are no longer here."""
         group = _group(place)
         if group not in self._past and len(self._past) >= MAX_GROUPS:
             group = _OTHERS
-        return self._past.setdefault(group, _Counts())
+        return self._past.setdefault(group, Counts())
 
 
 def _group(place: _Place) -> Group:
     return Group(place.tenant, place.intent, place.target)
 
 
-def _told(place: _Place, counts: _Counts) -> UsageRow:
+def _told(place: _Place, counts: Counts) -> UsageRow:
     return UsageRow.model_validate({**place._asdict(), **asdict(counts)})

@@ -133,7 +133,7 @@ class RouterProcess:
         )
         cache = ResponseStore(config.cache)
         self._registry.register(gauges(self._accounting, cache, self._policies))
-        self._registry.register(UsageCollector(self._accounting.usage))
+        self._registry.register(UsageCollector(self._accounting.usage, knows))
         self._registry.register(record_gauges(self._log, self._feedback_log))
         self._shadow = Shadow(catalog, self.holder, self._traffic)
         self._learning = Learning(config.routing, knows)

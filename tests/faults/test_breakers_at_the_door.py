@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adapters.aliases import RoutingTable
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import ask
@@ -34,6 +35,7 @@ async def test_an_open_breaker_is_a_reason(tmp_path: Path) -> None:
         }
         settings = Settings.model_validate({"state_dir": tmp_path, "router": router})
         process = RouterProcess(settings, "router-1", {})
+        process.holder.apply(RoutingTable(revision=1, base_id="base"))  # there are no rules
         try:
             replies = [await ask(process.door, PATH, BODY) for _ in range(3)]
             dry_run = (await ask(process.door, "/v1/decision", BODY)).json()

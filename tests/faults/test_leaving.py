@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapters.aliases import RoutingTable
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import Reply, ask
@@ -34,6 +35,7 @@ async def _leave_when(
     }
     settings = Settings.model_validate({"state_dir": state, "router": router})
     process = RouterProcess(settings, "router-1", {})
+    process.holder.apply(RoutingTable(revision=1, base_id="base"))  # there are no rules
     process.start()
     body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
     leave, reply = asyncio.Event(), Reply()
