@@ -84,10 +84,11 @@ def test_the_sdk_example_runs(system: Running) -> None:
     assert run(system, [sys.executable, "-c", example.replace(DEFAULT_URL, system.url)]).strip()
 
 
-def test_the_frontier_example_is_valid() -> None:
-    """The provider block is accepted as it stands."""
-    (example,) = blocks("yaml")
-    config = RouterConfig.model_validate(yaml.safe_load(example))
+def test_the_examples_of_configuration_are_valid() -> None:
+    """The blocks of providers and of context are accepted as they stand."""
+    frontier, context = (RouterConfig.model_validate(yaml.safe_load(e)) for e in blocks("yaml"))
+    assert context.context.default == ("manuals",)
+    config = frontier
     assert isinstance(config.auto, AutoConfig)
     assert [provider.name for provider in config.providers] == ["openai", "anthropic"]
 

@@ -7,9 +7,10 @@ sentence in a long document counts as much as the same sentence alone.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from math import exp
 from typing import Final
 
@@ -49,20 +50,28 @@ class Linear:
         return self.find(words(text))[0]
 
     def find(self, found: list[str]) -> tuple[float, int]:
-        """The same of a text in words, and where that stretch begins."""
+        """The same of a text in words, and where that stretch begins.
+
+        Within a stretch a word counts once, as it did when the weights were trained: else a word
+        that is repeated often enough says anything.
+        """
         get = self.weights.get
-        own = [get(word, 0.0) for word in found]
-        pairs = [get(f"{a} {b}", 0.0) for a, b in pairwise(found)]
+        grams = [found, [f"{a} {b}" for a, b in pairwise(found)]]
+        hits = [[(at, g, w) for at, g in enumerate(own) if (w := get(g))] for own in grams]
         if len(found) <= WINDOW:
-            return self.bias + sum(own) + sum(pairs), 0
-        # From prefix sums, the words and the pairs of each stretch.
-        owns = list(accumulate(own, initial=0.0))
-        both = list(accumulate(pairs, initial=0.0))
+            return self.bias + sum(_once(each, 0, len(found)) for each in hits), 0
         starts = [*range(0, len(found) - WINDOW, _STEP), len(found) - WINDOW]
         best, start = max(
-            (owns[at + WINDOW] - owns[at] + both[at + WINDOW - 1] - both[at], at) for at in starts
+            (_once(hits[0], at, at + WINDOW) + _once(hits[1], at, at + WINDOW - 1), at)
+            for at in starts
         )
         return self.bias + best, start
+
+
+def _once(hits: list[tuple[int, str, float]], begin: int, end: int) -> float:
+    """What the distinct ones in a stretch of places add up to."""
+    inside = hits[bisect_left(hits, (begin,)) : bisect_left(hits, (end,))]
+    return sum({gram: weight for _, gram, weight in inside}.values())
 
 
 def probability(score: float) -> float:

@@ -148,3 +148,10 @@ def test_a_long_text_scores_as_its_most_telling_stretch() -> None:
     assert score == pytest.approx(4.0)
     assert start <= 101 < start + WINDOW
     assert model.score("nothing") == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("word", ["word ", "the ", "test ", "0 ", "hello, ", "a b c "])
+async def test_a_word_said_often_says_no_more_than_once(threads: Threads, word: str) -> None:
+    """Load tests and stuck models say such things; two hundred of them once were an injection."""
+    passage = Passage("say " + word * 200, Source.USER)
+    assert await Classifier(Models.packaged(), threads).judge(Case((passage,))) == []
