@@ -7,6 +7,7 @@ reads a text. Nothing here keeps anything back: ``Reading`` tells how much must 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,13 +51,13 @@ class Kind(BaseModel):
     counts: ClassVar[bool] = True
     """Whether only numbers can break it."""
 
+    @abstractmethod
     def breaches(self, text: str, *, arguments: bool) -> Iterator[tuple[str, int, int]]:
         """Each breach in a ``plain`` text: what is wrong, and where."""
-        raise NotImplementedError
 
+    @abstractmethod
     def instruction(self) -> str:
         """The same, said to a model."""
-        raise NotImplementedError
 
     def waits(self, _tail: str) -> int:
         """Newest characters of a text that might become a breach, numbers aside."""
