@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.config import AdaptersConfig
+from adapters.flywheel.config import FlywheelConfig
 from adapters.records.config import AuditConfig
 from router.config.documents import DocumentsConfig
 from router.config.root import RouterConfig
@@ -127,6 +128,7 @@ class Settings(_Section):
     adapters: AdaptersConfig = Field(default_factory=AdaptersConfig)
     router: RouterConfig = RouterConfig()
     documents: DocumentsConfig = DocumentsConfig()
+    flywheel: FlywheelConfig = FlywheelConfig()
     log: LogSettings = LogSettings()
     audit: AuditConfig = AuditConfig()
     network: NetworkSettings = NetworkSettings()

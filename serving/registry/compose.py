@@ -34,6 +34,7 @@ from serving.registry.auditing import RouterLogs
 from serving.registry.documents import open_library, readings, routes
 from serving.registry.erasing import Erasing
 from serving.registry.fleet import HttpFleet
+from serving.registry.flywheel import Flywheel
 from serving.registry.membership import Membership
 from serving.registry.metrics import RegistryCollector
 from serving.registry.policies import RulesOffice
@@ -58,6 +59,7 @@ class RegistryProcess:
         adapters: what moves versions.
         accounts: the books of budgets and usage.
         documents: what answers may draw on.
+        flywheel: from captured exchanges to promoted adapters.
         surface: the ASGI application for routers, and behind them for administrators.
     """
 
@@ -104,9 +106,15 @@ class RegistryProcess:
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
         rules.add_to(self.service.jobs)
+        self.flywheel = Flywheel(settings, self.adapters.registry, self.adapters.events)
+        self.flywheel.add_to(self.service.jobs)
         self._router_logs = RouterLogs(membership.routers)
         self._erasing = Erasing(
-            settings, self._log, [self.documents], membership.routers, self.adapters.events
+            settings,
+            self._log,
+            [self.documents, *self.flywheel.rooms()],
+            membership.routers,
+            self.adapters.events,
         )
         own = Audit(self._log)
         resources = [
@@ -114,10 +122,16 @@ class RegistryProcess:
             *bound(audit.RESOURCES, audit.Auditing(own, self._router_logs)),
             *bound(holds.RESOURCES, holds.Holding(own.holds, self._router_logs)),
             *bound(erasures.RESOURCES, self._erasing.add_to(self.service.jobs)),
+            *self.flywheel.resources(),
         ]
         self.surface: Any = registry_surface(
             resources,
-            [*self.accounts.routes(), *rules.routes(), *routes(self.documents)],
+            [
+                *self.accounts.routes(),
+                *rules.routes(),
+                *routes(self.documents),
+                *self.flywheel.routes(),
+            ],
             self._metrics,
             self._log,
         )
@@ -178,6 +192,7 @@ class RegistryProcess:
         await self.service.aclose()
         await self._erasing.aclose()
         await self._router_logs.aclose()
+        await self.flywheel.aclose()
         self.accounts.close()
         await asyncio.to_thread(self.documents.close)
         await asyncio.to_thread(self._log.close)

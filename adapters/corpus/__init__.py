@@ -1,0 +1,1 @@
+"""Exchanges: what was asked and answered, kept with consent, redacted, each once."""

@@ -1,0 +1,1 @@
+"""Datasets: gold answers selected, split, frozen under their content's digest."""

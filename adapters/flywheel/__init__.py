@@ -1,0 +1,1 @@
+"""What the rooms of the learning loop share: their database, their settings, their words."""

@@ -1,0 +1,68 @@
+"""Settings of the learning loop: `flywheel` in the deploy file, beside `router`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.registry.records import Stage
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReviewsConfig(_Section):
+    """How reviewers work."""
+
+    per_item: int = Field(default=1, ge=1, le=9, description="verdicts that settle a review")
+    lock_s: float = Field(
+        default=900.0, gt=0, description="a claim that nobody finishes is free again after, seconds"
+    )
+
+
+class GateConfig(_Section):
+    """The test that a new version has to pass."""
+
+    margin: float = Field(
+        default=0.05, ge=0, lt=1, description="how much worse than the present target it may be"
+    )
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="chance to pass a version that is worse by `margin`"
+    )
+    min_power: float = Field(
+        default=0.8,
+        gt=0,
+        lt=1,
+        description="chance to pass a version that is as good; with less the gate does not judge",
+    )
+
+
+class TriggersConfig(_Section):
+    """What starts a distillation by itself; null: nothing does."""
+
+    new_gold: int | None = Field(default=None, ge=1, description="gold answers since the last one")
+    quality_drop: float | None = Field(
+        default=None, gt=0, lt=1, description="fall of the live quality below the gate's"
+    )
+
+
+class RouteConfig(_Section):
+    """What becomes of one intent's traffic."""
+
+    alias: str = Field(description="the adapter that learns it")
+    gate: GateConfig | None = Field(
+        default=None, description="null: versions of the alias serve without a gate"
+    )
+    ladder: tuple[Stage, ...] = Field(
+        default=("live",), min_length=1, description="steps after the gate, in order"
+    )
+    triggers: TriggersConfig = TriggersConfig()
+
+
+class FlywheelConfig(_Section):
+    """The learning loop."""
+
+    reviews: ReviewsConfig = ReviewsConfig()
+    routes: dict[str, RouteConfig] = Field(
+        default_factory=dict, description="by intent; without one an intent's alias has its name"
+    )

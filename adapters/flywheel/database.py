@@ -1,0 +1,111 @@
+"""The loop's database: exchanges, reviews, datasets, distillations. One writer, many readers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from adapters.errors import RegistryError
+from adapters.registry import database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+AsWriter = Callable[[Callable[[], object]], None]
+T = TypeVar("T")
+
+
+class FlywheelStore:
+    """One process's access. Methods block and are thread-safe.
+
+    Args:
+        engine: of the migrated database.
+        as_writer: does something that only the one writer may do; raises ``Superseded`` when that
+            is another process (law 13). ``Registry.as_writer``: no method of the registry may be
+            called inside.
+    """
+
+    def __init__(self, engine: Engine, as_writer: AsWriter) -> None:
+        self._engine = engine
+        self._reader = database.reader(engine)
+        self._as_writer = as_writer
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, url: str, as_writer: AsWriter) -> FlywheelStore:
+        """Connect and migrate. Raises ``RegistryError`` when the database is out of reach."""
+        engine = database.connect(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _overwrite_what_is_deleted)
+        try:
+            with migration_config(engine) as config:
+                command.upgrade(config, "head")
+        except SQLAlchemyError as error:
+            raise RegistryError(f"the loop's database cannot be opened: {error}") from error
+        return cls(engine, as_writer)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Do something in one transaction; durable when this returns.
+
+        Raises ``Superseded``, and whatever ``work`` raises, with nothing done.
+        """
+        made: list[T] = []
+
+        def transact() -> None:
+            with self._lock, Session(self._engine) as session, session.begin():
+                made.append(work(session))
+
+        self._as_writer(transact)
+        return made[0]
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one moment throughout and changes nothing."""
+        with Session(self._reader) as session, session.begin():
+            yield session
+
+    def compact(self) -> None:
+        """Leave nothing of what was deleted in the files of SQLite, its log included."""
+        if self._engine.dialect.name != "sqlite":
+            return
+
+        def rewrite() -> None:
+            raw = self._engine.raw_connection()
+            try:
+                cursor = raw.cursor()
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.close()
+            finally:
+                raw.close()
+
+        with self._lock:
+            rewrite()
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._engine.dispose()
+
+
+def _overwrite_what_is_deleted(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # DB-API, untyped
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
+
+
+@contextmanager
+def migration_config(engine: Engine) -> Iterator[Config]:
+    """An Alembic configuration bound to one open connection."""
+    config = Config()
+    # ConfigParser interpolates percent signs, and a path may hold one.
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        yield config

@@ -1,0 +1,16 @@
+"""Tables of lineage."""
+
+from __future__ import annotations
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Filled in by the room that owns them."""
+
+
+def downgrade() -> None:
+    """Nothing yet."""

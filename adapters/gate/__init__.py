@@ -1,0 +1,1 @@
+"""Gate: the statistical test that a new version must pass."""

@@ -1,0 +1,1 @@
+"""Reviews: experts' verdicts on exchanges, and the gold answers that they settle on."""

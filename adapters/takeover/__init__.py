@@ -1,0 +1,1 @@
+"""Takeover: an intent's traffic moving to a promoted adapter, and back."""

@@ -1,0 +1,56 @@
+"""The learning loop's rooms, wired together for the registry's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from adapters.events import EventBus
+from adapters.flywheel.database import FlywheelStore
+from adapters.jobs.periodic import PeriodicJobs
+from adapters.records.erasable import Erasable
+from adapters.registry import Registry
+from router.wire.table import Bound
+from serving.config.settings import Settings
+
+FLYWHEEL_FILE = "flywheel.db"
+
+
+def database_url(settings: Settings) -> str:
+    """Where the loop's tables are: PostgreSQL beside the registry's, or a file beside its file."""
+    url = settings.adapters_here().database_url or ""
+    if url.startswith("postgresql"):
+        return url
+    return f"sqlite:///{Path(url.removeprefix('sqlite:///')).parent / FLYWHEEL_FILE}"
+
+
+class Flywheel:
+    """Everything between a captured exchange and a promoted adapter. One per registry process.
+
+    Attributes:
+        store: the loop's database.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, events: EventBus) -> None:
+        self.store = FlywheelStore.open(database_url(settings), registry.as_writer)
+        self._events = events
+
+    def resources(self) -> list[Bound]:
+        """Rows of the admin plane."""
+        return []
+
+    def routes(self) -> list[Bound]:
+        """What routers ask of the registry's internal surface."""
+        return []
+
+    def rooms(self) -> Iterable[Erasable]:
+        """What keeps persons' data."""
+        return ()
+
+    def add_to(self, jobs: PeriodicJobs) -> None:
+        """Background work."""
+
+    async def aclose(self) -> None:
+        """Stop where it stands; the next process resumes."""
+        await asyncio.to_thread(self.store.close)
