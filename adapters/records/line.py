@@ -142,8 +142,18 @@ def recomputed(record: Record) -> str | None:
 
 def iso(at: float) -> str:
     """Seconds since the epoch as an ISO 8601 time in UTC, to the microsecond."""
-    second, micros = divmod(round(at * 1e6), 1_000_000)
+    second, micros = divmod(_micros(at), 1_000_000)
     return f"{_whole_second(second)}.{micros:06d}Z"
+
+
+def recorded(at: float) -> float:
+    """A time as ``seconds`` reads it from a record: what lists are ordered and continued by."""
+    return _micros(at) / 1e6
+
+
+def _micros(at: float) -> int:
+    # One rounding for both: `round(at, 6)` ends elsewhere for one time in eight.
+    return round(at * 1e6)
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, by_writer
 from adapters.records.index import ClosedIndex, Place, SegmentIndex, Tail, key_of, load
-from adapters.records.line import Kind, Record, read_line
+from adapters.records.line import Kind, Record, read_line, recorded
 from adapters.records.writer import Current
 
 _DISORDER_S = 60.0
@@ -231,7 +231,7 @@ def _sorted(segment: Segment, index: SegmentIndex, wanted: Wanted) -> list[tuple
     found = []
     for line in wanted.lines(index):
         place = index.place(line)
-        at = round(place.at, 6)
+        at = recorded(place.at)
         if at >= wanted.since_s and (wanted.after is None or at >= wanted.after.at):
             found.append((Where(at, segment.writer, segment.number, line), place))
     return sorted(found)

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.records import payloads
-from adapters.records.line import Entry, Kind, canonical, iso, read_line, recomputed, seal, seconds
+from adapters.records.line import (
+    Entry,
+    Kind,
+    canonical,
+    iso,
+    read_line,
+    recomputed,
+    recorded,
+    seal,
+    seconds,
+)
+from adapters.records.reader import After, Where
 
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8)
 JSON = st.recursive(
@@ -84,3 +95,13 @@ def test_a_commitment_tells_nothing_of_its_payload_and_holds_it() -> None:
     assert changed is not None
     assert changed.commitment != second
     assert payloads.read(one[:-5]) is None
+
+
+@given(st.floats(1.7e9, 1.9e9))
+def test_a_list_goes_on_after_the_record_that_a_page_ended_with(at: float) -> None:
+    """An index has times as the clock gives them, a cursor as records do: to the microsecond."""
+    told = seconds(iso(at))
+    assert recorded(at) == told
+    record = {"sequence": 4}
+    cursor = After(told, "router-1", record["sequence"])
+    assert not cursor.is_before(Where(recorded(at), "router-1", 0, 4), record)
