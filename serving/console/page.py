@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from router.config.auth import KeyScope
 from router.request import Caller
-from serving.console.sources import Sources
+from serving.console.api import Api
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Somebody looks at a page.
+    """Somebody looks at a page, or acts on it.
 
     Attributes:
         caller: who.
         path: the parameters in the page's path.
         query: those after it; of several alike the last one.
-        sources: what there is to be shown.
+        api: the admin API, with the caller's rights.
+        name: under which the caller acts, which is the reviewer's.
+        form: the fields that were sent; empty where somebody only looks.
+        body: of a form with a file: its bytes as they came, and their media type.
     """
 
     caller: Caller
     path: Mapping[str, str]
     query: Mapping[str, str]
-    sources: Sources
+    api: Api
+    name: str
+    form: Mapping[str, str] = field(default_factory=dict)
+    body: tuple[bytes, str] = (b"", "")
+
+    def may(self, scope: KeyScope) -> bool:
+        """Whether the caller has the scope; an admin has every one of the admin plane's."""
+        scopes = self.caller.scopes
+        return scope in scopes or (scope is not KeyScope.INFERENCE and KeyScope.ADMIN in scopes)
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller may change things."""
+        return self.may(KeyScope.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +55,30 @@ class Page:
         title: in the navigation and in the window.
         template: its file.
         show: what the template gets. Raises ``RouterError``, which is shown in its place.
+        act: what its forms do; answers the path below ``/console`` to go on at. Raises
+            ``RouterError``, which is shown on the page.
         scope: what a key must have to see it.
         place: where in the navigation; None: it is reached from another page.
+        live: kinds of events after which it is shown anew.
+        said: by the ``done`` of a path to go on at, what is told there.
+        max_bytes: of what its forms send.
     """
 
     path: str
     title: str
     template: str
     show: Callable[[Visit], Awaitable[dict[str, Any]]]
+    act: Callable[[Visit], Awaitable[str]] | None = None
     scope: KeyScope = KeyScope.AUDITOR
     place: int | None = None
+    live: tuple[str, ...] = ()
+    said: Mapping[str, str] = field(default_factory=dict)
+    max_bytes: int = 64 * 1024
+
+    @property
+    def section(self) -> str:
+        """The path of the page in the navigation that it belongs to."""
+        return "/" + self.path.split("/")[1] if self.path else ""
 
 
 def found_in(package: str, path: Iterable[str]) -> tuple[Page, ...]:

@@ -38,9 +38,48 @@ def share(value: float | None) -> str:
     return "—" if value is None else f"{value * 100:.1f} %"
 
 
-def moment(value: float) -> str:
-    """Seconds since the epoch, in UTC."""
-    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def moment(value: float | str | None) -> str:
+    """Seconds since the epoch, or an ISO 8601 time, in UTC."""
+    found = _time(value)
+    return "—" if found is None else found.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def ago(value: float | str | None) -> str:
+    """How long ago a moment was, roughly."""
+    found = _time(value)
+    if found is None:
+        return "—"
+    gone = (datetime.now(UTC) - found).total_seconds()
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        number = int(gone // size)
+        if number:
+            return f"{number} {unit}{'' if number == 1 else 's'} ago"
+    return "just now"
+
+
+def _time(value: float | str | None) -> datetime | None:
+    try:
+        if isinstance(value, str):
+            found = datetime.fromisoformat(value)
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def short(value: Any) -> str:
+    """The first twelve digits of a digest, as names of versions have them."""
+    return str(value or "—")[:12]
+
+
+def said(message: Mapping[str, Any]) -> str:
+    """What one message of a conversation says, its parts and calls included."""
+    content = message.get("content")
+    if isinstance(content, list):
+        texts = [each.get("text") if isinstance(each, dict) else each for each in content]
+        content = "\n".join(str(text) for text in texts if text)
+    calls = message.get("tool_calls")
+    return "\n".join(str(each) for each in (content, plain(calls) if calls else "") if each)
 
 
 def pretty(value: Any) -> str:
@@ -68,6 +107,9 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "count": count,
     "share": share,
     "moment": moment,
+    "ago": ago,
+    "short": short,
+    "spoken": said,
     "pretty": pretty,
     "plain": plain,
 }

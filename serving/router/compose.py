@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from adapters.admin import erasures
 from adapters.admin.table import RESOURCES
-from adapters.aliases import Peer
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.auditing import Audit
 from adapters.records.erasable import Erasable
@@ -21,7 +20,7 @@ from router.account.metrics import RouterMetrics
 from router.account.settle import Settlement
 from router.account.totals import UsageCollector
 from router.account.usage import Traffic
-from router.admin import audit, documents, drift, holds, policy, usage
+from router.admin import audit, decisions, documents, drift, holds, policy, usage
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
@@ -56,10 +55,9 @@ from router.send.shadow import Shadow
 from router.targets.directory import Catalog
 from router.targets.frontier import frontier_targets
 from router.targets.http_client import HttpClient
+from router.wire.table import bound
 from serving.config.settings import Settings
 from serving.console.console import Console
-from serving.console.sources import Sources
-from serving.internal.client import InternalClient
 from serving.internal.server import KEEPALIVE_S
 from serving.router.accounting import Accounting
 from serving.router.context import Context
@@ -124,7 +122,7 @@ class RouterProcess:
         self.holder.on_table = self._policies.heard
         keyring = Keyring(load_keys(config.auth))
         self._keys_file = KeysFile(config.auth, keyring)
-        decisions, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
+        decided, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
         admission = Admission(keyring, limits, config.priority)
         self._metrics = RouterMetrics(self._registry, lambda: admission.under_way, knows)
         self._traffic = Traffic(knows)
@@ -174,7 +172,6 @@ class RouterProcess:
             records=self._requests,
         )
         self._peers = Peers(self.holder, identity)
-        self._internal = InternalClient()
         self._admin = AdminProxy(
             self.holder,
             (
@@ -190,14 +187,14 @@ class RouterProcess:
             limits.max_archive_bytes,
         )
         self.records = Records(
-            decisions, feedback, self._peers, self._learning.judged, governance.kept
+            decided, feedback, self._peers, self._learning.judged, governance.kept
         )
         self._refit = Refit(self._learning, self.records.judgements)
         self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
         self.surface = RouterSurface(
             self.holder,
-            decisions,
+            decided,
             feedback,
             self._traffic,
             self._registry,
@@ -235,15 +232,14 @@ class RouterProcess:
         self._feedback_log.sealer.tick()
 
     def _console(self, keyring: Keyring) -> Console:
-        def registry() -> Peer | None:
-            return self.holder.current.registry
-
         def secret() -> str | None:
-            peer = registry()
+            peer = self.holder.current.registry
             return None if peer is None else peer.secret
 
-        sources = Sources(self.records, registry, self._internal)
-        return Console(keyring, secret, sources)
+        rows = [*self._admin.rows(), *bound(decisions.RESOURCES, self.records)]
+        console = Console(keyring, secret, rows)
+        self._registry.register(Gauges(console.readings()))
+        return console
 
     def _govern(self, config: GovernanceConfig, subjects: Subjects) -> Governance:
         self.names = name_detector(config.pii.names)
@@ -327,6 +323,6 @@ class RouterProcess:
         self._requests.sum_up_now()
         await asyncio.to_thread(self._log.close)
         await asyncio.to_thread(self._feedback_log.close)
-        parts = (self._engines, self._providers, self._peers, self._admin, self._internal)
+        parts = (self._engines, self._providers, self._peers, self._admin)
         for part in (*parts, self._rules):
             await part.aclose()

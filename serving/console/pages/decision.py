@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from router.stages import TARGET, Heading
 from serving.console import charts
+from serving.console.api import part
 from serving.console.charts import Part
 from serving.console.page import Page, Visit
 
@@ -48,7 +49,7 @@ _SHOWN_APART: Final = {
 
 async def show(visit: Visit) -> dict[str, Any]:
     """What the template gets. Raises ``NotFound``."""
-    record = await visit.sources.decision(visit.path["id"])
+    record = await visit.api.get(f"/decisions/{part(visit.path['id'])}")
     headings = record.get("headings") or {}
     return {
         "record": record,

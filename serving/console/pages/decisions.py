@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from router.audit.query import marked, place
-from router.errors import NotFound
+from router.errors import RouterError
+from serving.console.api import part
 from serving.console.page import Page, Visit
 
 _ROWS: Final = 50
@@ -17,24 +17,27 @@ FIELDS: Final = ("id", "tenant", "target", "intent", "status", "since")
 async def show(visit: Visit) -> dict[str, Any]:
     """What the template gets. Raises ``InvalidRequest``."""
     asked = {name: visit.query.get(name, "").strip()[:300] for name in FIELDS}
-    before = visit.query.get("before", "")
+    cursor = visit.query.get("cursor", "")
+    more = ""
     if asked["id"]:
         rows = await _one(visit, asked["id"])
     else:
         narrowed = {name: asked[name] for name in FIELDS if name != "id"}
-        rows = await visit.sources.decisions(**narrowed, before=before, limit=str(_ROWS + 1))
-    more = ""
-    if len(rows) > _ROWS:
-        kept = {name: value for name, value in asked.items() if value}
-        more = urlencode({**kept, "before": marked(place(rows[_ROWS - 1]))})
-    return {"asked": asked, "rows": rows[:_ROWS], "more": more, "is_first": not before}
+        found = await visit.api.get("/decisions", **narrowed, cursor=cursor, limit=_ROWS)
+        rows = found["data"]
+        if found["next"]:
+            kept = {name: value for name, value in asked.items() if value}
+            more = urlencode({**kept, "cursor": found["next"]})
+    return {"asked": asked, "rows": rows, "more": more, "is_first": not cursor}
 
 
 async def _one(visit: Visit, identity: str) -> list[dict[str, Any]]:
     try:
-        return [await visit.sources.decision(identity)]
-    except NotFound:
+        return [await visit.api.get(f"/decisions/{part(identity)}")]
+    except RouterError as error:
+        if error.status != 404:
+            raise
         return []
 
 
-PAGE = Page("/decisions", "Decisions", "decisions.html", show, place=10)
+PAGE = Page("/decisions", "Decisions", "decisions.html", show, place=60)

@@ -17,6 +17,7 @@ _NOW_S: Final = 300.0
 _NOW_ROWS: Final = 500
 _DAY_S: Final = 86_400.0
 _HOUR_S: Final = 3600
+_ROWS: Final = 1000
 _LOCAL, _FRONTIER, _NOBODY = "local", "frontier", "refused"
 _COLOURS: Final = {_LOCAL: 1, _FRONTIER: 2, _NOBODY: 8}
 
@@ -24,10 +25,10 @@ _COLOURS: Final = {_LOCAL: 1, _FRONTIER: 2, _NOBODY: 8}
 async def show(visit: Visit) -> dict[str, Any]:
     """What the template gets."""
     now = time.time()
-    recent = await visit.sources.decisions(since=f"{now - _NOW_S:.3f}", limit=str(_NOW_ROWS))
+    recent = await visit.api.rows("/decisions", since=f"{now - _NOW_S:.3f}", limit=_NOW_ROWS)
     day = now - _DAY_S
-    headings = {row["heading"]: row["time_ms"] for row in await visit.sources.usage("heading", day)}
-    rows = await visit.sources.usage("hour,target", day)
+    headings = {row["heading"]: row["time_ms"] for row in await _used(visit, "heading", day)}
+    rows = await _used(visit, "hour,target", day)
     hours = _hours(now)
     return {
         "now_requests": len(recent),
@@ -47,8 +48,12 @@ async def show(visit: Visit) -> dict[str, Any]:
             "Cost by hour, last 24 hours, US dollars", _columns(hours, rows, "usd"), "${:,.4f}"
         ),
         "targets": _by_target(rows),
-        "drift": await visit.sources.drift(),
+        "drift": await visit.api.rows("/drift"),
     }
+
+
+async def _used(visit: Visit, by: str, since: float) -> list[dict[str, Any]]:
+    return await visit.api.rows("/usage", by=by, since=f"{since:.0f}", limit=_ROWS)
 
 
 def _of_records(records: Iterable[dict[str, Any]]) -> dict[str, float]:
