@@ -47,3 +47,5 @@ class Exchange:
     """Why it is worth a look: ``escalated``, ``low_confidence``, ``out_of_scope``, …"""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else a signal says, and the teacher's top log-probabilities (``logprobs``)."""
+    trains: bool = True
+    """Whether something may be learned from it; False: kept for a review that a rule demands."""

@@ -20,6 +20,14 @@ class ReviewsConfig(_Section):
     )
 
 
+class CorpusConfig(_Section):
+    """How many captured exchanges are kept; what is in review or gold never goes for new ones."""
+
+    max_exchanges: int = Field(default=200_000, ge=1, description="then the least worth goes")
+    max_mb: int = Field(default=2048, ge=1, description="of their texts, MiB")
+    import_max_mb: int = Field(default=256, ge=1, description="of one imported file, MiB")
+
+
 class GateConfig(_Section):
     """The test that a new version has to pass."""
 
@@ -62,6 +70,7 @@ class RouteConfig(_Section):
 class FlywheelConfig(_Section):
     """The learning loop."""
 
+    corpus: CorpusConfig = CorpusConfig()
     reviews: ReviewsConfig = ReviewsConfig()
     routes: dict[str, RouteConfig] = Field(
         default_factory=dict, description="by intent; without one an intent's alias has its name"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
+from adapters.corpus.exchanges import Exchanges, Limits
 from adapters.events import EventBus
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import PeriodicJobs
@@ -30,11 +31,18 @@ class Flywheel:
 
     Attributes:
         store: the loop's database.
+        exchanges: what was captured.
     """
 
     def __init__(self, settings: Settings, registry: Registry, events: EventBus) -> None:
         self.store = FlywheelStore.open(database_url(settings), registry.as_writer)
         self._events = events
+        corpus = settings.flywheel.corpus
+        self.exchanges = Exchanges(
+            self.store,
+            Limits(corpus.max_exchanges, corpus.max_mb * 2**20),
+            lambda identity, state: events.emit("exchange", id=identity, state=state.value),
+        )
 
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""

@@ -1,0 +1,289 @@
+"""What is done to exchanges inside one transaction."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from adapters.corpus import merging
+from adapters.corpus.erasing import erase
+from adapters.corpus.exchange import Exchange, ExchangeState
+from adapters.corpus.folding import fold
+from adapters.corpus.models import (
+    EarlySignalRow,
+    ExchangeRow,
+    SightingRow,
+    SubjectRow,
+    TallyRow,
+)
+from adapters.corpus.rows import seen
+from adapters.corpus.worth import PROTECTED, worth
+from adapters.errors import AdapterError
+
+Told = list[tuple[Exchange, tuple[str, ...]]]
+"""Exchanges, each with the signals that came with it now."""
+_SIGHTINGS_EACH: Final = 4
+"""How many requests are remembered for each exchange that there is room for."""
+_EARLY: Final = 10_000
+"""Signals that wait for their exchange."""
+
+
+class CorpusFull(AdapterError):
+    """No exchange is worth less than the new one."""
+
+    code = "corpus-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept. What people work on is never removed for others."""
+
+    exchanges: int = 200_000
+    size: int = 2**31
+    """Bytes of texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one exchange."""
+
+    id: str | None
+    """None: there was no room."""
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What is known of a request afterwards."""
+
+    decision_id: str
+    names: tuple[str, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Writing:
+    """One transaction."""
+
+    def __init__(self, session: Session, limits: Limits) -> None:
+        self._session = session
+        self._limits = limits
+        self._tally = session.get_one(TallyRow, 1)
+        self._told: list[tuple[ExchangeRow, tuple[str, ...]]] = []
+        self.evicted = 0
+
+    def told(self) -> Told:
+        """What came with signals, as it is now."""
+        self._session.flush()
+        there = [(row, names) for row, names in self._told if row in self._session]
+        return [(seen(self._session, [row])[0], names) for row, names in there]
+
+    def take(self, exchange: Exchange) -> Taken:
+        """One exchange, or one more of an earlier one."""
+        known = self._sighted(exchange.decision_id)
+        if known is not None:
+            # It was delivered before. Whoever is to hear of it may not have.
+            self._tells(known, exchange.signals)
+            return Taken(known.id, is_new=False)
+        early = self._early(exchange.decision_id)
+        if early is not None:
+            exchange = replace(
+                exchange,
+                signals=merging.signals(exchange.signals, early.names),
+                details=merging.details(exchange.details, early.details),
+            )
+        key = fold(exchange.tenant, exchange.messages, trains=exchange.trains)
+        row = self._session.scalar(select(ExchangeRow).where(ExchangeRow.fold == key))
+        is_new = row is None
+        row = self._new(exchange, key) if row is None else self._again(row, exchange)
+        if row is None:
+            return Taken(None, is_new=False)
+        self._sight(exchange.decision_id, row)
+        self._tells(row, exchange.signals)
+        return Taken(row.id, is_new)
+
+    def signal(self, signal: Signal) -> str | None:
+        """More about an exchange; its id, or None when it has not come yet."""
+        row = self._sighted(signal.decision_id)
+        if row is None:
+            self._keep_early(signal)
+            return None
+        row.signals = _json(merging.signals(json.loads(row.signals), signal.names))
+        row.details = _json(merging.details(json.loads(row.details), signal.details))
+        self._changed(row)
+        self._tells(row, signal.names)
+        return row.id
+
+    def move(self, ids: Sequence[str], state: ExchangeState) -> list[str]:
+        """Change the state of some; those of which it was another."""
+        moved = [row for row in self._rows(ids) if row.state != state.value]
+        for row in moved:
+            row.state = state.value
+            self._changed(row)
+        return [row.id for row in moved]
+
+    def assign(self, ids: Sequence[str], intent: str) -> int:
+        """Change what some are about."""
+        rows = self._rows(ids)
+        for row in rows:
+            row.intent = intent
+            self._changed(row)
+        return len(rows)
+
+    def _rows(self, ids: Sequence[str]) -> list[ExchangeRow]:
+        found: list[ExchangeRow] = []
+        for start in range(0, len(ids), 500):
+            these = ExchangeRow.id.in_(ids[start : start + 500])
+            found += self._session.scalars(select(ExchangeRow).where(these))
+        return found
+
+    def _new(self, exchange: Exchange, key: str) -> ExchangeRow | None:
+        texts = _json([dict(each) for each in exchange.messages])
+        row = ExchangeRow(
+            id=exchange.id or f"exc_{secrets.token_hex(12)}",
+            at=exchange.at,
+            intent=_storable(exchange.intent),
+            tenant=exchange.tenant,
+            target=exchange.target,
+            state=exchange.state.value,
+            messages=texts,
+            response=_storable(exchange.response),
+            count=exchange.count,
+            session=_storable(exchange.session),
+            decision_id=exchange.decision_id,
+            confidence=exchange.confidence,
+            cost_usd=exchange.cost_usd,
+            signals=_json(merging.signals((), exchange.signals)),
+            details=_json(merging.details({}, exchange.details)),
+            trains=exchange.trains,
+            fold=key,
+            size=0,
+        )
+        self._measure(row)
+        if not self._make_room(row):
+            return None
+        self._tally.exchanges += 1
+        self._tally.size += row.size
+        row.changed = self._next()
+        self._session.add(row)
+        self._session.flush()
+        self._of(row, exchange.subjects)
+        return row
+
+    def _again(self, row: ExchangeRow, exchange: Exchange) -> ExchangeRow:
+        before = row.exchange(())
+        row.count += exchange.count
+        row.cost_usd += exchange.cost_usd
+        row.signals = _json(merging.signals(before.signals, exchange.signals))
+        row.details = _json(merging.answers(before, exchange))
+        told = [each for each in (row.confidence, exchange.confidence) if each is not None]
+        row.confidence = min(told, default=None)
+        self._changed(row)
+        self._of(row, exchange.subjects)
+        return row
+
+    def _changed(self, row: ExchangeRow) -> None:
+        before = row.size
+        self._measure(row)
+        self._tally.size += row.size - before
+        row.changed = self._next()
+
+    def _next(self) -> int:
+        self._tally.changed += 1
+        return self._tally.changed
+
+    def _measure(self, row: ExchangeRow) -> None:
+        texts = (row.messages, row.response, row.details)
+        row.size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        row.worth = worth(ExchangeState(row.state), json.loads(row.signals), row.count)
+
+    # Room
+
+    def _make_room(self, row: ExchangeRow) -> bool:
+        """Remove what is worth less, the oldest first; False when that is not enough."""
+        exchanges, size = self._limits.exchanges - 1, self._limits.size - row.size
+        while self._tally.exchanges > exchanges or self._tally.size > size:
+            most = min(row.worth, PROTECTED - 1)
+            least = (
+                select(ExchangeRow.seq)
+                .where(ExchangeRow.worth <= most)
+                .order_by(ExchangeRow.worth, ExchangeRow.seq)
+                .limit(max(1, self._tally.exchanges - exchanges))
+            )
+            found = [*self._session.scalars(least)]
+            if not found:
+                return False
+            self.evicted += erase(self._session, found)
+        return True
+
+    # Who and which request
+
+    def _of(self, row: ExchangeRow, subjects: Sequence[str]) -> None:
+        for subject in dict.fromkeys(subjects):
+            if self._session.get(SubjectRow, (subject, row.seq)) is None:
+                self._session.add(SubjectRow(subject=subject, exchange=row.seq))
+
+    def _sighted(self, decision_id: str) -> ExchangeRow | None:
+        if not decision_id:
+            return None
+        of = select(SightingRow.exchange).where(SightingRow.decision_id == decision_id)
+        return self._session.scalar(select(ExchangeRow).where(ExchangeRow.seq.in_(of)))
+
+    def _sight(self, decision_id: str, row: ExchangeRow) -> None:
+        if not decision_id:
+            return
+        self._session.add(SightingRow(decision_id=decision_id, exchange=row.seq))
+        self._session.flush()
+        newest = self._session.scalar(select(func.max(SightingRow.number))) or 0
+        oldest = newest - _SIGHTINGS_EACH * self._limits.exchanges
+        self._session.execute(delete(SightingRow).where(SightingRow.number <= oldest))
+
+    def _early(self, decision_id: str) -> Signal | None:
+        """What was said of a request before its exchange came."""
+        if not decision_id:
+            return None
+        of = EarlySignalRow.decision_id == decision_id
+        rows = [
+            *self._session.scalars(select(EarlySignalRow).where(of).order_by(EarlySignalRow.number))
+        ]
+        if not rows:
+            return None
+        names: tuple[str, ...] = ()
+        details: dict[str, Any] = {}
+        for row in rows:
+            names = merging.signals(names, json.loads(row.names))
+            details = merging.details(details, json.loads(row.details))
+            self._session.delete(row)
+        return Signal(decision_id, names, details)
+
+    def _keep_early(self, signal: Signal) -> None:
+        if not signal.decision_id:
+            return
+        row = EarlySignalRow(
+            decision_id=signal.decision_id,
+            names=_json(signal.names),
+            details=_json(merging.details({}, signal.details)),
+        )
+        self._session.add(row)
+        self._session.flush()
+        self._session.execute(
+            delete(EarlySignalRow).where(EarlySignalRow.number <= row.number - _EARLY)
+        )
+
+    def _tells(self, row: ExchangeRow, names: Sequence[str]) -> None:
+        if names:
+            self._told.append((row, tuple(names)))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes no NUL; in JSON it is written out."""
+    return text.replace("\0", "\ufffd")
