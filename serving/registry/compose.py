@@ -106,7 +106,7 @@ class RegistryProcess:
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
         rules.add_to(self.service.jobs)
-        self.flywheel = Flywheel(settings, self.adapters.registry, self.adapters.events)
+        self.flywheel = Flywheel(settings, self.adapters)
         self.flywheel.add_to(self.service.jobs)
         self._router_logs = RouterLogs(membership.routers)
         self._erasing = Erasing(

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from adapters.corpus.exchanges import Exchanges, Limits
-from adapters.events import EventBus
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import PeriodicJobs
 from adapters.records.erasable import Erasable
-from adapters.registry import Registry
 from router.wire.table import Bound
 from serving.config.settings import Settings
+from serving.registry.adapters import Adapters
 
 FLYWHEEL_FILE = "flywheel.db"
 
@@ -34,9 +33,10 @@ class Flywheel:
         exchanges: what was captured.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, events: EventBus) -> None:
-        self.store = FlywheelStore.open(database_url(settings), registry.as_writer)
-        self._events = events
+    def __init__(self, settings: Settings, adapters: Adapters) -> None:
+        self.store = FlywheelStore.open(database_url(settings), adapters.registry.as_writer)
+        self._adapters = adapters
+        events = self._events = adapters.events
         corpus = settings.flywheel.corpus
         self.exchanges = Exchanges(
             self.store,
