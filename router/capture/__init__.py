@@ -1,0 +1,1 @@
+"""What is kept of a finished request, and what makes it worth a look."""
