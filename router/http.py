@@ -72,6 +72,7 @@ class Door:
         self._pipeline = pipeline
         self._holder = holder
         self._ids = Ids()
+        virtual = pipeline.chooser.virtuals.names
         limits = config.limits
         self._bodies = Bodies(limits.max_body_bytes, limits.body_timeout_s)
         judgements = Bodies(limits.max_feedback_bytes, limits.body_timeout_s)
@@ -87,7 +88,7 @@ class Door:
             *(Resource("inference", "POST", path, self._inferred) for path in _INFERENCE),
             Resource("inference", "POST", _DECISION, self._decided),
             Resource("inference", "POST", counting.PATH, self._counted),
-            *bound(models.RESOURCES, models.Models(holder, catalog)),
+            *bound(models.RESOURCES, models.Models(holder, catalog, virtual)),
             *bound(feedback.RESOURCES, feedback.Judging(records, judgements, pipeline.admission)),
             *bound(system.RESOURCES, system.System(holder, pipeline.records.durability, scrape)),
             *bound(decisions.RESOURCES, records),

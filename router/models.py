@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,9 @@ _STARTED = int(time.time())
 _OWNER = "graftwork"
 
 
-def list_models(table: RoutingTable, catalog: Catalog) -> dict[str, Any]:
+def list_models(table: RoutingTable, catalog: Catalog, virtual: Sequence[str]) -> dict[str, Any]:
     """OpenAI's list, with the page fields that Anthropic's clients read."""
-    data = list(_models(table, catalog))
+    data = list(_models(table, catalog, virtual))
     return {
         "object": "list",
         "data": data,
@@ -33,19 +33,25 @@ def list_models(table: RoutingTable, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def find_model(table: RoutingTable, catalog: Catalog, name: str) -> dict[str, Any]:
+def find_model(
+    table: RoutingTable, catalog: Catalog, virtual: Sequence[str], name: str
+) -> dict[str, Any]:
     """One entry. Raises ``NotFound`` (``model_not_found``)."""
-    for model in _models(table, catalog):
+    for model in _models(table, catalog, virtual):
         if model["id"] == name:
             return model
     raise NotFound(f"The model {name!r} does not exist.", code="model_not_found", param="model")
 
 
-def _models(table: RoutingTable, catalog: Catalog) -> Iterator[dict[str, Any]]:
+def _models(
+    table: RoutingTable, catalog: Catalog, virtual: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     yield _entry(AUTO, kind="auto")
+    for name in virtual:
+        yield _entry(name, kind="virtual")
     if table.base_id:
         yield _entry(table.base_id, kind="base", max_model_len=table.max_model_len)
-    taken = {AUTO, BASE, table.base_id}
+    taken = {AUTO, BASE, table.base_id, *virtual}
     for alias in table.aliases.values():
         yield from _alias(table, alias, named=alias.name not in taken)
     for name, frontier in catalog.frontiers.items():
@@ -83,17 +89,18 @@ class Models:
 
     holder: TableHolder
     catalog: Catalog
+    virtual: Sequence[str] = ()
 
 
 async def _list(models: Models, _: Request) -> Response:
     """Everything that `model` may name now."""
-    return JSONResponse(list_models(models.holder.current, models.catalog))
+    return JSONResponse(list_models(models.holder.current, models.catalog, models.virtual))
 
 
 async def _one(models: Models, request: Request) -> Response:
     """One of them."""
     name = request.path_params["id"]
-    return JSONResponse(find_model(models.holder.current, models.catalog, name))
+    return JSONResponse(find_model(models.holder.current, models.catalog, models.virtual, name))
 
 
 RESOURCES: tuple[Resource[Models], ...] = (

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
 
+from adapters.aliases import RoutingTable
 from router import prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
@@ -17,6 +18,7 @@ from router.cache.responses import Responses
 from router.choose.choose import Chooser
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
+from router.config.virtual import VirtualModel
 from router.context.stage import ContextStage
 from router.errors import AuditUnavailable, RouterError
 from router.exchange import Exchange, Outgoing
@@ -98,7 +100,8 @@ class Pipeline:
             raw = await client.read()
             at(Heading.DATA_PREP, "data-prep")
             table = self.holder.current
-            request = self.context.eased(prepare.parse(exchange.request, raw, self.limits))
+            request = prepare.parse(exchange.request, raw, self.limits, self._virtual(table))
+            request = self.context.eased(request)
             at(Heading.GOVERNANCE, "governance")
             names = policies.reads_entities
             request = exchange.request = await self.governance.inbound(request, names=names)
@@ -166,6 +169,13 @@ class Pipeline:
         at(Heading.ROUTING, "last-byte")
         await client.finish(exchange)
         self.shadows.follow(exchange)
+
+    def _virtual(self, table: RoutingTable) -> Callable[[str], VirtualModel | None]:
+        def virtual(model: str) -> VirtualModel | None:
+            found = self.chooser.virtuals.of(model, table)
+            return None if found is None else found[1]
+
+        return virtual
 
     def _prepared(self, exchange: Exchange, client: Client) -> Decision:
         """And how the answer will be judged. Raises ``RouterError`` when nobody may answer."""

@@ -59,6 +59,8 @@ class Hints:
     intent: str | None = None
     fallback: bool = False
     """Somebody else may answer for a pinned version."""
+    fallbacks: tuple[str, ...] = ()
+    """Targets that may answer when what is named cannot, in order."""
     context: tuple[str, ...] | None = None
     """Collections that the answer may draw on, or ``none``; None: as the route says."""
     trim: bool = False
@@ -210,7 +212,7 @@ class Decision:
     options: tuple[Option, ...] = ()
     """Everybody who was considered: those that may be asked first, best first."""
     how: str = "none"
-    """``named``, ``ranked``, ``session`` or ``explored``."""
+    """``named``, ``ranked``, ``session``, ``explored``, or a virtual model's strategy."""
     route: str = ""
     """The name of the route whose settings applied; empty for the default one."""
     risk: float | None = None

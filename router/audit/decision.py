@@ -139,6 +139,7 @@ def _features(exchange: Exchange) -> dict[str, Any]:
         "out_of_scope": decision.intent.out_of_scope,
         "max_cost_usd": request.hints.max_cost_usd,
         "fallback": request.hints.fallback,
+        "fallbacks": list(request.hints.fallbacks),
         "session": None if session is None else digest(session),
         "local_price": decision.tariff.record(),
         "base": decision.table.base_id,

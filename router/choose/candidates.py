@@ -17,6 +17,8 @@ from adapters.aliases import Alias, engine_name
 from router.choose.cards import Card, CardSet
 from router.choose.ranking import Candidate
 from router.choose.refusals import Code
+from router.choose.virtual import Virtuals
+from router.config.virtual import VirtualModel
 from router.errors import Gone, InvalidRequest, NotFound
 from router.exchange import Exchange
 from router.replicas.rendezvous import weight
@@ -139,12 +141,17 @@ _INTENT, _BEFORE, _BASE, _OTHER_INTENT, _FRONTIER = range(5)
 
 
 class Frontiers:
-    """Which frontier models `auto` may choose, and which one answers for named local models."""
+    """Which frontier models `auto` may choose, and who answers in place of named models."""
 
     def __init__(
-        self, cards: Mapping[str, Card], offered: Sequence[str], default: str | None
+        self,
+        cards: Mapping[str, Card],
+        offered: Sequence[str],
+        default: str | None,
+        fallbacks: Mapping[str, Sequence[str]],
     ) -> None:
         self.cards = cards
+        self.fallbacks = fallbacks
         self.default = None if default is None else cards[default]
         self.offered = [
             card
@@ -155,13 +162,87 @@ class Frontiers:
         self.embedders = [c for c in cards.values() if Endpoint.EMBEDDINGS in c.endpoints]
 
 
-def consider(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
+def consider(
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, virtuals: Virtuals
+) -> list[Candidate]:
     """Candidates in the contract's order. Raises ``NotFound`` (``model_not_found``)."""
-    model, table = exchange.request.model, exchange.decision.table
+    virtual = virtuals.of(exchange.request.model, exchange.decision.table)
+    if virtual is not None:
+        return _virtual(exchange, card_set, frontiers, *virtual)
+    found = _meant(exchange, card_set, frontiers, exchange.request.model)
+    return found + _fallbacks(exchange, card_set, frontiers, found)
+
+
+def _virtual(
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, name: str, virtual: VirtualModel
+) -> list[Candidate]:
+    """What its targets stand for now. Raises ``NotFound`` when none of them is there."""
+    found: list[Candidate] = []
+    for place, target in enumerate(virtual.targets):
+        for candidate in _listed(exchange, card_set, frontiers, target):
+            candidate.place = place
+            if target != AUTO:
+                candidate.code, candidate.why = Code.VIRTUAL, f"{target}, of the model {name!r}"
+            found.append(candidate)
+    if not found:
+        raise NotFound(
+            f"None of the targets of the model {name!r} exists now: {', '.join(virtual.targets)}.",
+            code="model_not_found",
+            param="model",
+        )
+    return found
+
+
+def _fallbacks(
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, found: list[Candidate]
+) -> list[Candidate]:
+    """Who answers when what was named cannot: as the client says, else as is configured.
+
+    Raises ``NotFound`` and ``Gone`` for what the client says, as for what it names.
+    """
+    request = exchange.request
+    if _PIN in request.model and not request.hints.fallback:
+        return []  # a pin is a promise
+    for target in request.hints.fallbacks:
+        _meant(exchange, card_set, frontiers, target)
+    chain = request.hints.fallbacks or frontiers.fallbacks.get(request.model, ())
+    present, more = {each.card.target for each in found}, []
+    for target in chain:
+        for candidate in _listed(exchange, card_set, frontiers, target):
+            if candidate.card.target not in present:
+                present.add(candidate.card.target)
+                candidate.code = Code.FALLBACK
+                candidate.why = f"in place of {request.model!r}, when it cannot answer"
+                more.append(candidate)
+    return more
+
+
+def _listed(
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, target: str
+) -> list[Candidate]:
+    """What one entry of a list of targets stands for; nothing where it does not exist now.
+
+    Nobody named it: what it cannot do is looked at, and nobody answers in its place.
+    """
+    try:
+        meant = _meant(exchange, card_set, frontiers, target)
+    except (NotFound, Gone, InvalidRequest):
+        return []
+    found = [each for each in meant if target == AUTO or each.named]
+    for candidate in found:
+        candidate.named = False
+    return found
+
+
+def _meant(
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, model: str
+) -> list[Candidate]:
+    """What a name of a target stands for. Raises ``NotFound``, ``Gone``, ``InvalidRequest``."""
+    table = exchange.decision.table
     generates = FORMATS[exchange.request.endpoint].generates
     if not generates and model not in frontiers.cards:
-        _require_known(exchange)
-        return _embedders(exchange, frontiers)
+        _require_known(exchange, model)
+        return _embedders(model, frontiers)
     if model == AUTO:
         return _auto(exchange, card_set, frontiers)
     if model in (table.base_id, BASE):
@@ -170,25 +251,25 @@ def consider(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> lis
         return _alias(exchange, card_set, frontiers, table.aliases[model], "named by the client")
     alias, _, digest = model.partition(_PIN)
     if digest and alias in table.aliases:
-        return _pinned(exchange, card_set, frontiers, table.aliases[alias], digest)
+        return _pinned(exchange, card_set, frontiers, table.aliases[alias], model)
     if model in frontiers.cards:
         card = frontiers.cards[model]
         return [Candidate(card, Code.NAMED, "named by the client", named=True)]
     raise _not_found(model)
 
 
-def _require_known(exchange: Exchange) -> None:
+def _require_known(exchange: Exchange, model: str) -> None:
     """A name that nothing has is unknown, whatever the endpoint."""
-    table, alias = exchange.decision.table, exchange.request.model.partition(_PIN)[0]
-    if exchange.request.model not in (AUTO, BASE, table.base_id) and alias not in table.aliases:
-        raise _not_found(exchange.request.model)
+    table, alias = exchange.decision.table, model.partition(_PIN)[0]
+    if model not in (AUTO, BASE, table.base_id) and alias not in table.aliases:
+        raise _not_found(model)
 
 
-def _embedders(exchange: Exchange, frontiers: Frontiers) -> list[Candidate]:
+def _embedders(model: str, frontiers: Frontiers) -> list[Candidate]:
     # Who names a local model means it: the text must not leave for a provider instead.
-    if exchange.request.model != AUTO or not frontiers.embedders:
+    if model != AUTO or not frontiers.embedders:
         raise InvalidRequest(
-            f"{exchange.request.model!r} cannot embed: a base that generates does not. Name a "
+            f"{model!r} cannot embed: a base that generates does not. Name a "
             "provider's model that has the capability 'embeddings', or use 'auto' where one is "
             "configured.",
             code="unsupported_endpoint",
@@ -262,10 +343,10 @@ def _alias(
 
 
 def _pinned(
-    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, alias: Alias, digest: str
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, alias: Alias, model: str
 ) -> list[Candidate]:
     """That version and nobody else: a pin is a promise, unless the client says otherwise."""
-    model, may_fall_back = exchange.request.model, exchange.request.hints.fallback
+    digest, may_fall_back = model.partition(_PIN)[2], exchange.request.hints.fallback
     full = _full_digest(alias.versions, digest)
     if full is not None:
         card = card_set.adapter(alias, full)

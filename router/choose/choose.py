@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from adapters.aliases import engine_name
 from adapters.evaluation import GateResult
 from router.choose import candidates
@@ -22,6 +24,7 @@ from router.choose.learning import Learning, SessionTarget
 from router.choose.ranking import Candidate, ranked
 from router.choose.refusals import Code
 from router.choose.steering import explored, keep_session
+from router.choose.virtual import Virtuals, ordered
 from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig
 from router.exchange import Exchange
@@ -51,7 +54,10 @@ class Chooser:
         self.policies = PolicyBook(config.policy)
         self.pricing = pricing or LocalPricing(routing.local.price)
         self.card_sets = CardSets(cards, routing.local, self.pricing, aliases)
-        self._frontiers = candidates.Frontiers(cards, routing.frontiers, config.auto.frontier)
+        self._frontiers = candidates.Frontiers(
+            cards, routing.frontiers, config.auto.frontier, config.fallbacks
+        )
+        self.virtuals = Virtuals(config.models, frozenset(cards))
         self._routing = routing
         self.learning = learning
         self._quality = learning.quality
@@ -70,14 +76,14 @@ class Chooser:
             InvalidRequest: a local model was named for an endpoint that it does not have.
         """
         card_set = self.card_sets.of(exchange.decision.table)
-        considered = candidates.consider(exchange, card_set, self._frontiers)
+        considered = candidates.consider(exchange, card_set, self._frontiers, self.virtuals)
         last = self._sessions.of(exchange)
         name, route = self._route(exchange)
         gates = self._weigh(exchange, considered, last, card_set)
         self._strike(exchange, considered, permit, route, card_set)
-        how, ordered = self._order(exchange, considered, last, route)
-        _lift(ordered)
-        options, wanted = _options(exchange.request, ordered)
+        how, asked = self._order(exchange, considered, last, route)
+        _lift(asked)
+        options, wanted = _options(exchange.request, asked)
         shadow = self._shadow(exchange.request, options[0], permit, card_set)
         return Decision(
             table=exchange.decision.table,
@@ -130,11 +136,14 @@ class Chooser:
 
     def _route(self, exchange: Exchange) -> tuple[str, RouteConfig]:
         """The route's name, empty for the default one, and its settings."""
-        name = (
-            exchange.decision.intent.name
-            if exchange.request.model == AUTO
-            else exchange.request.model.partition(_PIN)[0]
-        )
+        model = exchange.request.model
+        virtual = self.virtuals.of(model, exchange.decision.table)
+        if virtual is not None:
+            name: str | None = virtual[1].route or virtual[0]
+        elif model == AUTO:
+            name = exchange.decision.intent.name
+        else:
+            name = model.partition(_PIN)[0]
         routes = self._routing.routes
         if name is not None and name in routes:
             return name, routes[name]
@@ -215,18 +224,37 @@ class Chooser:
         last: SessionTarget | None,
         route: RouteConfig,
     ) -> tuple[str, list[Candidate]]:
-        if exchange.request.model != AUTO:
+        request = exchange.request
+        virtual = self.virtuals.of(request.model, exchange.decision.table)
+        if virtual is not None:
+            name, means = virtual
+            key = digest(request.hints.session) if request.hints.session else request.id
+            asked = _ranked_where_auto(considered, means.targets, route.risk)
+            latency = lambda target: self._measured.latency(target)[1]  # noqa: E731
+            return means.strategy.value, ordered(asked, means, name, key, latency)
+        if request.model != AUTO:
             return "named", considered
         how = "ranked"
-        ordered = ranked(considered, route.risk)
-        session = exchange.request.hints.session
+        best = ranked(considered, route.risk)
+        session = request.hints.session
         if session is not None:
             slack = self._routing.sessions.slack
-            if keep_session(ordered, last, digest(session), risk=route.risk, slack=slack):
+            if keep_session(best, last, digest(session), risk=route.risk, slack=slack):
                 how = "session"
-        elif explored(ordered, exchange.request.id, self._routing.explore):
+        elif explored(best, request.id, self._routing.explore):
             how = "explored"
-        return how, ordered
+        return how, best
+
+
+def _ranked_where_auto(
+    considered: list[Candidate], targets: Sequence[str], risk: float | None
+) -> list[Candidate]:
+    """Those that `auto` stands for, in a virtual model's list, as `auto` would have them."""
+    if AUTO not in targets:
+        return considered
+    place = targets.index(AUTO)
+    chosen = ranked([each for each in considered if each.place == place], risk)
+    return [each for each in considered if each.place != place] + chosen
 
 
 def _forbid(candidate: Candidate, permit: Permits) -> None:

@@ -41,6 +41,8 @@ class Candidate:
     refusal: Code | None = None
     named: bool = False
     """The client asked for it by name."""
+    place: int = 0
+    """Of a virtual model's target that it stands for, in their list."""
 
     def refuse(self, code: Code, why: str) -> None:
         """Strike it out; the first reason stays."""

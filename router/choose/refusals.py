@@ -18,6 +18,7 @@ class Code(StrEnum):
     """Reasons to be asked (the first group) and reasons not to be (the others)."""
 
     NAMED = "named"
+    VIRTUAL = "virtual"
     INTENT = "intent"
     CANARY = "canary"
     VERSION_BEFORE = "version_before"

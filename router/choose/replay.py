@@ -153,6 +153,7 @@ def _exchange(record: Record) -> Exchange:
             max_cost_usd=features["max_cost_usd"],
             session=features["session"],
             fallback=bool(features.get("fallback")),
+            fallbacks=tuple(features.get("fallbacks") or ()),
         ),
         needs=Needs(
             features["input_tokens"], features["max_output_tokens"], frozenset(features["needs"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from adapters.records.config import RecordsConfig
 from router.config.auth import AuthConfig, TrustConfig
@@ -19,6 +19,7 @@ from router.config.priority import PriorityConfig
 from router.config.providers import ProviderConfig
 from router.config.routing import RoutingConfig
 from router.config.section import Section
+from router.config.virtual import VirtualModel, is_glob
 
 
 class RouterConfig(Section):
@@ -39,6 +40,17 @@ class RouterConfig(Section):
     context: ContextConfig = ContextConfig()
     records: RecordsConfig = RecordsConfig()
     providers: tuple[ProviderConfig, ...] = ()
+    models: dict[str, VirtualModel] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="virtual models, by name; a name may be a glob (`gpt-4o*`), for what clients "
+        "have hard-coded",
+    )
+    fallbacks: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="who answers when a named model cannot: by its name, the targets in order",
+    )
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> RouterConfig:
@@ -58,3 +70,25 @@ class RouterConfig(Section):
                     f"auto.frontier names {self.auto.frontier!r}, which no provider has"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _names_mean_one_thing(self) -> RouterConfig:
+        known = {f"{p.name}/{m.id}" for p in self.providers for m in p.models}
+        taken = {"auto", "base", *known, *(p.name for p in self.providers)}
+        if clash := sorted(taken & self.models.keys()):
+            raise ValueError(f"models must not be called {clash}: something else is")
+        lists = {f"models.{name}": each.targets for name, each in self.models.items()}
+        lists |= {f"fallbacks.{name}": each for name, each in self.fallbacks.items()}
+        for where, targets in lists.items():
+            for target in targets:
+                if target in self.models:
+                    raise ValueError(f"{where}: {target!r} is a virtual model itself")
+                if "/" in target and target not in known:
+                    raise ValueError(f"{where}: no provider has {target!r}")
+        return self
+
+    @property
+    def taken_names(self) -> frozenset[str]:
+        """Names that no alias may have: those of providers and of virtual models."""
+        virtual = (name for name in self.models if not is_glob(name))
+        return frozenset({*virtual, *(provider.name for provider in self.providers)})

@@ -1,4 +1,4 @@
-"""What rules tell the model: a system text in the place that each API has for one."""
+"""What rules and virtual models tell the model: a text in the place that each API has for one."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _prompt(prompt: Any, text: str) -> Any:
     if isinstance(prompt, list) and all(isinstance(each, str) for each in prompt):
         return [text + _BETWEEN + each for each in prompt]
     raise Forbidden(
-        "A rule wants the model to be instructed, which a prompt of token ids has no place for. "
-        "Send text.",
+        "The model is to be told something, by a rule or by the virtual model that was named, and "
+        "a prompt of token ids has no place for it. Send text.",
         code="policy_denied",
     )

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from router.config.limits import LimitsConfig
+from router.config.virtual import VirtualModel
 from router.errors import InvalidRequest, TooLarge
+from router.policy.instruct import instructed
 from router.prepare.cleaning import cleaned
+from router.prepare.parameters import BOUNDS, with_parameters
 from router.request import AUTO, Hints, Needs, Request
 from router.wire.characters import normalised
 from router.wire.endpoint import Endpoint
@@ -44,12 +47,14 @@ _HINT_FIELDS = frozenset(
         "timeout_ms",
         "intent",
         "fallback",
+        "fallbacks",
         "context",
         "truncation",
         "facts",
     }
 )
 _MAX_COLLECTIONS = 32
+_MAX_TARGETS = 16
 _MAX_FACTS = 64
 _MAX_FACT_CHARS = 1000
 _MAX_FACT_NUMBER = 2**63
@@ -61,25 +66,34 @@ IMAGE_TOKENS = 1024
 """A picture of medium size; what vendors count is between 85 and some thousands."""
 STORED = ("previous_response_id", "conversation")
 """Fields that name what whoever answers has kept of earlier requests."""
-_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _NOT_READ = frozenset({Kind.OTHER, Kind.IDENTITY, Kind.TOKEN, Kind.DEFINITION})
 """Kinds of text that a prompt does not have; definitions are counted as they are written out."""
 
 
-def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Request:
+def parse(
+    request: Request,
+    raw: bytes,
+    limits: LimitsConfig = _LIMITS,
+    virtual: Callable[[str], VirtualModel | None] = lambda _: None,
+) -> Request:
     """The request with body, model, stream, hints, needs and text.
+
+    ``virtual``: the virtual model that a name stands for, whose defaults apply.
 
     Raises ``InvalidRequest``, and ``TooLarge`` when it has more values than are looked at.
     """
     body = _decode(raw)
     extension = body.pop(EXTENSION, None)
+    means = virtual(_model(body)) if request.endpoint is not Endpoint.EMBEDDINGS else None
+    if means is not None:
+        body = with_parameters(request.endpoint, body, means)
     _check_choices(request.endpoint, body, limits)
     found = _survey(body, limits.max_body_values)
     removed: tuple[str, ...] = ()
     if may_hide(raw):
         body, found, removed = cleaned(body, found)
     turns = found.user_turns()
-    return replace(
+    parsed = replace(
         request,
         body=body,
         body_bytes=len(raw),
@@ -92,6 +106,7 @@ def parse(request: Request, raw: bytes, limits: LimitsConfig = _LIMITS) -> Reque
         turns=tuple(map(_spelled, turns[-_TURNS_KEPT:])),
         texts=tuple(found.texts),
     )
+    return parsed if means is None or not means.system else instructed(parsed, [means.system])
 
 
 def _spelled(text: str) -> str:
@@ -185,6 +200,7 @@ def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) 
         timeout_s=timeout_ms / 1000 if timeout_ms else None,
         intent=intent,
         fallback=_flag(headers.get("x-graftwork-fallback"), extension.get("fallback"), "fallback"),
+        fallbacks=_targets(headers.get("x-graftwork-fallbacks", extension.get("fallbacks"))),
         context=_collections(headers.get("x-graftwork-context", extension.get("context"))),
         trim=_trims(extension.get("truncation")) or body.get("truncation") == "auto",
         facts=_facts(extension.get("facts")),
@@ -233,6 +249,23 @@ def _collections(value: Any) -> tuple[str, ...] | None:
             f"'context' may name {_MAX_COLLECTIONS} collections.", param=f"{EXTENSION}.context"
         )
     return found
+
+
+def _targets(value: Any) -> tuple[str, ...]:
+    """Names between commas, or a list of them."""
+    if value is None:
+        return ()
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if (
+        not isinstance(names, list)
+        or len(names) > _MAX_TARGETS
+        or not all(isinstance(name, str) and 0 < len(name) <= _MAX_MODEL_LENGTH for name in names)
+    ):
+        raise InvalidRequest(
+            f"'fallbacks' must be a list of at most {_MAX_TARGETS} models' names.",
+            param=f"{EXTENSION}.fallbacks",
+        )
+    return tuple(dict.fromkeys(names))
 
 
 def _trims(truncation: Any) -> bool:
@@ -336,7 +369,7 @@ def _bytes(text: str) -> int:
 
 
 def _bound(body: dict[str, Any]) -> int | None:
-    for name in _BOUNDS:
+    for name in BOUNDS:
         value = body.get(name)
         if type(value) is int and value > 0:
             return value

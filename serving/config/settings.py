@@ -170,9 +170,11 @@ class Settings(_Section):
     def adapters_here(self) -> AdaptersConfig:
         """The adapter settings with every default place, and the engine's own limits, filled in."""
         here = self.adapters.within(self.state_dir)
-        taken = frozenset(provider.name for provider in self.router.providers)
         limits = here.preflight.model_copy(
-            update={"max_lora_rank": self.engine.max_lora_rank, "taken_names": taken}
+            update={
+                "max_lora_rank": self.engine.max_lora_rank,
+                "taken_names": self.router.taken_names,
+            }
         )
         capacity = here.rollout.capacity or self.engine.max_cpu_loras
         rollout = here.rollout.model_copy(update={"capacity": capacity})

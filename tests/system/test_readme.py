@@ -85,10 +85,13 @@ def test_the_sdk_example_runs(system: Running) -> None:
 
 
 def test_the_examples_of_configuration_are_valid() -> None:
-    """The blocks of providers and of context are accepted as they stand."""
-    frontier, context = (RouterConfig.model_validate(yaml.safe_load(e)) for e in blocks("yaml"))
-    assert context.context.default == ("manuals",)
-    config = frontier
+    """The blocks under `router` are accepted as they stand, one after the other."""
+    whole: dict[str, object] = {}
+    for block in blocks("yaml"):
+        whole |= yaml.safe_load(block)
+    config = RouterConfig.model_validate(whole)
+    assert config.context.default == ("manuals",)
+    assert set(config.models) == {"smart", "gpt-4o*"}
     assert isinstance(config.auto, AutoConfig)
     assert [provider.name for provider in config.providers] == ["openai", "anthropic"]
 

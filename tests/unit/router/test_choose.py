@@ -121,7 +121,7 @@ def test_a_name_means_one_thing(taken: str) -> None:
     assert targets(exchange(taken, table=seen))[0] == "base"
     pinned = f"{taken}@{LIVE[:12]}"
     assert targets(exchange(pinned, table=seen)) == [f"adapter:{pinned}"]
-    listed = [each["id"] for each in list_models(seen, Catalog(HttpClient(), {}))["data"]]
+    listed = [each["id"] for each in list_models(seen, Catalog(HttpClient(), {}), [])["data"]]
     assert len(listed) == len(set(listed))
     assert pinned in listed
 
