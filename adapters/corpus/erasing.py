@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from adapters.corpus.models import ExchangeRow, SubjectRow, TallyRow
+from adapters.corpus.models import EarlySignalRow, ErasedRow, ExchangeRow, SubjectRow, TallyRow
 
-_AT_ONCE = 500
+_AT_ONCE: Final = 500
+_ERASED: Final = 100_000
+"""Persons whose late exchanges are still refused; what is on its way arrives long before."""
+
+
+def erase_subject(session: Session, subject: str, at: float) -> int:
+    """Remove what carries a person's data; what is older than ``at`` is not taken any more."""
+    gone = erase(session, find_seqs(session, subject))
+    mark = f'%"{subject}"%'
+    session.execute(delete(EarlySignalRow).where(EarlySignalRow.subjects.like(mark)))
+    session.merge(ErasedRow(subject=subject, at=at))
+    session.flush()
+    newest = select(ErasedRow.at).order_by(ErasedRow.at.desc()).offset(_ERASED).limit(1)
+    oldest = session.scalar(newest)
+    if oldest is not None:
+        session.execute(delete(ErasedRow).where(ErasedRow.at <= oldest))
+    return gone
 
 
 def find_seqs(session: Session, subject: str) -> list[int]:

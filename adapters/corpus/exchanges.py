@@ -5,21 +5,23 @@ Whoever reads follows ``since``; whoever wants to be told at once is named to ``
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
-from adapters.corpus.erasing import erase, find_seqs
+from adapters.corpus.delivery import Afterwards
+from adapters.corpus.erasing import erase_subject, find_seqs
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.models import ExchangeRow, SubjectRow, TallyRow
-from adapters.corpus.rows import seen
-from adapters.corpus.writing import CorpusFull, Limits, Signal, Taken, Told, Writing
+from adapters.corpus.rows import rows_of, seen
+from adapters.corpus.writing import CorpusFull, Limits, Taken, Told, Writing
 from adapters.flywheel.database import FlywheelStore
 
-__all__ = ["CorpusFull", "Exchanges", "Found", "Limits", "Signal", "Taken"]
+__all__ = ["CorpusFull", "Exchanges", "Found", "Limits", "Taken"]
 
 _LIMITS = Limits()
 OnChange = Callable[[str, ExchangeState], object]
@@ -101,9 +103,10 @@ class Exchanges:
 
         None when that has not come yet: it gets the signals when it comes.
         """
-        return self.signal_all([Signal(decision_id, tuple(names), dict(details or {}))])[0]
+        known = Afterwards(decision_id, tuple(names), dict(details or {}), at=time.time())
+        return self.signal_all([known])[0]
 
-    def signal_all(self, signals: Sequence[Signal]) -> list[str | None]:
+    def signal_all(self, signals: Sequence[Afterwards]) -> list[str | None]:
         """The same of several, in one transaction."""
         told: Told = []
 
@@ -126,6 +129,17 @@ class Exchanges:
         for each in moved:
             self._on_change(each, state)
 
+    def place(self, session: Session, exchange_ids: Iterable[str], state: ExchangeState) -> None:
+        """The same in a transaction that also does something else; told when that is durable."""
+        moved = Writing(session, self._limits).move(list(dict.fromkeys(exchange_ids)), state)
+
+        def tell(_: Session) -> None:
+            for each in moved:
+                self._on_change(each, state)
+
+        if moved:
+            event.listen(session, "after_commit", tell, once=True)
+
     def assign(self, ids: Iterable[str], intent: str) -> int:
         """Say what these are about; how many of them are still there."""
         wanted = list(dict.fromkeys(ids))
@@ -136,9 +150,10 @@ class Exchanges:
     def erase(self, subject: str) -> int:
         """Remove what carries a person's data, by its keyed hash; how many there were.
 
+        What of this person is still on its way here is not taken any more.
         ``FlywheelStore.compact`` removes the freed pages.
         """
-        return self._store.write(lambda session: erase(session, find_seqs(session, subject)))
+        return self._store.write(lambda session: erase_subject(session, subject, time.time()))
 
     def _tell(self, told: Told) -> None:
         for exchange, signals in told:
@@ -153,12 +168,11 @@ class Exchanges:
             row = session.scalar(select(ExchangeRow).where(ExchangeRow.id == exchange_id))
             return None if row is None else seen(session, [row])[0]
 
-    def find_all(self, ids: Iterable[str]) -> list[Exchange]:
-        """Those of the first 1000 of these that are there, in the order of their arrival."""
-        wanted = list(dict.fromkeys(ids))[:1000]
-        query = select(ExchangeRow).where(ExchangeRow.id.in_(wanted)).order_by(ExchangeRow.seq)
+    def found(self, exchange_ids: Iterable[str]) -> dict[str, Exchange]:
+        """Those of these that are there, by id."""
+        wanted = list(dict.fromkeys(exchange_ids))
         with self._store.read() as session:
-            return seen(session, session.scalars(query).all())
+            return {each.id: each for each in seen(session, rows_of(session, wanted))}
 
     def page(
         self,

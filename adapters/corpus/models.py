@@ -111,6 +111,16 @@ class EarlySignalRow(Base):
     decision_id: Mapped[str] = mapped_column(String(128), index=True)
     names: Mapped[str] = mapped_column(Text)
     details: Mapped[str] = mapped_column(Text)
+    subjects: Mapped[str] = mapped_column(Text)
+
+
+class ErasedRow(Base):
+    """Who was erased, and when: what is older and arrives later is not taken."""
+
+    __tablename__ = "exchange_erased"
+
+    subject: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[float] = mapped_column(Double, index=True)
 
 
 class LikenessRow(Base):

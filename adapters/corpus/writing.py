@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from adapters.corpus import merging
+from adapters.corpus.delivery import Afterwards
 from adapters.corpus.erasing import erase
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.folding import fold
 from adapters.corpus.models import (
     EarlySignalRow,
+    ErasedRow,
     ExchangeRow,
     SightingRow,
     SubjectRow,
     TallyRow,
 )
-from adapters.corpus.rows import seen
+from adapters.corpus.rows import rows_of, seen
 from adapters.corpus.worth import PROTECTED, worth
 from adapters.errors import AdapterError
 
@@ -54,17 +56,8 @@ class Taken:
     """What became of one exchange."""
 
     id: str | None
-    """None: there was no room."""
+    """None: there was no room, or it is of a person who was erased."""
     is_new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """What is known of a request afterwards."""
-
-    decision_id: str
-    names: tuple[str, ...]
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Writing:
@@ -85,6 +78,8 @@ class Writing:
 
     def take(self, exchange: Exchange) -> Taken:
         """One exchange, or one more of an earlier one."""
+        if self._is_erased(exchange.subjects, exchange.at):
+            return Taken(None, is_new=False)
         known = self._sighted(exchange.decision_id)
         if known is not None:
             # It was delivered before. Whoever is to hear of it may not have.
@@ -107,8 +102,10 @@ class Writing:
         self._tells(row, exchange.signals)
         return Taken(row.id, is_new)
 
-    def signal(self, signal: Signal) -> str | None:
+    def signal(self, signal: Afterwards) -> str | None:
         """More about an exchange; its id, or None when it has not come yet."""
+        if self._is_erased(signal.subjects, signal.at):
+            return None
         row = self._sighted(signal.decision_id)
         if row is None:
             self._keep_early(signal)
@@ -121,7 +118,7 @@ class Writing:
 
     def move(self, ids: Sequence[str], state: ExchangeState) -> list[str]:
         """Change the state of some; those of which it was another."""
-        moved = [row for row in self._rows(ids) if row.state != state.value]
+        moved = [row for row in rows_of(self._session, ids) if row.state != state.value]
         for row in moved:
             row.state = state.value
             self._changed(row)
@@ -129,18 +126,11 @@ class Writing:
 
     def assign(self, ids: Sequence[str], intent: str) -> int:
         """Change what some are about."""
-        rows = self._rows(ids)
+        rows = rows_of(self._session, ids)
         for row in rows:
             row.intent = intent
             self._changed(row)
         return len(rows)
-
-    def _rows(self, ids: Sequence[str]) -> list[ExchangeRow]:
-        found: list[ExchangeRow] = []
-        for start in range(0, len(ids), 500):
-            these = ExchangeRow.id.in_(ids[start : start + 500])
-            found += self._session.scalars(select(ExchangeRow).where(these))
-        return found
 
     def _new(self, exchange: Exchange, key: str) -> ExchangeRow | None:
         texts = _json([dict(each) for each in exchange.messages])
@@ -228,6 +218,13 @@ class Writing:
             if self._session.get(SubjectRow, (subject, row.seq)) is None:
                 self._session.add(SubjectRow(subject=subject, exchange=row.seq))
 
+    def _is_erased(self, subjects: Sequence[str], at: float) -> bool:
+        """Whether a person was erased since: what was under way then comes too late."""
+        if not subjects:
+            return False
+        since = select(ErasedRow.at).where(ErasedRow.subject.in_(subjects))
+        return any(at <= erased for erased in self._session.scalars(since))
+
     def _sighted(self, decision_id: str) -> ExchangeRow | None:
         if not decision_id:
             return None
@@ -243,7 +240,7 @@ class Writing:
         oldest = newest - _SIGHTINGS_EACH * self._limits.exchanges
         self._session.execute(delete(SightingRow).where(SightingRow.number <= oldest))
 
-    def _early(self, decision_id: str) -> Signal | None:
+    def _early(self, decision_id: str) -> Afterwards | None:
         """What was said of a request before its exchange came."""
         if not decision_id:
             return None
@@ -259,15 +256,16 @@ class Writing:
             names = merging.signals(names, json.loads(row.names))
             details = merging.details(details, json.loads(row.details))
             self._session.delete(row)
-        return Signal(decision_id, names, details)
+        return Afterwards(decision_id, names, details)
 
-    def _keep_early(self, signal: Signal) -> None:
+    def _keep_early(self, signal: Afterwards) -> None:
         if not signal.decision_id:
             return
         row = EarlySignalRow(
             decision_id=signal.decision_id,
             names=_json(signal.names),
             details=_json(merging.details({}, signal.details)),
+            subjects=_json(signal.subjects),
         )
         self._session.add(row)
         self._session.flush()

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("decision_id", sa.String(128), nullable=False),
         sa.Column("names", sa.Text(), nullable=False),
         sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("subjects", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_exchange_early_signals")),
         sqlite_autoincrement=True,
     )
@@ -44,6 +45,12 @@ def upgrade() -> None:
         sa.Column("key", sa.BigInteger(), autoincrement=False, nullable=False),
         _owner("exchange_likenesses"),
         sa.PrimaryKeyConstraint("key", "exchange", name=op.f("pk_exchange_likenesses")),
+    )
+    op.create_table(
+        "exchange_erased",
+        sa.Column("subject", sa.String(64), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_exchange_erased")),
     )
     op.create_table(
         "exchange_tally",
@@ -58,6 +65,7 @@ def upgrade() -> None:
         ("exchange_sightings", "exchange"),
         ("exchange_early_signals", "decision_id"),
         ("exchange_likenesses", "exchange"),
+        ("exchange_erased", "at"),
     ):
         op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
     op.execute("INSERT INTO exchange_tally (id, exchanges, size, changed) VALUES (1, 0, 0, 0)")
@@ -104,6 +112,6 @@ def _owner(table: str) -> sa.Column[int]:
 
 
 def downgrade() -> None:
-    for table in ("tally", "likenesses", "early_signals", "sightings", "subjects"):
+    for table in ("tally", "erased", "likenesses", "early_signals", "sightings", "subjects"):
         op.drop_table(f"exchange_{table}")
     op.drop_table("exchanges")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.orm import Session
 
+from adapters.corpus.delivery import Afterwards
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import CorpusFull, Exchanges, Limits
 from adapters.corpus.models import ExchangeRow
@@ -234,7 +238,40 @@ def test_erasure_leaves_nothing_in_the_files(tmp_path: Path) -> None:
         assert exchanges.tally()[0] == 1
         held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert b"Canary-7321" not in held
-        assert b"a" * 64 not in held
+
+
+def test_what_was_on_its_way_at_an_erasure_is_not_taken(exchanges: Exchanges) -> None:
+    """A router delivers late; what the person asks afterwards is new."""
+    exchanges.signal_all([Afterwards("d0", ("x",), {"comment": "c"}, ("a" * 64,), time.time())])
+    exchanges.erase("a" * 64)
+    late = exchange("Before?", subjects=("a" * 64,), at=time.time() - 1, decision_id="d1")
+    assert exchanges.take_all([late])[0].id is None
+    assert exchanges.signal_all([Afterwards("d1", ("x",), {}, ("a" * 64,), 1.0)]) == [None]
+    again, is_new = exchanges.take(replace(late, at=time.time() + 1, decision_id="d0"))
+    assert is_new
+    found = exchanges.find(again)
+    assert found is not None
+    assert found.signals == ()
+
+
+def test_moves_inside_another_transaction_are_told_when_it_is_durable(url: str) -> None:
+    """A verdict and its exchange's state are one."""
+    told: list[tuple[str, str]] = []
+    with corpus(url) as (_, store):
+        exchanges = Exchanges(store, on_change=lambda one, state: told.append((one, state.value)))
+        identity, _ = exchanges.take(exchange("A?"))
+        told.clear()
+
+        def fails(session: Session) -> None:
+            exchanges.place(session, [identity], ExchangeState.GOLD)
+            raise KeyError
+
+        with pytest.raises(KeyError):
+            store.write(fails)
+        assert told == []
+        store.write(lambda session: exchanges.place(session, [identity], ExchangeState.GOLD))
+        assert told == [(identity, "gold")]
+        assert exchanges.found([identity, "exc_0"])[identity].state is ExchangeState.GOLD
 
 
 def test_a_superseded_writer_changes_nothing(tmp_path: Path) -> None:
