@@ -28,6 +28,23 @@ class CorpusConfig(_Section):
     import_max_mb: int = Field(default=256, ge=1, description="of one imported file, MiB")
 
 
+class DatasetsConfig(_Section):
+    """How gold answers become datasets."""
+
+    holdout: float = Field(
+        default=0.2, ge=0, lt=1, description="share of an intent's rows that is only tested on"
+    )
+    replay: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.9,
+        description="share of other intents' rows in what trains, against forgetting",
+    )
+    max_rows: int = Field(default=50_000, ge=1, description="rows of one dataset, at most")
+    max_datasets: int = Field(default=1000, ge=1, description="datasets kept, at most")
+    max_import_mb: float = Field(default=64.0, gt=0, description="size of an import, at most")
+
+
 class GateConfig(_Section):
     """The test that a new version has to pass."""
 
@@ -72,6 +89,7 @@ class FlywheelConfig(_Section):
 
     corpus: CorpusConfig = CorpusConfig()
     reviews: ReviewsConfig = ReviewsConfig()
+    datasets: DatasetsConfig = DatasetsConfig()
     routes: dict[str, RouteConfig] = Field(
         default_factory=dict, description="by intent; without one an intent's alias has its name"
     )

@@ -1,0 +1,410 @@
+"""Datasets: gold answers selected, split and frozen; read back, and rebuilt without a person."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import select
+
+from adapters.dataset import card, files, leaks, ledger
+from adapters.dataset.errors import (
+    DamagedDataset,
+    ErasedDataset,
+    Leak,
+    NoRoom,
+    NothingReviewed,
+    TooMany,
+    UnknownDataset,
+)
+from adapters.dataset.frozen import SPLITS, Dataset, Row, Split, dataset_digest, input_digest
+from adapters.dataset.gold_rows import row_of
+from adapters.dataset.models import DatasetRow
+from adapters.dataset.split import counted, replayed, split
+from adapters.flywheel.config import DatasetsConfig
+from adapters.flywheel.database import FlywheelStore
+from adapters.review.gold import Gold
+
+DIRECTORY = "datasets"
+FROZEN, ERASED = "frozen", "erased"
+_log = logging.getLogger("graftwork.datasets")
+Told = Callable[[str, str], object]
+"""Hears a dataset's digest and its new state."""
+
+
+class GoldSource(Protocol):
+    """Where reviewed answers come from."""
+
+    def gold(
+        self,
+        intents: Sequence[str] | None = None,
+        tenants: Sequence[str] | None = None,
+        since: float | None = None,
+    ) -> list[Gold]:
+        """Those of intents and tenants, from exchanges since a time; None: all. Blocks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What goes into a dataset; None: no limit, or the configuration's number."""
+
+    name: str
+    intents: tuple[str, ...] | None = None
+    tenants: tuple[str, ...] | None = None
+    since: float | None = None
+    holdout: float | None = None
+    replay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """One dataset that an erasure touched."""
+
+    digest: str
+    rebuilt_as: str | None
+    rows: int
+    """How many went."""
+
+
+class Datasets:
+    """All datasets of one registry. Methods block and are thread-safe.
+
+    Args:
+        store: the loop's database.
+        root: where files go, one directory a dataset.
+        gold: reviewed answers.
+        config: sizes and shares.
+        told: hears of each change.
+    """
+
+    def __init__(
+        self,
+        store: FlywheelStore,
+        root: Path,
+        gold: GoldSource,
+        config: DatasetsConfig,
+        told: Told = lambda _digest, _state: None,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._gold = gold
+        self._config = config
+        self._told = told
+        # What is held out is read first and added to last: two at once would not see each other.
+        self._lock = threading.Lock()
+
+    # Making
+
+    def freeze(self, selection: Selection) -> Dataset:
+        """Freeze gold answers. The same answers make the same dataset, under one name more.
+
+        Raises ``NothingReviewed``, ``TooMany``, ``NoRoom``, ``DamagedDataset`` when what was held
+        out before cannot be read, and what the database raises.
+        """
+        chosen = self._selected(selection)
+        if not chosen:
+            raise NothingReviewed("No reviewed answers fit: review some exchanges first.")
+        share = self._config.holdout if selection.holdout is None else selection.holdout
+        replay = self._config.replay if selection.replay is None else selection.replay
+        with self._lock:
+            held = self._held_rows()
+            rows = split(chosen, held, share)
+            if replay and selection.intents is not None:
+                rows += replayed(self._others(selection), rows, held, replay)
+            asked = {
+                "intents": selection.intents and list(selection.intents),
+                "tenants": selection.tenants and list(selection.tenants),
+                "since": selection.since,
+                "holdout": share,
+                "replay": replay,
+            }
+            return self._frozen(rows, held, selection.name, "reviews", asked)
+
+    def take_in(
+        self,
+        name: str,
+        rows: Sequence[Row],
+        *,
+        holdout: float | None = None,
+        wanted: Mapping[str, Split] | None = None,
+    ) -> Dataset:
+        """Freeze rows that somebody brought, and answers for as their reviewer.
+
+        Args:
+            name: what it is called.
+            rows: theirs; persons that are known to be in rows of the same content are added.
+            holdout: the share that is tested on; None: the configuration's.
+            wanted: by a row's digest the split that it had before. What is held out stays so.
+
+        Raises what ``freeze`` raises, and ``ErasedDataset`` for one that was erased.
+        """
+        if not rows:
+            raise NothingReviewed("There is no row in it.")
+        self._check_size(len(rows))
+        share = self._config.holdout if holdout is None else holdout
+        with self._lock:
+            with self._store.read() as session:
+                known = ledger.subjects_of(session, sorted({row.digest for row in rows}))
+            named = [
+                replace(row, subjects=tuple(sorted({*row.subjects, *known.get(row.digest, ())})))
+                for row in rows
+            ]
+            held = self._held_rows()
+            chosen = split(named, held, share, wanted)
+            return self._frozen(chosen, held, name, "import", {"holdout": share})
+
+    # Reading
+
+    def find(self, digest: str) -> Dataset | None:
+        """One, erased or not; None where there never was one. 12 digits are enough."""
+        with self._store.read() as session:
+            if len(digest) < 64:
+                found = session.scalars(
+                    select(DatasetRow).where(DatasetRow.digest.startswith(digest, autoescape=True))
+                ).all()
+                return found[0].shown() if len(found) == 1 and len(digest) >= 12 else None
+            row = session.get(DatasetRow, digest)
+            return None if row is None else row.shown()
+
+    def listed(self) -> list[Dataset]:
+        """All, the newest first."""
+        with self._store.read() as session:
+            query = select(DatasetRow).order_by(DatasetRow.created_at.desc(), DatasetRow.digest)
+            return [row.shown() for row in session.scalars(query)]
+
+    def rows(self, digest: str, split: Split | None = None) -> list[Row]:
+        """Rows of one, checked against what was frozen.
+
+        Raises ``UnknownDataset``, ``ErasedDataset`` and ``DamagedDataset``.
+        """
+        with self._store.read() as session:
+            found = session.get(DatasetRow, digest)
+            if found is None:
+                raise UnknownDataset(f"There is no dataset {digest!r}.")
+            if found.erased:
+                raise ErasedDataset(digest, found.rebuilt_as)
+            hashes = dict(found.files)
+        try:
+            rows = files.read(self._root, digest, hashes)
+        except files.Damaged as error:
+            raise DamagedDataset(f"{error}.") from error
+        if dataset_digest(rows) != digest:
+            raise DamagedDataset(f"Dataset {digest[:12]} has other rows than were frozen.")
+        return [row for row in rows if split in {None, row.split}]
+
+    def holdout(self, intent: str) -> list[Row]:
+        """Every row that the intent's versions are tested on and never trained on.
+
+        Raises ``DamagedDataset``.
+        """
+        return self._held_rows(intent)
+
+    def count(self) -> int:
+        """How many are not erased."""
+        with self._store.read() as session:
+            return ledger.count(session)
+
+    # Erasing
+
+    def touched(self, subjects: Iterable[str]) -> list[str]:
+        """Datasets with data of these persons, by keyed hash."""
+        with self._store.read() as session:
+            return sorted(ledger.rows_with(session, subjects))
+
+    def without(self, subjects: Iterable[str]) -> list[Rebuilt]:
+        """Rebuild each dataset without these persons' rows, and remove its files.
+
+        Other rows keep their split. May be called again after a failure.
+        """
+        subjects = list(subjects)
+        with self._lock:
+            with self._store.read() as session:
+                touched = ledger.rows_with(session, subjects)
+            done = [self._rebuilt(digest, gone) for digest, gone in sorted(touched.items())]
+            self._sweep()
+        for each in done:
+            if each.rebuilt_as is not None:
+                self._told(each.rebuilt_as, FROZEN)
+            self._told(each.digest, ERASED)
+        if done:
+            self._store.compact()
+        return done
+
+    def sweep(self) -> None:
+        """Remove files that are on nobody's record: what a crash left."""
+        with self._lock:
+            self._sweep()
+
+    # Within
+
+    def _selected(self, selection: Selection) -> list[Row]:
+        gold = self._gold.gold(selection.intents, selection.tenants, selection.since)
+        self._check_size(len(gold))
+        return [row_of(each) for each in gold]
+
+    def _others(self, selection: Selection) -> list[Row]:
+        """Gold of the intents that were not asked for."""
+        gold = self._gold.gold(None, selection.tenants, None)
+        return [row_of(each) for each in gold if each.intent not in (selection.intents or ())]
+
+    def _check_size(self, rows: int) -> None:
+        if rows > self._config.max_rows:
+            raise TooMany(
+                f"{rows} rows are more than flywheel.datasets.max_rows ({self._config.max_rows}): "
+                "select fewer (intents, since)."
+            )
+
+    def _held_rows(self, intent: str | None = None) -> list[Row]:
+        with self._store.read() as session:
+            held = ledger.held(session, intent)
+        by_dataset: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
+        for each in held:
+            by_dataset[each.dataset].add((each.intent, each.exchange_id, each.row))
+        return [
+            row
+            for digest, wanted in sorted(by_dataset.items())
+            for row in _once(self.rows(digest, "test"), wanted)
+        ]
+
+    def _frozen(
+        self,
+        rows: list[Row],
+        held: Sequence[Row],
+        name: str,
+        origin: str,
+        selection: Mapping[str, Any],
+    ) -> Dataset:
+        checks = leaks.check(rows, held)
+        if failing := leaks.failed(checks):
+            raise Leak("; ".join(f"{each.name}: {each.detail}" for each in failing))
+        about = card.about(rows, checks, origin, selection)
+        dataset = _dataset(rows, name, about)
+        there = self.find(dataset.digest)
+        if there is not None and there.erased and origin == "import":
+            raise ErasedDataset(there.digest, there.rebuilt_as)
+        if there is None and self.count() >= self._config.max_datasets:
+            raise TooMany(
+                f"There are {self._config.max_datasets} datasets "
+                "(flywheel.datasets.max_datasets): allow more."
+            )
+        answered = {(row.intent, input_digest(row.messages)) for row in held}
+        tested = [
+            row
+            for row in rows
+            if row.split == "test"
+            and not row.replay
+            # What a reviewer once settled is not overruled by a file that somebody brings.
+            and (origin == "reviews" or (row.intent, input_digest(row.messages)) not in answered)
+        ]
+        made = self._put(dataset, rows, tested, origin == "reviews", there)
+        self._told(made.digest, FROZEN)
+        return made
+
+    def _put(
+        self,
+        dataset: Dataset,
+        rows: Sequence[Row],
+        tested: Sequence[Row],
+        replaces: bool,
+        there: Dataset | None,
+    ) -> Dataset:
+        """Files first, then the record: what is on record can be read."""
+        content = files.content_of(
+            rows, card.markdown(dataset.digest, dataset.name, dataset.about, dataset.splits)
+        )
+        if there is None or there.erased:
+            self._write(dataset.digest, content)
+
+        def work(session: Any) -> Dataset:
+            made = ledger.record(session, dataset, files.hashes_of(content))
+            ledger.add_subjects(session, dataset.digest, rows)
+            ledger.hold_out(session, dataset.digest, tested, replaces=replaces)
+            return made
+
+        return self._store.write(work)
+
+    def _write(self, digest: str, content: Mapping[str, bytes]) -> None:
+        try:
+            files.write(self._root, digest, content)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise NoRoom("There is no room for the dataset: free some of the disk.") from error
+            raise
+
+    def _rebuilt(self, digest: str, gone: set[str]) -> Rebuilt:
+        rows = self._readable(digest)
+        left = [row for row in rows if row.digest not in gone]
+        old = self.find(digest)
+        assert old is not None
+        new: Dataset | None = None
+        content: dict[str, bytes] = {}
+        if left:
+            checks = leaks.check(left, ())
+            about = card.about(left, checks, old.about["origin"], old.about["selection"])
+            new = replace(_dataset(left, old.name, about), rebuilt_from=digest, names=old.names)
+            content = files.content_of(left, card.markdown(new.digest, new.name, about, new.splits))
+            there = self.find(new.digest)
+            if there is None or there.erased:
+                self._write(new.digest, content)
+
+        rebuilt_as = None if new is None else new.digest
+
+        def work(session: Any) -> None:
+            if new is not None:
+                ledger.record(session, new, files.hashes_of(content))
+                ledger.add_subjects(session, new.digest, left)
+            ledger.erase(session, digest, gone, rebuilt_as)
+
+        self._store.write(work)
+        files.remove(self._root, digest)
+        return Rebuilt(digest, rebuilt_as, len(rows) - len(left))
+
+    def _readable(self, digest: str) -> list[Row]:
+        """Its rows; none of a damaged one, which goes as a whole: nobody knows what is in it."""
+        try:
+            return self.rows(digest)
+        except DamagedDataset:
+            _log.exception("dataset_damaged", extra={"digest": digest})
+            return []
+
+    def _sweep(self) -> None:
+        def work(session: Any) -> None:
+            query = select(DatasetRow.digest).where(DatasetRow.erased.is_(False))
+            # As the one writer: another's directory may be about to be put on record.
+            files.sweep(self._root, session.scalars(query).all())
+
+        self._store.write(work)
+
+
+def _dataset(rows: Sequence[Row], name: str, about: Mapping[str, Any]) -> Dataset:
+    splits = Counter(row.split for row in rows)
+    return Dataset(
+        digest=dataset_digest(rows),
+        name=name,
+        created_at=time.time(),
+        counts=counted(rows),
+        splits={split: splits[split] for split in SPLITS},
+        names=(name,),
+        about=about,
+    )
+
+
+def _once(rows: Iterable[Row], wanted: set[tuple[str, str, str]]) -> list[Row]:
+    """The rows that are wanted, each once."""
+    found = {(row.intent, row.exchange_id, row.digest): row for row in rows}
+    return [row for key, row in found.items() if key in wanted]
+
+
+def imported_id(messages: Iterable[Mapping[str, Any]], intent: str) -> str:
+    """What stands for the exchange of a row that came from a file: the same for the same input."""
+    digest = hashlib.sha256(f"{intent}\n{input_digest(messages)}".encode("utf-8", "replace"))
+    return f"imp_{digest.hexdigest()[:32]}"

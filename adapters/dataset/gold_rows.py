@@ -1,0 +1,55 @@
+"""From a gold answer to a row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from adapters.dataset.frozen import Row, row_digest
+from adapters.review.gold import Gold
+
+_EXACT: Final = 2**53
+
+
+def row_of(gold: Gold) -> Row:
+    """A row that belongs to no split yet. Raises ``ValueError`` when it has no canonical JSON."""
+    messages = tuple(whole(message) for message in gold.messages)
+    answer = whole(gold.answer)
+    logprobs = whole((gold.details or {}).get("logprobs"))
+    return Row(
+        digest=row_digest(messages, answer, gold.intent, logprobs),
+        messages=messages,
+        answer=answer,
+        intent=gold.intent,
+        tenant=gold.tenant,
+        split="train",
+        exchange_id=gold.exchange_id,
+        provenance=gold.provenance,
+        reviewers=tuple(gold.reviewers),
+        teacher=gold.teacher,
+        at=gold.at,
+        subjects=tuple(sorted(gold.subjects)),
+        logprobs=logprobs,
+        conversation=conversation_of(gold.tenant, gold.session),
+    )
+
+
+def conversation_of(tenant: str, session: str) -> str:
+    """Stands for a session, whose name clients choose; empty without one."""
+    if not session:
+        return ""
+    return hashlib.sha256(f"{tenant}\n{session}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def whole(value: Any) -> Any:
+    """JSON that RFC 8785 can write: half characters replaced, numbers as doubles hold them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    if isinstance(value, Mapping):
+        return {whole(str(key)): whole(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [whole(each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _EXACT:
+        return float(value)
+    return value
