@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from adapters.corpus.exchange import Exchange, ExchangeState
+from adapters.corpus.exchange import Exchange
+from adapters.corpus.exchanges import Exchanges
 from adapters.events import EventBus
 from adapters.flywheel.config import ReviewsConfig
 from adapters.flywheel.database import FlywheelStore
-from adapters.review import rows
-from adapters.review.corpus import Corpus
-from adapters.review.errors import (
-    AlreadyJudged,
-    BadAnswer,
-    Held,
-    NothingToUndo,
-    UnknownExchange,
-)
+from adapters.review import golden, listing, rows
+from adapters.review.errors import NothingToUndo, UnknownExchange
 from adapters.review.gold import Gold
-from adapters.review.item import RETIRED, Candidate, Kind, Review, State
+from adapters.review.item import Candidate, Kind, Review, State
+from adapters.review.judging import (
+    answer_of,
+    is_right,
+    must_be_free,
+    must_not_have_judged,
+    own_verdict,
+)
+from adapters.review.listing import Wanted
 from adapters.review.models import ReviewRow, VerdictRow
+from adapters.review.offered import offered
 from adapters.review.priority import Tier
-from adapters.review.verdicts import REVIEWER, Outcome, Verdict, folded
+from adapters.review.verdicts import Verdict
 
-_CHUNK: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """Behind which item a page begins."""
-
-    id: str
-    tier: int = 0
-    weight: float = 0.0
-    settled_at: float = 0.0
-
-    @classmethod
-    def of(cls, review: Review) -> After:
-        """Behind this one."""
-        return cls(review.id, review.tier, review.weight, review.settled_at or 0.0)
+T = TypeVar("T")
 
 
 class Reviews:
@@ -54,7 +42,7 @@ class Reviews:
         store: the loop's database.
         corpus: the exchanges.
         config: how reviewers work.
-        events: told of each item that changes its state, and of exchanges that it moves.
+        events: told of each item that changes its state.
         consents: whether what a tenant's exchanges hold may be learnt, now.
         clock: seconds since the epoch.
     """
@@ -62,7 +50,7 @@ class Reviews:
     def __init__(
         self,
         store: FlywheelStore,
-        corpus: Corpus,
+        corpus: Exchanges,
         config: ReviewsConfig,
         events: EventBus,
         *,
@@ -103,18 +91,23 @@ class Reviews:
             raise UnknownExchange(f"there is no exchange {exchange_id!r}")
         identity = rows.name_of(exchange.id)
 
-        def work(session: Session, now: float) -> str:
-            row = _deciding(session, exchange.id)
+        def work(session: Session, now: float) -> tuple[str, bool]:
+            row = _deciding(session, exchange.id) or session.get(ReviewRow, identity)
+            is_new = row is None
             if row is None:
-                row = rows.new_row(identity, Kind.EXCHANGE, now)
+                kind = Kind.EXCHANGE if exchange.trains else Kind.DEMANDED
+                row = rows.new_row(identity, kind, now)
                 session.add(row)
             row.why = list(dict.fromkeys([*row.why, *reasons]))
             row.tier = max(row.tier, priority or Tier.USUAL)
             rows.about(session, row, exchange)
             rows.add_candidates(session, row, answers, now)
-            return row.id
+            return row.id, is_new
 
-        return self._write(work)
+        review, is_new = self._write(work)
+        if is_new:
+            self._events.emit("review", id=review, state=State.OPEN.value)
+        return review
 
     # Looking
 
@@ -122,44 +115,17 @@ class Reviews:
         """Everything about one item. Raises ``UnknownReview``."""
         now = self._clock()
         with self._store.read() as session:
-            row = rows.row_of(session, identity)
-            found = self._whole(session, row, now)
-        exchange = None if row.exchange_id is None else self._corpus.find(row.exchange_id)
-        return replace(found, exchange=exchange)
+            found = self._whole(session, rows.row_of(session, identity), now)
+        exchange = None if found.exchange_id is None else self._corpus.find(found.exchange_id)
+        return _with(found, exchange)
 
-    def page(
-        self,
-        *,
-        state: State | None = None,
-        intent: str | None = None,
-        reader: str = "",
-        limit: int = 100,
-        after: After | None = None,
-    ) -> list[Review]:
-        """What to do next first; of what is done, the newest first. Without histories.
-
-        ``reader`` is not shown again what measured him.
-        """
+    def page(self, wanted: Wanted) -> list[Review]:
+        """Part of the queue, with exchanges and without histories."""
         now = self._clock()
-        query = select(ReviewRow).where(ReviewRow.state != RETIRED)
-        if state is not None:
-            query = query.where(rows.in_state(state, now))
-        if intent is not None:
-            query = query.where(ReviewRow.intent == intent)
-        judged = exists().where(
-            VerdictRow.review_id == ReviewRow.id,
-            VerdictRow.reviewer == reader,
-            VerdictRow.undone_at.is_(None),
-        )
-        query = query.where(not_(and_(ReviewRow.kind == Kind.CHECK.value, judged)))
-        if after is not None:
-            query = query.where(_behind(after, state))
-        query = query.order_by(*_order(state)).limit(limit)
         with self._store.read() as session:
-            found = session.scalars(query).all()
+            found = listing.page(session, wanted, now)
             reviews = [rows.review_of(row, self._config.per_item, now) for row in found]
-        wanted = [each.exchange_id for each in reviews if each.exchange_id is not None]
-        exchanges = {each.id: each for each in self._corpus.find_all(wanted)}
+        exchanges = self._exchanges(reviews)
         return [replace(each, exchange=exchanges.get(each.exchange_id or "")) for each in reviews]
 
     def _whole(self, session: Session, row: ReviewRow, now: float) -> Review:
@@ -171,6 +137,9 @@ class Reviews:
             verdicts=rows.verdicts_of(session, row.id),
         )
 
+    def _exchanges(self, reviews: Sequence[Review]) -> dict[str, Exchange]:
+        return self._corpus.found(e.exchange_id for e in reviews if e.exchange_id is not None)
+
     # Working
 
     def claim(self, identity: str, reviewer: str) -> None:
@@ -181,9 +150,8 @@ class Reviews:
 
         def work(session: Session, now: float) -> None:
             row = rows.row_of(session, identity)
-            _free_for(row, reviewer, now)
-            if _own(session, identity, reviewer) is not None:
-                raise AlreadyJudged(f"{reviewer} has judged {identity}")
+            must_be_free(row, reviewer, now)
+            must_not_have_judged(session, identity, reviewer)
             row.claimed_by, row.claimed_until = reviewer, now + self._config.lock_s
 
         self._change(identity, work)
@@ -196,7 +164,7 @@ class Reviews:
 
         def work(session: Session, now: float) -> None:
             row = rows.row_of(session, identity)
-            _free_for(row, reviewer, now)
+            must_be_free(row, reviewer, now)
             row.claimed_by, row.claimed_until = None, 0.0
 
         self._change(identity, work)
@@ -226,11 +194,10 @@ class Reviews:
 
         def work(session: Session, now: float) -> None:
             row = rows.row_of(session, identity)
-            _free_for(row, reviewer, now)
-            if _own(session, identity, reviewer) is not None:
-                raise AlreadyJudged(f"{reviewer} has judged {identity}")
-            item = replace(self._whole(session, row, now), exchange=given.exchange)
-            right, source = _answer(item, verdict, answer)
+            must_be_free(row, reviewer, now)
+            must_not_have_judged(session, identity, reviewer)
+            item = _with(self._whole(session, row, now), given.exchange)
+            right, source = answer_of(item, verdict, answer)
             said = VerdictRow(
                 review_id=identity,
                 reviewer=reviewer,
@@ -240,7 +207,7 @@ class Reviews:
                 comment=comment,
                 at=now,
                 undone_at=None,
-                right=_is_right(row, verdict, right),
+                right=is_right(row, verdict, right),
             )
             rows.add_verdict(session, row, said)
             row.claimed_by, row.claimed_until = None, 0.0
@@ -256,7 +223,7 @@ class Reviews:
 
         def work(session: Session, now: float) -> None:
             row = rows.row_of(session, identity)
-            own = _own(session, identity, reviewer)
+            own = own_verdict(session, identity, reviewer)
             if own is None:
                 raise NothingToUndo(f"no verdict of {reviewer} on {identity} stands")
             own.undone_at = now
@@ -276,64 +243,48 @@ class Reviews:
 
         Only of tenants that consent now, and only what no rule or check alone has kept (law 12).
         """
-        wanted_intents = None if intents is None else list(intents)
-        wanted_tenants = None if tenants is None else list(tenants)
-        query = select(ReviewRow).where(*_gold())
-        if wanted_intents is not None:
-            query = query.where(ReviewRow.intent.in_(wanted_intents))
-        if wanted_tenants is not None:
-            query = query.where(ReviewRow.tenant.in_(wanted_tenants))
-        query = query.order_by(ReviewRow.settled_at, ReviewRow.id)
         with self._store.read() as session:
-            found = [(row, self._whole(session, row, 0.0)) for row in session.scalars(query).all()]
-        exchanges = self._exchanges([row.exchange_id or "" for row, _ in found])
-        made = [
-            _gold_of(review, exchanges[review.exchange_id])
-            for _, review in found
-            if review.exchange_id in exchanges and self._consents(review.tenant)
+            settled = golden.golden(session, intents, tenants)
+        settled = [each for each in settled if self._consents(each.tenant)]
+        exchanges = self._exchanges(settled)
+        found = [
+            golden.gold_of(each, exchanges[each.exchange_id])
+            for each in settled
+            if each.exchange_id in exchanges and exchanges[each.exchange_id].trains
         ]
-        return [each for each in made if since is None or each.at >= since]
+        return [each for each in found if since is None or each.at >= since]
 
     def count_gold(self, intent: str | None = None, since: float | None = None) -> int:
         """How many gold answers there are; ``since`` is when they were settled."""
-        query = select(ReviewRow.tenant, func.count()).where(*_gold()).group_by(ReviewRow.tenant)
-        if intent is not None:
-            query = query.where(ReviewRow.intent == intent)
-        if since is not None:
-            query = query.where(ReviewRow.settled_at >= since)
         with self._store.read() as session:
-            found = session.execute(query).tuples().all()
-        return sum(count for tenant, count in found if self._consents(tenant))
-
-    def _exchanges(self, ids: list[str]) -> dict[str, Exchange]:
-        found: dict[str, Exchange] = {}
-        for start in range(0, len(ids), _CHUNK):
-            some = self._corpus.find_all(ids[start : start + _CHUNK])
-            found |= {each.id: each for each in some if each.trains}
-        return found
+            found = golden.count_by_tenant(session, intent, since)
+        return sum(count for tenant, count in found.items() if self._consents(tenant))
 
     # Writing
 
     def _change(self, identity: str, work: Callable[[Session, float], Any]) -> None:
         """Do something to one item, move its exchange along, and tell."""
 
-        def whole(session: Session, now: float) -> tuple[State, list[str], ExchangeState]:
+        def whole(session: Session, now: float) -> State:
             work(session, now)
             session.flush()
             row = rows.row_of(session, identity)
-            state = rows.state_of_exchange(session, row, now)
-            decides = row.kind == Kind.EXCHANGE and row.exchange_id is not None
-            moved = self._corpus.place(session, [row.exchange_id or ""], state) if decides else []
-            item = rows.review_of(row, self._config.per_item, now)
-            return item.state, moved, state
+            if row.kind == Kind.EXCHANGE and row.exchange_id is not None:
+                state = rows.state_of_exchange(session, row, now)
+                self._corpus.place(session, [row.exchange_id], state)
+            return rows.review_of(row, self._config.per_item, now).state
 
-        now_is, moved, state = self._write(whole)
-        self._events.emit("review", id=identity, state=now_is.value)
-        for each in moved:
-            self._events.emit("exchange", id=each, state=state.value)
+        self._events.emit("review", id=identity, state=self._write(whole).value)
 
-    def _write(self, work: Callable[[Session, float], Any]) -> Any:
+    def _write(self, work: Callable[[Session, float], T]) -> T:
         return self._store.write(lambda session: work(session, self._clock()))
+
+
+def _with(review: Review, exchange: Exchange | None) -> Review:
+    if exchange is None:
+        return review
+    there = offered(exchange, review.candidates)
+    return replace(review, exchange=exchange, candidates=there)
 
 
 def _deciding(session: Session, exchange_id: str) -> ReviewRow | None:
@@ -341,102 +292,4 @@ def _deciding(session: Session, exchange_id: str) -> ReviewRow | None:
         select(ReviewRow).where(
             ReviewRow.exchange_id == exchange_id, ReviewRow.kind == Kind.EXCHANGE.value
         )
-    )
-
-
-def _own(session: Session, identity: str, reviewer: str) -> VerdictRow | None:
-    return session.scalar(
-        select(VerdictRow).where(
-            VerdictRow.review_id == identity,
-            VerdictRow.reviewer == reviewer,
-            VerdictRow.undone_at.is_(None),
-        )
-    )
-
-
-def _free_for(row: ReviewRow, reviewer: str, now: float) -> None:
-    if row.claimed_by not in {None, reviewer} and row.claimed_until > now:
-        left = int(row.claimed_until - now) + 1
-        raise Held(f"{row.claimed_by} holds {row.id} for {left} more seconds")
-
-
-def _answer(item: Review, verdict: Verdict, answer: str | None) -> tuple[str, str]:
-    """The answer that a verdict is about, and who gave it. Raises ``BadAnswer``."""
-    if verdict in {Verdict.REJECT, Verdict.ESCALATE}:
-        if answer:
-            raise BadAnswer(f"{verdict.value} takes no answer; edit does")
-        return "", ""
-    exchange = item.exchange
-    if verdict is Verdict.EDIT:
-        if answer is None or not answer.strip():
-            raise BadAnswer("edit needs the right answer")
-        return answer, ""
-    given = ("", "") if exchange is None else (exchange.response, exchange.target)
-    if answer is None:
-        return given
-    there = [given, *((each.answer, each.source) for each in item.candidates)]
-    if item.disputed or item.escalated or item.state is State.DONE:
-        there += [(said.answer, said.source or REVIEWER) for said in item.history]
-    for text, source in there:
-        if text and folded(text) == folded(answer):
-            return text, source
-    raise BadAnswer("no candidate has this answer; to write one, edit")
-
-
-def _is_right(row: ReviewRow, verdict: Verdict, answer: str) -> bool | None:
-    """Of an item that measures reviewers; None of others, and of who does not say."""
-    if row.known is None or verdict is Verdict.ESCALATE:
-        return None
-    if verdict is Verdict.REJECT:
-        return bool(row.known["outcome"] == Outcome.REJECTED)
-    same = folded(str(row.known["answer"])) == folded(answer)
-    return bool(row.known["outcome"] == Outcome.GOLD) and same
-
-
-def _gold() -> tuple[ColumnElement[bool], ...]:
-    return (ReviewRow.outcome == Outcome.GOLD.value, ReviewRow.kind == Kind.EXCHANGE.value)
-
-
-def _gold_of(review: Review, exchange: Exchange) -> Gold:
-    given = review.answer == exchange.response
-    carrying = [
-        said.reviewer
-        for said in review.history
-        if said.undone_at is None and folded(said.answer) == folded(review.answer or "")
-    ]
-    assert review.provenance is not None
-    return Gold(
-        exchange_id=exchange.id,
-        at=exchange.at,
-        settled_at=review.settled_at or 0.0,
-        intent=exchange.intent,
-        tenant=exchange.tenant,
-        session=exchange.session,
-        messages=exchange.messages,
-        answer=review.answer or "",
-        provenance=review.provenance,
-        reviewers=tuple(carrying),
-        teacher=review.source or exchange.target,
-        subjects=exchange.subjects,
-        details=exchange.details if given else None,
-    )
-
-
-def _order(state: State | None) -> tuple[Any, ...]:
-    if state is State.DONE:
-        return (ReviewRow.settled_at.desc(), ReviewRow.id)
-    return (ReviewRow.tier.desc(), ReviewRow.weight.desc(), ReviewRow.id)
-
-
-def _behind(after: After, state: State | None) -> ColumnElement[bool]:
-    if state is State.DONE:
-        return or_(
-            ReviewRow.settled_at < after.settled_at,
-            and_(ReviewRow.settled_at == after.settled_at, ReviewRow.id > after.id),
-        )
-    same_tier = ReviewRow.tier == after.tier
-    return or_(
-        ReviewRow.tier < after.tier,
-        and_(same_tier, ReviewRow.weight < after.weight),
-        and_(same_tier, ReviewRow.weight == after.weight, ReviewRow.id > after.id),
     )

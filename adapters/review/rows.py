@@ -17,6 +17,7 @@ from adapters.review.priority import Tier, tier_of, weight_of
 from adapters.review.verdicts import Judgement, Outcome, Standing, Verdict, standing
 
 MAX_CANDIDATES: Final = 16
+_CHUNK: Final = 500
 MAX_VERDICTS: Final = 64
 """Of one item, those that were taken back included."""
 
@@ -117,6 +118,16 @@ def verdicts_of(session: Session, identity: str) -> Sequence[VerdictRow]:
     return session.scalars(
         select(VerdictRow).where(VerdictRow.review_id == identity).order_by(VerdictRow.number)
     ).all()
+
+
+def verdicts_by_review(session: Session, ids: Sequence[str]) -> dict[str, list[VerdictRow]]:
+    """The same of many."""
+    found: dict[str, list[VerdictRow]] = {}
+    for start in range(0, len(ids), _CHUNK):
+        some = VerdictRow.review_id.in_(ids[start : start + _CHUNK])
+        for row in session.scalars(select(VerdictRow).where(some).order_by(VerdictRow.number)):
+            found.setdefault(row.review_id, []).append(row)
+    return found
 
 
 def judgements(verdicts: Iterable[VerdictRow]) -> list[Judgement]:

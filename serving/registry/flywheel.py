@@ -10,6 +10,7 @@ from adapters.corpus.exchanges import Exchanges, Limits
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import PeriodicJobs
 from adapters.records.erasable import Erasable
+from adapters.review.reviews import Reviews
 from router.wire.table import Bound
 from serving.config.settings import Settings
 from serving.registry.adapters import Adapters
@@ -31,6 +32,7 @@ class Flywheel:
     Attributes:
         store: the loop's database.
         exchanges: what was captured.
+        reviews: what experts say of it.
     """
 
     def __init__(self, settings: Settings, adapters: Adapters) -> None:
@@ -43,6 +45,8 @@ class Flywheel:
             Limits(corpus.max_exchanges, corpus.max_mb * 2**20),
             lambda identity, state: events.emit("exchange", id=identity, state=state.value),
         )
+
+        self.reviews = Reviews(self.store, self.exchanges, settings.flywheel.reviews, events)
 
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
