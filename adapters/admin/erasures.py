@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from adapters.admin.parts import actor
 from adapters.records.erasures import Erasures, TooMany
-from adapters.resources import BadField, Resource, body_of, describes
+from adapters.resources import BadField, Resource, body_of, describes, listed, page_of
 
 _PATH = "/admin/v1/erasures"
 
@@ -58,7 +58,17 @@ async def erasure(eraser: Eraser, request: Request) -> Response:
     return JSONResponse(found.shown())
 
 
+async def erasures(eraser: Eraser, request: Request) -> Response:
+    """Every erasure, the newest first."""
+    page = page_of(request.query_params)
+    found = await asyncio.to_thread(eraser.erasures.all)
+    # Whoever is last goes first: the place from the end never changes.
+    rows = [(f"{10**9 - number:010d}", each) for number, each in enumerate(found)]
+    return JSONResponse(listed(page, rows, lambda row: row[0], lambda row: row[1].shown()))
+
+
 RESOURCES: tuple[Resource[Eraser], ...] = (
     Resource("admin", "POST", _PATH, erase),
+    Resource("auditor", "GET", _PATH, erasures),
     Resource("auditor", "GET", f"{_PATH}/{{id}}", erasure),
 )

@@ -176,14 +176,14 @@ class Erasures:
         erasure.state, erasure.subject = "done", None
         await asyncio.to_thread(self._write, erasure)
 
+    def all(self) -> list[Erasure]:
+        """Every one of them, the oldest first. Blocks. Raises ``OSError``."""
+        found = (self.find(path.stem) for path in self._directory.glob("era_*.json"))
+        return sorted((each for each in found if each is not None), key=lambda each: each.time)
+
     def _open(self) -> list[Erasure]:
         """Those that are not done, the oldest first."""
-        found = []
-        for path in self._directory.glob("era_*.json"):
-            each = self.find(path.stem)
-            if each is not None and each.state != "done":
-                found.append(each)
-        return sorted(found, key=lambda each: each.time)
+        return [each for each in self.all() if each.state != "done"]
 
     def _write(self, erasure: Erasure) -> None:
         self._put(erasure)

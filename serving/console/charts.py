@@ -117,3 +117,62 @@ def _picture(title: str, said: str, height: float, inner: Markup) -> Markup:
 
 def _percent(value: float, total: float) -> str:
     return f"{100 * value / total:.1f} %" if total else "0 %"
+
+
+def meter(name: str, value: float, most: float, colour: int = 1) -> Markup:
+    """A small bar beside a number, as long as its share of the largest."""
+    wide = 100.0 * min(max(value / most, 0.0), 1.0) if most > 0 else 0.0
+    return Markup(
+        '<svg role="img" class="meter" viewBox="0 0 100 10" preserveAspectRatio="none">'
+        '<title>{}</title><desc>{}</desc><rect x="0" y="0" width="100" height="10" class="empty"/>'
+        '<rect x="0" y="0" width="{:.1f}" height="10" class="c{}"/></svg>'
+    ).format(name, _percent(value, most), wide, colour)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart: its name, its colour, and its points from left to right."""
+
+    name: str
+    colour: int
+    points: Sequence[tuple[float, float]]
+
+
+def lines(title: str, found: Sequence[Line], across: str, unit: str = "{:.3g}") -> Markup:
+    """Lines over a common scale; ``across`` says what goes from left to right."""
+    points = [point for line in found for point in line.points]
+    if not points:
+        empty = Markup('<text x="10" y="96" class="none">Nothing yet</text>')
+        return _picture(title, "nothing yet", _HEIGHT + 22, empty)
+    left, right = min(x for x, _ in points), max(x for x, _ in points)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    low = min(low, 0.0) if low < high / 2 else low
+    drawn = Markup("").join(
+        _line(line, (left, right), (low, high)) for line in found if line.points
+    )
+    for y, value in ((12.0, high), (_HEIGHT - 4, low)):
+        drawn += Markup('<text x="2" y="{:.0f}" class="axis">{}</text>').format(
+            y, unit.format(value)
+        )
+    drawn += Markup('<line x1="0" y1="{0:.0f}" x2="{1:.0f}" y2="{0:.0f}" class="axis"/>').format(
+        _HEIGHT, _WIDTH
+    )
+    for x, anchor, value in ((0.0, "start", left), (_WIDTH, "end", right)):
+        drawn += Markup('<text x="{:.0f}" y="{:.0f}" class="axis {}">{} {:g}</text>').format(
+            x, _HEIGHT + 16, anchor, across, value
+        )
+    said = ", ".join(
+        f"{line.name} from {unit.format(line.points[0][1])} to {unit.format(line.points[-1][1])}"
+        for line in found
+        if line.points
+    )
+    return _picture(title, said, _HEIGHT + 22, drawn)
+
+
+def _line(line: Line, across: tuple[float, float], up: tuple[float, float]) -> Markup:
+    wide, tall = across[1] - across[0] or 1.0, up[1] - up[0] or 1.0
+    found = " ".join(
+        f"{_WIDTH * (x - across[0]) / wide:.1f},{20 + (_HEIGHT - 24) * (up[1] - y) / tall:.1f}"
+        for x, y in line.points
+    )
+    return Markup('<polyline points="{}" class="l{}"/>').format(found, line.colour)

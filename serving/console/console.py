@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -117,9 +117,13 @@ class Console:
             except RouterError as error:
                 return self._failed(request, error)
             try:
-                return _go(await act(visit))
+                path = await act(visit)
+                if path is not None:
+                    return _go(path)
+                facts = await page.show(visit)
             except RouterError as error:
                 return await self._not_done(request, page, visit, error)
+            return self._page(page.template, page.title, page, visit, **facts)
 
         return acted
 
@@ -257,7 +261,8 @@ def _templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
-        undefined=StrictUndefined,
+        # Records have fewer fields after an erasure, and what another version wrote has others.
+        undefined=ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -55,8 +55,8 @@ class Page:
         title: in the navigation and in the window.
         template: its file.
         show: what the template gets. Raises ``RouterError``, which is shown in its place.
-        act: what its forms do; answers the path below ``/console`` to go on at. Raises
-            ``RouterError``, which is shown on the page.
+        act: what its forms do; answers the path below ``/console`` to go on at, or None where the
+            page itself shows what came of it. Raises ``RouterError``, which is shown on the page.
         scope: what a key must have to see it.
         place: where in the navigation; None: it is reached from another page.
         live: kinds of events after which it is shown anew.
@@ -68,7 +68,7 @@ class Page:
     title: str
     template: str
     show: Callable[[Visit], Awaitable[dict[str, Any]]]
-    act: Callable[[Visit], Awaitable[str]] | None = None
+    act: Callable[[Visit], Awaitable[str | None]] | None = None
     scope: KeyScope = KeyScope.AUDITOR
     place: int | None = None
     live: tuple[str, ...] = ()

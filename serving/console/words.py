@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any, Final
 
 import orjson
+from jinja2 import Undefined
 
 
 def milliseconds(value: float) -> str:
@@ -100,7 +102,18 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+def _where_there_is_any(filter_of: Callable[..., str]) -> Callable[..., str]:
+    """The same; what is missing is a dash."""
+
+    @wraps(filter_of)
+    def filtered(value: Any) -> str:
+        missing = value is None or isinstance(value, Undefined)
+        return "—" if missing else filter_of(value)
+
+    return filtered
+
+
+_ALL: Final[Mapping[str, Callable[..., str]]] = {
     "ms": milliseconds,
     "seconds": seconds,
     "usd": dollars,
@@ -113,3 +126,4 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "pretty": pretty,
     "plain": plain,
 }
+FILTERS: Final = {name: _where_there_is_any(found) for name, found in _ALL.items()}
