@@ -11,7 +11,7 @@ from markupsafe import Markup
 _WIDTH: Final = 480.0
 _BOX: Final = (148.0, 44.0)
 _GAP: Final = (18.0, 30.0)
-_LETTERS: Final = 21
+_LETTERS: Final = 18
 _STEP: Final = 30.0
 
 

@@ -74,6 +74,12 @@ def short(value: Any) -> str:
     return str(value or "—")[:12]
 
 
+def stood(value: Any) -> str:
+    """A state, or the digest of a version in twelve digits."""
+    text = plain(value)
+    return text[:12] if len(text) == 64 and text.isalnum() else text
+
+
 def said(message: Mapping[str, Any]) -> str:
     """What one message of a conversation says, its parts and calls included."""
     content = message.get("content")
@@ -122,6 +128,7 @@ _ALL: Final[Mapping[str, Callable[..., str]]] = {
     "moment": moment,
     "ago": ago,
     "short": short,
+    "stood": stood,
     "spoken": said,
     "pretty": pretty,
     "plain": plain,

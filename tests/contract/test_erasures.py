@@ -244,3 +244,17 @@ def test_the_command_line_erases_too_and_whoever_follows_events_hears_of_it(
                 if states[-1] == "done":
                     break
     assert states == ["queued", "running", "done"]
+
+
+def test_erasures_are_listed_the_newest_first(
+    ops: httpx.Client, auditor: httpx.Client, app: httpx.Client
+) -> None:
+    """In pages, without names; an auditor may look, an application not."""
+    asked = [erase(ops, f"listed {number}")["id"] for number in range(3)]
+    first = auditor.get(f"{ADMIN}/erasures", params={"limit": 2}).json()
+    assert [each["id"] for each in first["data"]] == asked[:0:-1]
+    rest = auditor.get(f"{ADMIN}/erasures", params={"cursor": first["next"]}).json()
+    assert rest["data"][0]["id"] == asked[0]
+    assert "listed" not in json.dumps([first, rest])
+    assert app.get(f"{ADMIN}/erasures").status_code == 403
+    assert auditor.get(f"{ADMIN}/erasures", params={"limit": 0}).status_code == 400

@@ -1,0 +1,221 @@
+"""What pages do: with the rights and name of who is logged in, from this server's pages only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from router.admit.keys import hash_key
+from tests.fakes.whole_system import System, whole_system
+
+RULES = 'rules:\n  - id: no-legal\n    when: tenant == "t"\n    deny: Not here.\n'
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system with keys and no engines' traffic."""
+    scopes = {"app": ["inference"], "auditor": ["auditor"], "reviewer": ["reviewer"]}
+    keys = [
+        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": "t", "scopes": found}
+        for name, found in {**scopes, "ops": ["admin"]}.items()
+    ]
+    root = tmp_path_factory.mktemp("acting")
+    with whole_system(root, {"auth": {"keys": keys}}, replicas=1) as found:
+        yield found
+
+
+@contextmanager
+def logged_in(system: System, key: str) -> Iterator[httpx.Client]:
+    """A browser that somebody has logged in with."""
+    with httpx.Client(base_url=system.url, timeout=20, trust_env=False) as browser:
+        browser.headers["origin"] = system.url
+        assert browser.post("/console/login", data={"key": f"key-{key}"}).status_code == 303
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def ops(system: System) -> Iterator[httpx.Client]:
+    """An administrator's browser."""
+    with logged_in(system, "ops") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def auditor(system: System) -> Iterator[httpx.Client]:
+    """An auditor's browser."""
+    with logged_in(system, "auditor") as found:
+        yield found
+
+
+def records(system: System) -> list[dict[str, Any]]:
+    """What was done, oldest first."""
+    headers = {"authorization": "Bearer key-ops"}
+    answer = httpx.get(f"{system.url}/admin/v1/audit?limit=1000", headers=headers, timeout=20)
+    found: list[dict[str, Any]] = answer.json()["data"]
+    return found
+
+
+def test_what_is_done_is_on_record_under_the_keys_name(system: System, ops: httpx.Client) -> None:
+    """Rules that are put from the page are those that the API shows; one record, with the actor."""
+    sent = ops.post("/console/policy", data={"do": "put", "source": RULES})
+    assert (sent.status_code, sent.headers["location"]) == (303, "/console/policy?done=put")
+    page = ops.get(sent.headers["location"]).text
+    assert "The rules hold now." in page
+    assert "no-legal" in page
+    told = [each for each in records(system) if each["kind"] == "policy"]
+    assert [(each["actor"], each["action"]) for each in told] == [("ops", "PUT /policy")]
+
+
+def test_what_is_wrong_is_told_and_what_was_typed_is_kept(ops: httpx.Client) -> None:
+    """With the API's own status and the line of each error."""
+    source = f"rules:\n  - id: {HOSTILE}\n    whenever: never\n"
+    answer = ops.post("/console/policy", data={"do": "put", "source": source})
+    assert answer.status_code == 422
+    assert "line " in answer.text
+    assert "&lt;img src=x" in answer.text
+    assert HOSTILE not in answer.text
+    assert "whenever: never" in answer.text
+
+
+@pytest.mark.parametrize("page", ["/policy", "/documents", "/adapters/x"])
+def test_who_may_not_is_refused_as_the_api_would(auditor: httpx.Client, page: str) -> None:
+    """An auditor sees no page that changes things, and cannot send its form either."""
+    assert auditor.get(f"/console{page}").status_code == 403
+    assert auditor.post(f"/console{page}", data={"do": "put"}).status_code == 403
+
+
+def test_an_auditor_looks_at_erasures_and_asks_for_none(
+    system: System, auditor: httpx.Client
+) -> None:
+    """There is no button, and a form from elsewhere is refused by the API."""
+    assert "<button" not in auditor.get("/console/erasures").text.split("<main", 1)[1]
+    answer = auditor.post("/console/erasures", data={"subject": "jane"})
+    assert answer.status_code == 403
+    assert "lacks the scope" in answer.text
+    assert not [each for each in records(system) if each["kind"] == "erasure"]
+
+
+def test_the_navigation_has_what_one_may_see(
+    system: System, ops: httpx.Client, auditor: httpx.Client
+) -> None:
+    """And no other page."""
+    assert ">Policy</a>" in ops.get("/console").text
+    assert ">Policy</a>" not in auditor.get("/console").text
+    assert ">Audit</a>" in auditor.get("/console").text
+    for link in ("/console", "/console/decisions", "/console/audit", "/console/erasures"):
+        assert f'href="{link}"' in auditor.get("/console").text
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+def test_a_form_of_another_site_does_nothing(
+    system: System, ops: httpx.Client, origin: str
+) -> None:
+    """Whatever cookie comes along."""
+    before = len(records(system))
+    data = {"do": "rollback"}
+    answer = ops.post("/console/policy", data=data, headers={"origin": origin})
+    assert answer.status_code == 403
+    assert len(records(system)) == before
+
+
+def test_a_form_is_bounded(ops: httpx.Client) -> None:
+    """In bytes, by the page, and in fields."""
+    large = ops.post("/console/erasures", data={"subject": "x" * 100_000})
+    assert large.status_code == 413
+    many = ops.post("/console/erasures", data={f"f{n}": "" for n in range(300)})
+    assert many.status_code == 400
+    assert ops.post("/console/policy", data={"do": "nothing"}).status_code == 400
+
+
+def test_documents_are_added_searched_and_deleted(ops: httpx.Client) -> None:
+    """As text and as a file; hostile texts stay texts."""
+    text = {
+        "do": "add",
+        "title": HOSTILE,
+        "text": f"Refunds take {HOSTILE} days.",
+        "collection": "c",
+    }
+    assert ops.post("/console/documents", data=text).status_code == 303
+    files = {"file": ("hours.md", b"# Hours\n\nWe open at nine.", "text/markdown")}
+    sent = ops.post("/console/documents", files=files, data={"collection": "c"})
+    assert sent.headers["location"] == "/console/documents?done=added"
+    page = ops.get("/console/documents", params={"q": "refunds", "collection": "c"}).text
+    assert HOSTILE not in page
+    assert "Refunds take &lt;img" in page
+    assert "hours.md" in page
+    rows = httpx.get(
+        f"{ops.base_url}/admin/v1/documents", headers={"authorization": "Bearer key-ops"}
+    ).json()["data"]
+    for row in rows:
+        assert HOSTILE not in ops.get(f"/console/documents/{row['id']}").text
+        data = {"do": "delete", "id": row["id"]}
+        assert ops.post("/console/documents", data=data).headers["location"].endswith("=deleted")
+    assert "No documents yet" in ops.get("/console/documents").text
+    wrong = ops.post("/console/documents", files={"file": ("x.exe", b"MZ\x00", "application/x")})
+    assert wrong.status_code == 415
+
+
+def test_the_log_is_verified_proven_and_compared(auditor: httpx.Client) -> None:
+    """By an auditor, who keeps a checkpoint and holds the log against it later."""
+    assert "The log is whole." in auditor.get("/console/audit?verify=1").text
+    page = auditor.get("/console/audit?kind=policy").text
+    link = page.split('data-row href="', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+    assert "RFC 6962" in auditor.get(link).text
+    kept = httpx.get(
+        f"{auditor.base_url}/admin/v1/audit/checkpoint",
+        headers={"authorization": "Bearer key-auditor"},
+    ).json()
+    held = auditor.post("/console/audit", data={"kept": json.dumps(kept)})
+    assert (held.status_code, "The log is whole." in held.text) == (200, True)
+    other = {**kept, "root": "0" * 64}
+    assert "not whole" in auditor.post("/console/audit", data={"kept": json.dumps(other)}).text
+    for odd in ("nonsense", "[]", "[" * 5000, json.dumps({"subject_hash": 1})):
+        assert "not whole" in auditor.post("/console/audit", data={"kept": odd}).text
+    assert auditor.get("/console/audit?proof=x").status_code == 400
+
+
+def test_an_erasure_is_asked_for_and_followed(ops: httpx.Client) -> None:
+    """To its certificate, which does not name the person."""
+    sent = ops.post("/console/erasures", data={"subject": "Jane Doe"})
+    assert sent.status_code == 303
+    page = ops.get(sent.headers["location"])
+    for _ in range(200):
+        if "Certificate" in page.text:
+            break
+        page = ops.get(sent.headers["location"])
+    assert "Certificate" in page.text
+    assert "Jane Doe" not in page.text
+
+
+def test_pages_are_told_of_what_their_reader_may_know(
+    system: System, ops: httpx.Client, auditor: httpx.Client
+) -> None:
+    """Kinds of events, no content; nobody who is not logged in."""
+    assert httpx.get(f"{system.url}/console/events").status_code == 401
+    with auditor.stream("GET", "/console/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        said = stream.iter_lines()
+        next(said)
+        ops.post("/console/policy", data={"do": "shadow", "source": RULES})
+        ops.post("/console/erasures", data={"subject": "Somebody"})
+        kinds = []
+        for line in said:
+            assert "Somebody" not in line
+            if line.startswith("data: "):
+                kinds.append(line.removeprefix("data: "))
+            if "erasure" in kinds:
+                break
+    assert set(kinds) == {"policy", "erasure"}
+    for _ in range(100):
+        metrics = httpx.get(f"{system.url}/metrics", headers={"authorization": "Bearer key-ops"})
+        if re.search(r"^graftwork_console_streams\S* 0\.0$", metrics.text, re.MULTILINE):
+            break
+    else:
+        pytest.fail("the stream of a page that was closed goes on")
