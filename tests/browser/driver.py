@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,12 +58,10 @@ class Browser:
         """What is found as soon as there is something."""
         deadline = time.monotonic() + within_s
         while True:
-            try:
-                value = found()
-            except BrowserError:
-                value = None  # type: ignore[assignment]
-            if value:
-                return value
+            # A page that is being replaced answers with an error.
+            with suppress(BrowserError):
+                if value := found():
+                    return value
             if time.monotonic() > deadline:
                 raise BrowserError(
                     f"not within {within_s} s: {what}\n{self.url}\n{self.text()[:2000]}"
