@@ -67,7 +67,22 @@ class TriggersConfig(_Section):
 
     new_gold: int | None = Field(default=None, ge=1, description="gold answers since the last one")
     quality_drop: float | None = Field(
-        default=None, gt=0, lt=1, description="fall of the live quality below the gate's"
+        default=None,
+        gt=0,
+        lt=1,
+        description="fall of the live quality below the gate's, beyond doubt; the version is taken "
+        "back as well",
+    )
+    drift: bool = Field(
+        default=False, description="what is asked or answered is not as it was the week before"
+    )
+    every_h: float | None = Field(
+        default=None, gt=0, description="hours since the last one, when there is new gold"
+    )
+    cooldown_s: float = Field(
+        default=600.0,
+        ge=0,
+        description="no distillation starts by itself so soon after the last one ended, seconds",
     )
 
 

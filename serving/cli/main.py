@@ -12,6 +12,7 @@ from serving.cli import (
     backup,
     check,
     decisions,
+    distill,
     documents,
     erase,
     export,
@@ -59,6 +60,7 @@ app.command("drift")(usage.drift)
 app.command("decide")(decisions.decide)
 app.command("replay")(decisions.replay)
 app.add_typer(audit.app, name="audit")
+app.add_typer(distill.app, name="distill")
 app.add_typer(documents.app, name="documents")
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")

@@ -1,0 +1,104 @@
+"""What may be distilled, and into which alias: from what somebody asked to a ``Wish``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from adapters.dataset.frozen import Dataset
+from adapters.distill.distillations import Wish
+from adapters.distill.ports import TrainingData
+from adapters.distill.settings import TrainingSettings
+from adapters.errors import BadName
+from adapters.flywheel.config import FlywheelConfig
+from adapters.format.names import validate_alias
+
+_NO_NAME: Final = re.compile(r"[^a-z0-9._-]+")
+
+
+class NotDistillable(ValueError):
+    """What was asked makes no sense. ``status`` as over HTTP."""
+
+    def __init__(
+        self, message: str, param: str, status: int = 422, code: str = "invalid_value"
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.status = status
+        self.code = code
+
+
+class Asking:
+    """Completes what was asked by the configured routes."""
+
+    def __init__(self, config: FlywheelConfig, datasets: TrainingData) -> None:
+        self._config = config
+        self._datasets = datasets
+
+    def wish(
+        self,
+        *,
+        intent: str = "",
+        dataset: str = "",
+        alias: str = "",
+        settings: Mapping[str, Any] | None = None,
+        cause: str = "request",
+        author: str = "unknown",
+    ) -> Wish:
+        """What is to be done. Blocks. Raises ``NotDistillable``."""
+        if not intent and not dataset:
+            raise NotDistillable("Name an 'intent' or a 'dataset' to distil.", "intent")
+        found = self._dataset(dataset) if dataset else None
+        if found is not None and not intent and len(found.counts) == 1:
+            intent = next(iter(found.counts))
+        alias = alias or self._alias(intent)
+        try:
+            validate_alias(alias)
+        except BadName as error:
+            raise NotDistillable(f"alias: {error} {error.remedy}", "alias") from error
+        return Wish(
+            alias=alias,
+            intent=intent,
+            dataset="" if found is None else found.digest,
+            settings=_settings(settings or {}),
+            cause=cause,
+            author=author,
+        )
+
+    def alias_of(self, intent: str) -> str:
+        """The alias that learns an intent: the route's, or one named like the intent."""
+        route = self._config.routes.get(intent)
+        return _NO_NAME.sub("-", intent.lower()).strip("-") if route is None else route.alias
+
+    def _alias(self, intent: str) -> str:
+        if not intent:
+            raise NotDistillable(
+                "The dataset has several intents: name the 'alias' that learns them.", "alias"
+            )
+        return self.alias_of(intent)
+
+    def _dataset(self, digest: str) -> Dataset:
+        found = self._datasets.known(digest)
+        if found is None:
+            raise NotDistillable(f"There is no dataset {digest}.", "dataset", 404, "not_found")
+        if found.rebuilt_as is not None:
+            raise NotDistillable(
+                f"The dataset {digest} was erased; {found.rebuilt_as} is what is left of it.",
+                "dataset",
+                410,
+                "erased",
+            )
+        return found
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        checked = TrainingSettings.model_validate(dict(given))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(("settings", *(str(part) for part in problem["loc"])))
+        raise NotDistillable(f"{field}: {problem['msg']}", field) from error
+    return checked.model_dump(mode="json", exclude_unset=True)

@@ -1,0 +1,87 @@
+"""Where trainings lie on the disk: one directory each, bounded in number, emptied at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from adapters.distill import job
+
+_ID: Final = re.compile(r"dst_[0-9a-f]{24}")
+_LOG_BYTES: Final = 16 * 1024
+_KEPT: Final = 200
+"""Directories of trainings that ended: their curves and logs."""
+_STAYS: Final = frozenset(
+    {job.JOB_FILE, job.LOCK_FILE, job.LOG_FILE, job.OUTCOME_FILE, job.PROGRESS_FILE}
+)
+
+
+class JobDirectories:
+    """All of one state directory. Methods block."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, identity: str) -> Path:
+        """Where one training lies, or would."""
+        if _ID.fullmatch(identity) is None:
+            raise ValueError(f"{identity!r} is no distillation")
+        return self._root / identity
+
+    def curve(self, identity: str) -> list[Mapping[str, Any]]:
+        """How the losses went, oldest first; empty without a training."""
+        return [
+            each.model_dump(mode="json", exclude_none=True)
+            for each in job.read_progress(self.path(identity))
+        ]
+
+    def log(self, identity: str) -> str:
+        """The end of what the trainer said; empty without a training."""
+        try:
+            with (self.path(identity) / job.LOG_FILE).open("rb") as file:
+                file.seek(0, 2)
+                file.seek(max(0, file.tell() - _LOG_BYTES))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def last_lines(self, identity: str, count: int = 5) -> str:
+        """What the trainer said last."""
+        return "\n".join(self.log(identity).strip().splitlines()[-count:])
+
+    def discard(self, identity: str) -> None:
+        """Of a training that ended nothing stays but its curve, its log and how it ended."""
+        # Persons' texts are in the examples, and the weights have seen them.
+        with contextlib.suppress(FileNotFoundError):
+            for path in self.path(identity).iterdir():
+                if path.name in _STAYS:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def remove(self, identity: str) -> None:
+        """Leave nothing of it."""
+        shutil.rmtree(self.path(identity), ignore_errors=True)
+
+    def tidy(self, under_way: Iterable[str]) -> None:
+        """Empty what ended, and forget the oldest (law 9)."""
+        kept = set(under_way)
+        with contextlib.suppress(FileNotFoundError):
+            ended = sorted(
+                (path.stat().st_mtime, path.name)
+                for path in self._root.iterdir()
+                if path.name not in kept and _ID.fullmatch(path.name) is not None
+            )[::-1]
+            self._tidy([name for _, name in ended])
+
+    def _tidy(self, ended: list[str]) -> None:
+        for name in ended[:_KEPT]:
+            self.discard(name)
+        for name in ended[_KEPT:]:
+            self.remove(name)

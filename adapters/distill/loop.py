@@ -1,0 +1,385 @@
+"""The loop: what was asked for becomes a version that serves, or says why not.
+
+``Loop.tick`` is one look at every distillation that has not ended. What it knows is in the
+database, in the job's directory and in the registry of versions, so whoever dies at whatever
+moment, the next look goes on from there. Every step is safe to do twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from adapters.config import LadderSettings
+from adapters.dataset.frozen import Dataset
+from adapters.distill import job
+from adapters.distill.directories import JobDirectories
+from adapters.distill.distillations import Distillation, Distillations, Ended
+from adapters.distill.lineage import Lineage
+from adapters.distill.ports import Bases, GateReports, NothingToTrain, TrainingData
+from adapters.distill.settings import TrainingSettings
+from adapters.distill.states import LEASED, DistillState
+from adapters.errors import AdapterError, Superseded, UnknownAlias
+from adapters.flywheel.config import FlywheelConfig
+from adapters.jobs.periodic import After
+from adapters.publish.rollout import Rollout
+from adapters.registry import Registry, Stage, VersionRecord
+
+MAX_STARTS: Final = 6
+"""How often a trainer is started that gets no further, before its distillation fails."""
+AUTHOR: Final = "distill:"
+_BUSY_S, _WATCHING_S, _IDLE_S = 0.5, 2.0, 30.0
+_LONGEST_PAUSE_S: Final = 60.0
+_TRAINERS: Final = 1
+"""Trainings at once: each takes cores, or a GPU, from who serves."""
+_log = logging.getLogger("graftwork.distill")
+
+_ON_THE_WAY = frozenset({"received", "checked", "stored", "preparing", "prepared", "gating"})
+_WAS_LIVE = frozenset({"live", "superseded"})
+_CLIMBS = frozenset({"shadow", "canary"})
+_BROKEN = frozenset({"rejected", "quarantined", "failed"})
+
+
+@dataclass(frozen=True)
+class LoopParts:
+    """What the loop works with."""
+
+    distillations: Distillations
+    lineage: Lineage
+    directories: JobDirectories
+    trainer: job.Trainer
+    data: TrainingData
+    bases: Bases
+    gates: GateReports
+    rollout: Rollout
+    registry: Registry
+    config: FlywheelConfig
+    ladder: LadderSettings
+
+
+class Loop:
+    """One per registry process. Belongs to its event loop."""
+
+    def __init__(
+        self,
+        parts: LoopParts,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._parts = parts
+        self._wake = wake
+        self._clock = clock
+        self._steps: dict[DistillState, Callable[[Distillation], Awaitable[None]]] = {
+            DistillState.QUEUED: self._queued,
+            DistillState.TRAINING: self._training,
+            DistillState.PACKAGING: self._packaging,
+            DistillState.GATING: self._gating,
+            DistillState.PUBLISHING: self._publishing,
+        }
+        self._resumed = False
+        self._not_before: dict[str, float] = {}
+        self._began_at_step: dict[str, int] = {}
+        self._stopped: dict[str, Distillation] = {}
+        """Cancelled ones whose version may still be on its way."""
+
+    def wake(self) -> None:
+        """Have a look soon."""
+        self._wake()
+
+    async def tick(self) -> After:
+        """One look at everything. Raises the last failure, after all had their turn."""
+        parts = self._parts
+        failed: Exception | None = None
+        if not self._resumed:
+            await self._resume()
+        rows = await asyncio.to_thread(parts.distillations.under_way)
+        for row in rows:
+            try:
+                await self._steps[row.state](row)
+            except Ended:
+                continue  # cancelled meanwhile
+            except Superseded:
+                raise
+            except Exception as error:  # noqa: BLE001 - one that is stuck must not stop the others
+                _log.exception("distillation_stuck", extra={"distillation": row.id})
+                failed = error
+        await self._withdraw_stopped()
+        left = await asyncio.to_thread(parts.distillations.under_way)
+        await asyncio.to_thread(parts.directories.tidy, [row.id for row in left])
+        if failed is not None:
+            raise failed
+        return After(_pause(left))
+
+    async def cancel(self, identity: str, by: str) -> Distillation:
+        """Stop one; its version does not go live. Raises ``Ended``, ``UnknownDistillation``."""
+        parts = self._parts
+        reason = f"cancelled by {by}"
+        made = await asyncio.to_thread(
+            parts.distillations.move, identity, DistillState.CANCELLED, reason
+        )
+        if (parts.directories.path(identity) / job.JOB_FILE).exists():
+            await asyncio.to_thread(parts.trainer.cancel, parts.directories.path(identity))
+        if made.digest:
+            self._stopped[made.id] = made
+        self._wake()
+        return made
+
+    async def _resume(self) -> None:
+        """What the last process cancelled may still be on its way to the engines."""
+        rows = await asyncio.to_thread(
+            self._parts.distillations.page, 100, state=DistillState.CANCELLED.value
+        )
+        self._stopped.update({row.id: row for row in rows if row.digest})
+        self._resumed = True
+
+    # queued → training
+
+    async def _queued(self, row: Distillation) -> None:
+        parts = self._parts
+        if await self._trainers_busy(row):
+            return
+        try:
+            dataset = await asyncio.to_thread(self._dataset_of, row)
+        except NothingToTrain as error:
+            await self._end(row, DistillState.FAILED, str(error))
+            return
+        begun = await asyncio.to_thread(parts.distillations.begin, row.id, dataset=dataset.digest)
+        if begun is not None:
+            await self._training(begun)
+
+    async def _trainers_busy(self, row: Distillation) -> bool:
+        rows = await asyncio.to_thread(self._parts.distillations.under_way)
+        return sum(1 for other in rows if other.state in LEASED and other.id != row.id) >= _TRAINERS
+
+    def _dataset_of(self, row: Distillation) -> Dataset:
+        """The one that was named, or what an erasure left of it; else the intent's gold of now."""
+        data, digest = self._parts.data, row.dataset
+        while digest:
+            found = data.known(digest)
+            if found is None:
+                raise NothingToTrain(f"the dataset {digest[:12]} is gone")
+            if found.rebuilt_as is None:
+                return found
+            digest = found.rebuilt_as
+        return data.freeze_intent(row.intent)
+
+    # training → packaging
+
+    async def _training(self, row: Distillation) -> None:
+        parts, path = self._parts, self._parts.directories.path(row.id)
+        if not (path / job.JOB_FILE).exists():
+            try:
+                await asyncio.to_thread(self._write_job, row, path)
+            except (NothingToTrain, job.JobError) as error:
+                await self._end(row, DistillState.FAILED, str(error))
+                return
+        outcome = await asyncio.to_thread(job.read_outcome, path)
+        if outcome is None and await asyncio.to_thread(parts.trainer.alive, path):
+            await self._note_progress(row, path)
+            return
+        # It may have ended between the two looks.
+        outcome = outcome or await asyncio.to_thread(job.read_outcome, path)
+        if outcome is None:
+            await self._start(row, path)
+        elif outcome.state == "done":
+            await self._note_progress(row, path)
+            await self._packaging(
+                await asyncio.to_thread(
+                    parts.distillations.move, row.id, DistillState.PACKAGING, row.reason
+                )
+            )
+        elif outcome.state == "cancelled":
+            await self._end(row, DistillState.CANCELLED, outcome.reason or "cancelled")
+        else:
+            await self._end(row, DistillState.FAILED, outcome.reason or "the training failed")
+
+    async def _start(self, row: Distillation, path: Path) -> None:
+        """Start a trainer, or start it again after it died: so many times, ever later."""
+        parts = self._parts
+        if self._clock() < self._not_before.get(row.id, 0.0):
+            return
+        last = await asyncio.to_thread(job.last_progress, path)
+        step = 0 if last is None else last.step
+        starts = row.starts if step <= self._began_at_step.get(row.id, step) else 0
+        if starts >= MAX_STARTS:
+            said = await asyncio.to_thread(parts.directories.last_lines, row.id)
+            reason = f"the trainer died {starts} times and got no further; it said last: {said}"
+            await self._end(row, DistillState.FAILED, reason)
+            return
+        self._began_at_step[row.id] = step
+        pause_s = min(_LONGEST_PAUSE_S, _BUSY_S * 2**starts)
+        self._not_before[row.id] = self._clock() + pause_s
+        await asyncio.to_thread(parts.distillations.note, row.id, starts=starts + 1)
+        try:
+            await asyncio.to_thread(parts.trainer.start, path)
+        except job.JobError as error:
+            await asyncio.to_thread(parts.distillations.note, row.id, reason=str(error))
+
+    async def _note_progress(self, row: Distillation, path: Path) -> None:
+        last = await asyncio.to_thread(job.last_progress, path)
+        if last is None or (last.step, last.steps, last.eta_s) == (row.step, row.steps, row.eta_s):
+            return
+        await asyncio.to_thread(
+            self._parts.distillations.note,
+            row.id,
+            step=last.step,
+            steps=last.steps,
+            loss=row.loss if last.loss is None else last.loss,
+            eta_s=last.eta_s,
+        )
+
+    def _write_job(self, row: Distillation, path: Path) -> None:
+        parts = self._parts
+        rows = parts.data.rows(row.dataset)
+        examples = [job.Example.of(each) for each in rows if each.split == "train"]
+        if not examples:
+            raise NothingToTrain(f"the dataset {row.dataset[:12]} has no rows to train on")
+        base = parts.bases.base()
+        intents = (row.intent,) if row.intent else tuple(sorted({each.intent for each in rows}))
+        job.write_job(
+            path,
+            job.Job(
+                id=row.id,
+                alias=row.alias,
+                intents=intents,
+                base=base.directory,
+                base_id=base.id,
+                dataset=row.dataset,
+                teachers=tuple(sorted({each.teacher for each in rows if each.teacher})),
+                parent=self._live(row.alias),
+                settings=TrainingSettings.model_validate(dict(row.settings)),
+                max_rank=base.max_rank,
+                author=f"{AUTHOR}{row.id}",
+            ),
+            examples,
+        )
+
+    def _live(self, alias: str) -> str | None:
+        try:
+            return self._parts.registry.alias(alias).live
+        except UnknownAlias:
+            return None
+
+    # packaging → gating
+
+    async def _packaging(self, row: Distillation) -> None:
+        parts, path = self._parts, self._parts.directories.path(row.id)
+        if self._clock() < self._not_before.get(row.id, 0.0):
+            return
+        route = parts.config.routes.get(row.intent)
+        stage: Stage = "live" if route is None else route.ladder[0]
+        percent = 0.0 if stage == "live" else parts.ladder.canary_percent
+        try:
+            with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+                copy = Path(scratch) / row.alias
+                await asyncio.to_thread(shutil.copytree, path / job.ADAPTER_DIR, copy)
+                outcome = await parts.rollout.push(
+                    row.alias, copy, stage=stage, percent=percent, author=f"{AUTHOR}{row.id}"
+                )
+        except (AdapterError, OSError) as error:
+            if isinstance(error, Superseded):
+                raise
+            self._not_before[row.id] = self._clock() + _WATCHING_S
+            await asyncio.to_thread(
+                parts.distillations.note, row.id, reason=f"the push is tried again: {error}"
+            )
+            return
+        if outcome.refused or not outcome.digest:
+            await self._end(row, DistillState.FAILED, outcome.error, digest=outcome.digest)
+            return
+        await asyncio.to_thread(self._remember, row, outcome.digest, path)
+        moved = await asyncio.to_thread(
+            parts.distillations.move, row.id, DistillState.GATING, digest=outcome.digest
+        )
+        await self._gating(moved)
+
+    def _remember(self, row: Distillation, digest: str, path: Path) -> None:
+        done, wanted = job.read_outcome(path), job.read_job(path)
+        settings = wanted.settings.model_dump(mode="json", exclude_unset=True)
+        self._parts.lineage.put(
+            row,
+            digest,
+            base=wanted.base_id,
+            rows=self._parts.data.rows(row.dataset),
+            settings=settings if done is None else {**settings, **done.settings},
+            parent=wanted.parent,
+        )
+
+    # gating → publishing → live
+
+    async def _gating(self, row: Distillation) -> None:
+        version = await self._version(row)
+        row = await self._note_gate(row)
+        state = version.state.value
+        if state in _WAS_LIVE:
+            await self._end(row, DistillState.LIVE, "", gate=row.gate)
+        elif state in _CLIMBS:
+            await asyncio.to_thread(self._parts.distillations.move, row.id, DistillState.PUBLISHING)
+        elif state == "refused":
+            await self._end(row, DistillState.REFUSED, _refusal(row, version), gate=row.gate)
+        elif state in _BROKEN:
+            await self._end(row, DistillState.FAILED, version.error or f"the version is {state}")
+        elif state not in _ON_THE_WAY:
+            await self._end(row, DistillState.REFUSED, "the version was taken out of service")
+
+    async def _publishing(self, row: Distillation) -> None:
+        version = await self._version(row)
+        row = await self._note_gate(row)
+        state = version.state.value
+        if state in _WAS_LIVE:
+            await self._end(row, DistillState.LIVE, "")
+        elif state not in _CLIMBS:
+            reason = version.error or "it was withdrawn while it climbed the ladder"
+            await self._end(row, DistillState.REFUSED, reason)
+
+    async def _version(self, row: Distillation) -> VersionRecord:
+        return await asyncio.to_thread(self._parts.registry.version, row.alias, row.digest)
+
+    async def _note_gate(self, row: Distillation) -> Distillation:
+        found = await asyncio.to_thread(self._parts.gates.summary, row.alias, row.digest)
+        if found is None or found == row.gate:
+            return row
+        return await asyncio.to_thread(self._parts.distillations.note, row.id, gate=dict(found))
+
+    async def _end(
+        self, row: Distillation, state: DistillState, reason: str, **facts: object
+    ) -> None:
+        await asyncio.to_thread(self._parts.distillations.move, row.id, state, reason, **facts)
+        self._not_before.pop(row.id, None)
+        self._began_at_step.pop(row.id, None)
+
+    # What was cancelled late
+
+    async def _withdraw_stopped(self) -> None:
+        """Take versions of cancelled distillations out, however far they got meanwhile."""
+        for row in list(self._stopped.values()):
+            version = await self._version(row)
+            if version.state.value in _ON_THE_WAY:
+                continue
+            by, rollout = f"{AUTHOR}{row.id}", self._parts.rollout
+            if version.author == by and version.state.value == "live":
+                await rollout.rollback(row.alias, by=by)
+            elif version.author == by and version.state.value in _CLIMBS:
+                await rollout.retire(row.alias, row.digest, by=by)
+            del self._stopped[row.id]
+
+
+def _refusal(row: Distillation, version: VersionRecord) -> str:
+    gate = row.gate or {}
+    reason = str(gate.get("reason") or version.error or "the gate refused it")
+    missing = gate.get("n_missing")
+    return f"{reason}; {missing} more gold answers are needed to judge it" if missing else reason
+
+
+def _pause(left: list[Distillation]) -> float:
+    """Seconds until the next look."""
+    if any(row.state is not DistillState.PUBLISHING for row in left):
+        return _BUSY_S
+    return _WATCHING_S if left else _IDLE_S

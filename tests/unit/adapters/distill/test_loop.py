@@ -1,0 +1,247 @@
+"""Distillations from the wish to the version that serves, and whoever dies on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.distill import job
+from adapters.distill.distillations import MAX_OPEN, Ended, TooManyOpen, UnknownDistillation
+from adapters.distill.loop import AUTHOR
+from adapters.distill.states import ENDED, DistillState
+from adapters.errors import Superseded
+from adapters.flywheel.config import FlywheelConfig
+from adapters.registry import Registry
+from adapters.registry.lifecycle import State
+from tests.fakes.adapter_path import AdapterPath, Fate, Killed
+from tests.fakes.fleet import FakeFleet
+from tests.fakes.learning_loop import LearningLoop, row
+from tests.fakes.trainer_process import FakeTrainer, InstantTrainer
+
+Make = Callable[..., LearningLoop]
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Builds loops; closes them and their trainers afterwards."""
+    made: list[LearningLoop] = []
+
+    def build(**fields: Any) -> LearningLoop:
+        root = tmp_path / str(len(made))
+        root.mkdir()
+        made.append(LearningLoop(AdapterPath(root, FakeFleet("r0")), **fields))
+        return made[-1]
+
+    yield build
+    for each in made:
+        await each.aclose()
+
+
+async def test_an_intents_gold_becomes_a_version_that_serves(make: Make) -> None:
+    """Trained on the train split alone, pushed as its distillation, live, and written down."""
+    world = make()
+    events = world.path.events
+    asked = world.ask(settings={"seed": 4})
+    assert (asked.state, asked.cause) == (DistillState.QUEUED, "request")
+    done = await world.run(asked.id, "live", "failed")
+    assert done.state is DistillState.LIVE, done.reason
+    assert (done.step, done.steps) == (3, 3)
+    assert done.loss == pytest.approx(1 / 3)
+    assert done.ended_at is not None
+    version = world.path.registry.version("returns", done.digest)
+    assert (version.state, version.author) == (State.LIVE, f"{AUTHOR}{asked.id}")
+    assert world.path.registry.alias("returns").intents == ("returns",)
+    origin = world.lineage.of("returns", done.digest)
+    assert origin is not None
+    assert (origin.distillation, origin.dataset) == (asked.id, done.dataset)
+    assert origin.splits == {"train": 2, "test": 1}
+    assert origin.reviewers == {"ana": 3}
+    assert origin.teacher == "frontier:cloud/big"
+    assert origin.settings["seed"] == 4
+    told = [e.data["state"] for e in events.since(0) if e.kind == "distillation"]
+    order = [*dict.fromkeys(told)]
+    assert order == ["queued", "training", "packaging", "gating", "live"]
+
+
+async def test_held_out_rows_do_not_reach_the_trainer(make: Make) -> None:
+    """Not even as a file; and of a training that ended no person's text stays."""
+    world = make(trainer=FakeTrainer(pause_s=0.3))
+    asked = world.ask()
+    await world.run(asked.id, "training")
+    path = world.directories.path(asked.id)
+    kept = [example.digest for example in job.read_examples(path)]
+    assert kept == [row(1).digest, row(2).digest]
+    await world.run(asked.id, "live")
+    await world.loop.tick()
+    assert not (path / job.EXAMPLES_FILE).exists()
+    assert not (path / job.ADAPTER_DIR).exists()
+    assert [look["step"] for look in world.directories.curve(asked.id)] == [1, 2, 3]
+
+
+async def test_without_gold_it_fails_and_says_so(make: Make) -> None:
+    """No dataset, no training."""
+    world = make()
+    done = await world.run(world.ask(alias="other", intent="other").id, "failed")
+    assert "no gold answers" in done.reason
+    world.data.gold["held"] = [row(9, intent="held", split="test")]
+    done = await world.run(world.ask(alias="held", intent="held").id, "failed")
+    assert "no rows to train on" in done.reason
+
+
+async def test_a_trainer_that_fails_says_why(make: Make) -> None:
+    """Its reason is the distillation's."""
+    world = make(trainer=FakeTrainer(fails="the disk is full"))
+    done = await world.run(world.ask().id, "failed")
+    assert done.reason == "the disk is full"
+
+
+async def test_a_trainer_that_dies_goes_on_from_its_checkpoint(make: Make) -> None:
+    """It is started again, and the alias's version is what it would have been."""
+    world = make(trainer=FakeTrainer(pause_s=0.05, steps=12))
+    asked = world.ask()
+    await world.run(asked.id, "training")
+    while world.distillations.find(asked.id).step < 4:
+        await world.loop.tick()
+        await asyncio.sleep(0.02)
+    world.trainer.kill()
+    done = await world.run(asked.id, "live", "failed")
+    assert done.state is DistillState.LIVE
+    steps = [look["step"] for look in world.directories.curve(asked.id)]
+    assert steps == sorted(steps), "no step is done twice"
+    assert len(world.trainer.started) == 2
+
+
+async def test_a_trainer_that_gets_no_further_is_given_up(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many starts, with what it said last."""
+    monkeypatch.setattr("adapters.distill.loop._BUSY_S", 0.001)
+    monkeypatch.setattr("adapters.distill.loop.MAX_STARTS", 3)
+    world = make(trainer=FakeTrainer(dies_at=0))
+    asked = world.ask()
+    done = await world.run(asked.id, "failed")
+    assert "died 3 times" in done.reason
+    assert "begun by" in done.reason
+    assert len(world.trainer.started) == 3
+
+
+async def test_one_trainer_at_a_time(make: Make) -> None:
+    """The second waits for the first one's lease, and is trained then."""
+    world = make(trainer=FakeTrainer(pause_s=0.1))
+    first, second = world.ask(settings={"seed": 1}), world.ask(settings={"seed": 2})
+    await world.run(first.id, "training")
+    for _ in range(3):
+        await world.loop.tick()
+    assert world.distillations.find(second.id).state is DistillState.QUEUED
+    assert world.distillations.begin(second.id, dataset="d" * 64) is None, "the lease is taken"
+    await world.run(second.id, "live")
+    assert world.distillations.find(first.id).state is DistillState.LIVE
+    assert world.path.registry.alias("returns").live == world.distillations.find(second.id).digest
+
+
+async def test_cancelling(make: Make) -> None:
+    """Waiting or training: it ends, its process too; what has ended cannot be cancelled."""
+    world = make(trainer=FakeTrainer(pause_s=0.2, steps=100))
+    first, second = world.ask(), world.ask()
+    await world.run(first.id, "training")
+    for each in (second, first):
+        stopped = await world.loop.cancel(each.id, "ops")
+        assert (stopped.state, stopped.reason) == (DistillState.CANCELLED, "cancelled by ops")
+        with pytest.raises(Ended):
+            await world.loop.cancel(each.id, "ops")
+    assert not world.trainer.alive(world.directories.path(first.id))
+    with pytest.raises(UnknownDistillation):
+        await world.loop.cancel("dst_none", "ops")
+    third = world.ask()
+    await world.run(third.id, "training")
+
+
+async def test_what_is_cancelled_while_it_is_published_does_not_stay_live(make: Make) -> None:
+    """However far its version got meanwhile."""
+    world = make()
+    asked = world.ask()
+    done = await world.run(asked.id, "gating", "live")
+    if done.state is DistillState.GATING:
+        await world.loop.cancel(asked.id, "ops")
+        await world.path.idle()
+        await world.loop.tick()
+        assert world.path.registry.alias("returns").live is None
+
+
+async def test_the_queue_is_bounded(make: Make) -> None:
+    """So many, and no more."""
+    world = make()
+    for _ in range(MAX_OPEN):
+        world.ask()
+    with pytest.raises(TooManyOpen):
+        world.ask()
+
+
+async def test_a_route_whose_ladder_begins_with_a_canary(make: Make) -> None:
+    """Publishing until it is live; withdrawn, it is refused."""
+    config = FlywheelConfig.model_validate(
+        {"routes": {"returns": {"alias": "returns", "ladder": ["canary", "live"]}}}
+    )
+    world = make(config=config)
+    first = await world.run(world.ask(settings={"seed": 1}).id, "publishing")
+    assert world.path.registry.version("returns", first.digest).state is State.CANARY
+    await world.path.rollout.promote("returns", first.digest)
+    await world.run(first.id, "live")
+    second = await world.run(world.ask(settings={"seed": 2}).id, "publishing")
+    await world.path.rollout.retire("returns", second.digest)
+    refused = await world.run(second.id, "refused")
+    assert "withdrawn" in refused.reason
+
+
+async def test_a_dataset_that_was_erased_is_trained_as_what_is_left_of_it(make: Make) -> None:
+    """The chain of rebuilds is followed."""
+    world = make()
+    before, left = world.data.freeze([row(1), row(2)]), world.data.freeze([row(2)])
+    world.data.rebuilt[before.digest] = left.digest
+    done = await world.run(world.ask(dataset=before.digest).id, "live")
+    assert done.dataset == left.digest
+
+
+async def test_a_registry_that_was_superseded_starts_no_trainer(make: Make) -> None:
+    """Law 13: its lease cannot be taken, and nothing that it trains can be published."""
+    world = make()
+    asked = world.ask()
+    successor = Registry.open(f"sqlite:///{world.root / 'registry.db'}")
+    successor.claim()
+    try:
+        with pytest.raises(Superseded):
+            await world.loop.tick()
+    finally:
+        successor.close()
+    assert world.trainer.started == []
+    assert world.distillations.find(asked.id).state is DistillState.QUEUED
+
+
+async def test_the_registry_dies_at_each_step(make: Make) -> None:
+    """Whatever it was about to write down: the next process goes on, and one version is live."""
+    counted = Fate()
+    world = make(trainer=InstantTrainer())
+    world.path.registry.fate = counted
+    done = await world.run(world.ask().id, "live")
+    await world.path.idle()
+    expected = done.digest
+    for step in range(2, counted.steps + 1):
+        world = make(trainer=InstantTrainer())
+        asked = world.ask()
+        world.path.registry.fate = fate = Fate(dies_at=step)
+        with contextlib.suppress(Killed):
+            while not world.distillations.find(asked.id).ended and fate.steps < step:
+                await world.loop.tick()
+                await asyncio.sleep(0.01)
+        await world.restart()
+        again = await world.run(asked.id, *(state.value for state in ENDED))
+        assert again.state is DistillState.LIVE, (step, again.reason)
+        assert again.digest == expected
+        versions = world.path.registry.versions("returns")
+        assert [version.state for version in versions] == [State.LIVE], step
+        await world.aclose()
