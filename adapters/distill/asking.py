@@ -84,9 +84,10 @@ class Asking:
         found = self._datasets.known(digest)
         if found is None:
             raise NotDistillable(f"There is no dataset {digest}.", "dataset", 404, "not_found")
-        if found.rebuilt_as is not None:
+        if found.erased or found.rebuilt_as is not None:
+            left = found.rebuilt_as or "nothing"
             raise NotDistillable(
-                f"The dataset {digest} was erased; {found.rebuilt_as} is what is left of it.",
+                f"The dataset {digest} was erased; {left} is what is left of it.",
                 "dataset",
                 410,
                 "erased",

@@ -165,6 +165,8 @@ class Loop:
             found = data.known(digest)
             if found is None:
                 raise NothingToTrain(f"the dataset {digest[:12]} is gone")
+            if found.erased and found.rebuilt_as is None:
+                raise NothingToTrain(f"an erasure left nothing of the dataset {digest[:12]}")
             if found.rebuilt_as is None:
                 return found
             digest = found.rebuilt_as

@@ -12,6 +12,7 @@ from adapters.admin import erasures
 from adapters.admin.parts import Parts
 from adapters.admin.upload import Uploads
 from adapters.aliases import Peer
+from adapters.distill.job import Trainer
 from adapters.events import EventBus
 from adapters.jobs.periodic import Every, in_thread
 from adapters.records.anchoring import Anchoring, open_anchor
@@ -39,6 +40,7 @@ from serving.registry.membership import Membership
 from serving.registry.metrics import RegistryCollector
 from serving.registry.policies import RulesOffice
 from serving.registry.service import RegistryService
+from serving.registry.training import ProcessTrainer
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.logs import get_logger
 from serving.telemetry.records import record_gauges
@@ -63,7 +65,8 @@ class RegistryProcess:
         surface: the ASGI application for routers, and behind them for administrators.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, trainer: Trainer | None = None) -> None:
+        """``trainer``: what runs trainings; processes of this machine unless it is given."""
         log = get_logger("graftwork.registry")
         config = settings.adapters_here()
         assert config.database_url is not None
@@ -106,7 +109,7 @@ class RegistryProcess:
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
         rules.add_to(self.service.jobs)
-        self.flywheel = Flywheel(settings, self.adapters)
+        self.flywheel = Flywheel(settings, self.adapters, trainer or ProcessTrainer())
         self.flywheel.add_to(self.service.jobs)
         self._router_logs = RouterLogs(membership.routers)
         self._erasing = Erasing(

@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from adapters.corpus.exchanges import Exchanges, Limits
+from adapters.dataset.datasets import DIRECTORY, Datasets
+from adapters.distill.data import FrozenData
+from adapters.distill.job import Trainer
+from adapters.distill.ports import NoGates
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import PeriodicJobs
 from adapters.records.erasable import Erasable
@@ -14,6 +18,7 @@ from adapters.review.reviews import Reviews
 from router.wire.table import Bound
 from serving.config.settings import Settings
 from serving.registry.adapters import Adapters
+from serving.registry.distilling import Distilling
 
 FLYWHEEL_FILE = "flywheel.db"
 
@@ -33,9 +38,11 @@ class Flywheel:
         store: the loop's database.
         exchanges: what was captured.
         reviews: what experts say of it.
+        datasets: what of it was frozen.
+        distilling: the loop from datasets to versions.
     """
 
-    def __init__(self, settings: Settings, adapters: Adapters) -> None:
+    def __init__(self, settings: Settings, adapters: Adapters, trainer: Trainer) -> None:
         self.store = FlywheelStore.open(database_url(settings), adapters.registry.as_writer)
         self._adapters = adapters
         events = self._events = adapters.events
@@ -45,12 +52,21 @@ class Flywheel:
             Limits(corpus.max_exchanges, corpus.max_mb * 2**20),
             lambda identity, state: events.emit("exchange", id=identity, state=state.value),
         )
-
         self.reviews = Reviews(self.store, self.exchanges, settings.flywheel.reviews, events)
+        self.datasets = Datasets(
+            self.store,
+            settings.state_dir.absolute() / DIRECTORY,
+            self.reviews,
+            settings.flywheel.datasets,
+            lambda digest, state: events.emit("dataset", digest=digest, state=state),
+        )
+        self.distilling = Distilling(
+            settings, self.store, adapters, FrozenData(self.datasets), NoGates(), trainer
+        )
 
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
-        return []
+        return [*self.distilling.resources()]
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
@@ -62,6 +78,7 @@ class Flywheel:
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""
+        self.distilling.add_to(jobs)
 
     async def aclose(self) -> None:
         """Stop where it stands; the next process resumes."""

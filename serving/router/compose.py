@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 
 from adapters.admin import erasures
+from adapters.admin.flywheel import LOOP
 from adapters.admin.table import RESOURCES
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.auditing import Audit
@@ -183,6 +184,7 @@ class RouterProcess:
                 *holds.RESOURCES,
                 *policy.RESOURCES,
                 *erasures.RESOURCES,
+                *LOOP,
             ),
             limits.max_archive_bytes,
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapters.dataset.frozen import Dataset, Row, Split
+from adapters.dataset.frozen import Dataset, Row, Split, row_digest
 from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import Distillation, Distillations, Wish
 from adapters.distill.lineage import Lineage
@@ -26,12 +26,18 @@ from tests.fakes.trainer_process import FakeTrainer
 _TICK_S = 0.02
 
 
+_WORDS = ("lamp", "chair", "coat", "kettle", "phone", "bag", "book", "watch", "tent", "bike")
+
+
 def row(number: int, *, intent: str = "returns", split: Split = "train", **fields: Any) -> Row:
-    """One example."""
+    """One example; other numbers ask for other things."""
+    thing = f"{_WORDS[number % 10]} {_WORDS[number // 10 % 10]}"
+    messages = ({"role": "user", "content": f"May I send the {thing} back?"},)
+    answer = f"Yes, the {thing} within 30 days."
     given: dict[str, Any] = {
-        "digest": f"{number:064x}",
-        "messages": ({"role": "user", "content": f"May I return order {number}?"},),
-        "answer": "Yes.",
+        "digest": row_digest(messages, answer, intent),
+        "messages": messages,
+        "answer": answer,
         "intent": intent,
         "tenant": "acme",
         "split": split,

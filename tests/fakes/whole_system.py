@@ -16,6 +16,7 @@ from typing import Any
 
 from anyio.from_thread import BlockingPortal
 
+from adapters.distill.job import Trainer
 from serving.config.settings import Settings
 from serving.content import open_content
 from serving.engine.slots import Slots
@@ -51,12 +52,14 @@ class System:
         url: of the router's door.
         root: where the state is.
         engines: what answers in each engine replica, by its identity.
+        registry: its process, whose rooms a test may fill; ``portal`` calls on its event loop.
     """
 
     url: str
     root: Path
     engines: Mapping[str, TalkingEngine]
     portal: BlockingPortal
+    registry: RegistryProcess
 
     def asked(self) -> list[str]:
         """The models that were asked for on engines, in no order across replicas."""
@@ -81,38 +84,41 @@ def whole_system(
     *,
     environ: Mapping[str, str] | None = None,
     replicas: int = 2,
+    trainer: Trainer | None = None,
     **args: Any,
 ) -> Iterator[System]:
     """Bring everything up in another thread; ``args`` are the deploy file's, ``router`` in them."""
     given = {"state_dir": str(root), "router": dict(router or {}), **args}
     given["adapters"] = {"rollout": _QUICK, **given.get("adapters", {})}
     settings = Settings.model_validate(given)
-    with in_thread(_running(settings, environ or {}, replicas)) as ((url, engines), portal):
-        yield System(url, root, engines, portal)
+    running = _running(settings, environ or {}, replicas, trainer)
+    with in_thread(running) as ((url, engines, registry), portal):
+        yield System(url, root, engines, portal, registry)
 
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, environ: Mapping[str, str], replicas: int
-) -> AsyncIterator[tuple[str, dict[str, TalkingEngine]]]:
+    settings: Settings, environ: Mapping[str, str], replicas: int, trainer: Trainer | None
+) -> AsyncIterator[tuple[str, dict[str, TalkingEngine], RegistryProcess]]:
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(_registry(settings))
+        registry = await stack.enter_async_context(_registry(settings, trainer))
+        service = registry.service
         engines = {}
         for number in range(1, replicas + 1):
             name = f"engine-{number}"
             engines[name] = await stack.enter_async_context(_engine(settings, service, name))
         url = await stack.enter_async_context(_router(settings, service, environ))
-        yield url, engines
+        yield url, engines, registry
 
 
 @asynccontextmanager
-async def _registry(settings: Settings) -> AsyncIterator[RegistryService]:
-    process = RegistryProcess(settings)
+async def _registry(settings: Settings, trainer: Trainer | None) -> AsyncIterator[RegistryProcess]:
+    process = RegistryProcess(settings, trainer)
     server = InternalServer(_LOOPBACK)
     await server.start(process.surface)
     await process.start(server.peer("registry"))
     try:
-        yield process.service
+        yield process
     finally:
         await process.aclose()
         await server.stop()

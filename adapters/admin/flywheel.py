@@ -1,0 +1,10 @@
+"""The learning loop's resources: a new one is its file and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.admin import distillations
+from adapters.resources import Resource
+
+LOOP: tuple[Resource[Any], ...] = (*distillations.RESOURCES,)
