@@ -265,12 +265,18 @@ class RouterProcess:
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
         if self.names is not None:
             jobs.add("names", self.names.start, Every(_NAMES_EVERY_S, at_once=True))
+        jobs.add("warm", self._warm, Every(None, at_once=True))
         self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
         if self._intents.watched:
             limit_s = _LONGEST_TRAINING_S
             jobs.add("intents", self._intents.refresh, Every(intents_poll_s, limit_s=limit_s))
         return jobs
+
+    async def _warm(self) -> None:
+        """What the first request would wait for: tables of phone numbers, the safety encoder."""
+        await asyncio.to_thread(detectors().patterns.find, "call +1 202 555 0143")
+        await self._safety.warm()
 
     def start(self) -> None:
         """Begin to write logs, to learn and to renew what is leased, in the background."""

@@ -16,6 +16,7 @@ MAX_CHARS: Final = 512 * 1024
 """Of one text that are read: half a minute of one core would be too long to wait for."""
 _KEPT: Final = 65_536
 _WAITING: Final = 512
+_ANY_TEXT: Final = "My name is Ann."
 
 
 class Awaited:
@@ -60,9 +61,15 @@ class Awaited:
     def _unavailable(self) -> DetectorUnavailable:
         return DetectorUnavailable(f"{self._name}: {self._failure}")
 
+    def _warm(self) -> Detector:
+        """Loaded, and used once: what is loaded with the first text is no request's to wait for."""
+        detector = self._load()
+        detector.find(_ANY_TEXT)
+        return detector
+
     async def _loaded(self) -> None:
         try:
-            self._detector = await self._threads.run(self._load)
+            self._detector = await self._threads.run(self._warm)
             self._failure = None
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asks is told
             self._failure = error

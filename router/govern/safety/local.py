@@ -63,6 +63,9 @@ class Models:
         )
 
 
+_ANY_TEXT: Final = "When does the shop open?"
+
+
 class Read(NamedTuple):
     """What the words of a text say.
 
@@ -105,6 +108,10 @@ class Classifier:
         self._models = models
         self._threads = threads
         self._known: Memory[_Judged] = Memory()
+
+    async def warm(self) -> None:
+        """Load what the first doubtful text would wait for. Raises ``GuardUnavailable``."""
+        await self._off_loop(lambda: self.meaning(0.0, _ANY_TEXT))
 
     async def judge(self, case: Case) -> list[Finding]:
         """Harm and injections. Raises ``GuardUnavailable`` when a doubt cannot be resolved."""

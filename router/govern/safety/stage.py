@@ -78,6 +78,11 @@ class Safety:
         self._metrics = metrics
         self._threads = threads
 
+    async def warm(self) -> None:
+        """Load what the first request would wait for. Raises ``GuardUnavailable``."""
+        if self._config.enabled:
+            await self._classifier.warm()
+
     def close(self) -> None:
         """Wait for what is under way."""
         self._threads.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from router.govern.detect import DetectorUnavailable, Span, TextTooLong
-from router.govern.detect.awaited import MAX_CHARS, Awaited
+from router.govern.detect.awaited import _ANY_TEXT, MAX_CHARS, Awaited
 
 
 class Words:
@@ -20,9 +20,13 @@ class Words:
         self.asked: list[str] = []
         self.thread = threading.get_ident()
         self.pause_s = pause_s
+        self.warm = False
 
     def find(self, text: str) -> list[Span]:
         """Raises for a text that says so."""
+        if text == _ANY_TEXT:
+            self.warm = True
+            return []
         self.asked.append(text)
         self.thread = threading.get_ident()
         time.sleep(self.pause_s)
@@ -53,6 +57,13 @@ async def test_it_runs_in_another_thread_and_loads_with_the_first_text(
     assert await awaited.find(["axb", ""]) == [[Span(1, 2, "X")], []]
     assert awaited.ready
     assert words.thread != threading.get_ident()
+
+
+async def test_it_was_used_once_before_it_counts_as_loaded(awaited: Awaited, words: Words) -> None:
+    """What a model loads with its first text, no request waits for."""
+    await awaited.start()
+    assert words.warm
+    assert words.asked == []
 
 
 async def test_the_loop_goes_on_while_it_works(words: Words, awaited: Awaited) -> None:
