@@ -46,16 +46,24 @@ class BadField(ValueError):
         param: which part.
         code: stable machine-readable code.
         status: HTTP status.
+        more: what the answer has beside the error itself.
     """
 
     def __init__(
-        self, message: str, param: str | None, *, code: str = "invalid_value", status: int = 400
+        self,
+        message: str,
+        param: str | None,
+        *,
+        code: str = "invalid_value",
+        status: int = 400,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code
         self.status = status
+        self.more = dict(more or {})
 
 
 # Lists

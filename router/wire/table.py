@@ -96,7 +96,9 @@ class ResourceApp:
         if isinstance(error, RouterError):
             return error
         if isinstance(error, BadField):
-            return Refused(error.status, error.message, code=error.code, param=error.param)
+            return Refused(
+                error.status, error.message, code=error.code, param=error.param, more=error.more
+            )
         return self._explain(error)
 
     async def _unknown(self, scope: Any, _receive: Any, _send: Any) -> None:

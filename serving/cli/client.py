@@ -86,6 +86,15 @@ class Client:
                 self._http.post(self._url + path, data=dict(fields), files=files, timeout=timeout)
             )
 
+    def post_bytes(self, path: str, raw: bytes, kind: str) -> dict[str, Any]:
+        """POST bytes of a media type, get a JSON object. Raises ``Failed``."""
+        with self._translated():
+            headers = {"content-type": kind}
+            timeout = self._timeout(PUBLISH_S)
+            return self._answer(
+                self._http.post(self._url + path, content=raw, headers=headers, timeout=timeout)
+            )
+
     def put(self, path: str, raw: bytes, kind: str) -> dict[str, Any]:
         """PUT bytes of a media type, get a JSON object. Raises ``Failed``."""
         with self._translated():

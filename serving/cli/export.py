@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from serving.cli.client import adapter_path, connected
+from serving.cli.files import complete_or_absent
 from serving.cli.options import DEFAULT_URL, Key, Url
 from serving.cli.output import fail
 
@@ -80,7 +78,7 @@ def _download(version: str, output: Path | None, url: str, key: str | None) -> P
     ):
         target = output or Path(_offered(answer.headers.get("content-disposition"), version))
         try:
-            with _complete_or_absent(target) as file:
+            with complete_or_absent(target) as file:
                 for piece in answer.iter_bytes():
                     file.write(piece)
         except OSError as error:
@@ -93,18 +91,3 @@ def _offered(disposition: str | None, version: str) -> str:
     match = _FILE_NAME.search(disposition or "")
     name = match[1] if match else f"{version}.tar"
     return Path(name).name
-
-
-@contextmanager
-def _complete_or_absent(target: Path) -> Iterator[BinaryIO]:
-    descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)
-        Path(draft).replace(target)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

@@ -11,6 +11,7 @@ from serving.cli import (
     audit,
     backup,
     check,
+    datasets,
     decisions,
     distill,
     documents,
@@ -61,6 +62,7 @@ app.command("decide")(decisions.decide)
 app.command("replay")(decisions.replay)
 app.add_typer(audit.app, name="audit")
 app.add_typer(distill.app, name="distill")
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(documents.app, name="documents")
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
