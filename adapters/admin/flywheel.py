@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.admin import distillations
+from adapters.admin import datasets, distillations
 from adapters.resources import Resource
 
-LOOP: tuple[Resource[Any], ...] = (*distillations.RESOURCES,)
+LOOP: tuple[Resource[Any], ...] = (*datasets.RESOURCES, *distillations.RESOURCES)

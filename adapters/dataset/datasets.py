@@ -110,12 +110,13 @@ class Datasets:
         Raises ``NothingReviewed``, ``TooMany``, ``NoRoom``, ``DamagedDataset`` when what was held
         out before cannot be read, and what the database raises.
         """
-        chosen = self._selected(selection)
-        if not chosen:
-            raise NothingReviewed("No reviewed answers fit: review some exchanges first.")
         share = self._config.holdout if selection.holdout is None else selection.holdout
         replay = self._config.replay if selection.replay is None else selection.replay
+        # Gold is read inside: an erasure comes wholly before, or finds what was made of it.
         with self._lock:
+            chosen = self._selected(selection)
+            if not chosen:
+                raise NothingReviewed("No reviewed answers fit: review some exchanges first.")
             held = self._held_rows()
             rows = split(chosen, held, share)
             if replay and selection.intents is not None:

@@ -6,21 +6,25 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
+from adapters.admin import datasets
 from adapters.corpus.exchanges import Exchanges, Limits
+from adapters.dataset.bringing import Importer
 from adapters.dataset.datasets import DIRECTORY, Datasets
 from adapters.distill.data import FrozenData
 from adapters.distill.job import Trainer
 from adapters.distill.ports import NoGates
 from adapters.flywheel.database import FlywheelStore
-from adapters.jobs.periodic import PeriodicJobs
+from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
 from adapters.review.reviews import Reviews
-from router.wire.table import Bound
+from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.registry.adapters import Adapters
 from serving.registry.distilling import Distilling
+from serving.registry.redacting import Redaction
 
 FLYWHEEL_FILE = "flywheel.db"
+_SWEEP_S = 3600.0
 
 
 def database_url(settings: Settings) -> str:
@@ -60,13 +64,22 @@ class Flywheel:
             settings.flywheel.datasets,
             lambda digest, state: events.emit("dataset", digest=digest, state=state),
         )
+        redaction = Redaction(settings)
+        self._dataset_desk = datasets.Desk(
+            self.datasets,
+            Importer(self.datasets, redaction.kept, redaction.hashed),
+            settings.flywheel.datasets.max_import_mb,
+        )
         self.distilling = Distilling(
             settings, self.store, adapters, FrozenData(self.datasets), NoGates(), trainer
         )
 
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
-        return [*self.distilling.resources()]
+        return [
+            *bound(datasets.RESOURCES, self._dataset_desk),
+            *self.distilling.resources(),
+        ]
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
@@ -78,6 +91,7 @@ class Flywheel:
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""
+        jobs.add("datasets", in_thread(self.datasets.sweep), Every(_SWEEP_S))
         self.distilling.add_to(jobs)
 
     async def aclose(self) -> None:

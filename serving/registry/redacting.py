@@ -1,4 +1,4 @@
-"""What a process that is no router may keep of texts, and what stands in it for persons."""
+"""What the registry may keep of texts, and what stands in it for persons."""
 
 from __future__ import annotations
 
