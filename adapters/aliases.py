@@ -46,7 +46,7 @@ class Alias(_Frozen):
     retired: tuple[str, ...] = ()
     """Full digests of versions that were callable once; the newest few. Others answer for them."""
     intents: tuple[str, ...] = ()
-    """Intents that the live version's manifest declares."""
+    """Intents that it answers: of the live version's manifest, and of the routes that it learns."""
     gates: dict[str, GateResult] = Field(default_factory=dict)
     """What a gate found about each version, by full digest, where its manifest tells."""
 

@@ -108,3 +108,12 @@ class FlywheelConfig(_Section):
     routes: dict[str, RouteConfig] = Field(
         default_factory=dict, description="by intent; without one an intent's alias has its name"
     )
+
+    @property
+    def learns(self) -> dict[str, tuple[str, ...]]:
+        """Intents by the alias that learns them."""
+        aliases = {route.alias for route in self.routes.values()}
+        return {
+            alias: tuple(name for name, route in self.routes.items() if route.alias == alias)
+            for alias in sorted(aliases)
+        }

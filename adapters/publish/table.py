@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from adapters.aliases import Alias, CandidateVersion, Peer, PolicyVersions, Replica, RoutingTable
 from adapters.publish.placement import place
@@ -48,6 +48,19 @@ def build_table(
         registry=registry,
         routers=tuple(routers),
         policy=PolicyVersions(active=snapshot.policy, shadow=snapshot.shadow_policy),
+    )
+
+
+def with_routes(snapshot: Snapshot, learns: Mapping[str, Iterable[str]]) -> Snapshot:
+    """The same, where an alias answers the intents that it ``learns``, beside those it declares."""
+    return replace(
+        snapshot,
+        aliases=tuple(
+            replace(each, intents=tuple(dict.fromkeys((*each.intents, *learns[each.name]))))
+            if each.name in learns
+            else each
+            for each in snapshot.aliases
+        ),
     )
 
 
@@ -104,17 +117,18 @@ def _alias(
     live = alias.live if alias.live in versions else None
     # Routers answer with it when the live one cannot: not with what somebody just took back.
     falls_back = alias.previous in versions and not alias.rolled_back
+    tried = tuple(
+        CandidateVersion(digest=each.digest, stage=each.stage, percent=each.percent)
+        for each in candidates
+        if each.digest in versions
+    )
     return Alias(
         name=alias.name,
         live=live,
         previous=alias.previous if falls_back else None,
-        candidates=tuple(
-            CandidateVersion(digest=each.digest, stage=each.stage, percent=each.percent)
-            for each in candidates
-            if each.digest in versions
-        ),
+        candidates=tried,
         versions=tuple(versions),
         retired=retired,
-        intents=alias.intents if live is not None else (),
+        intents=alias.intents if live is not None or tried else (),
         gates={d: each.gate for d, each in versions.items() if each.gate is not None},
     )

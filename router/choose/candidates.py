@@ -327,10 +327,11 @@ def _auto(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[C
 
 
 def _answering(card_set: CardSet, intent: str | None, alias: str | None) -> tuple[str, ...]:
-    """Aliases for an intent: the one that was recognised with it, or those that claim it."""
-    if alias is not None:
-        return (alias,) if alias in card_set.table.aliases else ()
-    return () if intent is None else card_set.by_intent.get(intent, ())
+    """Aliases for an intent: the one that was recognised with it, then those that claim it."""
+    claiming = () if intent is None else card_set.by_intent.get(intent, ())
+    if alias is None or alias not in card_set.table.aliases:
+        return claiming
+    return tuple(dict.fromkeys((alias, *claiming)))
 
 
 def _alias(

@@ -171,13 +171,13 @@ class CardSet:
 
 
 def _by_intent(table: RoutingTable, configured: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Aliases by the intent that they answer: the configured one first, then who declares it."""
+    """Aliases by the intent that they answer, or are tried for: the configured one first."""
     found: dict[str, list[str]] = {}
     for intent, name in configured.items():
         if name in table.aliases:
             found.setdefault(intent, []).append(name)
     for alias in table.aliases.values():
-        if alias.live is None:
+        if alias.live is None and not alias.candidates:
             continue
         for intent in alias.intents:
             names = found.setdefault(intent, [])

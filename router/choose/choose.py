@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.aliases import engine_name
+from adapters.aliases import Alias, engine_name
 from adapters.evaluation import GateResult
 from router.choose import candidates
 from router.choose.candidates import (
@@ -84,7 +84,7 @@ class Chooser:
         how, asked = self._order(exchange, considered, last, route)
         _lift(asked)
         options, wanted = _options(exchange.request, asked)
-        shadow = self._shadow(exchange.request, options[0], permit, card_set)
+        shadow = self._shadow(exchange, options[0], permit, card_set)
         return Decision(
             table=exchange.decision.table,
             collections=exchange.decision.collections,
@@ -106,15 +106,16 @@ class Chooser:
         )
 
     def _shadow(
-        self, request: Request, first: Option, permit: Permits, card_set: CardSet
+        self, exchange: Exchange, first: Option, permit: Permits, card_set: CardSet
     ) -> Option | None:
         """Who should answer in secret, when this request falls into its share.
 
         What keeps a target from being asked keeps it from being asked in secret (law 5).
         """
-        if first.engine_name is None or not first.allowed or _PIN in request.model:
-            return None  # nobody compares with the base, or with what a client pinned
-        alias = card_set.table.aliases.get(first.engine_name.partition(_PIN)[0])
+        request = exchange.request
+        if not first.allowed or _PIN in request.model:
+            return None  # nobody compares with what a client pinned
+        alias = _tried_beside(exchange, first, card_set)
         tried = None if alias is None else candidates.sampled(alias, "shadow", request.id)
         if alias is None or tried is None or engine_name(alias.name, tried) == first.engine_name:
             return None
@@ -255,6 +256,19 @@ def _ranked_where_auto(
     place = targets.index(AUTO)
     chosen = ranked([each for each in considered if each.place == place], risk)
     return [each for each in considered if each.place != place] + chosen
+
+
+def _tried_beside(exchange: Exchange, first: Option, card_set: CardSet) -> Alias | None:
+    """The alias whose candidate may be compared with the first option.
+
+    Its own; or, where no adapter answers the intent yet, the one that is about to learn it.
+    """
+    table = card_set.table
+    own = table.aliases.get((first.engine_name or "").partition(_PIN)[0])
+    if own is not None or exchange.request.model != AUTO or exchange.decision.intent.name is None:
+        return own
+    learning = card_set.by_intent.get(exchange.decision.intent.name, ())
+    return next((table.aliases[name] for name in learning if table.aliases[name].candidates), None)
 
 
 def _forbid(candidate: Candidate, permit: Permits) -> None:

@@ -54,7 +54,7 @@ class RegistryService:
         self.superseded = False
         self._standing_down: asyncio.Task[None] | None = None
         self.jobs = PeriodicJobs(self._job_failed)
-        self.tables = Tables(adapters, fleet, membership, self.jobs)
+        self.tables = Tables(adapters, fleet, membership, self.jobs, settings.flywheel.learns)
         self._reconciling = self.jobs.add(
             "reconcile",
             self._reconcile,

@@ -9,11 +9,12 @@ database came back from a backup.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 
 from adapters.aliases import Peer, RoutingTable
 from adapters.errors import FleetError
 from adapters.jobs.periodic import Every, JobStopped, PeriodicJobs
-from adapters.publish.table import Room, build_table, with_cold
+from adapters.publish.table import Room, build_table, with_cold, with_routes
 from serving.registry.adapters import Adapters
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
@@ -35,7 +36,10 @@ class Tables:
         fleet: HttpFleet,
         membership: Membership,
         jobs: PeriodicJobs,
+        learns: Mapping[str, Iterable[str]],
     ) -> None:
+        """``learns``: intents by the alias that learns them."""
+        self._learns = learns
         self._registry = adapters.registry
         self._claim = adapters.registry.writing
         self._membership = membership
@@ -91,7 +95,7 @@ class Tables:
         claimed = self._claim.writer or snapshot.writer
         self._highest = max(self._highest, claimed * _TABLES_PER_CLAIM) + 1
         table = build_table(
-            snapshot,
+            with_routes(snapshot, self._learns),
             revision=self._highest,
             # A registry that was just restarted knows its base's name before an engine is up.
             base_id=base.base_id if base else snapshot.base_id,
