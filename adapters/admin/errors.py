@@ -9,6 +9,7 @@ from adapters import errors
 from adapters.errors import AdapterError, CheckResult
 from adapters.publish.outcome import Outcome
 from adapters.registry.policies import UnknownPolicy
+from adapters.review import errors as review
 
 REJECTED = "adapter_rejected"
 _RETRY_AFTER_S = 2.0
@@ -30,6 +31,11 @@ _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
     (errors.NothingToRollBack, 409),
     (errors.ProbeFailed, 422),
     (UnknownPolicy, 404),
+    (review.UnknownReview, 404),
+    (review.UnknownExchange, 404),
+    (review.BadAnswer, 400),
+    (review.TooMany, 429),
+    (review.ReviewError, 409),
     (errors.RegistryError, 503),
     (errors.FleetError, 503),
 )
