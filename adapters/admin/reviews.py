@@ -72,6 +72,7 @@ class GuidelineRequest(BaseModel):
     query={
         "state": "`open`, `claimed` or `done`; without it all",
         "intent": "of which intent",
+        "to_do": "`true`: only what the caller has not judged",
         "limit": "rows, at most 1000",
         "cursor": "the `next` of the page before",
     }
@@ -85,6 +86,7 @@ async def reviews(desk: ReviewDesk, request: Request) -> Response:
         None if state is None else State(state),
         query.get("intent"),
         actor(request),
+        choice(query, "to_do", ("true", "false")) == "true",
         page.limit + 1,
         _after(page),
     )

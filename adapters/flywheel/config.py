@@ -18,6 +18,18 @@ class ReviewsConfig(_Section):
     lock_s: float = Field(
         default=900.0, gt=0, description="a claim that nobody finishes is free again after, seconds"
     )
+    queue: int = Field(
+        default=10_000,
+        ge=1,
+        description="exchanges that wait for a reviewer; when there are more, those that are worth"
+        " least in the intents that have most stay outside",
+    )
+    check_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="items with a known answer among those that are open: they measure reviewers",
+    )
 
 
 class CorpusConfig(_Section):

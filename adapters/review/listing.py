@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, not_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from adapters.review import rows
 from adapters.review.item import RETIRED, Kind, Review, State
@@ -31,11 +31,17 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which part of the queue. ``reader`` is not shown again what measured him."""
+    """Which part of the queue.
+
+    Attributes:
+        reader: is not shown what measures him and what he knows already.
+        to_do: only what the reader has not judged.
+    """
 
     state: State | None = None
     intent: str | None = None
     reader: str = ""
+    to_do: bool = False
     limit: int = 100
     after: After | None = None
 
@@ -47,8 +53,10 @@ def page(session: Session, wanted: Wanted, now: float) -> Sequence[ReviewRow]:
         query = query.where(rows.in_state(wanted.state, now))
     if wanted.intent is not None:
         query = query.where(ReviewRow.intent == wanted.intent)
-    measured = and_(ReviewRow.kind == Kind.CHECK.value, judged_by(wanted.reader))
+    measured = and_(ReviewRow.kind == Kind.CHECK.value, _knows(wanted.reader))
     query = query.where(not_(measured))
+    if wanted.to_do:
+        query = query.where(not_(judged_by(wanted.reader)))
     if wanted.after is not None:
         query = query.where(_behind(wanted.after, wanted.state))
     return session.scalars(query.order_by(*_order(wanted.state)).limit(wanted.limit)).all()
@@ -58,6 +66,17 @@ def judged_by(reviewer: str) -> ColumnElement[bool]:
     """Whether a verdict of this reviewer stands."""
     return exists().where(
         VerdictRow.review_id == ReviewRow.id,
+        VerdictRow.reviewer == reviewer,
+        VerdictRow.undone_at.is_(None),
+    )
+
+
+def _knows(reviewer: str) -> ColumnElement[bool]:
+    """Whether this reviewer judged the same exchange, here or elsewhere."""
+    same = aliased(ReviewRow)
+    return exists().where(
+        same.exchange_id == ReviewRow.exchange_id,
+        VerdictRow.review_id == same.id,
         VerdictRow.reviewer == reviewer,
         VerdictRow.undone_at.is_(None),
     )

@@ -138,3 +138,5 @@ class FollowedRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     changed: Mapped[int] = mapped_column(BigInteger)
+    left_out: Mapped[bool]
+    """Whether there was no room for some."""

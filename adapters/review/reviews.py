@@ -120,11 +120,15 @@ class Reviews:
         return _with(found, exchange)
 
     def page(self, wanted: Wanted) -> list[Review]:
-        """Part of the queue, with exchanges and without histories."""
+        """Part of the queue, without candidates."""
         now = self._clock()
         with self._store.read() as session:
             found = listing.page(session, wanted, now)
-            reviews = [rows.review_of(row, self._config.per_item, now) for row in found]
+            said = rows.verdicts_by_review(session, [row.id for row in found])
+            reviews = [
+                rows.review_of(row, self._config.per_item, now, verdicts=said.get(row.id, ()))
+                for row in found
+            ]
         exchanges = self._exchanges(reviews)
         return [replace(each, exchange=exchanges.get(each.exchange_id or "")) for each in reviews]
 

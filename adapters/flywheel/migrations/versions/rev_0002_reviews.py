@@ -44,9 +44,10 @@ def upgrade() -> None:
         "review_followed",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("left_out", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_review_followed")),
     )
-    op.bulk_insert(followed, [{"id": 1, "changed": 0}])
+    op.bulk_insert(followed, [{"id": 1, "changed": 0, "left_out": False}])
 
 
 def _reviews() -> None:

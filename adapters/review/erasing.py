@@ -1,0 +1,54 @@
+"""What reviews keep of persons: verdicts, comments and candidates on their exchanges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from adapters.flywheel.database import FlywheelStore
+from adapters.review.models import ReviewRow, SubjectOfReview
+
+
+class ReviewsOfPersons:
+    """One room of an erasure.
+
+    Args:
+        store: the loop's database.
+        hash_of: what stands for a person.
+    """
+
+    counted_as = "reviews"
+
+    def __init__(self, store: FlywheelStore, hash_of: Callable[[str], str]) -> None:
+        self._store = store
+        self._hash_of = hash_of
+
+    async def found(self, subject: str) -> int:
+        """How many reviews carry this person's data."""
+        return await asyncio.to_thread(self._found, self._hash_of(subject))
+
+    async def erase(self, subject: str) -> int:
+        """Remove them from every file; how many there were."""
+        return await asyncio.to_thread(self._erase, self._hash_of(subject))
+
+    def _found(self, hashed: str) -> int:
+        of = SubjectOfReview.subject == hashed
+        with self._store.read() as session:
+            return session.scalar(select(func.count()).select_from(SubjectOfReview).where(of)) or 0
+
+    def _erase(self, hashed: str) -> int:
+        of = select(SubjectOfReview.review_id).where(SubjectOfReview.subject == hashed)
+
+        def work(session: Session) -> int:
+            ids = session.scalars(of).all()
+            for start in range(0, len(ids), 500):
+                some = ids[start : start + 500]
+                session.execute(delete(ReviewRow).where(ReviewRow.id.in_(some)))
+            return len(ids)
+
+        gone = self._store.write(work)
+        self._store.compact()
+        return gone

@@ -1,0 +1,67 @@
+"""Reviews as the registry's process does them: the queue, its resource, its background work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from adapters.admin import reviews
+from adapters.corpus.exchanges import Exchanges
+from adapters.events import EventBus
+from adapters.flywheel.config import ReviewsConfig
+from adapters.flywheel.database import FlywheelStore
+from adapters.jobs.periodic import After, Every, PeriodicJobs
+from adapters.review.erasing import ReviewsOfPersons
+from adapters.review.guidelines import Guidelines
+from adapters.review.measuring import Measuring
+from adapters.review.queue import Queue
+from adapters.review.reviews import Reviews
+from router.wire.table import Bound, bound
+from serving.registry.redacting import Redaction
+
+_EVERY = Every(0.5, at_once=True, limit_s=300.0, max_retry_s=10.0)
+_TIDY = Every(5.0, limit_s=300.0)
+
+
+class Reviewing:
+    """Everything about reviews, wired together.
+
+    Attributes:
+        reviews: the queue and the gold that comes out of it.
+        queue: fills it.
+        persons: what an erasure removes.
+    """
+
+    def __init__(
+        self,
+        store: FlywheelStore,
+        corpus: Exchanges,
+        config: ReviewsConfig,
+        events: EventBus,
+        redaction: Redaction,
+        consents: Callable[[str], bool],
+    ) -> None:
+        self.reviews = Reviews(store, corpus, config, events, consents=consents)
+        self.queue = Queue(store, corpus, config, events)
+        self.persons = ReviewsOfPersons(store, redaction.subjects.hash)
+        self._desk = reviews.ReviewDesk(
+            self.reviews, Guidelines(store), Measuring(store), redaction.kept
+        )
+
+    def resources(self) -> list[Bound]:
+        """Rows of the admin plane."""
+        return bound(reviews.RESOURCES, self._desk)
+
+    def add_to(self, jobs: PeriodicJobs) -> None:
+        """Fill the queue and keep it in order."""
+
+        async def fill() -> After | None:
+            await asyncio.to_thread(self.queue.attach)
+            more = await asyncio.to_thread(self.queue.fill)
+            return After(0.0) if more else None
+
+        async def tidy() -> None:
+            await asyncio.to_thread(self.queue.tidy)
+
+        jobs.add("reviews", fill, _EVERY)
+        jobs.add("reviews-tidy", tidy, _TIDY)
