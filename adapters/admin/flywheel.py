@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.admin import datasets, distillations
+from adapters.admin import datasets, distillations, reviews
 from adapters.resources import Resource
 
-LOOP: tuple[Resource[Any], ...] = (*datasets.RESOURCES, *distillations.RESOURCES)
+LOOP: tuple[Resource[Any], ...] = (
+    *reviews.RESOURCES,
+    *datasets.RESOURCES,
+    *distillations.RESOURCES,
+)

@@ -16,12 +16,12 @@ from adapters.distill.ports import NoGates
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
-from adapters.review.reviews import Reviews
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.registry.adapters import Adapters
 from serving.registry.distilling import Distilling
 from serving.registry.redacting import Redaction
+from serving.registry.reviewing import Reviewing
 
 FLYWHEEL_FILE = "flywheel.db"
 _SWEEP_S = 3600.0
@@ -56,7 +56,11 @@ class Flywheel:
             Limits(corpus.max_exchanges, corpus.max_mb * 2**20),
             lambda identity, state: events.emit("exchange", id=identity, state=state.value),
         )
-        self.reviews = Reviews(self.store, self.exchanges, settings.flywheel.reviews, events)
+        redaction = Redaction(settings)
+        self._reviewing = Reviewing(
+            self.store, self.exchanges, settings.flywheel.reviews, events, redaction
+        )
+        self.reviews = self._reviewing.reviews
         self.datasets = Datasets(
             self.store,
             settings.state_dir.absolute() / DIRECTORY,
@@ -64,7 +68,6 @@ class Flywheel:
             settings.flywheel.datasets,
             lambda digest, state: events.emit("dataset", digest=digest, state=state),
         )
-        redaction = Redaction(settings)
         self._dataset_desk = datasets.Desk(
             self.datasets,
             Importer(self.datasets, redaction.kept, redaction.hashed),
@@ -77,6 +80,7 @@ class Flywheel:
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
         return [
+            *self._reviewing.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.distilling.resources(),
         ]
@@ -87,10 +91,11 @@ class Flywheel:
 
     def rooms(self) -> Iterable[Erasable]:
         """What keeps persons' data."""
-        return ()
+        return (self._reviewing.persons,)
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""
+        self._reviewing.add_to(jobs)
         jobs.add("datasets", in_thread(self.datasets.sweep), Every(_SWEEP_S))
         self.distilling.add_to(jobs)
 

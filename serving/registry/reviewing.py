@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from adapters.admin import reviews
 from adapters.corpus.exchanges import Exchanges
@@ -39,11 +38,10 @@ class Reviewing:
         config: ReviewsConfig,
         events: EventBus,
         redaction: Redaction,
-        consents: Callable[[str], bool],
     ) -> None:
-        self.reviews = Reviews(store, corpus, config, events, consents=consents)
+        self.reviews = Reviews(store, corpus, config, events)
         self.queue = Queue(store, corpus, config, events)
-        self.persons = ReviewsOfPersons(store, redaction.subjects.hash)
+        self.persons = ReviewsOfPersons(store, redaction.hashed)
         self._desk = reviews.ReviewDesk(
             self.reviews, Guidelines(store), Measuring(store), redaction.kept
         )

@@ -1,0 +1,155 @@
+"""The queue fills itself, stays within its bounds, and drops what is about nothing any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from adapters.review.erasing import ReviewsOfPersons
+from adapters.review.errors import UnknownReview
+from adapters.review.item import State
+from adapters.review.listing import Wanted
+from adapters.review.models import CandidateRow, ReviewRow, SubjectOfReview, VerdictRow
+from adapters.review.queue import Queue
+from adapters.review.verdicts import Verdict
+from tests.fakes.corpus import exchange
+from tests.fakes.postgres import NewDatabase
+from tests.fakes.reviewing import LOCK_S, Reviewing, reviewing
+
+HASH = "s" * 64
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'flywheel.db'}"
+    new: NewDatabase = request.getfixturevalue("postgres")
+    return new()
+
+
+@pytest.fixture
+def desk(url: str) -> Iterator[Reviewing]:
+    """Room for ten."""
+    with reviewing(url, queue=10) as opened:
+        yield opened
+
+
+def written(directory: Path) -> bytes:
+    """All that SQLite has on the disk."""
+    return b"".join(path.read_bytes() for path in directory.glob("flywheel.db*"))
+
+
+def queue_of(desk: Reviewing) -> Queue:
+    """What fills it."""
+    return Queue(desk.store, desk.exchanges, desk.config, desk.events, desk.tick)
+
+
+def opened(desk: Reviewing) -> list[str]:
+    """The questions that wait, in their order."""
+    page = desk.reviews.page(Wanted(state=State.OPEN))
+    return [str(each.exchange.messages[0]["content"]) for each in page if each.exchange]
+
+
+def test_what_is_captured_is_opened_once(desk: Reviewing) -> None:
+    """And weighed anew when it is asked again; what may not be learnt is left alone."""
+    queue = queue_of(desk)
+    desk.exchanges.take(exchange("once", decision_id="dec_1"))
+    desk.exchanges.take(exchange("often", decision_id="dec_2"))
+    desk.exchanges.take(exchange("not for us", trains=False))
+    assert not queue.fill()
+    assert sorted(opened(desk)) == ["often", "once"]
+    for number in range(3):
+        desk.exchanges.take(exchange("often", decision_id=f"dec_1{number}"))
+    queue.fill()
+    assert opened(desk) == ["often", "once"]
+    assert [state for _, state in desk.told("review")] == ["open", "open"]
+    assert desk.exchanges.by_state()["captured"] == 3
+    again = queue_of(desk)
+    assert not again.fill()
+    assert len(opened(desk)) == 2
+
+
+def test_the_queue_has_an_end_and_no_intent_fills_it(desk: Reviewing) -> None:
+    """What is worth least of what there is most of gives way, and comes back when there is room."""
+    queue = queue_of(desk)
+    for number in range(12):
+        desk.exchanges.take(exchange(f"a{number}", intent="a", cost_usd=0.01 * (number + 1)))
+    queue.fill()
+    assert opened(desk) == [f"a{number}" for number in range(11, 1, -1)]
+    for number in range(3):
+        desk.exchanges.take(exchange(f"b{number}", intent="b", cost_usd=0.001))
+    queue.fill()
+    assert Counter(each[0] for each in opened(desk)) == {"a": 7, "b": 3}
+    assert {"a0", "a1", "a2", "a3", "a4"}.isdisjoint(opened(desk))
+    assert queue.left_out == 5
+    for each in desk.reviews.page(Wanted(state=State.OPEN, limit=3)):
+        desk.reviews.judge(each.id, "ann", Verdict.ACCEPT)
+    queue.fill()
+    assert len(opened(desk)) == 10
+    assert {"a2", "a3", "a4"} <= set(opened(desk))
+
+
+def test_what_was_judged_never_gives_way(desk: Reviewing) -> None:
+    """Nor what somebody holds."""
+    queue = queue_of(desk)
+    for number in range(10):
+        desk.exchanges.take(exchange(f"a{number}", cost_usd=0.001))
+    queue.fill()
+    page = desk.reviews.page(Wanted(state=State.OPEN))
+    desk.reviews.claim(page[0].id, "ann")
+    desk.reviews.judge(page[1].id, "ann", Verdict.ESCALATE)
+    for number in range(20):
+        desk.exchanges.take(exchange(f"b{number}", cost_usd=1.0))
+    queue.fill()
+    assert desk.reviews.find(page[0].id).state is State.CLAIMED
+    assert desk.reviews.find(page[1].id).escalated
+
+
+def test_a_claim_that_ended_gives_the_exchange_back(desk: Reviewing) -> None:
+    """It is captured again, for others and for the corpus's own bounds."""
+    queue = queue_of(desk)
+    item = desk.asked("How?")
+    desk.reviews.claim(item, "ann")
+    queue.tidy()
+    assert desk.state(item) == "in_review"
+    desk.now += LOCK_S
+    queue.tidy()
+    assert desk.state(item) == "captured"
+    assert desk.told("review")[-1] == (item, "open")
+    desk.reviews.claim(item, "bob")
+
+
+def test_a_review_goes_with_its_exchange(desk: Reviewing) -> None:
+    """Verdicts and candidates too."""
+    queue = queue_of(desk)
+    item = desk.asked("How?", subjects=(HASH,))
+    other = desk.asked("What?")
+    desk.reviews.judge(item, "ann", Verdict.REJECT, comment="no")
+    desk.exchanges.erase(HASH)
+    queue.tidy()
+    with pytest.raises(UnknownReview):
+        desk.reviews.find(item)
+    desk.reviews.find(other)
+    with desk.store.read() as session:
+        for table in (VerdictRow, CandidateRow, SubjectOfReview):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+
+
+async def test_an_erasure_finds_and_removes_reviews(desk: Reviewing, tmp_path: Path) -> None:
+    """By the keyed hash, before or after the exchanges; nothing is left in any file."""
+    item = desk.asked("How?", subjects=(HASH, "t" * 64))
+    desk.asked("What?", subjects=("t" * 64,))
+    desk.reviews.judge(item, "ann", Verdict.EDIT, answer="zanzibar-answer", comment="zanzibar")
+    room = ReviewsOfPersons(desk.store, lambda subject: HASH if subject == "ann@x" else "0" * 64)
+    assert await room.found("ann@x") == 1
+    assert await room.found("somebody") == 0
+    assert await room.erase("ann@x") == 1
+    assert await room.erase("ann@x") == 0
+    with desk.store.read() as session:
+        assert session.scalar(select(func.count()).select_from(ReviewRow)) == 1
+    assert b"zanzibar" not in written(tmp_path)
