@@ -28,7 +28,9 @@
     │   ├── InUse                a request still runs on what should leave: later
     │   ├── LoadFailed           the engine refused the version
     │   └── QuorumNotReached     too few replicas or routers acknowledged in time
-    └── ProbeFailed              the loaded version shows no effect or misses its golden logprobs
+    ├── ProbeFailed              the loaded version shows no effect or misses its golden logprobs
+    ├── GateRefused              the loaded version did not pass the gate that its route demands
+    └── NotAsked                 a target that the gate has to compare with did not answer
 
 ``code`` is stable, kebab-case and meant for machines; ``remedy`` is one sentence for a person,
 empty when there is nothing to do. Nothing here knows HTTP: one table at the door turns types into
@@ -276,3 +278,21 @@ class ProbeFailed(AdapterError):
 
     code = "probe-failed"
     remedy = "Check that the adapter was trained for the base that is served."
+
+
+class GateRefused(AdapterError):
+    """The version is not as good as what answers now, or nobody can tell yet."""
+
+    code = "gate-refused"
+    remedy = "Look at the gate's report; where items are missing, review more and push it again."
+
+    def __init__(self, message: str, check: CheckResult) -> None:
+        self.check = check
+        super().__init__(message)
+
+
+class NotAsked(AdapterError):
+    """Who has to be asked for a comparison did not answer."""
+
+    code = "not-asked"
+    remedy = "Push the version again when the target answers."

@@ -73,9 +73,11 @@ async def push(parts: Parts, request: Request) -> Response:
             directory,
             stage=stage,
             percent=percent,
-            wait=wait is not None,
             author=actor(request),
         )
+    # A gate takes minutes: who pushes is told that it is at work.
+    if wait and outcome.digest and outcome.state is not State.GATING:
+        outcome = await parts.rollout.arrived(outcome)
     return _answer(outcome)
 
 

@@ -33,7 +33,7 @@ class Outcome:
     @property
     def refused(self) -> bool:
         """Whether the version itself is bad: the same bytes will not do."""
-        return self.state in {State.REJECTED, State.QUARANTINED}
+        return self.state in {State.REJECTED, State.QUARANTINED, State.REFUSED}
 
     @classmethod
     def of(cls, version: VersionRecord, *, known: bool, epoch: int) -> Outcome:

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from adapters.errors import CheckResult, ConnectionBroke, FleetError, LoadFailed, ProbeFailed
-from adapters.fleet import AdapterFiles, Fleet, ProbeResult, ProbeRound
+from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult, ProbeRound
 from adapters.format.manifest import Manifest
 from adapters.publish.loading import Loader, MakeRoom
 from adapters.publish.probe import EFFECT, GOLDEN, effect, judge, rounds_wanted, scored
@@ -40,8 +40,8 @@ class Prover:
         self._make_room = make_room
         self._min_effect = min_effect
 
-    async def prove(self, version: VersionRecord, files: AdapterFiles) -> float:
-        """Load on one replica and probe there; returns the seconds of the load.
+    async def prove(self, version: VersionRecord, files: AdapterFiles) -> LoadResult:
+        """Load on one replica and probe there; says where, and how long the load took.
 
         Raises ``LoadFailed`` or ``ProbeFailed`` for a bad version, ``FleetError`` when no replica
         could tell.
@@ -59,7 +59,7 @@ class Prover:
             try:
                 loaded = await self._loader.load(replica, files, self._make_room)
                 await self._probe(replica, version)
-                return loaded.seconds
+                return loaded
             except LoadFailed:
                 raise
             except FleetError as error:

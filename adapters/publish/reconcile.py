@@ -23,7 +23,7 @@ from adapters.registry.lifecycle import IN_ENGINE, RESIDENT, State
 from adapters.store.store import VersionStore
 
 # What a full replica must hold first.
-_COMING = frozenset({State.PREPARING, State.PREPARED})
+_COMING = frozenset({State.PREPARING, State.GATING, State.PREPARED})
 _URGENCY = {State.LIVE: 0, State.CANARY: 1, State.SHADOW: 2, State.SUPERSEDED: 3}
 
 

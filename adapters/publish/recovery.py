@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from adapters.aliases import engine_name
 from adapters.jobs.locks import KeyedLocks
 from adapters.jobs.once import Jobs
 from adapters.publish.retire import Retirer
@@ -58,7 +59,7 @@ class Recovery:
         return (
             self._arrivals.busy((version.alias, version.digest))
             or self._publishes.busy(version.alias)
-            or self._jobs.busy(publish_job(version))
+            or self._jobs.busy(publish_job(version.alias, version.digest))
         )
 
     async def _take_up_one(self, version: VersionRecord) -> None:
@@ -76,6 +77,6 @@ class Recovery:
             )
 
 
-def publish_job(version: VersionRecord) -> str:
+def publish_job(alias: str, digest: str) -> str:
     """Under which name a version is published in the background."""
-    return f"publish:{version.name}"
+    return f"publish:{engine_name(alias, digest)}"

@@ -16,6 +16,7 @@ from adapters.config import AdaptersConfig
 from adapters.errors import (
     AdapterError,
     Conflict,
+    GateRefused,
     LoadFailed,
     ManifestError,
     NothingToRollBack,
@@ -31,23 +32,25 @@ from adapters.format.manifest import digest_directory
 from adapters.format.names import validate_alias
 from adapters.jobs.locks import KeyedLocks
 from adapters.jobs.once import Jobs
+from adapters.publish.gating import Gate, NoGate, cleared
 from adapters.publish.intake import Arrivals, Intake
 from adapters.publish.loading import Loader
 from adapters.publish.outcome import Outcome, require_share
 from adapters.publish.placement import Heat
+from adapters.publish.preparing import Preparer
 from adapters.publish.proving import Prover
 from adapters.publish.recovery import Recovery, publish_job
 from adapters.publish.retire import Retirer
 from adapters.registry import AliasRecord, Plan, Registry, Stage, VersionRecord
 from adapters.registry.ledger import Ledger
-from adapters.registry.lifecycle import CALLABLE, State
+from adapters.registry.lifecycle import CALLABLE, PUBLISHING, State
 from adapters.registry.repository import ROLLBACK
 from adapters.store.collection import Collector, Garbage
 from adapters.store.store import VersionStore
 
 _ACTIONS: dict[Stage, str] = {"live": "promote", "canary": "canary", "shadow": "shadow"}
 _RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAINING})
-_PREPARABLE = _RETURNABLE | {State.PREPARING, State.PREPARED}
+_PREPARABLE = _RETURNABLE | PUBLISHING
 
 
 class Rollout:
@@ -55,6 +58,9 @@ class Rollout:
 
     ``publish`` makes a routing table from the registry's present content visible to the routers; it
     is called on the event loop and must not block. ``base`` answers None until the engines are up.
+
+    Attributes:
+        gate: says which versions may serve; nothing is demanded until somebody puts one here.
     """
 
     def __init__(
@@ -92,8 +98,18 @@ class Rollout:
         self.retirer = Retirer(
             self.ledger, fleet, self.loader, self.names, self.jobs, settings, events, self.heat
         )
-        self._prover = Prover(
+        prover = Prover(
             registry, fleet, self.ledger, self.loader, self.retirer.make_room, settings.min_effect
+        )
+        self.gate: Gate = NoGate()
+        self._preparer = Preparer(
+            self.ledger,
+            prover,
+            self.loader,
+            self.retirer,
+            self.names,
+            self.heat,
+            lambda: self.gate,
         )
         self._received = Arrivals(
             self.ledger, self.retirer, self.names, lambda: self.base_digest, events
@@ -148,18 +164,24 @@ class Rollout:
             if starts and version.state is State.RECEIVED:
                 self.events.emit("version-received", alias, digest, author=author)
                 version = await self._intake.admit(version, directory, author)
+                version = await self._preparer.to_gate(version, author)
         if not starts and restage:
             await self._restage(version, plan, author)
         if version.state in _PREPARABLE:
             self._publish_later(version)
-        if wait:
-            await self.jobs.wait(publish_job(version), self._config.push.wait_timeout_s)
-        return await self._outcome(alias, digest, known=not starts)
+        outcome = await self._outcome(alias, digest, known=not starts)
+        return await self.arrived(outcome) if wait else outcome
+
+    async def arrived(self, outcome: Outcome) -> Outcome:
+        """The same when the version has ended its way; after ``push.wait_timeout_s`` as it is."""
+        job = publish_job(outcome.alias, outcome.digest)
+        await self.jobs.wait(job, self._config.push.wait_timeout_s)
+        return await self._outcome(outcome.alias, outcome.digest, known=outcome.known)
 
     async def _restage(self, version: VersionRecord, plan: Plan, by: str) -> None:
         """Have a version that is known go, or be, where a push of its bytes says."""
         alias, digest = version.alias, version.digest
-        if version.state in {State.STORED, State.PREPARING, State.PREPARED}:
+        if version.state in PUBLISHING:
             await self.ledger.call(self._registry.replan, alias, digest, plan)
             return
         if version.state not in CALLABLE:
@@ -196,33 +218,25 @@ class Rollout:
         """PREPARE, PROBE, COMMIT; whatever fails before the commit is undone."""
         async with self._publishes.hold(alias):
             version = await self.ledger.version(alias, digest)
-            if version.state not in {State.STORED, State.PREPARING, State.PREPARED}:
+            if version.state not in PUBLISHING:
                 return
             try:
-                version = await self._prepare(version, version.author)
-                await self._expose(version, version.plan, version.author, "commit")
+                version = await self._preparer.prepare(
+                    version, self._files(version), version.author
+                )
+                await self._expose(version, await self._wanted(version), version.author, "commit")
             except Exception as error:  # noqa: BLE001 - a bug here must not leave half a publish
                 await self._undo(version, error)
         self.retirer.trim_later(alias)
 
-    async def _prepare(self, version: VersionRecord, by: str) -> VersionRecord:
-        """Load and probe on one replica, then load on the others. No request can reach it yet."""
-        async with self.names.hold(version.name):
-            if version.state not in {State.PREPARING, State.PREPARED}:
-                version = await self.ledger.move(version, State.PREPARING, by=by, error="")
-            # From now on, not only once it is called: who makes room must not begin with it.
-            self.heat.touch(version.name)
-            files = self._files(version)
-            first_seconds = await self._prover.prove(version, files)
-            slowest = await self.loader.load_all(files, self.retirer.make_room)
-            if version.state is State.PREPARED:
-                return version
-            return await self.ledger.move(
-                version, State.PREPARED, by=by, load_seconds=max(first_seconds, slowest)
-            )
+    async def _wanted(self, version: VersionRecord) -> Plan:
+        """Where a publish ends: as it was asked for since, and where the gate lets one begin."""
+        plan = (await self.ledger.version(version.alias, version.digest)).plan
+        return self.gate.first(version.alias, plan) if self.gate.demands(version.alias) else plan
 
     async def _expose(self, version: VersionRecord, plan: Plan, by: str, action: str) -> int:
         """COMMIT: from here on requests reach the version."""
+        await self._require_cleared(version)
         self.heat.touch(version.name)
         alias, digest = version.alias, version.digest
         if plan.stage == "live":
@@ -239,9 +253,10 @@ class Rollout:
     async def _undo(self, version: VersionRecord, error: Exception) -> None:
         """Take back a publish that did not commit; reconcile removes what stays loaded."""
         version = await self.ledger.version(version.alias, version.digest)
-        if version.state not in {State.STORED, State.PREPARING, State.PREPARED}:
+        if version.state not in PUBLISHING:
             return  # The commit went through, though its answer got lost.
-        bad = isinstance(error, (LoadFailed, ProbeFailed)) and version.state is State.PREPARING
+        loading = version.state in {State.PREPARING, State.GATING}
+        bad = isinstance(error, (LoadFailed, ProbeFailed)) and loading
         why = reason(error)
         if not isinstance(error, AdapterError):
             why = f"internal error: {type(error).__name__}: {why}"
@@ -250,6 +265,8 @@ class Rollout:
             if self._fleet.in_flight(version.name) == 0:
                 await self.loader.unload_all(version.name)
             to = State.QUARANTINED if bad else State.FAILED
+            if isinstance(error, GateRefused):
+                to = State.REFUSED
             await self.ledger.move(version, to, by="rollout", detail=why, error=why)
         self.events.emit("publish-undone", version.alias, version.digest, reason=why)
 
@@ -278,11 +295,12 @@ class Rollout:
 
         One flip and no load while the previous version is resident; does not wait for a publish of
         the alias that is under way. Without a version before, the alias is left without a live one:
-        whoever answered before it existed does so again, and ``promote`` brings it back. Raises
+        whoever answered before it existed does so again, and ``promote`` brings it back. So it is
+        when the version before has not passed a gate that is demanded by now. Raises
         ``NothingToRollBack`` when nothing is live either, ``UnknownAlias``, ``Conflict``.
         """
         row = await self.ledger.call(self._registry.alias, alias)
-        if row.previous is None:
+        if row.previous is None or not await cleared(self.gate, alias, row.previous):
             return await self._leave_empty(row, by, quarantine)
         version = await self._callable(await self.ledger.version(alias, row.previous), by, True)
         async with self._undone_on_failure(version):
@@ -340,6 +358,7 @@ class Rollout:
         return await self._outcome(alias, version.digest, known=False)
 
     async def _move(self, version: VersionRecord, plan: Plan, by: str, action: str) -> None:
+        await self._require_cleared(version)
         version = await self._callable(version, by)
         async with self._undone_on_failure(version):
             await self._expose(version, plan, by, action)
@@ -363,7 +382,7 @@ class Rollout:
                 return version
             await self._require_returnable(version)
             async with self._undone_on_failure(version):
-                return await self._prepare(version, by)
+                return await self._preparer.prepare(version, files, by)
 
     @asynccontextmanager
     async def _undone_on_failure(self, version: VersionRecord) -> AsyncIterator[None]:
@@ -372,6 +391,15 @@ class Rollout:
         except Exception as error:
             await self._undo(version, error)
             raise
+
+    async def _require_cleared(self, version: VersionRecord) -> None:
+        """Law 12. Raises ``Conflict``."""
+        if not await cleared(self.gate, version.alias, version.digest):
+            raise Conflict(
+                f"{version.name} has not passed the gate that its route demands",
+                code="gate-not-passed",
+                remedy="Push its files: the gate judges them. Retire it first if it serves.",
+            )
 
     async def _require_returnable(self, version: VersionRecord) -> None:
         if version.state not in _RETURNABLE:
@@ -408,7 +436,10 @@ class Rollout:
 
     def _publish_later(self, version: VersionRecord) -> None:
         # Queued: the job of an earlier try may have undone its publish and not ended yet.
-        self.jobs.queue(publish_job(version), lambda: self._publish(version.alias, version.digest))
+        self.jobs.queue(
+            publish_job(version.alias, version.digest),
+            lambda: self._publish(version.alias, version.digest),
+        )
 
     async def idle(self) -> None:
         """Wait until no background work is left."""

@@ -66,6 +66,10 @@ class Ledger:
         )
         return moved
 
+    def report(self, kind: str, version: VersionRecord, **facts: Any) -> None:
+        """Say something about a version that did not move."""
+        self._events.emit(kind, version.alias, version.digest, **facts)
+
     async def announce(self, epoch: int, alias: str, digest: str | None, action: str) -> bool:
         """Make a change visible and wait until the routers have it; False when some are late.
 

@@ -2,9 +2,10 @@
 
 ::
 
-    received ─ checked ─ stored ─ preparing ─ prepared ─┬─ shadow ⇄ canary ─┐
-       │          │        │          │           │     └───────────────────┼─ live ⇄ superseded
-    rejected   failed   failed   failed│quarantined                          └─ draining ─ retired
+    received ─ checked ─ stored ┬─ preparing ─┬─ prepared ┬─ shadow ⇄ canary ─┐
+       │          │        │    └── gating ───┘    │      └────────────────── live ⇄ superseded
+    rejected   failed   failed     │   │         failed                      └─ draining ─ retired
+                             refused   failed│quarantined
 
 The registry is the one owner: it moves a version inside the transaction that gives the move its
 meaning, and refuses every edge that is not drawn here.
@@ -30,6 +31,10 @@ class State(StrEnum):
     """Its files are in the content-addressed store; no engine has seen it."""
     PREPARING = "preparing"
     """It is being loaded and probed; no request can reach it."""
+    GATING = "gating"
+    """The same where a route demands a gate: proven on one replica, it is being tested there."""
+    REFUSED = "refused"
+    """It did not pass the gate; pushing it again asks the gate again."""
     PREPARED = "prepared"
     """Every replica that should hold it does, and the probe passed; no request can reach it."""
     SHADOW = "shadow"
@@ -56,8 +61,10 @@ MOVES: dict[State, frozenset[State]] = {
     _S.RECEIVED: frozenset({_S.CHECKED, _S.REJECTED, _S.FAILED}),
     _S.REJECTED: frozenset({_S.RECEIVED}),
     _S.CHECKED: frozenset({_S.STORED, _S.FAILED, _S.RECEIVED}),
-    _S.STORED: frozenset({_S.PREPARING, _S.FAILED}),
-    _S.PREPARING: frozenset({_S.PREPARED, _S.FAILED, _S.QUARANTINED}),
+    _S.STORED: frozenset({_S.PREPARING, _S.GATING, _S.FAILED}),
+    _S.PREPARING: frozenset({_S.PREPARED, _S.GATING, _S.FAILED, _S.QUARANTINED}),
+    _S.GATING: frozenset({_S.PREPARED, _S.REFUSED, _S.FAILED, _S.QUARANTINED}),
+    _S.REFUSED: frozenset({_S.RECEIVED}),
     _S.PREPARED: frozenset({_S.SHADOW, _S.CANARY, _S.LIVE, _S.FAILED}),
     _S.SHADOW: frozenset({_S.CANARY, _S.LIVE, _S.DRAINING, _S.QUARANTINED}),
     _S.CANARY: frozenset({_S.SHADOW, _S.LIVE, _S.DRAINING, _S.QUARANTINED}),
@@ -76,13 +83,16 @@ CALLABLE = frozenset({_S.LIVE, _S.SUPERSEDED, _S.SHADOW, _S.CANARY})
 RESIDENT = CALLABLE
 """Every replica that places the alias must hold the version."""
 
-IN_ENGINE = RESIDENT | {_S.PREPARING, _S.PREPARED, _S.DRAINING}
+IN_ENGINE = RESIDENT | {_S.PREPARING, _S.GATING, _S.PREPARED, _S.DRAINING}
 """An engine may rightly hold the version; in any other state it is residue."""
 
-COLLECTABLE = frozenset({_S.RETIRED, _S.FAILED, _S.QUARANTINED})
+COLLECTABLE = frozenset({_S.RETIRED, _S.FAILED, _S.REFUSED, _S.QUARANTINED})
 """Nobody serves the version; its files may leave the store after a time."""
 
-UNFINISHED = frozenset({_S.RECEIVED, _S.CHECKED, _S.STORED, _S.PREPARING, _S.PREPARED, _S.DRAINING})
+PUBLISHING = frozenset({_S.STORED, _S.PREPARING, _S.GATING, _S.PREPARED})
+"""On its way from the store to its first request."""
+
+UNFINISHED = PUBLISHING | {_S.RECEIVED, _S.CHECKED, _S.DRAINING}
 """States that nobody rests in: after a crash they are continued or undone."""
 
 

@@ -42,7 +42,7 @@ from adapters.registry.transaction import Transaction, learn
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
 
-RETRIED = frozenset({State.RECEIVED, State.CHECKED, State.FAILED, State.REJECTED})
+RETRIED = frozenset({State.RECEIVED, State.CHECKED, State.FAILED, State.REJECTED, State.REFUSED})
 """States from which pushing the same bytes starts the journey again: before the store has them, who
 brings them has all that there is."""
 
@@ -231,7 +231,8 @@ class Registry(RegistryReads):
                 raise Conflict(f"{alias!r} was changed by somebody else meanwhile")
             epoch = tx.next_epoch()
             self._demote(tx, alias, digest, to, detail)
-            row.live, row.intents, row.rolled_back = None, [], False
+            # What was before, if anything, may not serve either: nobody falls to it.
+            row.live, row.previous, row.intents, row.rolled_back = None, None, [], False
             self._stamp(tx, row)
             tx.note(ROLLBACK, alias, digest, digest, None, detail)
             return epoch
