@@ -188,7 +188,9 @@ class Delivery:
     contexts: dict[str, Stitched] = field(default_factory=dict)
     """By target, what it got beyond the client's own words."""
     captured: bytes | None = None
-    """The answer's bytes, kept only for a request that is answered in secret as well."""
+    """The answer's bytes, kept where it is compared with another one, or learned from."""
+    cut: bool = False
+    """``captured`` is only a beginning of it."""
 
     bodies: Bodies | None = None
     guard: Guarding | None = None
@@ -204,9 +206,8 @@ class Delivery:
         self.guard = guard
 
     def let_go(self) -> None:
-        """Nobody is called any more, unless in secret: bodies know the exchange, a circle."""
-        if self.captured is None:
-            self.bodies = None
+        """Nobody is called any more: bodies know the exchange, a circle."""
+        self.bodies = None
 
     def opens(self, opened: Opened) -> None:
         """Close this at the end, whatever happens to who opened it."""
@@ -317,9 +318,9 @@ class Delivery:
         """Have a person look at this."""
         self.review = why
 
-    def capture(self, body: bytes) -> None:
-        """Keep what went out, for a comparison."""
-        self.captured = body
+    def capture(self, body: bytes, *, cut: bool) -> None:
+        """Keep what went out, or a beginning of it."""
+        self.captured, self.cut = body, cut
 
 
 # What it took

@@ -15,6 +15,7 @@ from router.admit.admission import Admission
 from router.audit.requests import RequestRecords
 from router.budgets.holds import Budgets
 from router.cache.responses import Responses
+from router.capture.captures import Captures
 from router.choose.choose import Chooser
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
@@ -53,7 +54,8 @@ def _measured(run: _Run) -> _Run:
         finally:
             if not client.only_asks:
                 pipeline.settlement.measure(exchange)
-            exchange.delivery.let_go()
+            if exchange.decision.shadow is None or exchange.delivery.captured is None:
+                exchange.delivery.let_go()
 
     return measured
 
@@ -77,6 +79,7 @@ class Pipeline:
     judge: Judge
     settlement: Settlement
     shadows: shadow.Shadow
+    captures: Captures
     holder: TableHolder
     records: RequestRecords
 
@@ -143,7 +146,7 @@ class Pipeline:
                     answer = await self.judge.escalate(exchange, judged, self.sender.send)
                 at(Heading.GOVERNANCE, "governance-out")
                 answer = await self._checked(exchange, answer)
-                chunks = shadow.capture(exchange, answer.chunks())
+                chunks = self.captures.watch(exchange, answer.chunks())
                 at(Heading.ROUTING, "respond")
                 kept = self.responses.keep(exchange, answer, chunks)
                 await client.pass_on(exchange, answer, kept, self.records.first_byte)
@@ -169,6 +172,7 @@ class Pipeline:
         at(Heading.ROUTING, "last-byte")
         await client.finish(exchange)
         self.shadows.follow(exchange)
+        self.captures.follow(exchange)
 
     def _virtual(self, table: RoutingTable) -> Callable[[str], VirtualModel | None]:
         def virtual(model: str) -> VirtualModel | None:

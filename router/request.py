@@ -65,6 +65,8 @@ class Hints:
     """Collections that the answer may draw on, or ``none``; None: as the route says."""
     trim: bool = False
     """A conversation that is too long may lose its oldest turns."""
+    no_capture: bool = False
+    """Nothing of it is kept to learn from."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the client says of the matter, for rules; it counts only from keys that are trusted."""
 

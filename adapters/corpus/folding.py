@@ -10,6 +10,8 @@ from typing import Any, Final
 
 _KEPT: Final = frozenset("LNMS")
 """Letters, numbers, marks and symbols say something; punctuation, spaces and controls do not."""
+_IDS: Final = frozenset({"id", "tool_call_id"})
+"""Of calls: they are others each time."""
 _PROSE: Final = frozenset({"content", "text"})
 
 
@@ -56,7 +58,7 @@ def _folded(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         return folded(value) if name in _PROSE else value
     if isinstance(value, Mapping):
-        return {key: _folded(each, str(key)) for key, each in value.items()}
+        return {key: _folded(each, str(key)) for key, each in value.items() if key not in _IDS}
     if isinstance(value, list | tuple):
         return [_folded(each, name) for each in value]
     return value

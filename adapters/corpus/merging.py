@@ -13,7 +13,10 @@ ANSWERS: Final = "answers"
 """In an exchange's details: what else was answered, each ``{target, response}``."""
 DEMONSTRATIONS: Final = "demonstrations"
 """In an exchange's details: what people say should have been answered."""
-_LISTS: Final = {ANSWERS: 4, DEMONSTRATIONS: 8}
+COMMENTS: Final = "comments"
+SIGNS: Final = "signs"
+"""In an exchange's details: the reason of each signal."""
+_LISTS: Final = {ANSWERS: 4, DEMONSTRATIONS: 8, COMMENTS: 8}
 """How many of each are kept, the newest."""
 _MAX_SIGNALS: Final = 32
 _MAX_DETAILS_BYTES: Final = 256 * 1024
@@ -30,6 +33,8 @@ def details(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
     What does not fit any more is left out, log-probabilities first.
     """
     known = {**before, **more}
+    if isinstance(before.get(SIGNS), Mapping) and isinstance(more.get(SIGNS), Mapping):
+        known[SIGNS] = {**before[SIGNS], **more[SIGNS]}
     for name, most in _LISTS.items():
         both = [*_list(before.get(name)), *_list(more.get(name))]
         distinct = {json.dumps(each, sort_keys=True): each for each in both}

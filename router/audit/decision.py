@@ -140,6 +140,7 @@ def _features(exchange: Exchange) -> dict[str, Any]:
         "max_cost_usd": request.hints.max_cost_usd,
         "fallback": request.hints.fallback,
         "fallbacks": list(request.hints.fallbacks),
+        "no_capture": request.hints.no_capture,
         "session": None if session is None else digest(session),
         "local_price": decision.tariff.record(),
         "base": decision.table.base_id,

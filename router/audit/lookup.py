@@ -17,6 +17,9 @@ from router.request import Caller
 _JUDGEMENTS = 1000
 """So many of each machine are learned from at once."""
 
+Hears = Callable[[Feedback, Mapping[str, Any], Caller], None]
+"""Told of a judgement, the decision that it is about, and who judges."""
+
 
 class Elsewhere(Protocol):
     """The other router replicas, as far as they answer."""
@@ -48,8 +51,10 @@ class Records:
         elsewhere: Elsewhere,
         on_judged: Callable[[Mapping[str, Any]], None] = lambda _: None,
         kept: Callable[[Any], Awaitable[Any]] | None = None,
+        hears: Hears = lambda _given, _record, _caller: None,
     ) -> None:
-        """``kept``: what a client says, as it may be kept."""
+        """``kept``: what a client says, as it may be kept. ``hears``: told it as it was said."""
+        self._hears = hears
         self._kept = kept
         self._on_judged = on_judged
         self._decisions = decisions
@@ -100,6 +105,7 @@ class Records:
         }
         await self._feedback.add(said)
         self._on_judged(said)
+        self._hears(feedback, record, caller)
 
     async def judgements(self, since_s: float) -> list[dict[str, Any]]:
         """The newest feedback of all routers, oldest first: what quality is estimated from."""

@@ -9,6 +9,7 @@ from router.config.auth import AuthConfig, TrustConfig
 from router.config.auto import AutoConfig
 from router.config.budgets import BudgetsConfig
 from router.config.cache import CacheConfig
+from router.config.capture import CaptureConfig
 from router.config.delivery import DeliveryConfig
 from router.config.documents import ContextConfig
 from router.config.fairness import FairnessConfig
@@ -38,6 +39,7 @@ class RouterConfig(Section):
     budgets: BudgetsConfig = BudgetsConfig()
     cache: CacheConfig = CacheConfig()
     context: ContextConfig = ContextConfig()
+    capture: CaptureConfig = CaptureConfig()
     records: RecordsConfig = RecordsConfig()
     providers: tuple[ProviderConfig, ...] = ()
     models: dict[str, VirtualModel] = Field(

@@ -80,6 +80,11 @@ class PiiPolicy:
         """What holds for what outlives its request."""
         return Actions((), self._config.personal, Action.MASK)
 
+    @property
+    def learned_from(self) -> Actions:
+        """What holds for what is learned from: it can be told that two values are the same."""
+        return Actions((), self._config.personal, Action.VAULT)
+
     def always_blocks(self, tenant: str, secret: str) -> bool:
         """Whether a secret leaves for no target at all."""
         return not any(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from router.config.governance import SECRETS, GovernanceConfig
 from router.errors import GuardUnavailable, SecretBlocked
@@ -18,6 +19,10 @@ from router.request import WITHHELD, Decision, Option, Request
 from router.wire.kinds import Kind
 from router.wire.texts import Text, survey
 from router.wire.texts import replace as replace_texts
+
+_SUBJECT: Final = "[SUBJECT_1]"
+_SHORTEST_NAME: Final = 3
+"""A shorter name is in every text by chance."""
 
 
 class Governance:
@@ -136,6 +141,22 @@ class Governance:
         changes = {text.path: changed for text, changed in zip(found, new, strict=True)}
         return replace_texts({"content": value}, changes)["content"]
 
+    async def learned_from(self, value: Any, persons: Iterable[str] = ()) -> Any:
+        """A text, or JSON, as it may be kept to learn from: equal values, equal placeholders.
+
+        Args:
+            value: of one exchange, all of it at once.
+            persons: the names of those whose data it carries; they are no words to learn.
+
+        Raises ``GuardUnavailable``.
+        """
+        found = survey({"content": value}).texts
+        new = await self._replaced([text.text for text in found], self._policy.learned_from)
+        changes = {
+            text.path: unnamed(changed, persons) for text, changed in zip(found, new, strict=True)
+        }
+        return replace_texts({"content": value}, changes)["content"]
+
     async def _replaced(self, said: Sequence[str], actions: Actions) -> list[str]:
         found = [Text(text, "", Kind.TEXT, ()) for text in said]
         names = actions.change(self._scanner.of_names)
@@ -146,6 +167,15 @@ class Governance:
     def guard(self, request: Request) -> Guard:
         """What stands between a request and its targets."""
         return Guard(request, self._policy, self._scanner, self._digest, self.conversations)
+
+
+def unnamed(text: str, persons: Iterable[str]) -> str:
+    """A text without these names, wherever they stand as words of their own."""
+    for name in sorted(persons, key=len, reverse=True):
+        if len(name) >= _SHORTEST_NAME:
+            pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
+            text = re.sub(pattern, _SUBJECT, text, flags=re.IGNORECASE)
+    return text
 
 
 def _entities(found: Found) -> frozenset[str]:

@@ -54,6 +54,10 @@ class IntentStage:
             return Intent(pin, 1.0, model.alias(pin), source="pinned", also=also)
         return self._read(request)
 
+    def recognised(self, request: Request) -> Intent:
+        """What the text is about, whatever model the client named. Takes milliseconds."""
+        return self._read(request)
+
     def _read(self, request: Request) -> Intent:
         model = self._source.current
         return model.classify(request.text, reading(request)) if request.text else NOT_READ

@@ -48,6 +48,7 @@ _HINT_FIELDS = frozenset(
         "intent",
         "fallback",
         "fallbacks",
+        "no_capture",
         "context",
         "truncation",
         "facts",
@@ -200,6 +201,9 @@ def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) 
         timeout_s=timeout_ms / 1000 if timeout_ms else None,
         intent=intent,
         fallback=_flag(headers.get("x-graftwork-fallback"), extension.get("fallback"), "fallback"),
+        no_capture=_flag(
+            headers.get("x-graftwork-no-capture"), extension.get("no_capture"), "no_capture"
+        ),
         fallbacks=_targets(headers.get("x-graftwork-fallbacks", extension.get("fallbacks"))),
         context=_collections(headers.get("x-graftwork-context", extension.get("context"))),
         trim=_trims(extension.get("truncation")) or body.get("truncation") == "auto",

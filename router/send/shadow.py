@@ -7,7 +7,7 @@ no room the sample is skipped, because shadows must never delay answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Final
 
 from router.account.usage import Traffic
@@ -17,34 +17,25 @@ from router.replicas.table import TableHolder
 from router.request import Option
 from router.targets.base import Call
 from router.targets.directory import Catalog
-from router.wire.events import Piece
 from router.wire.said import answer_text, overlap
 
-MAX_CAPTURED_BYTES: Final = 256 * 1024
 _AT_ONCE: Final = 4
+OnCompared = Callable[[Exchange, Option, str, float], object]
+"""Told who said what instead of the live answer, and how much the two agree, 0 to 1."""
 _TIMEOUT_S: Final = 120.0
-
-
-def capture(exchange: Exchange, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-    """The same; of the answer to a request that was sampled a bounded copy is kept."""
-    if exchange.decision.shadow is None or exchange.account.cache == HIT:
-        return pieces
-    return _captured(exchange, pieces)
-
-
-async def _captured(exchange: Exchange, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-    kept = bytearray()
-    async for piece in pieces:
-        if len(kept) + len(piece.raw) <= MAX_CAPTURED_BYTES:
-            kept += piece.raw
-        yield piece
-    exchange.delivery.capture(bytes(kept))
 
 
 class Shadow:
     """Runs and compares secret calls in the background."""
 
-    def __init__(self, catalog: Catalog, holder: TableHolder, traffic: Traffic) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        holder: TableHolder,
+        traffic: Traffic,
+        on_compared: OnCompared = lambda _exchange, _option, _secret, _agreement: None,
+    ) -> None:
+        self._on_compared = on_compared
         self._catalog = catalog
         self._holder = holder
         self._traffic = traffic
@@ -57,6 +48,7 @@ class Shadow:
             option is None
             or live is None
             or exchange.account.status != 200
+            or exchange.account.cache == HIT
             or len(self._tasks) >= _AT_ONCE
         ):
             return
@@ -76,6 +68,8 @@ class Shadow:
                 secret = None
         agreement = None if secret is None else overlap(secret, live)
         self._traffic.shadowed(option.engine_name, agreement)
+        if secret is not None and agreement is not None:
+            self._on_compared(exchange, option, secret, agreement)
 
     async def _ask(self, exchange: Exchange, option: Option) -> str | None:
         places = self._holder.places(option)

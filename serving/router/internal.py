@@ -17,6 +17,7 @@ from adapters.resources import Resource, body_of
 from router.account.usage import Traffic
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import parse_query
+from router.capture.captures import Captures
 from router.policy.source import PolicySource
 from router.replicas.table import TableHolder
 from router.wire.table import ResourceApp, bound
@@ -38,7 +39,9 @@ class RouterSurface:
         audit: Audit,
         rooms: Sequence[Erasable],
         policies: PolicySource,
+        captures: Captures,
     ) -> None:
+        self._captures = captures
         self._audit = audit
         self._rooms = rooms
         self._traffic = traffic
@@ -86,6 +89,10 @@ class RouterSurface:
         wanted = parse_query(request.url.query)
         return JSONResponse(await self._said.newest(wanted.limit, wanted.since_s))
 
+    async def keep(self, request: Request) -> JSONResponse:
+        found = self._captures.keep(request.path_params["id"])
+        return JSONResponse({"found": found})
+
     async def erase(self, request: Request) -> JSONResponse:
         asked = await body_of(request, ErasureRequest)
         return JSONResponse(await erase_all(self._rooms, asked.subject))
@@ -101,6 +108,7 @@ _ROWS: tuple[Resource[RouterSurface], ...] = (
     Resource("internal", "GET", paths.DECISION, RouterSurface.decision),
     Resource("internal", "GET", paths.FEEDBACK, RouterSurface.judgements),
     Resource("internal", "GET", paths.FEEDBACK_OF, RouterSurface.feedback),
+    Resource("internal", "POST", paths.CAPTURE, RouterSurface.keep),
     Resource("internal", "POST", paths.ERASURES, RouterSurface.erase),
     Resource("internal", "GET", paths.METRICS, RouterSurface.metrics),
 )

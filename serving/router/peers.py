@@ -42,6 +42,11 @@ class Peers:
         answers = await self._ask_routers(f"{paths.FEEDBACK}?limit={limit}&since={since_s}")
         return [each for answer in answers for each in answer]
 
+    async def keep(self, decision_id: str) -> None:
+        """Have whichever of the other routers remembers it keep the exchange of a decision."""
+        path = paths.one(paths.CAPTURE, decision_id)
+        await asyncio.gather(*(self._answer(peer, path, "POST") for peer in self._others()))
+
     async def metrics(self) -> list[tuple[str, str]]:
         """(process, Prometheus text) of every other process that answers."""
         table = self._holder.current
@@ -69,9 +74,9 @@ class Peers:
         answer = await self._answer(peer, path)
         return None if answer is None else answer.body.decode("utf-8", "replace")
 
-    async def _answer(self, peer: Peer, path: str) -> Answer | None:
+    async def _answer(self, peer: Peer, path: str, method: str = "GET") -> Answer | None:
         try:
-            answer = await self._client.ask(peer, "GET", path, timeout_s=_TIMEOUT_S)
+            answer = await self._client.ask(peer, method, path, timeout_s=_TIMEOUT_S)
         except Unanswered:
             return None
         return answer if answer.status == 200 else None

@@ -1,0 +1,52 @@
+"""What routers deliver to the corpus: taken durably before it is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.corpus.delivery import Afterwards, Entry, from_line
+from adapters.corpus.exchange import Exchange
+from adapters.corpus.exchanges import Exchanges
+from adapters.resources import Resource
+from router.wire.table import Bound, bound
+from serving.internal.paths import CAPTURES
+
+_log = logging.getLogger("graftwork.registry")
+
+
+def routes(exchanges: Exchanges) -> list[Bound]:
+    """What routers ask of the registry's internal surface."""
+    return bound((Resource("internal", "POST", CAPTURES, _captured),), exchanges)
+
+
+async def _captured(exchanges: Exchanges, request: Request) -> Response:
+    """Lines of entries; those that are none are left out, so that they do not hold up others."""
+    raw = await request.body()
+    told = await asyncio.to_thread(take, exchanges, raw.split(b"\n"))
+    return Response(orjson.dumps(told), media_type="application/json")
+
+
+def take(exchanges: Exchanges, lines: list[bytes]) -> dict[str, int]:
+    """Take these; how many of them, how many had no room, and how many were nothing."""
+    entries: list[Entry] = []
+    broken = 0
+    for line in lines:
+        if not line:
+            continue
+        try:
+            entries.append(from_line(line))
+        except ValueError as error:
+            broken += 1
+            _log.error("a line of captured exchanges was left out: %s", error)
+    new = [each for each in entries if isinstance(each, Exchange)]
+    taken = exchanges.take_all(new) if new else []
+    later = [each for each in entries if isinstance(each, Afterwards)]
+    if later:
+        exchanges.signal_all(later)
+    refused = sum(each.id is None for each in taken)
+    return {"taken": len(entries) - refused, "refused": refused, "broken": broken}
