@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.admin import datasets, distillations, reviews
+from adapters.admin import datasets, distillations, exchanges, reviews
 from adapters.resources import Resource
 
 LOOP: tuple[Resource[Any], ...] = (
+    *exchanges.RESOURCES,
     *reviews.RESOURCES,
     *datasets.RESOURCES,
     *distillations.RESOURCES,

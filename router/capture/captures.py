@@ -21,23 +21,25 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from adapters.corpus.delivery import Entry, to_line
-from router.account.gauges import Reading
+from adapters.corpus.merging import ANSWERS
 from router.capture.consent import Consent
 from router.capture.conversation import Unreadable
 from router.capture.counts import CaptureCounts, Dropped
 from router.capture.entries import Entries
 from router.capture.recent import Finished, Recent
+from router.capture.signals import of_shadow
 from router.capture.spool import Line, Spool
 from router.capture.watching import watched
 from router.config.capture import CaptureConfig
 from router.errors import GuardUnavailable, ReviewPending
 from router.exchange import ESCALATED, Exchange
+from router.request import Option
 from router.wire.endpoint import Endpoint
 from router.wire.events import Piece
 
-_QUEUED: Final = 1000
+QUEUED: Final = 1000
 _QUEUED_BYTES: Final = 64 * 2**20
-_UNWRITTEN: Final = 512
+UNWRITTEN: Final = 512
 """Entries that wait for a disk that takes nothing."""
 _GROUP_S: Final = 0.1
 """So long entries gather before they are synced together."""
@@ -168,6 +170,14 @@ class Captures:
             self._keep(finished)
         self._put(_Later(decision_id, dict(signs), dict(details or {}), finished), urgent=True)
 
+    def compared(self, exchange: Exchange, option: Option, secret: str, agreement: float) -> None:
+        """A candidate answered the same in secret; what differs is worth a look."""
+        sign = of_shadow(agreement)
+        if sign is not None and self._trains(exchange):
+            answer = {"target": option.target, "response": secret}
+            why = f"agreement {agreement:.3f}"
+            self.tell(exchange.request.decision_id, {sign.value: why}, {ANSWERS: [answer]})
+
     def keep(self, decision_id: str) -> bool:
         """Keep an exchange for which something speaks, if it is remembered here."""
         finished = self.recent.find(decision_id)
@@ -191,7 +201,7 @@ class Captures:
         queue = self._queues[0] if urgent else self._queues[1]
         queue.append(job)
         self._bytes += job.size
-        while len(self._queues[0]) + len(self._queues[1]) > _QUEUED or self._bytes > _QUEUED_BYTES:
+        while self.queued > QUEUED or self._bytes > _QUEUED_BYTES:
             oldest = (self._queues[1] or self._queues[0]).popleft()
             self._bytes -= oldest.size
             self._counts.dropped(Dropped.BUSY)
@@ -267,7 +277,7 @@ class Captures:
 
     def _spools(self, entry: Entry, *, urgent: bool) -> None:
         self._unwritten.append(Line(to_line(entry), urgent))
-        while len(self._unwritten) > _UNWRITTEN:
+        while len(self._unwritten) > UNWRITTEN:
             self._unwritten.popleft()
             self._counts.dropped(Dropped.DISK)
 
@@ -289,6 +299,16 @@ class Captures:
             for _ in lines:
                 self._unwritten.popleft()
         self.wake()
+
+    @property
+    def queued(self) -> int:
+        """Answered requests that wait to be redacted."""
+        return len(self._queues[0]) + len(self._queues[1])
+
+    @property
+    def unwritten(self) -> int:
+        """Redacted entries that wait for the disk."""
+        return len(self._unwritten)
 
     def queued_of(self, subject: str) -> int:
         """How many that wait here are of a person."""
@@ -323,35 +343,6 @@ class Captures:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.written()
         await asyncio.to_thread(self._spool.close)
-
-    def readings(self) -> dict[str, Reading]:
-        """What is worth a gauge."""
-        return {
-            "graftwork_capture_queued": (
-                f"Answered requests that wait to be redacted; at most {_QUEUED}.",
-                lambda: len(self._queues[0]) + len(self._queues[1]),
-            ),
-            "graftwork_capture_unwritten": (
-                f"Redacted exchanges that wait for the disk; at most {_UNWRITTEN}.",
-                lambda: len(self._unwritten),
-            ),
-            "graftwork_capture_spool_bytes": (
-                "Exchanges on this disk that the registry does not have; capture.spool_mb.",
-                lambda: self._spool.size,
-            ),
-            "graftwork_capture_spool_dropped": (
-                "Exchanges that found no room on this disk, since the start.",
-                lambda: self._spool.dropped,
-            ),
-            "graftwork_capture_recent": (
-                "Answers that are remembered in case of feedback; capture.recent.",
-                lambda: len(self.recent),
-            ),
-            "graftwork_capture_recent_bytes": (
-                "Bytes of those, about; capture.recent_mb.",
-                lambda: self.recent.bytes,
-            ),
-        }
 
 
 def _is_of(job: _Job, subject: str) -> bool:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from adapters.admin import datasets
+from adapters.admin import datasets, exchanges
+from adapters.corpus.erasable import CapturedExchanges
 from adapters.corpus.exchanges import Exchanges, Limits
 from adapters.dataset.bringing import Importer
 from adapters.dataset.datasets import DIRECTORY, Datasets
@@ -16,8 +17,11 @@ from adapters.distill.ports import NoGates
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
+from adapters.records.sealing import AUDIT
+from adapters.records.subjects import Subjects
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
+from serving.registry import capturing
 from serving.registry.adapters import Adapters
 from serving.registry.distilling import Distilling
 from serving.registry.redacting import Redaction
@@ -49,6 +53,7 @@ class Flywheel:
     def __init__(self, settings: Settings, adapters: Adapters, trainer: Trainer) -> None:
         self.store = FlywheelStore.open(database_url(settings), adapters.registry.as_writer)
         self._adapters = adapters
+        self._hash_of = Subjects(settings.state_dir / AUDIT).hash
         events = self._events = adapters.events
         corpus = settings.flywheel.corpus
         self.exchanges = Exchanges(
@@ -80,6 +85,7 @@ class Flywheel:
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
         return [
+            *bound(exchanges.RESOURCES, exchanges.Corpus(self.exchanges, self._hash_of)),
             *self._reviewing.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.distilling.resources(),
@@ -87,11 +93,12 @@ class Flywheel:
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
-        return []
+        return [*capturing.routes(self.exchanges)]
 
     def rooms(self) -> Iterable[Erasable]:
         """What keeps persons' data."""
-        return (self._reviewing.persons,)
+        corpus = CapturedExchanges(self.exchanges, self.store.compact, self._hash_of)
+        return (self._reviewing.persons, corpus)
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
-from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
+from adapters.jobs.periodic import After, Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
-from router.account.gauges import Gauges
-from router.capture.captures import Captures, Elsewhere
+from adapters.resources import Resource
+from router.account.gauges import Gauges, Reading
+from router.capture.captures import QUEUED, UNWRITTEN, Captures, Elsewhere
 from router.capture.counts import CaptureCounts
 from router.capture.entries import Entries
 from router.capture.holdings import WaitingExchanges
@@ -21,14 +24,25 @@ from router.intent.stage import IntentStage
 from router.replicas.table import TableHolder
 from serving.config.settings import Settings
 from serving.internal.client import InternalClient
-from serving.internal.paths import CAPTURES
+from serving.internal.paths import CAPTURE, CAPTURES
 
 SPOOLS: Final = "capture"
 """The directory of all routers' spools, below the state directory."""
 _BATCH_BYTES: Final = 2**20
 _TIMEOUT_S: Final = 30.0
+_UNKNOWN_S: Final = 0.5
+"""Between looks as long as no registry is known."""
 _ADOPT_EVERY_S: Final = 30.0
 _DELIVERY: Final = Every(5.0, at_once=True, limit_s=300.0, retry_s=0.5, max_retry_s=10.0)
+
+
+async def _keep(captures: Captures, request: Request) -> Response:
+    """Keep the exchange of a decision, if it is remembered here."""
+    return JSONResponse({"found": captures.keep(request.path_params["id"])})
+
+
+ROWS: tuple[Resource[Captures], ...] = (Resource("internal", "POST", CAPTURE, _keep),)
+"""What other routers ask."""
 
 
 class Undelivered(Exception):
@@ -62,10 +76,40 @@ class Capturing:
             CaptureCounts(metrics),
             elsewhere,
         )
-        metrics.register(Gauges(self.captures.readings()))
+        metrics.register(Gauges(self._readings()))
         self._hash_of = hash_of
         self._holder = holder
         self._client = InternalClient()
+
+    def _readings(self) -> dict[str, Reading]:
+        """What is worth a gauge."""
+        captures, spool = self.captures, self._spool
+        return {
+            "graftwork_capture_queued": (
+                f"Answered requests that wait to be redacted; at most {QUEUED}.",
+                lambda: captures.queued,
+            ),
+            "graftwork_capture_unwritten": (
+                f"Redacted exchanges that wait for the disk; at most {UNWRITTEN}.",
+                lambda: captures.unwritten,
+            ),
+            "graftwork_capture_spool_bytes": (
+                "Exchanges on this disk that the registry does not have; capture.spool_mb.",
+                lambda: spool.size,
+            ),
+            "graftwork_capture_spool_dropped": (
+                "Exchanges that found no room on this disk, since the start.",
+                lambda: spool.dropped,
+            ),
+            "graftwork_capture_recent": (
+                "Answers that are remembered in case of feedback; capture.recent.",
+                lambda: len(captures.recent),
+            ),
+            "graftwork_capture_recent_bytes": (
+                "Bytes of those, about; capture.recent_mb.",
+                lambda: captures.recent.bytes,
+            ),
+        }
 
     def rooms(self) -> tuple[Erasable, ...]:
         """What is kept of persons on the way."""
@@ -78,15 +122,18 @@ class Capturing:
         every = Every(_ADOPT_EVERY_S, at_once=True)
         jobs.add("left-captures", in_thread(self._spool.adopt), every)
 
-    async def deliver(self) -> None:
-        """Hand over all that waits. Raises ``Undelivered``, ``Unanswered``, ``OSError``."""
+    async def deliver(self) -> After | None:
+        """Hand over all that waits; when to look again, if that is known.
+
+        Raises ``Undelivered``, ``Unanswered``, ``OSError``.
+        """
         while True:
             batch = await asyncio.to_thread(self._spool.next, _BATCH_BYTES)
             if not batch.paths:
-                return
+                return None
             registry = self._holder.current.registry
             if registry is None:
-                raise Undelivered("no registry is known yet")
+                return After(_UNKNOWN_S)
             body = b"\n".join(batch.lines)
             answer = await self._client.ask(registry, "POST", CAPTURES, body, timeout_s=_TIMEOUT_S)
             if answer.status != 200:

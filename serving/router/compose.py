@@ -31,6 +31,7 @@ from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
 from router.cache.key import configuration_version
 from router.cache.responses import Responses
 from router.cache.store import CachedAnswers, ResponseStore
+from router.capture.judged import Judgements
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
@@ -60,7 +61,9 @@ from router.wire.table import bound
 from serving.config.settings import Settings
 from serving.console.console import Console
 from serving.internal.server import KEEPALIVE_S
+from serving.router import auditing, capturing
 from serving.router.accounting import Accounting
+from serving.router.capturing import Capturing
 from serving.router.context import Context
 from serving.router.guarding import safety
 from serving.router.internal import RouterSurface
@@ -134,7 +137,7 @@ class RouterProcess:
         self._registry.register(gauges(self._accounting, cache, self._policies))
         self._registry.register(UsageCollector(self._accounting.usage, knows))
         self._registry.register(record_gauges(self._log, self._feedback_log))
-        self._shadow = Shadow(catalog, self.holder, self._traffic)
+        self._peers = Peers(self.holder, identity)
         self._learning = Learning(config.routing, knows)
         self._registry.register(Gauges(readings(self._learning)))
         self.pricing = LocalPricing(config.routing.local.price)
@@ -145,6 +148,19 @@ class RouterProcess:
         IntentMetrics(self._registry, self._intents)
         chooser = Chooser(
             config, self._learning, self._health, self._accounting.budgets, self.pricing
+        )
+        self._capturing = Capturing(
+            settings,
+            f"{identity}-{secrets.token_hex(4)}",
+            governance,
+            IntentStage(self._intents),
+            subjects.hash,
+            self.holder,
+            self._registry,
+            self._peers.keep,
+        )
+        self._shadow = Shadow(
+            catalog, self.holder, self._traffic, self._capturing.captures.compared
         )
         pipeline = Pipeline(
             limits=limits,
@@ -169,10 +185,10 @@ class RouterProcess:
                 self._learning,
             ),
             shadows=self._shadow,
+            captures=self._capturing.captures,
             holder=self.holder,
             records=self._requests,
         )
-        self._peers = Peers(self.holder, identity)
         self._admin = AdminProxy(
             self.holder,
             (
@@ -189,7 +205,12 @@ class RouterProcess:
             limits.max_archive_bytes,
         )
         self.records = Records(
-            decided, feedback, self._peers, self._learning.judged, governance.kept
+            decided,
+            feedback,
+            self._peers,
+            self._learning.judged,
+            governance.kept,
+            Judgements(self._capturing.captures).hear,
         )
         self._refit = Refit(self._learning, self.records.judgements)
         self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
@@ -200,7 +221,10 @@ class RouterProcess:
             feedback,
             self._traffic,
             self._registry,
-            Audit(self._log),
+            [
+                *bound(auditing.ROWS, Audit(self._log)),
+                *bound(capturing.ROWS, self._capturing.captures),
+            ],
             self._erasable(settings, cache, governance),
             self._policies,
         ).asgi_app()
@@ -226,6 +250,7 @@ class RouterProcess:
             CachedAnswers(cache),
             FeedbackPayloads(self._feedback_log, requests),  # found through the requests' records
             requests,
+            *self._capturing.rooms(),
             StrayCopies(settings),
         ]
 
@@ -268,6 +293,7 @@ class RouterProcess:
         jobs.add("warm", self._warm, Every(None, at_once=True))
         self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
+        self._capturing.add_to(jobs)
         if self._intents.watched:
             limit_s = _LONGEST_TRAINING_S
             jobs.add("intents", self._intents.refresh, Every(intents_poll_s, limit_s=limit_s))
@@ -282,6 +308,7 @@ class RouterProcess:
         """Begin to write logs, to learn and to renew what is leased, in the background."""
         self._log.start()
         self._feedback_log.start()
+        self._capturing.captures.start()
         self.jobs.start()
 
     async def settle(self) -> None:
@@ -323,6 +350,7 @@ class RouterProcess:
         """Stop background work, write what is left of the log, close every connection."""
         await self.jobs.aclose()
         await self._shadow.aclose()
+        await self._capturing.aclose()
         await asyncio.to_thread(self._safety.close)
         if self.names is not None:
             await asyncio.to_thread(self.names.close)

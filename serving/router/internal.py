@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,19 +11,16 @@ from starlette.responses import JSONResponse, Response
 
 from adapters.admin.erasures import ErasureRequest
 from adapters.aliases import RoutingTable
-from adapters.records.auditing import Audit
 from adapters.records.erasable import Erasable, erase_all
 from adapters.resources import Resource, body_of
 from router.account.usage import Traffic
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import parse_query
-from router.capture.captures import Captures
 from router.policy.source import PolicySource
 from router.replicas.table import TableHolder
-from router.wire.table import ResourceApp, bound
+from router.wire.table import Bound, ResourceApp, bound
 from serving.internal import paths
 from serving.internal.reports import RouterState
-from serving.router import auditing
 
 
 class RouterSurface:
@@ -36,13 +33,11 @@ class RouterSurface:
         feedback: FeedbackLog,
         traffic: Traffic,
         metrics: CollectorRegistry,
-        audit: Audit,
+        more: Iterable[Bound],
         rooms: Sequence[Erasable],
         policies: PolicySource,
-        captures: Captures,
     ) -> None:
-        self._captures = captures
-        self._audit = audit
+        self._more = tuple(more)
         self._rooms = rooms
         self._traffic = traffic
         self._holder = holder
@@ -53,7 +48,7 @@ class RouterSurface:
 
     def asgi_app(self) -> Any:
         """The application, to be guarded by a secret."""
-        return ResourceApp([*bound(_ROWS, self), *bound(auditing.ROWS, self._audit)])
+        return ResourceApp([*bound(_ROWS, self), *self._more])
 
     def state(self) -> RouterState:
         """What the registry wants to know."""
@@ -89,10 +84,6 @@ class RouterSurface:
         wanted = parse_query(request.url.query)
         return JSONResponse(await self._said.newest(wanted.limit, wanted.since_s))
 
-    async def keep(self, request: Request) -> JSONResponse:
-        found = self._captures.keep(request.path_params["id"])
-        return JSONResponse({"found": found})
-
     async def erase(self, request: Request) -> JSONResponse:
         asked = await body_of(request, ErasureRequest)
         return JSONResponse(await erase_all(self._rooms, asked.subject))
@@ -108,7 +99,6 @@ _ROWS: tuple[Resource[RouterSurface], ...] = (
     Resource("internal", "GET", paths.DECISION, RouterSurface.decision),
     Resource("internal", "GET", paths.FEEDBACK, RouterSurface.judgements),
     Resource("internal", "GET", paths.FEEDBACK_OF, RouterSurface.feedback),
-    Resource("internal", "POST", paths.CAPTURE, RouterSurface.keep),
     Resource("internal", "POST", paths.ERASURES, RouterSurface.erase),
     Resource("internal", "GET", paths.METRICS, RouterSurface.metrics),
 )

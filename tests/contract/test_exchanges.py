@@ -1,0 +1,350 @@
+"""Exchanges: what is captured of whom, from which API, and what is not; all from outside."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from router.admit.keys import hash_key
+from tests.contract.client import ADMIN, BODIES, chat, client
+from tests.contract.conftest import router_args
+from tests.contract.test_erasures import erase, holding
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.whole_system import System, whole_system
+
+MAIL = "maria.planted@example.com"
+FIELDS = {
+    "id",
+    "time",
+    "state",
+    "intent",
+    "tenant",
+    "target",
+    "request",
+    "response",
+    "count",
+    "session",
+}
+_SHARES = {"acme": 1.0, "none-*": 0.0}
+_TENANTS = ("acme", "none-sampled", "silent", "unnamed")
+
+
+@pytest.fixture(scope="module")
+def capturing(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
+    """A company with a tenant for each kind of consent."""
+    keys = [
+        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": ["inference"]}
+        for name in _TENANTS
+    ]
+    keys += [
+        {
+            "name": "ops",
+            "sha256": hash_key("key-ops"),
+            "tenant": "acme",
+            "scopes": ["inference", "admin"],
+        },
+        {"name": "auditor", "sha256": hash_key("key-auditor"), "scopes": ["auditor"]},
+    ]
+    tenants = {name: {"consent": True, "share": share} for name, share in _SHARES.items()}
+    args = {
+        **router_args(frontier),
+        "auth": {"keys": keys},
+        "capture": {"tenants": {**tenants, "silent": {"consent": False}}},
+    }
+    with whole_system(tmp_path_factory.mktemp("capturing"), args) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ops(capturing: System) -> Iterator[httpx.Client]:
+    """Whoever runs it."""
+    with client(capturing, "ops") as found:
+        yield found
+
+
+def rows(ops: httpx.Client, **query: Any) -> list[dict[str, Any]]:
+    """Captured exchanges."""
+    answer = ops.get(f"{ADMIN}/exchanges", params=query)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["data"])
+
+
+def captured(ops: httpx.Client, decision_id: str, within_s: float = 10.0) -> dict[str, Any] | None:
+    """The exchange of a decision, as soon as it is there; None when it does not come."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        for row in rows(ops, limit=1000):
+            if row["decision_id"] == decision_id:
+                return row
+        time.sleep(0.05)
+    return None
+
+
+def decision(answer: httpx.Response) -> str:
+    """The id of an answer's decision."""
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-graftwork-decision-id"]
+
+
+def settled(ops: httpx.Client) -> None:
+    """Whatever was asked before is captured, if it is going to be: this was asked after it."""
+    last = decision(chat(ops, "base", f"The marker {time.monotonic_ns()}"))
+    assert captured(ops, last) is not None
+
+
+def test_a_row_says_what_the_contract_says(capturing: System, ops: httpx.Client) -> None:
+    """Fields, types, and the recognised intent of an answer of a named model."""
+    with client(capturing, "acme") as app:
+        answer = chat(
+            app, "base", "Where is my refund?", headers={"x-graftwork-session": "session-1"}
+        )
+    row = captured(ops, decision(answer))
+    assert row is not None
+    assert row.keys() >= FIELDS
+    assert row["state"] == "captured"
+    assert row["intent"] == "returns"
+    assert row["tenant"] == "acme"
+    assert row["target"] == "base"
+    assert row["request"] == {"messages": [{"role": "user", "content": "Where is my refund?"}]}
+    assert row["response"] == answer.json()["choices"][0]["message"]["content"]
+    assert row["count"] == 1
+    assert row["session"] == "session-1"
+    assert row["time"].startswith("20")
+    assert ops.get(f"{ADMIN}/exchanges/{row['id']}").json() == row
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("endpoint", BODIES)
+def test_every_api_and_its_streams(
+    capturing: System, ops: httpx.Client, endpoint: str, stream: bool
+) -> None:
+    """Messages in one shape, whichever dialect the client spoke."""
+    told = f"Tell me of {endpoint[4:].replace('/', ' ')} as {'one' if not stream else 'pieces'}"
+    body = json.loads(json.dumps(BODIES[endpoint]).replace("Hello", told))
+    model = "claude/opus" if endpoint == "/v1/messages" else "cloud/big"
+    with client(capturing, "acme") as app:
+        if stream:
+            body["stream"] = True
+            with app.stream("POST", endpoint, json={**body, "model": model}) as answer:
+                assert answer.status_code == 200
+                answer.read()
+            identity = answer.headers["x-graftwork-decision-id"]
+        else:
+            identity = decision(app.post(endpoint, json={**body, "model": model}))
+    row = captured(ops, identity)
+    assert row is not None
+    assert row["request"]["messages"] == [{"role": "user", "content": told}]
+    assert row["response"] == "Hello from the frontier."
+    assert row["target"] == f"frontier:{model}"
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["is my  REFUND late", "Is my refund late?!", "\uff29s my refund late"],
+)
+def test_a_duplicate_raises_the_count(capturing: System, ops: httpx.Client, again: str) -> None:
+    """Spelling is no difference, whatever was answered."""
+    with client(capturing, "acme") as app:
+        chat(app, "base", "Is my refund late?")
+        settled(ops)
+        chat(app, "cloud/big", again)
+    settled(ops)
+    found = [r for r in rows(ops) if "refund late" in r["request"]["messages"][0]["content"]]
+    assert len(found) == 1
+    assert found[0]["count"] >= 2
+
+
+def test_numbers_make_a_difference(capturing: System, ops: httpx.Client) -> None:
+    """Another order is another matter."""
+    with client(capturing, "acme") as app:
+        asked = [decision(chat(app, "base", f"Is the box {n} mine?")) for n in (17, 18)]
+    assert all(captured(ops, each) is not None for each in asked)
+
+
+@pytest.mark.parametrize("key", ["silent", "unnamed"])
+def test_nothing_is_kept_without_consent(capturing: System, ops: httpx.Client, key: str) -> None:
+    """Who said no, and who said nothing; not even when feedback speaks for it."""
+    with client(capturing, key) as app:
+        asked = decision(chat(app, "base", "Nobody reads this"))
+        said = {"decision_id": asked, "kind": "boolean", "value": False}
+        assert app.post("/v1/feedback", json=said).status_code == 200
+        said = {"decision_id": asked, "kind": "demonstration", "value": "Unkept words"}
+        assert app.post("/v1/feedback", json=said).status_code == 200
+    settled(ops)
+    assert captured(ops, asked, within_s=0.5) is None
+    assert "Unkept words" not in json.dumps(rows(ops, limit=1000))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"headers": {"x-graftwork-no-capture": "true"}},
+        {"graftwork": {"no_capture": True}},
+    ],
+)
+def test_no_capture_excludes_storage(
+    capturing: System, ops: httpx.Client, how: dict[str, Any]
+) -> None:
+    """By header or in the body; feedback changes nothing."""
+    with client(capturing, "acme") as app:
+        asked = decision(chat(app, "base", "Do not keep this", **how))
+        said = {"decision_id": asked, "kind": "demonstration", "value": "Unkept words"}
+        assert app.post("/v1/feedback", json=said).status_code == 200
+    settled(ops)
+    assert captured(ops, asked, within_s=0.5) is None
+    assert "Unkept words" not in json.dumps(rows(ops, limit=1000))
+
+
+@pytest.mark.parametrize("wrong", ["yes", 1, "false-ish"])
+def test_no_capture_is_a_boolean(capturing: System, wrong: Any) -> None:
+    """A client that meant it must not learn that it was not understood."""
+    with client(capturing, "acme") as app:
+        answer = chat(app, "base", "Hello", graftwork={"no_capture": wrong})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "graftwork.no_capture"
+
+
+def test_of_what_is_not_sampled_feedback_has_it_kept(capturing: System, ops: httpx.Client) -> None:
+    """A share of none: only what something speaks for."""
+    with client(capturing, "none-sampled") as app:
+        plain = decision(chat(app, "base", "Nothing speaks for this"))
+        poor = decision(chat(app, "base", "The answer to this was poor"))
+        shown = decision(chat(app, "base", "Somebody knows better"))
+        low = decision(chat(app, "base", "Somebody gave this a low mark"))
+        for identity, kind, value in (
+            (poor, "boolean", False),
+            (shown, "demonstration", f"So it should be, says {MAIL}"),
+            (low, "float", 0.1),
+            (plain, "float", 0.9),
+        ):
+            said = {"decision_id": identity, "kind": kind, "value": value}
+            assert app.post("/v1/feedback", json=said).status_code == 200
+    found = {each: captured(ops, each) for each in (poor, low, shown)}
+    assert all(row is not None for row in found.values())
+    assert "negative_feedback" in found[poor]["signals"]  # type: ignore[index]
+    settled(ops)
+    row = captured(ops, shown)
+    assert row is not None
+    assert row["details"]["demonstrations"] == [
+        {"answer": "So it should be, says [EMAIL_1]", "by": "none-sampled"}
+    ]
+    assert captured(ops, plain, within_s=0.5) is None
+
+
+def test_planted_values_are_in_no_file(capturing: System, ops: httpx.Client) -> None:
+    """Law 6: one placeholder for one value, in the request and in the answer."""
+    card = "4111111111111111"
+    with client(capturing, "acme") as app:
+        answer = chat(app, "cloud/big", f"say Write to {MAIL} about {card}, {MAIL} again")
+    assert MAIL in answer.text  # the client gets its own values back
+    row = captured(ops, decision(answer))
+    assert row is not None
+    said = "Write to [EMAIL_1] about [CREDIT_CARD_1], [EMAIL_1] again"
+    assert row["request"]["messages"][0]["content"] == f"say {said}"
+    assert row["response"] == said
+    assert holding(capturing.root, MAIL, card) == []
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"user": "person-1"},
+        {"safety_identifier": "person-2"},
+        {"headers": {"x-graftwork-subject": "person-3"}},
+        {"graftwork": {"subject": "person-4"}},
+    ],
+)
+def test_a_person_is_found_and_erased(
+    capturing: System, ops: httpx.Client, way: dict[str, Any]
+) -> None:
+    """By whichever name the request gave, and nobody else; the name is in no file."""
+    name = next(
+        value
+        for value in [
+            *way.values(),
+            *way.get("headers", {}).values(),
+            *way.get("graftwork", {}).values(),
+        ]
+        if isinstance(value, str)
+    )
+    with client(capturing, "acme") as app:
+        mine = decision(chat(app, "base", f"I am {name}, and asked this", **way))
+        theirs = decision(chat(app, "base", f"I know of no person like {len(name)}{name[-1]}"))
+    assert captured(ops, theirs) is not None
+    assert captured(ops, mine) is not None
+    found = rows(ops, subject=name)
+    assert [row["decision_id"] for row in found] == [mine]
+    assert name not in json.dumps(found)
+    done = erase(ops, name)
+    assert done["found"]["exchanges"] == 1
+    assert rows(ops, subject=name) == []
+    assert captured(ops, theirs, within_s=0.5) is not None
+    assert holding(capturing.root, name) == []
+
+
+def test_lists_are_paged_and_narrowed(capturing: System, ops: httpx.Client) -> None:
+    """Each row once, the newest first."""
+    settled(ops)
+    everything = [row["id"] for row in rows(ops, limit=1000)]
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = {"limit": 3, **({"cursor": cursor} if cursor else {})}
+        page = ops.get(f"{ADMIN}/exchanges", params=query).json()
+        assert page["object"] == "list"
+        seen += [row["id"] for row in page["data"]]
+        cursor = page["next"]
+    assert seen == everything
+    assert {row["intent"] for row in rows(ops, intent="returns", limit=1000)} <= {"returns"}
+    assert rows(ops, state="gold") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"state": "lost"}, "state"),
+        ({"limit": "0"}, "limit"),
+        ({"cursor": "%%%"}, "cursor"),
+        ({"cursor": "YWJj"}, "cursor"),
+    ],
+)
+def test_bad_queries_are_named(ops: httpx.Client, query: dict[str, str], param: str) -> None:
+    """With the parameter."""
+    answer = ops.get(f"{ADMIN}/exchanges", params=query)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+def test_who_may_not_look_does_not(capturing: System, ops: httpx.Client) -> None:
+    """And what is not there is said to be so."""
+    for key in ("auditor", "acme"):
+        with client(capturing, key) as other:
+            assert other.get(f"{ADMIN}/exchanges").status_code == 403
+    assert ops.get(f"{ADMIN}/exchanges/exc_nothing").status_code == 404
+
+
+def test_events_tell_of_each(capturing: System, ops: httpx.Client) -> None:
+    """``exchange``, with id and state."""
+    with ops.stream("GET", f"{ADMIN}/events", params={"after": 0}) as stream:
+        asked = decision(chat(ops, "base", "Does anybody hear of this?"))
+        row = captured(ops, asked)
+        assert row is not None
+        kind = ""
+        for line in stream.iter_lines():
+            name, _, data = line.partition(": ")
+            kind = data if name == "event" else kind
+            if kind == "exchange" and name == "data" and json.loads(data)["id"] == row["id"]:
+                assert json.loads(data)["state"] == "captured"
+                break
+
+
+def test_without_keys_the_operator_has_consented(keyless: System) -> None:
+    """Whoever runs it on a laptop is the only one that it serves."""
+    with client(keyless) as http:
+        asked = decision(chat(http, "base", "Just me here"))
+        assert captured(http, asked) is not None
