@@ -17,8 +17,6 @@ from adapters.distill.ports import NoGates
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
-from adapters.records.sealing import AUDIT
-from adapters.records.subjects import Subjects
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.registry import capturing
@@ -53,7 +51,6 @@ class Flywheel:
     def __init__(self, settings: Settings, adapters: Adapters, trainer: Trainer) -> None:
         self.store = FlywheelStore.open(database_url(settings), adapters.registry.as_writer)
         self._adapters = adapters
-        self._hash_of = Subjects(settings.state_dir / AUDIT).hash
         events = self._events = adapters.events
         corpus = settings.flywheel.corpus
         self.exchanges = Exchanges(
@@ -61,7 +58,7 @@ class Flywheel:
             Limits(corpus.max_exchanges, corpus.max_mb * 2**20),
             lambda identity, state: events.emit("exchange", id=identity, state=state.value),
         )
-        redaction = Redaction(settings)
+        redaction = self._redaction = Redaction(settings)
         self._reviewing = Reviewing(
             self.store, self.exchanges, settings.flywheel.reviews, events, redaction
         )
@@ -85,7 +82,7 @@ class Flywheel:
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
         return [
-            *bound(exchanges.RESOURCES, exchanges.Corpus(self.exchanges, self._hash_of)),
+            *bound(exchanges.RESOURCES, exchanges.Corpus(self.exchanges, self._redaction.hashed)),
             *self._reviewing.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.distilling.resources(),
@@ -97,7 +94,7 @@ class Flywheel:
 
     def rooms(self) -> Iterable[Erasable]:
         """What keeps persons' data."""
-        corpus = CapturedExchanges(self.exchanges, self.store.compact, self._hash_of)
+        corpus = CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed)
         return (self._reviewing.persons, corpus)
 
     def add_to(self, jobs: PeriodicJobs) -> None:

@@ -294,7 +294,7 @@ def test_lists_are_paged_and_narrowed(capturing: System, ops: httpx.Client) -> N
     seen: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
-        query = {"limit": 3, **({"cursor": cursor} if cursor else {})}
+        query = {"limit": "3", **({"cursor": cursor} if cursor else {})}
         page = ops.get(f"{ADMIN}/exchanges", params=query).json()
         assert page["object"] == "list"
         seen += [row["id"] for row in page["data"]]
