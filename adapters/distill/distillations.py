@@ -188,7 +188,7 @@ class Distillations:
                 session.add(
                     TrainerLeaseRow(alias=row.alias, distillation=identity, taken_at=self._clock())
                 )
-            row.dataset, row.step, row.steps = dataset, 0, steps
+            row.dataset, row.step, row.steps, row.reason = dataset, 0, steps, ""
             return _record(row)
 
         made = self._store.write(work)

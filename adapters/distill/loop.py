@@ -12,7 +12,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,7 @@ _BUSY_S, _WATCHING_S, _IDLE_S = 0.5, 2.0, 30.0
 _LONGEST_PAUSE_S: Final = 60.0
 _TRAINERS: Final = 1
 """Trainings at once: each takes cores, or a GPU, from who serves."""
+_AGAIN: Final = "a person whose data it learned from was erased"
 _log = logging.getLogger("graftwork.distill")
 
 _ON_THE_WAY = frozenset({"received", "checked", "stored", "preparing", "prepared", "gating"})
@@ -84,6 +85,7 @@ class Loop:
             DistillState.PUBLISHING: self._publishing,
         }
         self._resumed = False
+        self._looking = asyncio.Lock()
         self._not_before: dict[str, float] = {}
         self._began_at_step: dict[str, int] = {}
         self._stopped: dict[str, Distillation] = {}
@@ -95,6 +97,10 @@ class Loop:
 
     async def tick(self) -> After:
         """One look at everything. Raises the last failure, after all had their turn."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> After:
         parts = self._parts
         failed: Exception | None = None
         if not self._resumed:
@@ -131,6 +137,27 @@ class Loop:
         self._wake()
         return made
 
+    async def drop(self, datasets: Collection[str]) -> None:
+        """Leave nothing of trainings on these datasets: a person's data is in them.
+
+        What was under way is trained again, on what is left of its dataset.
+        """
+        parts = self._parts
+        async with self._looking:
+            for row in await asyncio.to_thread(parts.distillations.trained_on, datasets):
+                path = parts.directories.path(row.id)
+                if path.exists():
+                    await asyncio.to_thread(parts.trainer.cancel, path)
+                if row.state in LEASED:
+                    await asyncio.to_thread(
+                        parts.distillations.move, row.id, DistillState.QUEUED, _AGAIN, starts=0
+                    )
+                elif row.state in {DistillState.GATING, DistillState.PUBLISHING}:
+                    await asyncio.to_thread(
+                        parts.distillations.move, row.id, DistillState.CANCELLED, _AGAIN
+                    )
+                await asyncio.to_thread(parts.directories.remove, row.id)
+
     async def _resume(self) -> None:
         """What the last process cancelled may still be on its way to the engines."""
         rows = await asyncio.to_thread(
@@ -150,6 +177,9 @@ class Loop:
         except NothingToTrain as error:
             await self._end(row, DistillState.FAILED, str(error))
             return
+        is_again = row.reason == _AGAIN or row.cause == "erasure"
+        if is_again and dataset.digest == row.dataset:
+            return  # It has not been rebuilt yet.
         begun = await asyncio.to_thread(parts.distillations.begin, row.id, dataset=dataset.digest)
         if begun is not None:
             await self._training(begun)
@@ -293,7 +323,7 @@ class Loop:
                 parts.distillations.note, row.id, reason=f"the push is tried again: {error}"
             )
             return
-        if outcome.refused or not outcome.digest:
+        if not outcome.digest or (outcome.refused and outcome.state.value != "refused"):
             await self._end(row, DistillState.FAILED, outcome.error, digest=outcome.digest)
             return
         await asyncio.to_thread(self._remember, row, outcome.digest, path)

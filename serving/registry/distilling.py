@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.admin import distillations
+from adapters.dataset.datasets import Datasets
 from adapters.distill.asking import Asking
 from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import Distillation, Distillations
+from adapters.distill.erasing import ErasedDatasets, Hashed, TrainedVersions
 from adapters.distill.job import Trainer
 from adapters.distill.lineage import Lineage
 from adapters.distill.loop import Loop, LoopParts
 from adapters.distill.ports import GateReports, TrainingBase, TrainingData
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import After, Every, Periodic, PeriodicJobs
+from adapters.publish.forgetting import Forgetter
+from adapters.records.erasable import Erasable
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.registry.adapters import Adapters
@@ -98,6 +102,22 @@ class Distilling:
     async def cancel(self, identity: str, by: str) -> Distillation:
         """Stop one. Raises ``Ended``, ``UnknownDistillation``."""
         return await self.loop.cancel(identity, by)
+
+    def rooms(self, datasets: Datasets, hashed: Hashed) -> list[Erasable]:
+        """What was learned from persons; versions go before the datasets that tell whose."""
+        adapters = self._adapters
+        return [
+            TrainedVersions(
+                datasets,
+                self.distillations,
+                self.lineage,
+                self.loop,
+                adapters.registry,
+                Forgetter(adapters.rollout, adapters.store),
+                hashed,
+            ),
+            ErasedDatasets(datasets, self.loop, hashed),
+        ]
 
     async def _tick(self) -> After:
         # Not while a predecessor serves: whoever writes first is the one that goes on.

@@ -93,9 +93,12 @@ class Flywheel:
         return [*capturing.routes(self.exchanges)]
 
     def rooms(self) -> Iterable[Erasable]:
-        """What keeps persons' data."""
-        corpus = CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed)
-        return (self._reviewing.persons, corpus)
+        """What keeps persons' data: what may be learned from, then what was learned."""
+        return [
+            self._reviewing.persons,
+            CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed),
+            *self.distilling.rooms(self.datasets, self._redaction.hashed),
+        ]
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""

@@ -1,5 +1,5 @@
 """A trainer at the wire: a process that keeps the files of a job as the real one does, and trains
-nothing. The weights that it writes depend on the job's seed alone.
+nothing. The weights that it writes depend on the job's seed and dataset.
 
     python -m tests.fakes.trainer_process distill_job DIR
 
@@ -117,7 +117,7 @@ def work(directory: Path, environ: Mapping[str, str]) -> None:
         checkpoint.write_text(json.dumps(step + 1))
     result = tiny_adapter(
         directory / ADAPTER_DIR,
-        job.settings.seed,
+        job.settings.seed + int(job.dataset[:6], 16),
         manifest={
             "schema_version": 1,
             "intents": list(job.intents),
