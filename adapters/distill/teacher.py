@@ -89,10 +89,11 @@ def _aligned(
 def _probabilities(said: Mapping[str, Any], ids: Mapping[str, int]) -> dict[int, float]:
     top = said.get("top_logprobs")
     found: dict[int, float] = {}
-    for each in (top if isinstance(top, list) else [])[:_MOST_TOP]:
-        text, logprob = each.get("token"), each.get("logprob")
-        if text in ids and isinstance(logprob, int | float) and logprob <= 0:
-            found[ids[text]] = math.exp(logprob)
+    listed = top[:_MOST_TOP] if isinstance(top, list) else []
+    for each in (each for each in listed if isinstance(each, Mapping)):
+        token, logprob = ids.get(str(each.get("token"))), each.get("logprob")
+        if token is not None and isinstance(logprob, int | float) and logprob <= 0:
+            found[token] = math.exp(logprob)
     total = sum(found.values())
     # Rounded by the provider, they may add up to a little more than 1.
     return {token: p / max(1.0, total) for token, p in found.items()}
