@@ -108,7 +108,7 @@ class Intents:
                 .join(ExchangeRow, ExchangeRow.seq == MemberRow.exchange)
                 .where(MemberRow.cluster == row.id, ExchangeRow.intent != row.intent)
             )
-            others = session.execute(query).tuples().all()
+            others = session.execute(query).all()
             for member, was in others:
                 member.was_about = was
             ids = [member.exchange_id for member, _ in others]
@@ -153,8 +153,10 @@ class Intents:
     def made(self) -> list[Made]:
         """The intents by name, each with the examples of all its clusters."""
         with self._store.read() as session:
-            of = ClusterRow.state == ClusterState.INTENT.value
-            rows = session.scalars(select(ClusterRow).where(of).order_by(ClusterRow.number)).all()
+            of = select(ClusterRow.id, ClusterRow.intent, ClusterRow.alias).where(
+                ClusterRow.state == ClusterState.INTENT.value
+            )
+            rows = session.execute(of.order_by(ClusterRow.number)).all()
             texts: dict[str, list[str]] = {}
             examples = select(ExampleRow.cluster, ExampleRow.text)
             for cluster, text in session.execute(
@@ -162,10 +164,10 @@ class Intents:
             ):
                 texts.setdefault(cluster, []).append(text)
         found: dict[str, Made] = {}
-        for row in rows:
-            before = found.get(row.intent or "", Made(row.intent or "", None, ()))
-            told = dict.fromkeys([*before.examples, *texts.get(row.id, ())])
-            found[before.name] = Made(before.name, before.alias or row.alias, tuple(told))
+        for cluster, intent, alias in rows:
+            before = found.get(intent or "", Made(intent or "", None, ()))
+            told = dict.fromkeys([*before.examples, *texts.get(cluster, ())])
+            found[before.name] = Made(before.name, before.alias or alias, tuple(told))
         return [found[name] for name in sorted(found)]
 
     def document(self) -> tuple[str, bytes]:

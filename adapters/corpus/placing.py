@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from adapters.corpus.cluster import ClusterState
@@ -30,6 +30,8 @@ _MERGED_KEPT: Final = 5000
 _SMALLEST: Final = 2
 """Volume from which on it is a cluster."""
 MINE: Final = (ClusterState.OPEN,)
+Undecided = tuple[int, str | None, bytes]
+"""An exchange that is clustered, its cluster if it has one, and its vector."""
 _PINNED: Final = (ClusterState.INTENT, ClusterState.DISMISSED)
 
 
@@ -40,8 +42,7 @@ def packed(vectors: Floats) -> bytes:
 
 def unpacked(rows: Sequence[bytes], width: int) -> Floats:
     """Vectors as they were kept, one row each."""
-    found: Floats = np.frombuffer(b"".join(rows), np.float16).reshape(len(rows), width)
-    return found.astype(np.float32)
+    return np.frombuffer(b"".join(rows), np.float16).reshape(len(rows), width).astype(np.float32)
 
 
 @dataclass
@@ -320,7 +321,7 @@ class Plan:
     seen: Floats
 
     @classmethod
-    def of(cls, rows: Sequence[Row[tuple[int, str | None, bytes]]], general: Floats) -> Plan:
+    def of(cls, rows: Sequence[Undecided], general: Floats) -> Plan:
         """Group what ``undecided`` found."""
         vectors = unpacked([vector for _, _, vector in rows], len(general))
         labels, centre = grouped(vectors, general)
@@ -328,15 +329,16 @@ class Plan:
         return cls(seqs, before, labels, centre, centred(vectors, centre))
 
 
-def undecided(session: Session, most: int) -> Sequence[Row[tuple[int, str | None, bytes]]]:
+def undecided(session: Session, most: int) -> Sequence[Undecided]:
     """The newest members that nobody decided on: exchange, cluster, vector."""
     is_open = select(ClusterRow.id).where(ClusterRow.state == ClusterState.OPEN.value)
-    return session.execute(
+    query = (
         select(MemberRow.exchange, MemberRow.cluster, MemberRow.vector)
         .where(MemberRow.cluster.is_(None) | MemberRow.cluster.in_(is_open))
         .order_by(MemberRow.exchange.desc())
         .limit(most)
-    ).all()
+    )
+    return [(seq, cluster, vector) for seq, cluster, vector in session.execute(query)]
 
 
 def count_members(session: Session) -> int:
