@@ -108,3 +108,5 @@ class RoutingTable(_Frozen):
     registry: Peer | None = None
     routers: tuple[Peer, ...] = ()
     policy: PolicyVersions = PolicyVersions()
+    intents: str = ""
+    """Digest of the intents that were made of clusters; empty where there are none."""

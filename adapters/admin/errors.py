@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters import errors
+from adapters.corpus.cluster import UnknownCluster
 from adapters.errors import AdapterError, CheckResult
 from adapters.publish.outcome import Outcome
 from adapters.registry.policies import UnknownPolicy
@@ -31,6 +32,7 @@ _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
     (errors.NothingToRollBack, 409),
     (errors.ProbeFailed, 422),
     (UnknownPolicy, 404),
+    (UnknownCluster, 404),
     (review.UnknownReview, 404),
     (review.UnknownExchange, 404),
     (review.BadAnswer, 400),

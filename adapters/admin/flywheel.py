@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.admin import datasets, distillations, exchanges, reviews
+from adapters.admin import clusters, datasets, distillations, exchanges, reviews
 from adapters.resources import Resource
 
 LOOP: tuple[Resource[Any], ...] = (
     *exchanges.RESOURCES,
+    *clusters.RESOURCES,
     *reviews.RESOURCES,
     *datasets.RESOURCES,
     *distillations.RESOURCES,

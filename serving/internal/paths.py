@@ -27,6 +27,7 @@ AUDIT_PROOF = "/internal/audit/{sequence}/proof"
 LEASES = "/internal/budgets/leases"
 USAGE = "/internal/usage"
 POLICY = "/internal/policies/{version}"
+INTENTS = "/internal/intents/{digest}"
 PASSAGES = "/internal/passages"
 CAPTURES = "/internal/captures"
 # All of them

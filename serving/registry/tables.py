@@ -9,7 +9,7 @@ database came back from a backup.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from adapters.aliases import Peer, RoutingTable
 from adapters.errors import FleetError
@@ -28,6 +28,7 @@ class Tables:
 
     Attributes:
         current: the newest table.
+        intents: digest of the intents that were made of clusters; may block.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Tables:
         self._peer: Peer | None = None
         self._job = jobs.add("publish", self._make, Every(None, retry_s=_RETRY_S))
         self.current = RoutingTable()
+        self.intents: Callable[[], str] = str
 
     async def start(self, peer: Peer) -> None:
         """Make the first table. ``peer``: how routers reach the registry."""
@@ -105,6 +107,8 @@ class Tables:
             registry=self._peer,
             routers=self._membership.routers(),
         )
+        made = await asyncio.to_thread(self.intents)
+        table = table.model_copy(update={"intents": made})
         if base is not None:
             table = table.model_copy(update={"roles": base.roles})
         room = self._room

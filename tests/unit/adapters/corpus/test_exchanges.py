@@ -295,6 +295,7 @@ def test_a_superseded_writer_changes_nothing(tmp_path: Path) -> None:
 def test_the_migration_makes_what_the_models_say(url: str) -> None:
     """Of this room's tables."""
     with corpus(url) as (_, store), store.read() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
-        differences = compare_metadata(context, ExchangeRow.metadata)
-        assert [each for each in differences if "exchange" in str(each)] == []
+        ours = lambda _, name, kind, *__: kind != "table" or name.startswith("exchange")  # noqa: E731
+        options = {"compare_type": True, "include_object": ours}
+        context = MigrationContext.configure(session.connection(), opts=options)
+        assert compare_metadata(context, ExchangeRow.metadata) == []

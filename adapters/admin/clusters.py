@@ -1,0 +1,195 @@
+"""The resource ``clusters``: what is asked again and again and answered poorly. Thin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.admin.parts import actor, choice
+from adapters.corpus.cluster import Cluster, ClusterState, Move
+from adapters.corpus.clusters import Clusters
+from adapters.errors import BadName
+from adapters.format.names import validate_alias
+from adapters.records.line import iso
+from adapters.resources import BadField, Resource, body_of, describes, listed, page_of
+
+_PATH: Final = "/admin/v1/clusters"
+_ONE: Final = f"{_PATH}/{{id}}"
+_INTENT: Final = f"{_ONE}/intent"
+_DISMISS: Final = f"{_ONE}/dismiss"
+_ALL: Final = "all"
+_STATES: Final = (
+    ClusterState.OPEN.value,
+    ClusterState.INTENT.value,
+    ClusterState.DISMISSED.value,
+    _ALL,
+)
+_SHOWN: Final = (ClusterState.OPEN, ClusterState.INTENT)
+_LARGEST: Final = 10**15
+_TAKEN: Final = frozenset({"none", "auto", "base"})
+"""Names that mean something else wherever an intent may be named."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the resource needs.
+
+    Attributes:
+        clusters: all of them.
+        changed: tells routers that intents changed.
+        aliases: which adapter learns an intent, where the configuration says.
+    """
+
+    clusters: Clusters
+    changed: Callable[[], Awaitable[None]]
+    aliases: Mapping[str, str]
+
+
+class IntentRequest(BaseModel):
+    """What a cluster is about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        min_length=1,
+        max_length=128,
+        description="a new intent, or one that there is, which gets these examples as well",
+    )
+    alias: str | None = Field(
+        default=None,
+        description="the adapter that answers it, when there is one; default: as"
+        " `flywheel.routes` says, else the intent's name, where that can be an alias",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if name != name.strip() or not name.isprintable() or name.casefold() in _TAKEN:
+            raise ValueError("must be a line of text without spaces around it, and no keyword")
+        return name
+
+
+@describes(query={"state": "`open`, `intent`, `dismissed` or `all`; default: open and intent"})
+async def clusters(desk: Desk, request: Request) -> Response:
+    """What is asked alike and answered poorly, the most frequent first."""
+    page = page_of(request.query_params)
+    wanted = choice(request.query_params, "state", _STATES)
+    states = _SHOWN
+    if wanted == _ALL:
+        states = (*_SHOWN, ClusterState.DISMISSED)
+    elif wanted is not None:
+        states = (ClusterState(wanted),)
+    found = await asyncio.to_thread(desk.clusters.all, states)
+    return _json(listed(page, found, _key, _shown))
+
+
+async def cluster(desk: Desk, request: Request) -> Response:
+    """One, with its newest exchanges and what became of it."""
+    identity = request.path_params["id"]
+    found = await asyncio.to_thread(desk.clusters.find, identity)
+    exchanges = await asyncio.to_thread(desk.clusters.exchanges, identity)
+    history = await asyncio.to_thread(desk.clusters.history, identity)
+    return _json({**_shown(found), "exchanges": exchanges, "history": [*map(_move, history)]})
+
+
+@describes(body=IntentRequest)
+async def make(desk: Desk, request: Request) -> Response:
+    """Make it an intent: routers learn its examples, its exchanges get it and are reviewed."""
+    body = await body_of(request, IntentRequest)
+    alias = _alias(desk, body)
+    identity = request.path_params["id"]
+    made = await asyncio.to_thread(
+        desk.clusters.intents.make, identity, body.name, alias, actor(request)
+    )
+    await desk.changed()
+    found = await asyncio.to_thread(desk.clusters.find, made.cluster)
+    return _json({**_shown(found), "exchanges": made.exchanges}, 201)
+
+
+async def unmake(desk: Desk, request: Request) -> Response:
+    """Undo that: routers forget the examples, exchanges get their old intents back."""
+    identity = request.path_params["id"]
+    made = await asyncio.to_thread(desk.clusters.intents.unmake, identity, actor(request))
+    await desk.changed()
+    found = await asyncio.to_thread(desk.clusters.find, made.cluster)
+    return _json({**_shown(found), "exchanges": made.exchanges})
+
+
+async def dismiss(desk: Desk, request: Request) -> Response:
+    """Show it no more, nor what comes like it."""
+    found = await asyncio.to_thread(
+        desk.clusters.dismiss, request.path_params["id"], actor(request)
+    )
+    return _json(_shown(found))
+
+
+async def restore(desk: Desk, request: Request) -> Response:
+    """Show it again."""
+    found = await asyncio.to_thread(
+        desk.clusters.restore, request.path_params["id"], actor(request)
+    )
+    return _json(_shown(found))
+
+
+def _alias(desk: Desk, body: IntentRequest) -> str | None:
+    """The adapter. Raises ``BadName`` for what can be no alias, ``BadField`` for what none may."""
+    wanted = body.alias or desk.aliases.get(body.name)
+    if wanted is not None:
+        if wanted in _TAKEN:
+            raise BadField(f"'alias' may not be {wanted!r}.", "alias")
+        return validate_alias(wanted)
+    try:
+        return validate_alias(body.name)
+    except BadName:
+        return None
+
+
+def _key(found: Cluster) -> str:
+    """The largest first."""
+    return f"{_LARGEST - found.volume:016d}{found.id}"
+
+
+def _shown(found: Cluster) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "name": found.name,
+        "examples": found.examples,
+        "volume": found.volume,
+        "cost_usd": found.cost_usd,
+        "trend": found.trend,
+        "days": [{"day": day, "volume": count} for day, count in found.days.items()],
+        "state": found.state.value,
+        "intent": found.intent,
+        "alias": found.alias,
+        "created_at": iso(found.created_at),
+    }
+
+
+def _move(move: Move) -> dict[str, Any]:
+    return {
+        "time": iso(move.at),
+        "actor": move.actor,
+        "action": move.action,
+        "detail": move.detail,
+    }
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+RESOURCES: tuple[Resource[Desk], ...] = (
+    Resource("admin", "GET", _PATH, clusters),
+    Resource("admin", "GET", _ONE, cluster),
+    Resource("admin", "POST", _INTENT, make),
+    Resource("admin", "DELETE", _INTENT, unmake),
+    Resource("admin", "POST", _DISMISS, dismiss),
+    Resource("admin", "DELETE", _DISMISS, restore),
+)
