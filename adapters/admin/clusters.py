@@ -81,7 +81,7 @@ async def clusters(desk: Desk, request: Request) -> Response:
     """What is asked alike and answered poorly, the most frequent first."""
     page = page_of(request.query_params)
     wanted = choice(request.query_params, "state", _STATES)
-    states = _SHOWN
+    states: tuple[ClusterState, ...] = _SHOWN
     if wanted == _ALL:
         states = (*_SHOWN, ClusterState.DISMISSED)
     elif wanted is not None:

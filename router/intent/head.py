@@ -78,3 +78,52 @@ def ranked(names: Sequence[str], weights: NDArray[np.floating]) -> dict[str, flo
     """The ``TOP`` names with the most weight, best first."""
     order = np.argsort(-weights, kind="stable")[:TOP]
     return {names[index]: round(float(weights[index]), 4) for index in order}
+
+
+class FewBeside:
+    """A few new intents with a handful of examples each, beside a head for many examples.
+
+    Args:
+        few: knows the new ones; for it all other examples are of none.
+        rest: is asked about what is none of the new ones.
+    """
+
+    def __init__(self, few: NearestHead, rest: Head) -> None:
+        self._few = few
+        self._rest = rest
+
+    def judge(self, encoder: Encoder, text: str) -> Recognition:
+        """A new intent where its example is the nearest of all; else what the other head says."""
+        once = _Once(encoder)
+        found = self._few.judge(once, text)
+        return found if found.intent is not None else self._rest.judge(once, text)
+
+
+class _Once:
+    """An encoder that reads one text, and that once, whoever asks."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._read: list[int] | None = None
+        self._vector: NDArray[np.float32] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._encoder.name
+
+    @property
+    def width(self) -> int:
+        return self._encoder.width
+
+    def read(self, text: str) -> list[int]:
+        if self._read is None:
+            self._read = self._encoder.read(text)
+        return self._read
+
+    def glance(self, pieces: Sequence[int]) -> NDArray[np.float32]:
+        return self._encoder.glance(pieces)
+
+    def encode(self, pieces: Sequence[int]) -> NDArray[np.float32]:
+        if self._vector is None:
+            self._vector = self._encoder.encode(pieces)
+        return self._vector

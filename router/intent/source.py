@@ -1,4 +1,4 @@
-"""The intents in use: read from configuration and files, trained, swapped when a file changes.
+"""The intents in use: of configuration, files and clusters; trained, swapped when they change.
 
 Everything slow happens beside the event loop, in a thread; the request path only ever reads
 ``current``. A file that cannot be used changes nothing: the model in use stays, and the log says
@@ -8,13 +8,15 @@ why. At the start it is an error, so that nobody serves with intents that were n
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from adapters.aliases import RoutingTable
 from router.config.auto import AutoConfig, IntentConfig
 from router.intent.encoder import Encoder, EncoderMissing, MiniLM
 from router.intent.examples import Example, IntentsInvalid, declared, from_file
@@ -36,12 +38,24 @@ class IntentsFile(BaseModel):
     examples_file: Path | None = None
 
 
+Fetch = Callable[[str], Awaitable[bytes]]
+"""The document of made intents that has this digest. May raise anything; it is tried again."""
+_NONE_MADE = IntentsFile()
+
+
 class IntentSource:
     """Holds the current model and keeps it fresh.
+
+    Args:
+        config: the declared ones.
+        load: makes the encoder.
+        cache: where vectors of many examples are kept.
+        fetch: gets the intents that were made of clusters, which the routing table names.
 
     Attributes:
         current: the model in use; replaced by one assignment.
         refused: changes that could not be taken over since the start.
+        wake: has ``refresh`` run soon.
     """
 
     def __init__(
@@ -49,8 +63,13 @@ class IntentSource:
         config: AutoConfig,
         load: Callable[[int], Encoder] = MiniLM,
         cache: Path | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         """Read and train. Raises ``EncoderMissing`` or ``IntentsInvalid``."""
+        self._fetch = fetch
+        self.wake: Callable[[], None] = lambda: None
+        self._wanted = self._made_digest = ""
+        self._made = _NONE_MADE
         self._config = config
         self._load = load
         self._cache = VectorCache(cache) if cache is not None else None
@@ -65,12 +84,21 @@ class IntentSource:
         """Whether there are files that may change."""
         return bool(self._watched)
 
-    async def refresh(self) -> bool:
-        """Take a changed file over; whether there is a new model.
+    def heard(self, table: RoutingTable) -> None:
+        """Take what a routing table says of made intents; other ones are fetched soon."""
+        if table.revision == 0 or self._fetch is None:
+            return
+        self._wanted = table.intents
+        if self._wanted != self._made_digest:
+            self.wake()
 
-        Never raises for its content; what else goes wrong is raised, and tried again next time.
+    async def refresh(self) -> bool:
+        """Take a changed file over, and other made intents; whether there is a new model.
+
+        Never raises for their content; what else goes wrong is raised, and tried again next time.
         """
-        if self._marks() == self._seen:
+        is_other = await self._fetched()
+        if not is_other and self._marks() == self._seen:
             return False
         try:
             made = await asyncio.to_thread(self._make)
@@ -84,6 +112,20 @@ class IntentSource:
         changed = made.version != self.current.version
         self.current = made
         _log.info("intents_changed", extra={"version": made.version, "retrained": changed})
+        return True
+
+    async def _fetched(self) -> bool:
+        """Whether other made intents are here now. Raises what fetching raises."""
+        wanted = self._wanted
+        if self._fetch is None or wanted == self._made_digest:
+            return False
+        made = _NONE_MADE
+        if wanted:
+            raw = await self._fetch(wanted)
+            if hashlib.sha256(raw).hexdigest() != wanted:
+                raise ValueError(f"what came are not the intents {wanted[:12]}")
+            made = IntentsFile.model_validate_json(raw)
+        self._made, self._made_digest = made, wanted
         return True
 
     def _make(self) -> IntentModel:
@@ -102,24 +144,35 @@ class IntentSource:
         examples += declared(file.intents, file.out_of_scope)
         for path in paths:
             examples += from_file(path) if path is not None else []
-        return self._model(_merged(config.intents, file.intents, examples), examples)
+        made = self._made
+        intents = _merged(config.intents, file.intents, made.intents, examples)
+        return self._model(intents, examples, declared(made.intents))
 
-    def _model(self, intents: list[IntentConfig], examples: list[Example]) -> IntentModel:
-        if not any(example.intent for example in examples):  # keywords alone need no encoder
-            return IntentModel(intents)
+    def _model(
+        self, intents: list[IntentConfig], examples: list[Example], made: list[Example]
+    ) -> IntentModel:
+        if not any(example.intent for example in (*examples, *made)):
+            return IntentModel(intents)  # keywords alone need no encoder
         if self._encoder is None:
             self._encoder = self._load(self._config.max_tokens)
-        return IntentModel(intents, train(self._encoder, examples, self._config, self._cache))
+        trained = train(self._encoder, examples, self._config, self._cache, made)
+        return IntentModel(intents, trained)
 
     def _marks(self) -> list[tuple[int, int]]:
         return [_mark(path) for path in self._watched]
 
 
 def _merged(
-    ours: tuple[IntentConfig, ...], added: tuple[IntentConfig, ...], examples: list[Example]
+    ours: tuple[IntentConfig, ...],
+    added: tuple[IntentConfig, ...],
+    made: tuple[IntentConfig, ...],
+    examples: list[Example],
 ) -> list[IntentConfig]:
-    """One declaration per name: the file's wins; an intent that only has examples gets one."""
-    found = {intent.name: intent for intent in (*ours, *added)}
+    """One declaration per name: the file's wins; an intent that only has examples gets one.
+
+    One that is made of clusters as well goes on as it was declared.
+    """
+    found = {intent.name: intent for intent in (*made, *ours, *added)}
     for example in examples:
         if example.intent is not None and example.intent not in found:
             found[example.intent] = IntentConfig(name=example.intent)

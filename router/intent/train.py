@@ -13,7 +13,7 @@ from router.config.auto import AutoConfig
 from router.intent.encoder import Encoder
 from router.intent.ensemble import Texts
 from router.intent.examples import Example, version
-from router.intent.head import Head, NearestHead
+from router.intent.head import FewBeside, Head, NearestHead
 from router.intent.model import Trained, only_latin
 from router.intent.trained import TrainedHead, fitted
 from router.intent.vectors import VectorCache, encode_all, glance_all
@@ -29,20 +29,52 @@ def train(
     examples: Sequence[Example],
     config: AutoConfig,
     cache: VectorCache | None = None,
+    made: Sequence[Example] = (),
 ) -> Trained | None:
-    """Return the head for these examples; None when no example has an intent."""
+    """Return the head for these examples; None when no example has an intent.
+
+    Args:
+        encoder: reads them.
+        examples: as they are declared; their vectors may be kept in ``cache``.
+        config: how sure a head has to be.
+        cache: on disk.
+        made: of intents that were made of traffic, which leaves nothing on this disk.
+    """
     examples = list(dict.fromkeys(examples))
-    counts = Counter(example.intent for example in examples if example.intent is not None)
-    if not counts:
+    known = {example.text for example in examples}
+    added = [each for each in dict.fromkeys(made) if each.text not in known]
+    everything = [*examples, *added]
+    if all(example.intent is None for example in everything):
         return None
     settings = f"threshold={config.threshold} reject_share={config.reject_share}"
-    made = version(encoder.name, settings, examples)
-    head: Head
-    if len(counts) > 1 and min(counts.values()) >= ENOUGH:
-        head = trained_head(encoder, examples, config.reject_share, cache=cache)
-    else:
-        head = _nearest(encoder, examples, config.threshold)
-    return Trained(encoder, head, made, only_latin(examples))
+    name = version(encoder.name, settings, everything)
+    head = _head(encoder, examples, added, config, cache)
+    return Trained(encoder, head, name, only_latin(everything))
+
+
+def _head(
+    encoder: Encoder,
+    examples: Sequence[Example],
+    added: Sequence[Example],
+    config: AutoConfig,
+    cache: VectorCache | None,
+) -> Head:
+    """One that is trained, where there are enough examples; the made intents that have few do not
+    take that from the others.
+    """
+    everything = [*examples, *added]
+    counts = Counter(example.intent for example in everything if example.intent is not None)
+    declared = {example.intent for example in examples}
+    few = {name for name, count in counts.items() if count < ENOUGH and name not in declared}
+    enough = [each for each in everything if each.intent not in few]
+    if len(counts) - len(few) < 2 or min(counts[name] for name in counts.keys() - few) < ENOUGH:
+        return _nearest(encoder, everything, config.threshold)
+    lasting = sum(each.intent not in few for each in examples)
+    head = trained_head(encoder, enough, config.reject_share, cache=cache, lasting=lasting)
+    if not few:
+        return head
+    told = [each if each.intent in few else Example(each.text, None) for each in everything]
+    return FewBeside(_nearest(encoder, told, config.threshold), head)
 
 
 def trained_head(
@@ -52,11 +84,18 @@ def trained_head(
     *,
     held: NDArray[np.bool_] | None = None,
     cache: VectorCache | None = None,
+    lasting: int | None = None,
 ) -> TrainedHead:
-    """Encode and fit; a fifth of each intent's examples is held out unless ``held`` says which."""
+    """Encode and fit; a fifth of each intent's examples is held out unless ``held`` says which.
+
+    Of the examples the vectors of the first ``lasting`` may be kept in ``cache``.
+    """
     names = tuple(sorted({e.intent for e in examples if e.intent is not None}))
     texts = [example.text for example in examples]
-    sentences = encode_all(encoder, texts) if cache is None else cache.encode(encoder, texts)
+    kept = 0 if cache is None else len(texts) if lasting is None else lasting
+    sentences = encode_all(encoder, texts[kept:])
+    if cache is not None:
+        sentences = np.concatenate([cache.encode(encoder, texts[:kept]), sentences])
     place = {name: index for index, name in enumerate(names)}
     owner = np.array([-1 if e.intent is None else place[e.intent] for e in examples], np.intp)
     known = Texts(sentences, glance_all(encoder, texts), owner)

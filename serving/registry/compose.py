@@ -109,8 +109,12 @@ class RegistryProcess:
             self.adapters.registry.policies, fleet, self._publish, self.adapters.events
         )
         rules.add_to(self.service.jobs)
-        self.flywheel = Flywheel(settings, self.adapters, trainer or ProcessTrainer())
+        self.flywheel = Flywheel(
+            settings, self.adapters, trainer or ProcessTrainer(), self._publish
+        )
         self.flywheel.add_to(self.service.jobs)
+        self.service.tables.intents = self.flywheel.clustering.intents
+        self._metrics.register(Gauges(self.flywheel.clustering.readings()))
         self._router_logs = RouterLogs(membership.routers)
         self._erasing = Erasing(
             settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from adapters.admin import datasets, exchanges
@@ -21,6 +21,7 @@ from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.registry import capturing
 from serving.registry.adapters import Adapters
+from serving.registry.clustering import Clustering
 from serving.registry.distilling import Distilling
 from serving.registry.redacting import Redaction
 from serving.registry.reviewing import Reviewing
@@ -44,11 +45,19 @@ class Flywheel:
         store: the loop's database.
         exchanges: what was captured.
         reviews: what experts say of it.
+        clustering: what is asked alike and answered poorly.
         datasets: what of it was frozen.
         distilling: the loop from datasets to versions.
     """
 
-    def __init__(self, settings: Settings, adapters: Adapters, trainer: Trainer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        adapters: Adapters,
+        trainer: Trainer,
+        publish: Callable[[], None],
+    ) -> None:
+        """``publish`` has routers see what changed."""
         self.store = FlywheelStore.open(database_url(settings), adapters.registry.as_writer)
         self._adapters = adapters
         events = self._events = adapters.events
@@ -63,6 +72,14 @@ class Flywheel:
             self.store, self.exchanges, settings.flywheel.reviews, events, redaction
         )
         self.reviews = self._reviewing.reviews
+        self.clustering = Clustering(
+            self.store,
+            self.exchanges,
+            self.reviews,
+            settings.flywheel,
+            publish,
+            self._redaction.hashed,
+        )
         self.datasets = Datasets(
             self.store,
             settings.state_dir.absolute() / DIRECTORY,
@@ -84,25 +101,28 @@ class Flywheel:
         return [
             *bound(exchanges.RESOURCES, exchanges.Corpus(self.exchanges, self._redaction.hashed)),
             *self._reviewing.resources(),
+            *self.clustering.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.distilling.resources(),
         ]
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
-        return [*capturing.routes(self.exchanges)]
+        return [*capturing.routes(self.exchanges), *self.clustering.routes()]
 
     def rooms(self) -> Iterable[Erasable]:
         """What keeps persons' data: what may be learned from, then what was learned."""
         return [
             self._reviewing.persons,
             CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed),
+            self.clustering.persons,
             *self.distilling.rooms(self.datasets, self._redaction.hashed),
         ]
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""
         self._reviewing.add_to(jobs)
+        self.clustering.add_to(jobs)
         jobs.add("datasets", in_thread(self.datasets.sweep), Every(_SWEEP_S))
         self.distilling.add_to(jobs)
 

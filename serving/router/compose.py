@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from adapters.admin import erasures
 from adapters.admin.flywheel import LOOP
 from adapters.admin.table import RESOURCES
+from adapters.aliases import RoutingTable
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.auditing import Audit
 from adapters.records.erasable import Erasable
@@ -123,7 +124,6 @@ class RouterProcess:
         self._registry.register(Gauges(self._context.readings()))
         self._rules = RegistryRules(self.holder)
         self._policies = PolicySource(self._rules.fetch)
-        self.holder.on_table = self._policies.heard
         keyring = Keyring(load_keys(config.auth))
         self._keys_file = KeysFile(config.auth, keyring)
         decided, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
@@ -144,7 +144,10 @@ class RouterProcess:
         self._registry.register(PriceGauges(self.pricing))
         self._health = HealthBook(config.delivery, remembered=knows)
         self._registry.register(HealthCollector(self._health))
-        self._intents = IntentSource(config.auto, cache=settings.state_dir / "intents")
+        self._intents = IntentSource(
+            config.auto, cache=settings.state_dir / "intents", fetch=self._rules.intents
+        )
+        self.holder.on_table = self._heard
         IntentMetrics(self._registry, self._intents)
         chooser = Chooser(
             config, self._learning, self._health, self._accounting.budgets, self.pricing
@@ -294,15 +297,19 @@ class RouterProcess:
         self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
         self._capturing.add_to(jobs)
-        if self._intents.watched:
-            limit_s = _LONGEST_TRAINING_S
-            jobs.add("intents", self._intents.refresh, Every(intents_poll_s, limit_s=limit_s))
+        poll_s = intents_poll_s if self._intents.watched else None
+        every = Every(poll_s, limit_s=_LONGEST_TRAINING_S, retry_s=0.2, max_retry_s=5.0)
+        self._intents.wake = jobs.add("intents", self._intents.refresh, every).wake
         return jobs
 
     async def _warm(self) -> None:
         """What the first request would wait for: tables of phone numbers, the safety encoder."""
         await asyncio.to_thread(detectors().patterns.find, "call +1 202 555 0143")
         await self._safety.warm()
+
+    def _heard(self, table: RoutingTable) -> None:
+        self._policies.heard(table)
+        self._intents.heard(table)
 
     def start(self) -> None:
         """Begin to write logs, to learn and to renew what is leased, in the background."""
