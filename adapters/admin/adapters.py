@@ -130,13 +130,13 @@ async def version(parts: Parts, request: Request) -> Response:
     return JSONResponse(_shown(found))
 
 
-@describes(answers={200: "application/x-tar"})
+@describes(answers={200: "application/gzip"})
 async def export_version(parts: Parts, request: Request) -> Response:
     """Export a version."""
     return await _exported(parts, await _version(parts, request))
 
 
-@describes(answers={200: "application/x-tar"})
+@describes(answers={200: "application/gzip"})
 async def export_live(parts: Parts, request: Request) -> Response:
     """Export the live version."""
     alias = request.path_params["alias"]
@@ -214,10 +214,11 @@ async def _version(parts: Parts, request: Request) -> VersionRecord:
 
 
 async def _exported(parts: Parts, record: VersionRecord) -> Response:
+    reports = await asyncio.to_thread(parts.reports, record.alias, record.digest)
     lease = await asyncio.to_thread(parts.store.lease, record.alias, record.digest)
     return StreamingResponse(
-        _leased(lease, bundle(record, lease.path)),
-        media_type="application/x-tar",
+        _leased(lease, bundle(record, lease.path, reports)),
+        media_type="application/gzip",
         headers={"content-disposition": f'attachment; filename="{bundle_name(record)}"'},
     )
 

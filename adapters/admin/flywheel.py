@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.admin import clusters, datasets, distillations, exchanges, reviews
+from adapters.admin import clusters, datasets, distillations, exchanges, lineage, reviews
 from adapters.resources import Resource
 
 LOOP: tuple[Resource[Any], ...] = (
@@ -13,4 +13,5 @@ LOOP: tuple[Resource[Any], ...] = (
     *reviews.RESOURCES,
     *datasets.RESOURCES,
     *distillations.RESOURCES,
+    *lineage.RESOURCES,
 )

@@ -32,6 +32,8 @@ class Parts:
     uploads: Uploads
     replicas: Callable[[], list[dict[str, Any]]]
     """Each live engine, without secrets."""
+    reports: Callable[[str, str], Mapping[str, bytes]] = lambda _alias, _digest: {}
+    """What is known of a version beside its files, by file name. Blocks."""
 
 
 def actor(request: Request) -> str:

@@ -54,10 +54,18 @@ class GateReports(Protocol):
         """The newest report about a version without its items; None before there is one."""
         ...
 
+    def report(self, alias: str, digest: str) -> Mapping[str, Any] | None:
+        """The same with its items."""
+        ...
+
 
 class NoGates:
     """No route demands a gate."""
 
     def summary(self, _alias: str, _digest: str) -> Mapping[str, Any] | None:
+        """Nothing was found."""
+        return None
+
+    def report(self, _alias: str, _digest: str) -> Mapping[str, Any] | None:
         """Nothing was found."""
         return None

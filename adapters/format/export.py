@@ -1,4 +1,4 @@
-"""A version as a portable bundle: a tar of its PEFT directory, manifest and model card.
+"""A version as a portable bundle: a tar.gz of its PEFT directory, manifest, card and reports.
 
 vLLM, PEFT and another Graftwork load what comes out; the same version gives the same bytes.
 """
@@ -6,6 +6,7 @@ vLLM, PEFT and another Graftwork load what comes out; the same version gives the
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ from adapters.format.manifest import MANIFEST_FILE
 
 MODEL_CARD = "README.md"
 _BLOCK = tarfile.BLOCKSIZE
+_GZIP = 31
+"""What zlib calls gzip's format with the largest window."""
 
 
 class Exported(Protocol):
@@ -34,12 +37,27 @@ class Exported(Protocol):
 
 def bundle_name(version: Exported) -> str:
     """The file name that a download gets."""
-    return f"{version.name}.tar"
+    return f"{version.name}.tar.gz"
 
 
-def bundle(version: Exported, directory: Path) -> Iterator[bytes]:
-    """The tar, piece by piece; everything lies below one directory named like the version."""
+def bundle(
+    version: Exported, directory: Path, reports: Mapping[str, bytes] | None = None
+) -> Iterator[bytes]:
+    """The tar.gz, piece by piece; everything lies below one directory named like the version.
+
+    ``reports`` lie beside it by their file names: what is known of it that is not in its files.
+    """
+    # Weights hardly shrink: time is worth more. Nothing of the header depends on the moment.
+    packer = zlib.compressobj(level=1, wbits=_GZIP)
+    for piece in _tar(version, directory, reports or {}):
+        yield packer.compress(piece)
+    yield packer.flush()
+
+
+def _tar(version: Exported, directory: Path, reports: Mapping[str, bytes]) -> Iterator[bytes]:
     names = sorted(path.name for path in directory.iterdir())
+    for name in sorted(reports.keys() - set(names)):
+        yield from _member(f"{version.name}/{name}", reports[name])
     if MODEL_CARD not in names:
         yield from _member(f"{version.name}/{MODEL_CARD}", model_card(version).encode())
     for name in names:

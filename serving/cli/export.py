@@ -1,4 +1,4 @@
-"""`graftwork export`: a version as a portable tar, or merged into its base; complete or not."""
+"""`graftwork export`: a version as a portable tar.gz, or merged into its base; complete or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def export(
         str, typer.Argument(help="the live version, or a pinned one", metavar="ALIAS[@DIGEST]")
     ],
     output: Annotated[
-        Path | None, typer.Option(help="file to write; default: ALIAS@DIGEST.tar here")
+        Path | None, typer.Option(help="file to write; default: ALIAS@DIGEST.tar.gz here")
     ] = None,
     merged: Annotated[
         Path | None,
@@ -43,13 +43,13 @@ def export(
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Write a version to a tar file. Graftwork, vLLM and PEFT load it."""
+    """Write a version to a tar.gz file. Graftwork, vLLM and PEFT load it."""
     if merged is None:
         target = _download(version, output, url, key)
         typer.echo(f"{target}: {target.stat().st_size:,} bytes")
         return
     with tempfile.TemporaryDirectory(prefix="graftwork-export-") as scratch:
-        bundle = _download(version, Path(scratch) / "bundle.tar", url, key)
+        bundle = _download(version, Path(scratch) / "bundle.tar.gz", url, key)
         _merge(bundle, Path(scratch), merged, base)
     typer.echo(f"{merged}: the base with {version} merged into it")
 
@@ -89,5 +89,5 @@ def _download(version: str, output: Path | None, url: str, key: str | None) -> P
 def _offered(disposition: str | None, version: str) -> str:
     """The file name that the server offers; never one that leads elsewhere."""
     match = _FILE_NAME.search(disposition or "")
-    name = match[1] if match else f"{version}.tar"
+    name = match[1] if match else f"{version}.tar.gz"
     return Path(name).name

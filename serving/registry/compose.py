@@ -181,6 +181,7 @@ class RegistryProcess:
             parts.config,
             self._uploads,
             self.service.replicas,
+            self.flywheel.distilling.origins.reports,
         )
 
     async def start(self, peer: Peer) -> None:

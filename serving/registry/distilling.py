@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.admin import distillations
+from adapters.admin import distillations, lineage
 from adapters.dataset.datasets import Datasets
 from adapters.distill.asking import Asking
 from adapters.distill.directories import JobDirectories
@@ -13,6 +13,7 @@ from adapters.distill.erasing import ErasedDatasets, Hashed, TrainedVersions
 from adapters.distill.job import Trainer
 from adapters.distill.lineage import Lineage
 from adapters.distill.loop import Loop, LoopParts
+from adapters.distill.origins import Origins
 from adapters.distill.ports import GateReports, TrainingBase, TrainingData
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import After, Every, Periodic, PeriodicJobs
@@ -47,7 +48,8 @@ class Distilling:
     Attributes:
         distillations: all of them.
         asking: completes what is asked.
-        lineage: what versions were made of.
+        lineage: what versions were made of, as it was written down.
+        origins: the same as it is shown.
         directories: where trainings lie.
     """
 
@@ -65,6 +67,7 @@ class Distilling:
         self.distillations = Distillations(store, adapters.events)
         self.asking = Asking(settings.flywheel, data)
         self.lineage = Lineage(store)
+        self.origins = Origins(adapters.registry, self.lineage, data, gates)
         self.directories = JobDirectories(settings.state_dir.absolute() / "distillations")
         self.loop = Loop(
             LoopParts(
@@ -88,7 +91,10 @@ class Distilling:
         desk = distillations.DistillDesk(
             self.distillations, self.asking, self.loop, self.directories
         )
-        return bound(distillations.RESOURCES, desk)
+        return [
+            *bound(distillations.RESOURCES, desk),
+            *bound(lineage.RESOURCES, self.origins),
+        ]
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""

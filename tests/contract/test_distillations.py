@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app as commands
-from tests.contract.client import ADMIN, client, error_of
+from tests.contract.client import ADMIN, client, error_of, push
 from tests.fakes.learning_loop import row
 from tests.fakes.trainer_process import FakeTrainer
 from tests.fakes.whole_system import System, whole_system
@@ -89,6 +92,43 @@ def test_a_dataset_becomes_a_version_that_serves(http: httpx.Client, dataset: st
     assert said.headers["x-graftwork-target"] == f"adapter:returns@{found['digest'][:12]}"
     again = http.post(f"{PATH}/{identity}/cancel")
     assert again.status_code == 409, "it has ended"
+
+
+def test_what_a_version_was_made_of(http: httpx.Client, dataset: str) -> None:
+    """Lineage: of the live version, of a version, of one that was pushed by hand; in exports."""
+    body = {"dataset": dataset, "alias": "made"}
+    first = ended(http, http.post(PATH, json={**body, "settings": {"seed": 1}}).json()["id"])
+    second = ended(http, http.post(PATH, json={**body, "settings": {"seed": 2}}).json()["id"])
+    found = http.get(f"{ADMIN}/adapters/made/lineage").json()
+    name, before = (f"made@{each['digest'][:12]}" for each in (second, first))
+    assert (found["version"], found["distillation"]) == (name, second["id"])
+    assert (found["base"], found["dataset"], found["parents"]) == ("tiny", dataset, [before])
+    assert (found["settings"]["seed"], found["teacher"]) == (2, "frontier:cloud/big")
+    assert (found["reviewers"], found["gate"]) == (["ana"], None)
+    assert len(found["rows"]) == 12
+    assert {"exc_1", "exc_2"} < {row["exchange"] for row in found["rows"]}
+    older = http.get(f"{ADMIN}/adapters/made/lineage", params={"digest": first["digest"]}).json()
+    assert (older["version"], older["parents"]) == (before, [])
+    assert http.get(f"{ADMIN}/adapters/nowhere/lineage").status_code == 404
+    assert http.get(f"{ADMIN}/adapters/made/lineage?digest={'0' * 64}").status_code == 404
+    assert http.get(f"{ADMIN}/adapters/made/lineage?digest=abc").status_code == 400
+    push(http, "brought", 77)
+    brought = http.get(f"{ADMIN}/adapters/brought/lineage").json()
+    assert (brought["distillation"], brought["rows"], brought["reviewers"]) == (None, [], [])
+    packed = http.get(f"{ADMIN}/adapters/made/export")
+    assert packed.content[:2] == b"\x1f\x8b"
+    with tarfile.open(fileobj=io.BytesIO(packed.content), mode="r:gz") as tar:
+        names = {Path(each).name for each in tar.getnames()}
+        said = tar.extractfile(f"{name}/lineage.json")
+        assert said is not None
+        assert json.loads(said.read())["distillation"] == second["id"]
+    assert {"README.md", "graftwork.json", "adapter_model.safetensors"} <= names
+    again = http.post(
+        f"{ADMIN}/adapters/made/versions?wait=live",
+        content=packed.content,
+        headers={"content-type": "application/gzip"},
+    )
+    assert (again.status_code, again.json()["digest"]) == (200, second["digest"]), again.text
 
 
 def test_what_cannot_be_distilled(http: httpx.Client, dataset: str) -> None:

@@ -498,7 +498,7 @@ async def test_an_export_can_be_pushed_elsewhere(door: Door, tmp_path: Path) -> 
     pinned = await door.http.get(f"{VERSIONS}/{digest[:12]}/export")
     assert live.content == pinned.content, "the same version gives the same bytes"
     assert live.headers["content-disposition"] == (
-        f'attachment; filename="returns@{digest[:12]}.tar"'
+        f'attachment; filename="returns@{digest[:12]}.tar.gz"'
     )
     (tmp_path / "bundle.tar").write_bytes(live.content)
     directory = unpack(tmp_path / "bundle.tar", tmp_path / "unpacked")

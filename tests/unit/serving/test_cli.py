@@ -419,18 +419,18 @@ def test_json_is_the_servers_answer(server: AdminServer) -> None:
 def test_export_writes_the_bundle(
     server: AdminServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The live version, and a pinned one, become a tar named after the version."""
+    """The live version, and a pinned one, become a tar.gz named after the version."""
     digest = server.push("returns", 1)
     pinned = f"returns@{digest[:12]}"
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert run("export", "returns", url=server.url).exit_code == 0
-    with tarfile.open(f"{pinned}.tar") as tar:
+    with tarfile.open(f"{pinned}.tar.gz") as tar:
         assert f"{pinned}/adapter_model.safetensors" in tar.getnames()
     result = run("export", pinned, "--output", "copy.tar", url=server.url)
     assert result.exit_code == 0, result.output
-    assert Path("copy.tar").read_bytes() == Path(f"{pinned}.tar").read_bytes()
-    assert sorted(path.name for path in Path.cwd().iterdir()) == ["copy.tar", f"{pinned}.tar"]
+    assert Path("copy.tar").read_bytes() == Path(f"{pinned}.tar.gz").read_bytes()
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["copy.tar", f"{pinned}.tar.gz"]
 
 
 def test_export_into_nowhere(server: AdminServer, tmp_path: Path) -> None:
@@ -461,7 +461,7 @@ def test_export_keeps_to_its_directory(tmp_path: Path, monkeypatch: pytest.Monke
     hostile = body(b"x", Content_Disposition='attachment; filename="../../evil"')
     with in_thread(wire([hostile])) as (running, _):
         assert run("export", "returns", url=running.url).exit_code == 0
-    assert [path.name for path in Path.cwd().iterdir()] == ["returns.tar"]
+    assert [path.name for path in Path.cwd().iterdir()] == ["returns.tar.gz"]
 
 
 # Looking
