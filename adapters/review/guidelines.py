@@ -59,7 +59,7 @@ class Guidelines:
         wanted = dict.fromkeys((EVERYWHERE, intent))
         with self._store.read() as session:
             found = [session.get(GuidelineRow, each) for each in wanted]
-        return "\n\n".join(row.text for row in found if row is not None)
+            return "\n\n".join(row.text for row in found if row is not None)
 
     def all(self) -> list[Guideline]:
         """Every one, by intent."""

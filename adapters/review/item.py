@@ -45,6 +45,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Demanded:
+    """A review that rules want of one request."""
+
+    id: str
+    """As the client was told."""
+    decision_id: str
+    rules: tuple[str, ...]
+    when: str
+    """``before`` any answer, or ``after`` it was delivered."""
+    tenant: str
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """A verdict that somebody gave, also one that was taken back."""
 

@@ -8,7 +8,7 @@ one sort of question teaches nothing about the others.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, select
@@ -21,10 +21,13 @@ from adapters.events import EventBus
 from adapters.flywheel.config import ReviewsConfig
 from adapters.flywheel.database import FlywheelStore
 from adapters.review import rows
-from adapters.review.item import Kind, State
+from adapters.review.item import Demanded, Kind, State
 from adapters.review.models import FollowedRow, ReviewRow, VerdictRow
 from adapters.review.priority import Tier, weight_of
 
+REVIEW: Final = "review"
+"""In an exchange's details: ``{id, rules, when}`` of the review that rules want of it."""
+_MAX_ID: Final = 80
 _AT_ONCE: Final = 500
 _GIVE_WAY: Final = 50
 """Of one run's exchanges, how many may take the place of others."""
@@ -85,6 +88,7 @@ class Queue:
     def _take(self, session: Session, exchanges: Iterable[Exchange]) -> tuple[list[str], bool]:
         """Those that were opened; whether there was no room for some."""
         now, some = self._clock(), list(exchanges)
+        demanded = [each for each in some if _demanded(session, each, now)]
         known = {
             row.exchange_id: row
             for row in session.scalars(
@@ -104,7 +108,8 @@ class Queue:
         ]
         new.sort(key=weight_of, reverse=True)
         room = max(self._config.queue - self._waiting(session), 0)
-        opened = [_opened(session, each, now) for each in new[:room]]
+        opened = [each.details[REVIEW]["id"] for each in demanded]
+        opened += [_opened(session, each, now) for each in new[:room]]
         late = new[room:]
         opened += [
             _opened(session, each, now)
@@ -157,14 +162,18 @@ class Queue:
             freed = []
             for row in session.scalars(over.limit(_AT_ONCE)).all():
                 row.claimed_by, row.claimed_until = None, 0.0
-                if row.kind == Kind.EXCHANGE and row.exchange_id is not None:
-                    state = rows.state_of_exchange(session, row, now)
-                    self._corpus.place(session, [row.exchange_id], state)
+                self._place(session, row)
                 freed.append((row.id, row.state))
             return freed
 
         for identity, state in self._store.write(work):
             self._events.emit("review", id=identity, state=state)
+
+    def _place(self, session: Session, row: ReviewRow) -> None:
+        """Move an exchange to where its review has it."""
+        if row.kind == Kind.EXCHANGE and row.exchange_id is not None:
+            state = rows.state_of_exchange(session, row, self._clock())
+            self._corpus.place(session, [row.exchange_id], state)
 
     def attach(self) -> None:
         """Give reviews that rules demanded the exchanges that came after them."""
@@ -186,12 +195,30 @@ class Queue:
                 row, exchange = session.get(ReviewRow, review), exchanges.get(exchange_id)
                 if row is None or exchange is None:
                     continue
-                if exchange.trains and not _has_deciding(session, exchange_id):
-                    row.kind = Kind.EXCHANGE.value
-                rows.about(session, row, exchange)
+                rows.attach(session, row, exchange)
+                self._place(session, row)
 
         if pairs:
             self._store.write(work)
+
+
+def _demanded(session: Session, exchange: Exchange, now: float) -> bool:
+    """Whether an exchange is the first that tells of a review that rules want."""
+    told = exchange.details.get(REVIEW)
+    if not isinstance(told, Mapping) or not isinstance(told.get("id"), str):
+        return False
+    wanted = Demanded(
+        id=told["id"][:_MAX_ID],
+        decision_id=exchange.decision_id,
+        rules=tuple(map(str, told.get("rules") or ())),
+        when=str(told.get("when", "")),
+        tenant=exchange.tenant,
+        intent=exchange.intent,
+    )
+    row = rows.demand(session, wanted, now)
+    if row is not None:
+        rows.attach(session, row, exchange)
+    return row is not None
 
 
 def _opened(session: Session, exchange: Exchange, now: float) -> str:
@@ -217,13 +244,6 @@ def _untouched() -> ColumnElement[bool]:
 
 def _awaiting() -> tuple[ColumnElement[bool], ...]:
     return (ReviewRow.kind == Kind.DEMANDED.value, ReviewRow.exchange_id.is_(None))
-
-
-def _has_deciding(session: Session, exchange_id: str) -> bool:
-    query = select(ReviewRow.id).where(
-        ReviewRow.exchange_id == exchange_id, ReviewRow.kind == Kind.EXCHANGE.value
-    )
-    return session.scalar(query) is not None
 
 
 def _drop_orphans(session: Session) -> None:

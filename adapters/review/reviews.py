@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -18,7 +18,7 @@ from adapters.flywheel.database import FlywheelStore
 from adapters.review import golden, listing, rows
 from adapters.review.errors import NothingToUndo, UnknownExchange
 from adapters.review.gold import Gold
-from adapters.review.item import Candidate, Kind, Review, State
+from adapters.review.item import Candidate, Demanded, Kind, Review, State
 from adapters.review.judging import (
     answer_of,
     is_right,
@@ -108,6 +108,20 @@ class Reviews:
         if is_new:
             self._events.emit("review", id=review, state=State.OPEN.value)
         return review
+
+    def demand(self, demanded: Demanded) -> bool:
+        """Have a request reviewed because rules want it; whether it was not known yet.
+
+        Its exchange comes later, by the way of all exchanges, or not at all.
+        """
+
+        def work(session: Session, now: float) -> bool:
+            return rows.demand(session, demanded, now) is not None
+
+        is_new = self._write(work)
+        if is_new:
+            self._events.emit("review", state=State.OPEN.value, **asdict(demanded))
+        return is_new
 
     # Looking
 

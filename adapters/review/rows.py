@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.review.errors import TooMany, UnknownReview
-from adapters.review.item import RETIRED, Candidate, Kind, Review, Said, State
+from adapters.review.item import RETIRED, Candidate, Demanded, Kind, Review, Said, State
 from adapters.review.models import CandidateRow, ReviewRow, SubjectOfReview, VerdictRow
 from adapters.review.priority import Tier, tier_of, weight_of
 from adapters.review.verdicts import Judgement, Outcome, Standing, Verdict, standing
 
 MAX_CANDIDATES: Final = 16
+BEFORE: Final = "before"
 _CHUNK: Final = 500
 MAX_VERDICTS: Final = 64
 """Of one item, those that were taken back included."""
@@ -71,6 +72,35 @@ def new_row(identity: str, kind: Kind, at: float, **told: Any) -> ReviewRow:
     }
     told = {"state": State.OPEN.value, "opened_at": at, **fields, **told}
     return ReviewRow(id=identity, kind=kind.value, **told)
+
+
+def demand(session: Session, demanded: Demanded, now: float) -> ReviewRow | None:
+    """The item that rules want; None when it is there already."""
+    if session.get(ReviewRow, demanded.id) is not None:
+        return None
+    row = new_row(
+        demanded.id,
+        Kind.DEMANDED,
+        now,
+        decision_id=demanded.decision_id,
+        intent=demanded.intent,
+        tenant=demanded.tenant,
+        tier=Tier.AWAITED if demanded.when == BEFORE else Tier.DEMANDED,
+        why=[f"rule:{each}" for each in demanded.rules],
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def attach(session: Session, row: ReviewRow, exchange: Exchange) -> None:
+    """Give an item its exchange, on which it decides if nothing else does and it may."""
+    deciding = select(ReviewRow.id).where(
+        ReviewRow.exchange_id == exchange.id, ReviewRow.kind == Kind.EXCHANGE.value
+    )
+    if exchange.trains and session.scalar(deciding) is None:
+        row.kind = Kind.EXCHANGE.value
+    about(session, row, exchange)
 
 
 def about(session: Session, row: ReviewRow, exchange: Exchange) -> None:

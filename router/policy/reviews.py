@@ -32,6 +32,7 @@ class WantedReviews:
                 "rules": list(ruling.reviewed_for),
                 "when": ruling.review,
                 "tenant": exchange.request.tenant,
+                "intent": exchange.decision.intent.name or "",
             }
         )
         return name
@@ -42,21 +43,23 @@ class WantedReviews:
 
 
 class HeardReviews:
-    """What routers told, each once."""
+    """What routers told, each until it is ``done``."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, int] = {}
+        self._done: dict[str, int] = {}
 
-    def new(self, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Those that were not heard of before."""
+    def new(self, told: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+        """Those that are not done, each with the router that told it."""
         alive = {str(each["router"]) for each in told if each}
-        self._heard = {name: number for name, number in self._heard.items() if name in alive}
-        found: list[dict[str, Any]] = []
-        for each in told:
-            if not each:
-                continue
-            name = str(each["router"])
-            last = self._heard.get(name, 0)
-            found += [review for review in each["newest"] if review["number"] > last]
-            self._heard[name] = max((r["number"] for r in each["newest"]), default=last)
-        return found
+        self._done = {name: number for name, number in self._done.items() if name in alive}
+        return [
+            (str(each["router"]), review)
+            for each in told
+            if each
+            for review in each["newest"]
+            if review["number"] > self._done.get(str(each["router"]), 0)
+        ]
+
+    def done(self, router: str, review: dict[str, Any]) -> None:
+        """This one, and those before it."""
+        self._done[router] = review["number"]

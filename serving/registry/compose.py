@@ -105,16 +105,20 @@ class RegistryProcess:
         self._metrics.register(Gauges({"graftwork_pushes_under_way": under_way}))
         self.documents = open_library(settings, self.adapters.registry)
         self._metrics.register(Gauges(readings(self.documents)))
-        rules = RulesOffice(
-            self.adapters.registry.policies, fleet, self._publish, self.adapters.events
-        )
-        rules.add_to(self.service.jobs)
         self.flywheel = Flywheel(
             settings, self.adapters, trainer or ProcessTrainer(), self._publish
         )
         self.flywheel.add_to(self.service.jobs)
         self.service.tables.intents = self.flywheel.clustering.intents
         self._metrics.register(Gauges(self.flywheel.clustering.readings()))
+        rules = RulesOffice(
+            self.adapters.registry.policies,
+            fleet,
+            self._publish,
+            self.adapters.events,
+            self.flywheel.reviewing.demand,
+        )
+        rules.add_to(self.service.jobs)
         self._router_logs = RouterLogs(membership.routers)
         self._erasing = Erasing(
             settings,

@@ -44,7 +44,8 @@ class Flywheel:
     Attributes:
         store: the loop's database.
         exchanges: what was captured.
-        reviews: what experts say of it.
+        reviewing: what experts say of it.
+        reviews: the queue, and the gold that comes out of it.
         clustering: what is asked alike and answered poorly.
         datasets: what of it was frozen.
         distilling: the loop from datasets to versions.
@@ -68,10 +69,10 @@ class Flywheel:
             lambda identity, state: events.emit("exchange", id=identity, state=state.value),
         )
         redaction = self._redaction = Redaction(settings)
-        self._reviewing = Reviewing(
+        self.reviewing = Reviewing(
             self.store, self.exchanges, settings.flywheel.reviews, events, redaction
         )
-        self.reviews = self._reviewing.reviews
+        self.reviews = self.reviewing.reviews
         self.clustering = Clustering(
             self.store,
             self.exchanges,
@@ -100,7 +101,7 @@ class Flywheel:
         """Rows of the admin plane."""
         return [
             *bound(exchanges.RESOURCES, exchanges.Corpus(self.exchanges, self._redaction.hashed)),
-            *self._reviewing.resources(),
+            *self.reviewing.resources(),
             *self.clustering.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.distilling.resources(),
@@ -113,7 +114,7 @@ class Flywheel:
     def rooms(self) -> Iterable[Erasable]:
         """What keeps persons' data: what may be learned from, then what was learned."""
         return [
-            self._reviewing.persons,
+            self.reviewing.persons,
             CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed),
             self.clustering.persons,
             *self.distilling.rooms(self.datasets, self._redaction.hashed),
@@ -121,7 +122,7 @@ class Flywheel:
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""
-        self._reviewing.add_to(jobs)
+        self.reviewing.add_to(jobs)
         self.clustering.add_to(jobs)
         jobs.add("datasets", in_thread(self.datasets.sweep), Every(_SWEEP_S))
         self.distilling.add_to(jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -28,6 +28,8 @@ _LISTED = 100
 class RulesOffice:
     """Hands the rules that hold to the routers.
 
+    ``demand`` opens a review that rules want.
+
     Attributes:
         desk: what the admin plane's handlers work with.
     """
@@ -38,11 +40,13 @@ class RulesOffice:
         fleet: HttpFleet,
         publish: Callable[[], None],
         events: EventBus,
+        demand: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
         self._policies = policies
         self._fleet = fleet
         self._publish = publish
         self._events = events
+        self._demand = demand
         self._heard = HeardReviews()
         self.desk = Desk(policies, self._changed, self._differences)
 
@@ -73,13 +77,13 @@ class RulesOffice:
         }
 
     def add_to(self, jobs: PeriodicJobs) -> None:
-        """Announce the reviews that rules want, soon after routers tell of them."""
-        jobs.add("policy-reviews", self._announce, Every(ROUTERS_POLL_S))
+        """Open the reviews that rules want, soon after routers tell of them."""
+        jobs.add("policy-reviews", self._open, Every(ROUTERS_POLL_S))
 
-    async def _announce(self) -> None:
-        for review in self._heard.new(self._fleet.reviews()):
-            told = {name: value for name, value in review.items() if name != "number"}
-            self._events.emit("review", state="open", **told)
+    async def _open(self) -> None:
+        for router, review in self._heard.new(self._fleet.reviews()):
+            await self._demand(review)
+            self._heard.done(router, review)
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from adapters.admin import reviews
 from adapters.corpus.exchanges import Exchanges
@@ -12,6 +14,7 @@ from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import After, Every, PeriodicJobs
 from adapters.review.erasing import ReviewsOfPersons
 from adapters.review.guidelines import Guidelines
+from adapters.review.item import Demanded
 from adapters.review.measuring import Measuring
 from adapters.review.queue import Queue
 from adapters.review.reviews import Reviews
@@ -49,6 +52,18 @@ class Reviewing:
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
         return bound(reviews.RESOURCES, self._desk)
+
+    async def demand(self, told: Mapping[str, Any]) -> None:
+        """Open a review that rules want, as a router tells of it."""
+        wanted = Demanded(
+            id=told["id"],
+            decision_id=told["decision_id"],
+            rules=tuple(told["rules"]),
+            when=told["when"],
+            tenant=told["tenant"],
+            intent=told.get("intent", ""),
+        )
+        await asyncio.to_thread(self.reviews.demand, wanted)
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Fill the queue and keep it in order."""

@@ -1,0 +1,371 @@
+"""Reviews from outside: opened, claimed, judged, taken back; what rules demand; who may."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from router.admit.keys import hash_key
+from tests.contract.client import ADMIN, chat, client, error_of
+from tests.contract.conftest import router_args
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.whole_system import System, whole_system
+
+REVIEWS = f"{ADMIN}/reviews"
+LOCK_S = 1.5
+SOON_S = 5.0
+SCOPES = {
+    "app": ["inference"],
+    "ops": ["inference", "admin"],
+    "auditor": ["auditor"],
+    "ann": ["reviewer"],
+    "bob": ["reviewer"],
+    "cleo": ["reviewer"],
+}
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
+    """A system with three reviewers, whose claims end soon; every request is demanded."""
+    keys = [
+        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": scopes}
+        for name, scopes in SCOPES.items()
+    ]
+    args = {**router_args(frontier), "auth": {"keys": keys}}
+    flywheel = {"reviews": {"per_item": 1, "lock_s": LOCK_S}}
+    with whole_system(tmp_path_factory.mktemp("desk"), args, flywheel=flywheel) as running:
+        with client(running, "ops") as ops:
+            rules = b"rules: [{id: look-first, when: tenant == 'app', review: before}]"
+            headers = {"content-type": "application/yaml"}
+            assert ops.put(f"{ADMIN}/policy", content=rules, headers=headers).status_code == 200
+        yield running
+
+
+@pytest.fixture
+def ann(desk: System) -> Iterator[httpx.Client]:
+    """A reviewer."""
+    with client(desk, "ann") as found:
+        yield found
+
+
+@pytest.fixture
+def bob(desk: System) -> Iterator[httpx.Client]:
+    """Another one."""
+    with client(desk, "bob") as found:
+        yield found
+
+
+def soon(look: Callable[[], Any]) -> Any:
+    """What is found within the time that the contract gives."""
+    until = time.monotonic() + SOON_S
+    while not (found := look()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found
+
+
+def shown(http: httpx.Client, review: str) -> dict[str, Any]:
+    """One item."""
+    answer = http.get(f"{REVIEWS}/{review}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def listed(http: httpx.Client, **query: str) -> list[str]:
+    """Ids of a whole list."""
+    ids: list[str] = []
+    while True:
+        answer = http.get(REVIEWS, params=query)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert page["object"] == "list"
+        ids += [row["id"] for row in page["data"]]
+        if page["next"] is None:
+            return ids
+        query = {**query, "cursor": page["next"]}
+
+
+def act(http: httpx.Client, review: str, what: str = "", **body: Any) -> httpx.Response:
+    """Claim, release, undo; or judge."""
+    return http.post(f"{REVIEWS}/{review}{what and '/' + what}", json=body or None)
+
+
+def demanded(desk: System, text: str = "Hello") -> str:
+    """A review that the rule wants."""
+    with client(desk, "app") as app, client(desk, "ops") as ops:
+        answer = chat(app, "base", text)
+        assert answer.status_code == 202, answer.text
+        review = str(answer.json()["id"])
+        soon(lambda: ops.get(f"{REVIEWS}/{review}").status_code == 200)
+    return review
+
+
+def test_a_rules_review_opens_within_seconds(desk: System, ann: httpx.Client) -> None:
+    """Under the id that the client was told; it goes before all that is usual."""
+    review = demanded(desk)
+    found = shown(ann, review)
+    assert found["state"] == "open"
+    assert found["why"] == ["rule:look-first"]
+    assert found["tenant"] == "app"
+    assert found["claimed_by"] is None
+    assert found["history"][0]["action"] == "opened"
+    assert found["candidates"] == []
+    assert review in listed(ann, state="open")
+    assert review not in listed(ann, state="done")
+    assert not desk.asked()
+
+
+def test_who_claims_it_holds_it(desk: System, ann: httpx.Client, bob: httpx.Client) -> None:
+    """Others get 409, until it is released, judged, or the claim ends."""
+    review = demanded(desk)
+    claimed = act(ann, review, "claim")
+    assert claimed.status_code == 200, claimed.text
+    assert claimed.json()["state"] == "claimed"
+    assert claimed.json()["claimed_by"] == "ann"
+    assert act(ann, review, "claim").status_code == 200
+    for what in ("claim", "release"):
+        refused = act(bob, review, what)
+        assert refused.status_code == 409
+        assert error_of(refused)["code"] == "review_claimed"
+    assert act(bob, review, verdict="accept").status_code == 409
+    assert review in listed(bob, state="claimed")
+    assert review not in listed(bob, state="open")
+    assert act(ann, review, "release").json()["state"] == "open"
+    assert act(bob, review, "claim").status_code == 200
+    time.sleep(LOCK_S)
+    assert shown(ann, review)["claimed_by"] is None
+    assert act(ann, review, "claim").status_code == 200
+    assert act(ann, review, verdict="reject").json()["state"] == "done"
+
+
+def test_a_verdict_is_one_and_may_be_taken_back(
+    desk: System, ann: httpx.Client, bob: httpx.Client
+) -> None:
+    """A free item is claimed by judging it; each judges it once; one undoes one's own."""
+    review = demanded(desk)
+    done = act(ann, review, verdict="edit", answer="Hello there.", comment="politer")
+    assert done.status_code == 200, done.text
+    assert done.json()["answer"] == "Hello there."
+    assert done.json()["yours"] == "edit"
+    assert done.json()["claimed_by"] is None
+    assert review in listed(ann, state="done")
+    again = act(ann, review, verdict="accept")
+    assert again.status_code == 409
+    assert error_of(again)["code"] == "already_judged"
+    assert act(ann, review, "claim").status_code == 409
+    assert act(bob, review, "undo").status_code == 409
+    undone = act(ann, review, "undo")
+    assert undone.status_code == 200
+    assert undone.json()["state"] == "open"
+    assert undone.json()["answer"] is None
+    assert error_of(act(ann, review, "undo"))["code"] == "nothing_to_undo"
+    history = [line["action"] for line in shown(ann, review)["history"]]
+    assert history == ["opened", "verdict", "undone"]
+
+
+def test_verdicts_that_differ_wait_for_a_third(
+    desk: System, ann: httpx.Client, bob: httpx.Client
+) -> None:
+    """Who has not judged what is done may claim it."""
+    review = demanded(desk)
+    assert act(ann, review, verdict="edit", answer="One.").json()["outcome"] == "gold"
+    assert act(bob, review, "claim").status_code == 200
+    disputed = act(bob, review, verdict="edit", answer="Two.").json()
+    assert (disputed["state"], disputed["outcome"], disputed["disputed"]) == ("open", None, True)
+    with client(desk, "cleo") as cleo:
+        settled = act(cleo, review, verdict="accept", answer="two.").json()
+    assert (settled["state"], settled["answer"]) == ("done", "Two.")
+    assert settled["provenance"] == "verified"
+
+
+def test_agreement_counts_what_several_judged(
+    desk: System, ann: httpx.Client, bob: httpx.Client
+) -> None:
+    """Of one intent, or of all; numbers that one can reckon."""
+    before = ann.get(f"{REVIEWS}/agreement").json()
+    assert set(before) == {"intent", "items", "reviewers", "agreement", "alpha"}
+    review = demanded(desk)
+    act(ann, review, verdict="edit", answer="Same.")
+    act(bob, review, verdict="edit", answer="same.")
+    after = ann.get(f"{REVIEWS}/agreement").json()
+    assert after["items"] == before["items"] + 1
+    nothing = ann.get(f"{REVIEWS}/agreement", params={"intent": "nowhere"}).json()
+    assert nothing == {
+        "intent": "nowhere",
+        "items": 0,
+        "reviewers": 0,
+        "agreement": None,
+        "alpha": None,
+    }
+    names = {row["name"]: row for row in ann.get(f"{REVIEWS}/reviewers").json()["data"]}
+    assert names["ann"]["verdicts"] >= 1
+    assert names["ann"]["accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "verdict"),
+        ({"verdict": "perhaps"}, "verdict"),
+        ({"verdict": "accept", "note": "x"}, "note"),
+        ({"verdict": "edit"}, None),
+        ({"verdict": "edit", "answer": "  "}, None),
+        ({"verdict": "edit", "answer": 3}, "answer"),
+        ({"verdict": "reject", "answer": "No."}, None),
+        ({"verdict": "accept", "answer": "nobody said this"}, None),
+        ({"verdict": "accept", "comment": "x" * 5000}, "comment"),
+    ],
+)
+def test_a_verdict_that_makes_no_sense_is_refused(
+    desk: System, ann: httpx.Client, body: dict[str, Any], param: str | None
+) -> None:
+    """And changes nothing."""
+    review = next(iter(listed(ann, state="open")), None) or demanded(desk)
+    refused = act(ann, review, **body)
+    assert refused.status_code == 400, refused.text
+    assert error_of(refused)["param"] == param
+    assert shown(ann, review)["state"] == "open"
+
+
+@pytest.mark.parametrize("what", ["", "claim", "release", "undo"])
+def test_an_unknown_review_is_404(ann: httpx.Client, what: str) -> None:
+    """Whatever is asked of it."""
+    body = {} if what else {"verdict": "accept"}
+    refused = act(ann, "rev_none", what, **body)
+    assert refused.status_code == 404
+    assert error_of(refused)["code"] == "review_not_found"
+    assert ann.get(f"{REVIEWS}/rev_none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", [{"state": "lost"}, {"limit": "0"}, {"limit": "1001"}, {"cursor": "x"}, {"to_do": "y"}]
+)
+def test_a_list_that_makes_no_sense_is_refused(ann: httpx.Client, query: dict[str, str]) -> None:
+    """With the part that does not."""
+    refused = ann.get(REVIEWS, params=query)
+    assert refused.status_code == 400
+    assert error_of(refused)["param"] == next(iter(query))
+
+
+def test_a_cursor_of_another_list_is_refused(ann: httpx.Client) -> None:
+    """It is base64 of something else."""
+    assert ann.get(REVIEWS, params={"cursor": "YWJj"}).status_code == 400
+
+
+def test_pages_show_each_item_once(desk: System, ann: httpx.Client) -> None:
+    """Whatever their size."""
+    for number in range(3):
+        demanded(desk, f"Hello {number}")
+    assert sorted(listed(ann, limit="2")) == sorted(listed(ann))
+    todo = listed(ann, state="open", to_do="true")
+    judged = todo[0]
+    act(ann, judged, verdict="escalate", comment="for the lawyers")
+    assert judged in listed(ann, state="open")
+    assert judged not in listed(ann, state="open", to_do="true")
+
+
+def test_guidelines_are_shown_with_each_item(desk: System, ann: httpx.Client) -> None:
+    """By intent, and those for all; an empty text removes them."""
+    review = demanded(desk)
+    intent = shown(ann, review)["intent"]
+    path = f"{REVIEWS}/guidelines"
+    assert ann.put(path, json={"text": "Be kind."}).status_code == 200
+    assert ann.put(path, params={"intent": intent}, json={"text": "Be brief."}).status_code == 200
+    found = shown(ann, review)["guidelines"]
+    assert "Be brief." in found
+    rows = {row["intent"]: row for row in ann.get(path).json()["data"]}
+    assert rows[intent or None]["text"] == "Be brief."
+    assert rows[intent or None]["by"] == "ann"
+    for query in ({}, {"intent": intent}):
+        assert ann.put(path, params=query, json={"text": ""}).status_code == 200
+    assert shown(ann, review)["guidelines"] == ""
+    assert ann.put(path, json={"words": "x"}).status_code == 400
+    assert ann.put(path, json={"text": "x" * 20_001}).status_code == 400
+
+
+def test_scopes(desk: System, ann: httpx.Client) -> None:
+    """A reviewer sees reviews and nothing else; who is neither reviewer nor operator sees none."""
+    for name, status in [("app", 403), ("auditor", 403), ("ops", 200), ("ann", 200)]:
+        with client(desk, name) as http:
+            assert http.get(REVIEWS).status_code == status
+            assert http.get(f"{REVIEWS}/agreement").status_code == status
+    assert ann.get(f"{ADMIN}/datasets").status_code == 403
+    with client(desk) as nobody:
+        assert nobody.get(REVIEWS).status_code == 401
+
+
+def test_every_action_is_on_record_once(desk: System, ann: httpx.Client) -> None:
+    """With the reviewer, the item and the verdict, and no word of what was written."""
+    review = demanded(desk)
+    act(ann, review, "claim")
+    act(ann, review, verdict="edit", answer="Zanzibar one.", comment="Zanzibar two.")
+    act(ann, review, "undo")
+    with client(desk, "ops") as ops:
+        rows = ops.get(f"{ADMIN}/audit", params={"kind": "admin", "limit": "1000"}).json()["data"]
+    own = [row for row in rows if review in str(row)]
+    assert [row["actor"] for row in own] == ["ann"] * 3
+    assert "Zanzibar" not in str(rows)
+
+
+def test_what_a_reviewer_writes_is_redacted(desk: System, ann: httpx.Client) -> None:
+    """Law 6: an address that somebody types into an answer or comment is not kept."""
+    review = demanded(desk)
+    done = act(
+        ann,
+        review,
+        verdict="edit",
+        answer="Write to jane.roe@example.com.",
+        comment="her IBAN is DE89370400440532013000",
+    )
+    assert done.status_code == 200, done.text
+    assert "jane.roe" not in done.text
+    assert "DE89370400440532013000" not in done.text
+    assert done.json()["answer"].startswith("Write to ")
+
+
+def test_an_event_tells_of_every_change(desk: System, ann: httpx.Client) -> None:
+    """With the item's id and state."""
+    review = demanded(desk)
+    with client(desk, "ops") as ops, ops.stream("GET", f"{ADMIN}/events", timeout=5) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == ": connected"
+        act(ann, review, "claim")
+        act(ann, review, verdict="reject")
+        told: list[str] = []
+        while len(told) < 2:
+            line = next(lines)
+            if line.startswith("data: ") and review in line:
+                told.append(line)
+    assert '"state": "claimed"' in told[0]
+    assert '"state": "done"' in told[1]
+
+
+def test_without_keys_the_header_names_the_reviewer(
+    tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier
+) -> None:
+    """With keys it does not: the key does."""
+    with (
+        whole_system(tmp_path_factory.mktemp("open"), router_args(frontier)) as running,
+        client(running) as http,
+    ):
+        rules = b"rules: [{id: r, review: before}]"
+        headers = {"content-type": "application/yaml"}
+        assert http.put(f"{ADMIN}/policy", content=rules, headers=headers).status_code == 200
+        review = chat(http, "base").json()["id"]
+        soon(lambda: http.get(f"{REVIEWS}/{review}").status_code == 200)
+        dan = {"x-graftwork-actor": "dan"}
+        eve = {"x-graftwork-actor": "eve"}
+        assert http.post(f"{REVIEWS}/{review}/claim", headers=dan).json()["claimed_by"] == "dan"
+        assert http.post(f"{REVIEWS}/{review}/claim", headers=eve).status_code == 409
+
+
+def test_with_keys_the_key_names_the_reviewer(desk: System, ann: httpx.Client) -> None:
+    """Whatever the header says."""
+    review = demanded(desk)
+    claimed = ann.post(f"{REVIEWS}/{review}/claim", headers={"x-graftwork-actor": "bob"})
+    assert claimed.json()["claimed_by"] == "ann"
