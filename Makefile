@@ -2,7 +2,8 @@
 
 PYTHON ?= $(firstword $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p; done))
 EXTRA ?=
-CONFIG ?= config/local.yaml
+BASE ?= embedded
+CONFIG ?= $(if $(filter embedded,$(BASE)),config/local.yaml,config/$(BASE).yaml)
 ARGS ?=
 
 # -S: without the user's site-packages, a start that finds everything in place is twice as fast.
@@ -15,7 +16,7 @@ BIN = .venv/bin
 .PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-governance
 
 help: ## list the targets
-	@echo "make TARGET [EXTRA=cpu|gpu] [CONFIG=config/local.yaml] [ARGS='...']"
+	@echo "make TARGET [EXTRA=cpu|gpu] [BASE=embedded|smollm2] [CONFIG=config/local.yaml] [ARGS='...']"
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 serve: ## bring the whole system up on http://127.0.0.1:8000 (Ctrl-C stops it)

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,11 +21,21 @@ if TYPE_CHECKING:
     from serving.bringup.system import LocalSystem
     from serving.config.deploy import Deploy
 
+BaseName = Literal["embedded", "smollm2"]
+_CONFIGS: dict[BaseName, Path] = {
+    "embedded": Path("config/local.yaml"),
+    "smollm2": Path("config/smollm2.yaml"),
+}
 _ARGS = "applications.0.args."
 
 
 def serve(
-    config: Annotated[Path, typer.Option(help="deploy file")] = Path("config/local.yaml"),
+    config: Annotated[
+        Path | None, typer.Option(help="deploy file; default: config/local.yaml, or the base's own")
+    ] = None,
+    base: Annotated[
+        BaseName | None, typer.Option(help="a base by its name: embedded, or smollm2")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="base model: a directory or a Hugging Face id")
     ] = None,
@@ -39,6 +49,8 @@ def serve(
     replicas: Annotated[int | None, typer.Option(min=1, help="engine replicas")] = None,
 ) -> None:
     """Bring the whole system up on this machine. Ctrl-C drains and stops it."""
+    if base is not None and model is not None:
+        fail("--base and --model are two answers to one question: give one")
     stop = threading.Event()
     _stop_on_signals(stop)
     started = time.monotonic()
@@ -48,8 +60,10 @@ def serve(
 
     system: LocalSystem | None = None
     try:
-        deploy = _load(config, _overrides(model, host, port, state_dir), replicas)
+        overrides = _overrides(model or base, host, port, state_dir)
+        deploy = _load(config or _CONFIGS[base or "embedded"], overrides, replicas)
         check(deploy, dict(os.environ))
+        _have_base(deploy)
         system = _bring_up(deploy, stop)
         if not stop.is_set():
             _say_what_is_there(system, deploy, time.monotonic() - started)
@@ -91,7 +105,8 @@ def _overrides(
     overrides: dict[str, Any] = {}
     if model is not None:
         overrides[_ARGS + "base.model"] = model
-        overrides[_ARGS + "seed_adapters"] = None
+        if model != "embedded":
+            overrides[_ARGS + "seed_adapters"] = None
     if host is not None:
         overrides["http_options.host"] = host
     if port is not None:
@@ -120,6 +135,20 @@ def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Depl
         for problem in error.problems:
             typer.echo(f"  {problem}", err=True)
         raise CannotServe(f"{config} has {len(error.problems)} problem(s), listed above") from error
+
+
+def _have_base(deploy: Deploy) -> None:
+    """Fetch what takes long now, while somebody looks on, and not in an engine."""
+    from serving.bringup.preconditions import CannotServe
+    from serving.config.settings import SMOLLM2
+    from serving.engine.model import ModelMissing, prepared
+
+    if deploy.settings.base.model != SMOLLM2:
+        return
+    try:
+        prepared(typer.echo)
+    except ModelMissing as error:
+        raise CannotServe(str(error)) from error
 
 
 def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:

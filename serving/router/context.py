@@ -21,10 +21,11 @@ from router.embed.threads import Threads
 from router.exchange import Exchange
 from router.request import Option
 from router.targets.directory import Catalog
-from serving.config.settings import EMBEDDED, BaseSettings, Settings
+from serving.config.settings import EMBEDDED, SMOLLM2, BaseSettings, Settings
 from serving.embedded import BASE_DIR
 from serving.internal.client import InternalClient, Unanswered
 from serving.internal.paths import PASSAGES
+from serving.smollm2 import prepared as smollm2
 
 _TOKENIZER = "tokenizer.json"
 _TIMEOUT_S = 30.0
@@ -173,6 +174,9 @@ class _Tokenizer:
 def _directory(base: BaseSettings) -> Path | None:
     if base.model == EMBEDDED:
         return BASE_DIR
+    if base.model == SMOLLM2:
+        made = smollm2.directory()
+        return made if made.is_dir() else None
     path = Path(base.model).expanduser()
     if path.is_dir():
         return path

@@ -100,5 +100,6 @@ def test_starting_is_one_of_the_documented_commands() -> None:
     """`make serve` does what the fixture does: it runs `graftwork serve` on the local file."""
     makefile = (ROOT / "Makefile").read_text()
     assert "graftwork serve --config $(CONFIG)" in makefile
-    assert "CONFIG ?= config/local.yaml" in makefile
-    assert Path(ROOT / "config" / "local.yaml").is_file()
+    assert "$(if $(filter embedded,$(BASE)),config/local.yaml,config/$(BASE).yaml)" in makefile
+    for name in ("local", "smollm2"):
+        assert Path(ROOT / "config" / f"{name}.yaml").is_file()

@@ -20,7 +20,7 @@ from serving.config.settings import Settings
 from tests.fakes.deploying import ServeDeploySchema, deploy
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
-FILES = [CONFIG / "local.yaml", CONFIG / "gpu.yaml"]
+FILES = [CONFIG / "local.yaml", CONFIG / "smollm2.yaml", CONFIG / "gpu.yaml"]
 ARGS = "applications.0.args"
 KEY = {"name": "me", "sha256": hash_key("gw-key")}
 
@@ -67,9 +67,10 @@ def test_shipped_files_load(file: Path) -> None:
 
 def test_local_is_local_and_gpu_is_not() -> None:
     """The local file listens on loopback without keys; the cluster's has keys (law 11)."""
-    home, cluster = (deploy.load(file) for file in FILES)
+    home, small, cluster = (deploy.load(file) for file in FILES)
     assert home.is_local
     assert not home.settings.router.auth.keys
+    assert small.is_local
     assert not cluster.is_local
     assert cluster.settings.router.auth.keys
 
