@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from adapters.admin.parts import choice
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import Exchanges
+from adapters.corpus.importing import FORMS, Bringing, Importer
 from adapters.records.line import iso
 from adapters.resources import BadField, Resource, cursor_of, describes, page_of
 
-_PATH = "/admin/v1/exchanges"
+_PATH: Final = "/admin/v1/exchanges"
+_TENANT: Final = "x-graftwork-tenant"
+_NO_TENANT: Final = "default"
+_LINES: Final = "application/x-ndjson"
+_LINES_KINDS: Final = frozenset(
+    {"", _LINES, "application/jsonl", "application/x-jsonlines", "application/json"}
+    | {"application/octet-stream", "text/plain"}
+)
+_MAX_NAME: Final = 256
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the resource needs. ``hash_of``: what stands for a person."""
+    """What the resource needs.
+
+    Attributes:
+        hash_of: what stands for a person.
+        refuses: whether a tenant said that nothing of it may be kept.
+        import_max_mb: of one file, MiB.
+    """
 
     exchanges: Exchanges
     hash_of: Callable[[str], str]
+    importer: Importer
+    refuses: Callable[[str], bool]
+    import_max_mb: int
 
 
 def row(exchange: Exchange) -> dict[str, Any]:
@@ -85,6 +104,74 @@ async def exchange(corpus: Corpus, request: Request) -> Response:
     return JSONResponse(row(found))
 
 
+@describes(
+    query={
+        "format": "`openai_logs`, `messages` or `prompt_completion`",
+        "intent": "what all of them are about; default: each line's `intent`, or `none`",
+        "tenant": "whose they are; default: the key's",
+    },
+    content={_LINES: {"schema": {"type": "string"}}},
+    answers={
+        403: "The tenant has refused its consent.",
+        413: "Larger than `flywheel.corpus.import_max_mb`; what came before is kept.",
+        415: "Not JSON lines.",
+    },
+)
+async def bring(corpus: Corpus, request: Request) -> Response:
+    """Take exchanges from elsewhere, redacted: one JSON object a line."""
+    query = request.query_params
+    form = choice(query, "format", FORMS)
+    if form is None:
+        raise BadField(f"'format' must be one of {', '.join(FORMS)}.", "format")
+    tenant = _name(query, "tenant") or request.headers.get(_TENANT, _NO_TENANT)
+    if corpus.refuses(tenant):
+        raise BadField(
+            f"capture.tenants says that the tenant {tenant!r} has not consented.",
+            "tenant",
+            code="no_consent",
+            status=403,
+        )
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _LINES_KINDS:
+        raise BadField(
+            f"Send JSON lines as {_LINES}, not {kind}.",
+            "content-type",
+            code="unsupported_media_type",
+            status=415,
+        )
+    pieces = _bounded(request, corpus.import_max_mb)
+    told = await corpus.importer.take(pieces, Bringing(form, tenant, _name(query, "intent")))
+    answer = {
+        "imported": told.imported,
+        "duplicates": told.duplicates,
+        "rejected": told.rejected,
+        "rejected_total": told.refused,
+    }
+    return JSONResponse(answer)
+
+
+async def _bounded(request: Request, max_mb: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > max_mb * 2**20:
+            raise BadField(
+                f"The file is larger than flywheel.corpus.import_max_mb ({max_mb} MiB); send it in "
+                "parts. The lines before are kept.",
+                None,
+                code="request_too_large",
+                status=413,
+            )
+        yield piece
+
+
+def _name(query: Mapping[str, str], name: str) -> str | None:
+    value = query.get(name)
+    if value is not None and not 0 < len(value.strip()) <= _MAX_NAME:
+        raise BadField(f"{name!r} must be a text of at most {_MAX_NAME} characters.", name)
+    return value
+
+
 def _state(text: str | None) -> ExchangeState | None:
     if text is None:
         return None
@@ -105,5 +192,6 @@ def _place(after: str) -> int | None:
 
 RESOURCES: tuple[Resource[Corpus], ...] = (
     Resource("admin", "GET", _PATH, exchanges),
+    Resource("admin", "POST", f"{_PATH}/import", bring),
     Resource("admin", "GET", f"{_PATH}/{{id}}", exchange),
 )

@@ -60,9 +60,9 @@ class Entries:
         asked = await asyncio.to_thread(_asked, finished)
         own = {
             "messages": asked.messages,
-            "response": _response(answer),
+            "response": response_of(answer),
             "more": dict(asked.more),
-            "tool_calls": _calls(answer) if answer.text else [],
+            "tool_calls": calls_of(answer) if answer.text else [],
         }
         shown = await self._redacted(finished, own)
         chosen = finished.exchange.delivery.chosen
@@ -112,9 +112,9 @@ class Entries:
             finished,
             {
                 "messages": asked.messages,
-                "response": _response(answer),
+                "response": response_of(answer),
                 "more": dict(asked.more),
-                "tool_calls": _calls(answer) if answer.text else [],
+                "tool_calls": calls_of(answer) if answer.text else [],
                 "later": dict(details),
             },
         )
@@ -171,13 +171,14 @@ def _asked(finished: Finished) -> Conversation:
     return found
 
 
-def _response(answer: Answered) -> str:
+def response_of(answer: Answered) -> str:
     """The text; of an answer that only calls tools, the calls as JSON."""
     said = answer.text or answer.refusal
-    return said if said or not answer.calls else orjson.dumps(_calls(answer)).decode()
+    return said if said or not answer.calls else orjson.dumps(calls_of(answer)).decode()
 
 
-def _calls(answer: Answered) -> list[dict[str, Any]]:
+def calls_of(answer: Answered) -> list[dict[str, Any]]:
+    """An answer's calls, in chat's shape."""
     return [call_of(None, call.name, call.arguments) for call in answer.calls]
 
 

@@ -140,7 +140,7 @@ def _end(found: dict[str, Any]) -> str:
     details = whole.get("incomplete_details")
     if isinstance(details, dict) and isinstance(details.get("reason"), str):
         return str(details["reason"])
-    return str(whole["status"]) if whole.get("object") == "response" else ""
+    return str(whole.get("status") or "") if whole.get("object") == "response" else ""
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

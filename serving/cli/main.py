@@ -16,6 +16,7 @@ from serving.cli import (
     distill,
     documents,
     erase,
+    exchanges,
     export,
     inspect,
     keys,
@@ -64,6 +65,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(distill.app, name="distill")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(documents.app, name="documents")
+app.add_typer(exchanges.app, name="exchanges")
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
 

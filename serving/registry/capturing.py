@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from adapters.corpus.bringing import BadLine
 from adapters.corpus.delivery import Afterwards, Entry, from_line
 from adapters.corpus.exchange import Exchange
 from adapters.corpus.exchanges import Exchanges
+from adapters.corpus.importing import Importer
 from adapters.resources import Resource
+from router.capture.brought import brought
+from router.capture.consent import Consent
+from router.errors import GuardUnavailable
 from router.wire.table import Bound, bound
+from serving.config.settings import Settings
 from serving.internal.paths import CAPTURES
+from serving.registry.redacting import Redaction
 
 _log = logging.getLogger("graftwork.registry")
 
@@ -29,6 +38,25 @@ async def _captured(exchanges: Exchanges, request: Request) -> Response:
     raw = await request.body()
     told = await asyncio.to_thread(take, exchanges, raw.split(b"\n"))
     return Response(orjson.dumps(told), media_type="application/json")
+
+
+def importer(exchanges: Exchanges, redaction: Redaction) -> Importer:
+    """Takes exchanges from elsewhere, redacted as captured ones are."""
+
+    async def redact(value: Any, persons: frozenset[str]) -> Any:
+        try:
+            return await redaction.learned_from(value, persons)
+        except GuardUnavailable as error:
+            raise BadLine("what of it must not be kept cannot be told now") from error
+
+    return Importer(exchanges, brought, redact, redaction.hashed)
+
+
+def refuses(settings: Settings) -> Callable[[str], bool]:
+    """Whether a tenant said that nothing of it may be kept; who imports its data otherwise
+    answers for its consent.
+    """
+    return Consent(settings.router.capture).said_no
 
 
 def take(exchanges: Exchanges, lines: list[bytes]) -> dict[str, int]:

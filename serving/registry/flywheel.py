@@ -88,6 +88,13 @@ class Flywheel:
             settings.flywheel.datasets,
             lambda digest, state: events.emit("dataset", digest=digest, state=state),
         )
+        self._corpus_desk = exchanges.Corpus(
+            self.exchanges,
+            redaction.hashed,
+            capturing.importer(self.exchanges, redaction),
+            capturing.refuses(settings),
+            corpus.import_max_mb,
+        )
         self._dataset_desk = datasets.Desk(
             self.datasets,
             Importer(self.datasets, redaction.kept, redaction.hashed),
@@ -100,7 +107,7 @@ class Flywheel:
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
         return [
-            *bound(exchanges.RESOURCES, exchanges.Corpus(self.exchanges, self._redaction.hashed)),
+            *bound(exchanges.RESOURCES, self._corpus_desk),
             *self.reviewing.resources(),
             *self.clustering.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from adapters.records.sealing import AUDIT
@@ -25,6 +26,10 @@ class Redaction:
     async def kept(self, value: Any) -> Any:
         """A text, or JSON, as it may be kept. Raises ``GuardUnavailable``."""
         return await self._governance.kept(value)
+
+    async def learned_from(self, value: Any, persons: Iterable[str] = ()) -> Any:
+        """All of an exchange as it may be kept, given whose it is. Raises ``GuardUnavailable``."""
+        return await self._governance.learned_from(value, persons)
 
     def hashed(self, subject: str) -> str:
         """What stands for a person in all that is kept."""
