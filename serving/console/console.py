@@ -36,7 +36,8 @@ _HEADERS: Final = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
+    # Not `no-referrer`: forms would come with the origin `null`, as if from anywhere.
+    "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
 _FILES: Final = {"console.css": "text/css", "console.js": "text/javascript"}

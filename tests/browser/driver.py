@@ -102,7 +102,7 @@ class Browser:
         return found[0]
 
     def _called(self, name: str) -> str:
-        quoted = json.dumps(name)
+        quoted = _quoted(name)
         path = (
             f"//*[(self::button or self::a or self::summary) and normalize-space(.)={quoted}"
             f" and not(ancestor::details[not(@open)] and not(self::summary))]"
@@ -110,8 +110,11 @@ class Browser:
         return self.until(lambda: self._all("xpath", path), f"button {name}")[0]
 
     def _labelled(self, label: str) -> str:
-        path = f"//*[@id=//label[starts-with(normalize-space(.),{json.dumps(label)})]/@for]"
-        return self.until(lambda: self._all("xpath", path), f"field {label}")[0]
+        words = f"normalize-space(.)={_quoted(label)}"
+        begins = f"starts-with(normalize-space(.),{_quoted(label)})"
+        exact, near = (f"//*[@id=//label[{each}]/@for]" for each in (words, begins))
+        found = lambda: self._all("xpath", exact) or self._all("xpath", near)  # noqa: E731
+        return self.until(found, f"field {label}")[0]
 
     def _all(self, using: str, value: str) -> list[str]:
         found = self._post("/elements", {"using": using, "value": value})
@@ -192,6 +195,11 @@ class Browser:
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         return _value(self._http.post(self._path + path, json=body))
+
+
+def _quoted(text: str) -> str:
+    """As XPath writes a text."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _value(answer: httpx.Response) -> Any:

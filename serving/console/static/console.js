@@ -4,7 +4,8 @@
 (() => {
   const main = () => document.getElementById("content");
   const typing = (at) => at.closest("input, textarea, select, [contenteditable]") !== null;
-  let asked = 0, busy = false;
+  const where = () => location.pathname + location.search;
+  let asked = 0, busy = false, shown = where();
 
   // Pages come from this server and are parsed without running anything in them.
   async function load(url, options, how) {
@@ -43,6 +44,7 @@
     main().replaceWith(fresh);
     main().dataset.was = fresh.innerHTML;
     if (how === "go") history.pushState(null, "", url);
+    shown = where();
     began();
     const first = main().querySelector("[data-focus]") || main();
     first.focus({ preventScroll: first !== main() });
@@ -88,7 +90,7 @@
       load(url, { method: "POST", body }, "go").catch(() => form.submit());
     }
   });
-  addEventListener("popstate", () => location.reload());
+  addEventListener("popstate", () => { if (where() !== shown) location.reload(); });
 
   // Looking again: when the server says that something happened, and where a page wants it anyway.
   let due = 0, last = 0, source = null, polled = Date.now();

@@ -1,0 +1,135 @@
+"""A system with ten thousand decisions behind it, and a browser in front of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.records.line import Entry, Kind
+from router.admit.keys import hash_key
+from router.audit.logs import AUDIT
+from router.stages import Heading
+from tests.browser.driver import DESK, MISSING, Browser, browser
+from tests.contract.client import ADMIN, chat, client, push
+from tests.contract.conftest import router_args
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.records import running_log
+from tests.fakes.whole_system import System, whole_system
+
+DECISIONS = 10_000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'"
+SCOPES = {
+    "app": ["inference"],
+    "ops": ["inference", "admin"],
+    "auditor": ["auditor"],
+    "reviewer": ["reviewer"],
+    "second": ["reviewer"],
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without the browser these tests are skipped, and say so."""
+    here = Path(__file__).parent
+    for item in items:
+        if MISSING and here in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=MISSING))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One window for all tests."""
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """With keys, rules, documents, an adapter of two versions, traffic; hostile texts in all."""
+    root = tmp_path_factory.mktemp("browsed")
+    _remember(root)
+    keys = [
+        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": scopes}
+        for name, scopes in SCOPES.items()
+    ]
+    with FakeFrontier() as frontier:
+        args = {**router_args(frontier), "auth": {"keys": keys}}
+        with whole_system(root, args, replicas=1) as found:
+            _use(found)
+            yield found
+
+
+def _remember(root: Path) -> None:
+    """Ten thousand decisions of the last hour."""
+    now = time.time()
+    with running_log(root / AUDIT, "earlier") as log:
+        for number in range(DECISIONS):
+            at = now - 3600 * (1 - number / DECISIONS)
+            record = _record(number, at)
+            names = (record["request_id"], record["id"], "app")
+            log.add(Entry(Kind.BEGIN, at, *names, {}))
+            told = {"outcome": "answered", "status": 200}
+            told |= {name: record[name] for name in ("tenant", "target")}
+            log.add(Entry(Kind.END, at + 0.2, *names, told, json.dumps(record).encode()))
+
+
+def _record(number: int, at: float) -> dict[str, Any]:
+    return {
+        "id": f"dec_{number:024x}",
+        "request_id": f"req_{number:024x}",
+        "at": at,
+        "caller": "app",
+        "tenant": "app",
+        "intent": {"name": ("returns", "weather", None)[number % 3]},
+        "target": ("base", "frontier:cloud/big")[number % 2],
+        "status": 200,
+        "headings": {heading.value: 0.0001 * (n + 1) for n, heading in enumerate(Heading)},
+        "seconds": 0.2,
+        "cost_usd": 0.00001 * (number % 7),
+    }
+
+
+def _use(system: System) -> None:
+    with client(system, "ops") as ops, client(system, "app") as app:
+        rules = 'rules:\n  - id: looks\n    when: tenant == "app"\n    instruct: Be kind.\n'
+        answer = ops.put(f"{ADMIN}/policy", content=rules)
+        assert answer.status_code == 200, answer.text
+        push(ops, "returns", 1)
+        push(ops, "returns", 2)
+        for subject in ("Jane Doe", "Somebody"):
+            headers = {"x-graftwork-subject": subject}
+            assert chat(app, "base", f"I want my money back {HOSTILE}", headers=headers)
+        document = {"title": HOSTILE, "text": f"Refunds take {HOSTILE} days.", "collection": "c"}
+        assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
+
+
+@pytest.fixture
+def window(chromium: Browser, system: System) -> Iterator[Browser]:
+    """The browser, with nobody logged in."""
+    chromium.go(f"{system.url}/console/login")
+    chromium.forget()
+    chromium.device(DESK)
+    chromium.scripts(allowed=True)
+    chromium.complaints()
+    chromium.requested()
+    yield chromium
+    assert chromium.dialog() is None
+    assert [url for url in chromium.requested() if not url.startswith(system.url)] == []
+
+
+def log_in(window: Browser, system: System, name: str = "ops") -> None:
+    """As a person does."""
+    window.go(f"{system.url}/console/login")
+    window.fill("API key", f"key-{name}")
+    window.press("Log in")
+    window.until(lambda: "/login" not in window.url, "logged in")
+
+
+def admin(system: System) -> httpx.Client:
+    """The API, to see what was done."""
+    return client(system, "ops")

@@ -1,0 +1,77 @@
+"""Every page: nothing that keeps people out, none wider than a phone, nothing but text in texts."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.console.console import PAGES
+from tests.browser.conftest import admin, log_in
+from tests.browser.driver import DESK, PHONE, Browser
+from tests.contract.client import ADMIN
+from tests.fakes.whole_system import System
+
+
+@pytest.fixture(scope="module")
+def paths(system: System) -> list[str]:
+    """Each page, those of one thing with something that is there."""
+    with admin(system) as api:
+        one = {
+            "/decisions/{id}": ("/decisions", "id"),
+            "/documents/{id}": ("/documents", "id"),
+            "/adapters/{alias}": ("/adapters", "alias"),
+            "/reviews/{id}": ("/reviews", "id"),
+            "/datasets/{digest}": ("/datasets", "digest"),
+            "/distillations/{id}": ("/distillations", "id"),
+        }
+        found = []
+        for page in PAGES:
+            if "{" not in page.path:
+                found.append(page.path)
+                continue
+            path, name = one[page.path]
+            rows = api.get(f"{ADMIN}{path}?limit=1").json()["data"]
+            found += [f"{path}/{row[name]}" for row in rows]
+    return [*found, "/documents?q=refunds", "/audit?checkpoint=1", "/policy?done=put"]
+
+
+def test_axe_finds_nothing_and_no_page_is_wider_than_a_screen(
+    window: Browser, system: System, paths: list[str]
+) -> None:
+    """Light and dark, on a desk and on a phone."""
+    log_in(window, system)
+    wrong: dict[str, object] = {}
+    for path in paths:
+        for width, dark in ((DESK, True), (PHONE, False)):
+            window.device(width, dark=dark)
+            window.go(f"{system.url}/console{path}")
+            found = (window.violations(), window.overflow(), window.complaints())
+            if found != ([], 0, []):
+                wrong[f"{path} {width}"] = found
+    assert wrong == {}
+
+
+def test_the_login_is_accessible(window: Browser, system: System) -> None:
+    """Before anybody is known."""
+    window.device(PHONE)
+    assert (window.violations(), window.overflow()) == ([], 0)
+
+
+def test_a_list_is_walked_by_keys_alone(window: Browser, system: System) -> None:
+    """j and k go through the rows, Enter opens one; a field takes them as letters."""
+    log_in(window, system)
+    window.go(f"{system.url}/console/adapters")
+    window.keys("j", "Enter")
+    window.until(lambda: window.url.endswith("/adapters/returns"))
+    window.go(f"{system.url}/console/documents")
+    window.keys("/", "j")
+    assert window.run("return document.activeElement.value") == "j"
+    window.keys("Escape", "j")
+    assert window.run("return document.activeElement.matches('a[data-row]')")
+
+
+def test_the_first_tab_skips_the_navigation(window: Browser, system: System) -> None:
+    """And the content has the focus then."""
+    log_in(window, system)
+    window.go(f"{system.url}/console/policy")
+    window.keys("Tab", "Enter")
+    window.until(lambda: window.run("return document.activeElement.id") == "content")

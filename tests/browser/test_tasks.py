@@ -1,0 +1,157 @@
+"""What people do in the console, done in a browser: with the mouse, without scripts, by keys."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.browser.conftest import DECISIONS, HOSTILE, admin, log_in
+from tests.browser.driver import Browser
+from tests.contract.client import ADMIN
+from tests.fakes.whole_system import System
+
+USABLE_MS = 1500.0
+"""A page of the newest of ten thousand decisions, from the click on; a busy machine included."""
+
+
+def test_somebody_logs_in_and_out(window: Browser, system: System) -> None:
+    """A wrong key is told so; out, no page is shown any more."""
+    window.fill("API key", "wrong")
+    window.press("Log in")
+    window.sees("There is no such key.")
+    log_in(window, system)
+    window.sees("Where the time goes")
+    window.press("Log out")
+    window.until(lambda: window.url.endswith("/login"))
+    window.go(f"{system.url}/console/policy")
+    assert window.url.endswith("/console/login")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_version_is_rolled_back_and_promoted(
+    window: Browser, system: System, scripts: bool
+) -> None:
+    """The alias flips, and the page says what it did."""
+    log_in(window, system)
+    window.scripts(allowed=scripts)
+    path = f"{ADMIN}/adapters/returns"
+    with admin(system) as api:
+        before = api.get(path).json()
+        window.go(f"{system.url}/console/adapters")
+        window.press("returns")
+        window.press("Roll back…")
+        window.press("Roll back")
+        window.until(lambda: "done=rollback" in window.url)
+        assert api.get(path).json()["live"] == before["previous"]
+        window.press(f"Move {before['live'][:12]}")
+        window.press("Promote")
+        window.until(lambda: "done=promote" in window.url)
+        assert api.get(path).json()["live"] == before["live"]
+
+
+def test_ten_thousand_decisions_are_searched_at_once(
+    window: Browser, system: System, record_property: pytest.RecordProperty
+) -> None:
+    """From the click to the list that can be used."""
+    log_in(window, system)
+    took = {}
+    for name, act in {
+        "newest": lambda: window.press("Decisions"),
+        "further": lambda: window.press("Older"),
+        "by target": lambda: _search(window, "Target", "frontier:cloud/big"),
+        "by id": lambda: _search(window, "Decision id", f"dec_{DECISIONS // 2:024x}"),
+    }.items():
+        before = window.url
+        began = time.monotonic()
+        act()
+        window.until(lambda before=before: window.url != before and "dec_" in window.text())  # type: ignore[misc]
+        took[name] = (time.monotonic() - began) * 1000
+    for name, ms in took.items():
+        record_property(f"decisions_{name}_ms", round(ms))
+        assert ms < USABLE_MS, (name, took)
+
+
+def _search(window: Browser, field: str, text: str) -> None:
+    window.fill(field, text)
+    window.press("Search")
+
+
+def test_a_decision_is_read(window: Browser, system: System) -> None:
+    """From the list: who was considered, and why."""
+    log_in(window, system)
+    with admin(system) as api:
+        identity = api.get(f"{ADMIN}/decisions?limit=1").json()["data"][0]["id"]
+    window.press("Decisions")
+    window.press(identity)
+    window.sees("Who was considered, and why each stands where it does")
+
+
+def test_rules_are_tried_put_and_taken_back(window: Browser, system: System) -> None:
+    """With what is wrong with them, by line, and what was typed still there."""
+    log_in(window, system)
+    window.press("Policy")
+    window.fill("Rules", "rules:\n  - id: x\n    whenever: never\n")
+    window.press("Put")
+    window.sees("line ")
+    assert "whenever" in str(window.run("return document.getElementById('source').value"))
+    window.fill("Rules", 'rules:\n  - id: tried\n    when: tenant == "other"\n    deny: No.\n')
+    window.press("Try in the shadow")
+    window.sees("The rules are tried in the shadow")
+    window.press("Promote")
+    window.sees("The rules from the shadow hold now.")
+    window.press("Roll back…")
+    window.press("Roll back")
+    window.sees("The rules from before hold again.")
+
+
+def test_documents_are_found_and_deleted(window: Browser, system: System) -> None:
+    """Hostile texts are read as texts."""
+    log_in(window, system)
+    window.press("Documents")
+    window.fill("Title", "Opening hours")
+    window.fill("Text", f"We open at nine. {HOSTILE}")
+    window.press("Add")
+    window.sees("The document was added.")
+    window.fill("What would be found for", "opening hours")
+    window.press("Search")
+    window.sees(f"We open at nine. {HOSTILE}")
+    window.press("Opening hours")
+    window.press("Delete…")
+    window.press("Delete")
+    window.sees("The document was deleted.")
+
+
+def test_a_person_is_erased_and_the_certificate_seen(window: Browser, system: System) -> None:
+    """Without loading the page again: it is told."""
+    log_in(window, system)
+    window.press("Erasures")
+    window.fill("The name as clients gave it", "Jane Doe")
+    window.press("Erase")
+    window.sees("Certificate", within_s=20)
+    assert "Jane Doe" not in window.text()
+
+
+def test_an_auditor_verifies_and_changes_nothing(window: Browser, system: System) -> None:
+    """There are no other pages, and no buttons that act."""
+    log_in(window, system, "auditor")
+    window.press("Audit")
+    window.press("Verify the log")
+    window.sees("The log is whole.", within_s=30)
+    links = window.run("return [...document.querySelectorAll('nav a')].map(a => a.textContent)")
+    assert links == ["Overview", "Decisions", "Audit", "Erasures"]
+
+
+def test_open_pages_are_told_what_happens(window: Browser, system: System) -> None:
+    """Somebody else's change is seen without a click."""
+    log_in(window, system)
+    window.press("Adapters")
+    window.press("returns")
+    path = f"{ADMIN}/adapters/returns"
+    with admin(system) as api:
+        before = api.get(path).json()
+        window.sees(f"Live: {before['live'][:12]}")
+        time.sleep(0.5)
+        assert api.post(f"{path}/rollback", json={}).status_code == 200
+        window.sees(f"Live: {before['previous'][:12]}", within_s=5)
+        assert api.post(f"{path}/promote", json={"digest": before["live"]}).status_code == 200
