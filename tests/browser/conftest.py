@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from adapters.records.line import Entry, Kind
+from adapters.records.sealing import AUDIT
 from router.admit.keys import hash_key
-from router.audit.logs import AUDIT
 from router.stages import Heading
 from tests.browser.driver import DESK, MISSING, Browser, browser
 from tests.contract.client import ADMIN, chat, client, push
@@ -103,7 +103,7 @@ def _use(system: System) -> None:
         push(ops, "returns", 2)
         for subject in ("Jane Doe", "Somebody"):
             headers = {"x-graftwork-subject": subject}
-            assert chat(app, "base", f"I want my money back {HOSTILE}", headers=headers)
+            assert chat(app, "base", f"My money {HOSTILE}", headers=headers).status_code == 200
         document = {"title": HOSTILE, "text": f"Refunds take {HOSTILE} days.", "collection": "c"}
         assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
 
