@@ -24,6 +24,13 @@ from tests.fakes.whole_system import System, whole_system
 
 DECISIONS = 10_000
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'"
+QUESTIONS = (
+    "Where is my refund?",
+    "How tall is the tower?",
+    "When do trains leave?",
+    "Can penguins fly?",
+    "Who wrote this song?",
+)
 SCOPES = {
     "app": ["inference"],
     "ops": ["inference", "admin"],
@@ -59,6 +66,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     ]
     with FakeFrontier() as frontier:
         args = {**router_args(frontier), "auth": {"keys": keys}}
+        args["capture"] = {"tenants": {"app": {"consent": True, "share": 1.0}}}
         with whole_system(root, args, replicas=1) as found:
             _use(found)
             yield found
@@ -104,8 +112,20 @@ def _use(system: System) -> None:
         for subject in ("Jane Doe", "Somebody"):
             headers = {"x-graftwork-subject": subject}
             assert chat(app, "base", f"My money {HOSTILE}", headers=headers).status_code == 200
+        for question in QUESTIONS:
+            answer = chat(app, "base", f"{question} {HOSTILE}")
+            shown = {
+                "decision_id": answer.headers["x-graftwork-decision-id"],
+                "kind": "demonstration",
+                "value": f"I am kind {HOSTILE}",
+            }
+            assert app.post("/v1/feedback", json=shown).status_code == 200
         document = {"title": HOSTILE, "text": f"Refunds take {HOSTILE} days.", "collection": "c"}
         assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
+        deadline = time.monotonic() + 20
+        while len(ops.get(f"{ADMIN}/reviews").json()["data"]) < len(QUESTIONS):
+            assert time.monotonic() < deadline, "no reviews were opened"
+            time.sleep(0.1)
 
 
 @pytest.fixture

@@ -1,0 +1,133 @@
+"""A reviewer's work: claim, edit, save, undo; by keys alone; beside another reviewer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import HOSTILE, admin, log_in
+from tests.browser.driver import Browser
+from tests.contract.client import ADMIN, client
+from tests.fakes.whole_system import System
+
+
+def waiting(system: System) -> list[dict[str, Any]]:
+    """The open reviews, in the queue's order."""
+    with admin(system) as api:
+        rows: list[dict[str, Any]] = api.get(f"{ADMIN}/reviews?state=open").json()["data"]
+    return rows
+
+
+def review(system: System, identity: str) -> dict[str, Any]:
+    """One, as an administrator sees it."""
+    with admin(system) as api:
+        found: dict[str, Any] = api.get(f"{ADMIN}/reviews/{identity}").json()
+    return found
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_review_is_claimed_edited_saved_and_taken_back(
+    window: Browser, system: System, scripts: bool
+) -> None:
+    """The edit counts under the reviewer's name, the next item comes, and Undo undoes it."""
+    identity = waiting(system)[0]["id"]
+    log_in(window, system, "reviewer")
+    window.scripts(allowed=scripts)
+    window.go(f"{system.url}/console/reviews/{identity}")
+    window.press("Claim")
+    window.until(lambda: "done=claim" in window.url)
+    assert review(system, identity)["claimed_by"] == "reviewer"
+    window.press("Edit")
+    window.fill("The answer as it should be", "I am big and kind")
+    window.press("Save")
+    window.until(lambda: "done=edit" in window.url)
+    assert identity not in window.url.split("?")[0]
+    done = review(system, identity)
+    assert (done["state"], done["answer"]) == ("done", "I am big and kind")
+    said = [each for each in done["history"] if each["action"] == "verdict"]
+    assert [each["reviewer"] for each in said if not each["undone"]] == ["reviewer"]
+    window.press("Undo")
+    window.until(lambda: "done=undo" in window.url)
+    assert identity in window.url
+    assert review(system, identity)["state"] != "done"
+
+
+def test_a_queue_is_worked_off_by_keys_alone(window: Browser, system: System) -> None:
+    """Open the first, accept, escalate the next; the focus is on each item that comes."""
+    log_in(window, system, "reviewer")
+    first, second = (each["id"] for each in waiting(system)[:2])
+    window.go(f"{system.url}/console/reviews")
+    window.keys("j", "Enter")
+    window.until(lambda: first in window.url)
+    window.keys("a")
+    window.until(lambda: second in window.url)
+    assert window.run("return document.activeElement.id") == "question"
+    window.keys("x")
+    window.until(lambda: "done=escalate" in window.url)
+    assert review(system, first)["answer"] == review(system, first)["exchange"]["response"]
+    window.keys("u")
+    window.until(lambda: "done=undo" in window.url)
+    window.go(f"{system.url}/console/reviews/{first}")
+    window.keys("u")
+    window.until(lambda: "done=undo" in window.url)
+    assert {first, second} <= {each["id"] for each in waiting(system)}
+
+
+def test_single_keys_can_be_switched_off(window: Browser, system: System) -> None:
+    """Who speaks to the computer does not accept by a letter."""
+    log_in(window, system, "reviewer")
+    identity = waiting(system)[0]["id"]
+    window.go(f"{system.url}/console/reviews/{identity}")
+    window.press("Single keys")
+    window.keys("r")
+    window.go(f"{system.url}/console/reviews/{identity}")
+    window.keys("r")
+    assert review(system, identity)["state"] == "open"
+    window.press("Single keys")
+
+
+def test_what_another_holds_is_shown_and_cannot_be_judged(window: Browser, system: System) -> None:
+    """As soon as it is claimed, without a click; free again, it can."""
+    log_in(window, system, "reviewer")
+    identity = waiting(system)[0]["id"]
+    window.go(f"{system.url}/console/reviews/{identity}")
+    with client(system, "second") as other:
+        assert other.post(f"{ADMIN}/reviews/{identity}/claim").status_code == 200
+        window.sees("second works on it", within_s=5)
+        window.press("Accept")
+        window.sees("second", within_s=5)
+        assert review(system, identity)["state"] == "claimed"
+        assert other.post(f"{ADMIN}/reviews/{identity}/release").status_code == 200
+
+
+def test_answers_are_side_by_side_with_what_differs(window: Browser, system: System) -> None:
+    """Words that came and went are elements of their own; hostile texts are texts."""
+    log_in(window, system, "reviewer")
+    identity = waiting(system)[0]["id"]
+    window.go(f"{system.url}/console/reviews/{identity}")
+    window.sees(HOSTILE)
+    changed = "return [...document.querySelectorAll('.card ins')].map(e => e.textContent).join('')"
+    assert "kind" in str(window.run(changed))
+    window.fill("The answer as it should be", "I am huge")
+    live = "return [...document.querySelectorAll('#changes ins')].map(e => e.textContent).join()"
+    window.until(lambda: window.run(live) == "huge")
+    window.press("Accept B")
+    window.until(lambda: "done=accept" in window.url)
+    assert "kind" in review(system, identity)["answer"]
+    window.press("Undo")
+    window.until(lambda: "done=undo" in window.url)
+
+
+def test_reviewers_are_told_what_to_go_by(window: Browser, system: System) -> None:
+    """Guidelines are kept, and shown beside every item."""
+    log_in(window, system, "reviewer")
+    window.press("Reviews")
+    window.press("Change")
+    window.fill("What reviewers of all intents are told", f"Be brief. {HOSTILE}")
+    window.press("Keep")
+    window.sees("The guidelines were kept.")
+    window.go(f"{system.url}/console/reviews/{waiting(system)[0]['id']}")
+    window.sees(f"Be brief. {HOSTILE}")
+    links = window.run("return [...document.querySelectorAll('nav a')].map(a => a.textContent)")
+    assert links == ["Reviews"]
