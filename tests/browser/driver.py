@@ -76,17 +76,21 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Click what a CSS selector names, when it is there."""
-        self._post(f"/element/{self._one(selector)}/click", {})
+        self._acted(lambda: self._post(f"/element/{self._one(selector)}/click", {}))
 
     def press(self, name: str) -> None:
         """Press the button, or follow the link, that is called so."""
-        self._post(f"/element/{self._called(name)}/click", {})
+        self._acted(lambda: self._post(f"/element/{self._called(name)}/click", {}))
 
     def fill(self, label: str, text: str) -> None:
         """Write into the field with this label."""
-        element = self._labelled(label)
-        self._post(f"/element/{element}/clear", {})
-        self._post(f"/element/{element}/value", {"text": text})
+
+        def write() -> None:
+            element = self._labelled(label)
+            self._post(f"/element/{element}/clear", {})
+            self._post(f"/element/{element}/value", {"text": text})
+
+        self._acted(write)
 
     def keys(self, *names: str) -> None:
         """Press keys, one after the other."""
@@ -96,6 +100,17 @@ class Browser:
             for kind in ("keyDown", "keyUp")
         ]
         self._post("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def _acted(self, act: Callable[[], object]) -> None:
+        """Once more where the page was replaced between looking and acting."""
+        for last in (False, False, True):
+            try:
+                act()
+            except BrowserError as error:
+                if last or "stale element" not in str(error):
+                    raise
+            else:
+                return
 
     def _one(self, selector: str) -> str:
         found = self.until(lambda: self._all("css selector", selector), selector)

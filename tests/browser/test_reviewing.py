@@ -39,6 +39,8 @@ def test_a_review_is_claimed_edited_saved_and_taken_back(
     window.until(lambda: "done=claim" in window.url)
     assert review(system, identity)["claimed_by"] == "reviewer"
     window.press("Edit")
+    if not scripts:
+        window.until(lambda: "edit=1" in window.url)
     window.fill("The answer as it should be", "I am big and kind")
     window.press("Save")
     window.until(lambda: "done=edit" in window.url)
