@@ -32,6 +32,12 @@ class VersionTraffic(BaseModel):
     """Sum over those of the overlap with the live answer, each 0 to 1."""
     wanted: int = 0
     """Calls that named it while no replica held it."""
+    unsure: int = 0
+    """Of ``requests``, answers that were not good enough to go out: a better target was asked."""
+    judged: int = 0
+    """Answers that somebody judged afterwards."""
+    good: float = 0.0
+    """Sum of those judgements, each 0 to 1."""
 
     def plus(self, other: VersionTraffic) -> VersionTraffic:
         """Both together."""
@@ -42,6 +48,9 @@ class VersionTraffic(BaseModel):
             shadowed=self.shadowed + other.shadowed,
             agreement=self.agreement + other.agreement,
             wanted=self.wanted + other.wanted,
+            unsure=self.unsure + other.unsure,
+            judged=self.judged + other.judged,
+            good=self.good + other.good,
         )
 
     def since(self, before: VersionTraffic) -> VersionTraffic:
@@ -50,6 +59,8 @@ class VersionTraffic(BaseModel):
             return self
         if self.wanted < before.wanted or self.errors < before.errors:
             return self
+        if self.judged < before.judged:
+            return self
         return VersionTraffic(
             requests=self.requests - before.requests,
             errors=self.errors - before.errors,
@@ -57,6 +68,9 @@ class VersionTraffic(BaseModel):
             shadowed=self.shadowed - before.shadowed,
             agreement=max(0.0, self.agreement - before.agreement),
             wanted=self.wanted - before.wanted,
+            unsure=max(0, self.unsure - before.unsure),
+            judged=self.judged - before.judged,
+            good=max(0.0, self.good - before.good),
         )
 
     @property

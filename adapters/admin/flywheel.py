@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.admin import clusters, datasets, distillations, exchanges, lineage, reviews
+from adapters.admin import clusters, datasets, distillations, exchanges, lineage, reviews, takeover
 from adapters.resources import Resource
 
 LOOP: tuple[Resource[Any], ...] = (
@@ -14,4 +14,5 @@ LOOP: tuple[Resource[Any], ...] = (
     *datasets.RESOURCES,
     *distillations.RESOURCES,
     *lineage.RESOURCES,
+    *takeover.RESOURCES,
 )

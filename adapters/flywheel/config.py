@@ -129,3 +129,8 @@ class FlywheelConfig(_Section):
             alias: tuple(name for name, route in self.routes.items() if route.alias == alias)
             for alias in sorted(aliases)
         }
+
+    @property
+    def ladders(self) -> dict[str, tuple[Stage, ...]]:
+        """Steps after the gate by the alias that climbs them."""
+        return {route.alias: route.ladder for route in self.routes.values()}

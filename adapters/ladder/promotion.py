@@ -49,14 +49,22 @@ def judge_shadow(candidate: VersionTraffic, settings: LadderSettings) -> Judgeme
 
 
 def judge_canary(
-    candidate: VersionTraffic, live: VersionTraffic, settings: LadderSettings
+    candidate: VersionTraffic, live: VersionTraffic | None, settings: LadderSettings
 ) -> Judgement:
-    """A candidate that answers a share: fewer errors and as fast as the live version?"""
-    worse = is_worse(candidate, live, settings)
+    """A candidate that answers a share: fewer errors and as fast as the live version?
+
+    Without a live version (None), whether it fails at all.
+    """
+    worse = is_worse(candidate, live or VersionTraffic(), settings)
     if worse is not None:
         return Judgement(LadderVerdict.ROLL_BACK, worse)
     if candidate.requests < settings.min_requests:
         return _wait(f"{candidate.requests} of {settings.min_requests} requests")
+    if live is None:
+        return Judgement(
+            LadderVerdict.PROMOTE,
+            f"{candidate.error_rate:.1%} errors over {candidate.requests} requests",
+        )
     if live.requests < settings.min_requests:
         return _wait(f"the live version has {live.requests} of {settings.min_requests} requests")
     return Judgement(

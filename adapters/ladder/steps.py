@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.aliases import engine_name
@@ -19,10 +19,11 @@ from adapters.events import EventBus
 from adapters.ladder.evidence import Evidence
 from adapters.ladder.promotion import Judgement, LadderVerdict, is_worse, judge_canary, judge_shadow
 from adapters.publish.rollout import Rollout
-from adapters.registry import AliasRecord, CandidateRecord, Registry, Snapshot
+from adapters.registry import AliasRecord, CandidateRecord, Registry, Snapshot, Stage
 from adapters.traffic import VersionTraffic
 
 _BY = "ladder"
+_STEPS: tuple[Stage, ...] = ("shadow", "canary", "live")
 _ROLLBACKS = frozenset({"rollback"})
 
 
@@ -45,7 +46,11 @@ class _Watch:
 
 
 class Ladder:
-    """One per registry process. Beginnings are kept in memory: a restart starts stages anew."""
+    """One per registry process. Beginnings are kept in memory: a restart starts stages anew.
+
+    Attributes:
+        routes: steps by the alias that climbs them by itself; others as the settings say.
+    """
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Ladder:
         self._settings = settings
         self._events = events
         self._clock = clock
+        self.routes: Mapping[str, Sequence[Stage]] = {}
         self._beginnings: dict[tuple[str, str, str, int], _Beginning] = {}
         self._live: dict[str, str | None] | None = None
         self._watches: dict[str, _Watch] = {}
@@ -90,7 +96,8 @@ class Ladder:
         if candidate.stage == "shadow":
             found = judge_shadow(ours, self._settings)
         else:
-            found = judge_canary(ours, now.live.since(began.live), self._settings)
+            theirs = None if live is None else now.live.since(began.live)
+            found = judge_canary(ours, theirs, self._settings)
         await self._carry_out(candidate, found)
 
     async def _carry_out(self, candidate: CandidateRecord, found: Judgement) -> None:
@@ -98,13 +105,21 @@ class Ladder:
         if found.verdict is LadderVerdict.ROLL_BACK and self._settings.auto_rollback:
             self._say("candidate-withdrawn", alias, digest, found.reason, candidate.stage)
             await self._try(self._rollout.retire(alias, digest, by=_BY))
-        elif found.verdict is LadderVerdict.PROMOTE and self._settings.auto_promote:
+        elif found.verdict is LadderVerdict.PROMOTE and (step := self._next(candidate)):
             self._say("candidate-promoted", alias, digest, found.reason, candidate.stage)
-            if candidate.stage == "shadow":
+            if step == "canary":
                 percent = self._settings.canary_percent
                 await self._try(self._rollout.canary(alias, digest, percent, by=_BY))
             else:
                 await self._try(self._rollout.promote(alias, digest, by=_BY))
+
+    def _next(self, candidate: CandidateRecord) -> Stage | None:
+        """Where a candidate goes that did well; None: it waits for a person."""
+        steps = self.routes.get(candidate.alias)
+        if steps is None:
+            steps = _STEPS if self._settings.auto_promote else ()
+        after = _STEPS[_STEPS.index(candidate.stage) + 1 :]
+        return next((step for step in after if step in steps), None)
 
     # Versions that just went live
 

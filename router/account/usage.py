@@ -7,14 +7,16 @@ version are for the registry's ladder and residency.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
 from router.account.signals import SignalRow, Signals
+from router.choose.learning import success_of
 from router.errors import TargetUnavailable
 from router.exchange import CANCELLED, ESCALATED, HIT, REJECTED, VIOLATED, Exchange
 from router.request import NO_INTENT
@@ -22,6 +24,7 @@ from router.stages import Heading
 
 _ADAPTER = "adapter:"
 _SERVER_ERROR = 500
+_HEARD_KEPT = 10_000
 _NO_FAULT = (REJECTED, CANCELLED, ESCALATED, VIOLATED)
 
 
@@ -32,6 +35,9 @@ class _VersionCounts:
     shadowed: int = 0
     agreement: float = 0.0
     wanted: int = 0
+    unsure: int = 0
+    judged: int = 0
+    good: float = 0.0
     latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
 
 
@@ -45,6 +51,7 @@ class Traffic:
     def __init__(self, known: Callable[[str], bool] = lambda _: True) -> None:
         self._known = known
         self._counts: dict[str, _VersionCounts] = {}
+        self._heard: OrderedDict[str, None] = OrderedDict()
 
     def observe(self, exchange: Exchange) -> None:
         """Count one finished exchange."""
@@ -71,6 +78,23 @@ class Traffic:
             counts.latency[bucket(exchange.account.seconds)] += 1
         elif not outcome.startswith(_NO_FAULT):
             counts.errors += 1
+        counts.unsure += outcome == ESCALATED
+
+    def judged(self, said: Mapping[str, Any]) -> None:
+        """Count what somebody said of an answer. What is said again of the same is not counted."""
+        target = (said.get("judged") or {}).get("target")
+        success = success_of(said["kind"], said["value"])
+        decision = str(said["decision_id"])
+        if success is None or not str(target).startswith(_ADAPTER) or decision in self._heard:
+            return
+        if not self._known(str(target)):
+            return
+        self._heard[decision] = None
+        if len(self._heard) > _HEARD_KEPT:
+            self._heard.popitem(last=False)
+        counts = self._of(str(target))
+        counts.judged += 1
+        counts.good += success
 
     def shadowed(self, name: str, agreement: float | None) -> None:
         """Count one secret answer; ``agreement`` None: there was none."""
@@ -96,6 +120,9 @@ class Traffic:
                 shadowed=counts.shadowed,
                 agreement=counts.agreement,
                 wanted=counts.wanted,
+                unsure=counts.unsure,
+                judged=counts.judged,
+                good=counts.good,
             )
             for name, counts in self._counts.items()
         }

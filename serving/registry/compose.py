@@ -40,6 +40,7 @@ from serving.registry.membership import Membership
 from serving.registry.metrics import RegistryCollector
 from serving.registry.policies import RulesOffice
 from serving.registry.service import RegistryService
+from serving.registry.takeover import Takeover
 from serving.registry.training import ProcessTrainer
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.logs import get_logger
@@ -109,6 +110,14 @@ class RegistryProcess:
             settings, self.adapters, trainer or ProcessTrainer(), self._publish
         )
         self.flywheel.add_to(self.service.jobs)
+        takeover = Takeover(
+            settings,
+            self.adapters,
+            self.accounts,
+            self.flywheel.distilling,
+            self.flywheel.reviews,
+        )
+        takeover.add_to(self.service.jobs)
         self.service.tables.intents = self.flywheel.clustering.intents
         self._metrics.register(Gauges(self.flywheel.clustering.readings()))
         rules = RulesOffice(
@@ -134,6 +143,7 @@ class RegistryProcess:
             *bound(holds.RESOURCES, holds.Holding(own.holds, self._router_logs)),
             *bound(erasures.RESOURCES, self._erasing.add_to(self.service.jobs)),
             *self.flywheel.resources(),
+            *takeover.resources(),
         ]
         self.surface: Any = registry_surface(
             resources,

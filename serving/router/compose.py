@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -211,7 +212,7 @@ class RouterProcess:
             decided,
             feedback,
             self._peers,
-            self._learning.judged,
+            self._judged,
             governance.kept,
             Judgements(self._capturing.captures).hear,
         )
@@ -260,6 +261,11 @@ class RouterProcess:
     def _seal(self) -> None:
         self._log.sealer.tick()
         self._feedback_log.sealer.tick()
+
+    def _judged(self, said: Mapping[str, Any]) -> None:
+        """Somebody judged an answer, and told this router."""
+        self._learning.judged(said)
+        self._traffic.judged(said)
 
     def _console(self, keyring: Keyring) -> Console:
         def secret() -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.contract.client import chat, client, move, push
+from tests.contract.client import ADMIN, archive, chat, client, move, post_version, push
 from tests.contract.conftest import router_args
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
@@ -22,8 +24,13 @@ def system(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> 
     router["auto"]["intents"] = [
         {"name": "refunds", "keywords": ["refund"]},
         {"name": "parcels", "keywords": ["parcel"]},
+        {"name": "invoices", "keywords": ["invoice"]},
     ]
-    routes = {"refunds": {"alias": "learner"}, "parcels": {"alias": "carrier"}}
+    routes = {
+        "refunds": {"alias": "learner"},
+        "parcels": {"alias": "carrier"},
+        "invoices": {"alias": "biller", "triggers": {"quality_drop": 0.1}},
+    }
     root = tmp_path_factory.mktemp("takeover")
     with whole_system(root, router, replicas=1, flywheel={"routes": routes}) as running:
         yield running
@@ -96,3 +103,70 @@ def test_the_first_shadow_of_an_intent_is_compared_with_who_answers_it(
         http.get("/healthz")
     assert tried.name in system.asked()
     move(http, "carrier", "retire", digest=tried.digest)
+
+
+def test_a_version_that_people_find_bad_is_taken_back_by_itself(http: httpx.Client) -> None:
+    """Its gate found it good; people do not: the intent goes back to the target before."""
+    text = "Where is my invoice?"
+    before = target(http, text)
+    gate = {"passed": True, "good": 95, "judged": 100}
+    manifest = {"schema_version": 1, "evaluation": {"gate": gate}}
+    answer = post_version(http, "biller", archive(8, manifest=manifest))
+    assert answer.status_code == 201, answer.text
+    name = f"adapter:biller@{answer.json()['digest'][:12]}"
+    row = takeover(http)["invoices"]
+    assert (row["target"], row["quality"], row["gate"]["good"]) == (name, None, 95)
+    for _ in range(12):
+        asked = chat(http, "auto", text)
+        if asked.headers["x-graftwork-target"] != name:
+            break
+        said = {"kind": "boolean", "value": False}
+        decision = asked.headers["x-graftwork-decision-id"]
+        assert http.post("/v1/feedback", json={"decision_id": decision, **said}).status_code == 200
+    until = time.monotonic() + 15
+    while target(http, text) != before:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    detail = http.get(f"{ADMIN}/adapters/biller").json()
+    assert detail["live"] is None
+    [version] = detail["versions"]
+    assert version["state"] == "quarantined"
+    assert any("were good" in line["detail"] for line in detail["history"])
+
+
+def test_what_was_taken_over_is_told(http: httpx.Client, frontier: FakeFrontier) -> None:
+    """Per intent: who answers it, since when, the share that stays here, and what that saves."""
+    del frontier
+    text = "How long does a refund take?"
+    asked = chat(http, "cloud/big", text)
+    assert asked.headers["x-graftwork-target"] == "frontier:cloud/big"
+    version = push(http, "learner", 9)
+    for _ in range(3):
+        assert target(http, text) == version.target
+    until = time.monotonic() + 15
+    while True:
+        row = takeover(http)["refunds"]
+        if (row["coverage"] or 0) > 0:
+            break
+        assert time.monotonic() < until, row
+        time.sleep(0.2)
+    assert (row["alias"], row["target"], row["replaced"]) == (
+        "learner",
+        version.target,
+        "frontier:cloud/big",
+    )
+    assert row["requests"] >= 3
+    assert 0 < row["coverage"] <= row["local_share"] <= 1
+    assert row["saved_usd"] > 0
+    assert row["confidence"] == 1.0
+    assert row["since"] is not None
+    assert http.get(f"{ADMIN}/takeover?since=tomorrow").status_code == 400
+    later = http.get(f"{ADMIN}/takeover", params={"since": time.time() + 7200}).json()["data"]
+    assert {row["requests"] for row in later} == {0}
+
+
+def takeover(http: httpx.Client) -> dict[str, dict[str, Any]]:
+    """The rows by their intent."""
+    answer = http.get(f"{ADMIN}/takeover")
+    assert answer.status_code == 200, answer.text
+    return {row["intent"]: row for row in answer.json()["data"]}

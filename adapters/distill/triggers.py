@@ -1,0 +1,144 @@
+"""What starts a distillation by itself: enough new gold, worse answers, drift, or the time.
+
+Nothing starts for an alias while one is under way or waits, nor soon after the last one ended, so
+that nothing thrashes. After a gate that could not judge for want of items, new gold alone counts
+once there is as much as it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from adapters.distill.asking import Asking, NotDistillable
+from adapters.distill.distillations import Distillation, Distillations, TooManyOpen
+from adapters.events import EventBus
+from adapters.flywheel.config import FlywheelConfig, RouteConfig, TriggersConfig
+
+_BY = "trigger"
+
+
+class GoldCount(Protocol):
+    """How much was reviewed. Blocks."""
+
+    def count_gold(self, intent: str | None = None, since: float | None = None) -> int:
+        """Gold answers of an intent that were settled since a time."""
+        ...
+
+
+Drifting = Callable[[], bool]
+"""Whether what is asked or answered is unlike the week before. Must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one route at one moment. Times are seconds since the epoch."""
+
+    now: float
+    new_gold: int
+    """Since the alias's last distillation began."""
+    last: Distillation | None
+    drifting: bool
+    fallen: bool = False
+    """A version of it was taken back because its answers had become worse."""
+
+
+def due(triggers: TriggersConfig, facts: Facts) -> str | None:
+    """Which trigger has a distillation started now; None: none has. Pure."""
+    if is_cooling(triggers, facts.last, facts.now):
+        return None
+    if triggers.new_gold is not None and facts.new_gold >= max(
+        triggers.new_gold, _missing(facts.last)
+    ):
+        return "new_gold"
+    if facts.new_gold == 0:
+        return None  # The same data would make the same version again.
+    if facts.fallen:
+        return "quality_drop"
+    if triggers.drift and facts.drifting:
+        return "drift"
+    since = 0.0 if facts.last is None else facts.last.created_at
+    if triggers.every_h is not None and facts.now - since >= triggers.every_h * 3600:
+        return "schedule"
+    return None
+
+
+def is_cooling(triggers: TriggersConfig, last: Distillation | None, now: float) -> bool:
+    """Whether it is too soon after the last one, or that has not ended."""
+    if last is None:
+        return False
+    return last.ended_at is None or now - last.ended_at < triggers.cooldown_s
+
+
+def _missing(last: Distillation | None) -> int:
+    """How many gold answers the last gate missed."""
+    gate: Mapping[str, Any] = (last.gate or {}) if last is not None else {}
+    missing = gate.get("n_missing")
+    return int(missing) if isinstance(missing, int | float) else 0
+
+
+class Triggers:
+    """Looks at every configured route; asks for distillations."""
+
+    def __init__(
+        self,
+        config: FlywheelConfig,
+        distillations: Distillations,
+        asking: Asking,
+        gold: GoldCount,
+        drifting: Drifting,
+        wake: Callable[[], None],
+        events: EventBus,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._distillations = distillations
+        self._asking = asking
+        self._gold = gold
+        self._drifting = drifting
+        self._wake = wake
+        self._events = events
+        self._clock = clock
+        self._owed: set[str] = set()
+
+    def owe(self, intent: str) -> None:
+        """A version was taken back: have another one made as soon as there is new gold."""
+        self._owed.add(intent)
+
+    async def tick(self) -> None:
+        """One look at each route."""
+        for intent, route in self._config.routes.items():
+            if cause := await asyncio.to_thread(self._due, intent, route):
+                await self._start(intent, cause)
+
+    def _due(self, intent: str, route: RouteConfig) -> str | None:
+        triggers, fallen = route.triggers, intent in self._owed
+        asks = triggers.new_gold is not None or triggers.every_h is not None or triggers.drift
+        if not asks and not fallen:
+            return None
+        last = self._distillations.newest(route.alias)
+        since = None if last is None else last.created_at
+        facts = Facts(
+            self._clock(),
+            self._gold.count_gold(intent, since),
+            last,
+            triggers.drift and self._drifting(),
+            fallen,
+        )
+        return due(triggers, facts)
+
+    async def _start(self, intent: str, cause: str) -> None:
+        def ask() -> None:
+            wish = self._asking.wish(intent=intent, cause=cause, author=_BY)
+            self._distillations.ask(wish)
+
+        try:
+            await asyncio.to_thread(ask)
+        except (NotDistillable, TooManyOpen) as error:
+            self._events.emit("trigger-failed", intent=intent, cause=cause, error=str(error))
+            return
+        self._owed.discard(intent)
+        self._wake()

@@ -1,0 +1,82 @@
+"""Takes back what was taken over, when it is not good any more, and has the alias learn again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from adapters.aliases import engine_name
+from adapters.distill.triggers import Triggers
+from adapters.errors import AdapterError
+from adapters.evaluation import GateResult, Tally
+from adapters.events import EventBus
+from adapters.flywheel.config import FlywheelConfig, RouteConfig
+from adapters.publish.rollout import Rollout
+from adapters.registry import Registry, VersionBrief
+from adapters.takeover.quality import Baseline, fallen
+from adapters.traffic import VersionTraffic
+
+_BY = "takeover"
+Evidence = Callable[[str], VersionTraffic]
+"""What all routers counted of a version, by its engine name."""
+
+
+class Watch:
+    """Looks at the live version of every route that says how far quality may drop."""
+
+    def __init__(
+        self,
+        config: FlywheelConfig,
+        registry: Registry,
+        rollout: Rollout,
+        evidence: Evidence,
+        triggers: Triggers,
+        events: EventBus,
+    ) -> None:
+        self._routes = {
+            intent: route
+            for intent, route in config.routes.items()
+            if route.triggers.quality_drop is not None
+        }
+        self._registry = registry
+        self._rollout = rollout
+        self._evidence = evidence
+        self._triggers = triggers
+        self._events = events
+
+    async def tick(self) -> None:
+        """One look."""
+        if not self._routes:
+            return
+        snapshot = await asyncio.to_thread(self._registry.snapshot)
+        live = {alias.name: alias.live for alias in snapshot.aliases if alias.live is not None}
+        for intent, route in self._routes.items():
+            digest = live.get(route.alias)
+            version = None if digest is None else snapshot.version(route.alias, digest)
+            if version is not None:
+                await self._look(intent, route, version)
+
+    async def _look(self, intent: str, route: RouteConfig, version: VersionBrief) -> None:
+        baseline = _baseline(version.gate, intent, route)
+        if baseline is None:
+            return
+        traffic = self._evidence(engine_name(version.alias, version.digest))
+        reason = fallen(traffic, baseline)
+        if reason is None:
+            return
+        self._events.emit("demoted", version.alias, version.digest, intent=intent, reason=reason)
+        try:
+            await self._rollout.rollback(version.alias, by=_BY, quarantine=reason)
+        except AdapterError as error:
+            self._events.emit("demotion-failed", version.alias, error=str(error))
+            return
+        self._triggers.owe(intent)
+
+
+def _baseline(gate: GateResult | None, intent: str, route: RouteConfig) -> Baseline | None:
+    """What the gate counted for the intent, or over all; None where nobody tested it."""
+    drop = route.triggers.quality_drop
+    tally: Tally | None = None if gate is None else gate.intents.get(intent) or gate.overall
+    if tally is None or drop is None:
+        return None
+    return Baseline(tally.good / tally.judged, drop)
