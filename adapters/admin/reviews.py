@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from adapters.admin.exchanges import row as exchange_row
 from adapters.admin.parts import actor, choice
-from adapters.corpus.exchange import Exchange
 from adapters.records.line import iso
 from adapters.resources import BadField, Page, Resource, body_of, cursor_of, describes, page_of
 from adapters.review.guidelines import EVERYWHERE, Guidelines
@@ -255,25 +255,7 @@ def _row(review: Review, reader: str) -> dict[str, Any]:
         "yours": None if own is None or own.verdict is None else own.verdict.value,
         "exchange_id": review.exchange_id,
         "decision_id": review.decision_id or None,
-        "exchange": None if review.exchange is None else _exchange(review.exchange),
-    }
-
-
-def _exchange(exchange: Exchange) -> dict[str, Any]:
-    return {
-        "id": exchange.id,
-        "time": iso(exchange.at),
-        "state": exchange.state.value,
-        "intent": exchange.intent,
-        "tenant": exchange.tenant,
-        "target": exchange.target,
-        "request": {"messages": list(exchange.messages)},
-        "response": exchange.response,
-        "count": exchange.count,
-        "session": exchange.session,
-        "confidence": exchange.confidence,
-        "cost_usd": exchange.cost_usd,
-        "signals": list(exchange.signals),
+        "exchange": None if review.exchange is None else exchange_row(review.exchange),
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
 from adapters.corpus.exchange import Exchange
+from adapters.corpus.signals import struggles
+from adapters.corpus.worth import DEMONSTRATION
 
 
 class Tier(IntEnum):
@@ -25,8 +26,6 @@ class Tier(IntEnum):
     """A rule lets nobody answer before."""
 
 
-STRUGGLES: Final = frozenset({"frontier_struggled", "frontier_refused", "frontier_hedged"})
-"""Signals of an exchange that the frontier could not answer well either."""
 _UNKNOWN: Final = 0.5
 _SUREST: Final = 0.02
 """Being sure is no proof: what is asked a thousand times is worth a look all the same."""
@@ -45,9 +44,8 @@ def weight_of(exchange: Exchange) -> float:
     return weight(exchange.confidence, exchange.count, exchange.cost_usd)
 
 
-def tier_of(signals: Iterable[str]) -> Tier:
-    """Where an exchange stands by the signals that it carries."""
-    found = set(signals)
-    if found & STRUGGLES:
+def tier_of(exchange: Exchange) -> Tier:
+    """Where an exchange stands by what is known of it."""
+    if struggles(exchange.target, exchange.signals):
         return Tier.STRUGGLED
-    return Tier.DEMONSTRATED if "demonstration" in found else Tier.USUAL
+    return Tier.DEMONSTRATED if DEMONSTRATION in exchange.signals else Tier.USUAL

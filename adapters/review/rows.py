@@ -109,7 +109,7 @@ def about(session: Session, row: ReviewRow, exchange: Exchange) -> None:
     row.decision_id = row.decision_id or exchange.decision_id
     row.intent, row.tenant = exchange.intent, exchange.tenant
     row.weight = weight_of(exchange)
-    row.tier = max(row.tier, tier_of(exchange.signals))
+    row.tier = max(row.tier, tier_of(exchange))
     row.why = list(dict.fromkeys([*row.why, *exchange.signals]))
     session.flush()
     there = set(

@@ -17,6 +17,7 @@ from adapters.distill.ports import NoGates
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
+from router.capture.consent import Consent
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.registry import capturing
@@ -70,7 +71,12 @@ class Flywheel:
         )
         redaction = self._redaction = Redaction(settings)
         self.reviewing = Reviewing(
-            self.store, self.exchanges, settings.flywheel.reviews, events, redaction
+            self.store,
+            self.exchanges,
+            settings.flywheel.reviews,
+            events,
+            redaction,
+            Consent(settings.router.capture),
         )
         self.reviews = self.reviewing.reviews
         self.clustering = Clustering(

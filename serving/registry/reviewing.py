@@ -18,6 +18,7 @@ from adapters.review.item import Demanded
 from adapters.review.measuring import Measuring
 from adapters.review.queue import Queue
 from adapters.review.reviews import Reviews
+from router.capture.consent import Consent
 from router.wire.table import Bound, bound
 from serving.registry.redacting import Redaction
 
@@ -41,12 +42,19 @@ class Reviewing:
         config: ReviewsConfig,
         events: EventBus,
         redaction: Redaction,
+        consent: Consent,
     ) -> None:
-        self.reviews = Reviews(store, corpus, config, events)
+        self.reviews = Reviews(
+            store,
+            corpus,
+            config,
+            events,
+            consents=lambda tenant: not consent.said_no(tenant),
+        )
         self.queue = Queue(store, corpus, config, events)
         self.persons = ReviewsOfPersons(store, redaction.hashed)
         self._desk = reviews.ReviewDesk(
-            self.reviews, Guidelines(store), Measuring(store), redaction.kept
+            self.reviews, Guidelines(store), Measuring(store), redaction.learned_from
         )
 
     def resources(self) -> list[Bound]:

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from router.admit.keys import hash_key
-from tests.contract.client import Pushed, client, push
+from tests.contract.client import ADMIN, Pushed, client, push
+from tests.contract.reviewing import LOCK_S
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
@@ -20,6 +21,16 @@ SCOPES = {
     "ops": ["inference", "admin"],
     "auditor": ["auditor"],
     "reviewer": ["reviewer"],
+}
+REVIEWING = {
+    "app": ["inference"],
+    "late": ["inference"],
+    "shop": ["inference"],
+    "ops": ["inference", "admin"],
+    "auditor": ["auditor"],
+    "ann": ["reviewer"],
+    "bob": ["reviewer"],
+    "cleo": ["reviewer"],
 }
 _ALL = ["chat", "completions", "responses", "embeddings", "tools", "json_schema", "vision"]
 
@@ -105,3 +116,42 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if "frontier" in request.fixturenames:
         found: FakeFrontier = request.getfixturevalue("frontier")
         found.forget()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
+    """Three reviewers, whose claims end soon; rules want reviews of two tenants."""
+    keys = [
+        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": scopes}
+        for name, scopes in REVIEWING.items()
+    ]
+    consent = {"shop": {"consent": True, "share": 1.0}}
+    args = {
+        **router_args(frontier),
+        "auth": {"keys": keys},
+        "capture": {"tenants": consent},
+    }
+    flywheel = {"reviews": {"per_item": 1, "lock_s": LOCK_S}}
+    with whole_system(tmp_path_factory.mktemp("desk"), args, flywheel=flywheel) as running:
+        with client(running, "ops") as ops:
+            rules = b"""rules:
+  - {id: look-first, when: tenant == 'app', review: before}
+  - {id: look-later, when: tenant == 'late', review: after}
+"""
+            headers = {"content-type": "application/yaml"}
+            assert ops.put(f"{ADMIN}/policy", content=rules, headers=headers).status_code == 200
+        yield running
+
+
+@pytest.fixture
+def ann(desk: System) -> Iterator[httpx.Client]:
+    """A reviewer."""
+    with client(desk, "ann") as found:
+        yield found
+
+
+@pytest.fixture
+def bob(desk: System) -> Iterator[httpx.Client]:
+    """Another one."""
+    with client(desk, "bob") as found:
+        yield found

@@ -93,7 +93,7 @@ def test_the_order_is_doubt_times_traffic_times_cost(desk: Reviewing) -> None:
     sure = desk.asked("sure", confidence=0.99, cost_usd=0.02)
     often = desk.asked("often", confidence=0.5, cost_usd=0.005, count=10)
     cheap = desk.asked("cheap", confidence=0.5, cost_usd=0.005)
-    hard = desk.asked("hard", confidence=0.9, cost_usd=0.001, signals=("frontier_struggled",))
+    hard = desk.asked("hard", confidence=0.9, cost_usd=0.001, signals=("refused",))
     other = desk.asked("other", intent="weather", cost_usd=1.0)
     page = desk.reviews.page(Wanted(state=State.OPEN, intent="returns"))
     assert [each.id for each in page] == [hard, often, dear, cheap, sure]

@@ -1,0 +1,62 @@
+"""What tests of reviews from outside have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from tests.contract.client import ADMIN, chat, client
+from tests.fakes.whole_system import System
+
+REVIEWS = f"{ADMIN}/reviews"
+LOCK_S = 1.5
+SOON_S = 5.0
+
+
+def soon(look: Callable[[], Any]) -> Any:
+    """What is found within the time that the contract gives."""
+    until = time.monotonic() + SOON_S
+    while not (found := look()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found
+
+
+def shown(http: httpx.Client, review: str) -> dict[str, Any]:
+    """One item."""
+    answer = http.get(f"{REVIEWS}/{review}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def listed(http: httpx.Client, **query: str) -> list[str]:
+    """Ids of a whole list."""
+    ids: list[str] = []
+    while True:
+        answer = http.get(REVIEWS, params=query)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert page["object"] == "list"
+        ids += [row["id"] for row in page["data"]]
+        if page["next"] is None:
+            return ids
+        query = {**query, "cursor": page["next"]}
+
+
+def act(http: httpx.Client, review: str, what: str = "", **body: Any) -> httpx.Response:
+    """Claim, release, undo; or judge."""
+    return http.post(f"{REVIEWS}/{review}{what and '/' + what}", json=body or None)
+
+
+def demanded(desk: System, text: str = "Hello") -> str:
+    """A review that the rule wants."""
+    with client(desk, "app") as app, client(desk, "ops") as ops:
+        answer = chat(app, "base", text)
+        assert answer.status_code == 202, answer.text
+        review = str(answer.json()["id"])
+        soon(lambda: ops.get(f"{REVIEWS}/{review}").status_code == 200)
+    return review
