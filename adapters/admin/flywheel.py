@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.admin import clusters, datasets, distillations, exchanges, lineage, reviews, takeover
+from adapters.admin import (
+    clusters,
+    datasets,
+    distillations,
+    exchanges,
+    lineage,
+    reviews,
+    takeover,
+    trace,
+)
 from adapters.resources import Resource
 
 LOOP: tuple[Resource[Any], ...] = (
@@ -15,4 +24,5 @@ LOOP: tuple[Resource[Any], ...] = (
     *distillations.RESOURCES,
     *lineage.RESOURCES,
     *takeover.RESOURCES,
+    *trace.RESOURCES,
 )

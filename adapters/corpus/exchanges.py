@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from adapters.corpus.delivery import Afterwards
 from adapters.corpus.erasing import erase_subject, find_seqs
 from adapters.corpus.exchange import Exchange, ExchangeState
-from adapters.corpus.models import ExchangeRow, SubjectRow, TallyRow
+from adapters.corpus.models import ExchangeRow, SightingRow, SubjectRow, TallyRow
 from adapters.corpus.rows import rows_of, seen
 from adapters.corpus.writing import CorpusFull, Limits, Taken, Told, Writing
 from adapters.flywheel.database import FlywheelStore
@@ -166,6 +166,13 @@ class Exchanges:
         """One of them."""
         with self._store.read() as session:
             row = session.scalar(select(ExchangeRow).where(ExchangeRow.id == exchange_id))
+            return None if row is None else seen(session, [row])[0]
+
+    def of_decision(self, decision_id: str) -> Exchange | None:
+        """The one that stands for a request, its own or the one that it repeats."""
+        sighted = select(SightingRow.exchange).where(SightingRow.decision_id == decision_id)
+        with self._store.read() as session:
+            row = session.scalar(select(ExchangeRow).where(ExchangeRow.seq.in_(sighted)))
             return None if row is None else seen(session, [row])[0]
 
     def found(self, exchange_ids: Iterable[str]) -> dict[str, Exchange]:

@@ -62,12 +62,14 @@ class DecisionLog:
         return found
 
     async def find(self, decision_id: str) -> Record | None:
-        """One record of this machine."""
+        """One record of this machine; a request's id names its decision as well."""
         await _settled(self._log)
         return await asyncio.to_thread(self._find, decision_id)
 
     def _find(self, decision_id: str) -> Record | None:
-        found = next(self._reader.newest(Kind.END, "decision_id", decision_id), None)
+        newest = self._reader.newest
+        found = next(newest(Kind.END, "decision_id", decision_id), None)
+        found = found or next(newest(Kind.END, "request_id", decision_id), None)
         return None if found is None else _decision(found)
 
 

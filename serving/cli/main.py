@@ -25,6 +25,7 @@ from serving.cli import (
     policy,
     push,
     serve,
+    trace,
     tune,
     usage,
 )
@@ -50,6 +51,8 @@ app.command("rollback")(adapters.rollback)
 app.command("retire")(adapters.retire)
 app.command("gc")(adapters.gc)
 app.command("export")(export.export)
+app.command("trace")(trace.trace)
+app.command("why")(trace.why)
 app.command("replicas")(look.replicas)
 app.command("events")(look.events)
 app.command("tune")(tune.tune)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from adapters.admin import datasets, exchanges
+from adapters.admin import datasets, exchanges, trace
 from adapters.corpus.erasable import CapturedExchanges
 from adapters.corpus.exchanges import Exchanges, Limits
 from adapters.dataset.bringing import Importer
@@ -14,6 +14,7 @@ from adapters.dataset.datasets import DIRECTORY, Datasets
 from adapters.distill.data import FrozenData
 from adapters.distill.job import Trainer
 from adapters.distill.ports import NoGates
+from adapters.distill.tracing import Tracer
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
@@ -110,6 +111,16 @@ class Flywheel:
             settings, self.store, adapters, FrozenData(self.datasets), NoGates(), trainer
         )
 
+    @property
+    def _tracer(self) -> Tracer:
+        return Tracer(
+            self.exchanges,
+            self.reviews,
+            self.datasets,
+            self.distilling.lineage,
+            self._adapters.registry,
+        )
+
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
         return [
@@ -118,6 +129,7 @@ class Flywheel:
             *self.clustering.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.distilling.resources(),
+            *bound(trace.RESOURCES, self._tracer),
         ]
 
     def routes(self) -> list[Bound]:
