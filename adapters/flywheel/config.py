@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.registry.records import Stage
 
@@ -57,6 +59,10 @@ class DatasetsConfig(_Section):
     max_import_mb: float = Field(default=64.0, gt=0, description="size of an import, at most")
 
 
+Grader = Literal["auto", "exact", "match", "words", "numeric", "json", "judge"]
+"""How an answer is compared with the accepted one (docs/gate.md)."""
+
+
 class GateConfig(_Section):
     """The test that a new version has to pass."""
 
@@ -64,7 +70,7 @@ class GateConfig(_Section):
         default=0.05, ge=0, lt=1, description="how much worse than the present target it may be"
     )
     alpha: float = Field(
-        default=0.05, gt=0, lt=0.5, description="chance to pass a version that is worse by `margin`"
+        default=0.01, gt=0, lt=0.5, description="chance to pass a version that is worse by `margin`"
     )
     min_power: float = Field(
         default=0.8,
@@ -72,6 +78,23 @@ class GateConfig(_Section):
         lt=1,
         description="chance to pass a version that is as good; with less the gate does not judge",
     )
+    grader: Grader = Field(
+        default="auto",
+        description="`exact`, `match` (case, spaces and punctuation aside), `words` (most words "
+        "and all numbers), `numeric`, `json` (share of fields), `judge` (a model), or `auto`: by "
+        "the accepted answer's form",
+    )
+    judge: str | None = Field(
+        default=None, description="with `grader: judge`, who judges: `provider/model`"
+    )
+    max_items: int = Field(default=1000, ge=10, description="held-out items asked, at most")
+    max_tokens: int = Field(default=512, ge=1, description="tokens of one answer, at most")
+
+    @model_validator(mode="after")
+    def _has_a_judge(self) -> GateConfig:
+        if self.grader == "judge" and not self.judge:
+            raise ValueError("grader `judge` needs `judge`: the provider/model that judges")
+        return self
 
 
 class TriggersConfig(_Section):

@@ -1,0 +1,85 @@
+"""What gates found, version by version: the record that decides who may serve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from adapters.flywheel.database import FlywheelStore
+from adapters.gate.models import GateRow
+
+PASSED: Final = "passed"
+_KEPT: Final = 5
+"""Reports of one version; the newest counts."""
+
+
+class Reports:
+    """All of them. Methods block and are thread-safe."""
+
+    def __init__(self, store: FlywheelStore, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+
+    def put(self, alias: str, digest: str, evidence: str, report: Mapping[str, Any]) -> None:
+        """Write one down; it counts from now on. The oldest of its version goes."""
+
+        def work(session: Session) -> None:
+            session.add(
+                GateRow(
+                    alias=alias,
+                    digest=digest,
+                    at=self._clock(),
+                    verdict=report["verdict"],
+                    evidence=evidence,
+                    report=dict(report),
+                )
+            )
+            session.flush()
+            of_version = (GateRow.alias == alias, GateRow.digest == digest)
+            newest = select(GateRow.id).where(*of_version).order_by(GateRow.id.desc())
+            kept = session.scalars(newest.limit(_KEPT)).all()
+            session.execute(delete(GateRow).where(*of_version, GateRow.id.not_in(kept)))
+
+        self._store.write(work)
+
+    def newest(self, alias: str, digest: str) -> dict[str, Any] | None:
+        """The report that counts; None before there is one."""
+        row = self._row(alias, digest)
+        return None if row is None else dict(row.report)
+
+    def has_passed(self, alias: str, digest: str) -> bool:
+        """Whether the newest report lets the version serve."""
+        row = self._row(alias, digest)
+        return row is not None and row.verdict == PASSED
+
+    def on(self, alias: str, digest: str, evidence: str) -> dict[str, Any] | None:
+        """The newest report, if it was made of just this evidence."""
+        row = self._row(alias, digest)
+        return dict(row.report) if row is not None and row.evidence == evidence else None
+
+    def looks(self, alias: str, digest: str) -> int:
+        """How often a version was judged by items that were enough to judge it."""
+        row = self._row(alias, digest)
+        return 0 if row is None else int(row.report["looks"])
+
+    def count(self) -> int:
+        """How many there are."""
+        with self._store.read() as session:
+            return session.scalar(select(func.count()).select_from(GateRow)) or 0
+
+    def _row(self, alias: str, digest: str) -> GateRow | None:
+        query = (
+            select(GateRow)
+            .where(GateRow.alias == alias, GateRow.digest == digest)
+            .order_by(GateRow.id.desc())
+            .limit(1)
+        )
+        with self._store.read() as session:
+            row = session.scalar(query)
+            if row is not None:
+                session.expunge(row)
+            return row
