@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -26,7 +27,7 @@ from router.errors import RouterError, error_body
 from router.exchange import Exchange
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
-from router.request import Request
+from router.request import Caller, Request
 from router.respond import Client, Onlooker
 from router.targets.directory import Catalog
 from router.wire.asgi import (
@@ -231,6 +232,17 @@ class Door:
             await self._pipeline.run(exchange, counter)
         finally:
             counter.end()
+
+    def asked_by(self, caller: Caller, *, only_asks: bool = False) -> Response:
+        """A chat body from within the system, answered as a request of this caller is."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            exchange = self._exchange(Endpoint.CHAT, scope)
+            exchange.request = replace(exchange.request, caller=caller)
+            client = (Onlooker if only_asks else Client)(scope, receive, send, self._bodies)
+            await self._pipeline.run(exchange, client)
+
+        return Direct(answer)
 
     async def _inferred(self, _: None, __: HttpRequest) -> Response:
         """Inference, streamed or whole. Body and answer: the reference of the API's own maker."""

@@ -44,6 +44,7 @@ _STATUS: tuple[tuple[type[AdapterError], int], ...] = (
 _STATUS_BY_CODE = {
     "archive-too-large": 413,
     "bad-percent": 400,
+    "no-gate-report": 404,
     "too-many-pushes": 429,
     "upload-too-slow": 408,
 }

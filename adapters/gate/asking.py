@@ -77,5 +77,5 @@ class Watching(Protocol):
     """Looks at answers as the request path does."""
 
     async def problems(self, answer: str) -> frozenset[str]:
-        """What is wrong with an answer, by kind: ``personal-data``, ``secret``, ``unsafe``."""
+        """What is wrong with an answer, by kind: ``personal-data``. Raises ``NotAsked``."""
         ...

@@ -17,7 +17,7 @@ from adapters.gate.judge import Item
 from adapters.gate.judging_model import same_by_model
 
 _AT_ONCE: Final = 4
-KINDS: Final = ("personal-data", "secret", "unsafe")
+KINDS: Final = ("personal-data",)
 _T = TypeVar("_T")
 Ask = Callable[[Question], Awaitable[Answer | None]]
 _SAID_NOTHING: Final = Answer("")

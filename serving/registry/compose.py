@@ -107,7 +107,7 @@ class RegistryProcess:
         self.documents = open_library(settings, self.adapters.registry)
         self._metrics.register(Gauges(readings(self.documents)))
         self.flywheel = Flywheel(
-            settings, self.adapters, trainer or ProcessTrainer(), self._publish
+            settings, self.adapters, trainer or ProcessTrainer(), self._publish, membership
         )
         self.flywheel.add_to(self.service.jobs)
         takeover = Takeover(
@@ -120,6 +120,7 @@ class RegistryProcess:
         takeover.add_to(self.service.jobs)
         self.service.tables.intents = self.flywheel.clustering.intents
         self._metrics.register(Gauges(self.flywheel.clustering.readings()))
+        self._metrics.register(Gauges(self.flywheel.gating.readings()))
         rules = RulesOffice(
             self.adapters.registry.policies,
             fleet,

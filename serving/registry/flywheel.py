@@ -13,7 +13,6 @@ from adapters.dataset.bringing import Importer
 from adapters.dataset.datasets import DIRECTORY, Datasets
 from adapters.distill.data import FrozenData
 from adapters.distill.job import Trainer
-from adapters.distill.ports import NoGates
 from adapters.distill.tracing import Tracer
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
@@ -25,6 +24,8 @@ from serving.registry import capturing
 from serving.registry.adapters import Adapters
 from serving.registry.clustering import Clustering
 from serving.registry.distilling import Distilling
+from serving.registry.gating import Gating
+from serving.registry.membership import Membership
 from serving.registry.redacting import Redaction
 from serving.registry.reviewing import Reviewing
 
@@ -50,6 +51,7 @@ class Flywheel:
         reviews: the queue, and the gold that comes out of it.
         clustering: what is asked alike and answered poorly.
         datasets: what of it was frozen.
+        gating: what versions have to pass.
         distilling: the loop from datasets to versions.
     """
 
@@ -59,8 +61,9 @@ class Flywheel:
         adapters: Adapters,
         trainer: Trainer,
         publish: Callable[[], None],
+        membership: Membership,
     ) -> None:
-        """``publish`` has routers see what changed."""
+        """``publish`` has routers see what changed; ``membership`` knows whom to ask."""
         self.store = FlywheelStore.open(database_url(settings), adapters.registry.as_writer)
         self._adapters = adapters
         events = self._events = adapters.events
@@ -107,8 +110,22 @@ class Flywheel:
             Importer(self.datasets, redaction.kept, redaction.hashed),
             settings.flywheel.datasets.max_import_mb,
         )
+        self.gating = Gating(
+            settings,
+            self.store,
+            adapters,
+            self.datasets,
+            self.exchanges,
+            membership,
+            redaction,
+        )
         self.distilling = Distilling(
-            settings, self.store, adapters, FrozenData(self.datasets), NoGates(), trainer
+            settings,
+            self.store,
+            adapters,
+            FrozenData(self.datasets),
+            self.gating.gatekeeper,
+            trainer,
         )
 
     @property
@@ -128,6 +145,7 @@ class Flywheel:
             *self.reviewing.resources(),
             *self.clustering.resources(),
             *bound(datasets.RESOURCES, self._dataset_desk),
+            *self.gating.resources(),
             *self.distilling.resources(),
             *bound(trace.RESOURCES, self._tracer),
         ]
@@ -154,4 +172,5 @@ class Flywheel:
 
     async def aclose(self) -> None:
         """Stop where it stands; the next process resumes."""
+        await self.gating.aclose()
         await asyncio.to_thread(self.store.close)

@@ -63,7 +63,7 @@ from router.wire.table import bound
 from serving.config.settings import Settings
 from serving.console.console import Console
 from serving.internal.server import KEEPALIVE_S
-from serving.router import auditing, capturing
+from serving.router import asked, auditing, capturing
 from serving.router.accounting import Accounting
 from serving.router.capturing import Capturing
 from serving.router.context import Context
@@ -219,19 +219,6 @@ class RouterProcess:
         self._refit = Refit(self._learning, self.records.judgements)
         self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
-        self.surface = RouterSurface(
-            self.holder,
-            decided,
-            feedback,
-            self._traffic,
-            self._registry,
-            [
-                *bound(auditing.ROWS, Audit(self._log)),
-                *bound(capturing.ROWS, self._capturing.captures),
-            ],
-            self._erasable(settings, cache, governance),
-            self._policies,
-        ).asgi_app()
         self.door = Door(
             config,
             keyring,
@@ -242,6 +229,20 @@ class RouterProcess:
             self.records,
             self._scrape,
         )
+        self.surface = RouterSurface(
+            self.holder,
+            decided,
+            feedback,
+            self._traffic,
+            self._registry,
+            [
+                *bound(auditing.ROWS, Audit(self._log)),
+                *bound(capturing.ROWS, self._capturing.captures),
+                *bound(asked.ROWS, self.door),
+            ],
+            self._erasable(settings, cache, governance),
+            self._policies,
+        ).asgi_app()
         self._registry.register(Gauges(self.door.readings()))
 
     def _erasable(
