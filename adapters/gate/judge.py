@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -296,6 +296,11 @@ def _nothing(demand: Demand) -> Verdict:
         upper=1.0,
         n_missing=needed,
     )
+
+
+def shown(verdict: Verdict) -> dict[str, Any]:
+    """A verdict for JSON."""
+    return {**asdict(verdict), "passed": verdict.passed}
 
 
 def item_of(given: Mapping[str, Any]) -> Item:

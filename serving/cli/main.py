@@ -18,6 +18,7 @@ from serving.cli import (
     erase,
     exchanges,
     export,
+    gate,
     inspect,
     keys,
     look,
@@ -69,6 +70,7 @@ app.add_typer(distill.app, name="distill")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(documents.app, name="documents")
 app.add_typer(exchanges.app, name="exchanges")
+app.add_typer(gate.app, name="gate")
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
 
