@@ -72,6 +72,10 @@ class Gatekeeper:
         found = self._parts.reports.newest(alias, digest)
         return None if found is None else summary(found)
 
+    def report(self, alias: str, digest: str) -> dict[str, Any] | None:
+        """The same with its items. Blocks."""
+        return self._parts.reports.newest(alias, digest)
+
     async def judge(self, version: VersionRecord, replica: str) -> Finding:
         """Test a version that a replica holds, and write down what was found.
 
