@@ -206,7 +206,14 @@ class LadderSettings(_Section):
         default=0.02,
         ge=0,
         le=1,
-        description="error rate above the other version's, beyond 95 % doubt, that takes it back",
+        description="error rate above the other version's that, beyond doubt, takes it back",
+    )
+    max_false_alarm: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="chance at most that a version which is no worse than that is taken back, over "
+        "a whole stay in a stage, however often it is looked at",
     )
     max_latency_ratio: float = Field(
         default=1.5, ge=1, description="latency against the other version's that takes it back"

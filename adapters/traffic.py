@@ -95,6 +95,11 @@ class VersionTraffic(BaseModel):
                 return bound
         return float("inf")
 
+    def slower_than(self, seconds: float) -> int:
+        """Answers that certainly took longer: those of buckets that begin there or later."""
+        floors = (0.0, *LATENCY_BOUNDS_S)
+        return sum(n for n, floor in zip(self.latency, floors, strict=True) if floor >= seconds)
+
     @property
     def used(self) -> int:
         """Everything that shows that somebody wants the version."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.config import LadderSettings
+from adapters.ladder.anytime import beyond_doubt, log_below, log_worse
 from adapters.ladder.promotion import (
     LadderVerdict,
-    difference_low,
     is_worse,
     judge_canary,
     judge_shadow,
-    wilson,
 )
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket, total
 
@@ -89,18 +92,50 @@ def test_a_healthy_canary_is_promoted_once_both_have_enough() -> None:
 
 @given(n=st.integers(1, 500), share=st.floats(0, 1), m=st.integers(1, 500))
 def test_equal_rates_are_never_beyond_doubt(n: int, share: float, m: int) -> None:
-    """The lower bound of the difference of equal rates is at most about zero."""
-    assert difference_low(round(n * share), n, round(n * share) * m, n * m) <= 1e-9
+    """Whatever the counts, nothing speaks against a version that fails as often."""
+    hits = round(n * share)
+    assert log_worse(hits, n, hits * m, n * m, 0.0) <= 1e-9
+    assert log_worse(hits, n, hits * m, n * m, 0.02) == -math.inf
 
 
-@given(n=st.integers(0, 1000), hits=st.integers(0, 1000))
-def test_wilson_contains_the_estimate(n: int, hits: int) -> None:
-    """The interval lies within 0 and 1 and holds the observed rate."""
-    hits = min(hits, n)
-    low, high = wilson(hits, n)
-    assert 0 <= low <= high <= 1
-    if n:
-        assert low - 1e-9 <= hits / n <= high + 1e-9
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
+def test_looking_after_every_request_raises_no_more_false_alarms(rate: float) -> None:
+    """1,000 requests of each of 200 versions that are just as bad as is allowed: at most 5 % go."""
+    chance, alarms, looks, versions = np.random.default_rng(5), 0, 1000, 200
+    for _ in range(versions):
+        new = np.cumsum(chance.random(looks) < rate + 0.02)
+        old = np.cumsum(chance.random(looks) < rate)
+        alarms += any(
+            beyond_doubt(log_worse(int(new[n]), n + 1, int(old[n]), n + 1, 0.02), 0.05)
+            for n in range(0, looks, 10)
+        )
+    assert alarms / versions <= 0.05
+
+
+def test_a_version_that_is_worse_is_found() -> None:
+    """A tenth more errors: within some hundred requests, in all of 50 versions."""
+    chance = np.random.default_rng(6)
+    for _ in range(50):
+        new = np.cumsum(chance.random(600) < 0.15)
+        old = np.cumsum(chance.random(600) < 0.02)
+        assert any(
+            beyond_doubt(log_worse(int(new[n]), n + 1, int(old[n]), n + 1, 0.02), 0.05)
+            for n in range(600)
+        )
+
+
+def test_agreement_is_watched_as_it_comes() -> None:
+    """Scores between 0 and 1, looked at after each: one that agrees enough is not withdrawn."""
+    chance, alarms = np.random.default_rng(8), 0
+    for _ in range(200):
+        scores = np.cumsum(chance.beta(2, 2, 400))
+        alarms += any(
+            beyond_doubt(log_below(float(scores[n]), n + 1, 0.5), 0.05) for n in range(0, 400, 4)
+        )
+    assert alarms / 200 <= 0.05
+    assert judge_shadow(traffic(shadowed=30, agreement=3), SETTINGS).verdict is (
+        LadderVerdict.ROLL_BACK
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 10)), max_size=6))
