@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 _KEPT: Final = frozenset("LNMS")
@@ -51,6 +51,16 @@ def fold(tenant: str, messages: Iterable[Mapping[str, Any]], *, trains: bool = T
         separators=(",", ":"),
     )
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def last_said(messages: Sequence[Mapping[str, Any]]) -> tuple[str, list[Mapping[str, Any]]]:
+    """The newest text of the user, and the messages without it; empty when there is none."""
+    for place in range(len(messages) - 1, -1, -1):
+        message = messages[place]
+        if message.get("role") == "user" and isinstance(message.get("content"), str):
+            around = [*messages[:place], {**message, "content": ""}, *messages[place + 1 :]]
+            return str(message["content"]), around
+    return "", list(messages)
 
 
 def _folded(value: Any, name: str = "") -> Any:

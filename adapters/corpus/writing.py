@@ -25,6 +25,7 @@ from adapters.corpus.models import (
     TallyRow,
 )
 from adapters.corpus.rows import rows_of, seen
+from adapters.corpus.similar import Likeness
 from adapters.corpus.worth import PROTECTED, worth
 from adapters.errors import AdapterError
 
@@ -94,10 +95,15 @@ class Writing:
             )
         key = fold(exchange.tenant, exchange.messages, trains=exchange.trains)
         row = self._session.scalar(select(ExchangeRow).where(ExchangeRow.fold == key))
+        likeness = Likeness.of(exchange) if row is None else None
+        if likeness is not None:
+            row = likeness.find(self._session)
         is_new = row is None
         row = self._new(exchange, key) if row is None else self._again(row, exchange)
         if row is None:
             return Taken(None, is_new=False)
+        if is_new and likeness is not None:
+            likeness.keep(self._session, row)
         self._sight(exchange.decision_id, row)
         self._tells(row, exchange.signals)
         return Taken(row.id, is_new)

@@ -348,3 +348,26 @@ def test_without_keys_the_operator_has_consented(keyless: System) -> None:
     with client(keyless) as http:
         asked = decision(chat(http, "base", "Just me here"))
         assert captured(http, asked) is not None
+
+
+def test_near_duplicates_are_one_and_other_products_are_not(
+    capturing: System, ops: httpx.Client
+) -> None:
+    """Courtesy and a slip; a product, a number, a name."""
+    first = "How do I return a pair of running shoes to France within 14 days?"
+    same = "Hello, how can I retrun a pair of running shoes to France within 14 days please"
+    others = [
+        first.replace("shoes", "boots"),
+        first.replace("14", "15"),
+        first.replace("France", "Spain"),
+    ]
+    with client(capturing, "acme") as app:
+        for text in (first, same, *others):
+            chat(app, "base", text)
+    settled(ops)
+    found = {
+        row["request"]["messages"][0]["content"]: row["count"]
+        for row in rows(ops, limit=1000)
+        if "within 1" in row["request"]["messages"][0]["content"]
+    }
+    assert found == {first: 2, **dict.fromkeys(others, 1)}
