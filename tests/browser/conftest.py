@@ -19,7 +19,9 @@ from tests.browser.driver import DESK, MISSING, Browser, browser
 from tests.contract.client import ADMIN, chat, client, push
 from tests.contract.conftest import router_args
 from tests.fakes.frontier import FakeFrontier
+from tests.fakes.learning_loop import row
 from tests.fakes.records import running_log
+from tests.fakes.trainer_process import FakeTrainer
 from tests.fakes.whole_system import System, whole_system
 
 DECISIONS = 10_000
@@ -67,9 +69,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with FakeFrontier() as frontier:
         args = {**router_args(frontier), "auth": {"keys": keys}}
         args["capture"] = {"tenants": {"app": {"consent": True, "share": 1.0}}}
-        with whole_system(root, args, replicas=1) as found:
-            _use(found)
-            yield found
+        trainer = FakeTrainer(steps=8, pause_s=0.2)
+        try:
+            with whole_system(root, args, replicas=1, trainer=trainer) as found:
+                _use(found)
+                yield found
+        finally:
+            trainer.kill()
 
 
 def _remember(root: Path) -> None:
@@ -102,6 +108,12 @@ def _record(number: int, at: float) -> dict[str, Any]:
     }
 
 
+def frozen(system: System) -> str:
+    """The digest of a dataset that there is."""
+    rows = [row(number) for number in range(12)]
+    return system.registry.flywheel.datasets.take_in(f"gold {HOSTILE}", rows).digest
+
+
 def _use(system: System) -> None:
     with client(system, "ops") as ops, client(system, "app") as app:
         rules = 'rules:\n  - id: looks\n    when: tenant == "app"\n    instruct: Be kind.\n'
@@ -122,6 +134,8 @@ def _use(system: System) -> None:
             assert app.post("/v1/feedback", json=shown).status_code == 200
         document = {"title": HOSTILE, "text": f"Refunds take {HOSTILE} days.", "collection": "c"}
         assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
+        body = {"dataset": frozen(system), "alias": "made"}
+        assert ops.post(f"{ADMIN}/distillations", json=body).status_code == 202
         deadline = time.monotonic() + 20
         while len(ops.get(f"{ADMIN}/reviews").json()["data"]) < len(QUESTIONS):
             assert time.monotonic() < deadline, "no reviews were opened"
@@ -136,10 +150,12 @@ def window(chromium: Browser, system: System) -> Iterator[Browser]:
     chromium.device(DESK)
     chromium.scripts(allowed=True)
     chromium.complaints()
-    chromium.requested()
+    chromium.requested()  # forget what was before
     yield chromium
     assert chromium.dialog() is None
-    assert [url for url in chromium.requested() if not url.startswith(system.url)] == []
+    asked = [url for url in chromium.requested() if not url.startswith(system.url)]
+    chromium.go("about:blank")  # no page stays open behind the test
+    assert asked == []
 
 
 def log_in(window: Browser, system: System, name: str = "ops") -> None:

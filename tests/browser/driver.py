@@ -128,8 +128,14 @@ class Browser:
         words = f"normalize-space(.)={_quoted(label)}"
         begins = f"starts-with(normalize-space(.),{_quoted(label)})"
         exact, near = (f"//*[@id=//label[{each}]/@for]" for each in (words, begins))
-        found = lambda: self._all("xpath", exact) or self._all("xpath", near)  # noqa: E731
+
+        def found() -> list[str]:
+            return self._seen("xpath", exact) or self._seen("xpath", near)
+
         return self.until(found, f"field {label}")[0]
+
+    def _seen(self, using: str, value: str) -> list[str]:
+        return [e for e in self._all(using, value) if self._get(f"/element/{e}/displayed")]
 
     def _all(self, using: str, value: str) -> list[str]:
         found = self._post("/elements", {"using": using, "value": value})

@@ -60,7 +60,7 @@ def test_a_list_is_walked_by_keys_alone(window: Browser, system: System) -> None
     """j and k go through the rows, Enter opens one; a field takes them as letters."""
     log_in(window, system)
     window.go(f"{system.url}/console/adapters")
-    window.keys("j", "Enter")
+    window.keys("j", "j", "Enter")
     window.until(lambda: window.url.endswith("/adapters/returns"))
     window.go(f"{system.url}/console/documents")
     window.keys("/", "j")

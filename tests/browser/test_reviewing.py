@@ -13,7 +13,7 @@ from tests.fakes.whole_system import System
 
 
 def waiting(system: System) -> list[dict[str, Any]]:
-    """The open reviews, in the queue's order."""
+    """The open reviews, in the queue's order; each has two answers to choose from."""
     with admin(system) as api:
         rows: list[dict[str, Any]] = api.get(f"{ADMIN}/reviews?state=open").json()["data"]
     return rows

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.browser.conftest import DECISIONS, HOSTILE, admin, log_in
+from tests.browser.conftest import DECISIONS, HOSTILE, admin, frozen, log_in
 from tests.browser.driver import Browser
-from tests.contract.client import ADMIN
+from tests.contract.client import ADMIN, chat, client
 from tests.fakes.whole_system import System
 
+GIFT = (
+    "Can I pay with a gift card?",
+    "How do I redeem my gift card at checkout?",
+    "My gift card code is not accepted.",
+    "What is the balance of my gift card?",
+    "Do your gift cards expire?",
+)
 USABLE_MS = 1500.0
 """A page of the newest of ten thousand decisions, from the click on; a busy machine included."""
 
@@ -160,3 +169,63 @@ def test_open_pages_are_told_what_happens(window: Browser, system: System) -> No
         assert api.post(f"{path}/rollback", json={}).status_code == 200
         window.sees(f"Live: {before['previous'][:12]}", within_s=5)
         assert api.post(f"{path}/promote", json={"digest": before["live"]}).status_code == 200
+
+
+def test_a_training_is_watched_and_cancelled(window: Browser, system: System) -> None:
+    """Step and curve move without a click; what was asked for stops."""
+    log_in(window, system)
+    digest = frozen(system)
+    window.press("Datasets")
+    window.go(f"{system.url}/console/datasets/{digest}")
+    window.sees(f"gold {HOSTILE}")
+    window.fill("Adapter", "watched")
+    window.press("Distil")
+    window.until(lambda: "/distillations/" in window.url)
+    points = "return document.querySelector('svg polyline')?.getAttribute('points') || ''"
+    first = window.until(lambda: window.run(points), "a curve", 15)
+    window.until(lambda: window.run(points) != first, "the curve goes on")
+    assert window.run("return performance.getEntriesByType('navigation').length") == 1
+    with admin(system) as api:
+        identity = window.url.split("?")[0].rpartition("/")[2]
+        if api.get(f"{ADMIN}/distillations/{identity}").json()["state"] == "training":
+            window.press("Cancel…")
+            window.press("Cancel the training")
+            window.sees("The training was stopped.")
+            state = api.get(f"{ADMIN}/distillations/{identity}").json()["state"]
+            assert state == "cancelled"
+
+
+def test_a_cluster_becomes_an_intent(window: Browser, system: System) -> None:
+    """Named by what was asked; its exchanges wait for review; undone again, and dismissed."""
+    with client(system, "app") as app:
+        for question in GIFT:
+            answer = chat(app, "cloud/big", question)
+            decision = answer.headers["x-graftwork-decision-id"]
+            said = {"decision_id": decision, "kind": "boolean", "value": False}
+            assert app.post("/v1/feedback", json=said).status_code == 200
+    log_in(window, system)
+    with admin(system) as api:
+        identity = window.until(lambda: (_cluster(api) or {}).get("id"), "a cluster", 20)
+        its = f'form:has(input[value="{identity}"])'
+        window.press("Clusters")
+        assert (window.violations(), window.overflow()) == ([], 0)
+        window.press(f"Make it an intent {identity}")
+        window.fill("Name of the intent", "gift cards")
+        window.click(f'{its} button[value="intent"]')
+        window.sees("It is an intent now")
+        assert (_cluster(api) or {}).get("intent") == "gift cards"
+        window.press("The intent gift cards")
+        window.click(f'{its} button[value="forget"]')
+        window.sees("It is no intent any more.")
+        window.click(f'{its} button[value="dismiss"]')
+        window.sees("It was dismissed")
+        assert _cluster(api) is None
+
+
+def _cluster(api: httpx.Client) -> dict[str, Any] | None:
+    """The one about gift cards."""
+    for row in api.get(f"{ADMIN}/clusters").json()["data"]:
+        if row["volume"] >= len(GIFT) and "gift card" in row["name"]:
+            found: dict[str, Any] = row
+            return found
+    return None

@@ -29,7 +29,7 @@ async def show(visit: Visit) -> dict[str, Any]:
         if isinstance(gate, dict) and "verdict" in gate:
             gates[each["digest"]] = gate
     wanted = visit.query.get("gate") or next(iter(gates), "")
-    lineage = await visit.api.perhaps(f"{path}/lineage")
+    lineage = await visit.api.perhaps(f"{path}/lineage", digest=visit.query.get("gate"))
     return {
         "alias": found,
         "ladder": ladder_of(found),
@@ -40,7 +40,7 @@ async def show(visit: Visit) -> dict[str, Any]:
         "gate": gates.get(wanted),
         "gated": wanted,
         "gate_picture": _scores(gates[wanted]) if wanted in gates else "",
-        "lineage": lineage,
+        "lineage": {n: v for n, v in (lineage or {}).items() if n not in ("rows", "gate")},
         "lineage_picture": _lineage(lineage) if isinstance(lineage, dict) else "",
         "history": list(reversed(found["history"]))[:50],
     }
