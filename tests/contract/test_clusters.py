@@ -1,0 +1,270 @@
+"""Clusters from outside: what is answered poorly is grouped, made an intent, dismissed, undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from router.admit.keys import hash_key
+from tests.contract.client import ADMIN, chat, client, error_of
+from tests.contract.conftest import router_args
+from tests.contract.test_erasures import erase, holding
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.whole_system import System, whole_system
+
+CLUSTERS = f"{ADMIN}/clusters"
+FIELDS = {"id", "name", "examples", "volume", "cost_usd", "trend"}
+MODEL = "cloud/big"
+WEATHER = (
+    "What will the weather be like in Oslo tomorrow?",
+    "Is it going to rain in Oslo on Saturday?",
+    "Will it be sunny in Oslo this weekend?",
+    "Tell me tomorrow's weather forecast for Oslo.",
+)
+GIFT = (
+    "Can I pay with a gift card?",
+    "How do I redeem my gift card at checkout?",
+    "My gift card code is not accepted.",
+    "What is the balance of my gift card?",
+    "Do your gift cards expire?",
+)
+_SOON_S = 15.0
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
+    """A system whose tenants consent, with intents of its own."""
+    keys = [
+        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": "acme", "scopes": scopes}
+        for name, scopes in {
+            "app": ["inference"],
+            "ops": ["inference", "admin"],
+            "reviewer": ["reviewer"],
+        }.items()
+    ]
+    args = {
+        **router_args(frontier),
+        "auth": {"keys": keys},
+        "capture": {"tenants": {"acme": {"consent": True, "share": 0.0}}},
+    }
+    with whole_system(tmp_path_factory.mktemp("clustered"), args) as running:
+        yield running
+
+
+@pytest.fixture
+def boss(clustered: System) -> Iterator[httpx.Client]:
+    """An operator."""
+    with client(clustered, "ops") as found:
+        yield found
+
+
+@pytest.fixture
+def asker(clustered: System) -> Iterator[httpx.Client]:
+    """An application."""
+    with client(clustered, "app") as found:
+        yield found
+
+
+def soon(look: Callable[[], T]) -> T:
+    """What is there before long."""
+    deadline = time.monotonic() + _SOON_S
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def rows(boss: httpx.Client, **query: str) -> list[dict[str, Any]]:
+    """All clusters."""
+    answer = boss.get(CLUSTERS, params=query)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["data"]
+    return found
+
+
+def dislikes(asker: httpx.Client, text: str, **headers: str) -> str:
+    """Ask, and say that the answer was bad; the decision."""
+    answer = chat(asker, MODEL, text, headers=headers)
+    assert answer.status_code == 200, answer.text
+    decision: str = answer.headers["x-graftwork-decision-id"]
+    said = {"decision_id": decision, "kind": "boolean", "value": False}
+    assert asker.post("/v1/feedback", json=said).status_code == 200
+    return decision
+
+
+def about(boss: httpx.Client, texts: tuple[str, ...], **query: str) -> dict[str, Any] | None:
+    """The cluster of these texts, when all are in it."""
+    for row in rows(boss, **query):
+        if row["volume"] >= len(texts) and row["name"] in texts:
+            return row
+    return None
+
+
+def test_what_is_answered_poorly_is_grouped(boss: httpx.Client, asker: httpx.Client) -> None:
+    """By what is asked; a good answer is in no cluster."""
+    for text in (*WEATHER, *GIFT):
+        dislikes(asker, text)
+    chat(asker, MODEL, "Will it snow in Oslo on Sunday?")
+    weather = soon(lambda: about(boss, WEATHER))
+    gift = soon(lambda: about(boss, GIFT))
+    assert weather.keys() >= FIELDS
+    assert set(weather["examples"]) == set(WEATHER)
+    assert weather["volume"] == len(WEATHER)
+    assert weather["cost_usd"] > 0
+    assert weather["trend"] == len(WEATHER)
+    assert gift["id"] != weather["id"]
+    one = boss.get(f"{CLUSTERS}/{weather['id']}").json()
+    assert len(one["exchanges"]) == len(WEATHER)
+    assert one["history"] == []
+    assert [row["volume"] for row in rows(boss)] == [len(GIFT), len(WEATHER)]
+    first = boss.get(CLUSTERS, params={"limit": 1}).json()
+    second = boss.get(CLUSTERS, params={"limit": 1, "cursor": first["next"]}).json()
+    assert [row["id"] for row in first["data"] + second["data"]] == [gift["id"], weather["id"]]
+
+
+def test_a_frontier_that_struggles_is_reviewed_first(
+    boss: httpx.Client, asker: httpx.Client
+) -> None:
+    """By negative feedback, and by its own words."""
+    chat(asker, MODEL, "say I'm sorry, but I can't help with that question about Mars.")
+
+    def refused() -> dict[str, Any] | None:
+        found = boss.get(f"{ADMIN}/reviews", params={"state": "open"}).json()["data"]
+        fitting = [each for each in found if "Mars" in str(each["exchange"])]
+        return fitting[0] if fitting else None
+
+    review = soon(refused)
+    assert "refused" in str(review)
+
+
+def test_one_becomes_an_intent_and_is_undone(
+    clustered: System, boss: httpx.Client, asker: httpx.Client
+) -> None:
+    """Within two seconds routers know it; its exchanges have it and are reviewed."""
+    gift = soon(lambda: about(boss, GIFT))
+    path = f"{CLUSTERS}/{gift['id']}/intent"
+    assert decided(asker, "May I use a gift card to pay?") != "gift_cards"
+    made = boss.post(path, json={"name": "gift_cards"})
+    began = time.monotonic()
+    assert made.status_code == 201, made.text
+    assert made.json()["state"] == "intent"
+    assert made.json()["intent"] == made.json()["alias"] == "gift_cards"
+    assert made.json()["exchanges"] == len(GIFT)
+    soon(lambda: decided(asker, "May I use a gift card to pay?") == "gift_cards")
+    assert time.monotonic() - began < 5
+    exchanges = boss.get(f"{ADMIN}/exchanges", params={"intent": "gift_cards"}).json()["data"]
+    assert {each["request"]["messages"][-1]["content"] for each in exchanges} == set(GIFT)
+
+    def queue() -> bool:
+        query = {"intent": "gift_cards", "state": "open"}
+        found = boss.get(f"{ADMIN}/reviews", params=query).json()["data"]
+        return len(found) == len(GIFT)
+
+    soon(queue)
+    assert boss.post(path, json={"name": "gift_cards"}).status_code == 201
+    assert boss.post(path, json={"name": "others"}).status_code == 409
+    assert boss.post(f"{CLUSTERS}/{gift['id']}/dismiss").status_code == 409
+    dislikes(asker, "Is there a fee for using gift cards?")
+    soon(lambda: len(boss.get(f"{CLUSTERS}/{gift['id']}").json()["exchanges"]) == len(GIFT) + 1)
+    undone = boss.delete(path)
+    assert undone.status_code == 200, undone.text
+    assert undone.json()["state"] == "open"
+    soon(lambda: decided(asker, "May I use a gift card to pay?") != "gift_cards")
+    assert boss.delete(path).status_code == 409
+    history = boss.get(f"{CLUSTERS}/{gift['id']}").json()["history"]
+    assert [each["action"] for each in history] == ["intent-undone", "intent"]
+    assert {each["actor"] for each in history} == {"ops"}
+
+
+def decided(asker: httpx.Client, text: str) -> str | None:
+    """The intent that a text has."""
+    body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
+    answer = asker.post("/v1/decision", json=body)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["intent"]
+    name: str | None = found["name"] if isinstance(found, dict) else found
+    return name
+
+
+def test_one_dismissed_does_not_come_back(boss: httpx.Client, asker: httpx.Client) -> None:
+    """It is listed on request only, and can be shown again."""
+    weather = soon(lambda: about(boss, WEATHER))
+    path = f"{CLUSTERS}/{weather['id']}/dismiss"
+    assert boss.post(path).json()["state"] == "dismissed"
+    dislikes(asker, "What is the temperature in Oslo going to be on Monday?")
+
+    def grown() -> bool:
+        (row,) = rows(boss, state="dismissed")
+        return bool(row["volume"] == len(WEATHER) + 1)
+
+    soon(grown)
+    assert about(boss, WEATHER) is None
+    assert weather["id"] in {row["id"] for row in rows(boss, state="all")}
+    assert boss.delete(path).json()["state"] == "open"
+    assert about(boss, (*WEATHER, "What is the temperature in Oslo going to be on Monday?"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/clu_nobody", None, 404),
+        ("POST", "/clu_nobody/intent", {"name": "x"}, 404),
+        ("DELETE", "/clu_nobody/intent", None, 404),
+        ("POST", "/clu_nobody/dismiss", None, 404),
+        ("POST", "/clu_nobody/intent", {}, 400),
+        ("POST", "/clu_nobody/intent", {"name": ""}, 400),
+        ("POST", "/clu_nobody/intent", {"name": "a\nb"}, 400),
+        ("POST", "/clu_nobody/intent", {"name": "none"}, 400),
+        ("POST", "/clu_nobody/intent", {"name": "x" * 129}, 400),
+        ("POST", "/clu_nobody/intent", {"name": "x", "alias": "NOT AN ALIAS"}, 400),
+        ("POST", "/clu_nobody/intent", {"name": "x", "alias": "auto"}, 400),
+        ("POST", "/clu_nobody/intent", {"name": "x", "unknown": 1}, 400),
+        ("GET", "?state=other", None, 400),
+        ("GET", "?limit=0", None, 400),
+        ("GET", "?cursor=%21", None, 400),
+    ],
+)
+def test_wrong_input(
+    boss: httpx.Client, method: str, path: str, body: dict[str, Any] | None, status: int
+) -> None:
+    """Each is told what is wrong."""
+    answer = boss.request(method, CLUSTERS + path, json=body)
+    assert answer.status_code == status, answer.text
+    error_of(answer)
+
+
+@pytest.mark.parametrize("key", ["app", "reviewer"])
+def test_only_administrators_see_them(clustered: System, key: str) -> None:
+    """Not an application, not a reviewer."""
+    with client(clustered, key) as http:
+        assert http.get(CLUSTERS).status_code == 403
+        assert http.post(f"{CLUSTERS}/x/intent", json={"name": "x"}).status_code == 403
+
+
+def test_who_is_erased_is_in_no_cluster(
+    clustered: System, boss: httpx.Client, asker: httpx.Client
+) -> None:
+    """Neither name nor example, also where it taught an intent; nor in any file."""
+    texts = [
+        f"How do I sign up for the zyxwvish newsletter by {how}?"
+        for how in ("mail", "phone", "fax")
+    ]
+    for text in texts:
+        dislikes(asker, text, **{"x-graftwork-subject": "quillerby-7"})
+    found = soon(lambda: about(boss, tuple(texts)))
+    made = boss.post(f"{CLUSTERS}/{found['id']}/intent", json={"name": "newsletter"})
+    assert made.status_code == 201, made.text
+    soon(lambda: decided(asker, "How do I sign up for the zyxwvish newsletter?") == "newsletter")
+    assert holding(clustered.root, "zyxwvish")
+    erase(boss, "quillerby-7")
+    left = boss.get(f"{CLUSTERS}/{found['id']}").json()
+    assert left["examples"] == []
+    assert left["volume"] == 0
+    assert "zyxwvish" not in str(left)
+    assert not holding(clustered.root, "zyxwvish")
+    soon(lambda: decided(asker, "How do I sign up for the zyxwvish newsletter?") != "newsletter")
