@@ -11,6 +11,7 @@ from serving.cli import (
     audit,
     backup,
     check,
+    clusters,
     datasets,
     decisions,
     distill,
@@ -66,6 +67,7 @@ app.command("drift")(usage.drift)
 app.command("decide")(decisions.decide)
 app.command("replay")(decisions.replay)
 app.add_typer(audit.app, name="audit")
+app.add_typer(clusters.app, name="clusters")
 app.add_typer(distill.app, name="distill")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(documents.app, name="documents")

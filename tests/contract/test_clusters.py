@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from router.admit.keys import hash_key
+from serving.cli.main import app
 from tests.contract.client import ADMIN, chat, client, error_of
 from tests.contract.conftest import router_args
 from tests.contract.test_erasures import erase, holding
@@ -236,6 +239,34 @@ def test_wrong_input(
     answer = boss.request(method, CLUSTERS + path, json=body)
     assert answer.status_code == status, answer.text
     error_of(answer)
+
+
+def test_the_command_line_says_the_same(clustered: System, boss: httpx.Client) -> None:
+    """List, show, make an intent, undo, dismiss, undo; and what is wrong."""
+    cluster = soon(lambda: about(boss, GIFT))["id"]
+    environ = {"GRAFTWORK_URL": clustered.url, "GRAFTWORK_API_KEY": "key-ops", "COLUMNS": "300"}
+
+    def run(*words: str, status: int = 0) -> str:
+        result = CliRunner(env=environ).invoke(app, ["clusters", *words])
+        assert result.exit_code == status, result.output
+        return str(result.output)
+
+    listed = json.loads(run("list", "--json"))
+    assert cluster in {row["id"] for row in listed["data"]}
+    assert cluster in run("list")
+    assert GIFT[0] in run("show", cluster)
+    assert json.loads(run("show", cluster, "--json"))["id"] == cluster
+    assert json.loads(run("intent", cluster, "gifts", "--json"))["intent"] == "gifts"
+    assert "gifts" in run("intent", cluster, "gifts")
+    assert "open" in run("intent", cluster, "--undo")
+    assert "dismissed" in run("dismiss", cluster)
+    assert cluster in run("list", "--state", "dismissed")
+    assert cluster not in run("list")
+    assert "open" in run("dismiss", cluster, "--undo")
+    assert "clusters list" in run("show", "clu_nobody", status=1)
+    run("intent", cluster, status=2)
+    run("intent", cluster, "gifts", "--undo", status=2)
+    run("list", "--state", "other", status=1)
 
 
 @pytest.mark.parametrize("key", ["app", "reviewer"])
