@@ -23,7 +23,14 @@ from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.grouping import GENERAL, Floats
 from adapters.corpus.made import Intents
 from adapters.corpus.models import ExchangeRow
-from adapters.corpus.placing import Placing, Plan, count_members, undecided
+from adapters.corpus.placing import (
+    Placing,
+    Plan,
+    count_members,
+    count_undecided,
+    note,
+    undecided,
+)
 from adapters.corpus.questions import question
 from adapters.flywheel.database import FlywheelStore
 
@@ -86,14 +93,13 @@ class Clusters:
         self._embedding = embedding
         self._clock = clock
         self._general: Floats | None = None
-        self.intents = Intents(store, self._placing)
+        self.intents = Intents(store, self._placing, clock)
         self.members = 0
 
     # Background work
 
     def tick(self) -> bool:
         """Look at some exchanges that came or changed; whether more of them wait."""
-        general = self._centre_of_all()
         with self._store.read() as session:
             progress = session.get_one(ProgressRow, 1)
             after, encoder = progress.changed, progress.encoder
@@ -103,10 +109,12 @@ class Clusters:
         found = self._exchanges.since(after, _AT_ONCE)
         if found.after is not None:
             pairs, changed = self._with_vectors(found.exchanges), found.after
+            if any(vector is not None for _, vector in pairs):
+                self._centre_of_all()  # before the transaction: the model may have to be loaded
             self._store.write(lambda session: self._take(session, pairs, changed))
         is_done = len(found.exchanges) < _AT_ONCE
         if is_done:
-            self._regroup_when_due(general)
+            self._regroup_when_due()
         return not is_done
 
     def _centre_of_all(self) -> Floats:
@@ -141,12 +149,14 @@ class Clusters:
             if each.id not in known and each.signals and each.trains
             if (text := question(each.messages))
         ]
-        vectors = self._embedding.encode([text for _, text in fresh])
+        vectors = self._embedding.encode([text for _, text in fresh]) if fresh else ()
         old = [(each, None) for each in exchanges if each.id in known]
         return [*old, *((each, row) for (each, _), row in zip(fresh, vectors, strict=True))]
 
     def _take(self, session: Session, pairs: Sequence[tuple[Exchange, Any]], changed: int) -> None:
         session.get_one(ProgressRow, 1).changed = changed
+        if not pairs:
+            return
         placing = self._placing(session)
         placing.take(pairs)
         self.intents.spread(session, placing.touched)
@@ -158,20 +168,20 @@ class Clusters:
         where = self._centre_of_all() if centre is None else np.frombuffer(centre, np.float32)
         return Placing(session, where, self._clock())
 
-    def _regroup_when_due(self, general: Floats) -> None:
+    def _regroup_when_due(self) -> None:
         with self._store.read() as session:
-            rows = undecided(session, MAX_GROUPED)
+            count = count_undecided(session)
             progress = session.get_one(ProgressRow, 1)
-            has_grown = len(rows) >= _GROWN * progress.grouped + _MORE
+            has_grown = count >= _GROWN * progress.grouped + _MORE
             is_old = self._clock() - progress.grouped_at > _AT_LATEST_S
-            has_changed = len(rows) != progress.grouped
-        if not rows or not (has_grown or (is_old and has_changed)):
-            return
-        plan = Plan.of(rows, general)
+            if not count or not (has_grown or (is_old and count != progress.grouped)):
+                return
+            rows = undecided(session, MAX_GROUPED)
+        plan = Plan.of(rows, self._centre_of_all())
 
         def work(session: Session) -> None:
             placing = Placing(session, plan.centre, self._clock())
-            placing.regroup(plan)
+            placing.regroup(plan, count)
             self.intents.spread(session, placing.touched)
             placing.tidy(MAX_MEMBERS)
 
@@ -184,7 +194,11 @@ class Clusters:
         with self._store.read() as session:
             of = ClusterRow.state.in_([state.value for state in states])
             rows = session.scalars(select(ClusterRow).where(of)).all()
-            found = shown(session, rows, self._clock())
+            found = [
+                each
+                for each in shown(session, rows, self._clock())
+                if each.volume or each.state is not ClusterState.OPEN
+            ]
         return sorted(found, key=lambda each: (-each.volume, each.id))
 
     def find(self, cluster_id: str) -> Cluster:
@@ -233,7 +247,7 @@ class Clusters:
                 raise ClusterTaken(f"{row.id} is the intent {row.intent!r}")
             if row.state != state:
                 row.state = state.value
-                self._placing(session).note(action, row.id, "", actor)
+                note(session, self._clock(), action, row.id, "", actor)
 
         self._store.write(work)
         return self.find(cluster_id)

@@ -15,7 +15,7 @@ from adapters.corpus.cluster import ClusterState, ClusterTaken, Made
 from adapters.corpus.cluster_models import ClusterRow, ExampleRow, MemberRow
 from adapters.corpus.cluster_rows import row_of
 from adapters.corpus.models import ExchangeRow
-from adapters.corpus.placing import Placing
+from adapters.corpus.placing import Placing, note
 from adapters.corpus.questions import question, shortened
 from adapters.corpus.rows import rows_of, seen
 from adapters.corpus.writing import Limits, Writing
@@ -50,11 +50,18 @@ class Intents:
     Args:
         store: the loop's database.
         placing: where vectors are seen from now.
+        clock: seconds since the epoch.
     """
 
-    def __init__(self, store: FlywheelStore, placing: Callable[[Session], Placing]) -> None:
+    def __init__(
+        self,
+        store: FlywheelStore,
+        placing: Callable[[Session], Placing],
+        clock: Callable[[], float],
+    ) -> None:
         self._store = store
         self._placing = placing
+        self._clock = clock
 
     def make(self, cluster_id: str, name: str, alias: str | None, actor: str) -> Making:
         """Make a cluster an intent, or a part of one; its exchanges get it.
@@ -73,7 +80,7 @@ class Intents:
                 raise TooMany(f"{_MOST_MADE} clusters are intents")
             placing = self._placing(session)
             row.state, row.intent, row.alias = ClusterState.INTENT.value, name, alias
-            placing.note("intent", row.id, name, actor)
+            note(session, placing.now, "intent", row.id, name, actor)
             self._teach(session, placing, row)
             return Making(row.id, self.spread(session, [row.id]))
 
@@ -88,7 +95,7 @@ class Intents:
                 raise ClusterTaken(
                     f"{row.id} is no intent", code="cluster-not-intent", remedy="Make it one first."
                 )
-            self._placing(session).note("intent-undone", row.id, row.intent or "", actor)
+            note(session, self._clock(), "intent-undone", row.id, row.intent or "", actor)
             back = self._give_back(session, row)
             row.state, row.intent, row.alias = ClusterState.OPEN.value, None, None
             session.execute(delete(ExampleRow).where(ExampleRow.cluster == row.id))

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from adapters.corpus.cluster import ClusterState
@@ -161,10 +161,10 @@ class Placing:
 
     # All anew
 
-    def regroup(self, plan: Plan) -> None:
+    def regroup(self, plan: Plan, count: int) -> None:
         """Have every group of the plan be one cluster, under its old name if it had one.
 
-        What was decided on since the plan was made stays as it is.
+        What was decided on since the plan was made stays as it is. ``count``: how many there were.
         """
         rows = {row.id: row for row in self.session.scalars(select(ClusterRow))}
         there = {
@@ -191,7 +191,7 @@ class Placing:
         self._end(went, kept, rows)
         progress = self.session.get_one(ProgressRow, 1)
         progress.centre, progress.grouped_at = plan.centre.tobytes(), self.now
-        progress.grouped = len(plan.members)
+        progress.grouped = count
 
     def _home(
         self,
@@ -248,7 +248,7 @@ class Placing:
                 self.session.delete(row)
                 continue
             row.state, row.went_into, row.size = ClusterState.MERGED.value, home, 0
-            self.note("merged", name, home)
+            note(self.session, self.now, "merged", name, home)
             self.session.execute(
                 update(ClusterRow).where(ClusterRow.went_into == name).values(went_into=home)
             )
@@ -303,11 +303,12 @@ class Placing:
         """The newest of a cluster."""
         return self._newest(name)
 
-    def note(self, action: str, cluster: str, detail: str, actor: str = "registry") -> None:
-        """Put a change into the history."""
-        self.session.add(
-            MoveRow(at=self.now, actor=actor, action=action, cluster=cluster, detail=detail)
-        )
+
+def note(
+    session: Session, at: float, action: str, cluster: str, detail: str, actor: str = "registry"
+) -> None:
+    """Put a change into the history."""
+    session.add(MoveRow(at=at, actor=actor, action=action, cluster=cluster, detail=detail))
 
 
 @dataclass(frozen=True)
@@ -331,14 +332,19 @@ class Plan:
 
 def undecided(session: Session, most: int) -> Sequence[Undecided]:
     """The newest members that nobody decided on: exchange, cluster, vector."""
+    query = select(MemberRow.exchange, MemberRow.cluster, MemberRow.vector).where(_undecided())
+    newest = query.order_by(MemberRow.exchange.desc()).limit(most)
+    return [(seq, cluster, vector) for seq, cluster, vector in session.execute(newest)]
+
+
+def count_undecided(session: Session) -> int:
+    """How many there are."""
+    return session.scalar(select(func.count()).select_from(MemberRow).where(_undecided())) or 0
+
+
+def _undecided() -> ColumnElement[bool]:
     is_open = select(ClusterRow.id).where(ClusterRow.state == ClusterState.OPEN.value)
-    query = (
-        select(MemberRow.exchange, MemberRow.cluster, MemberRow.vector)
-        .where(MemberRow.cluster.is_(None) | MemberRow.cluster.in_(is_open))
-        .order_by(MemberRow.exchange.desc())
-        .limit(most)
-    )
-    return [(seq, cluster, vector) for seq, cluster, vector in session.execute(query)]
+    return MemberRow.cluster.is_(None) | MemberRow.cluster.in_(is_open)
 
 
 def count_members(session: Session) -> int:

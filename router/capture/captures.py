@@ -22,11 +22,13 @@ from typing import Any, Final
 
 from adapters.corpus.delivery import Entry, to_line
 from adapters.corpus.merging import ANSWERS
+from adapters.corpus.signals import Signal
 from router.capture.consent import Consent
 from router.capture.conversation import Unreadable
 from router.capture.counts import CaptureCounts, Dropped
 from router.capture.entries import Entries
 from router.capture.recent import Finished, Recent
+from router.capture.repeats import Repeats
 from router.capture.signals import of_shadow
 from router.capture.spool import Line, Spool
 from router.capture.watching import watched
@@ -47,6 +49,7 @@ _PAUSE: Final = 2.0
 """After each, so many times as long as it took: at most a third of one core."""
 _TRIES: Final = 3
 _RETRY_S: Final = 2.0
+_SIGNALS: Final = frozenset(signal.value for signal in Signal)
 _log = logging.getLogger("graftwork.router")
 
 Elsewhere = Callable[[str], Awaitable[None]]
@@ -78,6 +81,7 @@ class Captures:
         counts: for metrics.
         wake: told that the spool has something to deliver.
         elsewhere: the other routers.
+        repeats: notices what is asked again.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Captures:
         spool: Spool,
         counts: CaptureCounts,
         elsewhere: Elsewhere,
+        repeats: Repeats,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.consent = Consent(config)
@@ -96,6 +101,7 @@ class Captures:
         self._spool = spool
         self._counts = counts
         self._elsewhere = elsewhere
+        self._repeats = repeats
         self._queues: tuple[deque[_Job], deque[_Job]] = (deque(), deque())
         """What matters, and what is only sampled."""
         self._bytes = 0
@@ -254,6 +260,9 @@ class Captures:
                 return
 
     async def _finished(self, job: Finished) -> None:
+        if job.trains and not job.heard:
+            job.heard = True
+            await self._hear(job)
         if job.taken:
             return
         answer, signs = await self._entries.look(job)
@@ -267,7 +276,20 @@ class Captures:
         self._counts.kept()
         self._spools(entry, urgent=told)
 
+    async def _hear(self, job: Finished) -> None:
+        """Tell of earlier turns what this one says of them."""
+        for heard in await self._repeats.hear(job, self.recent):
+            details = {}
+            if heard.content_with is not None:
+                answer, _ = await self._entries.look(heard.content_with)
+                chosen = heard.content_with.exchange.delivery.chosen
+                target = "none" if chosen is None else chosen.target
+                details = {ANSWERS: [{"target": target, "response": answer.text}]}
+            self.tell(heard.decision_id, heard.signs, details)
+
     async def _later(self, job: _Later) -> None:
+        for sign in _SIGNALS.intersection(job.signs):
+            self._counts.saw(Signal(sign))
         details = {**job.details, **({"signs": dict(job.signs)} if job.signs else {})}
         if job.finished is None:
             entry = await self._entries.unknown(job.decision_id, job.signs, details, job.at)

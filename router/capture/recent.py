@@ -24,6 +24,8 @@ class Finished:
     at: float = field(default_factory=time.monotonic)
     taken: bool = False
     """It is on its way to the corpus, or there."""
+    heard: bool = False
+    """What it says of earlier turns was noticed."""
     also: dict[str, str] = field(default_factory=dict)
     """Signals that came after it, each with its reason."""
 

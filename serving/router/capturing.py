@@ -18,9 +18,9 @@ from router.capture.captures import QUEUED, UNWRITTEN, Captures, Elsewhere
 from router.capture.counts import CaptureCounts
 from router.capture.entries import Entries
 from router.capture.holdings import WaitingExchanges
+from router.capture.repeats import Repeats
 from router.capture.spool import Spool
-from router.govern.governance import Governance
-from router.intent.stage import IntentStage
+from router.embed.encoder import Encoder
 from router.replicas.table import TableHolder
 from serving.config.settings import Settings
 from serving.internal.client import InternalClient
@@ -60,21 +60,23 @@ class Capturing:
         self,
         settings: Settings,
         writer: str,
-        governance: Governance,
-        intents: IntentStage,
+        entries: Entries,
         hash_of: Callable[[str], str],
         holder: TableHolder,
         metrics: CollectorRegistry,
         elsewhere: Elsewhere,
+        encoder: Encoder,
     ) -> None:
         config = settings.router.capture
+        self._repeats = Repeats(encoder)
         self._spool = Spool(settings.state_dir / SPOOLS, writer, config.spool_mb * 2**20)
         self.captures = Captures(
             config,
-            Entries(governance, intents, hash_of),
+            entries,
             self._spool,
             CaptureCounts(metrics),
             elsewhere,
+            self._repeats,
         )
         metrics.register(Gauges(self._readings()))
         self._hash_of = hash_of
@@ -100,6 +102,10 @@ class Capturing:
             "graftwork_capture_spool_dropped": (
                 "Exchanges that found no room on this disk, since the start.",
                 lambda: spool.dropped,
+            ),
+            "graftwork_capture_conversations": (
+                "Conversations whose newest turn is remembered, to notice what is asked again.",
+                lambda: len(self._repeats),
             ),
             "graftwork_capture_recent": (
                 "Answers that are remembered in case of feedback; capture.recent.",

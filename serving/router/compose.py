@@ -33,11 +33,13 @@ from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
 from router.cache.key import configuration_version
 from router.cache.responses import Responses
 from router.cache.store import CachedAnswers, ResponseStore
+from router.capture.entries import Entries
 from router.capture.judged import Judgements
 from router.choose.choose import Chooser
 from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
 from router.config.governance import GovernanceConfig
+from router.embed.encoder import BgeSmall
 from router.govern.detectors import detectors
 from router.govern.governance import Governance
 from router.http import Door
@@ -114,14 +116,16 @@ class RouterProcess:
         subjects = self._open_logs(settings)
         governance = self._govern(config.governance, subjects)
         self._registry = CollectorRegistry()
-        self._safety = safety(config, self._providers, environ, self._registry, governance)
+        encoder = BgeSmall()  # one for all, loaded with its first text
+        self._safety = safety(config, self._providers, environ, self._registry, governance, encoder)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
         self.holder = TableHolder(queues, self._forget)
         knows = self.holder.knows
-        registry = lambda: self.holder.current.registry  # noqa: E731
-        self._context = Context(settings, catalog, registry, self._safety)
+        self._context = Context(
+            settings, catalog, lambda: self.holder.current.registry, self._safety, encoder
+        )
         self._registry.register(Gauges(self._context.readings()))
         self._rules = RegistryRules(self.holder)
         self._policies = PolicySource(self._rules.fetch)
@@ -156,12 +160,12 @@ class RouterProcess:
         self._capturing = Capturing(
             settings,
             f"{identity}-{secrets.token_hex(4)}",
-            governance,
-            IntentStage(self._intents),
+            Entries(governance, IntentStage(self._intents), subjects.hash),
             subjects.hash,
             self.holder,
             self._registry,
             self._peers.keep,
+            encoder,
         )
         self._shadow = Shadow(
             catalog, self.holder, self._traffic, self._capturing.captures.compared

@@ -16,7 +16,7 @@ from router.context.retrieve import Question, Retrieved, Retriever
 from router.context.stage import ContextStage, UntrustedCheck
 from router.context.tokens import Counter, local_counter
 from router.embed.cross import CrossEncoder
-from router.embed.encoder import BgeSmall
+from router.embed.encoder import Encoder
 from router.embed.threads import Threads
 from router.exchange import Exchange
 from router.request import Option
@@ -40,6 +40,7 @@ class Context:
         catalog: its targets.
         registry: where the registry is; None while nobody knows.
         check: looks at passages before a model does.
+        encoder: what texts mean.
 
     Attributes:
         stage: of its pipeline.
@@ -51,10 +52,11 @@ class Context:
         catalog: Catalog,
         registry: Callable[[], Peer | None],
         check: UntrustedCheck,
+        encoder: Encoder,
     ) -> None:
         config = settings.router.context
         self._fitting = Threads("fitting", limit=settings.router.limits.max_concurrent_requests)
-        self._documents = Documents(settings, registry)
+        self._documents = Documents(settings, registry, encoder)
         tokenizer = _Tokenizer(settings.base)
 
         def window(exchange: Exchange, option: Option) -> int | None:
@@ -92,10 +94,13 @@ class Documents:
     Args:
         settings: of the process.
         registry: where the registry is; None while nobody knows.
+        encoder: what texts mean.
     """
 
-    def __init__(self, settings: Settings, registry: Callable[[], Peer | None]) -> None:
-        encoder, url = BgeSmall(), settings.documents.url
+    def __init__(
+        self, settings: Settings, registry: Callable[[], Peer | None], encoder: Encoder
+    ) -> None:
+        url = settings.documents.url
         _, self._file = settings.documents_here()
         self._has_url = url is not None
         self._index = open_index(url, self._file, encoder.width, writes=False)

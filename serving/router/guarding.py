@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from router.config.providers import ModelCard
 from router.config.root import RouterConfig
 from router.config.safety import GuardConfig
+from router.embed.encoder import Encoder
 from router.embed.threads import Threads
 from router.errors import TargetBroken
 from router.govern.governance import Governance
@@ -65,6 +66,7 @@ def safety(
     environ: Mapping[str, str],
     registry: CollectorRegistry,
     governance: Governance,
+    encoder: Encoder,
 ) -> Safety:
     """The safety stage. Raises ``MissingKey`` where the guard's provider lacks its key.
 
@@ -74,10 +76,11 @@ def safety(
         environ: where the provider's key is.
         registry: of metrics.
         governance: what the guard's provider may see.
+        encoder: what texts mean.
     """
     chosen = config.governance.safety
     threads = Threads("safety", limit=config.limits.max_concurrent_requests)
-    topics = Topics(chosen.topics, threads)
+    topics = Topics(chosen.topics, threads, encoder)
     metrics = SafetyMetrics(registry, [topic.name for topic in chosen.topics])
     guard = None
     if chosen.guard is not None:

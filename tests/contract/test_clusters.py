@@ -73,7 +73,7 @@ def asker(clustered: System) -> Iterator[httpx.Client]:
         yield found
 
 
-def soon(look: Callable[[], T]) -> T:
+def soon(look: Callable[[], T | None]) -> T:
     """What is there before long."""
     deadline = time.monotonic() + _SOON_S
     while not (found := look()):
@@ -143,6 +143,25 @@ def test_a_frontier_that_struggles_is_reviewed_first(
 
     review = soon(refused)
     assert "refused" in str(review)
+
+
+def test_what_is_asked_again_is_reviewed(boss: httpx.Client, asker: httpx.Client) -> None:
+    """The answer to the first wording was not enough."""
+    session = {"x-graftwork-session": "s-1"}
+    for text in (
+        "How long does a bank transfer abroad take?",
+        "When does money arrive that I transfer abroad?",
+        "What colours does the tent come in?",
+    ):
+        assert chat(asker, MODEL, text, headers=session).status_code == 200
+
+    def asked_again() -> dict[str, Any] | None:
+        found = boss.get(f"{ADMIN}/reviews", params={"state": "open"}).json()["data"]
+        fitting = [each for each in found if "How long does a bank" in str(each["exchange"])]
+        return fitting[0] if fitting else None
+
+    review = soon(asked_again)
+    assert "asked_again" in str(review)
 
 
 def test_one_becomes_an_intent_and_is_undone(

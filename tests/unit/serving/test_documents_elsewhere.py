@@ -10,6 +10,7 @@ from adapters.registry import Registry
 from router.context.documents.model import IndexUnavailable
 from router.context.library import Upload
 from router.context.retrieve import Question
+from router.embed.encoder import BgeSmall
 from router.wire.table import ResourceApp
 from serving.config.settings import Settings
 from serving.internal.server import InternalServer
@@ -40,8 +41,9 @@ async def test_a_router_without_the_file_asks_the_registry(tmp_path: Path) -> No
     library, server = open_library(own, registry), InternalServer("127.0.0.1")
     await server.start(ResourceApp(routes(library)))
     peer = server.peer("registry")
-    beside, away = Documents(own, lambda: peer), Documents(settings(tmp_path / "r"), lambda: peer)
-    lost = Documents(settings(tmp_path / "r"), lambda: None)
+    elsewhere = settings(tmp_path / "r")
+    beside, away = (Documents(each, lambda: peer, BgeSmall()) for each in (own, elsewhere))
+    lost = Documents(elsewhere, lambda: None, BgeSmall())
     try:
         document = await library.add(MANUAL)
         found = await away.retrieve(ASKED)
@@ -73,7 +75,7 @@ async def test_a_registry_in_postgresql_keeps_documents_there_too(
     assert own.documents_here()[0] == database
     registry = Registry.open(database)
     library = open_library(own, registry)
-    router = Documents(settings(tmp_path, url=database), lambda: None)
+    router = Documents(settings(tmp_path, url=database), lambda: None, BgeSmall())
     try:
         document = await library.add(MANUAL)
         found = await router.retrieve(ASKED)
