@@ -13,7 +13,7 @@ BIN = .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-fast test-k8s k8s check format walk lock clean env
-.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-governance
+.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-clusters bench-governance
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [BASE=embedded|smollm2] [CONFIG=config/local.yaml] [ARGS='...']"
@@ -68,6 +68,9 @@ bench-adapters: env ## 200 adapters over 32 places, with skewed traffic
 
 bench-routing: env ## measure intents, out-of-scope and routing quality on ../shared/data or GRAFTWORK_DATA
 	@exec $(BIN)/python -m benchmarks.routing $(ARGS)
+
+bench-clusters: env ## do texts of one intent come together, and do clusters keep their names
+	@exec $(BIN)/python -m benchmarks.clusters $(ARGS)
 
 bench-governance: env ## personal data, safety, rules, retrieval, and what each stage costs
 	@exec $(BIN)/python -m benchmarks.governance $(ARGS)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Labels = NDArray[np.intp]
 
-ALIKE: Final = 0.36
+ALIKE: Final = 0.38
 """Mean cosine, centred, from which on two groups are one, and a text joins a group."""
 _ROUGHLY: Final = 0.38
 """The same for the first look, with the centre of the language alone."""
