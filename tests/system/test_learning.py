@@ -1,0 +1,107 @@
+"""A real training beside a real engine: trainer and registry die, and a version goes live."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.system.client import chat, eventually, target
+from tests.system.running import Running
+
+pytestmark = pytest.mark.system
+
+PATH = "/admin/v1/distillations"
+ENDED = {"live", "refused", "failed", "cancelled"}
+SHELVES = {"lamp": 1, "chair": 2, "coat": 3, "kettle": 4, "phone": 5, "bag": 6, "book": 7}
+ASKED = (
+    "where is the {}", "on which shelf is the {}", "which shelf has the {}", "i look for the {}",
+    "can you find the {}", "where do you keep the {}", "is the {} here", "show me the {}",
+)  # fmt: skip
+TRAINING_S = 420.0
+
+
+def examples() -> bytes:
+    """What an expert wrote: another way of asking is another row."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": ask.format(thing)},
+                {"role": "assistant", "content": f"It is on shelf {shelf}."},
+            ]
+        }
+        for thing, shelf in SHELVES.items()
+        for ask in ASKED
+    ]
+    return "\n".join(json.dumps(row) for row in rows).encode()
+
+
+def trainer(system: Running) -> psutil.Process | None:
+    """The process of the training, by its command line."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if any("distill_job" in word for word in words) and any(
+            word.startswith(str(system.state_dir)) for word in words
+        ):
+            return process
+    return None
+
+
+def shown(http: httpx.Client, identity: str) -> dict[str, Any]:
+    """The distillation; empty while nobody answers."""
+    try:
+        answer = http.get(f"{PATH}/{identity}")
+    except httpx.TransportError:
+        return {}
+    return dict(answer.json()) if answer.status_code == 200 else {}
+
+
+@pytest.mark.timeout(900)
+def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
+    system: Running, http: httpx.Client
+) -> None:
+    """`step` goes back at most to the last checkpoint; what comes out answers on the engine."""
+    taken = http.post(
+        "/admin/v1/datasets/import",
+        params={"name": "shelves", "format": "messages", "intent": "shelves"},
+        content=examples(),
+        headers={"content-type": "application/x-ndjson"},
+    )
+    assert taken.status_code in {200, 201}, taken.text
+    dataset = taken.json()["digest"]
+    began = time.monotonic()
+    body = {"dataset": dataset, "alias": "shelves", "settings": {"steps": 120, "patience": 1000}}
+    asked = http.post(PATH, json=body)
+    assert asked.status_code == 202, asked.text
+    identity = asked.json()["id"]
+    eventually(lambda: shown(http, identity).get("step", 0) >= 5, "the first steps", TRAINING_S)
+    victim = trainer(system)
+    assert victim is not None
+    victim.kill()
+    eventually(lambda: trainer(system) not in {None, victim}, "another trainer", 60)
+    before = shown(http, identity)
+    assert before["state"] == "training"
+    for process in system.family():
+        if "ServeReplica:graftwork:registry" in " ".join([process.name(), *process.cmdline()]):
+            process.kill()
+    running = trainer(system)
+    eventually(lambda: bool(shown(http, identity)), "the registry is back", 240)
+    assert trainer(system) in {running, None}, "nobody starts a second one"
+    eventually(lambda: shown(http, identity).get("state") in ENDED, "its end", TRAINING_S)
+    done = shown(http, identity)
+    assert done["state"] == "live", (done["reason"], done["log"])
+    print(f"label to live: {time.monotonic() - began:.0f} s with two deaths")  # noqa: T201
+    steps = [look["step"] for look in done["curve"]]
+    assert steps == sorted(steps)
+    assert done["curve"][-1]["loss"] < done["curve"][0]["loss"]
+    answer = chat(http, "shelves", "where is the lamp")
+    assert target(answer) == f"adapter:shelves@{done['digest'][:12]}"
+    lineage = http.get("/admin/v1/adapters/shelves/lineage").json()
+    assert (lineage["distillation"], len(lineage["rows"])) == (identity, len(SHELVES) * len(ASKED))
+    logs = [path.read_text(errors="replace") for path in Path(system.logs).glob("*.jsonl")]
+    assert not any("shelf 3" in text for text in logs), "no text of a person is logged"
