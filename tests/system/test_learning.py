@@ -11,6 +11,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from adapters.distill.lock import holder
 from tests.system.client import chat, eventually, target
 from tests.system.running import Running
 
@@ -41,15 +42,10 @@ def examples() -> bytes:
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
-def trainer(system: Running) -> psutil.Process | None:
-    """The process of the training, by its command line."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if any("distill_job" in word for word in words) and any(
-            word.startswith(str(system.state_dir)) for word in words
-        ):
-            return process
-    return None
+def trainer(system: Running, identity: str) -> psutil.Process | None:
+    """The process that works on the training now."""
+    pid = holder(system.state_dir / "distillations" / identity)
+    return psutil.Process(pid) if pid else None
 
 
 def shown(http: httpx.Client, identity: str) -> dict[str, Any]:
@@ -80,18 +76,19 @@ def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
     assert asked.status_code == 202, asked.text
     identity = asked.json()["id"]
     eventually(lambda: shown(http, identity).get("step", 0) >= 5, "the first steps", TRAINING_S)
-    victim = trainer(system)
+    victim = trainer(system, identity)
     assert victim is not None
+    assert any("distill_job" in word for word in victim.cmdline())
     victim.kill()
-    eventually(lambda: trainer(system) not in {None, victim}, "another trainer", 60)
+    eventually(lambda: trainer(system, identity) not in {None, victim}, "another trainer", 60)
     before = shown(http, identity)
     assert before["state"] == "training"
     for process in system.family():
         if "ServeReplica:graftwork:registry" in " ".join([process.name(), *process.cmdline()]):
             process.kill()
-    running = trainer(system)
+    running = trainer(system, identity)
     eventually(lambda: bool(shown(http, identity)), "the registry is back", 240)
-    assert trainer(system) in {running, None}, "nobody starts a second one"
+    assert trainer(system, identity) in {running, None}, "nobody starts a second one"
     eventually(lambda: shown(http, identity).get("state") in ENDED, "its end", TRAINING_S)
     done = shown(http, identity)
     assert done["state"] == "live", (done["reason"], done["log"])
