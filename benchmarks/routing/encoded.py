@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.intent.encoder import MiniLM
+from router.intent.encoder import SentenceEncoder
 from router.intent.ensemble import Texts
 from router.intent.examples import Example
 from router.intent.vectors import VectorCache, glance_all
@@ -17,7 +17,7 @@ from router.intent.vectors import VectorCache, glance_all
 class Reader:
     """An encoder with the folder of its vectors."""
 
-    encoder: MiniLM
+    encoder: SentenceEncoder
     cache: VectorCache
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:

