@@ -12,7 +12,7 @@ from adapters.aliases import RoutingTable
 from router.config.auto import AutoConfig, IntentConfig
 from router.intent.encoder import Encoder, EncoderMissing
 from router.intent.examples import Example
-from router.intent.head import FewBeside
+from router.intent.few import FewBeside
 from router.intent.source import IntentSource
 from router.intent.train import _head
 from router.intent.vectors import VectorCache
