@@ -128,6 +128,17 @@ async def claim(desk: ReviewDesk, request: Request) -> Response:
     return await _done(desk, request, desk.reviews.claim)
 
 
+@describes(query={"intent": "of which intent; without it, of any"})
+async def take_next(desk: ReviewDesk, request: Request) -> Response:
+    """Claim what the caller should look at next; 404 when nothing waits for him."""
+    intent = request.query_params.get("intent")
+    found = await asyncio.to_thread(desk.reviews.next, actor(request), intent)
+    if found is None:
+        raise BadField("Nothing waits for you.", None, code="nothing_to_review", status=404)
+    _note(request, review=found)
+    return await _shown(desk, request, found)
+
+
 async def release(desk: ReviewDesk, request: Request) -> Response:
     """Give an item back."""
     return await _done(desk, request, desk.reviews.release)
@@ -186,6 +197,7 @@ RESOURCES: tuple[Resource[ReviewDesk], ...] = (
     Resource("reviewer", "GET", f"{_PATH}/reviewers", reviewers),
     Resource("reviewer", "GET", f"{_PATH}/guidelines", guidelines),
     Resource("reviewer", "PUT", f"{_PATH}/guidelines", put_guideline),
+    Resource("reviewer", "POST", f"{_PATH}/next", take_next),
     Resource("reviewer", "GET", _ONE, review),
     Resource("reviewer", "POST", _ONE, judge),
     Resource("reviewer", "POST", f"{_ONE}/claim", claim),
@@ -208,11 +220,16 @@ async def _done(
     desk: ReviewDesk, request: Request, act: Callable[[str, str], None], **told: str
 ) -> Response:
     identity = request.path_params["id"]
-    noted = request.scope.get("recorded")
-    if isinstance(noted, dict):  # for the log of admin actions
-        noted |= {"review": identity, **told}
+    _note(request, review=identity, **told)
     await asyncio.to_thread(act, identity, actor(request))
     return await _shown(desk, request, identity)
+
+
+def _note(request: Request, **told: str) -> None:
+    """For the log of admin actions."""
+    noted = request.scope.get("recorded")
+    if isinstance(noted, dict):
+        noted |= told
 
 
 async def _shown(desk: ReviewDesk, request: Request, identity: str) -> Response:

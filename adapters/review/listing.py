@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, not_, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from adapters.review import rows
@@ -60,6 +60,30 @@ def page(session: Session, wanted: Wanted, now: float) -> Sequence[ReviewRow]:
     if wanted.after is not None:
         query = query.where(_behind(wanted.after, wanted.state))
     return session.scalars(query.order_by(*_order(wanted.state)).limit(wanted.limit)).all()
+
+
+def checks(session: Session, wanted: Wanted, now: float) -> Sequence[ReviewRow]:
+    """What may measure the reader, in no order."""
+    query = select(ReviewRow).where(
+        ReviewRow.kind == Kind.CHECK.value,
+        rows.in_state(State.OPEN, now),
+        not_(_knows(wanted.reader)),
+    )
+    if wanted.intent is not None:
+        query = query.where(ReviewRow.intent == wanted.intent)
+    return session.scalars(query.order_by(func.random()).limit(1)).all()
+
+
+def judged_lately(session: Session, reviewer: str, most: int) -> list[str]:
+    """The intents of a reviewer's newest verdicts."""
+    query = (
+        select(ReviewRow.intent)
+        .join(VerdictRow, VerdictRow.review_id == ReviewRow.id)
+        .where(VerdictRow.reviewer == reviewer)
+        .order_by(VerdictRow.at.desc())
+        .limit(most)
+    )
+    return [*session.scalars(query)]
 
 
 def judged_by(reviewer: str) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
@@ -16,7 +17,7 @@ from adapters.events import EventBus
 from adapters.flywheel.config import ReviewsConfig
 from adapters.flywheel.database import FlywheelStore
 from adapters.review import golden, listing, rows
-from adapters.review.errors import NothingToUndo, UnknownExchange
+from adapters.review.errors import NothingToUndo, ReviewError, UnknownExchange
 from adapters.review.gold import Gold
 from adapters.review.item import Candidate, Demanded, Kind, Review, State
 from adapters.review.judging import (
@@ -29,6 +30,7 @@ from adapters.review.judging import (
 from adapters.review.listing import Wanted
 from adapters.review.models import ReviewRow, VerdictRow
 from adapters.review.offered import offered
+from adapters.review.picking import REMEMBERED, in_order
 from adapters.review.priority import Tier
 from adapters.review.verdicts import Verdict
 
@@ -45,6 +47,7 @@ class Reviews:
         events: told of each item that changes its state.
         consents: whether what a tenant's exchanges hold may be learnt, now.
         clock: seconds since the epoch.
+        chance: a number from 0 to 1, for what measures reviewers.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Reviews:
         *,
         consents: Callable[[str], bool] = lambda _tenant: True,
         clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._corpus = corpus
@@ -63,6 +67,7 @@ class Reviews:
         self._events = events
         self._consents = consents
         self._clock = clock
+        self._chance = chance
 
     # Opening
 
@@ -173,6 +178,27 @@ class Reviews:
             row.claimed_by, row.claimed_until = reviewer, now + self._config.lock_s
 
         self._change(identity, work)
+
+    def next(self, reviewer: str, intent: str | None = None) -> str | None:
+        """Claim what this reviewer should look at next; None when nothing waits for him.
+
+        By tier and weight, less of what he judged lately; in between what measures him.
+        """
+        wanted = Wanted(State.OPEN, intent, reviewer, to_do=True)
+        now = self._clock()
+        check = self._chance() < self._config.check_share
+        with self._store.read() as session:
+            found = [*listing.page(session, wanted, now)]
+            found += listing.checks(session, wanted, now) if check else []
+            waiting = {row.id: rows.review_of(row, self._config.per_item, now) for row in found}
+            seen = listing.judged_lately(session, reviewer, REMEMBERED)
+        for each in in_order([*waiting.values()], seen, check=check):
+            try:
+                self.claim(each.id, reviewer)
+            except ReviewError:  # somebody was quicker
+                continue
+            return each.id
+        return None
 
     def release(self, identity: str, reviewer: str) -> None:
         """Give an item back that one holds; nothing happens when nobody holds it.

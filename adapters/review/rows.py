@@ -228,10 +228,11 @@ def review_of(
 ) -> Review:
     """The item as it is read."""
     held = row.claimed_by is not None and row.claimed_until > now
+    state = State.DONE if row.state == RETIRED else State(row.state)
     return Review(
         id=row.id,
         kind=Kind(row.kind),
-        state=State.CLAIMED if held else State(row.state),
+        state=State.CLAIMED if held else state,
         exchange_id=row.exchange_id,
         decision_id=row.decision_id,
         intent=row.intent,

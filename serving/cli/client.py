@@ -31,9 +31,9 @@ class Failed(Exception):
 
 
 class Client:
-    """Calls one server, with one key."""
+    """Calls one server, with one key; without one, under the name of ``actor``."""
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: str | None, actor: str | None = None) -> None:
         import httpx
 
         self._url = url.rstrip("/")
@@ -42,8 +42,11 @@ class Client:
             raise Failed(f"{url!r} is not a URL: write it like http://127.0.0.1:8000")
         if key is not None and not (key.isascii() and key.isprintable()):
             raise Failed("the API key holds characters that no key has")
+        if actor is not None and not (actor.isascii() and actor.isprintable()):
+            raise Failed("a name that is sent to the server is printable ASCII")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(
-            headers={"authorization": f"Bearer {key}"} if key else {},
+            headers={**headers, **({"x-graftwork-actor": actor} if actor else {})},
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of this machine's environment does not lead to this machine.
             trust_env=host not in _LOOPBACK,
@@ -190,11 +193,13 @@ def _explanation(status: int, body: Any, url: str) -> str:
 
 
 @contextmanager
-def connected(url: str, key: str | None, *, as_json: bool = False) -> Iterator[Client]:
+def connected(
+    url: str, key: str | None, *, as_json: bool = False, actor: str | None = None
+) -> Iterator[Client]:
     """A client; what fails inside is said in one line (and as JSON where wanted), with exit 1."""
     client: Client | None = None
     try:
-        client = Client(url, key)
+        client = Client(url, key, actor)
         yield client
     except Failed as error:
         if as_json and error.body is not None:

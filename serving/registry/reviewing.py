@@ -12,6 +12,7 @@ from adapters.events import EventBus
 from adapters.flywheel.config import ReviewsConfig
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import After, Every, PeriodicJobs
+from adapters.review.checks import Checks
 from adapters.review.erasing import ReviewsOfPersons
 from adapters.review.guidelines import Guidelines
 from adapters.review.item import Demanded
@@ -52,6 +53,7 @@ class Reviewing:
             consents=lambda tenant: not consent.said_no(tenant),
         )
         self.queue = Queue(store, corpus, config, events)
+        self._checks = Checks(store, corpus, config.check_share)
         self.persons = ReviewsOfPersons(store, redaction.hashed)
         self._desk = reviews.ReviewDesk(
             self.reviews, Guidelines(store), Measuring(store), redaction.learned_from
@@ -83,6 +85,7 @@ class Reviewing:
 
         async def tidy() -> None:
             await asyncio.to_thread(self.queue.tidy)
+            await asyncio.to_thread(self._checks.keep_up)
 
         jobs.add("reviews", fill, _EVERY)
         jobs.add("reviews-tidy", tidy, _TIDY)
