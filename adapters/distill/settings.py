@@ -7,8 +7,9 @@ The figures behind them are in decision 0041.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,6 +70,26 @@ class TrainingSettings(BaseModel):
     seed: int = Field(default=7, ge=0, lt=1 << 31, description="of order and first weights")
 
 
+class _Default(NamedTuple):
+    below: float
+    """Parameters of the bases that it is for."""
+    rate: float
+    epochs: float
+    cpu_tokens: int
+    """Of a batch on the CPU."""
+
+
+_DEFAULTS = (
+    _Default(30e6, 3e-3, 20.0, 256),
+    _Default(500e6, 1e-3, 5.0, 512),
+    _Default(2e9, 3e-4, 3.0, 1024),
+    _Default(math.inf, 2e-4, 3.0, 1024),
+)
+_ON_GPU_TOKENS = 4096
+_MOST_STEPS = 1000
+"""Where nobody asked for more; one pass there is in any case."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Settings with nothing left open."""
@@ -107,14 +128,17 @@ class Sizes:
 
 def planned(settings: TrainingSettings, sizes: Sizes) -> Plan:
     """The settings completed. A rank above what the engines serve is cut to that."""
-    small, tiny = sizes.parameters < 500_000_000, sizes.parameters < 30_000_000
-    rank = min(settings.rank or (16 if sizes.parameters > 5_000_000 else 8), sizes.max_rank)
-    batch_tokens = settings.batch_tokens or _batch_tokens(sizes)
-    steps = settings.steps or _steps(settings, sizes, batch_tokens * settings.accumulation)
+    default = next(row for row in _DEFAULTS if sizes.parameters < row.below)
+    rank = min(settings.rank or 16, sizes.max_rank)
+    batch_tokens = settings.batch_tokens or (_ON_GPU_TOKENS if sizes.on_gpu else default.cpu_tokens)
+    once = max(1.0, sizes.tokens / (batch_tokens * settings.accumulation))
+    passes = settings.epochs or default.epochs
+    most = MAX_STEPS if settings.epochs else max(_MOST_STEPS, round(once))
+    steps = settings.steps or max(1, min(most, round(once * passes)))
     return Plan(
         rank=rank,
         alpha=settings.alpha or 2.0 * rank,
-        rate=settings.rate or (3e-3 if tiny else 1e-3 if small else 2e-4),
+        rate=settings.rate or default.rate,
         steps=steps,
         batch_tokens=batch_tokens,
         accumulation=settings.accumulation,
@@ -126,15 +150,3 @@ def planned(settings: TrainingSettings, sizes: Sizes) -> Plan:
         packing=sizes.on_gpu if settings.packing is None else settings.packing,
         seed=settings.seed,
     )
-
-
-def _batch_tokens(sizes: Sizes) -> int:
-    if sizes.on_gpu:
-        return min(8192, max(1024, sizes.window))
-    return 1024
-
-
-def _steps(settings: TrainingSettings, sizes: Sizes, tokens_at_once: int) -> int:
-    once = max(1.0, sizes.tokens / tokens_at_once)
-    epochs = settings.epochs or (20.0 if sizes.parameters < 30_000_000 else 4.0)
-    return max(1, min(MAX_STEPS, round(once * epochs)))

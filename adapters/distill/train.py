@@ -1,8 +1,8 @@
 """The model that learns: a base with a LoRA on it. The only file below serving with torch.
 
-The base is frozen: in bfloat16 on CUDA, in float32 on the CPU, where bfloat16 is slow. The LoRA's
-weights and the optimiser's state are float32 everywhere. Logits are computed for trained tokens
-only, which of a prompt with a short answer are few.
+The base is frozen: in bfloat16 on CUDA, and on CPUs that multiply it natively where the base is
+large enough to gain by it; else in float32. The LoRA's weights and the optimiser's state are
+float32 everywhere. Logits are computed for trained tokens only, of which a short answer has few.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from adapters.distill.settings import Plan
 _BETAS: Final = (0.9, 0.98)
 _CLIP: Final = 1.0
 _SAME_LOGITS: Final = 1e-2
+_HALF_FROM: Final = 50_000_000
+"""Parameters of a base whose products outweigh the conversions (decision 0041)."""
 _CHECKPOINTED_FROM: Final = 1_000_000_000
 """Parameters of a base whose activations do not fit beside it on one card."""
 
@@ -62,21 +64,22 @@ class Student:
     def __init__(self, base: Path) -> None:
         logging.disable_progress_bar()
         self._cuda = on_gpu()
-        dtype = torch.bfloat16 if self._cuda else torch.float32
         several = self._cuda and torch.cuda.device_count() > 1
         self._model: Any = AutoModelForCausalLM.from_pretrained(
             base,
-            dtype=dtype,
+            dtype="auto",
             local_files_only=True,
             attn_implementation="sdpa",
             # Of several cards each holds some layers: a base too large for one can still learn.
             device_map="auto" if several else None,
         )
+        self.parameters = sum(weight.numel() for weight in self._model.parameters())
+        self._half = self._cuda or (self.parameters >= _HALF_FROM and _multiplies_bfloat16())
+        self._model.to(torch.bfloat16 if self._half else torch.float32)
         if self._cuda and not several:
             self._model.to("cuda")
         self._device = self._model.get_input_embeddings().weight.device
         self._model.config.use_cache = False
-        self.parameters = sum(weight.numel() for weight in self._model.parameters())
         text = self._model.config.get_text_config()
         self.window = int(getattr(text, "max_position_embeddings", 0) or 2048)
         self.ends = _ends(self._model)
@@ -251,8 +254,8 @@ class Student:
 
     def _autocast(self) -> AbstractContextManager[Any]:
         held: AbstractContextManager[Any] = contextlib.nullcontext()
-        if self._cuda:
-            held = torch.autocast("cuda", dtype=torch.bfloat16)
+        if self._half:
+            held = torch.autocast(self._device.type, dtype=torch.bfloat16)
         return held
 
 
@@ -290,6 +293,15 @@ def _towards_teacher(
     distance = distance + their_rest * (their_rest.log() - our_rest.log())
     share = zeros.index_fill(0, torch.tensor(known, device=each.device), kl)
     return (1 - share) * each + share * distance
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for it; without them it is slower than float32."""
+    try:
+        said = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(said)
 
 
 def _ends(model: Any) -> frozenset[int]:
