@@ -110,7 +110,7 @@ class Captures:
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
-        self._busy = 0
+        self._now: _Job | None = None
 
     # On the request path
 
@@ -225,7 +225,7 @@ class Captures:
                 await self._something.wait()
                 continue
             began = time.perf_counter()
-            self._busy += 1
+            self._now = job
             try:
                 await self._do(job)
             except Exception as error:  # noqa: BLE001 - the next one is worked on all the same
@@ -233,7 +233,7 @@ class Captures:
                 _log.error("an exchange could not be kept: %s", type(error).__name__)
                 self._counts.dropped(Dropped.BROKEN)
             finally:
-                self._busy -= 1
+                self._now = None
             await asyncio.sleep(min(1.0, (time.perf_counter() - began) * _PAUSE))
 
     def _next(self) -> _Job | None:
@@ -334,16 +334,20 @@ class Captures:
 
     def queued_of(self, subject: str) -> int:
         """How many that wait here are of a person."""
-        return sum(_is_of(job, subject) for queue in self._queues for job in queue)
+        waiting = sum(_is_of(job, subject) for queue in self._queues for job in queue)
+        return waiting + (self._now is not None and _is_of(self._now, subject))
 
-    def drop(self, subject: str) -> int:
-        """Forget those; how many there were."""
+    async def drop(self, subject: str) -> int:
+        """Forget those, and have what is redacted of them meanwhile on the disk; how many."""
         dropped = 0
         for queue in self._queues:
             for job in [each for each in queue if _is_of(each, subject)]:
                 queue.remove(job)
                 self._bytes -= job.size
                 dropped += 1
+        while self._now is not None and _is_of(self._now, subject):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+        await self.written()
         return dropped
 
     async def written(self) -> None:
@@ -353,7 +357,7 @@ class Captures:
 
     async def settled(self) -> None:
         """Wait until all that was taken on is on the disk, or dropped."""
-        while self._busy or self._queues[0] or self._queues[1]:  # noqa: ASYNC110 - no event for it
+        while self._now is not None or self.queued:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(0.01)
         await self.written()
 

@@ -12,8 +12,7 @@ from router.capture.spool import Spool
 class WaitingExchanges:
     """In memory and on the disk of this machine.
 
-    What is being worked on meanwhile comes to the registry too late: it takes nothing of a person
-    that is older than the erasure.
+    What comes to the registry after its own erasure is older than that, and is not taken.
     """
 
     counted_as = "waiting_exchanges"
@@ -32,7 +31,6 @@ class WaitingExchanges:
     async def erase(self, subject: str) -> int:
         """Remove them; how many there were. Raises ``OSError``."""
         name = self._hash_of(subject)
-        dropped = self._captures.drop(subject)
-        await self._captures.written()
+        dropped = await self._captures.drop(subject)
         waiting = await asyncio.to_thread(self._spool.erase, lambda subjects: name in subjects)
         return waiting + dropped
