@@ -57,6 +57,8 @@ class Exchanges:
         self._hearers: list[OnSignals] = []
         self.dropped = 0
         """Exchanges that found no room, and those that made room for others."""
+        self.kept, self.size = self.tally()
+        """How many there were at the last change here, and the bytes of their texts."""
 
     def hear(self, hearer: OnSignals) -> None:
         """Have somebody told of every exchange that arrives with signals, and of which.
@@ -85,6 +87,7 @@ class Exchanges:
         def work(session: Session) -> list[Taken]:
             writing = Writing(session, self._limits)
             taken = [writing.take(each) for each in exchanges]
+            self.kept, self.size = writing.tally
             self.dropped += writing.evicted + sum(each.id is None for each in taken)
             told[:] = writing.told()
             return taken
@@ -153,7 +156,9 @@ class Exchanges:
         What of this person is still on its way here is not taken any more.
         ``FlywheelStore.compact`` removes the freed pages.
         """
-        return self._store.write(lambda session: erase_subject(session, subject, time.time()))
+        gone = self._store.write(lambda session: erase_subject(session, subject, time.time()))
+        self.kept, self.size = self.tally()
+        return gone
 
     def _tell(self, told: Told) -> None:
         for exchange, signals in told:

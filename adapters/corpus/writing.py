@@ -71,6 +71,11 @@ class Writing:
         self._told: list[tuple[ExchangeRow, tuple[str, ...]]] = []
         self.evicted = 0
 
+    @property
+    def tally(self) -> tuple[int, int]:
+        """How many there are now, and the bytes of their texts."""
+        return self._tally.exchanges, self._tally.size
+
     def told(self) -> Told:
         """What came with signals, as it is now."""
         self._session.flush()

@@ -17,6 +17,7 @@ from adapters.corpus.exchange import Exchange
 from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.importing import Importer
 from adapters.resources import Resource
+from router.account.gauges import Reading
 from router.capture.brought import brought
 from router.capture.consent import Consent
 from router.errors import GuardUnavailable
@@ -38,6 +39,24 @@ async def _captured(exchanges: Exchanges, request: Request) -> Response:
     raw = await request.body()
     told = await asyncio.to_thread(take, exchanges, raw.split(b"\n"))
     return Response(orjson.dumps(told), media_type="application/json")
+
+
+def readings(exchanges: Exchanges) -> dict[str, Reading]:
+    """What is worth a gauge."""
+    return {
+        "graftwork_exchanges": (
+            "Exchanges in the corpus; flywheel.corpus.max_exchanges is the limit.",
+            lambda: exchanges.kept,
+        ),
+        "graftwork_exchange_bytes": (
+            "Bytes of their texts; flywheel.corpus.max_mb.",
+            lambda: exchanges.size,
+        ),
+        "graftwork_exchanges_dropped": (
+            "Exchanges that found no room or made room for others, since the start.",
+            lambda: exchanges.dropped,
+        ),
+    }
 
 
 def importer(exchanges: Exchanges, redaction: Redaction) -> Importer:

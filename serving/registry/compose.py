@@ -27,6 +27,7 @@ from router.audit.logs import FEEDBACK
 from router.wire.table import bound
 from serving.config.settings import Settings
 from serving.content import open_content
+from serving.registry import capturing
 from serving.registry.accounts.signals import DriftCollector
 from serving.registry.accounts.surface import AccountsSurface
 from serving.registry.adapters import Adapters
@@ -119,6 +120,7 @@ class RegistryProcess:
         )
         takeover.add_to(self.service.jobs)
         self.service.tables.intents = self.flywheel.clustering.intents
+        self._metrics.register(Gauges(capturing.readings(self.flywheel.exchanges)))
         self._metrics.register(Gauges(self.flywheel.clustering.readings()))
         self._metrics.register(Gauges(self.flywheel.gating.readings()))
         rules = RulesOffice(

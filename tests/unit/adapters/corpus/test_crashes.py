@@ -27,6 +27,7 @@ def test_a_delivery_that_was_taken_is_durable_and_counts_once(tmp_path: Path) ->
     url = f"sqlite:///{tmp_path / 'flywheel.db'}"
     child = subprocess.Popen([sys.executable, "-c", _TAKER, url], stdout=subprocess.PIPE)
     assert child.stdout is not None
+    acknowledged = -1
     try:
         for _ in range(10):
             acknowledged = int(child.stdout.readline())
