@@ -81,7 +81,7 @@ def _lineage(found: Mapping[str, Any]) -> Any:
     number = rows if isinstance(rows, int) else len(rows or ())
     data = []
     if found.get("dataset"):
-        name = f"{_word(found['dataset'])[:12]}, {number} rows"
+        name = f"{number} rows, {_word(found['dataset'])[:8]}"
         data.append(Node("dataset", "dataset", name, ("teacher", "reviewers")))
     made = [Node("base", "base", _word(found.get("base"))[:24])] if found.get("base") else []
     if found.get("distillation"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from router.stages import TARGET, Heading
-from serving.console import charts
+from serving.console import charts, diagrams
 from serving.console.api import part
 from serving.console.charts import Part
+from serving.console.diagrams import Node
 from serving.console.page import Page, Visit
 
 _COLOURS: Final = {heading.value: n for n, heading in enumerate(Heading, start=1)}
@@ -24,6 +25,8 @@ _REQUEST: Final = (
     "cache",
     "review",
 )
+_SHOWN: Final = 3
+"""Datasets, and versions, that have room beside each other."""
 _SHOWN_APART: Final = {
     *_REQUEST,
     "redacted",
@@ -51,7 +54,11 @@ async def show(visit: Visit) -> dict[str, Any]:
     """What the template gets. Raises ``NotFound``."""
     record = await visit.api.get(f"/decisions/{part(visit.path['id'])}")
     headings = record.get("headings") or {}
+    # Only an administrator may follow a request into what was learned from it.
+    trace = await visit.api.perhaps(f"/trace/{part(visit.path['id'])}")
     return {
+        "trace": trace,
+        "traced": _traced(trace) if trace and trace.get("exchange") else "",
         "record": record,
         "request": {name: record[name] for name in _REQUEST if name in record},
         "redacted": list(_redacted(record)),
@@ -65,6 +72,21 @@ async def show(visit: Visit) -> dict[str, Any]:
         ),
         "colours": _COLOURS,
     }
+
+
+def _traced(trace: Mapping[str, Any]) -> Any:
+    """What became of the request, from its exchange to the versions that learned from it."""
+    exchange, review = trace["exchange"], trace.get("review")
+    rows = [[Node("exchange", "exchange", str(exchange["state"]))]]
+    if review:
+        rows.append([Node("review", "review", str(review["state"]), ("exchange",))])
+    datasets = list(trace.get("datasets") or ())[:_SHOWN]
+    rows.append([Node(d["digest"], "dataset", d["name"], ("review", "exchange")) for d in datasets])
+    versions = list(trace.get("adapters") or ())[:_SHOWN]
+    rows.append(
+        [Node(v["version"], str(v["how"]), v["version"], (v["dataset"],)) for v in versions]
+    )
+    return diagrams.graph("What became of it", rows)
 
 
 def _redacted(record: dict[str, Any]) -> Iterator[tuple[str, str, str, int]]:

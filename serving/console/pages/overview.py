@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from router.stages import Heading
-from serving.console import charts
+from serving.console import alerts, charts
+from serving.console.alerts import Alert
 from serving.console.charts import Column, Part
 from serving.console.page import Page, Visit
 
@@ -18,6 +19,7 @@ _NOW_ROWS: Final = 500
 _DAY_S: Final = 86_400.0
 _HOUR_S: Final = 3600
 _ROWS: Final = 1000
+_NEWEST: Final = 100
 _LOCAL, _FRONTIER, _NOBODY = "local", "frontier", "refused"
 _COLOURS: Final = {_LOCAL: 1, _FRONTIER: 2, _NOBODY: 8}
 
@@ -30,7 +32,16 @@ async def show(visit: Visit) -> dict[str, Any]:
     headings = {row["heading"]: row["time_ms"] for row in await _used(visit, "heading", day)}
     rows = await _used(visit, "hour,target", day)
     hours = _hours(now)
+    drift = await visit.api.rows("/drift")
+    intents = await _intents(visit, day)
     return {
+        "alerts": [
+            *alerts.of_decisions(recent),
+            *alerts.of_drift(drift),
+            *(await _alerts(visit)),
+        ],
+        "intents": intents,
+        "saved": None if intents is None else sum(row["saved_usd"] for row in intents),
         "now_requests": len(recent),
         "now_is_all": len(recent) < _NOW_ROWS,
         "now_s": _NOW_S,
@@ -48,8 +59,39 @@ async def show(visit: Visit) -> dict[str, Any]:
             "Cost by hour, last 24 hours, US dollars", _columns(hours, rows, "usd"), "${:,.4f}"
         ),
         "targets": _by_target(rows),
-        "drift": await visit.api.rows("/drift"),
+        "drift": drift,
     }
+
+
+async def _intents(visit: Visit, since: float) -> list[dict[str, Any]] | None:
+    """Who answers each intent, and what that saves; None: it is not for this visitor."""
+    found = await visit.api.perhaps("/takeover", since=f"{since:.0f}", limit=_ROWS)
+    if found is None:
+        return None
+    return [
+        {
+            **row,
+            "bar": charts.meter(f"Local share of {row['intent']}", row["local_share"] or 0.0, 1.0),
+        }
+        for row in found["data"]
+    ]
+
+
+async def _alerts(visit: Visit) -> list[Alert]:
+    """What is to be looked at, as far as the visitor may know of it."""
+
+    async def rows(path: str, **query: Any) -> list[dict[str, Any]]:
+        found = await visit.api.perhaps(path, **query)
+        return (found or {}).get("data", [])
+
+    usage = await visit.api.perhaps("/usage", by="heading", limit=1) or {}
+    return [
+        *alerts.of_budgets(usage.get("budgets") or ()),
+        *alerts.of_replicas(await rows("/replicas")),
+        *alerts.of_adapters(await rows("/adapters", limit=_ROWS)),
+        *alerts.of_distillations(await rows("/distillations", limit=_NEWEST)),
+        *alerts.of_reviews(await rows("/reviews", state="open", limit=_NEWEST), _NEWEST),
+    ]
 
 
 async def _used(visit: Visit, by: str, since: float) -> list[dict[str, Any]]:

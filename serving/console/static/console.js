@@ -160,12 +160,13 @@
     if (into) into.replaceChildren(...differing(event.target.dataset.from, event.target.value));
   });
   function differing(before, after) {
-    const a = before.match(/\s+|\S+/g) || [], b = after.match(/\s+|\S+/g) || [];
+    const a = before.match(/\s*\S+|\s+$/g) || [], b = after.match(/\s*\S+|\s+$/g) || [];
+    const same = (i, j) => a[i].trim() === b[j].trim();
     if (a.length * b.length > 4e6) return [after];
     const best = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
     for (let i = a.length - 1; i >= 0; i--)
       for (let j = b.length - 1; j >= 0; j--)
-        best[i][j] = a[i] === b[j] ? best[i + 1][j + 1] + 1 : Math.max(best[i + 1][j], best[i][j + 1]);
+        best[i][j] = same(i, j) ? best[i + 1][j + 1] + 1 : Math.max(best[i + 1][j], best[i][j + 1]);
     const found = [];
     const put = (tag, text) => {
       const last = found.at(-1);
@@ -173,7 +174,7 @@
       else found.push(Object.assign(document.createElement(tag), { textContent: text }));
     };
     for (let i = 0, j = 0; i < a.length || j < b.length;) {
-      if (i < a.length && j < b.length && a[i] === b[j]) { put("span", a[i]); i++; j++; }
+      if (i < a.length && j < b.length && same(i, j)) { put("span", b[j]); i++; j++; }
       else if (j >= b.length || (i < a.length && best[i + 1][j] >= best[i][j + 1])) put("del", a[i++]);
       else put("ins", b[j++]);
     }
