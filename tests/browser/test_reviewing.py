@@ -113,7 +113,7 @@ def test_answers_are_side_by_side_with_what_differs(window: Browser, system: Sys
     assert "kind" in str(window.run(changed))
     window.fill("The answer as it should be", "I am huge")
     live = "return [...document.querySelectorAll('#changes ins')].map(e => e.textContent).join()"
-    window.until(lambda: window.run(live) == "huge")
+    window.until(lambda: str(window.run(live)).strip() == "huge")
     window.press("Accept B")
     window.until(lambda: "done=accept" in window.url)
     assert "kind" in review(system, identity)["answer"]
