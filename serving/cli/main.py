@@ -15,11 +15,13 @@ from serving.cli import (
     datasets,
     decisions,
     distill,
+    doctor,
     documents,
     erase,
     exchanges,
     export,
     gate,
+    init,
     inspect,
     keys,
     look,
@@ -43,7 +45,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("serve")(serve.serve)
+app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 app.command("push")(push.push)
 app.command("check-adapter")(inspect.check_adapter)
 app.command("adapters")(adapters.adapters)

@@ -1,0 +1,283 @@
+"""Whether a machine and a configuration will work together: each finding with its remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapters.errors import AdapterError
+from adapters.registry import database
+from router.config.providers import Capability, MissingKey, ProviderConfig, read_key
+from router.wire.endpoint import Endpoint
+from serving.bringup.preconditions import available_memory_mib
+from serving.config.deploy import Deploy
+from serving.engine.model import ModelMissing, local_directory
+
+_GIB: Final = 1 << 30
+_LEAST_DISK: Final = 5 * _GIB
+_LEAST_MEMORY: Final = 3 * _GIB
+_ENOUGH_CORES: Final = 2
+_CALL_S: Final = 20.0
+_SKEW_S: Final = 30.0
+"""Signed requests, budgets' windows and checkpoints bear no more."""
+_DRIVER_S: Final = 20.0
+
+
+class Grade(StrEnum):
+    """What a finding means."""
+
+    OK = "ok"
+    WARN = "warn"
+    """It works, but not as one would like."""
+    FAIL = "fail"
+    """It will not work."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    grade: Grade
+    detail: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return {**asdict(self), "grade": self.grade.value}
+
+
+def examine(
+    deploy: Deploy, environ: Mapping[str, str], *, is_free: Callable[[str, int], bool], calls: bool
+) -> Iterator[Finding]:
+    """Look at everything, one after the other.
+
+    Args:
+        deploy: what would be served.
+        environ: where keys are.
+        is_free: whether a port is.
+        calls: ask each provider for one token, which may cost a fraction of a cent.
+    """
+    yield _cores()
+    yield _memory()
+    yield _disk(deploy.settings.state_dir)
+    yield from _driver(deploy)
+    yield _model(deploy)
+    yield _port(deploy, is_free)
+    yield _database(deploy)
+    yield _store(deploy)
+    for provider in deploy.settings.router.providers:
+        yield from _provider(provider, environ, calls=calls)
+
+
+# The machine
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    grade = Grade.OK if cores >= _ENOUGH_CORES else Grade.WARN
+    remedy = "" if grade is Grade.OK else "Router and engine share it: give them two or more."
+    return Finding("cores", grade, f"{cores} to run on", remedy)
+
+
+def _memory(meminfo: Path = Path("/proc/meminfo")) -> Finding:
+    free = (available_memory_mib(meminfo) or 0) << 20
+    if free >= _LEAST_MEMORY:
+        return Finding("memory", Grade.OK, f"{free / _GIB:.1f} GiB available")
+    detail = f"{free / _GIB:.1f} GiB available, {_LEAST_MEMORY // _GIB} are needed"
+    return Finding("memory", Grade.FAIL, detail, "Close something, or use a larger machine.")
+
+
+def _disk(state_dir: Path) -> Finding:
+    place = state_dir.absolute()
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        return Finding(
+            "disk", Grade.FAIL, f"{place} cannot be written", "Set state_dir to a place that can."
+        )
+    free = shutil.disk_usage(place).free
+    if free >= _LEAST_DISK:
+        return Finding("disk", Grade.OK, f"{free / _GIB:.0f} GiB free for {state_dir}")
+    detail = f"{free / _GIB:.1f} GiB free for {state_dir}"
+    remedy = "Without room for records nothing is answered (law 8): free some, or move state_dir."
+    return Finding("disk", Grade.WARN, detail, remedy)
+
+
+def _driver(deploy: Deploy) -> Iterator[Finding]:
+    """Of GPUs, where the configuration asks for some."""
+    wanted = any(
+        (each.get("ray_actor_options") or {}).get("num_gpus")
+        for application in deploy.raw.get("applications", ())
+        for each in application.get("deployments", ())
+    )
+    if not wanted:
+        return
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        yield Finding(
+            "driver", Grade.FAIL, "nvidia-smi is not here", "Install NVIDIA's driver, or EXTRA=cpu."
+        )
+        return
+    query = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(  # noqa: S603 - its path is known, its arguments are ours
+            [program, *query], capture_output=True, text=True, timeout=_DRIVER_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        remedy = "Load the driver's kernel module; `dmesg | grep -i nvrm` may say why it is not."
+        yield Finding("driver", Grade.FAIL, f"nvidia-smi fails: {error}", remedy)
+        return
+    for line in found.stdout.strip().splitlines():
+        yield Finding("driver", Grade.OK, line)
+
+
+def _model(deploy: Deploy) -> Finding:
+    base = deploy.settings.base
+    try:
+        where = local_directory(base)
+    except ModelMissing as error:
+        return Finding("base", Grade.FAIL, str(error), "Set base.model.")
+    if where is not None:
+        return Finding("base", Grade.OK, f"{base.model}, in {where}")
+    detail = f"{base.model} is fetched when the engine starts"
+    return Finding("base", Grade.WARN, detail, "Needs the network, and HF_TOKEN if it is gated.")
+
+
+def _port(deploy: Deploy, is_free: Callable[[str, int], bool]) -> Finding:
+    where = f"{deploy.host}:{deploy.port}"
+    if is_free(deploy.host, deploy.port):
+        return Finding("port", Grade.OK, f"{where} is free")
+    if _is_ours(deploy):
+        return Finding("port", Grade.OK, f"Graftwork listens on {where} already")
+    remedy = "Stop what listens there, or choose another with --port."
+    return Finding("port", Grade.FAIL, f"{where} is taken", remedy)
+
+
+def _is_ours(deploy: Deploy) -> bool:
+    host = "127.0.0.1" if deploy.host in {"0.0.0.0", "::"} else deploy.host  # noqa: S104 - asked of
+    try:
+        answer = httpx.get(f"http://{host}:{deploy.port}/healthz", timeout=2, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == 200 and "x-request-id" in answer.headers
+
+
+# Stores
+
+
+def _database(deploy: Deploy) -> Finding:
+    url = deploy.settings.adapters_here().database_url or ""
+    kind, _, place = url.partition("://")
+    shown = place.rpartition("@")[2]
+    if kind == "sqlite":
+        return Finding("database", Grade.OK, f"SQLite in {url.removeprefix('sqlite:///')}")
+    began = time.time()
+    try:
+        engine = database.connect(url)
+        with engine.connect() as connection:
+            told = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())")
+            there = float(told.scalar_one())
+        engine.dispose()
+    except (AdapterError, SQLAlchemyError) as error:
+        remedy = "Check adapters.database_url, the server, and that its user may create tables."
+        return Finding("database", Grade.FAIL, f"{shown}: {_one_line(error)}", remedy)
+    skew = there - (began + time.time()) / 2
+    return _clock("database", f"{shown} answers", skew)
+
+
+def _store(deploy: Deploy) -> Finding:
+    store = deploy.settings.adapters_here().content or ""
+    if "://" not in store:
+        return Finding("store", Grade.OK, store)
+    try:
+        import obstore
+        from obstore.store import from_url
+
+        opened = from_url(store)
+        next(iter(obstore.list(opened, chunk_size=1)), None)
+    except Exception as error:  # noqa: BLE001 - whatever a store's client raises
+        remedy = "Check adapters.content and the credentials in the environment."
+        return Finding("store", Grade.FAIL, f"{store}: {_one_line(error)}", remedy)
+    return Finding("store", Grade.OK, f"{store} answers")
+
+
+# Providers
+
+
+def _provider(
+    config: ProviderConfig, environ: Mapping[str, str], *, calls: bool
+) -> Iterator[Finding]:
+    what = f"provider {config.name}"
+    try:
+        key = read_key(config, environ)
+    except MissingKey as error:
+        yield Finding(what, Grade.FAIL, str(error), "Set it, and start again.")
+        return
+    if not calls:
+        yield Finding(what, Grade.OK, "its key is there; not called (--no-calls)")
+        return
+    card = next((c for c in config.models if c.native & {Endpoint.CHAT, Endpoint.MESSAGES}), None)
+    if card is None:
+        yield Finding(what, Grade.OK, "its key is there; no model of it chats")
+        return
+    messages = Capability.CHAT not in card.capabilities
+    endpoint = Endpoint.MESSAGES if messages else Endpoint.CHAT
+    body: dict[str, Any] = {"model": card.id, "messages": [{"role": "user", "content": "Hi"}]}
+    body["max_tokens" if messages else config.max_tokens_field] = 1
+    headers = {**config.api.headers(), **config.headers}
+    headers |= {} if key is None else config.api.credentials(key)
+    began = time.time()
+    try:
+        answer = httpx.post(config.url(endpoint), json=body, headers=headers, timeout=_CALL_S)
+    except httpx.HTTPError as error:
+        remedy = "Check base_url, DNS, and whether this machine may reach it."
+        yield Finding(what, Grade.FAIL, f"cannot be reached: {type(error).__name__}", remedy)
+        return
+    yield _answered(what, card.id, answer)
+    date = answer.headers.get("date")
+    if date is not None:
+        skew = parsedate_to_datetime(date).timestamp() - (began + time.time()) / 2
+        if abs(skew) > _SKEW_S:
+            yield _clock("clock", f"{config.name} says it is another time", skew)
+
+
+def _answered(what: str, model: str, answer: httpx.Response) -> Finding:
+    status = answer.status_code
+    if status == 200:
+        took = answer.elapsed.total_seconds()
+        return Finding(what, Grade.OK, f"{model} answers in {took:.1f} s")
+    if status in {401, 403}:  # what it says may repeat parts of the key
+        return Finding(
+            what, Grade.FAIL, f"{status}: it does not accept the key", "Make a new one there."
+        )
+    if status == 404:
+        remedy = "Check the model's id and base_url."
+        return Finding(what, Grade.FAIL, f"404 for {model}", remedy)
+    if status == 429:
+        remedy = "Its limits or its account's credit are used up."
+        return Finding(what, Grade.WARN, "429: the key is known, and limited", remedy)
+    return Finding(what, Grade.WARN, f"{status} for a one-token call of {model}", "Try it by hand.")
+
+
+def _clock(what: str, detail: str, skew_s: float) -> Finding:
+    if abs(skew_s) <= _SKEW_S:
+        return Finding(what, Grade.OK, detail)
+    remedy = "Have this machine's clock set by NTP (`timedatectl set-ntp true`)."
+    return Finding(what, Grade.WARN, f"{detail}; its clock differs by {skew_s:+.0f} s", remedy)
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,158 @@
+"""`graftwork doctor` and `graftwork init`: what they find, what they write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from serving.bringup.edge import free_port
+from serving.cli.main import app
+from tests.fakes.deploying import deploy as deploying
+from tests.fakes.faults import Fault, Kind
+from tests.fakes.frontier import FakeFrontier
+
+LOCAL = Path(__file__).resolve().parents[3] / "config" / "local.yaml"
+
+
+def deploy_file(tmp_path: Path, **router: Any) -> Path:
+    """The local configuration with a provider, on a port that is free."""
+    raw = yaml.safe_load(LOCAL.read_text())
+    raw["http_options"]["port"] = free_port()
+    args = raw["applications"][0]["args"]
+    args["state_dir"] = str(tmp_path / "state")
+    args["router"] |= router
+    path = tmp_path / "deploy.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def provider(url: str, **more: Any) -> dict[str, Any]:
+    """One that has a chat model."""
+    price = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}
+    return {"name": "cloud", "base_url": url, "models": [{"id": "big", **price}], **more}
+
+
+def run(*arguments: object, said: str = "", environ: Mapping[str, str] | None = None) -> Result:
+    """A command as a person would type it, and answer it."""
+    return CliRunner(env=environ).invoke(app, [str(each) for each in arguments], input=said)
+
+
+def findings(result: Result) -> dict[str, dict[str, str]]:
+    """What was said as JSON, by what it is about."""
+    return {each["what"]: each for each in json.loads(result.stdout)}
+
+
+def test_a_machine_that_will_do(tmp_path: Path) -> None:
+    """Everything is looked at; the provider was asked for one token."""
+    with FakeFrontier() as frontier:
+        path = deploy_file(tmp_path, providers=[provider(frontier.openai_url)])
+        result = run("doctor", "--config", path, "--json")
+        assert frontier.requests[0].body["max_tokens"] == 1
+    found = findings(result)
+    assert result.exit_code == 0, result.output
+    assert set(found) >= {"config", "cores", "memory", "disk", "base", "port", "database", "store"}
+    assert found["provider cloud"]["grade"] == "ok"
+    assert "deploy.yaml" in run("doctor", "--config", path, "--no-calls").stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "grade", "says"),
+    [
+        (Fault(Kind.STATUS, status=401), "fail", "does not accept the key"),
+        (Fault(Kind.STATUS, status=404), "fail", "404 for big"),
+        (Fault(Kind.STATUS, status=429), "warn", "limited"),
+        (Fault(Kind.STATUS, status=500), "warn", "500"),
+        (Fault(Kind.RESET), "fail", "cannot be reached"),
+    ],
+)
+def test_a_provider_that_does_not_answer(
+    tmp_path: Path, fault: Fault, grade: str, says: str
+) -> None:
+    """Each with its remedy, and without a word of the key."""
+    with FakeFrontier() as frontier:
+        path = deploy_file(
+            tmp_path, providers=[provider(frontier.openai_url, api_key_env="CLOUD_KEY")]
+        )
+        frontier.misbehave(fault)
+        environ = {"CLOUD_KEY": "very-secret"}
+        result = run("doctor", "--config", path, "--json", environ=environ)
+    found = findings(result)["provider cloud"]
+    assert (found["grade"], says in found["detail"]) == (grade, True), found
+    assert found["remedy"]
+    assert result.exit_code == (1 if grade == "fail" else 0)
+    assert "very-secret" not in result.output
+
+
+def test_what_is_missing(tmp_path: Path) -> None:
+    """A key that is not there, a database that is not, a port that is taken."""
+    with FakeFrontier() as frontier:
+        raw = yaml.safe_load(deploy_file(tmp_path).read_text())
+        raw["http_options"]["port"] = frontier.port
+        args = raw["applications"][0]["args"]
+        args["router"]["providers"] = [provider("http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY")]
+        url = "postgresql+psycopg://graftwork:hidden@127.0.0.1:9/x"
+        args["adapters"]["database_url"] = url
+        path = tmp_path / "bad.yaml"
+        path.write_text(yaml.safe_dump(raw))
+        result = run("doctor", "--config", path, "--json")
+    found = findings(result)
+    assert result.exit_code == 1
+    for what in ("port", "database", "provider cloud"):
+        assert found[what]["grade"] == "fail", found[what]
+    assert "hidden" not in result.output
+
+
+def test_a_configuration_with_errors(tmp_path: Path) -> None:
+    """Named as `graftwork check` names them."""
+    path = tmp_path / "deploy.yaml"
+    path.write_text("applications: 3")
+    result = run("doctor", "--config", path)
+    assert result.exit_code == 1
+    assert "fail  config" in result.stdout
+
+
+def test_init_writes_a_file_that_serves(tmp_path: Path) -> None:
+    """With all defaults, without a question; never over another file."""
+    path = tmp_path / "graftwork.yaml"
+    assert run("init", path, "--yes").exit_code == 0
+    deploy = deploying.check(yaml.safe_load(path.read_text()), str(path))
+    assert deploy.is_local
+    assert path.read_text().count("#") > 10
+    again = run("init", path, "--yes")
+    assert again.exit_code == 1
+    assert "--force" in again.stderr
+    assert run("init", path, "--yes", "--force").exit_code == 0
+
+
+def test_init_asks_five_questions(tmp_path: Path) -> None:
+    """A GPU, all addresses, a frontier: a key is made and shown once, its hash is in the file."""
+    path = tmp_path / "graftwork.yaml"
+    said = "Qwen/Qwen2.5-7B-Instruct\ny\n0.0.0.0\nopenai\ngpt-5-mini\n/var/lib/graftwork\n"
+    result = run("init", path, said=said)
+    assert result.exit_code == 0, result.output
+    key = next(line for line in result.stdout.splitlines() if "shown once" in line).split()[-1]
+    assert key not in path.read_text()
+    deploy = deploying.check(yaml.safe_load(path.read_text()), str(path))
+    assert deploy.host == "0.0.0.0"
+    assert [each.name for each in deploy.settings.router.auth.keys] == ["operator"]
+    assert deploy.settings.router.auto.frontier == "openai/gpt-5-mini"
+    assert "OPENAI_API_KEY" in result.stdout
+    for vendor in ("anthropic", "other"):
+        more = "https://llm.example/v1\n" if vendor == "other" else ""
+        said = f"embedded\nn\n127.0.0.1\n{vendor}\nbig\n{more}.state\n"
+        result = run("init", path, "--force", said=said)
+        assert result.exit_code == 0, result.output
+
+
+def test_init_refuses_answers_that_do_not_belong_into_a_file(tmp_path: Path) -> None:
+    """Neither quotes nor lines of their own."""
+    for said in ('x"\nn\n127.0.0.1\nnone\n.s\n', "embedded\nn\n127.0.0.1\nnobody\n.s\n"):
+        path = tmp_path / "graftwork.yaml"
+        assert run("init", path, said=said).exit_code == 1
+        assert not path.exists()
