@@ -7,6 +7,7 @@ what comes back into an answer; what goes wrong is explained in ``admin.errors``
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -17,16 +18,17 @@ from adapters.admin import models
 from adapters.admin.errors import PublishFailed, VersionRefused
 from adapters.admin.parts import Parts, actor, choice, number
 from adapters.admin.upload import ARCHIVES
-from adapters.errors import NotInStore
+from adapters.errors import FleetError, NotInStore
 from adapters.format.export import bundle, bundle_name
 from adapters.format.names import validate_alias
 from adapters.publish.outcome import Outcome
 from adapters.registry import Stage, VersionRecord
-from adapters.registry.lifecycle import State
+from adapters.registry.lifecycle import CALLABLE, State
 from adapters.resources import BadField, Resource, body_of, describes, listed, page_of
 from adapters.store.lease import Lease
 
 _HISTORY_LINES = 200
+_ROUTERS_S = 1.0
 _STAGES = ("live", "canary", "shadow")
 _REFERENCE_LENGTH = (12, 200)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -125,6 +127,8 @@ async def adapter(parts: Parts, request: Request) -> Response:
 async def version(parts: Parts, request: Request) -> Response:
     """One version, by its full digest or the first 12 digits."""
     record = await _version(parts, request)
+    if record.state in CALLABLE:
+        await _shown_by_routers(parts)
     fleet, name = parts.fleet, record.name
     found = models.Version.of(record, fleet.in_flight(name), fleet.counted(name))
     return JSONResponse(_shown(found))
@@ -211,6 +215,15 @@ async def _version(parts: Parts, request: Request) -> VersionRecord:
     if not low <= len(reference) <= high:
         raise BadField(f"digest: give the full one, or at least its first {low} digits", "digest")
     return await asyncio.to_thread(parts.registry.version, request.path_params["alias"], reference)
+
+
+async def _shown_by_routers(parts: Parts) -> None:
+    """Who is told that a version is live finds it so: every router has what is on record, or is
+    late by more than one waits for.
+    """
+    epoch = await asyncio.to_thread(parts.registry.epoch)
+    with contextlib.suppress(FleetError):
+        await parts.fleet.routers_applied(epoch, _ROUTERS_S)
 
 
 async def _exported(parts: Parts, record: VersionRecord) -> Response:
