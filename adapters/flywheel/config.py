@@ -32,6 +32,11 @@ class ReviewsConfig(_Section):
         le=0.5,
         description="items with a known answer among those that are open: they measure reviewers",
     )
+    keep_days: float = Field(
+        default=30.0,
+        ge=0,
+        description="what a rule's review kept without consent goes so long after it is done",
+    )
 
 
 class CorpusConfig(_Section):

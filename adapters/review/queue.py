@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, or_, select
+from sqlalchemy.orm import Session, aliased
 
+from adapters.corpus.erasing import erase
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.models import ExchangeRow, SightingRow
@@ -29,6 +30,7 @@ REVIEW: Final = "review"
 """In an exchange's details: ``{id, rules, when}`` of the review that rules want of it."""
 _MAX_ID: Final = 80
 _AT_ONCE: Final = 500
+_DAY_S: Final = 86_400.0
 _GIVE_WAY: Final = 50
 """Of one run's exchanges, how many may take the place of others."""
 _ROOM_AGAIN: Final = 0.8
@@ -59,6 +61,8 @@ class Queue:
         self._config = config
         self._events = events
         self._clock = clock
+        self.counts = {"open": 0, "disputed": 0, "done": 0}
+        """Items as ``tidy`` last found them; the disputed ones are open."""
         self.left_out = 0
         """Exchanges that found no room since the start, and those that gave way."""
 
@@ -151,6 +155,22 @@ class Queue:
         self._expire()
         self._store.write(_drop_orphans)
         self._store.write(lambda session: _bound(session, self._config.queue))
+        before = self._clock() - self._config.keep_days * _DAY_S
+        self._store.write(lambda session: _forget(session, before))
+
+        self.counts = self._counted()
+
+    def _counted(self) -> dict[str, int]:
+        query = select(ReviewRow.state, ReviewRow.disputed, func.count()).group_by(
+            ReviewRow.state, ReviewRow.disputed
+        )
+        found = dict.fromkeys(self.counts, 0)
+        with self._store.read() as session:
+            for state, disputed, count in session.execute(query):
+                found["disputed"] += count if disputed else 0
+                if state in found:
+                    found[state] += count
+        return found
 
     def _expire(self) -> None:
         now = self._clock()
@@ -268,3 +288,24 @@ def _bound(session: Session, most: int) -> None:
         .limit(min(there - most, _AT_ONCE))
     )
     session.execute(delete(ReviewRow).where(ReviewRow.id.in_(session.scalars(oldest).all())))
+
+
+def _forget(session: Session, before: float) -> None:
+    """Exchanges that were kept for rules alone, whose reviews were all done before then."""
+    review = aliased(ReviewRow)
+    later = exists().where(
+        review.exchange_id == ExchangeRow.id,
+        or_(review.settled_at.is_(None), review.settled_at >= before),
+    )
+    done = (
+        select(ExchangeRow.seq)
+        .join(ReviewRow, ReviewRow.exchange_id == ExchangeRow.id)
+        .where(ExchangeRow.trains.is_(False), not_(later))
+        .distinct()
+        .limit(_AT_ONCE)
+    )
+    seqs = session.scalars(done).all()
+    if seqs:
+        of = select(ExchangeRow.id).where(ExchangeRow.seq.in_(seqs))
+        session.execute(delete(ReviewRow).where(ReviewRow.exchange_id.in_(of)))
+        erase(session, seqs)

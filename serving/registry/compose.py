@@ -122,6 +122,7 @@ class RegistryProcess:
         self.service.tables.intents = self.flywheel.clustering.intents
         self._metrics.register(Gauges(capturing.readings(self.flywheel.exchanges)))
         self._metrics.register(Gauges(self.flywheel.clustering.readings()))
+        self._metrics.register(Gauges(self.flywheel.reviewing.readings()))
         self._metrics.register(Gauges(self.flywheel.gating.readings()))
         rules = RulesOffice(
             self.adapters.registry.policies,

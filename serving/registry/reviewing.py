@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from adapters.admin import reviews
@@ -19,6 +20,7 @@ from adapters.review.item import Demanded
 from adapters.review.measuring import Measuring
 from adapters.review.queue import Queue
 from adapters.review.reviews import Reviews
+from router.account.gauges import Reading
 from router.capture.consent import Consent
 from router.wire.table import Bound, bound
 from serving.registry.redacting import Redaction
@@ -62,6 +64,23 @@ class Reviewing:
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
         return bound(reviews.RESOURCES, self._desk)
+
+    def readings(self) -> dict[str, Reading]:
+        """What is worth a gauge."""
+        told = {
+            "open": "Reviews that wait for a verdict.",
+            "disputed": "Of those, the ones whose verdicts differ.",
+            "done": "Reviews that are settled.",
+        }
+        found: dict[str, Reading] = {
+            f"graftwork_reviews_{name}": (text, partial(self._count, name))
+            for name, text in told.items()
+        }
+        left_out = "Exchanges that found no room in the queue of reviews since the start."
+        return {**found, "graftwork_reviews_left_out": (left_out, lambda: self.queue.left_out)}
+
+    def _count(self, name: str) -> int:
+        return self.queue.counts[name]
 
     async def demand(self, told: Mapping[str, Any]) -> None:
         """Open a review that rules want, as a router tells of it."""

@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 
 from adapters.review.erasing import ReviewsOfPersons
 from adapters.review.errors import UnknownReview
-from adapters.review.item import State
+from adapters.review.item import Demanded, State
 from adapters.review.listing import Wanted
 from adapters.review.models import CandidateRow, ReviewRow, SubjectOfReview, VerdictRow
+from adapters.review.priority import Tier
 from adapters.review.queue import Queue
 from adapters.review.verdicts import Verdict
 from tests.fakes.corpus import exchange
@@ -153,3 +154,77 @@ async def test_an_erasure_finds_and_removes_reviews(desk: Reviewing, tmp_path: P
     with desk.store.read() as session:
         assert session.scalar(select(func.count()).select_from(ReviewRow)) == 1
     assert b"zanzibar" not in written(tmp_path)
+
+
+def test_what_was_kept_for_a_rule_alone_goes_when_it_is_done(desk: Reviewing) -> None:
+    """After a month; not while another review of it is open, and not what consent keeps."""
+    queue = queue_of(desk)
+    done, waits = desk.asked("done", trains=False), desk.asked("waits", trains=False)
+    learnt = desk.asked("learnt")
+    for item in (done, learnt):
+        desk.reviews.judge(item, "ann", Verdict.ACCEPT)
+    queue.tidy()
+    desk.reviews.find(done)
+    desk.now += 31 * 86_400
+    queue.tidy()
+    with pytest.raises(UnknownReview):
+        desk.reviews.find(done)
+    desk.reviews.find(waits)
+    desk.reviews.find(learnt)
+    assert sum(desk.exchanges.by_state().values()) == 2
+    assert queue.counts == {"open": 1, "disputed": 0, "done": 1}
+
+
+def test_a_rules_review_finds_its_exchange(desk: Reviewing) -> None:
+    """Whichever comes first; it makes gold only where consent and the queue let it."""
+    queue = queue_of(desk)
+    for number, trains in enumerate((False, True)):
+        name, decision = f"rev_{number}", f"dec_{number}"
+        wanted = Demanded(name, decision, ("look",), "after", "acme", "returns")
+        told = {"review": {"id": name, "rules": ["look"], "when": "after"}}
+        found = exchange(f"q{number}", decision_id=decision, trains=trains, details=told)
+        if trains:
+            desk.exchanges.take(found)
+            queue.fill()
+            assert not desk.reviews.demand(wanted)
+        else:
+            assert desk.reviews.demand(wanted)
+            assert not desk.reviews.demand(wanted)
+            assert desk.reviews.find(name).exchange is None
+            desk.exchanges.take(found)
+            queue.attach()
+            queue.fill()
+        item = desk.reviews.find(name)
+        assert item.exchange is not None
+        assert item.why[0] == "rule:look"
+        assert item.tier == Tier.DEMANDED
+        desk.reviews.judge(name, "ann", Verdict.ACCEPT)
+    assert len(desk.reviews.page(Wanted())) == 2
+    assert [each.messages[0]["content"] for each in desk.reviews.gold()] == ["q1"]
+
+
+def test_a_rules_review_of_what_waits_already_is_its_own(desk: Reviewing) -> None:
+    """The client was told its id; only one of the two makes gold."""
+    queue = queue_of(desk)
+    desk.exchanges.take(exchange("q", decision_id="dec_1"))
+    queue.fill()
+    told = {"review": {"id": "rev_2", "rules": ["look"], "when": "after"}}
+    desk.exchanges.take(exchange("q", decision_id="dec_2", details=told))
+    queue.fill()
+    page = desk.reviews.page(Wanted(state=State.OPEN))
+    assert page[0].id == "rev_2"
+    assert len({each.exchange_id for each in page}) == 1
+    for each in page:
+        desk.reviews.judge(each.id, "ann", Verdict.ACCEPT)
+    assert len(desk.reviews.gold()) == 1
+
+
+def test_rules_reviews_are_bounded(desk: Reviewing) -> None:
+    """What is done goes first, then the oldest."""
+    for number in range(12):
+        name = f"rev_{number:02}"
+        desk.reviews.demand(Demanded(name, f"dec_{number}", ("r",), "before", "acme", ""))
+    desk.reviews.judge("rev_11", "ann", Verdict.ACCEPT)
+    queue_of(desk).tidy()
+    left = sorted(each.id for each in desk.reviews.page(Wanted()))
+    assert left == [f"rev_{number:02}" for number in range(1, 11)]
