@@ -47,6 +47,8 @@ def answer_of(item: Review, verdict: Verdict, answer: str | None) -> tuple[str, 
         return answer, ""
     exchange = item.exchange
     given = ("", "") if exchange is None else (exchange.response, exchange.target)
+    if answer is None and exchange is not None and not exchange.response.strip():
+        raise BadAnswer("no answer went out; to write one, edit")
     return given if answer is None else _there(item, given, answer)
 
 

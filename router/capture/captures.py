@@ -29,12 +29,12 @@ from router.capture.counts import CaptureCounts, Dropped
 from router.capture.entries import Entries
 from router.capture.recent import Finished, Recent
 from router.capture.repeats import Repeats
-from router.capture.signals import of_shadow
+from router.capture.signals import of_shadow, speaks
 from router.capture.spool import Line, Spool
 from router.capture.watching import watched
 from router.config.capture import CaptureConfig
 from router.errors import GuardUnavailable, ReviewPending
-from router.exchange import ESCALATED, Exchange
+from router.exchange import ESCALATED, VIOLATED, Exchange
 from router.request import Option
 from router.wire.endpoint import Endpoint
 from router.wire.events import Piece
@@ -139,7 +139,7 @@ class Captures:
         if not _is_answered(exchange) or not (trains or exchange.decision.ruling.review):
             return
         if raw is None or exchange.delivery.cut:
-            if exchange.account.error != ReviewPending.code:
+            if exchange.account.error is None:
                 self._counts.dropped(Dropped.TOO_LARGE)
                 return
             raw = b""
@@ -268,7 +268,7 @@ class Captures:
         answer, signs = await self._entries.look(job)
         for sign in signs:
             self._counts.saw(sign)
-        if not (job.wanted or signs):
+        if not (job.wanted or speaks(job.exchange, signs)):
             return
         told = bool(signs or job.also or job.exchange.decision.ruling.review)
         entry = await self._entries.exchange(job, answer, signs)
@@ -378,9 +378,17 @@ def _is_of(job: _Job, subject: str) -> bool:
 
 def _is_answered(exchange: Exchange) -> bool:
     account = exchange.account
-    if account.error == ReviewPending.code:
+    if account.error == ReviewPending.code or _is_violated(exchange):
         return True
     return account.status == 200 and account.error is None
+
+
+def _is_violated(exchange: Exchange) -> bool:
+    """Whether nothing went out because every answer broke a rule."""
+    attempts = exchange.delivery.attempts
+    return (
+        bool(attempts) and attempts[-1].outcome == VIOLATED and exchange.account.error is not None
+    )
 
 
 def _tells(exchange: Exchange) -> bool:

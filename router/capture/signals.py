@@ -14,6 +14,7 @@ from adapters.corpus.signals import Signal
 from router.capture.forms import broken_calls, broken_json
 from router.capture.tone import Tone, tone
 from router.exchange import ESCALATED, VIOLATED, Exchange
+from router.request import AUTO
 from router.wire.answered import Answered
 
 UNSURE: Final = 0.5
@@ -35,12 +36,30 @@ def signs(exchange: Exchange, answer: Answered | None) -> Signs:
     return {**_on_the_way(exchange), **({} if answer is None else _in_the_answer(exchange, answer))}
 
 
+def speaks(exchange: Exchange, found: Signs) -> bool:
+    """Whether signs are reason enough to keep an exchange that nobody sampled.
+
+    That no rule recognised what the router was asked to decide is none: without a trained model it
+    is true of nearly everything.
+    """
+    weak = Signal.OUT_OF_SCOPE if _is_unrecognised(exchange) else None
+    return any(sign is not weak for sign in found)
+
+
+def _is_unrecognised(exchange: Exchange) -> bool:
+    """The router was to decide, and nothing told it what is asked."""
+    intent = exchange.decision.intent
+    return exchange.request.model == AUTO and intent.name is None and not intent.out_of_scope
+
+
 def _on_the_way(exchange: Exchange) -> Signs:
     """What choosing, judging and checking had to say."""
     found: Signs = {}
     delivery, intent = exchange.delivery, exchange.decision.intent
     if intent.out_of_scope:
         found[Signal.OUT_OF_SCOPE] = "none of the declared intents"
+    elif _is_unrecognised(exchange):
+        found[Signal.OUT_OF_SCOPE] = "no intent was recognised"
     outcomes = {attempt.outcome for attempt in delivery.attempts}
     if ESCALATED in outcomes:
         found[Signal.ESCALATED] = delivery.review or "a local answer was not good enough"

@@ -95,8 +95,9 @@ class IntentSource:
     async def refresh(self) -> bool:
         """Take a changed file over, and other made intents; whether there is a new model.
 
-        Never raises for their content; what else goes wrong is raised, and tried again next time.
+        Never raises for a file's content; what else goes wrong is raised, to be tried again.
         """
+        before = self._made, self._made_digest
         is_other = await self._fetched()
         if not is_other and self._marks() == self._seen:
             return False
@@ -105,6 +106,9 @@ class IntentSource:
         except (IntentsInvalid, EncoderMissing) as error:
             self.refused += 1
             _log.warning("intents_refused", extra={"error": str(error)})
+            if is_other:
+                self._made, self._made_digest = before
+                raise
             return False
         except Exception:
             self._seen = []  # not the content's fault: the next look tries again

@@ -84,7 +84,7 @@ _NAMES_EVERY_S = 60.0
 """Between tries to load the model that finds names, as long as it is not loaded."""
 _LONGEST_TRAINING_S = 600.0
 _RULES_WITHIN_S = 10.0
-_POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
+_POLICY = Every(None, retry_s=0.2, max_retry_s=30.0)
 """Rules are fetched when the table names others."""
 
 
@@ -309,7 +309,7 @@ class RouterProcess:
         self._accounting.add_to(jobs)
         self._capturing.add_to(jobs)
         poll_s = intents_poll_s if self._intents.watched else None
-        every = Every(poll_s, limit_s=_LONGEST_TRAINING_S, retry_s=0.2, max_retry_s=5.0)
+        every = Every(poll_s, limit_s=_LONGEST_TRAINING_S, retry_s=0.2, max_retry_s=30.0)
         self._intents.wake = jobs.add("intents", self._intents.refresh, every).wake
         return jobs
 

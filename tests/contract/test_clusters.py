@@ -164,6 +164,31 @@ def test_what_is_asked_again_is_reviewed(boss: httpx.Client, asker: httpx.Client
     assert "asked_again" in str(review)
 
 
+def test_what_nobody_could_answer_within_the_rules_is_kept(
+    boss: httpx.Client, asker: httpx.Client
+) -> None:
+    """Without the answers that broke them."""
+    rules = """
+rules:
+  - id: cap
+    oblige: {kind: max_discount, percent: 20}
+"""
+    kind = {"content-type": "application/yaml"}
+    put = boss.put(f"{ADMIN}/policy", content=rules.encode(), headers=kind)
+    assert put.status_code == 200, put.text
+    refused = chat(asker, MODEL, "say Take 55 % off, dear capybara.")
+    assert refused.status_code == 403, refused.text
+    boss.put(f"{ADMIN}/policy", content=b"rules: []", headers=kind)
+
+    def kept() -> list[dict[str, Any]]:
+        found = boss.get(f"{ADMIN}/exchanges").json()["data"]
+        return [each for each in found if "capybara" in str(each["request"])]
+
+    (row,) = soon(kept)
+    assert "violated" in row["signals"]
+    assert row["response"] == ""
+
+
 def test_one_becomes_an_intent_and_is_undone(
     clustered: System, boss: httpx.Client, asker: httpx.Client
 ) -> None:

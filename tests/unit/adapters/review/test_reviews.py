@@ -239,6 +239,15 @@ def test_demonstrations_and_other_answers_are_candidates(desk: Reviewing) -> Non
     assert gold.details is None
 
 
+def test_an_answer_that_never_went_out_is_not_accepted(desk: Reviewing) -> None:
+    """Somebody has to write one."""
+    item = desk.asked("How?", response="")
+    with pytest.raises(BadAnswer):
+        desk.reviews.judge(item, "ann", Verdict.ACCEPT)
+    desk.reviews.judge(item, "ann", Verdict.EDIT, answer="Like this.")
+    assert [each.answer for each in desk.reviews.gold()] == ["Like this."]
+
+
 def test_log_probabilities_stay_with_the_teachers_own_answer(desk: Reviewing) -> None:
     """They say nothing of another."""
     details = {"logprobs": [{"token": "a"}]}

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.corpus.signals import Signal, struggles
-from router.capture.signals import SignalCounts, of_feedback, of_shadow, signs
+from router.capture.signals import SignalCounts, of_feedback, of_shadow, signs, speaks
 from router.exchange import ESCALATED, OK, VIOLATED, Attempt
 from router.request import Intent, Option
 from router.wire.answered import Answered, ToolCall
@@ -45,7 +45,7 @@ def test_a_plain_good_answer_has_no_sign() -> None:
 )
 def test_what_happened_on_the_way(facts: dict[str, Any], signal: Signal) -> None:
     """One sign each, also where the answer itself was not kept."""
-    found = signs(put(exchange(), **facts), None)
+    found = signs(put(exchange("base"), **facts), None)
     assert list(found) == [signal]
     assert found[signal]
 
@@ -66,7 +66,19 @@ def test_what_happened_on_the_way(facts: dict[str, Any], signal: Signal) -> None
 )
 def test_what_the_answer_says(body: dict[str, Any], answer: Answered, signal: Signal) -> None:
     """Its tone and its form."""
-    assert list(signs(put(exchange(), body=body), answer)) == [signal]
+    assert list(signs(put(exchange("base"), body=body), answer)) == [signal]
+
+
+def test_what_no_rule_recognised_is_a_sign_and_no_reason_to_keep_it() -> None:
+    """Without a trained model nearly everything is; what the model says is a reason."""
+    unread = exchange("auto")
+    found = signs(unread, FINE)
+    assert list(found) == [Signal.OUT_OF_SCOPE]
+    assert not speaks(unread, found)
+    assert speaks(unread, signs(unread, Answered("I don't know.")))
+    read = put(exchange("auto"), intent=Intent(None, 0.9, out_of_scope=True))
+    assert speaks(read, signs(read, FINE))
+    assert signs(exchange("cloud/big"), FINE) == {}
 
 
 def test_what_a_call_says_beside_it_is_no_refusal() -> None:
@@ -74,7 +86,7 @@ def test_what_a_call_says_beside_it_is_no_refusal() -> None:
     answer = Answered(
         "I don't have access to the date; I look it up.", calls=(ToolCall("now", ""),)
     )
-    assert signs(exchange(), answer) == {}
+    assert signs(exchange("base"), answer) == {}
 
 
 @pytest.mark.parametrize(

@@ -114,17 +114,24 @@ async def test_a_registry_that_does_not_answer_or_lies_changes_nothing(
 
 
 async def test_without_an_encoder_the_configured_ones_stay(registry: Registry) -> None:
-    """Keywords need none; the refusal is counted."""
+    """Keywords need none; the refusal is counted, and it is tried again."""
+    there: list[Encoder] = []
 
-    def missing(_: int) -> Encoder:
-        raise EncoderMissing("no encoder")
+    def load(_: int) -> Encoder:
+        if not there:
+            raise EncoderMissing("no encoder")
+        return there[0]
 
     config = AutoConfig(intents=(IntentConfig(name="hours", keywords=("open",)),))
-    source = IntentSource(config, missing, None, registry.fetch)
+    source = IntentSource(config, load, None, registry.fetch)
     source.heard(registry.make(VISA))
-    assert not await source.refresh()
+    with pytest.raises(EncoderMissing):
+        await source.refresh()
     assert source.refused == 1
     assert named(source, "when do you open") == "hours"
+    there.append(FakeEncoder())
+    assert await source.refresh()
+    assert named(source, VISA.examples[0]) == "visas"
 
 
 def _new(count: int) -> list[Example]:
