@@ -84,7 +84,7 @@ _NAMES_EVERY_S = 60.0
 """Between tries to load the model that finds names, as long as it is not loaded."""
 _LONGEST_TRAINING_S = 600.0
 _RULES_WITHIN_S = 10.0
-_POLICY = Every(None, retry_s=0.2, max_retry_s=30.0)
+_POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
 """Rules are fetched when the table names others."""
 
 
