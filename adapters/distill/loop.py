@@ -66,7 +66,11 @@ class LoopParts:
 
 
 class Loop:
-    """One per registry process. Belongs to its event loop."""
+    """One per registry process. Belongs to its event loop.
+
+    Attributes:
+        under_way: distillations that had not ended at the last look.
+    """
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class Loop:
         self._looking = asyncio.Lock()
         self._not_before: dict[str, float] = {}
         self._began_at_step: dict[str, int] = {}
+        self.under_way = 0
         self._stopped: dict[str, Distillation] = {}
         """Cancelled ones whose version may still be on its way."""
 
@@ -118,6 +123,7 @@ class Loop:
                 failed = error
         await self._withdraw_stopped()
         left = await asyncio.to_thread(parts.distillations.under_way)
+        self.under_way = len(left)
         await asyncio.to_thread(parts.directories.tidy, [row.id for row in left])
         if failed is not None:
             raise failed
@@ -253,6 +259,9 @@ class Loop:
             await asyncio.to_thread(parts.trainer.start, path)
         except job.JobError as error:
             await asyncio.to_thread(parts.distillations.note, row.id, reason=str(error))
+        if (await asyncio.to_thread(parts.distillations.find, row.id)).ended:
+            # Cancelled since it was looked at: whoever did that found no process to end.
+            await asyncio.to_thread(parts.trainer.cancel, path)
 
     async def _note_progress(self, row: Distillation, path: Path) -> None:
         last = await asyncio.to_thread(job.last_progress, path)
@@ -274,7 +283,8 @@ class Loop:
         if not examples:
             raise NothingToTrain(f"the dataset {row.dataset[:12]} has no rows to train on")
         base = parts.bases.base()
-        intents = (row.intent,) if row.intent else tuple(sorted({each.intent for each in rows}))
+        of_rows = {each.intent for each in rows if each.intent and not each.replay}
+        intents = (row.intent,) if row.intent else tuple(sorted(of_rows))
         job.write_job(
             path,
             job.Job(

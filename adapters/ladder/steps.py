@@ -49,7 +49,8 @@ class Ladder:
     """One per registry process. Beginnings are kept in memory: a restart starts stages anew.
 
     Attributes:
-        routes: steps by the alias that climbs them by itself; others as the settings say.
+        routes: steps by the alias that climbs them by itself, once it is on one of them; others
+            climb as the settings say.
     """
 
     def __init__(
@@ -115,8 +116,8 @@ class Ladder:
 
     def _next(self, candidate: CandidateRecord) -> Stage | None:
         """Where a candidate goes that did well; None: it waits for a person."""
-        steps = self.routes.get(candidate.alias)
-        if steps is None:
+        steps = self.routes.get(candidate.alias, ())
+        if candidate.stage not in steps:  # somebody put it there by hand
             steps = _STEPS if self._settings.auto_promote else ()
         after = _STEPS[_STEPS.index(candidate.stage) + 1 :]
         return next((step for step in after if step in steps), None)

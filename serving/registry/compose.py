@@ -111,6 +111,7 @@ class RegistryProcess:
             settings, self.adapters, trainer or ProcessTrainer(), self._publish, membership
         )
         self.flywheel.add_to(self.service.jobs)
+        self._metrics.register(Gauges(self.flywheel.distilling.readings()))
         takeover = Takeover(
             settings,
             self.adapters,

@@ -8,7 +8,7 @@ from adapters.admin import distillations, lineage
 from adapters.dataset.datasets import Datasets
 from adapters.distill.asking import Asking
 from adapters.distill.directories import JobDirectories
-from adapters.distill.distillations import Distillation, Distillations
+from adapters.distill.distillations import MAX_OPEN, Distillation, Distillations
 from adapters.distill.erasing import ErasedDatasets, Hashed, TrainedVersions
 from adapters.distill.job import Trainer
 from adapters.distill.lineage import Lineage
@@ -19,6 +19,7 @@ from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import After, Every, Periodic, PeriodicJobs
 from adapters.publish.forgetting import Forgetter
 from adapters.records.erasable import Erasable
+from router.account.gauges import Reading
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.registry.adapters import Adapters
@@ -99,6 +100,15 @@ class Distilling:
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""
         self._job = jobs.add("distill", self._tick, _EVERY)
+
+    def readings(self) -> dict[str, Reading]:
+        """What is worth a gauge."""
+        return {
+            "graftwork_distillations_open": (
+                f"Distillations that have not ended, at the last look; {MAX_OPEN} at most.",
+                lambda: self.loop.under_way,
+            )
+        }
 
     def wake(self) -> None:
         """Have the loop look soon."""

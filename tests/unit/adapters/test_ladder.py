@@ -168,3 +168,49 @@ async def test_by_default_nothing_climbs_by_itself(tmp_path: Path) -> None:
     await world.hear(v2=counted(shadowed=20, agreement=20))
     assert world.state(2) is State.SHADOW
     await world.path.aclose()
+
+
+@pytest.fixture
+async def first(tmp_path: Path) -> AsyncIterator[World]:
+    """Nothing live, nothing automatic but what the alias's route says."""
+    settings = SETTINGS.model_copy(update={"auto_promote": False})
+    world = World(tmp_path, settings)
+    world.ladder.routes = {"returns": ("shadow", "canary", "live")}
+    yield world
+    await world.path.aclose()
+
+
+async def test_the_first_version_of_a_route_climbs_by_itself(first: World) -> None:
+    """In the shadow it is compared with whoever answers; as a canary with its own failures."""
+    await candidate(first, "shadow", 50)
+    await first.hear(v2=counted(shadowed=20, agreement=18))
+    assert first.state(2) is State.CANARY
+    await first.hear()
+    await first.hear(v2=counted(requests=29, shadowed=20, agreement=18))
+    assert first.state(2) is State.CANARY, "too few"
+    await first.hear(v2=counted(requests=40, shadowed=20, agreement=18))
+    assert first.state(2) is State.LIVE
+
+
+async def test_the_first_version_of_a_route_is_withdrawn_when_it_fails(first: World) -> None:
+    """Though there is nothing to compare its failures with."""
+    await candidate(first, "canary", 20)
+    await first.hear(v2=counted(requests=15, errors=12))
+    await first.path.rollout.idle()
+    assert first.state(2) is State.RETIRED
+
+
+async def test_a_route_leaves_steps_out(first: World) -> None:
+    """From the shadow straight to live, where its ladder says so."""
+    first.ladder.routes = {"returns": ("shadow", "live")}
+    await candidate(first, "shadow", 50)
+    await first.hear(v2=counted(shadowed=20, agreement=18))
+    assert first.state(2) is State.LIVE
+
+
+async def test_a_ladder_without_live_waits_for_a_person(first: World) -> None:
+    """It ends where it ends."""
+    first.ladder.routes = {"returns": ("canary",)}
+    await candidate(first, "canary", 20)
+    await first.hear(v2=counted(requests=40))
+    assert first.state(2) is State.CANARY
