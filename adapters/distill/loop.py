@@ -20,32 +20,28 @@ from typing import Final
 from adapters.config import LadderSettings
 from adapters.dataset.frozen import Dataset
 from adapters.distill import job
+from adapters.distill.briefing import AUTHOR, brief
 from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import Distillation, Distillations, Ended
+from adapters.distill.following import CLIMBS, ON_THE_WAY, follows
 from adapters.distill.lineage import Lineage
 from adapters.distill.ports import Bases, GateReports, NothingToTrain, TrainingData
-from adapters.distill.settings import TrainingSettings
-from adapters.distill.states import LEASED, DistillState
+from adapters.distill.states import ENDED, LEASED, DistillState
 from adapters.errors import AdapterError, Superseded, UnknownAlias
 from adapters.flywheel.config import FlywheelConfig
 from adapters.jobs.periodic import After
 from adapters.publish.rollout import Rollout
 from adapters.registry import Registry, Stage, VersionRecord
+from adapters.registry.lifecycle import State
 
 MAX_STARTS: Final = 6
 """How often a trainer is started that gets no further, before its distillation fails."""
-AUTHOR: Final = "distill:"
 _BUSY_S, _WATCHING_S, _IDLE_S = 0.5, 2.0, 30.0
 _LONGEST_PAUSE_S: Final = 60.0
 _TRAINERS: Final = 1
 """Trainings at once: each takes cores, or a GPU, from who serves."""
 _AGAIN: Final = "a person whose data it learned from was erased"
 _log = logging.getLogger("graftwork.distill")
-
-_ON_THE_WAY = frozenset({"received", "checked", "stored", "preparing", "prepared", "gating"})
-_WAS_LIVE = frozenset({"live", "superseded"})
-_CLIMBS = frozenset({"shadow", "canary"})
-_BROKEN = frozenset({"rejected", "quarantined", "failed"})
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,8 @@ class Loop:
             DistillState.QUEUED: self._queued,
             DistillState.TRAINING: self._training,
             DistillState.PACKAGING: self._packaging,
-            DistillState.GATING: self._gating,
-            DistillState.PUBLISHING: self._publishing,
+            DistillState.GATING: self._following,
+            DistillState.PUBLISHING: self._following,
         }
         self._resumed = False
         self._looking = asyncio.Lock()
@@ -278,30 +274,8 @@ class Loop:
 
     def _write_job(self, row: Distillation, path: Path) -> None:
         parts = self._parts
-        rows = parts.data.rows(row.dataset)
-        examples = [job.Example.of(each) for each in rows if each.split == "train"]
-        if not examples:
-            raise NothingToTrain(f"the dataset {row.dataset[:12]} has no rows to train on")
-        base = parts.bases.base()
-        of_rows = {each.intent for each in rows if each.intent and not each.replay}
-        intents = (row.intent,) if row.intent else tuple(sorted(of_rows))
-        job.write_job(
-            path,
-            job.Job(
-                id=row.id,
-                alias=row.alias,
-                intents=intents,
-                base=base.directory,
-                base_id=base.id,
-                dataset=row.dataset,
-                teachers=tuple(sorted({each.teacher for each in rows if each.teacher})),
-                parent=self._live(row.alias),
-                settings=TrainingSettings.model_validate(dict(row.settings)),
-                max_rank=base.max_rank,
-                author=f"{AUTHOR}{row.id}",
-            ),
-            examples,
-        )
+        rows, parent = parts.data.rows(row.dataset), self._live(row.alias)
+        job.write_job(path, *brief(row, rows, parts.bases.base(), parent))
 
     def _live(self, alias: str) -> str | None:
         try:
@@ -333,14 +307,14 @@ class Loop:
                 parts.distillations.note, row.id, reason=f"the push is tried again: {error}"
             )
             return
-        if not outcome.digest or (outcome.refused and outcome.state.value != "refused"):
+        if not outcome.digest or (outcome.refused and outcome.state is not State.REFUSED):
             await self._end(row, DistillState.FAILED, outcome.error, digest=outcome.digest)
             return
         await asyncio.to_thread(self._remember, row, outcome.digest, path)
         moved = await asyncio.to_thread(
             parts.distillations.move, row.id, DistillState.GATING, digest=outcome.digest
         )
-        await self._gating(moved)
+        await self._following(moved)
 
     def _remember(self, row: Distillation, digest: str, path: Path) -> None:
         done, wanted = job.read_outcome(path), job.read_job(path)
@@ -356,30 +330,17 @@ class Loop:
 
     # gating → publishing → live
 
-    async def _gating(self, row: Distillation) -> None:
+    async def _following(self, row: Distillation) -> None:
         version = await self._version(row)
         row = await self._note_gate(row)
-        state = version.state.value
-        if state in _WAS_LIVE:
-            await self._end(row, DistillState.LIVE, "", gate=row.gate)
-        elif state in _CLIMBS:
-            await asyncio.to_thread(self._parts.distillations.move, row.id, DistillState.PUBLISHING)
-        elif state == "refused":
-            await self._end(row, DistillState.REFUSED, _refusal(row, version), gate=row.gate)
-        elif state in _BROKEN:
-            await self._end(row, DistillState.FAILED, version.error or f"the version is {state}")
-        elif state not in _ON_THE_WAY:
-            await self._end(row, DistillState.REFUSED, "the version was taken out of service")
-
-    async def _publishing(self, row: Distillation) -> None:
-        version = await self._version(row)
-        row = await self._note_gate(row)
-        state = version.state.value
-        if state in _WAS_LIVE:
-            await self._end(row, DistillState.LIVE, "")
-        elif state not in _CLIMBS:
-            reason = version.error or "it was withdrawn while it climbed the ladder"
-            await self._end(row, DistillState.REFUSED, reason)
+        found = follows(row, version)
+        if found is None:
+            return
+        state, reason = found
+        if state in ENDED:
+            await self._end(row, state, reason)
+        else:
+            await asyncio.to_thread(self._parts.distillations.move, row.id, state, reason)
 
     async def _version(self, row: Distillation) -> VersionRecord:
         return await asyncio.to_thread(self._parts.registry.version, row.alias, row.digest)
@@ -403,21 +364,14 @@ class Loop:
         """Take versions of cancelled distillations out, however far they got meanwhile."""
         for row in list(self._stopped.values()):
             version = await self._version(row)
-            if version.state.value in _ON_THE_WAY:
+            if version.state in ON_THE_WAY:
                 continue
             by, rollout = f"{AUTHOR}{row.id}", self._parts.rollout
-            if version.author == by and version.state.value == "live":
+            if version.author == by and version.state is State.LIVE:
                 await rollout.rollback(row.alias, by=by)
-            elif version.author == by and version.state.value in _CLIMBS:
+            elif version.author == by and version.state in CLIMBS:
                 await rollout.retire(row.alias, row.digest, by=by)
             del self._stopped[row.id]
-
-
-def _refusal(row: Distillation, version: VersionRecord) -> str:
-    gate = row.gate or {}
-    reason = str(gate.get("reason") or version.error or "the gate refused it")
-    missing = gate.get("n_missing")
-    return f"{reason}; {missing} more gold answers are needed to judge it" if missing else reason
 
 
 def _pause(left: list[Distillation]) -> float:

@@ -28,6 +28,7 @@ from adapters.distill.job import (
     ProgressLog,
     read_job,
     read_outcome,
+    replace_file,
     write_outcome,
 )
 from adapters.distill.lock import JobLock, holder
@@ -119,7 +120,7 @@ def work(directory: Path, environ: Mapping[str, str]) -> None:
                 eta_s=left_s,
             )
         )
-        checkpoint.write_text(json.dumps(step + 1))
+        replace_file(checkpoint, json.dumps(step + 1))
     result = tiny_adapter(
         directory / ADAPTER_DIR,
         seed_of(job.dataset, job.settings.seed),

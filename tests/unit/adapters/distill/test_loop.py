@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from adapters.distill import job
+from adapters.distill.briefing import AUTHOR
 from adapters.distill.distillations import MAX_OPEN, Ended, TooManyOpen, UnknownDistillation
-from adapters.distill.loop import AUTHOR
 from adapters.distill.states import ENDED, DistillState
 from adapters.errors import Superseded
 from adapters.flywheel.config import FlywheelConfig
