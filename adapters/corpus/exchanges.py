@@ -86,7 +86,9 @@ class Exchanges:
 
         def work(session: Session) -> list[Taken]:
             writing = Writing(session, self._limits)
+            writing.expect([each.decision_id for each in exchanges])
             taken = [writing.take(each) for each in exchanges]
+            writing.finish()
             self.kept, self.size = writing.tally
             self.dropped += writing.evicted + sum(each.id is None for each in taken)
             told[:] = writing.told()
@@ -115,7 +117,9 @@ class Exchanges:
 
         def work(session: Session) -> list[str | None]:
             writing = Writing(session, self._limits)
+            writing.expect([each.decision_id for each in signals])
             found = [writing.signal(each) for each in signals]
+            writing.finish()
             told[:] = writing.told()
             return found
 

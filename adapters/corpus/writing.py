@@ -33,6 +33,7 @@ Told = list[tuple[Exchange, tuple[str, ...]]]
 """Exchanges, each with the signals that came with it now."""
 _SIGHTINGS_EACH: Final = 4
 """How many requests are remembered for each exchange that there is room for."""
+_AT_ONCE: Final = 500
 _EARLY: Final = 10_000
 """Signals that wait for their exchange."""
 
@@ -69,6 +70,9 @@ class Writing:
         self._limits = limits
         self._tally = session.get_one(TallyRow, 1)
         self._told: list[tuple[ExchangeRow, tuple[str, ...]]] = []
+        self._seqs: dict[str, int | None] = {}
+        """Of the decisions that were looked up, their exchanges."""
+        self._with_early: set[str] = set()
         self.evicted = 0
 
     @property
@@ -81,6 +85,27 @@ class Writing:
         self._session.flush()
         there = [(row, names) for row, names in self._told if row in self._session]
         return [(seen(self._session, [row])[0], names) for row, names in there]
+
+    def expect(self, decision_ids: Sequence[str]) -> None:
+        """Look these up at once, before they are taken or told of one by one."""
+        wanted = [each for each in dict.fromkeys(decision_ids) if each]
+        self._seqs |= dict.fromkeys(wanted)
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            sightings = select(SightingRow.decision_id, SightingRow.exchange)
+            found = self._session.execute(sightings.where(SightingRow.decision_id.in_(some)))
+            for name, seq in found:
+                self._seqs[name] = seq
+            early = select(EarlySignalRow.decision_id).where(EarlySignalRow.decision_id.in_(some))
+            self._with_early |= {*self._session.scalars(early)}
+
+    def finish(self) -> None:
+        """Forget the oldest of what is only remembered for a while."""
+        self._session.flush()
+        kept = _SIGHTINGS_EACH * self._limits.exchanges
+        for number, most in ((SightingRow.number, kept), (EarlySignalRow.number, _EARLY)):
+            newest = self._session.scalar(select(func.max(number))) or 0
+            self._session.execute(delete(number.class_).where(number <= newest - most))
 
     def take(self, exchange: Exchange) -> Taken:
         """One exchange, or one more of an earlier one."""
@@ -237,24 +262,20 @@ class Writing:
         return any(at <= erased for erased in self._session.scalars(since))
 
     def _sighted(self, decision_id: str) -> ExchangeRow | None:
-        if not decision_id:
-            return None
-        of = select(SightingRow.exchange).where(SightingRow.decision_id == decision_id)
-        return self._session.scalar(select(ExchangeRow).where(ExchangeRow.seq.in_(of)))
+        seq = self._seqs.get(decision_id)
+        return None if seq is None else self._session.get(ExchangeRow, seq)
 
     def _sight(self, decision_id: str, row: ExchangeRow) -> None:
         if not decision_id:
             return
         self._session.add(SightingRow(decision_id=decision_id, exchange=row.seq))
-        self._session.flush()
-        newest = self._session.scalar(select(func.max(SightingRow.number))) or 0
-        oldest = newest - _SIGHTINGS_EACH * self._limits.exchanges
-        self._session.execute(delete(SightingRow).where(SightingRow.number <= oldest))
+        self._seqs[decision_id] = row.seq
 
     def _early(self, decision_id: str) -> Afterwards | None:
         """What was said of a request before its exchange came."""
-        if not decision_id:
+        if decision_id not in self._with_early:
             return None
+        self._with_early.discard(decision_id)
         of = EarlySignalRow.decision_id == decision_id
         rows = [
             *self._session.scalars(select(EarlySignalRow).where(of).order_by(EarlySignalRow.number))
@@ -279,10 +300,7 @@ class Writing:
             subjects=_json(signal.subjects),
         )
         self._session.add(row)
-        self._session.flush()
-        self._session.execute(
-            delete(EarlySignalRow).where(EarlySignalRow.number <= row.number - _EARLY)
-        )
+        self._with_early.add(signal.decision_id)
 
     def _tells(self, row: ExchangeRow, names: Sequence[str]) -> None:
         if names:
