@@ -146,11 +146,11 @@ def test_a_frontier_that_struggles_is_reviewed_first(
 
 
 def test_what_is_asked_again_is_reviewed(boss: httpx.Client, asker: httpx.Client) -> None:
-    """The answer to the first wording was not enough."""
+    """The answer to the first wording was not enough; the one to the second is a candidate."""
     session = {"x-graftwork-session": "s-1"}
     for text in (
-        "How long does a bank transfer abroad take?",
-        "When does money arrive that I transfer abroad?",
+        "say How long does a bank transfer abroad take?",
+        "say When does money arrive that I transfer abroad?",
         "What colours does the tent come in?",
     ):
         assert chat(asker, MODEL, text, headers=session).status_code == 200
@@ -160,8 +160,15 @@ def test_what_is_asked_again_is_reviewed(boss: httpx.Client, asker: httpx.Client
         fitting = [each for each in found if "How long does a bank" in str(each["exchange"])]
         return fitting[0] if fitting else None
 
-    review = soon(asked_again)
-    assert "asked_again" in str(review)
+    review = soon(asked_again)["id"]
+
+    def candidate() -> bool:
+        found = boss.get(f"{ADMIN}/reviews/{review}").json()
+        assert "asked_again" in str(found)
+        answers = [each["answer"] for each in found["candidates"]]
+        return "When does money arrive that I transfer abroad?" in answers
+
+    soon(candidate)
 
 
 def test_what_nobody_could_answer_within_the_rules_is_kept(
