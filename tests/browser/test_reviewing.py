@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,14 @@ def waiting(system: System) -> list[dict[str, Any]]:
     with admin(system) as api:
         rows: list[dict[str, Any]] = api.get(f"{ADMIN}/reviews?state=open").json()["data"]
     return rows
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_held(system: System) -> Iterator[None]:
+    yield
+    with client(system, "reviewer") as http:
+        for row in http.get(f"{ADMIN}/reviews?state=claimed").json()["data"]:
+            http.post(f"{ADMIN}/reviews/{row['id']}/release")
 
 
 def review(system: System, identity: str) -> dict[str, Any]:
@@ -60,8 +69,9 @@ def test_a_queue_is_worked_off_by_keys_alone(window: Browser, system: System) ->
     log_in(window, system, "reviewer")
     first, second = (each["id"] for each in waiting(system)[:2])
     window.go(f"{system.url}/console/reviews")
-    window.keys("j", "Enter")
+    window.keys("n")
     window.until(lambda: first in window.url)
+    window.sees("yours until")
     window.keys("a")
     window.until(lambda: second in window.url)
     assert window.run("return document.activeElement.id") == "question"

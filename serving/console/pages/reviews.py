@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from router.config.auth import KeyScope
 from router.errors import InvalidRequest
 from serving.console import charts
+from serving.console.api import part
 from serving.console.page import Page, Visit
 
 _ROWS: Final = 50
@@ -52,10 +53,14 @@ def _told(guidelines: Any, intent: str) -> str:
 
 
 async def act(visit: Visit) -> str:
-    """Say what reviewers of an intent are told. Raises ``RouterError``."""
-    if visit.form.get("do") != "guidelines":
+    """Take the next item, or say what reviewers of an intent are told. Raises ``RouterError``."""
+    what, intent = visit.form.get("do"), visit.form.get("intent", "").strip()
+    if what == "next":
+        found = await visit.api.send("POST", "/reviews/next", intent=intent)
+        query = urlencode({"intent": intent, "done": "claim"} if intent else {"done": "claim"})
+        return f"/reviews/{part(found['id'])}?{query}"
+    if what != "guidelines":
         raise InvalidRequest("There is no such button.")
-    intent = visit.form.get("intent", "").strip()
     body = {"text": visit.form.get("guidelines", "")}
     await visit.api.send("PUT", "/reviews/guidelines", body, intent=intent)
     kept = {"intent": intent, "done": "guidelines"}
@@ -71,5 +76,5 @@ PAGE = Page(
     scope=KeyScope.REVIEWER,
     place=10,
     live=("review",),
-    said={"guidelines": "The guidelines were kept.", "nothing": "The queue is empty."},
+    said={"guidelines": "The guidelines were kept."},
 )

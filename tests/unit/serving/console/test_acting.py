@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from router.admit.keys import hash_key
+from serving.console.console import PAGES
 from tests.fakes.whole_system import System, whole_system
 
 RULES = 'rules:\n  - id: no-legal\n    when: tenant == "t"\n    deny: Not here.\n'
@@ -123,6 +124,25 @@ def test_a_form_of_another_site_does_nothing(
     answer = ops.post("/console/policy", data=data, headers={"origin": origin})
     assert answer.status_code == 403
     assert len(records(system)) == before
+
+
+ACTING = [page.path.replace("{", "").replace("}", "") for page in PAGES if page.act]
+
+
+@pytest.mark.parametrize("path", ACTING)
+def test_no_page_acts_for_another_site_or_for_nobody(
+    system: System, ops: httpx.Client, path: str
+) -> None:
+    """Each of them: before the form is looked at."""
+    url = f"{system.url}/console{path}"
+    before = len(records(system))
+    foreign = ops.post(url, data={"do": "x"}, headers={"origin": "https://evil.example"})
+    assert foreign.status_code == 403
+    nobody = httpx.post(url, data={"do": "x"}, headers={"origin": system.url})
+    assert nobody.headers["location"] == "/console/login"
+    # What there is none of stays so; what no button does is not done.
+    assert ops.post(url, data={"do": "x"}).status_code in {200, 400, 404, 422}
+    assert len(records(system)) == before or path == "/erasures"
 
 
 def test_a_form_is_bounded(ops: httpx.Client) -> None:
