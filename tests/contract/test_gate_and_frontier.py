@@ -1,0 +1,79 @@
+"""A version against the frontier that answers its intent now: asked as a request is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.client import ADMIN, archive, chat, client, post_version
+from tests.contract.conftest import router_args
+from tests.contract.test_gates import ANSWER, bring, report, settled, teach
+from tests.fakes.frontier import FakeFrontier
+from tests.fakes.whole_system import System, whole_system
+
+TARGET = "frontier:cloud/big"
+_GATE = {"margin": 0.2, "alpha": 0.05, "min_power": 0.8}
+
+
+@pytest.fixture(scope="module")
+def frontier() -> Iterator[FakeFrontier]:
+    """It knows the answer."""
+    with FakeFrontier(text=ANSWER) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
+    """Two intents for which the base is not good enough; one tenant may ask no frontier."""
+    names = ("returns", "refunds")
+    router: dict[str, Any] = router_args(frontier)
+    router["auto"]["intents"] = [{"name": name, "keywords": [name]} for name in names]
+    router["routing"] = {"routes": {name: {"risk": 0.1} for name in names}}
+    router["capture"] = {"tenants": {"default": {"consent": True, "share": 1.0}}}
+    routes = {name: {"alias": name, "gate": _GATE} for name in names}
+    root = tmp_path_factory.mktemp("against")
+    with whole_system(root, router, flywheel={"routes": routes}, replicas=1) as running:
+        with client(running) as http:
+            for name in names:
+                bring(http, name)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(system: System) -> Iterator[httpx.Client]:
+    """Everybody."""
+    with client(system) as found:
+        yield found
+
+
+def test_the_frontier_is_asked_within_the_request_path(
+    system: System, http: httpx.Client, frontier: FakeFrontier, tmp_path: Path
+) -> None:
+    """Once for each question; on record, paid, and not captured."""
+    digest = teach(system, tmp_path, "returns", 1, ANSWER)
+    assert post_version(http, "returns", archive(1)).status_code == 202
+    assert settled(http, "returns", digest) == "live"
+    found = report(http, "returns", digest).json()
+    assert (found["current_target"], found["current"]) == (TARGET, 1.0)
+    assert len(frontier.requests) == found["n"]
+    assert found["costs"]["current"]["usd"] > 0
+    assert found["costs"]["candidate"]["seconds"] > 0
+    decisions = http.get(f"{ADMIN}/decisions", params={"limit": 1000}).json()["data"]
+    assert sum(each["target"] == TARGET for each in decisions) == found["n"]
+    assert http.get(f"{ADMIN}/exchanges").json()["data"] == []
+
+
+def test_a_version_that_answers_otherwise_is_refused_and_the_frontier_goes_on(
+    system: System, http: httpx.Client, tmp_path: Path
+) -> None:
+    """The intent's traffic stays where it was."""
+    digest = teach(system, tmp_path, "refunds", 2, "Never.")
+    assert post_version(http, "refunds", archive(2)).status_code == 202
+    assert settled(http, "refunds", digest) == "refused"
+    assert report(http, "refunds", digest).json()["current_target"] == TARGET
+    answer = chat(http, "auto", "May I return a refunds lamp?")
+    assert answer.headers["x-graftwork-target"] == TARGET
