@@ -75,6 +75,9 @@ bench-clusters: env ## do texts of one intent come together, and do clusters kee
 bench-governance: env ## personal data, safety, rules, retrieval, and what each stage costs
 	@exec $(BIN)/python -m benchmarks.governance $(ARGS)
 
+bench-gate: env ## how often the gate errs, by simulation, and what it can see
+	@exec $(BIN)/python -m benchmarks.gate $(ARGS)
+
 lock: ## resolve requirements/*.lock anew from pyproject.toml (needs the network)
 	@$(or $(PYTHON),python3) scripts/lock.py $(ARGS)
 
