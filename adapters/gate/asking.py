@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from adapters.dataset.frozen import Row
 
@@ -76,6 +76,10 @@ class Captured(Protocol):
 class Watching(Protocol):
     """Looks at answers as the request path does."""
 
-    async def problems(self, answer: str) -> frozenset[str]:
-        """What is wrong with an answer, by kind: ``personal-data``. Raises ``NotAsked``."""
+    async def problems(self, answer: str, tenant: str, intent: str) -> frozenset[str]:
+        """What is wrong with an answer, of ``PROBLEMS``. Raises ``NotAsked``."""
         ...
+
+
+PROBLEMS: Final = ("personal-data", "policy", "unsafe")
+"""Kinds: data of persons or a secret that a target made up, a rule that is broken, harm."""

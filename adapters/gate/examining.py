@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from adapters.dataset.frozen import Row
 from adapters.gate import extraction, suites
-from adapters.gate.asking import Answer, Asking, Messages, Watching
+from adapters.gate.asking import PROBLEMS, Answer, Asking, Messages, Watching
 from adapters.gate.demands import Demands
 from adapters.gate.graders import graded, is_valid
 from adapters.gate.items import Question
@@ -17,7 +17,6 @@ from adapters.gate.judge import Item
 from adapters.gate.judging_model import same_by_model
 
 _AT_ONCE: Final = 4
-KINDS: Final = ("personal-data",)
 _T = TypeVar("_T")
 Ask = Callable[[Question], Awaitable[Answer | None]]
 _SAID_NOTHING: Final = Answer("")
@@ -67,12 +66,13 @@ class Examiner:
                 [not is_valid(a.text, q.accepted[0]) for q, a in _zip(questions, currents)],
             )
         ]
-        ours, theirs = await self._problems(candidates), await self._problems(currents)
+        ours = await self._problems(questions, candidates)
+        theirs = await self._problems(questions, currents)
         found += [
             suites.compared(
                 kind, [kind in each for each in ours], [kind in each for each in theirs]
             )
-            for kind in KINDS
+            for kind in PROBLEMS
         ]
         return Examined(items, candidates, currents, found)
 
@@ -108,8 +108,14 @@ class Examiner:
         ]
         return max(votes)
 
-    async def _problems(self, answers: Sequence[Answer]) -> list[frozenset[str]]:
-        return await _few_at_once([_bound(self._watching.problems, each.text) for each in answers])
+    async def _problems(
+        self, questions: Sequence[Question], answers: Sequence[Answer]
+    ) -> list[frozenset[str]]:
+        looks = [
+            _bound(self._watching.problems, answer.text, question.row.tenant, question.row.intent)
+            for question, answer in _zip(questions, answers)
+        ]
+        return await _few_at_once(looks)
 
 
 def stored(captured: Mapping[str, str], ask: Ask) -> Ask:

@@ -25,6 +25,7 @@ HOLD = "/internal/holds/{id}"
 AUDIT_PROOF = "/internal/audit/{sequence}/proof"
 ASK = "/internal/ask"
 WHO_ANSWERS = "/internal/who-answers"
+LOOK_AT = "/internal/look-at"
 # The registry
 LEASES = "/internal/budgets/leases"
 USAGE = "/internal/usage"

@@ -24,6 +24,8 @@ from serving.router.asked import TENANT_HEADER
 _ANSWER_S: Final = 300.0
 _TRIES: Final = 6
 _LONGEST_WAIT_S: Final = 30.0
+_LOOKED_AT: Final = 15_000
+"""Characters of an answer."""
 _CHAT: Final = "/v1/chat/completions"
 _NOT_ANYBODYS: Final = {"x-graftwork-no-capture": "true", "x-graftwork-context": "none"}
 """Nothing is learned from these requests, and nothing is added to them."""
@@ -74,6 +76,15 @@ class HttpAsking:
             raise NotAsked(f"no router says who answers now: status {reply.status}")
         return target
 
+    async def problems(self, answer: str, tenant: str, intent: str) -> frozenset[str]:
+        """What a router's rules and safety checks find in an answer. Raises ``NotAsked``."""
+        body = {"answer": answer[:_LOOKED_AT], "tenant": tenant, "intent": intent}
+        reply = await self._through_router(paths.LOOK_AT, body, tenant)
+        said = reply.json()
+        if reply.status != 200 or not isinstance(said, dict):
+            raise NotAsked(f"no router looks at answers: status {reply.status}")
+        return frozenset(said["problems"])
+
     async def _through_router(self, path: str, body: dict[str, Any], tenant: str) -> Reply:
         """Of one router, again when it, or the target, has no room for now."""
         raw, headers = orjson.dumps(body), {**_NOT_ANYBODYS, TENANT_HEADER: tenant}
@@ -104,15 +115,16 @@ class HttpAsking:
 
 
 class Eyes:
-    """Looks at answers as routers look at what they keep. Implements ``Watching``."""
+    """Looks at answers as routers look at what they keep and send. Implements ``Watching``."""
 
-    def __init__(self, redaction: Redaction) -> None:
+    def __init__(self, redaction: Redaction, asking: HttpAsking) -> None:
         self._redaction = redaction
+        self._asking = asking
 
-    async def problems(self, answer: str) -> frozenset[str]:
-        """Questions and accepted answers are redacted: whatever is found, the target made up.
+    async def problems(self, answer: str, tenant: str, intent: str) -> frozenset[str]:
+        """Questions and accepted answers are redacted: what is found of persons, it made up.
 
-        Raises ``NotAsked`` when the guard is down.
+        Raises ``NotAsked`` when a guard is down, or no router is alive.
         """
         if not answer:
             return frozenset()
@@ -120,7 +132,8 @@ class Eyes:
             kept = await self._redaction.kept(answer)
         except RouterError as error:
             raise NotAsked(f"an answer could not be looked at: {error}") from error
-        return frozenset() if kept == answer else frozenset({"personal-data"})
+        found = await self._asking.problems(answer, tenant, intent)
+        return found if kept == answer else found | {"personal-data"}
 
 
 def _body(model: str, messages: Messages, max_tokens: int | None) -> dict[str, Any]:

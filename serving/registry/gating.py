@@ -44,7 +44,7 @@ class Gating:
                 FrozenItems(store, datasets),
                 CapturedAnswers(exchanges),
                 self._asking,
-                Eyes(redaction),
+                Eyes(redaction, self._asking),
                 adapters.registry,
                 settings.flywheel,
                 adapters.config.ladder,

@@ -7,13 +7,20 @@ the tenant whose data they carry, wait behind everybody else, and are not captur
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import Response
+import asyncio
+from dataclasses import dataclass
 
-from adapters.resources import Resource
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from adapters.resources import Resource, body_of
 from router.config.auth import KeyScope
 from router.config.priority import Priority
+from router.govern.safety.stage import Safety
 from router.http import Door
+from router.policy.load import evaluate, situation_of
+from router.policy.source import PolicySource
 from router.request import Caller
 from serving.internal import paths
 
@@ -32,6 +39,34 @@ async def who_answers(door: Door, request: Request) -> Response:
     return door.asked_by(_caller(request), only_asks=True)
 
 
+class Looked(BaseModel):
+    """An answer that goes to nobody."""
+
+    answer: str
+    tenant: str
+    intent: str
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What answers have to pass on the request path."""
+
+    safety: Safety
+    policies: PolicySource
+
+
+async def look_at(checks: Checks, request: Request) -> Response:
+    """What safety and the rules that hold find in an answer, by kind."""
+    looked = await body_of(request, Looked)
+    situation = situation_of({"caller": NAME, "tenant": looked.tenant, "intent": looked.intent})
+    rules = checks.policies.current().active
+    found = await asyncio.to_thread(evaluate, rules, situation, looked.answer)
+    problems = ["policy"] if found.violations else []
+    problems += ["unsafe"] if await checks.safety.check_answer(looked.answer) else []
+    return JSONResponse({"problems": problems})
+
+
+LOOKING: tuple[Resource[Checks], ...] = (Resource("internal", "POST", paths.LOOK_AT, look_at),)
 ROWS: tuple[Resource[Door], ...] = (
     Resource("internal", "POST", paths.ASK, ask),
     Resource("internal", "POST", paths.WHO_ANSWERS, who_answers),

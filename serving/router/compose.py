@@ -243,6 +243,7 @@ class RouterProcess:
                 *bound(auditing.ROWS, Audit(self._log)),
                 *bound(capturing.ROWS, self._capturing.captures),
                 *bound(asked.ROWS, self.door),
+                *bound(asked.LOOKING, asked.Checks(self._safety, self._policies)),
             ],
             self._erasable(settings, cache, governance),
             self._policies,

@@ -77,3 +77,26 @@ def test_a_version_that_answers_otherwise_is_refused_and_the_frontier_goes_on(
     assert report(http, "refunds", digest).json()["current_target"] == TARGET
     answer = chat(http, "auto", "May I return a refunds lamp?")
     assert answer.headers["x-graftwork-target"] == TARGET
+
+
+def test_answers_that_break_a_rule_stop_a_version(
+    system: System, http: httpx.Client, tmp_path: Path
+) -> None:
+    """They are right as far as anybody grades, and say what a rule forbids."""
+    rules = "rules:\n  - {id: silence, oblige: {kind: must_not_say, phrases: [receipt]}}\n"
+    held = http.put(f"{ADMIN}/policy", content=rules, headers={"content-type": "application/yaml"})
+    assert held.status_code == 200, held.text
+    digest = teach(system, tmp_path, "returns", 3, ANSWER)
+    try:
+        assert post_version(http, "returns", archive(3)).status_code == 202
+        assert settled(http, "returns", digest) == "live"  # as the live one does, so it is no worse
+        worse = teach(system, tmp_path, "returns", 4, ANSWER)
+        live = next(iter(system.engines.values())).says[f"returns@{digest[:12]}"]
+        live.text = ANSWER.replace(" of receipt", "")
+        assert post_version(http, "returns", archive(4)).status_code == 202
+        assert settled(http, "returns", worse) == "refused"
+    finally:
+        http.post(f"{ADMIN}/policy/rollback")
+    found = report(http, "returns", worse).json()
+    assert "policy" in found["reason"]
+    assert {each["name"]: each["blocks"] for each in found["suites"]}["policy"] is True

@@ -90,7 +90,7 @@ class Script:
     async def chosen(self, messages: Messages, tenant: str) -> str:
         return self.chosen_target
 
-    async def problems(self, answer: str) -> frozenset[str]:
+    async def problems(self, answer: str, tenant: str, intent: str) -> frozenset[str]:
         return self.problems_of(answer)
 
     def _answer(self, who: str, messages: Messages) -> Answer:

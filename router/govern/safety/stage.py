@@ -178,6 +178,14 @@ class Safety:
 
     # Answers
 
+    async def check_answer(self, text: str) -> tuple[str, ...]:
+        """What local checks find in an answer that goes to nobody. Raises ``GuardUnavailable``."""
+        if not self._config.enabled or self._config.answers is Action.OFF:
+            return ()
+        case = Case([Passage(text, Source.ANSWER)])
+        found = [each for check in self._local for each in await check.judge(case)]
+        return tuple(dict.fromkeys(each.category for each in found))
+
     def answer_checks(self, exchange: Exchange) -> list[OutputCheck]:
         """What an answer has to pass on its way out."""
         config, request = self._config, exchange.request
