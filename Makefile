@@ -12,7 +12,7 @@ BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast test-k8s k8s check format walk lock clean env
+.PHONY: help serve demo test test-fast test-k8s k8s check format walk lock clean env
 .PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-clusters bench-governance
 
 help: ## list the targets
@@ -50,6 +50,10 @@ format: env ## let ruff rewrite what it can
 
 walk: env ## print what a request and an adapter touch on their way, file by file
 	@exec $(BIN)/python -m tests.walk $(ARGS)
+
+demo: ## show the whole loop: traffic becomes an adapter that answers it (BASE=smollm2)
+	@$(BOOTSTRAP)
+	@exec $(BIN)/python -m serving.demo --base $(BASE) $(ARGS)
 
 bench: env ## measure the router's overhead against vLLM's own server
 	@exec $(BIN)/python -m benchmarks $(ARGS)
