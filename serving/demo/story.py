@@ -18,6 +18,7 @@ _CANARIES: Final = 24
 _CAPTURE_S: Final = 120.0
 _QUIET: Final = 4
 """Looks, a second apart, that see the same."""
+_EVERY_S: Final = 15.0
 _DISTILL_S: Final = 1800.0
 _TAKEOVER_S: Final = 60.0
 _ENDED: Final = frozenset({"live", "refused", "failed", "cancelled"})
@@ -134,7 +135,7 @@ class Story:
 
     def _distil(self, outside: Outside, dataset: str) -> dict[str, Any]:
         asked = outside.post("/distillations", {"dataset": dataset, "alias": ALIAS})
-        told = [""]
+        told, spoke = [""], [0.0]
 
         def ended() -> dict[str, Any] | None:
             found = outside.get(f"/distillations/{asked['id']}")
@@ -142,11 +143,12 @@ class Story:
             if state != told[0]:
                 told[0] = state
                 self.say(f"distillation {asked['id']}: {state}")
-            elif state == "training" and found.get("step"):
+            elif found.get("step") and time.monotonic() - spoke[0] > _EVERY_S:
+                spoke[0] = time.monotonic()
                 self._progress(found)
             return found if state in _ENDED else None
 
-        found: dict[str, Any] = outside.until(ended, "the distillation's end", _DISTILL_S, 5.0)
+        found: dict[str, Any] = outside.until(ended, "the distillation's end", _DISTILL_S, 1.0)
         if found["state"] != "live":
             raise DemoFailed(f"the distillation ended as {found['state']}: {found['reason']}")
         self.say(f"{ALIAS}@{found['digest'][:12]} passed its gate and is live")

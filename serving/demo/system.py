@@ -108,7 +108,7 @@ def _router(teacher_url: str) -> dict[str, Any]:
         "routing": {
             "routes": {INTENT: {"risk": 0.25}},
             "quality": {
-                "priors": [{"targets": ["base"], "intents": [INTENT], "mean": 0.05, "strength": 50}]
+                "priors": [{"targets": "base", "intents": INTENT, "mean": 0.05, "strength": 50}]
             },
             "local": {
                 "price": {
