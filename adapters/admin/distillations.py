@@ -33,8 +33,8 @@ class DistillRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    intent: str | None = Field(default=None, min_length=1, max_length=128)
-    dataset: str | None = Field(default=None, pattern="^[0-9a-f]{12,64}$")
+    intent: str | None = Field(default=None, max_length=128)
+    dataset: str | None = Field(default=None, max_length=128)
     alias: str | None = Field(default=None, max_length=128)
     settings: dict[str, JsonValue] = Field(default_factory=dict)
 

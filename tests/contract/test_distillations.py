@@ -135,7 +135,10 @@ def test_what_cannot_be_distilled(http: httpx.Client, dataset: str) -> None:
     """Neither is 422, an unknown dataset 404, settings that make no sense 422 by their name."""
     assert http.post(PATH, json={}).status_code == 422
     assert http.post(PATH, json={"alias": "returns"}).status_code == 422
-    assert http.post(PATH, json={"dataset": "0" * 64}).status_code == 404
+    assert http.post(PATH, json={"intent": "", "dataset": None}).status_code == 422
+    for unknown in ("0" * 64, "nope", dataset[:11], "%"):
+        assert http.post(PATH, json={"dataset": unknown}).status_code == 404, unknown
+    assert http.post(PATH, json={"intent": 3}).status_code == 400
     odd = http.post(PATH, json={"dataset": dataset, "settings": {"rank": 0}})
     assert odd.status_code == 422
     assert error_of(odd)["param"] == "settings.rank"
