@@ -10,12 +10,17 @@ from adapters.distill import job
 from adapters.distill.distillations import Distillation
 from adapters.distill.ports import NothingToTrain, TrainingBase
 from adapters.distill.settings import TrainingSettings
+from adapters.flywheel.config import TrainerConfig
 
 AUTHOR: Final = "distill:"
 
 
 def brief(
-    row: Distillation, rows: Sequence[Row], base: TrainingBase, parent: str | None
+    row: Distillation,
+    rows: Sequence[Row],
+    base: TrainingBase,
+    parent: str | None,
+    trainer: TrainerConfig,
 ) -> tuple[job.Job, list[job.Example]]:
     """The job and its examples: never a row that is held out. Raises ``NothingToTrain``."""
     examples = [job.Example.of(each) for each in rows if each.split == "train"]
@@ -34,6 +39,8 @@ def brief(
         parent=parent,
         settings=TrainingSettings.model_validate(dict(row.settings)),
         max_rank=base.max_rank,
+        limits=job.Limits.of(trainer),
+        signing_key=trainer.signing_key,
         author=f"{AUTHOR}{row.id}",
     )
     return made, examples

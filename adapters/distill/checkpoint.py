@@ -73,6 +73,13 @@ def load(directory: Path, fingerprint: str) -> tuple[State, Arrays] | None:
         return None
 
 
+def sweep(directory: Path) -> None:
+    """Remove what a process left that was killed while it wrote; only its lock's holder may."""
+    for left in (*directory.glob(".tmp*"), *directory.glob(".*.draft")):
+        if left.is_file():
+            left.unlink(missing_ok=True)
+
+
 def drop(directory: Path) -> None:
     """Remove it: what is done does not go on."""
     (directory / CHECKPOINT_FILE).unlink(missing_ok=True)

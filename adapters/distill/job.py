@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from adapters.dataset.frozen import Row
 from adapters.distill.settings import TrainingSettings
 from adapters.errors import AdapterError
+from adapters.flywheel.config import TrainerConfig
 
 JOB_FILE = "job.json"
 EXAMPLES_FILE = "train.jsonl"
@@ -63,6 +64,19 @@ class Limits(_Frozen):
     """Of the process's own data, without what it maps from files; not on GPUs."""
     checkpoint_s: Annotated[float, Field(gt=0)] = 15.0
     """Work that a kill may cost, seconds."""
+    gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of a GPU's memory, where an engine has the rest."""
+
+    @classmethod
+    def of(cls, config: TrainerConfig) -> Limits:
+        """As configured."""
+        return cls(
+            threads=config.threads,
+            nice=config.nice,
+            memory_mb=config.memory_mb,
+            checkpoint_s=config.checkpoint_s,
+            gpu_share=min(1.0, config.gpus or 1.0),
+        )
 
 
 class Job(_Frozen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ class JobLock:
         try:
             _take(self._descriptor)
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+            os.pwrite(self._descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -54,15 +55,15 @@ class JobLock:
 
 
 def holder(directory: Path) -> int | None:
-    """The process that works there, or None."""
+    """The process that works there, or None; 0 for one of another machine."""
     with _opened(directory / LOCK_FILE) as descriptor:
         if descriptor is None:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            said = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            return int(said) if said.isdigit() else 0
+            pid, _, host = os.pread(descriptor, 512, 0).decode(errors="replace").partition(" ")
+            return int(pid) if pid.isdigit() and host == socket.gethostname() else 0
         return None
 
 

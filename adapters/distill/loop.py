@@ -275,7 +275,7 @@ class Loop:
     def _write_job(self, row: Distillation, path: Path) -> None:
         parts = self._parts
         rows, parent = parts.data.rows(row.dataset), self._live(row.alias)
-        job.write_job(path, *brief(row, rows, parts.bases.base(), parent))
+        job.write_job(path, *brief(row, rows, parts.bases.base(), parent, parts.config.trainer))
 
     def _live(self, alias: str) -> str | None:
         try:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from adapters.distill import checkpoint, package, search
 from adapters.distill.batches import endless
 from adapters.distill.checkpoint import Arrays, State
@@ -43,6 +45,7 @@ def run(directory: Path, job: Job, stop: Stop) -> Outcome | None:
 
     Raises ``OSError`` only where not even the outcome can be written.
     """
+    checkpoint.sweep(directory)
     try:
         outcome = _trained(directory, job, stop)
     except Stopped:
@@ -51,7 +54,7 @@ def run(directory: Path, job: Job, stop: Stop) -> Outcome | None:
         outcome = _ended(directory, "cancelled", "asked to")
     except (AdapterError, OutOfMemory) as error:
         outcome = _ended(directory, "failed", str(error))
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+    except (OSError, SafetensorError, ValueError, RuntimeError, MemoryError) as error:
         outcome = _ended(directory, "failed", f"{type(error).__name__}: {reason(error)}")
     checkpoint.drop(directory)
     write_outcome(directory, outcome)
@@ -138,7 +141,7 @@ def _trained(directory: Path, job: Job, stop: Stop) -> Outcome:
 
 
 def _prepared(directory: Path, job: Job) -> _Material:
-    student, tokenizer = Student(job.base), load_tokenizer(job.base)
+    student, tokenizer = Student(job.base, job.limits.gpu_share), load_tokenizer(job.base)
     window = min(job.settings.max_length or student.window, student.window)
     encoder = Encoder(tokenizer, student.ends, window)
     examples = list(read_examples(directory))

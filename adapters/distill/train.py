@@ -53,7 +53,10 @@ class Student:
     """A base model with a LoRA on it.
 
     Args:
-        base: Hugging Face directory. Raises ``OSError`` or ``ValueError`` when it cannot be read.
+        base: Hugging Face directory.
+        gpu_share: of the card's memory.
+
+    Raises ``OSError`` or ``ValueError`` when it cannot be read.
 
     Attributes:
         parameters: of the base.
@@ -61,9 +64,11 @@ class Student:
         ends: ids at which its generation stops.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, gpu_share: float = 1.0) -> None:
         logging.disable_progress_bar()
         self._cuda = on_gpu()
+        if self._cuda and gpu_share < 1:
+            torch.cuda.set_per_process_memory_fraction(gpu_share)
         several = self._cuda and torch.cuda.device_count() > 1
         self._model: Any = AutoModelForCausalLM.from_pretrained(
             base,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -126,6 +127,32 @@ class TriggersConfig(_Section):
     )
 
 
+class TrainerConfig(_Section):
+    """What a training may take, so that serving keeps its share."""
+
+    gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs of one training, or a part of one that an engine leaves; 0: the CPU of "
+        "the registry's machine; null: a whole one where Ray has it free, else the CPU",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads; null: all cores but one"
+    )
+    nice: int = Field(
+        default=10, ge=0, le=19, description="priority of the process: 19 yields most"
+    )
+    memory_mb: int | None = Field(
+        default=None, ge=256, description="data of the process on the CPU, MiB; null: no limit"
+    )
+    checkpoint_s: float = Field(
+        default=15.0, gt=0, description="work that a killed trainer loses at most, seconds"
+    )
+    signing_key: Path | None = Field(
+        default=None, description="PEM of the ed25519 key that signs what was trained"
+    )
+
+
 class RouteConfig(_Section):
     """What becomes of one intent's traffic."""
 
@@ -145,6 +172,7 @@ class FlywheelConfig(_Section):
     corpus: CorpusConfig = CorpusConfig()
     reviews: ReviewsConfig = ReviewsConfig()
     datasets: DatasetsConfig = DatasetsConfig()
+    trainer: TrainerConfig = TrainerConfig()
     routes: dict[str, RouteConfig] = Field(
         default_factory=dict, description="by intent; without one an intent's alias has its name"
     )

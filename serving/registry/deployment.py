@@ -13,6 +13,7 @@ from serving.internal.server import InternalServer
 from serving.names import REGISTRY
 from serving.node import internal_host, replica_id
 from serving.registry.compose import RegistryProcess
+from serving.registry.training_on_gpus import GpuTrainer
 from serving.telemetry.logs import get_logger, setup_logging
 
 
@@ -24,7 +25,7 @@ class RegistryDeployment:
         self._settings = Settings.model_validate(settings)
         setup_logging(self._settings, "registry")
         self._log = get_logger("graftwork.registry")
-        self._process = RegistryProcess(self._settings)
+        self._process = RegistryProcess(self._settings, GpuTrainer(self._settings.flywheel.trainer))
         self._server = InternalServer(internal_host(self._settings))
         await self._server.start(self._process.surface)
         await self._process.start(self._server.peer(replica_id()))

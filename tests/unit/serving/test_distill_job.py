@@ -25,11 +25,13 @@ from adapters.distill.job import (
     read_progress,
 )
 from adapters.distill.lock import holder
+from adapters.flywheel.config import TrainerConfig
 from adapters.format.base_model import read_base
 from adapters.format.manifest import read_manifest
 from adapters.format.preflight import preflight
 from serving.distill_job import STOPPED, TAKEN
 from serving.registry.training import ProcessTrainer
+from serving.registry.training_on_gpus import GpuTrainer
 from tests.fakes.training import BASE_ID, training
 
 pytestmark = pytest.mark.timeout(180)
@@ -252,6 +254,51 @@ def test_a_base_that_is_not_there(tmp_path: Path) -> None:
     assert outcome.state == "failed"
     assert outcome.reason
     assert str(tmp_path) not in outcome.reason
+
+
+def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
+    """It fails with that as its reason; nothing half-written is left, and no adapter."""
+    directory = tmp_path / "job"
+    training(directory, limits=Limits(threads=1, nice=0, checkpoint_s=1e-6))
+    command = [sys.executable, "-m", "serving.distill_job", str(directory)]
+    shell = 'ulimit -f 24; exec "$@"'  # blocks of 1 KiB: less than the checkpoint, more than text
+    done = subprocess.run(["bash", "-c", shell, "_", *command], timeout=150, check=False)
+    outcome = read_outcome(directory)
+    assert done.returncode == 1
+    assert outcome is not None
+    assert outcome.state == "failed"
+    assert "File too large" in outcome.reason
+    assert not (directory / ADAPTER_DIR).exists()
+    assert not [path for path in directory.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_one_left_half_written_goes(tmp_path: Path) -> None:
+    """Each kill in the middle of a checkpoint would cost its size otherwise (law 9)."""
+    directory = tmp_path / "job"
+    training(directory, steps=2)
+    for name in (".tmpAbC123", ".checkpoint.safetensors.draft"):
+        (directory / name).write_bytes(b"half")
+    status, said = _ended(_job_process(directory))
+    assert status == 0, said
+    assert not [path for path in directory.iterdir() if path.name.startswith(".")]
+
+
+def test_without_a_gpu_it_trains_beside_the_registry(tmp_path: Path) -> None:
+    """No Ray, or none of its GPUs: the process is the same."""
+    directory = tmp_path / "job"
+    training(directory, steps=2)
+    trainer = GpuTrainer(TrainerConfig())
+    trainer.start(directory)
+    assert trainer.alive(directory)
+    end = time.monotonic() + 120
+    while trainer.alive(directory):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    outcome = read_outcome(directory)
+    assert outcome is not None
+    assert outcome.state == "done", outcome.reason
+    trainer.cancel(directory)
+    assert read_outcome(directory) == outcome, "what has ended is not cancelled"
 
 
 def test_what_would_be_trained(tmp_path: Path) -> None:
