@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -32,11 +32,24 @@ class NotDistillable(ValueError):
 
 
 class Asking:
-    """Completes what was asked by the configured routes."""
+    """Completes what was asked by the configured routes.
 
-    def __init__(self, config: FlywheelConfig, datasets: TrainingData) -> None:
+    Args:
+        config: the routes.
+        datasets: what may be distilled.
+        learners: the alias that an intent got when it was made of a cluster; None: it was not.
+            May block.
+    """
+
+    def __init__(
+        self,
+        config: FlywheelConfig,
+        datasets: TrainingData,
+        learners: Callable[[str], str | None] = lambda _intent: None,
+    ) -> None:
         self._config = config
         self._datasets = datasets
+        self._learners = learners
 
     def wish(
         self,
@@ -69,9 +82,11 @@ class Asking:
         )
 
     def alias_of(self, intent: str) -> str:
-        """The alias that learns an intent: the route's, or one named like the intent."""
+        """The alias that learns an intent: its route's, its own, or one of its name. May block."""
         route = self._config.routes.get(intent)
-        return _NO_NAME.sub("-", intent.lower()).strip("-") if route is None else route.alias
+        if route is not None:
+            return route.alias
+        return self._learners(intent) or _NO_NAME.sub("-", intent.lower()).strip("-")
 
     def _alias(self, intent: str) -> str:
         if not intent:

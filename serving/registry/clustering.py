@@ -84,6 +84,11 @@ class Clustering:
         """What routers ask of the registry's internal surface."""
         return bound((Resource("internal", "GET", INTENTS, _document),), self.clusters)
 
+    def learner(self, intent: str) -> str | None:
+        """The alias that a made intent got; None where none was made or named. Blocks."""
+        made = self.clusters.intents.made()
+        return next((each.alias for each in made if each.name == intent), None)
+
     def intents(self) -> str:
         """Digest of the intents that were made of clusters. Blocks."""
         return self.clusters.intents.document()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from adapters.admin import distillations, lineage
@@ -62,11 +63,13 @@ class Distilling:
         data: TrainingData,
         gates: GateReports,
         trainer: Trainer,
+        learners: Callable[[str], str | None],
     ) -> None:
+        """``learners``: the alias that an intent got when it was made of a cluster."""
         self._adapters = adapters
         self._job: Periodic | None = None
         self.distillations = Distillations(store, adapters.events)
-        self.asking = Asking(settings.flywheel, data)
+        self.asking = Asking(settings.flywheel, data, learners)
         self.lineage = Lineage(store)
         self.origins = Origins(adapters.registry, self.lineage, data, gates)
         self.directories = JobDirectories(settings.state_dir.absolute() / "distillations")

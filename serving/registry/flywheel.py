@@ -126,6 +126,7 @@ class Flywheel:
             FrozenData(self.datasets),
             self.gating.gatekeeper,
             trainer,
+            self.clustering.learner,
         )
 
     @property
