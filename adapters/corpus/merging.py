@@ -14,6 +14,8 @@ ANSWERS: Final = "answers"
 DEMONSTRATIONS: Final = "demonstrations"
 """In an exchange's details: what people say should have been answered."""
 COMMENTS: Final = "comments"
+SAID: Final = {ANSWERS: "response", DEMONSTRATIONS: "answer", COMMENTS: ""}
+"""The field of each that holds somebody's words; empty where they are all of it."""
 SIGNS: Final = "signs"
 """In an exchange's details: the reason of each signal."""
 _LISTS: Final = {ANSWERS: 4, DEMONSTRATIONS: 8, COMMENTS: 8}

@@ -13,6 +13,7 @@ import orjson
 
 from adapters.corpus.delivery import Afterwards
 from adapters.corpus.exchange import Exchange as Kept
+from adapters.corpus.merging import SAID
 from router.capture.conversation import Conversation, Unreadable, call_of, conversation
 from router.capture.recent import Finished
 from router.capture.signals import Signs, signs
@@ -115,19 +116,18 @@ class Entries:
                 "response": response_of(answer),
                 "more": dict(asked.more),
                 "tool_calls": calls_of(answer) if answer.text else [],
-                "later": dict(details),
+                "later": _said(details),
             },
         )
-        return Afterwards(
-            finished.decision_id, tuple(names), shown["later"], self.subjects(finished), at
-        )
+        known = _saying(details, shown["later"])
+        return Afterwards(finished.decision_id, tuple(names), known, self.subjects(finished), at)
 
     async def unknown(
         self, decision_id: str, names: Iterable[str], details: Mapping[str, Any], at: float
     ) -> Afterwards:
         """The same of a request that is not remembered here. Raises ``GuardUnavailable``."""
-        shown = await self._governance.learned_from(dict(details))
-        return Afterwards(decision_id, tuple(names), shown, (), at)
+        shown = await self._governance.learned_from(_said(details))
+        return Afterwards(decision_id, tuple(names), _saying(details, shown), (), at)
 
     def subjects(self, finished: Finished) -> tuple[str, ...]:
         """What stands for whose data it carries."""
@@ -152,6 +152,27 @@ class Entries:
         if not session or await self._governance.learned_from(session, persons) == session:
             return session
         return f"session_{self._hash_of(session)[:24]}"
+
+
+def _said(details: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The words of others in details, for redaction; the rest is this system's own."""
+    return {
+        name: [each[field] if field else each for each in details[name]]
+        for name, field in SAID.items()
+        if name in details
+    }
+
+
+def _saying(details: Mapping[str, Any], said: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The details with these words in place of others'."""
+    changed = {
+        name: [
+            {**each, SAID[name]: text} if SAID[name] else text
+            for each, text in zip(details[name], texts, strict=True)
+        ]
+        for name, texts in said.items()
+    }
+    return {**details, **changed}
 
 
 def _look(finished: Finished) -> tuple[Answered, Signs]:

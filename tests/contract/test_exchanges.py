@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from adapters.corpus.delivery import to_line
 from router.admit.keys import hash_key
-from tests.contract.client import ADMIN, BODIES, chat, client
+from router.capture.spool import Line, Spool
+from tests.contract.client import ADMIN, BODIES, Pushed, archive, chat, client, post_version
 from tests.contract.conftest import router_args
 from tests.contract.test_erasures import erase, holding
+from tests.fakes.corpus import exchange
+from tests.fakes.engine_speech import Says
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
@@ -371,3 +376,54 @@ def test_near_duplicates_are_one_and_other_products_are_not(
         if "within 1" in row["request"]["messages"][0]["content"]
     }
     assert found == {first: 2, **dict.fromkeys(others, 1)}
+
+
+def test_a_shadow_that_answers_otherwise_is_kept_beside(
+    capturing: System, ops: httpx.Client
+) -> None:
+    """Where nothing else spoke for it; who said no is compared all the same, and not kept."""
+    answer = post_version(ops, "shady", archive(3), "wait=live&stage=live")
+    assert answer.status_code == 201, answer.text
+    answer = post_version(ops, "shady", archive(4), "wait=live&stage=shadow&percent=100")
+    candidate = Pushed("shady", answer.json()["digest"])
+    assert answer.json()["state"] == "shadow"
+    for engine in capturing.engines.values():
+        engine.says[candidate.name] = Says("Something else entirely was said by me")
+    with client(capturing, "none-sampled") as app:
+        silent = decision(
+            chat(app, "shady", "Say it quietly", headers={"x-graftwork-no-capture": "true"})
+        )
+        deadline = time.monotonic() + 10
+        while candidate.name not in capturing.asked():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        told = decision(chat(app, "shady", "Say it aloud"))
+    assert captured(ops, told) is not None
+    deadline = time.monotonic() + 10
+    row = captured(ops, told)
+    while row is not None and not row["details"].get("answers"):
+        assert time.monotonic() < deadline
+        row = captured(ops, told)
+    assert row is not None
+    assert "shadow_differs" in row["signals"]
+    assert row["details"]["answers"] == [
+        {
+            "target": f"adapter:{candidate.name}",
+            "response": "Something else entirely was said by me",
+        }
+    ]
+    assert captured(ops, silent, within_s=0.5) is None
+
+
+def test_what_a_killed_router_left_on_the_disk_arrives(tmp_path: Path) -> None:
+    """Another process of its machine takes it over."""
+    spool = Spool(tmp_path / "capture", "router-dead", 2**20)
+    left = [exchange(f"Left {n}?", decision_id=f"dec_left_{n}") for n in range(3)]
+    spool.add([Line(to_line(each), urgent=False) for each in left])
+    spool.close()
+    with whole_system(tmp_path, replicas=1) as system, client(system) as http:
+        assert all(captured(http, each.decision_id) is not None for each in left)
+        deadline = time.monotonic() + 10
+        while any((tmp_path / "capture").rglob("*.jsonl")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -75,7 +75,7 @@ def answered(
     text: str = "Hello", said: str = "Hi.", *, number: int = 1, tenant: str = "acme", **facts: Any
 ) -> Exchange:
     """A chat that was answered."""
-    found = exchange(caller=Caller(tenant, tenant, frozenset()))
+    found = exchange("base", caller=Caller(tenant, tenant, frozenset()))
     body = facts.pop("body", {"messages": [{"role": "user", "content": text}]})
     answer = facts.pop("answer", {"choices": [{"message": {"content": said}}]})
     put(found, decision_id=f"dec_{number}", body=body, **{"status": 200, **facts})
