@@ -1,4 +1,4 @@
-"""What goes into the queue by itself, and what leaves it, one run after the other.
+"""What goes into the queue by itself, one run after the other.
 
 Every exchange that may be learnt from is opened for review, as long as there is room. When there is
 none, the intents that have most waiting give way, with what is worth least in them: a queue full of
@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, exists, func, not_, select
+from sqlalchemy.orm import Session
 
-from adapters.corpus.erasing import erase
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.models import ExchangeRow, SightingRow
@@ -30,7 +29,6 @@ REVIEW: Final = "review"
 """In an exchange's details: ``{id, rules, when}`` of the review that rules want of it."""
 _MAX_ID: Final = 80
 _AT_ONCE: Final = 500
-_DAY_S: Final = 86_400.0
 _GIVE_WAY: Final = 50
 """Of one run's exchanges, how many may take the place of others."""
 _ROOM_AGAIN: Final = 0.8
@@ -44,7 +42,7 @@ class Queue:
         store: the loop's database.
         corpus: the exchanges.
         config: how many may wait.
-        events: told of what is opened and what becomes free.
+        events: told of what is opened.
         clock: seconds since the epoch.
     """
 
@@ -61,8 +59,6 @@ class Queue:
         self._config = config
         self._events = events
         self._clock = clock
-        self.counts = {"open": 0, "disputed": 0, "done": 0}
-        """Items as ``tidy`` last found them; the disputed ones are open."""
         self.left_out = 0
         """Exchanges that found no room since the start, and those that gave way."""
 
@@ -113,10 +109,10 @@ class Queue:
         new.sort(key=weight_of, reverse=True)
         room = max(self._config.queue - self._waiting(session), 0)
         opened = [each.details[REVIEW]["id"] for each in demanded]
-        opened += [_opened(session, each, now) for each in new[:room]]
+        opened += [rows.opened(session, each, now).id for each in new[:room]]
         late = new[room:]
         opened += [
-            _opened(session, each, now)
+            rows.opened(session, each, now).id
             for each in late[:_GIVE_WAY]
             if self._gives_way(session, each, now)
         ]
@@ -150,51 +146,6 @@ class Queue:
         session.flush()
         return True
 
-    def tidy(self) -> None:
-        """Free what nobody finished, and drop what is about nothing any more."""
-        self._expire()
-        self._store.write(_drop_orphans)
-        self._store.write(lambda session: _bound(session, self._config.queue))
-        before = self._clock() - self._config.keep_days * _DAY_S
-        self._store.write(lambda session: _forget(session, before))
-
-        self.counts = self._counted()
-
-    def _counted(self) -> dict[str, int]:
-        query = select(ReviewRow.state, ReviewRow.disputed, func.count()).group_by(
-            ReviewRow.state, ReviewRow.disputed
-        )
-        found = dict.fromkeys(self.counts, 0)
-        with self._store.read() as session:
-            for state, disputed, count in session.execute(query):
-                found["disputed"] += count if disputed else 0
-                if state in found:
-                    found[state] += count
-        return found
-
-    def _expire(self) -> None:
-        now = self._clock()
-
-        def work(session: Session) -> list[tuple[str, str]]:
-            over = select(ReviewRow).where(
-                ReviewRow.claimed_by.is_not(None), ReviewRow.claimed_until <= now
-            )
-            freed = []
-            for row in session.scalars(over.limit(_AT_ONCE)).all():
-                row.claimed_by, row.claimed_until = None, 0.0
-                self._place(session, row)
-                freed.append((row.id, row.state))
-            return freed
-
-        for identity, state in self._store.write(work):
-            self._events.emit("review", id=identity, state=state)
-
-    def _place(self, session: Session, row: ReviewRow) -> None:
-        """Move an exchange to where its review has it."""
-        if row.kind == Kind.EXCHANGE and row.exchange_id is not None:
-            state = rows.state_of_exchange(session, row, self._clock())
-            self._corpus.place(session, [row.exchange_id], state)
-
     def attach(self) -> None:
         """Give reviews that rules demanded the exchanges that came after them."""
         with self._store.read() as session:
@@ -216,7 +167,7 @@ class Queue:
                 if row is None or exchange is None:
                     continue
                 rows.attach(session, row, exchange)
-                self._place(session, row)
+                rows.place(session, self._corpus, row, self._clock())
 
         if pairs:
             self._store.write(work)
@@ -241,15 +192,6 @@ def _demanded(session: Session, exchange: Exchange, now: float) -> bool:
     return row is not None
 
 
-def _opened(session: Session, exchange: Exchange, now: float) -> str:
-    row = session.get(ReviewRow, rows.name_of(exchange.id))
-    if row is None:
-        row = rows.new_row(rows.name_of(exchange.id), Kind.EXCHANGE, now)
-        session.add(row)
-    rows.about(session, row, exchange)
-    return row.id
-
-
 def _usual() -> tuple[ColumnElement[bool], ...]:
     return (
         ReviewRow.state == State.OPEN.value,
@@ -264,48 +206,3 @@ def _untouched() -> ColumnElement[bool]:
 
 def _awaiting() -> tuple[ColumnElement[bool], ...]:
     return (ReviewRow.kind == Kind.DEMANDED.value, ReviewRow.exchange_id.is_(None))
-
-
-def _drop_orphans(session: Session) -> None:
-    """Reviews whose exchange was erased or had to make room."""
-    there = exists().where(ExchangeRow.id == ReviewRow.exchange_id)
-    gone = select(ReviewRow.id).where(and_(ReviewRow.exchange_id.is_not(None), not_(there)))
-    ids = session.scalars(gone.limit(_AT_ONCE)).all()
-    if ids:
-        session.execute(delete(ReviewRow).where(ReviewRow.id.in_(ids)))
-
-
-def _bound(session: Session, most: int) -> None:
-    """Of what rules demanded, the newest stay; what is done goes first."""
-    demanded = ReviewRow.kind == Kind.DEMANDED.value
-    there = session.scalar(select(func.count()).select_from(ReviewRow).where(demanded)) or 0
-    if there <= most:
-        return
-    oldest = (
-        select(ReviewRow.id)
-        .where(demanded)
-        .order_by(ReviewRow.state, ReviewRow.opened_at)
-        .limit(min(there - most, _AT_ONCE))
-    )
-    session.execute(delete(ReviewRow).where(ReviewRow.id.in_(session.scalars(oldest).all())))
-
-
-def _forget(session: Session, before: float) -> None:
-    """Exchanges that were kept for rules alone, whose reviews were all done before then."""
-    review = aliased(ReviewRow)
-    later = exists().where(
-        review.exchange_id == ExchangeRow.id,
-        or_(review.settled_at.is_(None), review.settled_at >= before),
-    )
-    done = (
-        select(ExchangeRow.seq)
-        .join(ReviewRow, ReviewRow.exchange_id == ExchangeRow.id)
-        .where(ExchangeRow.trains.is_(False), not_(later))
-        .distinct()
-        .limit(_AT_ONCE)
-    )
-    seqs = session.scalars(done).all()
-    if seqs:
-        of = select(ExchangeRow.id).where(ExchangeRow.seq.in_(seqs))
-        session.execute(delete(ReviewRow).where(ReviewRow.exchange_id.in_(of)))
-        erase(session, seqs)

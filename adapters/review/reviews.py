@@ -313,9 +313,7 @@ class Reviews:
             work(session, now)
             session.flush()
             row = rows.row_of(session, identity)
-            if row.kind == Kind.EXCHANGE and row.exchange_id is not None:
-                state = rows.state_of_exchange(session, row, now)
-                self._corpus.place(session, [row.exchange_id], state)
+            rows.place(session, self._corpus, row, now)
             return rows.review_of(row, self._config.per_item, now).state
 
         self._events.emit("review", id=identity, state=self._write(whole).value)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, not_, select
 from sqlalchemy.orm import Session
 
 from adapters.corpus.exchange import Exchange, ExchangeState
+from adapters.corpus.exchanges import Exchanges
 from adapters.review.errors import TooMany, UnknownReview
 from adapters.review.item import RETIRED, Candidate, Demanded, Kind, Review, Said, State
 from adapters.review.models import CandidateRow, ReviewRow, SubjectOfReview, VerdictRow
@@ -105,12 +106,7 @@ def attach(session: Session, row: ReviewRow, exchange: Exchange) -> None:
 
 def about(session: Session, row: ReviewRow, exchange: Exchange) -> None:
     """Fill in what is known of the exchange."""
-    row.exchange_id = exchange.id
-    row.decision_id = row.decision_id or exchange.decision_id
-    row.intent, row.tenant = exchange.intent, exchange.tenant
-    row.weight = weight_of(exchange)
-    row.tier = max(row.tier, tier_of(exchange))
-    row.why = list(dict.fromkeys([*row.why, *exchange.signals]))
+    _told(row, exchange)
     session.flush()
     there = set(
         session.scalars(
@@ -119,6 +115,27 @@ def about(session: Session, row: ReviewRow, exchange: Exchange) -> None:
     )
     for subject in set(exchange.subjects) - there:
         session.add(SubjectOfReview(subject=subject, review_id=row.id))
+
+
+def opened(session: Session, exchange: Exchange, now: float) -> ReviewRow:
+    """A new item that decides on an exchange."""
+    row = new_row(name_of(exchange.id), Kind.EXCHANGE, now)
+    _told(row, exchange)
+    session.add(row)
+    if exchange.subjects:
+        session.flush()  # no relationship tells the order in which these have to be written
+    for subject in dict.fromkeys(exchange.subjects):
+        session.add(SubjectOfReview(subject=subject, review_id=row.id))
+    return row
+
+
+def _told(row: ReviewRow, exchange: Exchange) -> None:
+    row.exchange_id = exchange.id
+    row.decision_id = row.decision_id or exchange.decision_id
+    row.intent, row.tenant = exchange.intent, exchange.tenant
+    row.weight = weight_of(exchange)
+    row.tier = max(row.tier, tier_of(exchange))
+    row.why = list(dict.fromkeys([*row.why, *exchange.signals]))
 
 
 def add_candidates(
@@ -206,8 +223,14 @@ def _tier(row: ReviewRow, comes_to: Standing) -> int:
     return Tier.USUAL if row.tier == Tier.ESCALATED else row.tier
 
 
-def state_of_exchange(session: Session, row: ReviewRow, now: float) -> ExchangeState:
-    """Where its review has an exchange: in review from the first claim or verdict on."""
+def place(session: Session, corpus: Exchanges, row: ReviewRow, now: float) -> None:
+    """Move an exchange to where the review that decides on it has it."""
+    if row.kind == Kind.EXCHANGE and row.exchange_id is not None:
+        corpus.place(session, [row.exchange_id], _state_of_exchange(session, row, now))
+
+
+def _state_of_exchange(session: Session, row: ReviewRow, now: float) -> ExchangeState:
+    """In review from the first claim or verdict on."""
     if row.outcome == Outcome.GOLD:
         return ExchangeState.GOLD
     if row.outcome == Outcome.REJECTED:

@@ -20,6 +20,7 @@ from adapters.review.item import Demanded
 from adapters.review.measuring import Measuring
 from adapters.review.queue import Queue
 from adapters.review.reviews import Reviews
+from adapters.review.tidying import Tidying
 from router.account.gauges import Reading
 from router.capture.consent import Consent
 from router.wire.table import Bound, bound
@@ -55,6 +56,7 @@ class Reviewing:
             consents=lambda tenant: not consent.said_no(tenant),
         )
         self.queue = Queue(store, corpus, config, events)
+        self._tidying = Tidying(store, corpus, config, events)
         self._checks = Checks(store, corpus, config.check_share)
         self.persons = ReviewsOfPersons(store, redaction.hashed)
         self._desk = reviews.ReviewDesk(
@@ -80,7 +82,7 @@ class Reviewing:
         return {**found, "graftwork_reviews_left_out": (left_out, lambda: self.queue.left_out)}
 
     def _count(self, name: str) -> int:
-        return self.queue.counts[name]
+        return self._tidying.counts[name]
 
     async def demand(self, told: Mapping[str, Any]) -> None:
         """Open a review that rules want, as a router tells of it."""
@@ -103,7 +105,7 @@ class Reviewing:
             return After(0.0) if more else None
 
         async def tidy() -> None:
-            await asyncio.to_thread(self.queue.tidy)
+            await asyncio.to_thread(self._tidying.tidy)
             await asyncio.to_thread(self._checks.keep_up)
 
         jobs.add("reviews", fill, _EVERY)

@@ -16,6 +16,7 @@ from adapters.review.listing import Wanted
 from adapters.review.models import CandidateRow, ReviewRow, SubjectOfReview, VerdictRow
 from adapters.review.priority import Tier
 from adapters.review.queue import Queue
+from adapters.review.tidying import Tidying
 from adapters.review.verdicts import Verdict
 from tests.fakes.corpus import exchange
 from tests.fakes.postgres import NewDatabase
@@ -48,6 +49,11 @@ def written(directory: Path) -> bytes:
 def queue_of(desk: Reviewing) -> Queue:
     """What fills it."""
     return Queue(desk.store, desk.exchanges, desk.config, desk.events, desk.tick)
+
+
+def tidying_of(desk: Reviewing) -> Tidying:
+    """What keeps it in order."""
+    return Tidying(desk.store, desk.exchanges, desk.config, desk.events, desk.tick)
 
 
 def opened(desk: Reviewing) -> list[str]:
@@ -113,13 +119,13 @@ def test_what_was_judged_never_gives_way(desk: Reviewing) -> None:
 
 def test_a_claim_that_ended_gives_the_exchange_back(desk: Reviewing) -> None:
     """It is captured again, for others and for the corpus's own bounds."""
-    queue = queue_of(desk)
+    tidying = tidying_of(desk)
     item = desk.asked("How?")
     desk.reviews.claim(item, "ann")
-    queue.tidy()
+    tidying.tidy()
     assert desk.state(item) == "in_review"
     desk.now += LOCK_S
-    queue.tidy()
+    tidying.tidy()
     assert desk.state(item) == "captured"
     assert desk.told("review")[-1] == (item, "open")
     desk.reviews.claim(item, "bob")
@@ -127,12 +133,12 @@ def test_a_claim_that_ended_gives_the_exchange_back(desk: Reviewing) -> None:
 
 def test_a_review_goes_with_its_exchange(desk: Reviewing) -> None:
     """Verdicts and candidates too."""
-    queue = queue_of(desk)
+    tidying = tidying_of(desk)
     item = desk.asked("How?", subjects=(HASH,))
     other = desk.asked("What?")
     desk.reviews.judge(item, "ann", Verdict.REJECT, comment="no")
     desk.exchanges.erase(HASH)
-    queue.tidy()
+    tidying.tidy()
     with pytest.raises(UnknownReview):
         desk.reviews.find(item)
     desk.reviews.find(other)
@@ -158,21 +164,21 @@ async def test_an_erasure_finds_and_removes_reviews(desk: Reviewing, tmp_path: P
 
 def test_what_was_kept_for_a_rule_alone_goes_when_it_is_done(desk: Reviewing) -> None:
     """After a month; not while another review of it is open, and not what consent keeps."""
-    queue = queue_of(desk)
+    tidying = tidying_of(desk)
     done, waits = desk.asked("done", trains=False), desk.asked("waits", trains=False)
     learnt = desk.asked("learnt")
     for item in (done, learnt):
         desk.reviews.judge(item, "ann", Verdict.ACCEPT)
-    queue.tidy()
+    tidying.tidy()
     desk.reviews.find(done)
     desk.now += 31 * 86_400
-    queue.tidy()
+    tidying.tidy()
     with pytest.raises(UnknownReview):
         desk.reviews.find(done)
     desk.reviews.find(waits)
     desk.reviews.find(learnt)
     assert sum(desk.exchanges.by_state().values()) == 2
-    assert queue.counts == {"open": 1, "disputed": 0, "done": 1}
+    assert tidying.counts == {"open": 1, "disputed": 0, "done": 1}
 
 
 def test_a_rules_review_finds_its_exchange(desk: Reviewing) -> None:
@@ -225,6 +231,6 @@ def test_rules_reviews_are_bounded(desk: Reviewing) -> None:
         name = f"rev_{number:02}"
         desk.reviews.demand(Demanded(name, f"dec_{number}", ("r",), "before", "acme", ""))
     desk.reviews.judge("rev_11", "ann", Verdict.ACCEPT)
-    queue_of(desk).tidy()
+    tidying_of(desk).tidy()
     left = sorted(each.id for each in desk.reviews.page(Wanted()))
     assert left == [f"rev_{number:02}" for number in range(1, 11)]

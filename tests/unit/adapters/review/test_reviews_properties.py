@@ -21,6 +21,7 @@ from adapters.review.errors import AlreadyJudged, Held, NothingToUndo, ReviewErr
 from adapters.review.item import State
 from adapters.review.listing import Wanted
 from adapters.review.queue import Queue
+from adapters.review.tidying import Tidying
 from adapters.review.verdicts import Judgement, Outcome, Verdict, standing
 from tests.fakes.reviewing import LOCK_S, Reviewing, reviewing
 
@@ -66,9 +67,9 @@ class Queues(RuleBasedStateMachine):
         """Each of another question."""
         self.items = [self.desk.asked(f"question {number}") for number in range(3)]
         self.models = [Model() for _ in self.items]
-        self.queue = Queue(
-            self.desk.store, self.desk.exchanges, self.desk.config, self.desk.events, self.desk.tick
-        )
+        desk = self.desk
+        given = (desk.store, desk.exchanges, desk.config, desk.events, desk.tick)
+        self.queue, self.tidying = Queue(*given), Tidying(*given)
 
     @rule(item=_ITEMS, name=_NAMES)
     def claim(self, item: int, name: str) -> None:
@@ -132,7 +133,7 @@ class Queues(RuleBasedStateMachine):
     @rule()
     def tidy(self) -> None:
         """As it is done in the background."""
-        self.queue.tidy()
+        self.tidying.tidy()
         self.queue.fill()
 
     @invariant()
