@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from adapters.review.errors import AlreadyJudged, BadAnswer, Held
 from adapters.review.item import Review, State
 from adapters.review.models import ReviewRow, VerdictRow
+from adapters.review.priority import Tier
 from adapters.review.verdicts import REVIEWER, Outcome, Verdict, folded
 
 
@@ -36,7 +37,10 @@ def must_not_have_judged(session: Session, identity: str, reviewer: str) -> None
 
 
 def answer_of(item: Review, verdict: Verdict, answer: str | None) -> tuple[str, str]:
-    """The answer that a verdict is about, and who gave it. Raises ``BadAnswer``."""
+    """The answer that a verdict is about, and who gave it. Raises ``BadAnswer``.
+
+    It is empty where a rule lets nobody answer before: accepting that permits an answer.
+    """
     if verdict in {Verdict.REJECT, Verdict.ESCALATE}:
         if answer:
             raise BadAnswer(f"{verdict.value} takes no answer; edit does")
@@ -47,7 +51,7 @@ def answer_of(item: Review, verdict: Verdict, answer: str | None) -> tuple[str, 
         return answer, ""
     exchange = item.exchange
     given = ("", "") if exchange is None else (exchange.response, exchange.target)
-    if answer is None and exchange is not None and not exchange.response.strip():
+    if answer is None and not given[0].strip() and item.tier != Tier.AWAITED:
         raise BadAnswer("no answer went out; to write one, edit")
     return given if answer is None else _there(item, given, answer)
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from adapters.review.erasing import ReviewsOfPersons
-from adapters.review.errors import UnknownReview
+from adapters.review.errors import BadAnswer, UnknownReview
 from adapters.review.item import Demanded, State
 from adapters.review.listing import Wanted
 from adapters.review.models import CandidateRow, ReviewRow, SubjectOfReview, VerdictRow
@@ -197,6 +197,8 @@ def test_a_rules_review_finds_its_exchange(desk: Reviewing) -> None:
             assert desk.reviews.demand(wanted)
             assert not desk.reviews.demand(wanted)
             assert desk.reviews.find(name).exchange is None
+            with pytest.raises(BadAnswer):
+                desk.reviews.judge(name, "ann", Verdict.ACCEPT)
             desk.exchanges.take(found)
             queue.attach()
             queue.fill()
