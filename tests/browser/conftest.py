@@ -16,8 +16,9 @@ from adapters.records.sealing import AUDIT
 from router.admit.keys import hash_key
 from router.stages import Heading
 from tests.browser.driver import DESK, MISSING, Browser, browser
-from tests.contract.client import ADMIN, chat, client, push
+from tests.contract.client import ADMIN, archive, chat, client, post_version, push
 from tests.contract.conftest import router_args
+from tests.contract.test_gates import bring
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.learning_loop import row
 from tests.fakes.records import running_log
@@ -71,7 +72,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         args["capture"] = {"tenants": {"app": {"consent": True, "share": 1.0}}}
         trainer = FakeTrainer(steps=8, pause_s=0.2)
         try:
-            with whole_system(root, args, replicas=1, trainer=trainer) as found:
+            routes = {"kept": {"alias": "kept", "gate": {"margin": 0.2}}}
+            more: dict[str, Any] = {"flywheel": {"routes": routes}, "trainer": trainer}
+            with whole_system(root, args, replicas=1, **more) as found:
                 _use(found)
                 yield found
         finally:
@@ -119,6 +122,8 @@ def _use(system: System) -> None:
         rules = 'rules:\n  - id: looks\n    when: tenant == "app"\n    instruct: Be kind.\n'
         answer = ops.put(f"{ADMIN}/policy", content=rules)
         assert answer.status_code == 200, answer.text
+        bring(ops, "kept")
+        assert post_version(ops, "kept", archive(7)).status_code in {202, 422}
         push(ops, "returns", 1)
         push(ops, "returns", 2)
         for subject in ("Jane Doe", "Somebody"):

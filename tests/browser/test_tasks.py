@@ -195,6 +195,30 @@ def test_a_training_is_watched_and_cancelled(window: Browser, system: System) ->
             assert state == "cancelled"
 
 
+def test_a_gate_report_is_read(window: Browser, system: System) -> None:
+    """Why a version does not serve, in numbers and pictures."""
+    log_in(window, system)
+    with admin(system) as api:
+        version = api.get(f"{ADMIN}/adapters/kept").json()["versions"][0]
+        path = f"{ADMIN}/adapters/kept/versions/{version['digest']}/gate"
+        window.until(lambda: _judged(api, path), "a report", 30)
+        report = _judged(api, path)
+    window.press("Adapters")
+    window.press("kept")
+    window.sees(f"Against {report['current_target']}, on {report['n']} items")
+    window.sees(report["reason"])
+    window.sees(report["verdict"])
+    bars = "return document.querySelectorAll('[data-part=gate] svg').length"
+    assert window.run(bars) == 2
+
+
+def _judged(api: httpx.Client, path: str) -> dict[str, Any]:
+    """The report; empty before there is one."""
+    answer = api.get(path)
+    found: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+    return found
+
+
 def test_a_cluster_becomes_an_intent(window: Browser, system: System) -> None:
     """Named by what was asked; its exchanges wait for review; undone again, and dismissed."""
     with client(system, "app") as app:

@@ -15,7 +15,7 @@ from serving.console.pages.adapters import LIVE, ladder_of
 
 _SHOWN: Final = 20
 _SHARES: Final = frozenset({"canary", "shadow"})
-_LOOKED_AT: Final = ("live", "canary", "shadow", "gating", "superseded")
+_LOOKED_AT: Final = ("live", "canary", "shadow", "superseded")
 
 
 async def show(visit: Visit) -> dict[str, Any]:
@@ -38,7 +38,7 @@ async def show(visit: Visit) -> dict[str, Any]:
         "figures": await _figures(visit, path, versions),
         "gates": gates,
         "gate": gates.get(wanted),
-        "gated": wanted,
+        "gate_rest": {n: v for n, v in gates.get(wanted, {}).items() if n != "items"},
         "gate_picture": _scores(gates[wanted]) if wanted in gates else "",
         "lineage": {n: v for n, v in (lineage or {}).items() if n not in ("rows", "gate")},
         "lineage_picture": _lineage(lineage) if isinstance(lineage, dict) else "",
