@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,12 +43,12 @@ class Desk:
 
     Attributes:
         clusters: all of them.
-        changed: tells routers that intents changed.
+        changed: told of each that somebody decided on.
         aliases: which adapter learns an intent, where the configuration says.
     """
 
     clusters: Clusters
-    changed: Callable[[], Awaitable[None]]
+    changed: Callable[[Cluster], None]
     aliases: Mapping[str, str]
 
 
@@ -108,8 +108,8 @@ async def make(desk: Desk, request: Request) -> Response:
     made = await asyncio.to_thread(
         desk.clusters.intents.make, identity, body.name, alias, actor(request)
     )
-    await desk.changed()
     found = await asyncio.to_thread(desk.clusters.find, made.cluster)
+    desk.changed(found)
     return _json({**_shown(found), "exchanges": made.exchanges}, 201)
 
 
@@ -117,8 +117,8 @@ async def unmake(desk: Desk, request: Request) -> Response:
     """Undo that: routers forget the examples, exchanges get their old intents back."""
     identity = request.path_params["id"]
     made = await asyncio.to_thread(desk.clusters.intents.unmake, identity, actor(request))
-    await desk.changed()
     found = await asyncio.to_thread(desk.clusters.find, made.cluster)
+    desk.changed(found)
     return _json({**_shown(found), "exchanges": made.exchanges})
 
 
@@ -127,6 +127,7 @@ async def dismiss(desk: Desk, request: Request) -> Response:
     found = await asyncio.to_thread(
         desk.clusters.dismiss, request.path_params["id"], actor(request)
     )
+    desk.changed(found)
     return _json(_shown(found))
 
 
@@ -135,6 +136,7 @@ async def restore(desk: Desk, request: Request) -> Response:
     found = await asyncio.to_thread(
         desk.clusters.restore, request.path_params["id"], actor(request)
     )
+    desk.changed(found)
     return _json(_shown(found))
 
 

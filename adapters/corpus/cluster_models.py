@@ -68,6 +68,7 @@ class ExampleRow(Base):
 
     cluster: Mapped[str] = mapped_column(String(64), primary_key=True)
     exchange_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(256))
     text: Mapped[str] = mapped_column(Text)
     subjects: Mapped[str] = mapped_column(Text)
     """Keyed hashes of persons, as JSON."""

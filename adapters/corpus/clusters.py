@@ -75,10 +75,12 @@ class Clusters:
         exchanges: what was captured.
         embedding: what texts mean.
         clock: seconds since the epoch.
+        consents: whether what a tenant's exchanges hold may be learnt, now.
 
     Attributes:
         intents: those that were made of clusters.
         members: how many exchanges are clustered, as of the last tick.
+        touched: the clusters to which the last tick added something.
     """
 
     def __init__(
@@ -87,14 +89,17 @@ class Clusters:
         exchanges: Exchanges,
         embedding: Embedding,
         clock: Callable[[], float] = time.time,
+        consents: Callable[[str], bool] = lambda _tenant: True,
     ) -> None:
         self._store = store
         self._exchanges = exchanges
         self._embedding = embedding
         self._clock = clock
+        self._consents = consents
         self._general: Floats | None = None
-        self.intents = Intents(store, self._placing, clock)
+        self.intents = Intents(store, self._placing, clock, consents)
         self.members = 0
+        self.touched: frozenset[str] = frozenset()
 
     # Background work
 
@@ -106,7 +111,7 @@ class Clusters:
         if encoder != self._embedding.name:
             self._store.write(self._start_anew)
             after = 0
-        found = self._exchanges.since(after, _AT_ONCE)
+        found, self.touched = self._exchanges.since(after, _AT_ONCE), frozenset()
         if found.after is not None:
             pairs, changed = self._with_vectors(found.exchanges), found.after
             if any(vector is not None for _, vector in pairs):
@@ -147,6 +152,7 @@ class Clusters:
             (each, text)
             for each in exchanges
             if each.id not in known and each.signals and each.trains
+            if self._consents(each.tenant)
             if (text := question(each.messages))
         ]
         vectors = self._embedding.encode([text for _, text in fresh]) if fresh else ()
@@ -161,7 +167,7 @@ class Clusters:
         placing.take(pairs)
         self.intents.spread(session, placing.touched)
         placing.tidy(MAX_MEMBERS)
-        self.members = count_members(session)
+        self.members, self.touched = count_members(session), frozenset(placing.touched)
 
     def _placing(self, session: Session) -> Placing:
         centre = session.get_one(ProgressRow, 1).centre

@@ -51,6 +51,7 @@ class Intents:
         store: the loop's database.
         placing: where vectors are seen from now.
         clock: seconds since the epoch.
+        consents: whether what a tenant's exchanges hold may be learnt, now.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Intents:
         store: FlywheelStore,
         placing: Callable[[Session], Placing],
         clock: Callable[[], float],
+        consents: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._placing = placing
         self._clock = clock
+        self._consents = consents
 
     def make(self, cluster_id: str, name: str, alias: str | None, actor: str) -> Making:
         """Make a cluster an intent, or a part of one; its exchanges get it.
@@ -130,13 +133,20 @@ class Intents:
         there = {each.id: each for each in seen(session, rows_of(session, best))}
         texts: dict[str, str] = {}
         for identity in best:
-            if identity in there and len(texts) < EXAMPLES:
+            if identity not in there or not self._consents(there[identity].tenant):
+                continue
+            if len(texts) < EXAMPLES:
                 text = shortened(question(there[identity].messages), _EXAMPLE)
                 texts.setdefault(text, identity)
         for text, identity in texts.items():
-            subjects = json.dumps(there[identity].subjects)
             session.add(
-                ExampleRow(cluster=row.id, exchange_id=identity, text=text, subjects=subjects)
+                ExampleRow(
+                    cluster=row.id,
+                    exchange_id=identity,
+                    tenant=there[identity].tenant,
+                    text=text,
+                    subjects=json.dumps(there[identity].subjects),
+                )
             )
 
     def _give_back(self, session: Session, row: ClusterRow) -> int:
@@ -165,11 +175,12 @@ class Intents:
             )
             rows = session.execute(of.order_by(ClusterRow.number)).all()
             texts: dict[str, list[str]] = {}
-            examples = select(ExampleRow.cluster, ExampleRow.text)
-            for cluster, text in session.execute(
+            examples = select(ExampleRow.cluster, ExampleRow.tenant, ExampleRow.text)
+            for cluster, tenant, text in session.execute(
                 examples.order_by(ExampleRow.cluster, ExampleRow.text)
             ):
-                texts.setdefault(cluster, []).append(text)
+                if self._consents(tenant):
+                    texts.setdefault(cluster, []).append(text)
         found: dict[str, Made] = {}
         for cluster, intent, alias in rows:
             before = found.get(intent or "", Made(intent or "", None, ()))

@@ -11,10 +11,12 @@ from starlette.responses import Response
 
 from adapters.admin import clusters
 from adapters.admin.clusters import Desk
+from adapters.corpus.cluster import Cluster
 from adapters.corpus.clusters import Clusters
 from adapters.corpus.exchange import Exchange
 from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.signals import TROUBLE, struggles
+from adapters.events import EventBus
 from adapters.flywheel.config import FlywheelConfig
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import After, Every, PeriodicJobs
@@ -29,6 +31,8 @@ from serving.internal.paths import INTENTS
 
 _EVERY = Every(1.0, at_once=True, limit_s=600.0, max_retry_s=30.0)
 _MADE_INTENT = "made_intent"
+_TOLD = 20
+"""Clusters of one tick whose growth is told; who follows looks at all of them anyway."""
 _log = logging.getLogger("graftwork.registry")
 
 
@@ -42,6 +46,8 @@ class Clustering:
         config: the loop's.
         publish: has routers see which intents there are now.
         hash_of: what stands for a person.
+        events: told of each that grew, and of what was decided.
+        consents: whether what a tenant's exchanges hold may be learnt, now.
 
     Attributes:
         clusters: all of them.
@@ -56,8 +62,11 @@ class Clustering:
         config: FlywheelConfig,
         publish: Callable[[], None],
         hash_of: Callable[[str], str],
+        events: EventBus,
+        consents: Callable[[str], bool],
     ) -> None:
-        self.clusters = Clusters(store, exchanges, BgeSmall())
+        self._events = events
+        self.clusters = Clusters(store, exchanges, BgeSmall(), consents=consents)
         self.persons = ExamplesOfPersons(self.clusters, store, publish, hash_of)
         self._reviews = reviews
         self._publish = publish
@@ -93,7 +102,9 @@ class Clustering:
         """Digest of the intents that were made of clusters. Blocks."""
         return self.clusters.intents.document()[0]
 
-    async def _changed(self) -> None:
+    def _changed(self, cluster: Cluster) -> None:
+        """Somebody decided: routers may have to learn, reviews may have to be opened."""
+        self._events.emit("cluster", id=cluster.id, state=cluster.state.value)
         self._publish()
         self._job.wake()
 
@@ -103,6 +114,8 @@ class Clustering:
 
     async def _tick(self) -> After | None:
         more = await asyncio.to_thread(self.clusters.tick)
+        for cluster_id in sorted(self.clusters.touched)[:_TOLD]:
+            self._events.emit("cluster", id=cluster_id, state="grown")
         await asyncio.to_thread(self._open_reviews)
         return After(0.0) if more else None
 

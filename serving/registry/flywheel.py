@@ -74,13 +74,14 @@ class Flywheel:
             lambda identity, state: events.emit("exchange", id=identity, state=state.value),
         )
         redaction = self._redaction = Redaction(settings)
+        consent = Consent(settings.router.capture)
         self.reviewing = Reviewing(
             self.store,
             self.exchanges,
             settings.flywheel.reviews,
             events,
             redaction,
-            Consent(settings.router.capture),
+            consent,
         )
         self.reviews = self.reviewing.reviews
         self.clustering = Clustering(
@@ -90,6 +91,8 @@ class Flywheel:
             settings.flywheel,
             publish,
             self._redaction.hashed,
+            events,
+            lambda tenant: not consent.said_no(tenant),
         )
         self.datasets = Datasets(
             self.store,

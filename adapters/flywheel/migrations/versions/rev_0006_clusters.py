@@ -35,6 +35,7 @@ def upgrade() -> None:
         "cluster_examples",
         sa.Column("cluster", sa.String(64), nullable=False),
         sa.Column("exchange_id", sa.String(64), nullable=False),
+        sa.Column("tenant", sa.String(256), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("subjects", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("cluster", "exchange_id", name=op.f("pk_cluster_examples")),

@@ -262,6 +262,27 @@ def test_an_intent_has_examples_and_its_exchanges_get_it(scene: Scene) -> None:
         scene.clusters.intents.unmake(found.id, "ops")
 
 
+def test_who_took_consent_back_teaches_nothing(url: str) -> None:
+    """Neither a cluster nor an intent that there is already; given again, it counts again."""
+    said_no: set[str] = set()
+    with corpus(url) as (exchanges, store):
+        scene = Scene(exchanges, store, Topics())
+        scene.clusters = Clusters(
+            store, exchanges, Topics(), lambda: scene.now, lambda tenant: tenant not in said_no
+        )
+        scene.ask("visa one", "visa two")
+        scene.ask("visa three", tenant="other")
+        (found,) = scene.seen()
+        scene.clusters.intents.make(found.id, "visas", None, "ops")
+        before = scene.clusters.intents.document()
+        said_no.add("other")
+        assert set(scene.clusters.intents.made()[0].examples) == {"visa one", "visa two"}
+        scene.ask("bike one", "bike two", tenant="other")
+        assert [each.id for each in scene.seen()] == [found.id]
+        said_no.clear()
+        assert scene.clusters.intents.document() == before
+
+
 def test_several_clusters_are_one_intent(scene: Scene) -> None:
     """Their examples are told together."""
     scene.ask("visa one", "visa two", "bike one", "bike two")
