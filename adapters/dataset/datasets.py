@@ -101,6 +101,8 @@ class Datasets:
         self._told = told
         # What is held out is read first and added to last: two at once would not see each other.
         self._lock = threading.Lock()
+        self.kept = self._count()
+        """How many there are that are not erased, at the last change."""
 
     # Making
 
@@ -209,11 +211,6 @@ class Datasets:
         """
         return self._held_rows(intent)
 
-    def count(self) -> int:
-        """How many are not erased."""
-        with self._store.read() as session:
-            return ledger.count(session)
-
     # Erasing
 
     def touched(self, subjects: Iterable[str]) -> list[str]:
@@ -232,6 +229,7 @@ class Datasets:
                 touched = ledger.rows_with(session, subjects)
             done = [self._rebuilt(digest, gone) for digest, gone in sorted(touched.items())]
             self._sweep()
+            self.kept = self._count()
         for each in done:
             if each.rebuilt_as is not None:
                 self._told(each.rebuilt_as, FROZEN)
@@ -246,6 +244,10 @@ class Datasets:
             self._sweep()
 
     # Within
+
+    def _count(self) -> int:
+        with self._store.read() as session:
+            return ledger.count(session)
 
     def _selected(self, selection: Selection) -> list[Row]:
         gold = self._gold.gold(selection.intents, selection.tenants, selection.since)
@@ -292,7 +294,7 @@ class Datasets:
         there = self.find(dataset.digest)
         if there is not None and there.erased and origin == "import":
             raise ErasedDataset(there.digest, there.rebuilt_as)
-        if there is None and self.count() >= self._config.max_datasets:
+        if there is None and self._count() >= self._config.max_datasets:
             raise TooMany(
                 f"There are {self._config.max_datasets} datasets "
                 "(flywheel.datasets.max_datasets): allow more."
@@ -307,6 +309,7 @@ class Datasets:
             and (origin == "reviews" or (row.intent, input_digest(row.messages)) not in answered)
         ]
         made = self._put(dataset, rows, tested, origin == "reviews", there)
+        self.kept = self._count()
         self._told(made.digest, FROZEN)
         return made
 

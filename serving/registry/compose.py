@@ -125,6 +125,7 @@ class RegistryProcess:
         self._metrics.register(Gauges(self.flywheel.clustering.readings()))
         self._metrics.register(Gauges(self.flywheel.reviewing.readings()))
         self._metrics.register(Gauges(self.flywheel.gating.readings()))
+        self._metrics.register(Gauges(self.flywheel.readings()))
         rules = RulesOffice(
             self.adapters.registry.policies,
             fleet,

@@ -17,6 +17,7 @@ from adapters.distill.tracing import Tracer
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
+from router.account.gauges import Reading
 from router.capture.consent import Consent
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
@@ -157,6 +158,11 @@ class Flywheel:
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
         return [*capturing.routes(self.exchanges), *self.clustering.routes()]
+
+    def readings(self) -> dict[str, Reading]:
+        """What is worth a gauge and belongs to no room of its own."""
+        said = "Datasets that are not erased; flywheel.datasets.max_datasets is the limit."
+        return {"graftwork_datasets": (said, lambda: self.datasets.kept)}
 
     def rooms(self) -> Iterable[Erasable]:
         """What keeps persons' data: what may be learned from, then what was learned."""

@@ -111,6 +111,7 @@ def test_the_same_answers_are_the_same_dataset(datasets: Datasets, answers: Answ
     assert first.splits == {"train": 16, "test": 4}
     assert first.counts == {"returns": 20}
     assert [each.digest for each in datasets.listed()] == [first.digest]
+    assert datasets.kept == 1
 
 
 def test_gold_once_held_out_stays_held_out(datasets: Datasets, answers: Answers) -> None:
@@ -282,6 +283,7 @@ def test_of_a_dataset_of_one_person_nothing_is_left(
     old = datasets.freeze(Selection("a"))
     [done] = datasets.without(["s" * 64])
     assert done.rebuilt_as is None
+    assert datasets.kept == 0
     assert datasets.holdout("returns") == []
     assert list((tmp_path / DIRECTORY).iterdir()) == []
     with pytest.raises(ErasedDataset):
