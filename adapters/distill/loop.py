@@ -8,6 +8,7 @@ moment, the next look goes on from there. Every step is safe to do twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -22,7 +23,13 @@ from adapters.dataset.frozen import Dataset
 from adapters.distill import job
 from adapters.distill.briefing import AUTHOR, brief
 from adapters.distill.directories import JobDirectories
-from adapters.distill.distillations import Distillation, Distillations, Ended
+from adapters.distill.distillations import (
+    Distillation,
+    Distillations,
+    Ended,
+    TooManyOpen,
+    Wish,
+)
 from adapters.distill.following import CLIMBS, ON_THE_WAY, follows
 from adapters.distill.lineage import Lineage
 from adapters.distill.ports import Bases, GateReports, NothingToTrain, TrainingData
@@ -150,15 +157,21 @@ class Loop:
                 path = parts.directories.path(row.id)
                 if path.exists():
                     await asyncio.to_thread(parts.trainer.cancel, path)
-                if row.state in LEASED:
-                    await asyncio.to_thread(
-                        parts.distillations.move, row.id, DistillState.QUEUED, _AGAIN, starts=0
-                    )
-                elif row.state in {DistillState.GATING, DistillState.PUBLISHING}:
-                    await asyncio.to_thread(
-                        parts.distillations.move, row.id, DistillState.CANCELLED, _AGAIN
-                    )
+                await asyncio.to_thread(self._begin_again, row)
                 await asyncio.to_thread(parts.directories.remove, row.id)
+
+    def _begin_again(self, row: Distillation) -> None:
+        record = self._parts.distillations
+        if row.state in LEASED:
+            record.move(row.id, DistillState.QUEUED, _AGAIN, starts=0)
+        elif not row.ended and row.state is not DistillState.QUEUED:
+            record.move(row.id, DistillState.CANCELLED, _AGAIN)
+            wish = Wish(
+                row.alias, row.intent, row.dataset, row.settings, cause="erasure", author=row.author
+            )
+            # The person goes whatever waits; a trigger, or somebody, asks again.
+            with contextlib.suppress(TooManyOpen):
+                record.ask(wish)
 
     async def _resume(self) -> None:
         """What the last process cancelled may still be on its way to the engines."""

@@ -207,6 +207,26 @@ async def test_a_dataset_that_was_erased_is_trained_as_what_is_left_of_it(make: 
     assert done.dataset == left.digest
 
 
+async def test_what_climbs_is_made_again_when_a_person_goes(make: Make) -> None:
+    """Its distillation ends, and one waits until the dataset is rebuilt without the person."""
+    config = FlywheelConfig.model_validate(
+        {"routes": {"returns": {"alias": "returns", "ladder": ["canary", "live"]}}}
+    )
+    world = make(config=config, trainer=InstantTrainer())
+    first = await world.run(world.ask().id, "publishing")
+    await world.loop.drop([first.dataset])
+    assert world.distillations.find(first.id).state is DistillState.CANCELLED
+    [again] = world.distillations.under_way()
+    assert (again.cause, again.dataset) == ("erasure", first.dataset)
+    for _ in range(3):
+        await world.loop.tick()
+    assert world.distillations.find(again.id).state is DistillState.QUEUED
+    left = world.data.freeze([row(2)])
+    world.data.rebuilt[first.dataset] = left.digest
+    done = await world.run(again.id, "publishing")
+    assert done.dataset == left.digest
+
+
 async def test_a_registry_that_was_superseded_starts_no_trainer(make: Make) -> None:
     """Law 13: its lease cannot be taken, and nothing that it trains can be published."""
     world = make()
