@@ -7,7 +7,7 @@ import hmac
 import os
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from adapters.records.files import sync_directory, write_all
 
@@ -22,12 +22,19 @@ class Subjects:
     """
 
     def __init__(self, root: Path) -> None:
-        self._key = _read(root / KEY_FILE)
+        self.key = _read(root / KEY_FILE)
+
+    @classmethod
+    def under(cls, key: bytes) -> Self:
+        """Under a key that another process keeps."""
+        made = cls.__new__(cls)
+        made.key = key
+        return made
 
     def hash(self, subject: str) -> str:
         """HMAC-SHA256, hexadecimal."""
         text = subject.encode("utf-8", "replace")
-        return hmac.digest(self._key, text, hashlib.sha256).hex()
+        return hmac.digest(self.key, text, hashlib.sha256).hex()
 
 
 def _read(path: Path) -> bytes:

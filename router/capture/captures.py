@@ -218,6 +218,7 @@ class Captures:
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._write())]
 
     async def _work(self) -> None:
+        await self._entries.ready()
         while True:
             job = self._next()
             if job is None:

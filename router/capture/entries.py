@@ -6,8 +6,8 @@ What is made here is the first form of it that may be written anywhere (law 6).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -31,21 +31,35 @@ _MAX_TEXT_BYTES: Final = 512 * 1024
 _EMPTY: Final = Answered()
 
 
+class Persons(Protocol):
+    """What stands for persons in the corpus."""
+
+    def hash(self, person: str, /) -> str:
+        """A keyed hash; ``known`` has to have returned."""
+        ...
+
+    async def known(self) -> None:
+        """Wait until hashes can be made."""
+        ...
+
+
 class Entries:
     """Makes what is sent to the corpus.
 
     Args:
         governance: redacts.
         intents: says what a request is about for which nobody had to know.
-        hash_of: what stands for a person.
+        persons: what stands for them.
     """
 
-    def __init__(
-        self, governance: Governance, intents: IntentStage, hash_of: Callable[[str], str]
-    ) -> None:
+    def __init__(self, governance: Governance, intents: IntentStage, persons: Persons) -> None:
         self._governance = governance
         self._intents = intents
-        self._hash_of = hash_of
+        self._persons = persons
+
+    async def ready(self) -> None:
+        """Wait until it is known what stands for persons."""
+        await self._persons.known()
 
     async def look(self, finished: Finished) -> tuple[Answered, Signs]:
         """What was answered, and what is to be said of it. Off the loop."""
@@ -131,7 +145,7 @@ class Entries:
 
     def subjects(self, finished: Finished) -> tuple[str, ...]:
         """What stands for whose data it carries."""
-        return tuple(sorted(map(self._hash_of, finished.exchange.request.subjects)))
+        return tuple(sorted(map(self._persons.hash, finished.exchange.request.subjects)))
 
     async def _redacted(self, finished: Finished, value: dict[str, Any]) -> dict[str, Any]:
         persons = finished.exchange.request.subjects
@@ -151,7 +165,7 @@ class Entries:
         persons = finished.exchange.request.subjects
         if not session or await self._governance.learned_from(session, persons) == session:
             return session
-        return f"session_{self._hash_of(session)[:24]}"
+        return f"session_{self._persons.hash(session)[:24]}"
 
 
 def _said(details: Mapping[str, Any]) -> dict[str, list[str]]:

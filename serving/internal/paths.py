@@ -33,6 +33,7 @@ POLICY = "/internal/policies/{version}"
 INTENTS = "/internal/intents/{digest}"
 PASSAGES = "/internal/passages"
 CAPTURES = "/internal/captures"
+SUBJECTS = "/internal/subjects"
 # All of them
 METRICS = "/metrics"
 PREFIX = "/internal/"

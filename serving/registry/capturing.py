@@ -23,15 +23,23 @@ from router.capture.consent import Consent
 from router.errors import GuardUnavailable
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
-from serving.internal.paths import CAPTURES
+from serving.internal.paths import CAPTURES, SUBJECTS
 from serving.registry.redacting import Redaction
 
 _log = logging.getLogger("graftwork.registry")
 
 
-def routes(exchanges: Exchanges) -> list[Bound]:
+def routes(exchanges: Exchanges, redaction: Redaction) -> list[Bound]:
     """What routers ask of the registry's internal surface."""
-    return bound((Resource("internal", "POST", CAPTURES, _captured),), exchanges)
+    return [
+        *bound((Resource("internal", "POST", CAPTURES, _captured),), exchanges),
+        *bound((Resource("internal", "GET", SUBJECTS, _subjects),), redaction),
+    ]
+
+
+async def _subjects(redaction: Redaction, _: Request) -> Response:
+    """The key under which persons are hashed in the corpus."""
+    return Response(redaction.key, media_type="application/octet-stream")
 
 
 async def _captured(exchanges: Exchanges, request: Request) -> Response:

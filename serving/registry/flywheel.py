@@ -157,7 +157,7 @@ class Flywheel:
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
-        return [*capturing.routes(self.exchanges), *self.clustering.routes()]
+        return [*capturing.routes(self.exchanges, self._redaction), *self.clustering.routes()]
 
     def readings(self) -> dict[str, Reading]:
         """What is worth a gauge and belongs to no room of its own."""

@@ -31,6 +31,11 @@ class Redaction:
         """All of an exchange as it may be kept, given whose it is. Raises ``GuardUnavailable``."""
         return await self._governance.learned_from(value, persons)
 
+    @property
+    def key(self) -> bytes:
+        """What ``hashed`` hashes under; for this system's own processes."""
+        return self._subjects.key
+
     def hashed(self, subject: str) -> str:
         """What stands for a person in all that is kept."""
         return self._subjects.hash(subject)

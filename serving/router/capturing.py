@@ -16,7 +16,7 @@ from adapters.resources import Resource
 from router.account.gauges import Gauges, Reading
 from router.capture.captures import QUEUED, UNWRITTEN, Captures, Elsewhere
 from router.capture.counts import CaptureCounts
-from router.capture.entries import Entries
+from router.capture.entries import Entries, Persons
 from router.capture.holdings import WaitingExchanges
 from router.capture.repeats import Repeats
 from router.capture.spool import Spool
@@ -25,6 +25,7 @@ from router.replicas.table import TableHolder
 from serving.config.settings import Settings
 from serving.internal.client import InternalClient
 from serving.internal.paths import CAPTURE, CAPTURES
+from serving.router.persons import CorpusPersons
 
 SPOOLS: Final = "capture"
 """The directory of all routers' spools, below the state directory."""
@@ -60,28 +61,27 @@ class Capturing:
         self,
         settings: Settings,
         writer: str,
-        entries: Entries,
-        hash_of: Callable[[str], str],
+        entries: Callable[[Persons], Entries],
         holder: TableHolder,
         metrics: CollectorRegistry,
         elsewhere: Elsewhere,
         encoder: Encoder,
     ) -> None:
         config = settings.router.capture
+        self._client = InternalClient()
+        persons = self._persons = CorpusPersons(holder, self._client)
         self._repeats = Repeats(encoder)
         self._spool = Spool(settings.state_dir / SPOOLS, writer, config.spool_mb * 2**20)
         self.captures = Captures(
             config,
-            entries,
+            entries(persons),
             self._spool,
             CaptureCounts(metrics),
             elsewhere,
             self._repeats,
         )
         metrics.register(Gauges(self._readings()))
-        self._hash_of = hash_of
         self._holder = holder
-        self._client = InternalClient()
 
     def _readings(self) -> dict[str, Reading]:
         """What is worth a gauge."""
@@ -119,7 +119,7 @@ class Capturing:
 
     def rooms(self) -> tuple[Erasable, ...]:
         """What is kept of persons on the way."""
-        waiting = WaitingExchanges(self.captures, self._spool, self._hash_of)
+        waiting = WaitingExchanges(self.captures, self._spool, self._persons.hash)
         return (self.captures.recent, waiting)
 
     def add_to(self, jobs: PeriodicJobs) -> None:

@@ -160,8 +160,7 @@ class RouterProcess:
         self._capturing = Capturing(
             settings,
             f"{identity}-{secrets.token_hex(4)}",
-            Entries(governance, IntentStage(self._intents), subjects.hash),
-            subjects.hash,
+            lambda persons: Entries(governance, IntentStage(self._intents), persons),
             self.holder,
             self._registry,
             self._peers.keep,

@@ -37,6 +37,17 @@ from tests.fakes.exchanges import exchange, put
 MAIL = "maria.planted@example.com"
 
 
+class Hashes:
+    """Stands for persons, from the beginning."""
+
+    def hash(self, person: str) -> str:
+        """No hash, to be read."""
+        return f"hash of {person}"
+
+    async def known(self) -> None:
+        """It is."""
+
+
 class Router:
     """One router's captures, with everything that they use."""
 
@@ -49,13 +60,13 @@ class Router:
         self.told: list[str] = []
         self.captures = Captures(
             CaptureConfig.model_validate({**consents, **config}),
-            Entries(governance, intents, lambda name: f"hash of {name}"),
+            Entries(governance, intents, Hashes()),
             self.spool,
             CaptureCounts(self.metrics),
             self._tell,
             Repeats(WordEncoder()),
         )
-        self.room = WaitingExchanges(self.captures, self.spool, lambda name: f"hash of {name}")
+        self.room = WaitingExchanges(self.captures, self.spool, Hashes().hash)
 
     async def _tell(self, decision_id: str) -> None:
         self.told.append(decision_id)
