@@ -24,7 +24,7 @@ from adapters.flywheel.database import FlywheelStore
 EXAMPLES: Final = 60
 """Of one cluster, those that are most like all others."""
 _EXAMPLE: Final = 500
-_MOST_MADE: Final = 500
+_MOST_MADE: Final = 200
 """Clusters that are intents."""
 
 
@@ -42,6 +42,13 @@ class TooMany(ClusterTaken):
 
     code = "too-many-intents"
     remedy = "Undo some: DELETE /admin/v1/clusters/{id}/intent."
+
+
+class Empty(ClusterTaken):
+    """Its exchanges are gone, or may not be learned from any more."""
+
+    code = "cluster-empty"
+    remedy = "Wait until it grows, or take another one."
 
 
 class Intents:
@@ -69,7 +76,7 @@ class Intents:
     def make(self, cluster_id: str, name: str, alias: str | None, actor: str) -> Making:
         """Make a cluster an intent, or a part of one; its exchanges get it.
 
-        Raises ``UnknownCluster``, ``ClusterTaken``, ``TooMany``.
+        Raises ``UnknownCluster``, ``ClusterTaken``, ``TooMany``, ``Empty``.
         """
 
         def work(session: Session) -> Making:
@@ -84,7 +91,8 @@ class Intents:
             placing = self._placing(session)
             row.state, row.intent, row.alias = ClusterState.INTENT.value, name, alias
             note(session, placing.now, "intent", row.id, name, actor)
-            self._teach(session, placing, row)
+            if not self._teach(session, placing, row):
+                raise Empty(f"{row.id} has no example that an intent could be learned from")
             return Making(row.id, self.spread(session, [row.id]))
 
         return self._store.write(work)
@@ -125,8 +133,8 @@ class Intents:
             given += _assign(session, ids, row.intent)
         return given
 
-    def _teach(self, session: Session, placing: Placing, row: ClusterRow) -> None:
-        """Keep its best examples, which outlive the exchanges."""
+    def _teach(self, session: Session, placing: Placing, row: ClusterRow) -> bool:
+        """Keep its best examples, which outlive the exchanges; whether there are any."""
         members = placing.members(row.id)
         order = placing.nearest(row, members) if members else []
         best = [members[place].exchange_id for place in order]
@@ -148,6 +156,8 @@ class Intents:
                     subjects=json.dumps(there[identity].subjects),
                 )
             )
+
+        return bool(texts)
 
     def _give_back(self, session: Session, row: ClusterRow) -> int:
         query = (

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -22,7 +23,7 @@ from router.intent.encoder import Encoder, EncoderMissing, SentenceEncoder
 from router.intent.examples import Example, IntentsInvalid, declared, from_file
 from router.intent.model import IntentModel
 from router.intent.train import train
-from router.intent.vectors import VectorCache
+from router.intent.vectors import Remembering, VectorCache
 
 _log = logging.getLogger("graftwork.router")
 _MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -70,6 +71,7 @@ class IntentSource:
         self.wake: Callable[[], None] = lambda: None
         self._wanted = self._made_digest = ""
         self._made = _NONE_MADE
+        self._learner: Remembering | None = None
         self._config = config
         self._load = load
         self._cache = VectorCache(cache) if cache is not None else None
@@ -159,8 +161,12 @@ class IntentSource:
             return IntentModel(intents)  # keywords alone need no encoder
         if self._encoder is None:
             self._encoder = self._load(self._config.max_tokens)
-        trained = train(self._encoder, examples, self._config, self._cache, made)
-        return IntentModel(intents, trained)
+        learner = Remembering(self._encoder, self._learner)
+        trained = train(learner, examples, self._config, self._cache, made)
+        learner.forget_before()
+        self._learner = learner
+        # Requests are read by the encoder itself: what people ask is not remembered there.
+        return IntentModel(intents, trained and replace(trained, encoder=self._encoder))
 
     def _marks(self) -> list[tuple[int, int]]:
         return [_mark(path) for path in self._watched]

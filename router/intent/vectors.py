@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from router.intent.encoder import Encoder
+from router.intent.encoder import Encoder, Vector
 
 _MIN_TEXTS = 256
 """Fewer are encoded in about a second: not worth a file."""
@@ -49,6 +49,51 @@ class VectorCache:
         files = sorted(self._folder.glob("*.npy"), key=lambda old: old.stat().st_mtime)
         for old in files[: -self._keep]:
             old.unlink(missing_ok=True)
+
+
+class Remembering:
+    """An encoder that knows what it read in the last training: most examples come again.
+
+    In memory, and of the last training only: what is erased is forgotten with the next one.
+    """
+
+    def __init__(self, encoder: Encoder, before: Remembering | None = None) -> None:
+        self._encoder = encoder
+        self._before = {} if before is None else before.known
+        self.known: dict[tuple[int, ...], Vector] = {}
+
+    @property
+    def name(self) -> str:
+        """The encoder's."""
+        return self._encoder.name
+
+    @property
+    def width(self) -> int:
+        """The encoder's."""
+        return self._encoder.width
+
+    def read(self, text: str) -> list[int]:
+        """The text's word pieces."""
+        return self._encoder.read(text)
+
+    def glance(self, pieces: Sequence[int]) -> Vector:
+        """What the words say without their sentence."""
+        return self._encoder.glance(pieces)
+
+    def encode(self, pieces: Sequence[int]) -> Vector:
+        """What the sentence means."""
+        key = tuple(pieces)
+        found = self.known.get(key)
+        if found is None:
+            found = self._before.get(key)
+            if found is None:
+                found = self._encoder.encode(pieces)
+            self.known[key] = found
+        return found
+
+    def forget_before(self) -> None:
+        """The training is over: only what it read is kept."""
+        self._before = {}
 
 
 def encode_all(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:

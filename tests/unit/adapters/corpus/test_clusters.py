@@ -326,6 +326,9 @@ def test_a_cluster_whose_exchanges_are_gone_is_gone(scene: Scene) -> None:
     with pytest.raises(UnknownCluster):
         scene.clusters.find(visa.id)
     assert scene.clusters.find(bike.id).volume == 0
+    with pytest.raises(ClusterTaken, match="no example"):
+        scene.clusters.intents.make(bike.id, "bikes", None, "ops")
+    assert scene.clusters.find(bike.id).state is ClusterState.DISMISSED
     with pytest.raises(UnknownCluster):
         scene.clusters.find("clu_nobody")
 

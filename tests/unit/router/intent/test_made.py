@@ -95,6 +95,28 @@ async def test_more_examples_of_a_configured_intent_keep_its_alias(
     assert source.current.alias("hours") == "desk"
 
 
+async def test_what_was_learned_is_not_read_again_and_what_is_gone_is_forgotten(
+    registry: Registry,
+) -> None:
+    """A change costs the encoding of what is new."""
+    encoder = FakeEncoder()
+    source = IntentSource(AutoConfig(intents=(HOURS,)), lambda _: encoder, None, registry.fetch)
+    source.heard(registry.make(VISA))
+    await source.refresh()
+    before = encoder.encoded
+    more = IntentConfig(name="bikes", examples=("can I take a bicycle on the train",))
+    source.heard(registry.make(VISA, more))
+    await source.refresh()
+    assert encoder.encoded == before + 1
+    source.heard(registry.make(more))
+    await source.refresh()
+    source.heard(registry.make(VISA, more))
+    await source.refresh()
+    assert encoder.encoded == before + 2
+    assert named(source, more.examples[0]) == "bikes"
+    assert encoder.encoded == before + 3
+
+
 async def test_a_registry_that_does_not_answer_or_lies_changes_nothing(
     source: IntentSource, registry: Registry
 ) -> None:
