@@ -47,8 +47,12 @@ class Forgetter:
             version.alias, [version.digest], CALLABLE, by=by, forget=True
         )
         await self._gone_from_engines(version)
+        registry = self._ledger.registry
+        await self._ledger.call(
+            registry.forget, version.alias, version.digest, by=by, detail=detail
+        )
         delete = partial(self._store.delete, version.alias, version.digest)
-        await self._ledger.call(self._ledger.registry.as_writer, delete)
+        await self._ledger.call(registry.as_writer, delete)
         self._rollout.events.emit("version-forgotten", version.alias, version.digest, reason=detail)
 
     async def _settled(self, version: VersionRecord) -> VersionRecord:

@@ -42,6 +42,9 @@ from adapters.registry.transaction import Transaction, learn
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
 
+FORGOTTEN = "forgotten: "
+"""How the error of a version begins that may not come back."""
+
 RETRIED = frozenset({State.RECEIVED, State.CHECKED, State.FAILED, State.REJECTED, State.REFUSED})
 """States from which pushing the same bytes starts the journey again: before the store has them, who
 brings them has all that there is."""
@@ -102,12 +105,19 @@ class Registry(RegistryReads):
         """Record that content arrived. Returns the version, and whether its journey starts now.
 
         A version that is known is returned untouched, unless it had failed, was rejected, never
-        reached the store or (with ``revive``) was retired. Nobody else may be taking it in.
+        reached the store or (with ``revive``) was retired. Nobody else may be taking it in. Raises
+        ``Conflict`` for one that was forgotten.
         """
         with self._write(by) as tx:
             self._ensure_alias(tx, alias)
             tx.name_is_free(alias, digest)
             row = self._row(tx.session, alias, digest)
+            if row is not None and row.error.startswith(FORGOTTEN):
+                raise Conflict(
+                    f"{row.name} may not come back: {row.error.removeprefix(FORGOTTEN)}",
+                    code="version-forgotten",
+                    remedy="Train another one on what may be learned from.",
+                )
             again = RETRIED | {State.RETIRED} if revive else RETRIED
             starts = row is None or State(row.state) in again
             if row is None:
@@ -157,6 +167,13 @@ class Registry(RegistryReads):
             row = tx.version(alias, digest)
             learn(row, facts)
             return row.record()
+
+    def forget(self, alias: str, digest: str, *, by: str, detail: str) -> None:
+        """Write down why a version that serves nobody may not come back."""
+        with self._write(by) as tx:
+            row = tx.version(alias, digest)
+            row.error = f"{FORGOTTEN}{detail}"
+            tx.note("forget", alias, digest, row.state, row.state, detail)
 
     def collect(self, alias: str, digest: str, *, before: datetime, by: str) -> bool:
         """Write down that a version's files leave the store; False when they may not.

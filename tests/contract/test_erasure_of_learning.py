@@ -74,6 +74,7 @@ def test_a_version_that_learned_from_a_person_goes(system: System, http: httpx.C
     made = ended(http, http.post(PATH, json={"dataset": dataset}).json()["id"])
     assert made["state"] == "live"
     pinned = f"returns@{made['digest'][:12]}"
+    kept = http.get(f"{ADMIN}/adapters/returns/export").content
     done = erase(http, NAME)
     assert (done["found"]["adapters"], done["found"]["datasets"]) == (1, 1)
     gone = http.get(f"{ADMIN}/datasets/{dataset}")
@@ -91,6 +92,13 @@ def test_a_version_that_learned_from_a_person_goes(system: System, http: httpx.C
     target = chat(http, "returns").headers["x-graftwork-target"]
     assert target == f"adapter:returns@{again['digest'][:12]}"
     assert erase(http, NAME)["found"]["adapters"] == 0
+    brought = http.post(
+        f"{ADMIN}/adapters/returns/versions?wait=live",
+        content=kept,
+        headers={"content-type": "application/gzip"},
+    )
+    assert brought.status_code == 409, "somebody kept a copy: it does not come back"
+    assert brought.json()["error"]["code"] == "version_forgotten"
 
 
 def test_a_training_on_a_persons_data_begins_again_without_it(
