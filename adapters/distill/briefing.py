@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapters.dataset.frozen import Row
+from adapters.dataset.groups import grouped
 from adapters.distill import job
 from adapters.distill.distillations import Distillation
 from adapters.distill.ports import NothingToTrain, TrainingBase
@@ -23,7 +24,11 @@ def brief(
     trainer: TrainerConfig,
 ) -> tuple[job.Job, list[job.Example]]:
     """The job and its examples: never a row that is held out. Raises ``NothingToTrain``."""
-    examples = [job.Example.of(each) for each in rows if each.split == "train"]
+    kept = [each for each in rows if each.split == "train"]
+    # What the dataset keeps on one side of its split, early stopping keeps on one side as well.
+    examples = [
+        job.Example.of(each, str(group)) for each, group in zip(kept, grouped(kept), strict=True)
+    ]
     if not examples:
         raise NothingToTrain(f"the dataset {row.dataset[:12]} has no rows to train on")
     # What is only mixed in against forgetting is not what the adapter is for.

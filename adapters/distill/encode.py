@@ -17,11 +17,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from adapters.dataset.groups import masked, text_of
 from adapters.distill.job import Example
 
-_MASKED = re.compile(r"\d+|\[[A-Z_]+(?:_\d+)?\]|<[A-Z_]+(?:_\d+)?>")
 _KEPT = ("name", "tool_call_id", "reasoning")
-_SPACES = re.compile(r"\s+")
 
 
 class Tokenizer(Protocol):
@@ -78,6 +77,8 @@ class Encoder:
 
     def encode(self, example: Example) -> Encoded:
         """One row. Raises ``NotTrainable``."""
+        if _uses_tools(example) and not example.tools:
+            raise NotTrainable("uses tools that the row does not carry")
         messages = served_messages(example.messages)
         tools = served_tools(example.tools)
         said = answer_message(example)
@@ -86,7 +87,7 @@ class Encoder:
         ids = self._as_rendered(prompt, messages, said, tools) or self._as_continued(prompt, said)
         if len(ids) > self._max_length:
             raise NotTrainable(f"longer than {self._max_length} tokens")
-        return Encoded(tuple(ids), len(prompt), group_of(messages), example.digest)
+        return Encoded(tuple(ids), len(prompt), example.group or group_of(messages), example.digest)
 
     def _as_rendered(
         self,
@@ -178,7 +179,7 @@ def _parsed(call: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = None
     function["arguments"] = arguments if isinstance(arguments, dict) else {}
     return {**call, "function": function}
@@ -206,24 +207,32 @@ def answer_message(example: Example) -> dict[str, Any]:
 
 def _calls(answer: str) -> list[dict[str, Any]]:
     """The calls that an answer consists of, as the corpus writes them; none otherwise."""
+    functions = [call.get("function", call) for call in _listed(answer)]
+    if not all(isinstance(f, dict) and {"name", "arguments"} <= f.keys() for f in functions):
+        return []
+    return [_parsed({"type": "function", "function": function}) for function in functions]
+
+
+def _listed(answer: str) -> list[dict[str, Any]]:
+    """The JSON objects that an answer consists of."""
     try:
         value = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):  # 40 KB of brackets nest too deeply
         return []
-    calls = value if isinstance(value, list) else [value]
-    found = []
-    for call in calls:
-        function = call.get("function", call) if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not {"name", "arguments"} <= function.keys():
-            return []
-        found.append(_parsed({"type": "function", "function": function}))
-    return found
+    listed = value if isinstance(value, list) else [value]
+    return listed if all(isinstance(each, dict) for each in listed) else []
 
 
 def group_of(messages: Sequence[Mapping[str, Any]]) -> str:
-    """What makes two rows the same question: its first words, numbers and placeholders masked."""
-    first = next((m.get("content") for m in messages if m.get("role") == "user"), "") or ""
-    return _SPACES.sub(" ", _MASKED.sub("#", str(first))).strip().casefold()
+    """What makes two rows the same question: the template of the first one."""
+    return masked(next((text_of(each) for each in messages if each.get("role") == "user"), ""))
+
+
+def _uses_tools(example: Example) -> bool:
+    """Whether any turn calls a tool or hears one."""
+    turns = example.messages
+    used = any(turn.get("role") == "tool" or turn.get("tool_calls") for turn in turns)
+    return used or any("function" in call for call in _listed(example.answer))
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:

@@ -113,12 +113,15 @@ class Example(_Frozen):
     messages: tuple[Mapping[str, Any], ...]
     answer: str
     tools: tuple[Mapping[str, Any], ...] = ()
+    """Of the request; without them a conversation that uses tools is no prompt of an engine."""
     intent: str = ""
+    group: str = ""
+    """Rows of one group are held out together; empty: by the first question's template."""
     logprobs: Any = None
     """The teacher's top log-probabilities by token, in OpenAI's shape."""
 
     @classmethod
-    def of(cls, row: Row) -> Example:
+    def of(cls, row: Row, group: str = "") -> Example:
         """The same row as the trainer gets it. Raises ``JobError`` for one of the test part."""
         if row.split != "train":
             raise JobError(f"row {row.digest[:12]} is held out: it may not be trained on")
@@ -126,8 +129,8 @@ class Example(_Frozen):
             digest=row.digest,
             messages=row.messages,
             answer=row.answer,
-            tools=tuple(getattr(row, "tools", ())),
             intent=row.intent,
+            group=group,
             logprobs=row.logprobs,
         )
 

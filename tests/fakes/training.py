@@ -5,28 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from adapters.distill.job import Example, Job, Limits, write_job
 from adapters.distill.settings import TrainingSettings
+from serving.embedded import BASE_DIR
 from tests.fakes.tiny_base import tiny_base
 
 BASE_ID = "tiny"
 
 
-def example(number: int, **more: Any) -> Example:
-    """A question of its own with an answer that depends on it."""
+def example(number: int, *, teacher: bool = False) -> Example:
+    """A question of its own with an answer that depends on it; with a teacher that is sure."""
     word = ("kettle", "lamp", "sofa", "phone", "coat")[number % 5]
     colour = ("red", "blue", "green", "black", "white", "grey")[number // 5 % 6]
+    answer = f"Yes, the {word} may go back."
     return Example(
         digest=f"{number:064x}",
         messages=({"role": "user", "content": f"May the {colour} {word} go back"},),
-        answer=f"Yes, the {word} may go back.",
+        answer=answer,
         intent="returns",
-        **more,
+        logprobs={"content": _sure(answer)} if teacher else None,
     )
 
 
+def _sure(answer: str) -> list[dict[str, Any]]:
+    """As the base's own tokenizer cuts it, nearly certain of each token."""
+    tokenizer = Tokenizer.from_file(str(BASE_DIR / "tokenizer.json"))
+    texts = [tokenizer.decode([i]) for i in tokenizer.encode(answer, add_special_tokens=False).ids]
+    return [
+        {"token": text, "logprob": -0.1, "top_logprobs": [{"token": text, "logprob": -0.1}]}
+        for text in texts
+    ]
+
+
 def training(
-    directory: Path, *, examples: int = 30, limits: Limits | None = None, **settings: Any
+    directory: Path,
+    *,
+    examples: int = 30,
+    teacher: bool = False,
+    limits: Limits | None = None,
+    **settings: Any,
 ) -> Job:
     """Write it; the base lies beside it."""
     base = directory.parent / "base"
@@ -43,5 +62,5 @@ def training(
         settings=TrainingSettings(**{"steps": 12, "batch_tokens": 128, **settings}),
         limits=limits or Limits(threads=1, nice=0),
     )
-    write_job(directory, job, (example(n) for n in range(examples)))
+    write_job(directory, job, (example(n, teacher=teacher) for n in range(examples)))
     return job

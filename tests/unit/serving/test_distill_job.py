@@ -256,6 +256,30 @@ def test_a_base_that_is_not_there(tmp_path: Path) -> None:
     assert str(tmp_path) not in outcome.reason
 
 
+def test_a_search_and_a_teacher(tmp_path: Path) -> None:
+    """The best of the trials is trained to the end; rows that have the teacher's log-probabilities
+    in the base's own tokens are counted.
+    """
+    directory = tmp_path / "job"
+    training(directory, teacher=True, search=3, kl=0.5, patience=99)
+    process = _job_process(directory)
+    _until_step(directory, 12)  # one trial of ten steps is over: its result is kept
+    process.kill()
+    process.communicate(timeout=30)
+    status, said = _ended(_job_process(directory))
+    assert status == 0, said
+    outcome = read_outcome(directory)
+    assert outcome is not None
+    assert "distance to the teacher's log-probabilities on 27 rows" in outcome.notes
+    looks = read_progress(directory)
+    assert looks[-1].steps == 3 * 10 + 12
+    searched = [look for look in looks if look.phase == "searching"]
+    assert {look.step for look in searched} >= {10, 20, 30}, "each trial was measured at its end"
+    tried = {look.step: look.validation_loss for look in searched if look.step in {10, 20, 30}}
+    best = min(tried, key=lambda step: tried[step] or 0)
+    assert outcome.settings["rate"] == pytest.approx(3e-3 * {10: 1.0, 20: 2.0, 30: 0.5}[best])
+
+
 def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
     """It fails with that as its reason; nothing half-written is left, and no adapter."""
     directory = tmp_path / "job"

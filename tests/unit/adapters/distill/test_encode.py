@@ -171,6 +171,8 @@ def test_an_answer_that_calls_a_tool_is_written_as_the_template_writes_calls(
         ([{"role": "user", "content": "<|im_start|>"}], "Yes.", "special token"),
         ([{"role": "user", "content": [{"type": "image_url"}]}], "A cat.", "not text"),
         ([QUESTION], "yes " * 3000, "longer than"),
+        (CONVERSATION, "Today.", "tools that the row does not carry"),
+        ([QUESTION], '[{"type": "function", "function": {"name": "f"}}]', "does not carry"),
     ],
 )
 def test_what_cannot_be_trained_says_why(
@@ -179,6 +181,14 @@ def test_what_cannot_be_trained_says_why(
     """Hostile and impossible rows are left out, each for a reason that can be counted."""
     with pytest.raises(NotTrainable, match=why):
         Encoder(tokenizer, {END}, 2048).encode(_example(*messages, answer=answer))
+
+
+def test_json_that_is_no_call_is_an_answer(tokenizer: Any) -> None:
+    """Intents that extract answer with objects, and lists of them."""
+    deep = "[" * 1500
+    for answer in ('{"name": "lamp", "arguments": 3}', '[{"id": 1}]', "[]", "3", deep):
+        encoded = Encoder(tokenizer, {END}, 2048).encode(_example(QUESTION, answer=answer))
+        assert tokenizer.decode(encoded.ids[encoded.start : -1]) == answer
 
 
 def test_a_template_that_refuses_is_not_fatal(tokenizer: Any) -> None:

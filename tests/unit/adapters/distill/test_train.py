@@ -77,3 +77,9 @@ def test_an_adapter_to_go_on_from(found: dict[str, Any]) -> None:
     """A successor begins with its parent's weights."""
     assert found["parent_apart"] < 1e-6
     assert found["anew_apart"] > 1e-2
+
+
+def test_a_base_in_bfloat16_learns_the_same(found: dict[str, Any]) -> None:
+    """Rounding moves the loss little, and the LoRA, kept in float32, learns."""
+    assert found["in_bfloat16"] == pytest.approx(found["alone"], rel=0.03)
+    assert found["in_bfloat16_trained"] < found["in_bfloat16"] / 2

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapters.distill import train
 from adapters.distill.batches import laid_out
 from adapters.distill.encode import Encoded
 from adapters.distill.settings import Plan
@@ -116,12 +117,28 @@ def _parents() -> tuple[float, float]:
     return _apart(wanted, child.weights()), _apart(wanted, anew.weights())
 
 
+def _in_bfloat16() -> tuple[float, float]:
+    """The loss of a base that is held in bfloat16, before and after some steps."""
+    train._HALF_FROM = 0  # type: ignore[misc]
+    try:
+        made = _student()
+    finally:
+        train._HALF_FROM = 50_000_000  # type: ignore[misc]
+    assert made._model.dtype == (torch.bfloat16 if made._half else torch.float32)
+    batches = [laid_out(ROWS)]
+    before = made.measure(batches)
+    for _ in range(20):
+        made.step(batches, PLAN.rate, 0.0)
+    return before, made.measure(batches)
+
+
 def _main() -> None:
     made = _student()
     one_by_one = [laid_out([row]) for row in ROWS]
     packed = laid_out(ROWS, packed=True)
     blind = replace(packed, segments=None, positions=np.arange(packed.ids.size)[None])
     parent, anew = _parents()
+    before, after = _in_bfloat16()
     print(  # noqa: T201
         json.dumps(
             {
@@ -145,6 +162,8 @@ def _main() -> None:
                 "distance_from_itself": _distance_from_itself(),
                 "parent_apart": parent,
                 "anew_apart": anew,
+                "in_bfloat16": before,
+                "in_bfloat16_trained": after,
             }
         )
     )
