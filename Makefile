@@ -13,7 +13,7 @@ BIN = .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test test-fast test-k8s k8s check format walk lock clean env
-.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-clusters bench-governance
+.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-clusters bench-governance bench-gate
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [BASE=embedded|smollm2] [CONFIG=config/local.yaml] [ARGS='...']"

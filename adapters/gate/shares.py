@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 _UNSEEN = (-1.0, 1.0)
 _NORMAL = NormalDist()
 _STEEPEST = 60.0
-_HALVINGS = 60
+_HALVINGS = 32
+_EXACT = 1e-10
 
 
 class Paired:
@@ -84,18 +85,20 @@ class Paired:
     def _spread(values: NDArray[np.float64], supposed: float) -> float:
         """Standard deviation of the values, reweighted so that their mean is as supposed."""
         supposed = min(max(supposed, -0.999), 0.999)
-        low, high = -_STEEPEST, _STEEPEST
-        weights = np.full(len(values), 1 / len(values))
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
+        low, high, slope = -_STEEPEST, _STEEPEST, 0.0
+        while True:
             # From the heaviest down, or large slopes overflow.
-            weights = np.exp(middle * values - np.abs(middle))
+            weights = np.exp(slope * values - abs(slope))
             weights /= weights.sum()
-            if float(weights @ values) < supposed:
-                low = middle
-            else:
-                high = middle
-        return math.sqrt(float(weights @ np.square(values - supposed)))
+            off = float(weights @ values) - supposed
+            spread = float(weights @ np.square(values - supposed))
+            if abs(off) < _EXACT or high - low < _EXACT:
+                return math.sqrt(spread)
+            low, high = (slope, high) if off < 0 else (low, slope)
+            # Newton's step, where it stays between what is known; else the middle.
+            slope -= off / max(spread - off * off, _EXACT)
+            if not low < slope < high:
+                slope = (low + high) / 2
 
 
 def student(quantile: float, degrees: int) -> float:
