@@ -33,11 +33,16 @@ class JobDirectories:
         return self._root / identity
 
     def curve(self, identity: str) -> list[Mapping[str, Any]]:
-        """How the losses went, oldest first; empty without a training."""
-        return [
-            each.model_dump(mode="json", exclude_none=True)
-            for each in job.read_progress(self.path(identity))
-        ]
+        """How the losses went, oldest first; empty without a training.
+
+        Steps that were done again after a death are told once, as they went the last time.
+        """
+        kept: list[job.Progress] = []
+        for look in job.read_progress(self.path(identity)):
+            while kept and kept[-1].step >= look.step and kept[-1].phase == look.phase:
+                kept.pop()
+            kept.append(look)
+        return [look.model_dump(mode="json", exclude_none=True) for look in kept]
 
     def log(self, identity: str) -> str:
         """The end of what the trainer said; empty without a training."""

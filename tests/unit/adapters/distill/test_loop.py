@@ -12,6 +12,7 @@ import pytest
 
 from adapters.distill import job
 from adapters.distill.briefing import AUTHOR
+from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import MAX_OPEN, Ended, TooManyOpen, UnknownDistillation
 from adapters.distill.states import ENDED, DistillState
 from adapters.errors import Superseded
@@ -114,6 +115,24 @@ async def test_a_trainer_that_dies_goes_on_from_its_checkpoint(make: Make) -> No
     steps = [look["step"] for look in world.directories.curve(asked.id)]
     assert steps == sorted(steps), "no step is done twice"
     assert len(world.trainer.started) == 2
+
+
+def test_a_curve_tells_each_step_once(tmp_path: Path) -> None:
+    """What was done again after a death is told as it went the last time."""
+    directories = JobDirectories(tmp_path)
+    identity = f"dst_{'0' * 24}"
+    directories.path(identity).mkdir()
+    log = job.ProgressLog(directories.path(identity))
+    for step, loss in ((3, 9.0), (6, 8.0), (9, 7.0), (6, 8.5), (9, 7.5)):
+        log.add(job.Progress(at=0.0, phase="training", step=step, steps=9, loss=loss))
+    log.add(job.Progress(at=0.0, phase="packaging", step=9, steps=9))
+    seen = [(look["phase"], look["step"], look.get("loss")) for look in directories.curve(identity)]
+    assert seen == [
+        ("training", 3, 9.0),
+        ("training", 6, 8.5),
+        ("training", 9, 7.5),
+        ("packaging", 9, None),
+    ]
 
 
 async def test_a_trainer_that_gets_no_further_is_given_up(
