@@ -369,3 +369,42 @@ def test_with_keys_the_key_names_the_reviewer(desk: System, ann: httpx.Client) -
     review = demanded(desk)
     claimed = ann.post(f"{REVIEWS}/{review}/claim", headers={"x-graftwork-actor": "bob"})
     assert claimed.json()["claimed_by"] == "ann"
+
+
+def test_several_verdicts_an_item(
+    tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier
+) -> None:
+    """`flywheel.reviews.per_item` of one mind settle it; until then nobody is led by the first."""
+    flywheel = {"reviews": {"per_item": 2}}
+    with (
+        whole_system(
+            tmp_path_factory.mktemp("two"), router_args(frontier), flywheel=flywheel
+        ) as running,
+        client(running) as http,
+    ):
+        answer = chat(http, "base", "Is the lamp in stock?")
+        decision = answer.headers["x-graftwork-decision-id"]
+
+        def opened() -> str | None:
+            rows = http.get(REVIEWS, params={"state": "open"}).json()["data"]
+            return next((str(row["id"]) for row in rows if row["decision_id"] == decision), None)
+
+        path = f"{REVIEWS}/{soon(opened)}"
+        ann, bob = {"x-graftwork-actor": "ann"}, {"x-graftwork-actor": "bob"}
+        accept = {"verdict": "accept", "comment": "as it was"}
+        first = http.post(path, json=accept, headers=ann).json()
+        assert (first["state"], first["outcome"]) == ("open", None)
+        assert (first["verdicts"], first["needed"]) == (1, 2)
+        assert first["exchange"]["state"] == "in_review"
+        assert first["history"][-1]["verdict"] == "accept"
+        unseen = http.get(path, headers=bob).json()["history"][-1]
+        assert unseen["reviewer"] == "ann"
+        assert "verdict" not in unseen
+        assert "as it was" not in str(unseen)
+        second = http.post(path, json={"verdict": "accept"}, headers=bob).json()
+        assert (second["state"], second["outcome"]) == ("done", "gold")
+        assert second["provenance"] == "verified"
+        assert second["exchange"]["state"] == "gold"
+        agreed = http.get(f"{REVIEWS}/agreement").json()
+        assert (agreed["items"], agreed["reviewers"], agreed["agreement"]) == (1, 2, 1.0)
+        assert agreed["alpha"] == 1.0

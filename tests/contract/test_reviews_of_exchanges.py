@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -184,3 +185,39 @@ def test_a_list_of_one_intent(desk: System, ann: httpx.Client) -> None:
     own = shown(ann, review)["intent"]
     assert review in listed(ann, intent=own)
     assert review not in listed(ann, intent=f"not-{own}")
+
+
+def test_what_is_imported_is_reviewed(desk: System, ann: httpx.Client) -> None:
+    """As what was captured is; an answer in the file is the one that may be accepted."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Imported question about {thing}?"},
+                {"role": "assistant", "content": f"Imported answer about {thing}."},
+            ]
+        }
+        for thing in ("anvils", "bellows", "candles")
+    ]
+    raw = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    with client(desk, "ops") as ops:
+        told = ops.post(
+            f"{EXCHANGES}/import",
+            params={"format": "messages", "tenant": "shop"},
+            content=raw,
+            headers={"content-type": "application/x-ndjson"},
+        )
+        assert told.status_code == 200, told.text
+        assert told.json()["imported"] == 3, told.text
+
+    def opened() -> dict[str, str] | None:
+        page = ann.get(REVIEWS, params={"state": "open", "limit": "1000"}).json()["data"]
+        own = {
+            str(row["exchange"]["response"]): str(row["id"])
+            for row in page
+            if row["exchange"] and "Imported" in row["exchange"]["response"]
+        }
+        return own if len(own) == 3 else None
+
+    reviews = soon(opened)
+    done = act(ann, reviews["Imported answer about anvils."], verdict="accept").json()
+    assert (done["outcome"], done["answer"]) == ("gold", "Imported answer about anvils.")
