@@ -16,6 +16,7 @@ from router.config.root import RouterConfig
 EMBEDDED = "embedded"
 SMOLLM2 = "smollm2"
 DOCUMENTS_FILE = "documents.db"
+FLYWHEEL_FILE = "flywheel.db"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 

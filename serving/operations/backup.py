@@ -28,7 +28,7 @@ from adapters.registry.lifecycle import State
 from adapters.registry.models import VersionRow
 from adapters.store.objects import open_store
 from adapters.store.store import VersionStore
-from serving.config.settings import DOCUMENTS_FILE
+from serving.config.settings import DOCUMENTS_FILE, FLYWHEEL_FILE
 from serving.operations import databases
 from serving.operations.archive import Writer, unpack, writing
 from serving.operations.places import Places, Refused
@@ -36,6 +36,8 @@ from serving.operations.places import Places, Refused
 LOGS = ("audit", "feedback")
 """Directories of the state directory that hold append-only logs (`adapters/records/`)."""
 SQLITE, POSTGRES = "sqlite", "postgresql"
+_BESIDE = (DOCUMENTS_FILE, FLYWHEEL_FILE)
+"""Databases in the registry's folder, when that is not the state's."""
 _REGISTRY = {SQLITE: "registry.db", POSTGRES: "registry.dump"}
 _SERVED = frozenset({State.SHADOW, State.CANARY, State.LIVE, State.SUPERSEDED})
 
@@ -85,8 +87,9 @@ def restore(places: Places, source: Path, *, force: bool = False) -> Summary:
         registry = folder / _REGISTRY[summary.kind]
         if places.sqlite is not None:
             databases.put_sqlite(registry, places.sqlite)
-            if (documents := folder / DOCUMENTS_FILE).is_file():
-                databases.put_sqlite(documents, places.sqlite.with_name(DOCUMENTS_FILE))
+            for name in _BESIDE:
+                if (folder / name).is_file():
+                    databases.put_sqlite(folder / name, places.sqlite.with_name(name))
         else:
             databases.restore_postgres(places.database_url, registry)
     return summary
@@ -121,10 +124,10 @@ def _add_databases(writer: Writer, places: Places, scratch: Path, kind: str) -> 
         databases.dump_postgres(places.database_url, registry)
     writer.add(registry.name, registry)
     own = places.sqlite.absolute() if places.sqlite else None
-    beside = None if own is None else own.parent / DOCUMENTS_FILE
-    if beside is not None and beside.is_file() and beside.parent != places.state_dir:
-        databases.copy_sqlite(beside, scratch / DOCUMENTS_FILE)
-        writer.add(DOCUMENTS_FILE, scratch / DOCUMENTS_FILE)
+    for beside in () if own is None else map(own.with_name, _BESIDE):
+        if beside.is_file() and beside.parent != places.state_dir:
+            databases.copy_sqlite(beside, scratch / beside.name)
+            writer.add(beside.name, scratch / beside.name)
     for path in sorted(places.state_dir.glob("*.db")):
         if path.absolute() != own:
             copy = scratch / f"state-{path.name}"

@@ -20,7 +20,7 @@ from adapters.records.erasable import Erasable
 from router.account.gauges import Reading
 from router.capture.consent import Consent
 from router.wire.table import Bound, bound
-from serving.config.settings import Settings
+from serving.config.settings import FLYWHEEL_FILE, Settings
 from serving.registry import capturing
 from serving.registry.adapters import Adapters
 from serving.registry.clustering import Clustering
@@ -30,7 +30,6 @@ from serving.registry.membership import Membership
 from serving.registry.redacting import Redaction
 from serving.registry.reviewing import Reviewing
 
-FLYWHEEL_FILE = "flywheel.db"
 _SWEEP_S = 3600.0
 
 

@@ -27,6 +27,7 @@ from serving.operations.archive import LIST
 from serving.operations.backup import Summary, backup, restore, verify
 from serving.operations.places import Places, Refused, read_places
 from tests.fakes.adapter_path import AdapterPath
+from tests.fakes.corpus import corpus, exchange
 from tests.fakes.documents import WIDTH, WordEncoder, document
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.postgres import NewDatabase
@@ -156,7 +157,7 @@ async def test_a_bucket_is_backed_up_and_restored(system: AdapterPath, tmp_path:
     assert contents(tmp_path / "c") == contents(system.root / "store")
 
 
-async def test_documents_beside_the_registrys_tables_come_back_beside_them(
+async def test_what_is_beside_the_registrys_tables_comes_back_beside_them(
     system: AdapterPath, tmp_path: Path
 ) -> None:
     """Where the registry's database is not in the state directory, as on a cluster."""
@@ -165,6 +166,9 @@ async def test_documents_beside_the_registrys_tables_come_back_beside_them(
     shutil.copyfile(root / "registry.db", registry / "registry.db")
     index = SqliteIndex(registry / "documents.db", WIDTH, writes=True)
     index.put(*document("d1", ["The kettle boils."], WordEncoder()))
+    corpus_url = f"sqlite:///{registry / 'flywheel.db'}"
+    with corpus(corpus_url) as (exchanges, _):
+        kept, _ = exchanges.take(exchange("Is the kettle boiling?"))
     url = f"sqlite:///{registry / 'registry.db'}"
     found = read_places(deploy_file(root, str(root / "store"), url))
     backup(found, tmp_path / "backup.tar")
@@ -175,6 +179,8 @@ async def test_documents_beside_the_registrys_tables_come_back_beside_them(
     again = SqliteIndex(registry / "documents.db", WIDTH, writes=False)
     assert [each.id for each in again.page(None, "", 9)] == ["d1"]
     again.close()
+    with corpus(corpus_url) as (exchanges, _):
+        assert exchanges.find(kept) is not None
 
 
 async def test_nothing_is_overwritten_unasked(system: AdapterPath, tmp_path: Path) -> None:
