@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from adapters.dataset.frozen import Dataset, Row, Split, row_digest
 from adapters.dataset.gold_rows import whole
 from adapters.dataset.lines import Brought, Format, Rejected, read
 
-Redact = Callable[[Any], Awaitable[Any]]
-"""A text, or JSON, as it may be kept (law 6)."""
+Redact = Callable[[Any, Sequence[str]], Awaitable[Any]]
+"""All of one example as it may be learned from (law 6), given the names of whose data it is."""
 _BREATH = 64
 """Rows between which others on the event loop get their turn."""
 
@@ -102,7 +102,7 @@ class Importer:
             raise ValueError("it names no intent: give one for all with `intent=`")
         # In one piece: what is a name in the question is one in the answer.
         said = [*brought.messages, {"role": "assistant", "content": brought.answer}]
-        *messages, last = whole(await self._redact([dict(message) for message in said]))
+        *messages, last = whole(await self._redact([dict(each) for each in said], beside.named))
         answer, logprobs = str(last["content"]), whole(beside.logprobs)
         return Row(
             digest=row_digest(messages, answer, intent, logprobs),

@@ -194,14 +194,20 @@ def test_lists(admin: httpx.Client) -> None:
 
 def test_personal_data_is_not_kept(admin: httpx.Client, keyed: System) -> None:
     """Of what is brought in, as of what is captured: not in the answer, not in a file."""
-    raw = messages(1, salt="write to jane.roe@example.com about", answer="jane.roe@example.com")
+    line = json.loads(
+        messages(1, salt="qx_jroe writes to jane.roe@example.com", answer="jane.roe@example.com")
+    )
+    raw = json.dumps({**line, "user": "qx_jroe"}).encode()
     made = brought(admin, raw, name="pii", intent="pii")
     [row] = exported(admin, made["digest"])
     assert "jane.roe" not in json.dumps(row)
-    assert "[EMAIL]" in row["messages"][1]["content"]
+    assert "qx_jroe" not in json.dumps(row)
+    assert "[EMAIL" in row["messages"][1]["content"]
+    assert row["messages"][2]["content"] in row["messages"][1]["content"]
     for path in keyed.root.rglob("*"):
         if path.is_file() and "datasets" in path.parts:
             assert b"jane.roe" not in path.read_bytes()
+            assert b"qx_jroe" not in path.read_bytes()
 
 
 def test_bad_lines_are_named_and_the_others_taken(admin: httpx.Client) -> None:
