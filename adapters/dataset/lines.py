@@ -19,6 +19,7 @@ Format = Literal["messages", "prompt_completion"]
 FORMATS: tuple[str, ...] = get_args(Format)
 MAX_LINE_BYTES: Final = 1 << 20
 _MAX_MESSAGES: Final = 500
+_MAX_DEPTH: Final = 50
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 _HASH: Final = r"^[0-9a-f]{64}$"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -90,10 +91,23 @@ def _brought(number: int, line: bytes, form: Format) -> Brought:
         found = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error.msg}") from error
+    if _is_deeper(found, _MAX_DEPTH):
+        raise ValueError(f"it is nested deeper than {_MAX_DEPTH} levels")
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - one kind for all that a line is not
     *messages, last = _messages(found) if form == "messages" else _prompt(found)
     return Brought(number, tuple(messages), _answer(last), _beside(found))
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether JSON is nested deeper; without recursion, which such JSON is made to exhaust."""
+    level = [value]
+    for _ in range(most):
+        inner = [each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return False
+        level = [v for each in inner for v in (each.values() if isinstance(each, dict) else each)]
+    return any(isinstance(each, dict | list) for each in level)
 
 
 def _messages(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -235,6 +235,7 @@ def test_bad_lines_are_named_and_the_others_taken(admin: httpx.Client) -> None:
         good[:-1] + b', "split": "dev"}',
         good[:-1] + b', "subjects": ["jane"]}',
         b"[" * 50_000,
+        good[:-1] + b', "deep": ' + b"[" * 900 + b"]" * 900 + b"}",
         b"\xff\xfe",
     ]
     made = brought(admin, b"\n".join([good, b"", *bad, b""]), name="bad", intent="bad")
