@@ -1,34 +1,28 @@
 """What must not be torn apart: rows of one conversation, of one template, or nearly the same.
 
-A model that trained on one of them has seen the others.
+A model that trained on one of them has seen the others. What is nearly the same, the corpus says
+(``adapters.corpus.likeness``), here of texts whose numbers are masked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from adapters.corpus.folding import folded
+from adapters.corpus.likeness import MAX_CHARS, Word, keys, near, words
 from adapters.dataset.frozen import Row, input_digest
 
-NEAR: Final = 0.8
-"""Rows whose words and pairs of words overlap by this much (Jaccard) are nearly the same."""
-_HASHES: Final = 64
-_BAND: Final = 4
+Said = tuple[Word, ...]
+"""What a user said, in all turns."""
 _COMPARED: Final = 50
-"""With how many of its band a text is compared, so that no band costs its square."""
+"""With how many of its key a text is compared, so that no key costs its square."""
 _PLACEHOLDER: Final = re.compile(r"\[[A-Z][A-Z0-9_ ]*\]|<[A-Z][A-Z0-9_]*>")
 _NUMBER: Final = re.compile(r"\d[\d.,:/]*(?: \d[\d.,:/]*)*")
-_PRIME: Final = (1 << 31) - 1
-_random = np.random.default_rng(20_260_101)
-_FACTORS = _random.integers(1, _PRIME, _HASHES, dtype=np.int64)
-_TERMS = _random.integers(0, _PRIME, _HASHES, dtype=np.int64)
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -46,9 +40,14 @@ def masked(text: str) -> str:
     return _NUMBER.sub("#", folded(_PLACEHOLDER.sub(" 0 ", text)))
 
 
-def asked(row: Row) -> str:
-    """What the user said, all turns, masked."""
-    return masked("\n".join(text_of(each) for each in row.messages if each.get("role") == "user"))
+def asked(row: Row) -> Said:
+    """What the user said, all turns, numbers and placeholders masked."""
+    text = "\n".join(text_of(each) for each in row.messages if each.get("role") == "user")
+    if len(text) > MAX_CHARS:
+        # So long a text is only equal to another or not.
+        return (Word(hashlib.sha256(masked(text).encode("utf-8", "replace")).hexdigest(), True),)
+    plain = _PLACEHOLDER.sub(" 0 ", unicodedata.normalize("NFKC", text))
+    return words(_NUMBER.sub("0", plain))
 
 
 def keys_of(row: Row) -> Iterator[Hashable]:
@@ -69,53 +68,28 @@ def grouped(rows: Sequence[Row]) -> list[int]:
     for index, row in enumerate(rows):
         for key in keys_of(row):
             union.join(index, first.setdefault(key, index))
-    texts: dict[str, int] = {}
+    texts: dict[Said, int] = {}
     for index, row in enumerate(rows):
-        if text := asked(row):
-            union.join(index, texts.setdefault(text, index))
+        if said := asked(row):
+            union.join(index, texts.setdefault(said, index))
     distinct = list(texts)
     for one, two in near_pairs(distinct):
         union.join(texts[distinct[one]], texts[distinct[two]])
     return [union.find(index) for index in range(len(rows))]
 
 
-def near_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs of masked texts that are nearly the same."""
-    shingles = [shingled(text) for text in texts]
-    bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
-    for index, parts in enumerate(shingles):
-        signature = _signature(parts)
+def near_pairs(said: Sequence[Said]) -> Iterator[tuple[int, int]]:
+    """Pairs that ask nearly the same."""
+    kept: dict[int, list[int]] = defaultdict(list)
+    for index, each in enumerate(said):
         found: set[int] = set()
-        for band in range(0, _HASHES, _BAND):
-            bucket = bands[band, signature[band : band + _BAND].tobytes()]
-            found.update(bucket)
-            if len(bucket) < _COMPARED:
-                bucket.append(index)
+        for key in keys("", each):
+            found.update(kept[key])
+            if len(kept[key]) < _COMPARED:
+                kept[key].append(index)
         for other in sorted(found):
-            if overlap(parts, shingles[other]) >= NEAR:
+            if near(each, said[other]):
                 yield other, index
-
-
-def shingled(text: str) -> frozenset[str]:
-    """The words of a text and its pairs of words."""
-    words = text.split()
-    return frozenset([*words, *(f"{one} {two}" for one, two in pairwise(words))])
-
-
-def overlap(one: frozenset[str], two: frozenset[str]) -> float:
-    """Jaccard's index."""
-    return len(one & two) / (len(one | two) or 1)
-
-
-def _signature(parts: Iterable[str]) -> np.ndarray[Any, Any]:
-    hashed = [
-        int.from_bytes(hashlib.blake2b(part.encode("utf-8", "replace"), digest_size=4).digest())
-        % _PRIME
-        for part in parts
-    ]
-    values = np.array(hashed or [0], dtype=np.int64)
-    spread = (values[:, None] * _FACTORS + _TERMS) % _PRIME
-    return np.asarray(spread.min(axis=0))
 
 
 class _Union:

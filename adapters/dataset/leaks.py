@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from adapters.dataset.frozen import Row, input_digest
-from adapters.dataset.groups import asked, grouped, masked, near_pairs, text_of
+from adapters.dataset.groups import Said, asked, grouped, masked, near_pairs, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ def _template(row: Row) -> str | None:
 
 
 def _near(rows: Sequence[Row]) -> Check:
-    splits: dict[str, set[str]] = {}
+    splits: dict[Said, set[str]] = {}
     for row in rows:
-        if text := asked(row):
-            splits.setdefault(text, set()).add(row.split)
+        if said := asked(row):
+            splits.setdefault(said, set()).add(row.split)
     texts = list(splits)
     shared = sum(len(each) > 1 for each in splits.values())
     shared += sum(splits[texts[one]] != splits[texts[two]] for one, two in near_pairs(texts))

@@ -140,20 +140,19 @@ def test_what_resembles_a_held_out_row_is_not_trained_on(
     datasets: Datasets, answers: Answers
 ) -> None:
     """A new row of its template or conversation, and a near-duplicate of it."""
-    long = "please tell me how I can send back the lamp that came broken with the parcel yesterday"
-    answers.all = [gold(1, f"{long} evening", session="s1"), gold(2)]
+    long = "how do I send back the lamp that arrived broken with parcel 12"
+    answers.all = [gold(1, f"{long}", session="s1"), gold(2, "which chairs do you sell in blue")]
     first = datasets.freeze(Selection("a", holdout=0.5))
     [tested] = datasets.rows(first.digest, "test")
-    near = {
-        1: [
-            gold(3, f"{long} morning"),
-            gold(4, f"{long.upper()}, EVENING!"),
-            gold(5, session="s1"),
-        ],
-        2: [gold(3, f"{gold(2).messages[0]['content']} 17")],
-    }[int(tested.exchange_id[-1])]
-    if len(near) == 1:
-        near = [gold(3, str(tested.messages[0]["content"]).upper())]
+    text = str(tested.messages[0]["content"])
+    slip = text.replace("arrived", "arived").replace("chairs", "chair")
+    near = [
+        gold(3, f"Hi, {text} please"),
+        gold(4, f"{text.upper()}!"),
+        gold(5, slip),
+        gold(6, text.replace("12", "4711")),
+        *([gold(7, session="s1")] if tested.conversation else []),
+    ]
     answers.all += near
     second = datasets.freeze(Selection("b"))
     trained = {row.exchange_id for row in datasets.rows(second.digest, "train")}
