@@ -141,10 +141,16 @@ def _use(system: System) -> None:
         assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
         body = {"dataset": frozen(system), "alias": "made"}
         assert ops.post(f"{ADMIN}/distillations", json=body).status_code == 202
-        deadline = time.monotonic() + 20
-        while len(ops.get(f"{ADMIN}/reviews").json()["data"]) < len(QUESTIONS):
-            assert time.monotonic() < deadline, "no reviews were opened"
+        deadline = time.monotonic() + 30
+        while not _all_there(ops):
+            assert time.monotonic() < deadline, "no reviews were opened, or nothing was distilled"
             time.sleep(0.1)
+
+
+def _all_there(ops: httpx.Client) -> bool:
+    """What takes a while: reviews are opened, and a version is distilled."""
+    reviews = ops.get(f"{ADMIN}/reviews").json()["data"]
+    return len(reviews) >= len(QUESTIONS) and ops.get(f"{ADMIN}/adapters/made").status_code == 200
 
 
 @pytest.fixture

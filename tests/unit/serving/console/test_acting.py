@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -10,9 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from router.admit.keys import hash_key
+from router.errors import TooSlow
 from serving.console.console import PAGES
+from serving.console.forms import Forms
 from tests.fakes.whole_system import System, whole_system
 
 RULES = 'rules:\n  - id: no-legal\n    when: tenant == "t"\n    deny: Not here.\n'
@@ -152,6 +156,26 @@ def test_a_form_is_bounded(ops: httpx.Client) -> None:
     many = ops.post("/console/erasures", data={f"f{n}": "" for n in range(300)})
     assert many.status_code == 400
     assert ops.post("/console/policy", data={"do": "nothing"}).status_code == 400
+
+
+async def test_a_form_that_does_not_arrive_holds_nobody_up() -> None:
+    """Small forms, such as the login, wait for no others; a large one that stalls is given up."""
+
+    async def stalled() -> dict[str, Any]:
+        return await asyncio.Future[dict[str, Any]]()
+
+    async def whole() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"key=x", "more_body": False}
+
+    forms = Forms(within_s=0.2)
+    scope = {"type": "http", "method": "POST", "headers": []}
+    large = [asyncio.create_task(forms.read(Request(scope, stalled), 10**6)) for _ in range(9)]
+    small = asyncio.create_task(forms.read(Request(scope, stalled), 4096))
+    await asyncio.sleep(0)
+    fields, _ = await forms.read(Request(scope, whole), 4096)
+    assert fields == {"key": "x"}
+    ended = await asyncio.gather(*large, small, return_exceptions=True)
+    assert {type(each) for each in ended} == {TooSlow}
 
 
 def test_documents_are_added_searched_and_deleted(ops: httpx.Client) -> None:
