@@ -19,7 +19,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from adapters.distill.job import CANCEL_FILE, LOG_FILE, Job, JobError, read_job, read_outcome
+from adapters.distill.job import (
+    CANCEL_FILE,
+    LOG_FILE,
+    Job,
+    JobError,
+    Outcome,
+    read_job,
+    read_outcome,
+    write_outcome,
+)
 from adapters.distill.lock import JobLock, Taken
 
 _BEGUN = b"+"
@@ -110,9 +119,13 @@ def _work(directory: Path, job: Job) -> int:
     if read_outcome(directory) is not None:
         return DONE
     _take_little(job)
-    # Imported now: torch counts its threads when it is imported.
-    from adapters.distill.run import run
-
+    try:
+        # Imported now: torch counts its threads when it is imported.
+        from adapters.distill.run import run
+    except (ImportError, MemoryError) as error:
+        why = f"the trainer's libraries cannot be loaded: {error}. Is memory_mb too small?"
+        write_outcome(directory, Outcome(state="failed", reason=why))
+        return FAILED
     stopping = _Stop(directory)
     outcome = run(directory, job, stopping)
     sys.stdout.flush()

@@ -280,6 +280,18 @@ def test_a_search_and_a_teacher(tmp_path: Path) -> None:
     assert outcome.settings["rate"] == pytest.approx(3e-3 * {10: 1.0, 20: 2.0, 30: 0.5}[best])
 
 
+def test_memory_is_limited_and_too_little_is_a_reason(tmp_path: Path) -> None:
+    """Not even the libraries fit: it says so, and is not begun again and again."""
+    directory = tmp_path / "job"
+    training(directory, limits=Limits(threads=1, nice=0, memory_mb=256))
+    status, _ = _ended(_job_process(directory))
+    outcome = read_outcome(directory)
+    assert status == 1
+    assert outcome is not None
+    assert outcome.state == "failed"
+    assert "memory" in outcome.reason
+
+
 def test_a_disk_that_takes_no_more(tmp_path: Path) -> None:
     """It fails with that as its reason; nothing half-written is left, and no adapter."""
     directory = tmp_path / "job"
