@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from adapters.flywheel.database import FlywheelStore
 from adapters.review.errors import TooMany
 from adapters.review.models import GuidelineRow
+from adapters.review.rows import storable
 
 MAX_INTENTS: Final = 2000
 EVERYWHERE: Final = ""
@@ -37,6 +38,7 @@ class Guidelines:
 
     def put(self, intent: str, text: str, by: str) -> None:
         """Write it anew; an empty text removes it. Raises ``TooMany``."""
+        intent, text, by = storable(intent), storable(text), storable(by)
 
         def work(session: Session) -> None:
             row = session.get(GuidelineRow, intent)

@@ -52,7 +52,7 @@ def page(session: Session, wanted: Wanted, now: float) -> Sequence[ReviewRow]:
     if wanted.state is not None:
         query = query.where(rows.in_state(wanted.state, now))
     if wanted.intent is not None:
-        query = query.where(ReviewRow.intent == wanted.intent)
+        query = query.where(ReviewRow.intent == rows.storable(wanted.intent))
     measured = and_(ReviewRow.kind == Kind.CHECK.value, _knows(wanted.reader))
     query = query.where(not_(measured))
     if wanted.to_do:
@@ -70,7 +70,7 @@ def checks(session: Session, wanted: Wanted, now: float) -> Sequence[ReviewRow]:
         not_(_knows(wanted.reader)),
     )
     if wanted.intent is not None:
-        query = query.where(ReviewRow.intent == wanted.intent)
+        query = query.where(ReviewRow.intent == rows.storable(wanted.intent))
     return session.scalars(query.order_by(func.random()).limit(1)).all()
 
 

@@ -11,6 +11,7 @@ from adapters.flywheel.database import FlywheelStore
 from adapters.review.agreement import Agreement, agreement
 from adapters.review.item import Kind
 from adapters.review.models import ReviewRow, VerdictRow
+from adapters.review.rows import storable
 from adapters.review.verdicts import Judgement, Verdict
 
 _STANDS = VerdictRow.undone_at.is_(None)
@@ -57,7 +58,7 @@ class Measuring:
             .where(_STANDS, ReviewRow.kind != Kind.CHECK.value, ReviewRow.verdicts > 1)
         )
         if intent is not None:
-            query = query.where(ReviewRow.intent == intent)
+            query = query.where(ReviewRow.intent == storable(intent))
         units: dict[str, dict[str, str]] = {}
         with self._store.read() as session:
             for review, reviewer, verdict, answer in session.execute(query):

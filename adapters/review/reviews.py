@@ -235,6 +235,8 @@ class Reviews:
         Raises ``UnknownReview``, ``Held``, ``AlreadyJudged``, ``BadAnswer``, ``TooMany``.
         """
         given = self.find(identity)
+        reviewer = rows.storable(reviewer)
+        answer = None if answer is None else rows.storable(answer)
 
         def work(session: Session, now: float) -> None:
             row = rows.row_of(session, identity)
@@ -248,7 +250,7 @@ class Reviews:
                 verdict=verdict.value,
                 answer=right,
                 source=source,
-                comment=comment,
+                comment=rows.storable(comment),
                 at=now,
                 undone_at=None,
                 right=is_right(row, verdict, right),

@@ -24,6 +24,11 @@ MAX_VERDICTS: Final = 64
 """Of one item, those that were taken back included."""
 
 
+def storable(text: str) -> str:
+    """As every database takes it: PostgreSQL takes no NUL."""
+    return text.replace("\0", "\ufffd")
+
+
 def name_of(exchange_id: str) -> str:
     """The id of the review that decides on an exchange: opening it twice opens one."""
     return "rev_" + hashlib.sha256(exchange_id.encode()).hexdigest()[:24]
@@ -43,9 +48,9 @@ def in_state(state: State, now: float) -> ColumnElement[bool]:
 
 def row_of(session: Session, identity: str) -> ReviewRow:
     """One row. Raises ``UnknownReview``."""
-    row = session.get(ReviewRow, identity)
+    row = session.get(ReviewRow, storable(identity))
     if row is None:
-        raise UnknownReview(f"there is no review {identity!r}")
+        raise UnknownReview(f"there is no review {identity[:80]!r}")
     return row
 
 
@@ -148,7 +153,12 @@ def add_candidates(
             continue
         there.add((each.source, each.answer))
         session.add(
-            CandidateRow(review_id=row.id, source=each.source, answer=each.answer, at=each.at or at)
+            CandidateRow(
+                review_id=row.id,
+                source=storable(each.source),
+                answer=storable(each.answer),
+                at=each.at or at,
+            )
         )
 
 

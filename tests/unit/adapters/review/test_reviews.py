@@ -19,8 +19,10 @@ from adapters.review.errors import (
     UnknownExchange,
     UnknownReview,
 )
+from adapters.review.guidelines import Guidelines
 from adapters.review.item import Candidate, State
 from adapters.review.listing import After, Wanted
+from adapters.review.measuring import Measuring
 from adapters.review.models import ReviewRow
 from adapters.review.priority import Tier
 from adapters.review.verdicts import Outcome, Verdict
@@ -312,3 +314,21 @@ def test_nobody_is_led_by_the_first_verdict(url: str) -> None:
         disputed = desk.reviews.find(item).seen_by("cleo")
         assert disputed.disputed
         assert [each.verdict for each in disputed.history] == [Verdict.REJECT, Verdict.ACCEPT]
+
+
+def test_every_text_is_stored_on_every_database(desk: Reviewing) -> None:
+    """PostgreSQL takes no NUL; what looks for one finds nothing."""
+    item = desk.asked("How?")
+    desk.reviews.open(
+        desk.reviews.find(item).exchange_id or "", "x", candidates=[Candidate("a\0b", "c\0d")]
+    )
+    desk.reviews.judge(item, "ann\0", Verdict.EDIT, answer="one\0two", comment="three\0")
+    assert desk.reviews.gold()[0].answer == "one\ufffdtwo"
+    assert desk.reviews.find(item).candidates[0].answer == "c\ufffdd"
+    guidelines = Guidelines(desk.store)
+    guidelines.put("in\0tent", "te\0xt", "ann\0")
+    assert guidelines.of("in\ufffdtent") == "te\ufffdxt"
+    assert desk.reviews.page(Wanted(intent="\0")) == []
+    assert Measuring(desk.store).agreement("\0").items == 0
+    with pytest.raises(UnknownReview):
+        desk.reviews.claim("\0", "ann")
