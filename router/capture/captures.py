@@ -46,7 +46,7 @@ UNWRITTEN: Final = 512
 _GROUP_S: Final = 0.1
 """So long entries gather before they are synced together."""
 _PAUSE: Final = 2.0
-"""After each, so many times as long as it took: at most a third of one core."""
+"""While requests come, after each so many times as long as it took: at most a third of one core."""
 _TRIES: Final = 3
 _RETRY_S: Final = 2.0
 _SIGNALS: Final = frozenset(signal.value for signal in Signal)
@@ -111,6 +111,8 @@ class Captures:
         self._telling: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
         self._now: _Job | None = None
+        self._asked = 0
+        """Requests that were answered since the start."""
 
     # On the request path
 
@@ -134,6 +136,7 @@ class Captures:
 
     def follow(self, exchange: Exchange) -> None:
         """Take an answered request on, if it may be kept."""
+        self._asked += 1
         raw = exchange.delivery.captured
         trains = self._trains(exchange)
         if not _is_answered(exchange) or not (trains or exchange.decision.ruling.review):
@@ -225,7 +228,7 @@ class Captures:
                 self._something.clear()
                 await self._something.wait()
                 continue
-            began = time.perf_counter()
+            began, asked = time.perf_counter(), self._asked
             self._now = job
             try:
                 await self._do(job)
@@ -235,7 +238,8 @@ class Captures:
                 self._counts.dropped(Dropped.BROKEN)
             finally:
                 self._now = None
-            await asyncio.sleep(min(1.0, (time.perf_counter() - began) * _PAUSE))
+            took_s = time.perf_counter() - began
+            await asyncio.sleep(min(1.0, took_s * _PAUSE) if self._asked != asked else 0)
 
     def _next(self) -> _Job | None:
         for queue in self._queues:

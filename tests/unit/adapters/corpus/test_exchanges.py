@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from adapters.corpus.delivery import Afterwards
@@ -178,6 +180,38 @@ def test_pages_are_narrowed(exchanges: Exchanges) -> None:
     assert ids(state=ExchangeState.IN_REVIEW) == [two]
     assert ids(state=ExchangeState.CAPTURED, subject="a" * 64) == [one]
     assert ids(intent="nothing") == []
+
+
+def test_no_list_reads_more_than_it_shows(tmp_path: Path) -> None:
+    """Each is found through an index that has its order, however many rows there are."""
+    with corpus(f"sqlite:///{tmp_path / 'flywheel.db'}") as (exchanges, store):
+        asked: list[tuple[str, Any]] = []
+
+        def hear(_: object, __: object, statement: str, given: Any, *___: object) -> None:
+            if "FROM exchanges" in statement:
+                asked.append((statement, given))
+
+        with store.read() as session:
+            event.listen(session.get_bind().engine, "before_cursor_execute", hear)
+        wanted: list[dict[str, Any]] = [
+            {},
+            {"intent": "a"},
+            {"state": ExchangeState.GOLD},
+            {"intent": "a", "state": ExchangeState.GOLD},
+            {"intent": "a", "state": ExchangeState.GOLD, "after": 9},
+        ]
+        for each in wanted:
+            exchanges.page(**each)
+        exchanges.since(7)
+        assert len(asked) == len(wanted) + 1
+        with store.read() as session:
+            raw = session.connection().connection
+            for statement, given in asked:
+                cursor = raw.cursor()
+                cursor.execute(f"EXPLAIN QUERY PLAN {statement}", given)
+                plan = " ".join(str(row[3]) for row in cursor.fetchall())
+                assert "TEMP B-TREE" not in plan, statement
+                assert "SEARCH" in plan or statement.count("WHERE") == 0, plan
 
 
 def test_who_follows_hears_of_every_change_once(exchanges: Exchanges) -> None:
