@@ -282,6 +282,39 @@ def test_keys_of_both_vendors(restarted: Restarted) -> None:
         assert KEYS[KeyScope.INFERENCE] not in str(record)
 
 
+@pytest.fixture
+def beside(
+    restarted: Restarted,
+    frontier_server: FakeFrontier,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> Iterator[Running]:
+    """Another system on the same machine, on a port of its own."""
+    config = write_config(tmp_path / "config.yaml", frontier_server)
+    found = running.start(config, tmp_path / "state", environment, tmp_path / "output.txt")
+    try:
+        yield found
+    finally:
+        found.kill()
+
+
+def test_two_run_side_by_side(restarted: Restarted, beside: Running) -> None:
+    """Each answers for itself, and goes unnoticed by the other."""
+    with httpx.Client(base_url=beside.url, timeout=60, trust_env=False) as http:
+        other = {each["id"] for each in http.get("/v1/models").json()["data"]}
+        assert ALIAS not in other
+        answer = http.post("/v1/chat/completions", json=chat_body("base", "hello"))
+        assert answer.status_code == 200
+    with restarted.client(KeyScope.INFERENCE) as http:
+        ours = {each["id"] for each in http.get("/v1/models").json()["data"]}
+        assert ALIAS in ours
+    beside.stop(signal.SIGTERM)
+    with restarted.client(KeyScope.INFERENCE) as http:
+        answer = http.post("/v1/chat/completions", json=chat_body(ALIAS, "hello"))
+        assert answer.status_code == 200
+        assert answer.headers["x-graftwork-target"].startswith(f"adapter:{ALIAS}@")
+
+
 def test_ctrl_c_leaves_nothing(restarted: Restarted) -> None:
     """Ctrl-C reaches the whole foreground group: exit code 0, no process is left. Comes last."""
     restarted.system.stop(signal.SIGINT)
