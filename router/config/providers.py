@@ -125,6 +125,36 @@ class CallLimits:
     idle_s: float | None = None
 
 
+class EgressConfig(_Record):
+    """How a provider is reached."""
+
+    proxy: str | None = Field(
+        default=None,
+        pattern=r"^http://[^/@\s?#]+$",
+        description="`http://host:port` of a proxy that connects (CONNECT) and reads nothing",
+    )
+    proxy_credentials_file: Path | None = Field(
+        default=None, description="file with `user:password` for the proxy"
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM: certificates to trust, in place of the machine's"
+    )
+    client_certificate_file: Path | None = Field(
+        default=None, description="PEM: our own certificate, for servers that ask who calls"
+    )
+    client_key_file: Path | None = Field(
+        default=None, description="PEM: its key, unless it is in the same file"
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.client_key_file is not None and self.client_certificate_file is None:
+            raise ValueError("client_key_file needs client_certificate_file")
+        if self.proxy_credentials_file is not None and self.proxy is None:
+            raise ValueError("proxy_credentials_file needs proxy")
+        return self
+
+
 class ProviderConfig(_Record):
     """One upstream that speaks an API that we know."""
 
@@ -138,7 +168,17 @@ class ProviderConfig(_Record):
     api_key_env: str | None = Field(
         default=None, min_length=1, description="environment variable that holds the key"
     )
-    api_key_file: Path | None = Field(default=None, description="file that holds the key")
+    api_key_file: Path | None = Field(
+        default=None,
+        description="file that holds the key, or several, one a line, which are taken in turn; a "
+        "change is taken over within a second",
+    )
+    api_version: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9.-]+$",
+        description="of Azure's older API, whose paths name deployments; absent: its `v1` API",
+    )
+    egress: EgressConfig = Field(default=EgressConfig(), description="the way out of the network")
     models: tuple[ModelCard, ...] = Field(min_length=1)
     connect_timeout_s: float = Field(default=5.0, gt=0, description="for a connection, seconds")
     total_timeout_s: float = Field(default=600.0, gt=0, description="for a whole call, seconds")
@@ -196,6 +236,8 @@ class ProviderConfig(_Record):
     def _is_consistent(self) -> Self:
         if self.api_key_env is not None and self.api_key_file is not None:
             raise ValueError(f"provider {self.name}: give api_key_env or api_key_file, not both")
+        if self.api_version is not None and not self.api.versions:
+            raise ValueError(f"provider {self.name}: {self.dialect} has no api_version")
         ids = [model.id for model in self.models]
         if len(ids) != len(set(ids)):
             raise ValueError(f"provider {self.name}: models must have distinct ids, got {ids}")
@@ -206,9 +248,11 @@ class ProviderConfig(_Record):
         """The API that it speaks."""
         return dialect_of(self.dialect)
 
-    def url(self, endpoint: Endpoint) -> str:
-        """Where a call goes, whether or not ``base_url`` says ``/v1``."""
-        return self.api.url(self.base_url, endpoint)
+    def url(self, endpoint: Endpoint, model: str = "") -> str:
+        """Where a call of a model goes, whether or not ``base_url`` says ``/v1``."""
+        if self.api_version is None:
+            return self.api.url(self.base_url, endpoint)
+        return self.api.versioned(self.base_url, endpoint, model, self.api_version)
 
     def traits(self, card: ModelCard) -> Traits:
         """What the bodies of calls of a model depend on."""
@@ -236,26 +280,34 @@ class MissingKey(ValueError):
     """A provider's key is configured but not there; the message says where it was looked for."""
 
 
-def read_key(config: ProviderConfig, environ: Mapping[str, str]) -> str | None:
-    """The provider's key; None when it needs none.
+_MAX_KEYS = 64
+
+
+def read_keys(config: ProviderConfig, environ: Mapping[str, str]) -> list[str]:
+    """The provider's keys; none when it needs none.
 
     Raises:
         MissingKey: the variable or file is absent, empty or unusable. Never shows what it held.
     """
     if config.api_key_env is not None:
         where = f"environment variable {config.api_key_env}"
-        key = environ.get(config.api_key_env, "")
+        lines = [environ.get(config.api_key_env, "")]
     elif config.api_key_file is not None:
         where = f"file {config.api_key_file}"
         try:
-            key = config.api_key_file.read_text()
+            lines = config.api_key_file.read_text().splitlines()
         except (OSError, UnicodeDecodeError):
-            key = ""
+            lines = []
     else:
-        return None
-    key = key.strip()
-    if not key:
+        return []
+    keys = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not keys:
         raise MissingKey(f"provider {config.name} needs a key: set {where}")
-    if not key.isascii() or not key.isprintable():
+    if len(keys) > _MAX_KEYS or not all(key.isascii() and key.isprintable() for key in keys):
         raise MissingKey(f"provider {config.name}: {where} holds something that is no key")
-    return key
+    return keys
+
+
+def read_key(config: ProviderConfig, environ: Mapping[str, str]) -> str | None:
+    """The first of them; None when it needs none. Raises ``MissingKey``."""
+    return next(iter(read_keys(config, environ)), None)

@@ -9,6 +9,7 @@ import orjson
 from yarl import URL
 
 from router.errors import Failure, TargetUnavailable
+from router.targets.egress import STRAIGHT, Way
 from router.targets.http_client import HttpClient
 from router.wire.upstream_error import failure_of, read_error, rejection, unavailable
 
@@ -27,6 +28,7 @@ async def count(
     *,
     target: str,
     connect_timeout_s: float,
+    way: Way = STRAIGHT,
 ) -> int:
     """Ask a route like Anthropic's ``count_tokens``. ``body`` is that of Messages.
 
@@ -39,6 +41,7 @@ async def count(
         target=target,
         connect_timeout_s=connect_timeout_s,
         timeout_s=TIMEOUT_S,
+        way=way,
     )
     raw = await answer.error_body()
     if answer.status != 200:

@@ -9,19 +9,28 @@ from typing import Any, Final
 import orjson
 from yarl import URL
 
-from router.config.providers import CallLimits, ModelCard, ProviderConfig, read_key
+from router.config.providers import CallLimits, EgressConfig, ModelCard, ProviderConfig
 from router.errors import Failure, InvalidRequest, TargetError, TargetUnavailable
 from router.targets.base import Answer, Call
 from router.targets.counting import COUNT_TOKENS, count
+from router.targets.egress import Way
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
+from router.targets.keys import Keys
 from router.targets.translated import TranslatedAnswer
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint
-from router.wire.upstream_error import failure_of, read_error, rejection, unavailable
+from router.wire.upstream_error import (
+    failure_of,
+    read_error,
+    rejection,
+    retry_after_s,
+    unavailable,
+)
 
 FULL_RETRY_AFTER_S: Final = 1.0
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _CREDENTIALS: Final = frozenset({401, 403})
+_LIMITED: Final = 429
 
 
 class Provider:
@@ -42,17 +51,25 @@ class Provider:
         self.config = config
         self.in_flight = 0
         self._client = client
-        self._urls = {endpoint: URL(config.url(endpoint)) for endpoint in Endpoint}
+        self._urls = {
+            (endpoint, card.id): URL(config.url(endpoint, card.id))
+            for endpoint in Endpoint
+            for card in config.models
+        }
+        self._way = _way(config.egress)
         self._passed_on = config.api.passed_on
         self._before = {**json_headers(), **config.api.headers(), **config.headers}
-        key = read_key(config, environ)
-        self._credentials = {} if key is None else config.api.credentials(key)
+        self._keys = Keys(config, environ)
 
-    async def send(self, target: str, call: Call, asked: Asked) -> RawAnswer:
+    def _credentials(self, key: str | None) -> Mapping[str, str]:
+        return {} if key is None else self.config.api.credentials(key)
+
+    async def send(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
         """Call the provider; returns when a successful status is here.
 
         Args:
             target: the target's name, for messages.
+            model: its id at the provider.
             call: the client's call.
             asked: what the provider gets.
 
@@ -69,14 +86,14 @@ class Provider:
             )
         self.in_flight += 1
         try:
-            answer = await self._answered(target, call, asked)
+            answer = await self._answered(target, model, call, asked)
         except BaseException:
             self._ended()
             raise
         return answer.watch(asked, on_end=self._ended)
 
-    async def _answered(self, target: str, call: Call, asked: Asked) -> RawAnswer:
-        answer = await self._post(target, call, asked)
+    async def _answered(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
+        answer = await self._post(target, model, call, asked)
         if answer.status != 200:
             raise await self._failure(target, asked, answer)
         if answer.is_stream != call.stream:
@@ -87,22 +104,48 @@ class Provider:
             )
         return answer
 
-    async def _post(self, target: str, call: Call, asked: Asked) -> RawAnswer:
+    async def _post(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
+        """With the next key; while one is refused and there are others, with those."""
+        payload = orjson.dumps(asked.body)
+        for _ in range(len(self._keys)):
+            key = self._keys.take()
+            answer = await self._posted(target, model, call, asked, payload, key)
+            if answer.status in _CREDENTIALS:
+                self._keys.refused(key)
+            elif answer.status == _LIMITED:
+                self._keys.limited(key, retry_after_s(answer.headers))
+            else:
+                return answer
+            if not self._keys.has_another():
+                return answer
+            await answer.error_body()
+        return await self._posted(target, model, call, asked, payload, self._keys.take())
+
+    async def _posted(
+        self,
+        target: str,
+        model: str,
+        call: Call,
+        asked: Asked,
+        payload: bytes,
+        key: str | None,
+    ) -> RawAnswer:
         passed_on = {
             name: value for name, value in call.headers.items() if name.lower() in self._passed_on
         }
         return await self._client.post(
-            self._urls[asked.wire.endpoint],
+            self._urls[asked.wire.endpoint, model],
             {
                 **self._before,
                 **passed_on,
                 "X-Client-Request-Id": call.request_id,
-                **self._credentials,
+                **self._credentials(key),
             },
-            orjson.dumps(asked.body),
+            payload,
             target=target,
             connect_timeout_s=self.config.connect_timeout_s,
             timeout_s=min(call.timeout_s, self.config.total_timeout_s),
+            way=self._way,
         )
 
     async def _failure(self, target: str, asked: Asked, answer: RawAnswer) -> TargetError:
@@ -124,10 +167,11 @@ class Provider:
         return await count(
             self._client,
             self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
-            {**self._before, **self._credentials},
+            {**self._before, **self._credentials(self._keys.take())},
             body,
             target=target,
             connect_timeout_s=self.config.connect_timeout_s,
+            way=self._way,
         )
 
 
@@ -167,7 +211,7 @@ class FrontierTarget:
         asked = config.api.ask(call, self._traits)
         for warning in asked.warnings:
             call.warn(warning)
-        raw = await self._provider.send(self.name, call, asked)
+        raw = await self._provider.send(self.name, self.card.id, call, asked)
         if asked.translation is None:
             return raw
         return TranslatedAnswer(raw, asked.translation, call.warn)
@@ -206,4 +250,14 @@ def _require_endpoint(target: str, config: ProviderConfig, card: ModelCard, call
         "use one of these, or another model.",
         code="unsupported_endpoint",
         param="model",
+    )
+
+
+def _way(config: EgressConfig) -> Way:
+    return Way(
+        config.proxy,
+        config.proxy_credentials_file,
+        config.ca_file,
+        config.client_certificate_file,
+        config.client_key_file,
     )

@@ -11,7 +11,9 @@ from typing import Final, Self
 from yarl import URL
 
 from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailable
-from router.targets.connection import Connection, NotHttp, Origin, Pool
+from router.targets.connection import Connection, NotHttp
+from router.targets.egress import STRAIGHT, Way
+from router.targets.pool import Origin, Pool
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Usage
 from router.wire.events import Piece
@@ -195,6 +197,7 @@ class HttpClient:
         target: str,
         connect_timeout_s: float,
         timeout_s: float,
+        way: Way = STRAIGHT,
     ) -> RawAnswer:
         """Send one request; returns when status and headers are here.
 
@@ -205,12 +208,13 @@ class HttpClient:
             target: the target's name, for messages.
             connect_timeout_s: bounds the wait for a connection, handshake included.
             timeout_s: bounds everything, the reading of the body included.
+            way: out of the network.
 
         Raises:
             TargetTimeout: no connection or no status in time.
             TargetUnavailable: no connection, or it ended without an answer.
         """
-        origin, start = _line(url)
+        origin, start = _line(url, way)
         head = _head(start, headers, len(payload))
         connection, left_s = self._pool.idle(origin), timeout_s
         if connection is None:
@@ -266,12 +270,12 @@ def _no_answer(error: OSError, target: str, timeout_s: float) -> TargetTimeout |
 
 
 @lru_cache(maxsize=4096)
-def _line(url: URL) -> tuple[Origin, str]:
+def _line(url: URL, way: Way) -> tuple[Origin, str]:
     """Where a URL is, and how a request to it begins."""
     host, port = url.host, url.port
     if host is None or port is None or url.scheme not in {"http", "https"}:
         raise ValueError(f"not an HTTP URL: {url}")
-    origin = Origin(host, port, url.scheme == "https")
+    origin = Origin(host, port, url.scheme == "https", way)
     return origin, f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
 
 

@@ -114,15 +114,23 @@ class Dialect(ABC):
         name: what configuration calls it.
         passed_on: headers of the client that the target gets, lower case.
         counts_tokens: whether its Messages have a ``count_tokens`` beside them.
+        versions: whether calls name a version of the API.
     """
 
     name: ClassVar[str]
     passed_on: ClassVar[frozenset[str]] = frozenset({"traceparent", "tracestate"})
     counts_tokens: ClassVar[bool] = False
+    versions: ClassVar[bool] = False
 
     @abstractmethod
     def url(self, base_url: str, endpoint: Endpoint) -> str:
         """Where a call goes, whether or not ``base_url`` says ``/v1``."""
+
+    def versioned(
+        self, base_url: str, endpoint: Endpoint, _model: str, _api_version: str, /
+    ) -> str:
+        """The same for APIs with ``versions``, whose paths may name the model."""
+        return self.url(base_url, endpoint)
 
     def headers(self) -> Mapping[str, str]:
         """What every call has; configuration and the client may say otherwise."""
