@@ -66,6 +66,7 @@ async def connect(
             through = await loop.start_tls(asking, connection, tls, server_hostname=host)
         connection.connection_made(_there(through))
     except BaseException:
+        tunnel.agreed.cancel()
         asking.abort()
         raise
     return connection

@@ -148,18 +148,31 @@ async def proxy(
         while data := await source.read(65536):
             sink.write(data)
             await sink.drain()
-        sink.close()
+
+    under_way: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.add(task)
+        try:
+            await connect(reader, writer)
+        finally:
+            writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         asked.append(head)
         writer.write(answer)
+        await writer.drain()
         if b" 200 " not in answer:
-            writer.close()
             return
         host, _, port = head.split()[1].decode().rpartition(":")
         inward, outward = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(pipe(reader, outward), pipe(inward, writer), return_exceptions=True)
+        try:
+            await asyncio.gather(pipe(reader, outward), pipe(inward, writer))
+        finally:
+            outward.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -167,6 +180,9 @@ async def proxy(
         yield f"http://127.0.0.1:{port}", asked
     finally:
         server.close()
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def ask(client: HttpClient, url: str, way: Way) -> bytes:
