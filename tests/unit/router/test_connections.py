@@ -43,7 +43,7 @@ async def client() -> AsyncIterator[HttpClient]:
 async def post(client: HttpClient, server: Wire, **headers: str) -> RawAnswer:
     """Call the server."""
     answer = await client.post(
-        URL(server.url), headers, b"{}", target="base", connect_timeout_s=0.3, timeout_s=5.0
+        URL(server.url), headers, b"{}", target="base", connect_timeout_s=5.0, timeout_s=5.0
     )
     return answer.watch(ASKED)
 
