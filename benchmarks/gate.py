@@ -45,10 +45,10 @@ def binary(discordant: float) -> Draw:
 def shares(
     chance: np.random.Generator, n: int, difference: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Right in part: two noisy scores around a common difficulty."""
-    hard = chance.beta(6, 2, n)
-    ours = np.clip(hard + chance.normal(0, 0.15, n) + difference, 0, 1)
-    return ours, np.clip(hard + chance.normal(0, 0.15, n), 0, 1)
+    """Right in part: two noisy scores around a common difficulty, none at an end of the scale."""
+    hard = 0.4 + 0.3 * chance.beta(6, 2, n)
+    ours = hard + 0.4 * (chance.beta(2, 2, n) - 0.5) + difference
+    return ours, hard + 0.4 * (chance.beta(2, 2, n) - 0.5)
 
 
 def verdicts(draw: Draw, n: int, difference: float, demand: Demand, rounds: int) -> Counter[str]:
