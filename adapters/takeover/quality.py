@@ -19,6 +19,8 @@ from adapters.traffic import VersionTraffic
 
 ALPHA: Final = 0.01
 """Chance that a version that is as good as it may be at least is ever taken back."""
+FEWEST: Final = 10
+"""Judgements before anything is taken back: who is content says so less often than who is not."""
 _BETS: Final = 64
 _EDGE: Final = 1e-6
 
@@ -48,7 +50,7 @@ def fallen(traffic: VersionTraffic, baseline: Baseline) -> str | None:
         (sure, traffic.requests, "of its answers were sure enough to go out"),
     ):
         # Two tests: each may have half of alpha.
-        if n and is_below(good, n, baseline.least, ALPHA / 2):
+        if n >= FEWEST and is_below(good, n, baseline.least, ALPHA / 2):
             return (
                 f"{good / n:.1%} {what}, of {n}; when it was tested {baseline.share:.1%} were "
                 f"good, and {baseline.least:.1%} is the least"

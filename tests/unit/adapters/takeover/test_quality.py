@@ -48,6 +48,8 @@ def test_what_counts() -> None:
     """What people said, and how often its own confidence let its answers go out."""
     assert fallen(VersionTraffic(), BASELINE) is None
     assert fallen(VersionTraffic(requests=500, judged=100, good=94), BASELINE) is None
+    assert fallen(VersionTraffic(requests=500, judged=9), BASELINE) is None, "nine complaints"
+    assert fallen(VersionTraffic(requests=500, judged=10), BASELINE) is not None
     said = fallen(VersionTraffic(requests=500, judged=100, good=40), BASELINE)
     assert said is not None
     assert "40.0% of the answers that were judged are good" in said
