@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -11,11 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from serving.cli.client import Client, Failed, adapter_path, connected
+from serving.cli.client import PUBLISH_S, Client, Failed, adapter_path, connected
 from serving.cli.inspect import inspected, show_checks
 from serving.cli.options import DEFAULT_URL, Alias, AsJson, Base, Key, MaxRank, Url
 from serving.cli.output import emit, fail
 
+_GATING = "gating"
+_LOOK_S = 1.0
 Sent = Callable[[int], None]
 
 
@@ -71,10 +74,28 @@ def push(  # noqa: PLR0913, PLR0917 - one parameter for each option
         except Failed as error:
             _explain(error, as_json)
             raise
+        if wait and answer["state"] == _GATING:
+            answer = _through_the_gate(client, alias, answer, as_json=as_json)
     if as_json:
         emit(answer)
     else:
         typer.echo(_said(answer, url))
+    if answer["state"] == "refused":
+        fail(f"the gate refused it: `graftwork gate show {alias} {answer['digest'][:12]}`")
+
+
+def _through_the_gate(
+    client: Client, alias: str, answer: dict[str, Any], *, as_json: bool
+) -> dict[str, Any]:
+    """The same once the version rests, or as it is after a long time."""
+    if not as_json:
+        typer.echo(f"{answer['name']} is at its gate, which takes minutes", err=True)
+    path = adapter_path(alias, "versions", answer["digest"])
+    until = time.monotonic() + PUBLISH_S
+    while answer["state"] in {_GATING, "prepared"} and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+        answer = {**answer, "state": client.get(path)["state"]}
+    return answer
 
 
 def _try(alias: str, source: Path, base: Path | None, max_rank: int | None, as_json: bool) -> None:

@@ -23,6 +23,8 @@ from serving.router.asked import TENANT_HEADER
 
 _ANSWER_S: Final = 300.0
 _TRIES: Final = 6
+_ROUTERS_S: Final = 120.0
+_LOOK_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 30.0
 _LOOKED_AT: Final = 15_000
 """Characters of an answer."""
@@ -88,6 +90,7 @@ class HttpAsking:
     async def _through_router(self, path: str, body: dict[str, Any], tenant: str) -> Reply:
         """Of one router, again when it, or the target, has no room for now."""
         raw, headers = orjson.dumps(body), {**_NOT_ANYBODYS, TENANT_HEADER: tenant}
+        await self._somebody()
         wait_s, problem = 0.5, "no router is alive"
         for _ in range(_TRIES):
             for router in self._routers():
@@ -105,6 +108,12 @@ class HttpAsking:
             await asyncio.sleep(min(wait_s, _LONGEST_WAIT_S))
             wait_s *= 2
         raise NotAsked(problem)
+
+    async def _somebody(self) -> None:
+        """Wait for a first router: a system that comes up whole goes on with what it was at."""
+        until = time.monotonic() + _ROUTERS_S
+        while not self._routers() and time.monotonic() < until:  # noqa: ASYNC110 - others tell it
+            await asyncio.sleep(_LOOK_S)
 
     def _routers(self) -> Sequence[Peer]:
         return self._membership.routers()

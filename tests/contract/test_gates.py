@@ -12,9 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from adapters.format.manifest import digest_directory
 from router.admit.keys import hash_key
+from serving.cli.main import app as commands
 from tests.contract.client import ADMIN, archive, chat, client, error_of, move, post_version, said
 from tests.contract.conftest import router_args
 from tests.fakes.engine_speech import Says
@@ -44,13 +46,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         "climbing": {"alias": "climbing", "gate": _GATE, "ladder": ["canary", "live"]},
         "bare": {"alias": "bare", "gate": _GATE},
         "kept": {"alias": "kept", "gate": _GATE},
+        "shown": {"alias": "shown", "gate": _GATE},
     }
     with FakeFrontier() as frontier:
         args = {**router_args(frontier), "auth": {"keys": keys}}
         root = tmp_path_factory.mktemp("gated")
         with whole_system(root, args, flywheel={"routes": routes}, replicas=1) as running:
             with client(running, "ops") as ops:
-                for intent in ("returns", "climbing", "kept"):
+                for intent in ("returns", "climbing", "kept", "shown"):
                     bring(ops, intent)
             yield running
 
@@ -254,3 +257,23 @@ def test_nothing_of_a_gate_is_captured_and_all_of_it_is_on_record(
     assert any(name.endswith("graftwork.json") for name in names)
     rows = ops.get(f"{ADMIN}/exchanges").json()["data"]
     assert not [row for row in rows if row["request"]["messages"][0]["content"].startswith("May I")]
+
+
+def test_the_command_follows_a_push_through_its_gate(
+    system: System, ops: httpx.Client, tmp_path: Path
+) -> None:
+    """It says what came of it; 1 and where to look for one that was refused."""
+    run = CliRunner(env={"GRAFTWORK_URL": system.url, "GRAFTWORK_API_KEY": "key-ops"})
+    teach(system, tmp_path, "shown", 7, ANSWER)
+    good = run.invoke(commands, ["push", "shown", str(tmp_path / "shown-7"), "--wait"])
+    assert good.exit_code == 0, good.output
+    assert "is live" in good.output
+    shown = run.invoke(commands, ["gate", "show", "shown"])
+    assert shown.exit_code == 0, shown.output
+    assert "passed: " in shown.output
+    bad = teach(system, tmp_path, "shown", 8, "Never.")
+    refused = run.invoke(commands, ["push", "shown", str(tmp_path / "shown-8"), "--wait"])
+    assert refused.exit_code == 1
+    assert f"graftwork gate show shown {bad[:12]}" in refused.output
+    assert run.invoke(commands, ["gate", "show", "shown", bad]).exit_code == 1
+    assert run.invoke(commands, ["gate", "show", "nobody"]).exit_code == 1
