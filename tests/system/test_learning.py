@@ -95,7 +95,8 @@ def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
     print(f"label to live: {time.monotonic() - began:.0f} s with two deaths")  # noqa: T201
     steps = [look["step"] for look in done["curve"]]
     assert steps == sorted(steps)
-    assert done["curve"][-1]["loss"] < done["curve"][0]["loss"]
+    losses = [look["loss"] for look in done["curve"] if "loss" in look]
+    assert losses[-1] < losses[0]
     answer = chat(http, "shelves", "where is the lamp")
     assert target(answer) == f"adapter:shelves@{done['digest'][:12]}"
     lineage = http.get("/admin/v1/adapters/shelves/lineage").json()
