@@ -32,17 +32,27 @@ _NORMAL: Final = NormalDist()
 
 
 def score(n: int, wins: float, losses: float, margin: float) -> float:
-    """How far from worse by ``margin`` the candidate is, in standard deviations."""
-    return float(_scores(n, np.array([wins]), np.array([losses]), margin)[0])
+    """How far from worse by ``margin`` the candidate is, in standard deviations.
+
+    These come of the likeliest share of losses under a difference of ``-margin``.
+    """
+    half = (wins + losses) + margin * (2 * n - wins + losses)
+    root = math.sqrt(max(half * half - 8 * n * losses * margin * (1 + margin), 0.0))
+    lost = (half + root) / (4 * n)
+    spread = math.sqrt(max(n * (2 * lost - margin * (1 + margin)), 0.0))
+    distance = wins - losses + n * margin
+    if spread > _FLOOR:
+        return distance / spread
+    # No spread and no distance: nobody disagrees, and no margin could show it.
+    return math.copysign(math.inf, distance) if distance else 0.0
 
 
 def _scores(n: int, wins: Values, losses: Values, margin: float) -> Values:
-    """Tango's statistic; the likeliest share of losses under a difference of ``-margin``."""
+    """The same for many outcomes at once."""
     half = (wins + losses) + margin * (2 * n - wins + losses)
     root = np.sqrt(np.maximum(half * half - 8 * n * losses * margin * (1 + margin), 0.0))
     lost = (half + root) / (4 * n)
     spread = np.sqrt(np.maximum(n * (2 * lost - margin * (1 + margin)), 0.0))
-    # No spread and no distance: nobody disagrees, and no margin could show it.
     distance = wins - losses + n * margin
     far = np.where(distance > 0, math.inf, np.where(distance < 0, -math.inf, 0.0))
     return np.where(spread > _FLOOR, distance / np.maximum(spread, _FLOOR), far)
@@ -125,7 +135,7 @@ def power(n: int, difference: float, discordant: float, margin: float, alpha: fl
 
 
 def _approximate_power(n: int, won: float, lost: float, margin: float, least: float) -> float:
-    expected = float(_scores(n, np.array([n * won]), np.array([n * lost]), margin)[0])
+    expected = score(n, n * won, n * lost, margin)
     distance = n * (won - lost + margin)
     spread = math.sqrt(max(n * (won + lost - (won - lost) ** 2), 0.0))
     if spread <= _FLOOR or not math.isfinite(expected) or expected == 0:

@@ -190,3 +190,14 @@ def test_items_that_make_no_sense_are_named(given: dict[str, object]) -> None:
     """The field is in the message."""
     with pytest.raises(ValueError, match=r"id|candidate|current|slice"):
         item_of(given)
+
+
+def test_one_outcome_and_all_of_them_have_the_same_score() -> None:
+    """The table that the critical value comes from, and the verdict, speak of one statistic."""
+    chance = np.random.default_rng(9)
+    for margin in (0.0, 0.02, 0.3):
+        for _ in range(50):
+            wins, losses, rest = map(int, chance.multinomial(60, [0.2, 0.2, 0.6]))
+            outcome = np.array([float(wins)]), np.array([float(losses)])
+            whole = float(exact._scores(60, *outcome, margin)[0])
+            assert exact.score(wins + losses + rest, wins, losses, margin) == pytest.approx(whole)
