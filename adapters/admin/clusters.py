@@ -18,7 +18,7 @@ from adapters.corpus.clusters import Clusters
 from adapters.errors import BadName
 from adapters.format.names import validate_alias
 from adapters.records.line import iso
-from adapters.resources import BadField, Resource, body_of, describes, listed, page_of
+from adapters.resources import BadField, Resource, body_of, cursor_of, describes, page_of
 
 _PATH: Final = "/admin/v1/clusters"
 _ONE: Final = f"{_PATH}/{{id}}"
@@ -32,7 +32,6 @@ _STATES: Final = (
     _ALL,
 )
 _SHOWN: Final = (ClusterState.OPEN, ClusterState.INTENT)
-_LARGEST: Final = 10**15
 _TAKEN: Final = frozenset({"none", "auto", "base"})
 """Names that mean something else wherever an intent may be named."""
 
@@ -86,8 +85,9 @@ async def clusters(desk: Desk, request: Request) -> Response:
         states = (*_SHOWN, ClusterState.DISMISSED)
     elif wanted is not None:
         states = (ClusterState(wanted),)
-    found = await asyncio.to_thread(desk.clusters.all, states)
-    return _json(listed(page, found, _key, _shown))
+    found, after = await asyncio.to_thread(desk.clusters.page, states, page.limit, page.after)
+    more = None if after is None else cursor_of(after)
+    return _json({"object": "list", "data": [*map(_shown, found)], "next": more})
 
 
 async def cluster(desk: Desk, request: Request) -> Response:
@@ -151,11 +151,6 @@ def _alias(desk: Desk, body: IntentRequest) -> str | None:
         return validate_alias(body.name)
     except BadName:
         return None
-
-
-def _key(found: Cluster) -> str:
-    """The largest first."""
-    return f"{_LARGEST - found.volume:016d}{found.id}"
 
 
 def _shown(found: Cluster) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from adapters.corpus.placing import DAY_S
 from adapters.corpus.questions import question, shortened
 
 _WEEK: Final = 7
+_LARGEST: Final = 10**15
 _NAME: Final = 80
 _EXAMPLE: Final = 240
 NAMELESS: Final = "(its exchanges are gone)"
@@ -32,6 +33,25 @@ def row_of(session: Session, cluster_id: str) -> ClusterRow:
     return row
 
 
+def largest_first(session: Session, states: Sequence[ClusterState]) -> list[str]:
+    """Keys that sort by volume, the largest first, each with the cluster's id after a slash.
+
+    Of open clusters those whose exchanges are all gone are left out.
+    """
+    volume = func.coalesce(func.sum(MemberRow.count), 0)
+    query = (
+        select(ClusterRow.id, ClusterRow.state, volume)
+        .join(MemberRow, MemberRow.cluster == ClusterRow.id, isouter=True)
+        .where(ClusterRow.state.in_([state.value for state in states]))
+        .group_by(ClusterRow.id, ClusterRow.state)
+    )
+    return sorted(
+        f"{_LARGEST - int(total):016d}/{name}"
+        for name, state, total in session.execute(query)
+        if total or state != ClusterState.OPEN
+    )
+
+
 def shown(session: Session, rows: Sequence[ClusterRow], now: float) -> list[Cluster]:
     """Rows as others see them."""
     ids = [row.id for row in rows]
@@ -39,11 +59,11 @@ def shown(session: Session, rows: Sequence[ClusterRow], now: float) -> list[Clus
         name: (int(volume), float(cost))
         for name, volume, cost in session.execute(
             select(MemberRow.cluster, func.sum(MemberRow.count), func.sum(MemberRow.cost_usd))
-            .where(MemberRow.cluster.is_not(None))
+            .where(MemberRow.cluster.in_(ids))
             .group_by(MemberRow.cluster)
         )
     }
-    days = _days(session, now)
+    days = _days(session, ids, now)
     texts = _texts(session, [each for row in rows for each in json.loads(row.examples)])
     found = []
     for row, name in zip(rows, ids, strict=True):
@@ -73,11 +93,11 @@ def _window(now: float) -> range:
     return range(today - 2 * _WEEK + 1, today + 1)
 
 
-def _days(session: Session, now: float) -> dict[str, dict[int, int]]:
+def _days(session: Session, ids: Sequence[str], now: float) -> dict[str, dict[int, int]]:
     query = (
         select(MemberRow.cluster, DayRow.day, func.sum(DayRow.count))
         .join(MemberRow, MemberRow.exchange == DayRow.exchange)
-        .where(MemberRow.cluster.is_not(None), DayRow.day >= _window(now).start)
+        .where(MemberRow.cluster.in_(ids), DayRow.day >= _window(now).start)
         .group_by(MemberRow.cluster, DayRow.day)
     )
     found: dict[str, dict[int, int]] = {}

@@ -12,12 +12,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from adapters.corpus.cluster import Cluster, ClusterState, ClusterTaken, Move
 from adapters.corpus.cluster_models import ClusterRow, MemberRow, MoveRow, ProgressRow
-from adapters.corpus.cluster_rows import row_of, shown
+from adapters.corpus.cluster_rows import largest_first, row_of, shown
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.grouping import GENERAL, Floats
@@ -197,15 +197,19 @@ class Clusters:
 
     def all(self, states: Sequence[ClusterState]) -> list[Cluster]:
         """Those in these states, the largest first."""
+        return self.page(states, None)[0]
+
+    def page(
+        self, states: Sequence[ClusterState], limit: int | None, after: str = ""
+    ) -> tuple[list[Cluster], str | None]:
+        """Some of them, the largest first; and the key to go on after, None at the end."""
         with self._store.read() as session:
-            of = ClusterRow.state.in_([state.value for state in states])
-            rows = session.scalars(select(ClusterRow).where(of)).all()
-            found = [
-                each
-                for each in shown(session, rows, self._clock())
-                if each.volume or each.state is not ClusterState.OPEN
-            ]
-        return sorted(found, key=lambda each: (-each.volume, each.id))
+            keys = [key for key in largest_first(session, states) if key > after]
+            shown_keys = keys if limit is None else keys[:limit]
+            ids = [key.partition("/")[2] for key in shown_keys]
+            rows = {row.id: row for row in session.scalars(_with_ids(ids))}
+            found = shown(session, [rows[each] for each in ids], self._clock())
+        return found, shown_keys[-1] if len(keys) > len(shown_keys) else None
 
     def find(self, cluster_id: str) -> Cluster:
         """One, also by the name of one that became a part of it. Raises ``UnknownCluster``."""
@@ -257,6 +261,10 @@ class Clusters:
 
         self._store.write(work)
         return self.find(cluster_id)
+
+
+def _with_ids(ids: Sequence[str]) -> Select[ClusterRow]:
+    return select(ClusterRow).where(ClusterRow.id.in_(ids))
 
 
 def _unseen(session: Session, cluster: str) -> list[str]:

@@ -54,6 +54,7 @@ class Placing:
     now: float
     touched: set[str] = field(default_factory=set)
     """Clusters whose examples may have changed."""
+    is_regroup: bool = False
 
     @property
     def _width(self) -> int:
@@ -64,32 +65,24 @@ class Placing:
     def take(self, found: Iterable[tuple[Exchange, Floats | None]]) -> None:
         """New exchanges, each with its vector, and what is known anew of old ones."""
         pairs = {exchange.id: (exchange, vector) for exchange, vector in found}
+        rows = {row.seq: row.id for row in rows_of(self.session, list(pairs))}
+        known = select(MemberRow).where(MemberRow.exchange.in_(rows))
+        for member in self.session.scalars(known).all():
+            self._again(member, pairs[rows.pop(member.exchange)][0])
         fresh: list[tuple[MemberRow, Floats]] = []
-        for row in rows_of(self.session, list(pairs)):
-            exchange, vector = pairs[row.id]
-            member = self.session.get(MemberRow, row.seq)
-            if member is not None:
-                self._again(member, exchange)
-            elif vector is not None:
-                fresh.append((self._new(row.seq, exchange, vector), vector))
+        for seq, name in rows.items():
+            exchange, vector = pairs[name]
+            if vector is not None:
+                fresh.append((_member(seq, exchange, vector), vector))
+        self.session.add_all(member for member, _ in fresh)
+        self.session.flush()
+        for member, _ in fresh:
+            day = int(pairs[member.exchange_id][0].at // DAY_S)
+            self.session.add(DayRow(exchange=member.exchange, day=day, count=member.count))
         self.session.flush()
         if fresh:
             self._join(fresh)
             self._found_new()
-
-    def _new(self, seq: int, exchange: Exchange, vector: Floats) -> MemberRow:
-        member = MemberRow(
-            exchange=seq,
-            exchange_id=exchange.id,
-            cluster=None,
-            vector=packed(vector),
-            count=exchange.count,
-            cost_usd=exchange.cost_usd,
-        )
-        self.session.add(member)
-        self.session.flush()
-        self._came(seq, int(exchange.at // DAY_S), exchange.count)
-        return member
 
     def _again(self, member: MemberRow, exchange: Exchange) -> None:
         more = exchange.count - member.count
@@ -166,6 +159,7 @@ class Placing:
 
         What was decided on since the plan was made stays as it is. ``count``: how many there were.
         """
+        self.is_regroup = True
         rows = {row.id: row for row in self.session.scalars(select(ClusterRow))}
         there = {
             row.exchange: row
@@ -281,13 +275,19 @@ class Placing:
 
     def _show(self, name: str) -> None:
         row = self.session.get(ClusterRow, name)
+        if row is None or (len(json.loads(row.examples)) == _SHOWN and not self._has_grown(row)):
+            return
         members = self._newest(name)
-        if row is None or not members:
+        if not members:
             return
         best = [members[place].exchange_id for place in self.nearest(row, members)]
         # A name that changes with every arrival helps nobody.
         first = [each for each in json.loads(row.examples)[:1] if each in best]
         row.examples = json.dumps(list(dict.fromkeys([*first, *best]))[:_SHOWN])
+
+    def _has_grown(self, row: ClusterRow) -> bool:
+        """About each time that it is a fifth larger: looking for better examples takes time."""
+        return row.size < 2 * _SHOWN or row.size % (row.size // _SHOWN) == 0 or self.is_regroup
 
     def nearest(self, row: ClusterRow, members: Sequence[MemberRow]) -> list[int]:
         """Places of members, those first that are most like all others."""
@@ -302,6 +302,17 @@ class Placing:
     def members(self, name: str) -> Sequence[MemberRow]:
         """The newest of a cluster."""
         return self._newest(name)
+
+
+def _member(seq: int, exchange: Exchange, vector: Floats) -> MemberRow:
+    return MemberRow(
+        exchange=seq,
+        exchange_id=exchange.id,
+        cluster=None,
+        vector=packed(vector),
+        count=exchange.count,
+        cost_usd=exchange.cost_usd,
+    )
 
 
 def note(
