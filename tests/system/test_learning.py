@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from adapters.distill.lock import holder
-from tests.system.client import chat, eventually, target
+from tests.system.client import chat, eventually, move, resident, target
 from tests.system.running import Running
 
 pytestmark = pytest.mark.system
@@ -103,3 +103,6 @@ def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
     assert (lineage["distillation"], len(lineage["rows"])) == (identity, len(SHELVES) * len(ASKED))
     logs = [path.read_text(errors="replace") for path in Path(system.logs).glob("*.jsonl")]
     assert not any("shelf 3" in text for text in logs), "no text of a person is logged"
+    move(http, "shelves", "retire")
+    name = f"shelves@{done['digest'][:12]}"
+    eventually(lambda: name not in resident(http), "the system as the other tests know it", 60)
