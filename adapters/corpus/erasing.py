@@ -19,7 +19,9 @@ def erase_subject(session: Session, subject: str, at: float) -> int:
     """Remove what carries a person's data; what is older than ``at`` is not taken any more."""
     gone = erase(session, find_seqs(session, subject))
     mark = f'%"{subject}"%'
-    session.execute(delete(EarlySignalRow).where(EarlySignalRow.subjects.like(mark)))
+    of_subject = EarlySignalRow.subjects.like(mark)
+    # Nobody knows whose those without a name are, so all of them go.
+    session.execute(delete(EarlySignalRow).where(of_subject | (EarlySignalRow.subjects == "[]")))
     session.merge(ErasedRow(subject=subject, at=at))
     session.flush()
     newest = select(ErasedRow.at).order_by(ErasedRow.at.desc()).offset(_ERASED).limit(1)

@@ -29,7 +29,9 @@ class Judgements:
         A bad one has the exchange kept, and what should have been answered is kept with it, if its
         tenant consents and whoever asked did not say no.
         """
-        features = record.get("features") or {}
+        features = record.get("features")
+        if features is None:
+            return  # the decision was erased: nothing about it is kept any more
         consent = self._captures.consent.of(str(record.get("tenant")), is_local=caller.is_local)
         if not consent.consent or features.get("no_capture"):
             return

@@ -277,7 +277,12 @@ def test_erasure_leaves_nothing_in_the_files(tmp_path: Path) -> None:
 def test_what_was_on_its_way_at_an_erasure_is_not_taken(exchanges: Exchanges) -> None:
     """A router delivers late; what the person asks afterwards is new."""
     exchanges.signal_all([Afterwards("d0", ("x",), {"comment": "c"}, ("a" * 64,), time.time())])
+    exchanges.signal("d2", ["x"], {"comments": ["somebody's"]})
     exchanges.erase("a" * 64)
+    other, _ = exchanges.take(exchange("Whose?", decision_id="d2"))
+    kept = exchanges.find(other)
+    assert kept is not None
+    assert kept.signals == ()
     late = exchange("Before?", subjects=("a" * 64,), at=time.time() - 1, decision_id="d1")
     assert exchanges.take_all([late])[0].id is None
     assert exchanges.signal_all([Afterwards("d1", ("x",), {}, ("a" * 64,), 1.0)]) == [None]
