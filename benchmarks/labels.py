@@ -8,6 +8,7 @@ as no training message is. Prints a Markdown table and writes a picture.
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 from adapters.dataset.frozen import row_digest
 from adapters.distill.job import ADAPTER_DIR, Example, Job, Limits, read_outcome, write_job
+from adapters.distill.settings import TrainingSettings
 from serving.console.charts import Line, lines
 from serving.demo.desk import Message, messages
 from serving.embedded import BASE_DIR, BASE_MODEL_ID
@@ -29,14 +31,27 @@ _STYLE = (
     "stroke-width:2}.l1{stroke:#0b6e99}.l2{stroke:#b3541e;stroke-dasharray:6 4}line{stroke:#999}"
     "</style>"
 )
+_LEGEND = (
+    '<text x="300" y="150" style="fill:#0b6e99">adapter, a line each training</text>'
+    '<text x="300" y="166" style="fill:#b3541e">the frontier\'s stand-in</text>'
+)
 _BATCH = 50
 _NEW_TOKENS = 10
+
+
+@dataclass(frozen=True)
+class Base:
+    """What learns."""
+
+    name: str
+    directory: Path
 
 
 @dataclass(frozen=True)
 class Point:
     """One training."""
 
+    seed: int
     labels: int
     steps: int
     seconds: float
@@ -46,7 +61,7 @@ class Point:
     """Right, of messages in other wordings."""
 
 
-def train(base: Path, base_id: str, learned: Sequence[Message], scratch: Path) -> tuple[int, float]:
+def train(base: Base, seed: int, learned: Sequence[Message], scratch: Path) -> tuple[int, float]:
     """Train with defaults; steps and seconds. The adapter lies in the job's directory."""
     shutil.rmtree(scratch, ignore_errors=True)
     rows = []
@@ -55,8 +70,8 @@ def train(base: Path, base_id: str, learned: Sequence[Message], scratch: Path) -
         digest = row_digest(asked, message.gold, "triage")
         rows.append(Example(digest=digest, messages=asked, answer=message.gold))
     job = Job(
-        id="labels", alias="triage", base=base, base_id=base_id, dataset="0" * 64,
-        limits=Limits(threads=1),
+        id="labels", alias="triage", base=base.directory, base_id=base.name, dataset="0" * 64,
+        settings=TrainingSettings(seed=seed), limits=Limits(threads=1),
     )  # fmt: skip
     write_job(scratch, job, rows)
     subprocess.run([sys.executable, "-m", "serving.distill_job", str(scratch)], check=True)
@@ -109,18 +124,22 @@ class Answers:
 
 def picture(points: Sequence[Point], teacher: float) -> str:
     """The curve as an SVG file that stands alone."""
-    curve = [(float(point.labels), 100 * point.others) for point in points]
-    flat = [(curve[0][0], 100 * teacher), (curve[-1][0], 100 * teacher)]
+    curves = [
+        [(float(point.labels), 100 * point.others) for point in points if point.seed == seed]
+        for seed in dict.fromkeys(point.seed for point in points)
+    ]
+    flat = [(labels, 100 * teacher) for labels, _ in (curves[0][0], curves[0][-1])]
     drawn = lines(
         "Right answers to messages in wordings that nobody trained on, by number of labels",
-        [Line("adapter", 1, curve), Line("frontier stand-in", 2, flat)],
+        [*(Line("adapter", 1, curve) for curve in curves), Line("frontier stand-in", 2, flat)],
         "labels",
         "{:.0f} %",
     )
     head = '<svg xmlns="http://www.w3.org/2000/svg" '
     body = str(drawn).replace("<svg ", head, 1)
     start = body.index(">") + 1
-    return f"{body[:start]}{_STYLE}{body[start:]}\n"
+    end = body.rindex("</svg>")
+    return f"{body[:start]}{_STYLE}{body[start:end]}{_LEGEND}</svg>\n"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -128,37 +147,39 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.labels", description=__doc__)
     parser.add_argument("labels", nargs="*", type=int, default=[25, 50, 100, 200, 400])
     parser.add_argument("--base", choices=("embedded", "smollm2"), default="embedded")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[7], help="one curve each")
     parser.add_argument("--asked", type=int, default=300, help="messages that are asked")
     parser.add_argument("--picture", type=Path, help="SVG file to write")
     given = parser.parse_args(argv)
-    base, base_id = BASE_DIR, BASE_MODEL_ID
+    base = Base(BASE_MODEL_ID, BASE_DIR)
     if given.base == "smollm2":
         from serving.smollm2 import MODEL_ID
         from serving.smollm2.prepared import prepare
 
-        base, base_id = prepare(print), MODEL_ID
+        base = Base(MODEL_ID, prepare(print))
     learned = messages(max(given.labels), seed=1)
     seen, others = messages(given.asked, seed=3), messages(given.asked, seed=2, others=True)
     seen = [message for message in seen if message not in learned]
     teacher = sum(message.taught == message.gold for message in others) / len(others)
     print(f"The stand-in for a frontier is right in {teacher:.1%} of the other wordings.\n")
-    print("| labels | steps | seconds | right, same wordings | right, other wordings |")
-    print("| --: | --: | --: | --: | --: |")
+    print("| seed | labels | steps | seconds | right, same wordings | right, other wordings |")
+    print("| --: | --: | --: | --: | --: | --: |")
     points = []
     with tempfile.TemporaryDirectory(prefix="graftwork-labels-") as name:
-        for labels in sorted(given.labels):
-            scratch = Path(name) / "job"
-            steps, seconds = train(base, base_id, learned[:labels], scratch)
-            answers = Answers(base, scratch / ADAPTER_DIR)
-            point = Point(labels, steps, seconds, answers.right(seen), answers.right(others))
+        scratch = Path(name) / "job"
+        for seed, labels in itertools.product(given.seeds, sorted(given.labels)):
+            steps, seconds = train(base, seed, learned[:labels], scratch)
+            answers = Answers(base.directory, scratch / ADAPTER_DIR)
+            point = Point(seed, labels, steps, seconds, answers.right(seen), answers.right(others))
             points.append(point)
             print(
-                f"| {labels} | {steps} | {seconds:.0f} | {point.seen:.1%} | {point.others:.1%} |",
+                f"| {seed} | {labels} | {steps} | {seconds:.0f} | {point.seen:.1%} "
+                f"| {point.others:.1%} |",
                 flush=True,
             )
     if given.picture:
         given.picture.write_text(picture(points, teacher), encoding="utf-8")
-    print(f"\n{time.strftime('%Y-%m-%d')}, base {base_id}, {given.asked} messages asked of each.")
+    print(f"\n{time.strftime('%Y-%m-%d')}, base {base.name}, {given.asked} messages asked of each.")
 
 
 if __name__ == "__main__":
