@@ -21,8 +21,9 @@ from tests.system.running import ROOT, Running
 
 README = (ROOT / "README.md").read_text()
 DEFAULT_URL = "http://127.0.0.1:8000"
-# Starting the system is what the fixture does; running the tests is what this is.
-NOT_RUN_HERE = ("make serve", "make test")
+# Starting the system is what the fixture does; running the tests is what this is; the demo starts
+# a system of its own.
+NOT_RUN_HERE = ("make serve", "make test", "make demo")
 
 pytestmark = pytest.mark.system
 
