@@ -206,7 +206,12 @@ class Writing:
         row.count += exchange.count
         row.cost_usd += exchange.cost_usd
         row.signals = _json(merging.signals(before.signals, exchange.signals))
-        row.details = _json(merging.answers(before, exchange))
+        if not before.response and exchange.response and before.state is ExchangeState.CAPTURED:
+            # It was held back or withheld the first time: this is the answer that went out.
+            row.response, row.target = _storable(exchange.response), exchange.target
+            row.details = _json(merging.details(before.details, exchange.details))
+        else:
+            row.details = _json(merging.answers(before, exchange))
         told = [each for each in (row.confidence, exchange.confidence) if each is not None]
         row.confidence = min(told, default=None)
         self._changed(row)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, exists, func, not_, select
 from sqlalchemy.orm import Session
@@ -26,7 +27,9 @@ from adapters.review.models import FollowedRow, ReviewRow, VerdictRow
 from adapters.review.priority import Tier, weight_of
 
 REVIEW: Final = "review"
-"""In an exchange's details: ``{id, rules, when}`` of the review that rules want of it."""
+"""In an exchange's details: ``{id, decision_id, rules, when}`` of what rules want of it."""
+Told = Mapping[str, Any]
+"""Of an event: the review's id, and of one that rules want its decision and rules."""
 _MAX_ID: Final = 80
 _AT_ONCE: Final = 500
 _GIVE_WAY: Final = 50
@@ -75,20 +78,20 @@ class Queue:
             return False
         after = found.after
 
-        def work(session: Session) -> list[str]:
+        def work(session: Session) -> list[Told]:
             opened, full = self._take(session, found.exchanges)
             followed = session.get_one(FollowedRow, 1)
             followed.changed, followed.left_out = after, left_out or full
             return opened
 
         for each in self._store.write(work):
-            self._events.emit("review", id=each, state=State.OPEN.value)
+            self._events.emit("review", state=State.OPEN.value, **each)
         return len(found.exchanges) == _AT_ONCE
 
-    def _take(self, session: Session, exchanges: Iterable[Exchange]) -> tuple[list[str], bool]:
-        """Those that were opened; whether there was no room for some."""
+    def _take(self, session: Session, exchanges: Iterable[Exchange]) -> tuple[list[Told], bool]:
+        """What is to be told of those that were opened; whether there was no room for some."""
         now, some = self._clock(), list(exchanges)
-        demanded = [each for each in some if _demanded(session, each, now)]
+        demanded = [each for each in (_demanded(session, one, now) for one in some) if each]
         known = {
             row.exchange_id: row
             for row in session.scalars(
@@ -108,8 +111,7 @@ class Queue:
         ]
         new.sort(key=weight_of, reverse=True)
         room = max(self._config.queue - self._waiting(session), 0)
-        opened = [each.details[REVIEW]["id"] for each in demanded]
-        opened += [rows.opened(session, each, now).id for each in new[:room]]
+        opened = [rows.opened(session, each, now).id for each in new[:room]]
         late = new[room:]
         opened += [
             rows.opened(session, each, now).id
@@ -117,7 +119,8 @@ class Queue:
             if self._gives_way(session, each, now)
         ]
         self.left_out += len(late)
-        return opened, bool(late)
+        told: list[Told] = [asdict(each) for each in demanded]
+        return [*told, *({"id": each} for each in opened)], bool(late)
 
     def _waiting(self, session: Session) -> int:
         return session.scalar(select(func.count()).select_from(ReviewRow).where(*_usual())) or 0
@@ -173,23 +176,24 @@ class Queue:
             self._store.write(work)
 
 
-def _demanded(session: Session, exchange: Exchange, now: float) -> bool:
-    """Whether an exchange is the first that tells of a review that rules want."""
+def _demanded(session: Session, exchange: Exchange, now: float) -> Demanded | None:
+    """The review that rules want, if this exchange is the first that tells of it."""
     told = exchange.details.get(REVIEW)
     if not isinstance(told, Mapping) or not isinstance(told.get("id"), str):
-        return False
+        return None
     wanted = Demanded(
         id=told["id"][:_MAX_ID],
-        decision_id=exchange.decision_id,
+        decision_id=str(told.get("decision_id") or exchange.decision_id),
         rules=tuple(map(str, told.get("rules") or ())),
         when=str(told.get("when", "")),
         tenant=exchange.tenant,
         intent=exchange.intent,
     )
     row = rows.demand(session, wanted, now)
-    if row is not None:
-        rows.attach(session, row, exchange)
-    return row is not None
+    if row is None:
+        return None
+    rows.attach(session, row, exchange)
+    return wanted
 
 
 def _usual() -> tuple[ColumnElement[bool], ...]:

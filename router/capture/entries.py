@@ -224,7 +224,7 @@ def _review(finished: Finished) -> dict[str, Any]:
         return {}
     identity = "rev" + finished.decision_id.removeprefix("dec")
     asked = {"id": identity, "rules": list(ruling.reviewed_for), "when": ruling.review}
-    return {"review": asked}
+    return {"review": {**asked, "decision_id": finished.decision_id}}
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -330,17 +330,19 @@ def test_a_review_after_delivers_the_answer_and_is_announced(
 ) -> None:
     """Within seconds, as an event that names the decision and the rule; a dry run wants none."""
     held(boss, "rules: [{id: have-a-look, review: true}]")
+    asked = "Have you got it in blue?"
     with boss.stream("GET", f"{ADMIN}/events", timeout=5) as stream:
         lines = stream.iter_lines()
         assert next(lines) == ": connected"
-        body = {"model": "base", "messages": [{"role": "user", "content": "Hello"}]}
+        body = {"model": "base", "messages": [{"role": "user", "content": asked}]}
         assert asker.post("/v1/decision", json=body).status_code == 200
-        answer = chat(asker, "base")
+        answer = chat(asker, "base", asked)
         assert answer.status_code == 200
         assert answer.headers["x-graftwork-policy"] == "have-a-look"
-        assert next(line for line in lines if line == "event: review")
-        data = json.loads(next(lines).removeprefix("data: "))
-    assert data["decision_id"] == answer.headers["x-graftwork-decision-id"]
+        decision = answer.headers["x-graftwork-decision-id"]
+        told = (json.loads(each[6:]) for each in lines if each.startswith("data: "))
+        data = next(each for each in told if each.get("decision_id") == decision)
+    assert data["kind"] == "review"
     assert data["rules"] == ["have-a-look"]
     assert data["state"] == "open"
 

@@ -207,6 +207,11 @@ def test_a_rules_review_finds_its_exchange(desk: Reviewing) -> None:
         assert item.why[0] == "rule:look"
         assert item.tier == Tier.DEMANDED
         desk.reviews.judge(name, "ann", Verdict.ACCEPT)
+    heard = [each.data for each in desk.events.since(0) if "decision_id" in each.data]
+    assert [(each["id"], each["decision_id"], each["rules"]) for each in heard] == [
+        ("rev_0", "dec_0", ("look",)),
+        ("rev_1", "dec_1", ("look",)),
+    ]
     assert len(desk.reviews.page(Wanted())) == 2
     assert [each.messages[0]["content"] for each in desk.reviews.gold()] == ["q1"]
 
@@ -216,11 +221,12 @@ def test_a_rules_review_of_what_waits_already_is_its_own(desk: Reviewing) -> Non
     queue = queue_of(desk)
     desk.exchanges.take(exchange("q", decision_id="dec_1"))
     queue.fill()
-    told = {"review": {"id": "rev_2", "rules": ["look"], "when": "after"}}
+    wanted = {"id": "rev_2", "decision_id": "dec_2", "rules": ["look"], "when": "after"}
+    told = {"review": wanted}
     desk.exchanges.take(exchange("q", decision_id="dec_2", details=told))
     queue.fill()
     page = desk.reviews.page(Wanted(state=State.OPEN))
-    assert page[0].id == "rev_2"
+    assert (page[0].id, page[0].decision_id) == ("rev_2", "dec_2")
     assert len({each.exchange_id for each in page}) == 1
     for each in page:
         desk.reviews.judge(each.id, "ann", Verdict.ACCEPT)
@@ -236,3 +242,19 @@ def test_rules_reviews_are_bounded(desk: Reviewing) -> None:
     tidying_of(desk).tidy()
     left = sorted(each.id for each in desk.reviews.page(Wanted()))
     assert left == [f"rev_{number:02}" for number in range(1, 11)]
+
+
+def test_an_answer_that_went_out_later_is_shown(desk: Reviewing) -> None:
+    """The first time a rule held it back; the same question was answered since."""
+    queue = queue_of(desk)
+    held = {"review": {"id": "rev_1", "decision_id": "dec_1", "rules": ["r"], "when": "before"}}
+    first = exchange(
+        "q", decision_id="dec_1", trains=False, response="", target="none", details=held
+    )
+    desk.exchanges.take(first)
+    later = {"review": {"id": "rev_2", "decision_id": "dec_2", "rules": ["r"], "when": "after"}}
+    desk.exchanges.take(exchange("q", decision_id="dec_2", trains=False, details=later))
+    queue.fill()
+    found = desk.reviews.find("rev_2").exchange
+    assert found is not None
+    assert (found.response, found.target) == ("Within 30 days.", "frontier:vendor/large")

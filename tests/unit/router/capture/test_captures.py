@@ -356,7 +356,12 @@ def test_what_a_rule_wants_reviewed_is_kept_without_consent(tmp_path: Path) -> N
         (kept,) = await router.entries()
         assert isinstance(kept, Kept)
         assert not kept.trains
-        assert kept.details["review"] == {"id": "rev_1", "rules": ["r1"], "when": "after"}
+        assert kept.details["review"] == {
+            "id": "rev_1",
+            "decision_id": "dec_1",
+            "rules": ["r1"],
+            "when": "after",
+        }
         assert len(router.captures.recent) == 0
 
     run(tmp_path, work)
