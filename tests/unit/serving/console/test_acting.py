@@ -13,10 +13,11 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from router.admit.keys import hash_key
-from router.errors import TooSlow
+from router.admit.keys import LOCAL, hash_key
+from router.errors import Overloaded, TooSlow
 from serving.console.console import PAGES
 from serving.console.forms import Forms
+from serving.console.live import MOST, Live
 from tests.fakes.whole_system import System, whole_system
 
 RULES = 'rules:\n  - id: no-legal\n    when: tenant == "t"\n    deny: Not here.\n'
@@ -263,3 +264,11 @@ def test_pages_are_told_of_what_their_reader_may_know(
             break
     else:
         pytest.fail("the stream of a page that was closed goes on")
+
+
+def test_so_many_pages_are_told_and_no_more() -> None:
+    """Further ones are sent away, and ask by themselves."""
+    live = Live([])
+    live.open = MOST
+    with pytest.raises(Overloaded):
+        live.stream(LOCAL, "req_1", "")
