@@ -85,9 +85,18 @@ def _verdict(check: dict[str, Any]) -> str:
 def _facts(base: Path | None) -> BaseFacts:
     from adapters.format.base_model import read_base
     from serving.embedded import BASE_DIR, BASE_MODEL_ID
+    from serving.smollm2 import HUB_ID, MODEL_ID, NAME
+    from serving.smollm2.prepared import ready
 
     if base is None:
         return read_base(BASE_DIR, BASE_MODEL_ID)
+    if str(base) == NAME:
+        made = ready()
+        if made is None:
+            fail("SmolLM2 is not here yet: `graftwork serve --base smollm2` fetches it")
+        return read_base(made, MODEL_ID, also_known_as=(HUB_ID,))
+    if not base.is_dir():
+        fail(f"{base} is no directory: name one, or {NAME}")
     return read_base(base, base.resolve().name)
 
 

@@ -26,9 +26,8 @@ Percent = Annotated[
 Base = Annotated[
     Path | None,
     typer.Option(
-        help="directory of the base that will serve; default: the embedded one",
-        exists=True,
-        file_okay=False,
+        help="the base that will serve: its directory, or smollm2; default: the embedded one",
+        metavar="DIRECTORY",
     ),
 ]
 MaxRank = Annotated[

@@ -8,7 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from serving.cli.main import app
 from serving.config.settings import BaseSettings
 from serving.engine.model import (
     ModelMissing,
@@ -76,6 +78,16 @@ def test_what_was_made_is_checked_whenever_it_is_used(cache: Path) -> None:
     assert ready() is None
     (made / "config.json").unlink()
     assert ready() is None
+
+
+def test_an_adapter_is_checked_against_it(cache: Path) -> None:
+    """By its name; without it, and for what is no directory, one line says what to do."""
+    adapter = str(ROOT / "serving" / "embedded" / "adapters" / "returns")
+    for base, says in (("smollm2", "graftwork serve --base smollm2"), ("nowhere", "no directory")):
+        result = CliRunner().invoke(app, ["check-adapter", adapter, "--base", base])
+        assert result.exit_code == 1
+        assert says in result.stderr
+    assert not cache.exists()
 
 
 def test_its_names() -> None:
