@@ -63,8 +63,8 @@ def _on_the_way(exchange: Exchange) -> Signs:
     outcomes = {attempt.outcome for attempt in delivery.attempts}
     if ESCALATED in outcomes:
         found[Signal.ESCALATED] = delivery.review or "a local answer was not good enough"
-    elif delivery.review is not None:
-        found[Signal.LOW_CONFIDENCE] = delivery.review
+    elif delivery.review is not None and exchange.decision.ruling.review is None:
+        found[Signal.LOW_CONFIDENCE] = delivery.review  # else a rule wants it, however sure it is
     elif not intent.out_of_scope and (sure := exchange.confidence) is not None and sure < UNSURE:
         found[Signal.LOW_CONFIDENCE] = f"confidence {sure:.3f}"
     if VIOLATED in outcomes:

@@ -51,15 +51,18 @@ class Provider:
         self.config = config
         self.in_flight = 0
         self._client = client
-        self._urls = {
-            (endpoint, card.id): URL(config.url(endpoint, card.id))
-            for endpoint in Endpoint
-            for card in config.models
-        }
+        self._urls: dict[tuple[Endpoint, str], URL] = {}
         self._way = _way(config.egress)
         self._passed_on = config.api.passed_on
         self._before = {**json_headers(), **config.api.headers(), **config.headers}
         self._keys = Keys(config, environ)
+
+    def _url(self, endpoint: Endpoint, model: str) -> URL:
+        """Made once: a guard's model need not be among those that are configured."""
+        found = self._urls.get((endpoint, model))
+        if found is None:
+            found = self._urls[endpoint, model] = URL(self.config.url(endpoint, model))
+        return found
 
     def _credentials(self, key: str | None) -> Mapping[str, str]:
         return {} if key is None else self.config.api.credentials(key)
@@ -134,7 +137,7 @@ class Provider:
             name: value for name, value in call.headers.items() if name.lower() in self._passed_on
         }
         return await self._client.post(
-            self._urls[asked.wire.endpoint, model],
+            self._url(asked.wire.endpoint, model),
             {
                 **self._before,
                 **passed_on,
