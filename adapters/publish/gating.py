@@ -73,7 +73,7 @@ class NoGate:
         return wish
 
     async def judge(self, version: VersionRecord, replica: str) -> Finding:
-        raise NotImplementedError(f"no gate is demanded of {version.name} on {replica}")
+        raise ValueError(f"no gate is demanded of {version.name} on {replica}")
 
 
 async def cleared(gate: Gate, alias: str, digest: str) -> bool:

@@ -304,7 +304,7 @@ class RouterProcess:
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
         if self.names is not None:
             jobs.add("names", self.names.start, Every(_NAMES_EVERY_S, at_once=True))
-        jobs.add("warm", self._warm, Every(None, at_once=True))
+        jobs.add("warm", self.warm, Every(None, at_once=True))
         self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
         self._capturing.add_to(jobs)
@@ -313,7 +313,7 @@ class RouterProcess:
         self._intents.wake = jobs.add("intents", self._intents.refresh, every).wake
         return jobs
 
-    async def _warm(self) -> None:
+    async def warm(self) -> None:
         """What the first request would wait for: tables of phone numbers, the safety encoder."""
         await asyncio.to_thread(detectors().patterns.find, "call +1 202 555 0143")
         await self._safety.warm()

@@ -34,6 +34,7 @@ async def request(tracer: Tracer, state: Path) -> Walk:
         table = RoutingTable(revision=1, base_id=BASE, replicas=(place,))
         async with router(state, {}, table) as (client, process):
             assert process.names is not None
+            await process.warm()
             await process.names.start()  # else it ends now and then while the request is under way
             await asyncio.sleep(_LOADED_S)
             with tracer.noting() as walk:
