@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
     before = shown(http, identity)
     assert before["state"] == "training"
     for process in system.family():
-        if "ServeReplica:graftwork:registry" in " ".join([process.name(), *process.cmdline()]):
-            process.kill()
+        with suppress(psutil.Error):  # one that has just ended has no command line
+            if "ServeReplica:graftwork:registry" in " ".join([process.name(), *process.cmdline()]):
+                process.kill()
     running = trainer(system, identity)
     eventually(lambda: bool(shown(http, identity)), "the registry is back", 240)
     assert trainer(system, identity) in {running, None}, "nobody starts a second one"
