@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from adapters.corpus.models import EarlySignalRow, ErasedRow, ExchangeRow, SubjectRow, TallyRow
+from adapters.corpus.models import EarlySignalRow, ErasedRow, ExchangeRow, SubjectRow, tally_of
 
 _AT_ONCE: Final = 500
 _ERASED: Final = 100_000
@@ -46,7 +46,7 @@ def erase(session: Session, seqs: Sequence[int]) -> int:
             select(func.count(), func.coalesce(func.sum(ExchangeRow.size), 0)).where(these)
         ).one()
         session.execute(delete(ExchangeRow).where(these))
-        tally = session.get_one(TallyRow, 1)
+        tally = tally_of(session)
         tally.exchanges -= count
         tally.size -= size
         gone += count

@@ -246,5 +246,5 @@ class Exchanges:
     def tally(self) -> tuple[int, int]:
         """How many there are, and the bytes of their texts."""
         with self._store.read() as session:
-            row = session.get_one(TallyRow, 1)
-            return row.exchanges, row.size
+            row = session.get(TallyRow, 1)
+            return (0, 0) if row is None else (row.exchanges, row.size)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.flywheel.models import Base
@@ -143,3 +143,12 @@ class TallyRow(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     changed: Mapped[int] = mapped_column(BigInteger)
     """The newest ``changed`` that was given out."""
+
+
+def tally_of(session: Session) -> TallyRow:
+    """The one row, which is made with the first use where tables were emptied by hand."""
+    row = session.get(TallyRow, 1)
+    if row is None:
+        row = TallyRow(id=1, exchanges=0, size=0, changed=0)
+        session.add(row)
+    return row

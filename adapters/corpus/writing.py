@@ -22,7 +22,7 @@ from adapters.corpus.models import (
     ExchangeRow,
     SightingRow,
     SubjectRow,
-    TallyRow,
+    tally_of,
 )
 from adapters.corpus.rows import rows_of, seen
 from adapters.corpus.similar import Likeness
@@ -68,7 +68,7 @@ class Writing:
     def __init__(self, session: Session, limits: Limits) -> None:
         self._session = session
         self._limits = limits
-        self._tally = session.get_one(TallyRow, 1)
+        self._tally = tally_of(session)
         self._told: list[tuple[ExchangeRow, tuple[str, ...]]] = []
         self._seqs: dict[str, int | None] = {}
         """Of the decisions that were looked up, their exchanges."""

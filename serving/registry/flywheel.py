@@ -15,8 +15,9 @@ from adapters.distill.data import FrozenData
 from adapters.distill.job import Trainer
 from adapters.distill.tracing import Tracer
 from adapters.flywheel.database import FlywheelStore
-from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
+from adapters.jobs.periodic import Every, Periodic, PeriodicJobs, Work, in_thread
 from adapters.records.erasable import Erasable
+from adapters.registry.claim import Claim
 from router.account.gauges import Reading
 from router.capture.consent import Consent
 from router.wire.table import Bound, bound
@@ -39,6 +40,28 @@ def database_url(settings: Settings) -> str:
     if url.startswith("postgresql"):
         return url
     return f"sqlite:///{Path(url.removeprefix('sqlite:///')).parent / FLYWHEEL_FILE}"
+
+
+class _WritersJobs(PeriodicJobs):
+    """Jobs that write: with nothing to do until this registry is the one writer.
+
+    A system that starts beside the one that serves is not, before an engine of its own reports;
+    the first write would take the right from the other (law 13).
+    """
+
+    def __init__(self, jobs: PeriodicJobs, claim: Claim) -> None:
+        super().__init__()
+        self._them = jobs
+        self._claim = claim
+
+    def add(self, name: str, work: Work, every: Every) -> Periodic:
+        """Among the registry's own."""
+
+        async def when_writer() -> None:
+            if self._claim.writer is not None:
+                await work()
+
+        return self._them.add(name, when_writer, every)
 
 
 class Flywheel:
@@ -174,6 +197,7 @@ class Flywheel:
 
     def add_to(self, jobs: PeriodicJobs) -> None:
         """Background work."""
+        jobs = _WritersJobs(jobs, self._adapters.registry.writing)
         self.reviewing.add_to(jobs)
         self.clustering.add_to(jobs)
         jobs.add("datasets", in_thread(self.datasets.sweep), Every(_SWEEP_S))
