@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests import one_thread  # noqa: F401 - before whatever loads NumPy
 from tests.fakes.postgres import (  # noqa: F401 - fixtures
     database_url,
     migrated_postgres,
