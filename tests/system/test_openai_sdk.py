@@ -319,4 +319,5 @@ def test_huge_body(system: Running, http: httpx.Client) -> None:
     response = http.post("/v1/chat/completions", content=body)
     assert response.status_code == 413
     assert response.json()["error"]["code"] == "request_too_large"
-    assert http.get("/healthz").status_code == 200
+    # On a connection of its own: the other one ends with the body that nobody read.
+    assert httpx.get(f"{system.url}/healthz", trust_env=False).status_code == 200
