@@ -20,6 +20,7 @@ from adapters.registry import database
 MIGRATIONS = Path(__file__).parent / "migrations"
 AsWriter = Callable[[Callable[[], object]], None]
 T = TypeVar("T")
+_PATIENCE_S = 5.0
 
 
 class FlywheelStore:
@@ -37,6 +38,8 @@ class FlywheelStore:
         self._reader = database.reader(engine)
         self._as_writer = as_writer
         self._lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._open = 0
 
     @classmethod
     def open(cls, url: str, as_writer: AsWriter) -> FlywheelStore:
@@ -59,7 +62,12 @@ class FlywheelStore:
         made: list[T] = []
 
         def transact() -> None:
-            with self._lock, Session(self._engine) as session, session.begin():
+            with (
+                self._lock,
+                self._counted(),
+                Session(self._engine) as session,
+                session.begin(),
+            ):
                 made.append(work(session))
 
         self._as_writer(transact)
@@ -68,8 +76,19 @@ class FlywheelStore:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one moment throughout and changes nothing."""
-        with Session(self._reader) as session, session.begin():
+        with self._counted(), Session(self._reader) as session, session.begin():
             yield session
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._open += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._open -= 1
+                self._idle.notify_all()
 
     def compact(self) -> None:
         """Leave nothing of what was deleted in the files of SQLite, its log included."""
@@ -90,7 +109,10 @@ class FlywheelStore:
             rewrite()
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Let go of every connection, soon after whoever is using one."""
+        with self._idle:
+            # What is given back after that nobody would close.
+            self._idle.wait_for(lambda: self._open == 0, _PATIENCE_S)
         self._engine.dispose()
 
 

@@ -141,7 +141,7 @@ def _use(system: System) -> None:
         assert ops.post(f"{ADMIN}/documents", json=document).status_code == 201
         body = {"dataset": frozen(system), "alias": "made"}
         assert ops.post(f"{ADMIN}/distillations", json=body).status_code == 202
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not _all_there(ops):
             assert time.monotonic() < deadline, "no reviews were opened, or nothing was distilled"
             time.sleep(0.1)
