@@ -15,7 +15,7 @@ from adapters.distill.data import FrozenData
 from adapters.distill.job import Trainer
 from adapters.distill.tracing import Tracer
 from adapters.flywheel.database import FlywheelStore
-from adapters.jobs.periodic import Every, Periodic, PeriodicJobs, Work, in_thread
+from adapters.jobs.periodic import After, Every, Periodic, PeriodicJobs, Work, in_thread
 from adapters.records.erasable import Erasable
 from adapters.registry.claim import Claim
 from router.account.gauges import Reading
@@ -32,6 +32,7 @@ from serving.registry.redacting import Redaction
 from serving.registry.reviewing import Reviewing
 
 _SWEEP_S = 3600.0
+_NOT_YET = After(1.0)
 
 
 def database_url(settings: Settings) -> str:
@@ -57,9 +58,9 @@ class _WritersJobs(PeriodicJobs):
     def add(self, name: str, work: Work, every: Every) -> Periodic:
         """Among the registry's own."""
 
-        async def when_writer() -> None:
-            if self._claim.writer is not None:
-                await work()
+        async def when_writer() -> object:
+            # What it returns says when to look again.
+            return _NOT_YET if self._claim.writer is None else await work()
 
         return self._them.add(name, when_writer, every)
 

@@ -60,9 +60,6 @@ def shown(http: httpx.Client, identity: str) -> dict[str, Any]:
     return dict(answer.json()) if answer.status_code == 200 else {}
 
 
-@pytest.mark.xfail(
-    strict=False, reason="at times the lock names a process that has ended: nobody to be killed"
-)
 @pytest.mark.timeout(900)
 def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
     system: Running, http: httpx.Client
