@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from serving.config.deploy import Deploy
 
 Say = Callable[[str], None]
+_log = logging.getLogger(__name__)
 _POLL_S = 0.25
 _LOGICAL_CPUS = 64
 _SERVE_STOPS_S = 30.0
@@ -75,13 +76,27 @@ class LocalSystem:
         return self._url
 
     def start(self) -> None:
-        """Start Ray and hand it the application; returns before that is up."""
+        """Start Ray and hand it the application; returns before that is up. Raises ``StartFailed``.
+
+        A busy machine can be too slow for Ray's own deadlines: what failed is tried once more.
+        """
+        adopt_orphans()
+        try:
+            self._start_once()
+        except Exception as first:  # noqa: BLE001 - Ray raises `Exception` itself, among others
+            _log.warning("%s; trying once more", _of_ray(first))
+            _clear()
+            try:
+                self._start_once()
+            except Exception as error:
+                raise StartFailed(_of_ray(error)) from error
+
+    def _start_once(self) -> None:
         import ray
         from ray import serve
         from ray.serve._private.api import _get_global_client
         from ray.serve.schema import ServeDeploySchema
 
-        adopt_orphans()
         # Importing it made it talkative.
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         with _stop_signals_are_ours():
@@ -107,12 +122,10 @@ class LocalSystem:
 
         Raises ``StartFailed``.
         """
-        from ray import serve
-
         deadline = time.monotonic() + timeout_s
         shown: set[str] = set()
         while time.monotonic() < deadline:
-            application = serve.status().applications.get(APPLICATION)
+            application = _application()
             if application is not None:
                 for line in news(application.deployments):
                     if line not in shown:
@@ -207,6 +220,36 @@ class LocalSystem:
             except ValueError:
                 return
             time.sleep(_POLL_S)
+
+
+def _application() -> Any:
+    """The state of ours; None while Ray Serve knows of none, or is too busy to say."""
+    from ray import serve
+    from ray.exceptions import RayError
+
+    try:
+        return serve.status().applications.get(APPLICATION)
+    except (RayError, TimeoutError) as error:
+        _log.info("Ray Serve does not say how the start goes: %s", error)
+        return None
+
+
+def _clear() -> None:
+    """Nothing is left of a start that failed."""
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.shutdown()
+    end_descendants(0.0)
+
+
+def _of_ray(error: Exception) -> str:
+    """One line of what Ray raised, which has whole logs in it at times, and what may help."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return (
+        f"Ray did not start ({type(error).__name__}: {said}): `graftwork doctor` says whether"
+        " this machine will do; RAY_TMPDIR is where Ray writes (default: /tmp/ray)"
+    )
 
 
 def _ray_node() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -177,7 +178,9 @@ def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:
 def _say_what_is_there(system: LocalSystem, deploy: Deploy, seconds: float) -> None:
     models = None
     if not has_keys(deploy):
-        models = [m["id"] for m in system.get("/v1/models")["data"] if m["kind"] == "adapter"]
+        # It is up: that it is busy just now is no reason to say otherwise.
+        with contextlib.suppress(OSError):
+            models = [m["id"] for m in system.get("/v1/models")["data"] if m["kind"] == "adapter"]
     typer.echo(f"\nGraftwork is up on {system.url} after {seconds:.0f} s")
     for line in banner(deploy, system.url, models, system.log_directory):
         typer.echo(line)

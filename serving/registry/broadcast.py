@@ -29,6 +29,7 @@ class Broadcast:
         self._payload = b""
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._heard = asyncio.Condition()
+        self._ended = False
 
     def send(self, table: RoutingTable) -> None:
         """Begin to hand a table to every live router; never blocks."""
@@ -71,12 +72,22 @@ class Broadcast:
 
     async def agreed(self, holds: Callable[[RouterState], bool], timeout_s: float) -> bool:
         """Wait until what every live router says ``holds``; False when one is late."""
+
+        def all_hold() -> bool:
+            return all(map(holds, self.states().values()))
+
         try:
             async with asyncio.timeout(timeout_s), self._heard:
-                await self._heard.wait_for(lambda: all(map(holds, self.states().values())))
-                return True
+                await self._heard.wait_for(lambda: self._ended or all_hold())
+                return all_hold()
         except TimeoutError:
             return False
+
+    async def end(self) -> None:
+        """No table is made any more: nobody waits for what routers would say to one."""
+        async with self._heard:
+            self._ended = True
+            self._heard.notify_all()
 
     async def aclose(self) -> None:
         """Stop sending."""

@@ -243,6 +243,10 @@ class HttpFleet:
             raise _SAID.get(said.get("code", ""), FleetError)(message)
         return answer
 
+    async def end_tables(self) -> None:
+        """No table is made any more: who waits for one to be applied is told that it is not."""
+        await self._broadcast.end()
+
     async def aclose(self) -> None:
         """Stop publishing and close every connection."""
         await self._broadcast.aclose()

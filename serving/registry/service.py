@@ -114,7 +114,12 @@ class RegistryService:
             self.superseded = True
             self._log.error("registry_superseded", error=str(error), remedy=error.remedy)
             self.adapters.events.emit("registry-superseded", error=str(error))
-            self._standing_down = asyncio.create_task(self._stop_work())
+            self._standing_down = asyncio.create_task(self._stand_down())
+
+    async def _stand_down(self) -> None:
+        # Their routers have heard the successor, or will: a client need not wait for ours.
+        await self._fleet.end_tables()
+        await self._stop_work()
 
     async def _look_at_claim(self) -> None:
         """Notice a successor, and a change that whoever made it could not make visible."""

@@ -44,12 +44,12 @@ ALIAS = "kept"
 # What is refused before anything starts
 
 
-def refused(*options: str) -> str:
+def refused(*options: str, **environment: str) -> str:
     """What `graftwork serve` says to options that it must refuse."""
     done = subprocess.run(
         [sys.executable, "-m", "serving.cli", "serve", *options],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -85,6 +85,16 @@ def test_missing_model_and_missing_key(tmp_path: Path) -> None:
         "--config", str(config), "--state-dir", str(tmp_path), "--port", str(free_port())
     )
     assert "FRONTIER_KEY" in said
+
+
+def test_ray_that_does_not_start(tmp_path: Path) -> None:
+    """Tried twice, then one line with what Ray said, and nothing is left running."""
+    said = refused(
+        "--port", str(free_port()), "--state-dir", str(tmp_path), RAY_TMPDIR="/proc/nowhere"
+    )
+    assert "trying once more" in said
+    assert "/proc/nowhere" in said.splitlines()[-2]
+    assert "graftwork doctor" in said.splitlines()[-2]
 
 
 # Stopping and starting again

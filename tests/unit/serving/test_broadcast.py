@@ -113,3 +113,16 @@ async def test_an_answer_that_was_overtaken_takes_nothing_back(
     assert await broadcast.agreed(lambda said: said.revision >= 5, 5)
     await broadcast.hear(routers.peers()[0], RouterState(revision=4, epoch=4))
     assert await broadcast.agreed(lambda said: said.revision >= 5, 0.0)
+
+
+async def test_at_the_end_nobody_waits(routers: Routers, broadcast: Broadcast) -> None:
+    """A registry that was superseded makes no more tables: its clients hear so at once."""
+    waiting = asyncio.create_task(broadcast.agreed(lambda said: said.epoch >= 9, 60))
+    await asyncio.sleep(0)
+    await broadcast.end()
+    assert not await asyncio.wait_for(waiting, 5)
+    assert not await asyncio.wait_for(broadcast.agreed(lambda said: said.epoch >= 9, 60), 5)
+    broadcast.send(table(9))
+    await asyncio.gather(*(routers.until(name, 9) for name in routers.names))
+    await asyncio.sleep(0.01)
+    assert await broadcast.agreed(lambda said: said.epoch >= 9, 5)
