@@ -80,6 +80,14 @@ class ModelCard(_Record):
     alternating_turns: bool = Field(
         default=False, description="user and assistant must speak in turns, the user first"
     )
+    requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="calls that each router begins at most; beyond, the next target is asked",
+    )
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="the same for tokens of prompts and answers"
+    )
     intents: tuple[str, ...] = Field(default=(), description="intents that it is meant for")
     regions: tuple[str, ...] = Field(default=(), description="where it may process data")
     tenants: tuple[str, ...] = Field(

@@ -16,6 +16,7 @@ from router.targets.counting import COUNT_TOKENS, count
 from router.targets.egress import Way
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
 from router.targets.keys import Keys
+from router.targets.quota import Quota
 from router.targets.translated import TranslatedAnswer
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint
@@ -67,7 +68,9 @@ class Provider:
     def _credentials(self, key: str | None) -> Mapping[str, str]:
         return {} if key is None else self.config.api.credentials(key)
 
-    async def send(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
+    async def send(
+        self, target: str, model: str, call: Call, asked: Asked, quota: Quota | None = None
+    ) -> RawAnswer:
         """Call the provider; returns when a successful status is here.
 
         Args:
@@ -75,6 +78,7 @@ class Provider:
             model: its id at the provider.
             call: the client's call.
             asked: what the provider gets.
+            quota: of the model.
 
         Raises:
             TargetRejected: the provider finds fault with the request.
@@ -87,13 +91,22 @@ class Provider:
                 retry_after_s=FULL_RETRY_AFTER_S,
                 failure=Failure.BUSY,
             )
+        if quota is not None:
+            quota.take()
         self.in_flight += 1
         try:
             answer = await self._answered(target, model, call, asked)
         except BaseException:
             self._ended()
             raise
-        return answer.watch(asked, on_end=self._ended)
+
+        def ended() -> None:
+            self._ended()
+            if quota is not None:
+                usage = answer.usage
+                quota.used((usage.input_tokens or 0) + (usage.output_tokens or 0))
+
+        return answer.watch(asked, on_end=ended)
 
     async def _answered(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
         answer = await self._post(target, model, call, asked)
@@ -187,6 +200,7 @@ class FrontierTarget:
         self.limits: CallLimits = provider.config.limits()
         self._provider = provider
         self._traits = provider.config.traits(card)
+        self._quota = Quota(self.name, card.requests_per_minute, card.tokens_per_minute)
 
     def can_continue(self, endpoint: Endpoint) -> bool:
         """Whether a call may carry a ``prefill``."""
@@ -214,7 +228,7 @@ class FrontierTarget:
         asked = config.api.ask(call, self._traits)
         for warning in asked.warnings:
             call.warn(warning)
-        raw = await self._provider.send(self.name, self.card.id, call, asked)
+        raw = await self._provider.send(self.name, self.card.id, call, asked, self._quota)
         if asked.translation is None:
             return raw
         return TranslatedAnswer(raw, asked.translation, call.warn)

@@ -28,9 +28,9 @@ _BROKEN = [Fault(Kind.STATUS, status=500)] * 4
 _EVERYTHING = ["chat", "completions", "responses", "embeddings", "tools"]
 
 
-def _provider(name: str, frontier: FakeFrontier, usd: float) -> dict[str, Any]:
+def _provider(name: str, frontier: FakeFrontier, usd: float, **more: int) -> dict[str, Any]:
     price = {"input_usd_per_mtok": usd, "output_usd_per_mtok": usd}
-    models = [{"id": "big", "capabilities": _EVERYTHING, **price}]
+    models = [{"id": "big", "capabilities": _EVERYTHING, **price, **more}]
     return {"name": name, "base_url": frontier.openai_url, "models": models}
 
 
@@ -65,6 +65,7 @@ def system(
         "frugal": {"targets": both, "strategy": "cheapest"},
         "quick": {"targets": both, "strategy": "fastest"},
         "mine": {"targets": ["returns", "base"]},
+        "limited": {"targets": ["few/big", "brief/big", "cheap/big"]},
         "absent": {"targets": ["nobody"]},
         "own": {"targets": ["auto"]},
         "gpt-4o*": {"targets": ["returns", "cheap/big"]},
@@ -75,7 +76,12 @@ def system(
         },
     }
     router = {
-        "providers": [_provider("dear", dear, 10.0), _provider("cheap", cheap, 1.0)],
+        "providers": [
+            _provider("dear", dear, 10.0),
+            _provider("cheap", cheap, 1.0),
+            _provider("few", dear, 10.0, requests_per_minute=2),
+            _provider("brief", dear, 10.0, tokens_per_minute=1),
+        ],
         "models": models,
         "fallbacks": {"dear/big": ["cheap/big"]},
         "delivery": {
@@ -175,6 +181,20 @@ def test_the_fastest_answers_first(http: httpx.Client, dear: FakeFrontier) -> No
             _target(chat(http, model))
     dear.delay_s = 0.0
     assert _target(chat(http, "quick")) == "frontier:cheap/big"
+
+
+def test_each_target_has_its_own_limits(http: httpx.Client, dear: FakeFrontier) -> None:
+    """What may not be asked now is not asked: the next answers, or 429 says when to come again."""
+    answered = [_target(chat(http, "limited")) for _ in range(6)]
+    assert (
+        answered == ["frontier:few/big"] * 2 + ["frontier:brief/big"] + ["frontier:cheap/big"] * 3
+    )
+    assert len(dear.requests) == 3
+    for alone in ("few/big", "brief/big"):
+        refused = chat(http, alone, headers={"x-graftwork-timeout-ms": "2000"})
+        assert refused.status_code in {429, 503}, refused.text
+        assert 2 < float(refused.headers["retry-after"]) <= 300
+    assert len(dear.requests) == 3
 
 
 def test_adapters_and_the_base_may_be_targets(http: httpx.Client, returns: Pushed) -> None:
