@@ -162,6 +162,8 @@ class Intent:
     """The model's most probable intents, best first."""
     model: str = ""
     """Version of the intent model that decided."""
+    language: str = ""
+    """Of the text that was read, as BCP 47 has it; empty when the model read nothing."""
     also: tuple[str, ...] = ()
     """What was recognised beside a name that the client stated: rules hold for both."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.corpus.language import language_of
 from adapters.dataset.frozen import Row
 from adapters.gate.asking import HeldOut
 
@@ -82,23 +82,13 @@ def _question(same: Sequence[Row], older: Container[str]) -> Question:
     slices = (
         f"intent={first.intent}",
         f"tenant={first.tenant}",
-        f"language={script_of(_said(first.messages))}",
+        f"language={language_of(_said(first.messages))}",
         f"length={_length(first.messages)}",
         BEFORE if before else "held-out=now",
         *(f"reviewer={name}" for name in first.reviewers),
     )
     accepted = [row for row in same if not before or row.exchange_id in older]
     return Question(first, tuple(dict.fromkeys(row.answer for row in accepted)), slices)
-
-
-def script_of(text: str) -> str:
-    """The script that most letters are of; Unicode tells no more without a model."""
-    counts: dict[str, int] = {}
-    for letter in text:
-        if letter.isalpha():
-            script = unicodedata.name(letter, "OTHER").split()[0].lower()
-            counts[script] = counts.get(script, 0) + 1
-    return max(counts, key=lambda name: counts[name], default="none")
 
 
 def _length(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -37,6 +37,7 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
             "out_of_scope": intent.out_of_scope,
             "posterior": dict(intent.posterior),
             "model": intent.model,
+            "language": intent.language,
         },
         "candidates": [_option(option) for option in decision.options],
         "decided": _decided(decision),

@@ -6,18 +6,20 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adapters.corpus.language import ENGLISH, UNDETERMINED, language_of
 from router.config.auto import IntentConfig
 from router.intent.encoder import Encoder
 from router.intent.examples import Example
 from router.intent.head import Head, Recognition
 from router.intent.keywords import KeywordRules
-from router.intent.view import other_script
 from router.request import Intent
 
 KEYWORD_CONFIDENCE = 0.9
 _MAX_REMEMBERED = 2048
 """Verdicts on repeated texts that are kept (law 9)."""
 
+_COULD_BE_ANY = {ENGLISH, UNDETERMINED, "und-Zyyy", "und-Zzzz"}
+"""The encoder knows English; numbers and signs alone, and rare scripts, are not judged by these."""
 _UNREADABLE = Recognition(None, 1.0, out_of_scope=True)
 
 
@@ -28,8 +30,8 @@ class Trained:
     encoder: Encoder
     head: Head
     version: str
-    only_latin: bool
-    """No example is written in another script: the head cannot know such texts."""
+    languages: frozenset[str]
+    """Of the examples: the head cannot know texts in others."""
 
 
 class IntentModel:
@@ -67,7 +69,8 @@ class IntentModel:
             return Intent(named, KEYWORD_CONFIDENCE, self.alias(named), source="keyword")
         if self._trained is None:
             return Intent()
-        verdict = self._judge(self._trained, view)
+        language = language_of(view)
+        verdict = self._judge(self._trained, view, language)
         return Intent(
             verdict.intent,
             round(verdict.confidence, 4),
@@ -76,14 +79,15 @@ class IntentModel:
             out_of_scope=verdict.out_of_scope,
             posterior=verdict.posterior,
             model=self.version,
+            language=language,
         )
 
-    def _judge(self, trained: Trained, text: str) -> Recognition:
+    def _judge(self, trained: Trained, text: str, language: str) -> Recognition:
         known = self._remembered.get(text)
         if known is not None:
             self._remembered.move_to_end(text)
             return known
-        if trained.only_latin and other_script(text):
+        if not _is_readable(language, trained.languages):
             return _UNREADABLE
         verdict = trained.head.judge(trained.encoder, text)
         self._remembered[text] = verdict
@@ -92,6 +96,17 @@ class IntentModel:
         return verdict
 
 
-def only_latin(examples: Sequence[Example]) -> bool:
-    """Whether no example is written in a script other than Latin."""
-    return not any(other_script(example.text) for example in examples)
+def languages_of(examples: Sequence[Example]) -> frozenset[str]:
+    """What the examples are written in: each alone, and those of an intent together."""
+    together: dict[str | None, list[str]] = {}
+    for example in examples:
+        together.setdefault(example.intent, []).append(example.text)
+    alone = {language_of(example.text) for example in examples} - {UNDETERMINED}
+    return frozenset(alone | {language_of("\n".join(texts)) for texts in together.values()})
+
+
+def _is_readable(language: str, known: frozenset[str]) -> bool:
+    if language in known or language in _COULD_BE_ANY:
+        return True
+    # Examples of too few words to tell may be in any language that is written like them.
+    return not language.startswith("und-") and UNDETERMINED in known

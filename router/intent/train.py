@@ -15,7 +15,7 @@ from router.intent.ensemble import Texts
 from router.intent.examples import Example, version
 from router.intent.few import Examples, FewBeside, FewHead
 from router.intent.head import Head
-from router.intent.model import Trained, only_latin
+from router.intent.model import Trained, languages_of
 from router.intent.trained import TrainedHead, fitted
 from router.intent.vectors import VectorCache, encode_all, glance_all
 
@@ -52,7 +52,7 @@ def train(
     settings = f"few=2 threshold={config.threshold} reject_share={config.reject_share}"
     name = version(encoder.name, settings, everything)
     head = _head(encoder, examples, added, config, cache)
-    return Trained(encoder, head, name, only_latin(everything))
+    return Trained(encoder, head, name, languages_of(everything))
 
 
 def _head(

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.config.auto import AutoConfig
+from router.config.auto import AutoConfig, IntentConfig
 from router.intent.ensemble import Texts
 from router.intent.examples import Example
 from router.intent.few import FewHead
+from router.intent.model import IntentModel
 from router.intent.train import ENOUGH, MANY, has_many, held_out, train
 from router.intent.trained import TrainedHead
 from router.intent.vectors import encode_all, glance_all
@@ -193,3 +194,30 @@ def test_a_fifth_of_each_intent_is_held_out() -> None:
         counts[example.intent] += bool(is_held)
     assert counts == {"card": 4, "loan": 4, "travel": 4, None: 2}
     assert (held_out(some[::-1])[::-1] == held).all()
+
+
+SPANISH = "¿cómo puedo pedir prestado para pagar la hipoteca loan mortgage?"
+
+
+def test_text_in_a_language_of_no_example_is_turned_away() -> None:
+    """Whatever its words look like; the record says which language it was."""
+    trained = train(FakeEncoder(), english(30), AutoConfig())
+    model = IntentModel([IntentConfig(name=name) for name in TOPICS], trained)
+    for text, language in ((SPANISH, "es"), ("loan взять в долг под процент", "und-Cyrl")):
+        found = model.classify(text, text)
+        assert (found.name, found.out_of_scope, found.language) == (None, True, language)
+    assert model.classify("please borrow me a loan", "please borrow me a loan").language == "en"
+
+
+@pytest.mark.parametrize("taught", [SPANISH, "hipoteca", "préstamo dinero"])
+def test_text_in_a_language_of_some_example_is_read(taught: str) -> None:
+    """Also when the examples are too short to tell which language they are in."""
+    here = [*english(30), *(Example(taught, "préstamo") for _ in range(5))]
+    trained = train(FakeEncoder(), here, AutoConfig())
+    model = IntentModel([], trained)
+    assert model.classify(SPANISH, SPANISH).posterior
+
+
+def english(count: int) -> list[Example]:
+    """So many per topic, told apart from other languages by their chatter."""
+    return [Example(f"how do i {each.text}", each.intent) for each in examples(count)]
