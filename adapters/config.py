@@ -58,6 +58,17 @@ class PushSettings(_Section):
         gt=0,
         description="longest `wait=live`, seconds; after that the answer is 202 and work goes on",
     )
+    waiting: int = Field(
+        default=64,
+        ge=1,
+        description="pushes that wait on the disk for the first engine; further ones hear 503",
+    )
+    first_engine_s: float = Field(
+        default=3.0,
+        ge=0,
+        description="seconds for which a push looks for the first engine before it is put among "
+        "those that wait: engines report within one after a restart of the registry",
+    )
     at_once: int = Field(
         default=16, ge=1, description="pushes that are received at once; further ones hear 429"
     )
@@ -98,8 +109,8 @@ class RolloutSettings(_Section):
     replicas_timeout_s: float = Field(
         default=600.0,
         gt=0,
-        description="longest wait for the base and a first replica, seconds, so that a push may "
-        "come before the engines are up",
+        description="longest wait for a replica, or for the base where a known version is moved, "
+        "seconds; a push that comes before the first engine waits without end (`push.waiting`)",
     )
     unreachable_timeout_s: float = Field(
         default=15.0,

@@ -6,12 +6,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.aliases import engine_name
 from adapters.errors import CheckResult
 from adapters.publish.outcome import Outcome
 from adapters.registry import AliasRecord, CandidateRecord, HistoryRecord, VersionRecord
+from adapters.registry.lifecycle import State
 from adapters.resources import ErrorAnswer
 from adapters.traffic import VersionTraffic
 
@@ -33,6 +34,7 @@ class Pushed(Answer):
     digest: str = Field(description="SHA-256 of the canonical content, 64 hex digits")
     name: str = Field(description="the pinned name, `alias@digest12`")
     state: str
+    reason: str = Field(description="why it is there, or goes no further; empty: nothing to say")
     known: bool = Field(description="the version was there already; it is where it was asked to be")
     epoch: int = Field(description="the last change that routers had to apply")
     checks: list[CheckResult]
@@ -45,6 +47,7 @@ class Pushed(Answer):
             digest=outcome.digest,
             name=engine_name(outcome.alias, outcome.digest),
             state=outcome.state.value,
+            reason=outcome.error,
             known=outcome.known,
             epoch=outcome.epoch,
             checks=[CheckResult.model_validate(check) for check in outcome.checks],
@@ -67,13 +70,24 @@ class VersionSummary(Answer):
     name: str
     state: str
     author: str
-    error: str = ""
+    reason: str = Field(
+        default="", description="why it is there, or goes no further; empty: nothing to say"
+    )
+    error: str = Field(default="", description="what went wrong")
     effect: float | None = Field(
         description="largest log-probability difference from the base that the probe saw, nats"
     )
     load_seconds: float | None = Field(description="the slowest replica's load, seconds")
     created_at: datetime
     updated_at: datetime
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Self:
+        """One that waits has a reason, and nothing has gone wrong with it."""
+        self.reason = self.reason or self.error
+        if self.state == State.RECEIVED.value:
+            self.error = ""
+        return self
 
 
 class Traffic(Answer):

@@ -115,7 +115,7 @@ class Intake:
             if not report.ok:
                 return await self._reject(version, report, author, base=base.digest, checks=checks)
             version = await self._ledger.move(
-                version, State.CHECKED, by=author, base=base.digest, checks=checks
+                version, State.CHECKED, by=author, base=base.digest, checks=checks, error=""
             )
             manifest = await self._keep(version, directory, base, author)
             return await self._ledger.move(
@@ -143,6 +143,16 @@ class Intake:
                 raise FleetError("the base model is not up yet", code="base-not-ready")
             await asyncio.sleep(_LOOK_FOR_BASE_S)
         return base
+
+    async def comes_soon(self) -> bool:
+        """Whether the base is known within ``push.first_engine_s``."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._config.push.first_engine_s
+        while self._base() is None:
+            if clock() >= deadline:
+                return False
+            await asyncio.sleep(_LOOK_FOR_BASE_S)
+        return True
 
     async def _keep(
         self, version: VersionRecord, directory: Path, base: BaseFacts, author: str

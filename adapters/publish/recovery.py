@@ -7,7 +7,7 @@ The first look is the registry's start, the later ones come with each reconcile 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from adapters.aliases import engine_name
 from adapters.jobs.locks import KeyedLocks
@@ -28,6 +28,7 @@ class Recovery:
         arrivals: the locks under which bytes are taken in, by alias and digest.
         publishes: the locks under which versions are published, by alias.
         publish: publishes a stored version in the background.
+        waits: whether bytes wait for the first engine, so that nobody has to work on them.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Recovery:
         jobs: Jobs,
         locks: tuple[KeyedLocks, KeyedLocks],
         publish: Callable[[VersionRecord], None],
+        waits: Callable[[str, str], Awaitable[bool]],
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -45,6 +47,7 @@ class Recovery:
         self._jobs = jobs
         self._arrivals, self._publishes = locks
         self._publish = publish
+        self._waits = waits
 
     async def take_up(self) -> None:
         """Continue or end each version that is unfinished and in nobody's hands. Idempotent."""
@@ -66,7 +69,7 @@ class Recovery:
         # Who pushes these bytes now waits, and then finds them as they are afterwards.
         async with self._arrivals.hold((version.alias, version.digest)):
             version = await self._ledger.version(version.alias, version.digest)
-            if version.state not in UNFINISHED:
+            if version.state not in UNFINISHED or await self._waits(version.alias, version.digest):
                 return
             stored = await asyncio.to_thread(self._store.exists, version.alias, version.digest)
             if stored and version.state not in {State.RECEIVED, State.CHECKED}:

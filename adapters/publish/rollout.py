@@ -30,6 +30,7 @@ from adapters.format.checkpoint import find_adapter
 from adapters.format.files import reason
 from adapters.format.manifest import digest_directory
 from adapters.format.names import validate_alias
+from adapters.format.preflight import Report
 from adapters.jobs.locks import KeyedLocks
 from adapters.jobs.once import Jobs
 from adapters.publish.gating import Gate, NoGate, cleared
@@ -39,8 +40,10 @@ from adapters.publish.outcome import Outcome, require_share
 from adapters.publish.placement import Heat
 from adapters.publish.preparing import Preparer
 from adapters.publish.proving import Prover
+from adapters.publish.queue import FirstEngineQueue
 from adapters.publish.recovery import Recovery, publish_job
 from adapters.publish.retire import Retirer
+from adapters.publish.waiting import WaitingRoom
 from adapters.registry import AliasRecord, Plan, Registry, Stage, VersionRecord
 from adapters.registry.ledger import Ledger
 from adapters.registry.lifecycle import CALLABLE, PUBLISHING, State
@@ -57,9 +60,11 @@ class Rollout:
     """Moves versions along the adapter path. One instance per registry process.
 
     ``publish`` makes a routing table from the registry's present content visible to the routers; it
-    is called on the event loop and must not block. ``base`` answers None until the engines are up.
+    is called on the event loop and must not block. ``base`` answers None until the engines are up;
+    pushes that come before are kept in ``waiting``.
 
     Attributes:
+        queue: the pushes that came before the first engine.
         gate: says which versions may serve; nothing is demanded until somebody puts one here.
     """
 
@@ -72,10 +77,10 @@ class Rollout:
         config: AdaptersConfig,
         publish: Callable[[], None],
         events: EventBus,
-        heat: Heat | None = None,
+        waiting: WaitingRoom,
     ) -> None:
         settings = config.rollout
-        self.heat = heat or Heat()
+        self.heat = Heat()
         self._config = config
         self._settings = settings
         self._registry = registry
@@ -92,6 +97,9 @@ class Rollout:
         self._publishes = KeyedLocks()
         self._arrivals = KeyedLocks()
         self._intake = Intake(self.ledger, store, base, config)
+        self.queue = FirstEngineQueue(
+            self.ledger, waiting, self._intake, self._arrivals, self._go_on
+        )
         self._collector = Collector(
             self.ledger, store, (self._arrivals, self._publishes), config, events
         )
@@ -121,6 +129,7 @@ class Rollout:
             self.jobs,
             (self._arrivals, self._publishes),
             self._publish_later,
+            self.queue.holds,
         )
 
     # The journey
@@ -140,14 +149,15 @@ class Rollout:
         """Take a PEFT directory (private to us) on its way to ``stage``.
 
         Returns once it is stored, and publishes in the background; with ``wait`` returns when it
-        serves or has failed, after ``push.wait_timeout_s`` at the latest. Bytes that are known are
+        serves or has failed, after ``push.wait_timeout_s`` at the latest. What comes before the
+        first engine is kept (``received``) and goes on when there is one. Bytes that are known are
         a statement of the wanted stage: the version is moved there, which is one flip where engines
         hold it, and nothing happens where it is there already. One that had failed, was rejected or
         retired starts again. Without ``revive``, what was retired stays there; without ``restage``,
         so does what serves in another stage.
         A bad version is an answer (``Outcome.refused``), not an exception. Raises ``BadName``,
         ``Conflict`` when the version cannot go there from where it is, ``RegistryError``, and
-        ``FleetError`` when no base came up within ``rollout.replicas_timeout_s``.
+        ``QueueFull`` when it would be one too many that waits for the first engine.
         """
         validate_alias(alias)
         require_share(stage, percent)
@@ -162,9 +172,7 @@ class Rollout:
                 alias, digest, plan, author, revive=revive
             )
             if starts and version.state is State.RECEIVED:
-                self.events.emit("version-received", alias, digest, author=author)
-                version = await self._intake.admit(version, directory, author)
-                version = await self._preparer.to_gate(version, author)
+                version, starts = await self._take_in(version, directory, author)
         if not starts and restage:
             await self._restage(version, plan, author)
         if version.state in _PREPARABLE:
@@ -172,10 +180,36 @@ class Rollout:
         outcome = await self._outcome(alias, digest, known=not starts)
         return await self.arrived(outcome) if wait else outcome
 
+    async def _take_in(
+        self, version: VersionRecord, directory: Path, author: str
+    ) -> tuple[VersionRecord, bool]:
+        """Check and store what was received, or keep it for later; False when it was kept already.
+
+        Its arrival must be held.
+        """
+        if await self.queue.holds(version.alias, version.digest):
+            return await self.queue.say(version), False
+        self.events.emit("version-received", version.alias, version.digest, author=author)
+        if await self.queue.is_due(version.alias):
+            version = await self.queue.enter(version, directory)
+            self._advance_later()
+            return version, True
+        version = await self._intake.admit(version, directory, author)
+        return await self._preparer.to_gate(version, author), True
+
+    async def _go_on(self, version: VersionRecord) -> None:
+        """From the intake to the gate or to its publish, where it passed."""
+        version = await self._preparer.to_gate(version, version.author)
+        if version.state in PUBLISHING:
+            self._publish_later(version)
+
     async def arrived(self, outcome: Outcome) -> Outcome:
         """The same when the version has ended its way; after ``push.wait_timeout_s`` as it is."""
+        clock, limit_s = asyncio.get_running_loop().time, self._config.push.wait_timeout_s
+        ends = clock() + limit_s
+        await self.queue.left(outcome.alias, outcome.digest, limit_s)
         job = publish_job(outcome.alias, outcome.digest)
-        await self.jobs.wait(job, self._config.push.wait_timeout_s)
+        await self.jobs.wait(job, max(0.0, ends - clock()))
         return await self._outcome(outcome.alias, outcome.digest, known=outcome.known)
 
     async def _restage(self, version: VersionRecord, plan: Plan, by: str) -> None:
@@ -339,11 +373,16 @@ class Rollout:
         """Take one version, or all of the alias's, out of service; drains in the background."""
         if reference is not None:
             chosen = [await self.ledger.version(alias, reference)]
+            if back := await self.queue.withdraw(alias, chosen[0].digest, by):
+                return [await self._outcome(alias, digest, known=False) for digest in back]
         else:
             await self.ledger.call(self._registry.alias, alias)
             chosen = await self.ledger.call(self._registry.versions, alias, CALLABLE)
         digests = [version.digest for version in chosen]
         left = await self.retirer.withdraw(alias, digests, by=by, forget=True)
+        if reference is None:
+            back = await self.queue.withdraw(alias, None, by)
+            digests, left = [*digests, *back], [*left, *back]
         gone = {State.DRAINING, State.RETIRED}
         if reference is not None and not left and chosen[0].state not in gone:
             raise Conflict(f"{chosen[0].name} is {chosen[0].state} and serves nobody")
@@ -431,8 +470,14 @@ class Rollout:
         # Without an engine there is nothing to load and to unload, and perhaps a predecessor that
         # still does both.
         if self._base() is not None:
+            # First what a process before took in already: it came earlier than what still waits.
             await self._recovery.take_up()
+            self._advance_later()
             await self.retirer.sweep()
+
+    def _advance_later(self) -> None:
+        if self._base() is not None:
+            self.jobs.start("first-engine", self.queue.advance)
 
     def _publish_later(self, version: VersionRecord) -> None:
         # Queued: the job of an earlier try may have undone its publish and not ended yet.
@@ -467,7 +512,8 @@ class Rollout:
 
     async def _refuse_unnamed(self, alias: str, directory: Path, error: ManifestError) -> Outcome:
         """Bytes that are too broken to have a digest: say everything that is wrong with them."""
-        base = await self._intake.served_base()
-        report = await self._intake.check(directory, alias, base)
+        known = await self._intake.comes_soon()
+        base = await self._intake.served_base() if known else None
+        report = await self._intake.check(directory, alias, base) if base else Report.of(())
         self.events.emit("version-rejected", alias, error=str(error))
         return Outcome.unnamed(alias, error, report)

@@ -91,15 +91,22 @@ class Watcher:
             listen = partial(self._listen, self._source.root)
             jobs.add("watch-events", listen, Every(self._period, at_once=True, limit_s=None))
 
+    def wake(self) -> None:
+        """Look now."""
+        self._wake()
+
     async def _look_again(self) -> After:
         return After(max(await self.look(), _SHORTEST_PAUSE_S))
 
     async def look(self) -> float:
-        """One look at the store; what is due is taken in the background.
+        """One look at the store; what is due is taken in the background, once a base is served.
 
         Returns the seconds after which something may become due. Raises ``StoreError``,
         ``RegistryError``.
         """
+        if self._rollout.base_digest is None:
+            # What lies there stays there: it need not wait in a second place.
+            return self._period
         found = await asyncio.to_thread(self._source.scan)
         known = await asyncio.to_thread(self._registry.sightings)
         self._forget_all_but({each.source for each in found})

@@ -22,7 +22,8 @@ class State(StrEnum):
     """Where a version stands on the adapter path."""
 
     RECEIVED = "received"
-    """The bytes arrived and have a digest; nothing has been checked."""
+    """The bytes arrived and have a digest; nothing has been checked. Before the first engine is up
+    it waits here, and may be retired."""
     REJECTED = "rejected"
     """Preflight refused it; its files are not in the store."""
     CHECKED = "checked"
@@ -58,7 +59,7 @@ class State(StrEnum):
 _S = State
 
 MOVES: dict[State, frozenset[State]] = {
-    _S.RECEIVED: frozenset({_S.CHECKED, _S.REJECTED, _S.FAILED}),
+    _S.RECEIVED: frozenset({_S.CHECKED, _S.REJECTED, _S.FAILED, _S.RETIRED}),
     _S.REJECTED: frozenset({_S.RECEIVED}),
     _S.CHECKED: frozenset({_S.STORED, _S.FAILED, _S.RECEIVED}),
     _S.STORED: frozenset({_S.PREPARING, _S.GATING, _S.FAILED}),

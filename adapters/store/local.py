@@ -92,7 +92,7 @@ class LocalStore:
             _seal(place)
             _publish(place, files.path)
         finally:
-            _remove(place)
+            remove_tree(place)
 
     def unfinished(self) -> Iterable[Path]:
         """Directories that were reserved and are no version yet."""
@@ -128,7 +128,7 @@ class LocalStore:
             # Renamed within its own parent: elsewhere a directory without write permission stays.
             trash = Path(tempfile.mkdtemp(prefix=_TRASH, dir=path.parent))
             path.rename(trash)
-            _remove(trash)
+            remove_tree(trash)
 
     def list(self) -> Sequence[AdapterFiles]:
         found = []
@@ -150,7 +150,7 @@ class LocalStore:
             if path.name.startswith((UNFINISHED, _TRASH)) and path.lstat().st_mtime < before
         ]
         for path in leftovers:
-            _remove(path)
+            remove_tree(path)
         return len(leftovers)
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:
@@ -162,7 +162,7 @@ class LocalStore:
             prefix = f"{stamp}-{time.time_ns() % 10**9:09d}-{name}-"
             entry = Path(tempfile.mkdtemp(prefix=prefix, dir=self._quarantine))
             _write_reasons(entry / REASONS_FILE, reasons)
-            _move(source, entry / "files")
+            move_tree(source, entry / "files")
             self._trim_quarantine()
         return entry
 
@@ -175,7 +175,7 @@ class LocalStore:
     def _trim_quarantine(self) -> None:
         entries = sorted(self._quarantine.iterdir())
         for entry in entries[: max(0, len(entries) - self._max_quarantined)]:
-            _remove(entry)
+            remove_tree(entry)
 
 
 def reasons_json(reasons: Iterable[CheckResult | str]) -> str:
@@ -219,9 +219,9 @@ def _check_digest(directory: Path, digest: str) -> None:
 def _seal(directory: Path) -> None:
     """Make everything durable and read-only."""
     for path in directory.iterdir():
-        _sync(path)
+        sync(path)
         path.chmod(0o444)
-    _sync(directory)
+    sync(directory)
     directory.chmod(0o555)
 
 
@@ -232,10 +232,11 @@ def _publish(staging: Path, final: Path) -> None:
         # Another writer of the same content was quicker; its copy is as good.
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-    _sync(final.parent)
+    sync(final.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's or a directory's content is on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -243,7 +244,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _move(source: Path, target: Path) -> None:
+def move_tree(source: Path, target: Path) -> None:
+    """Move what may be hostile, also to another file system: links as links, no devices."""
     try:
         source.rename(target)
     except OSError as error:
@@ -254,7 +256,7 @@ def _move(source: Path, target: Path) -> None:
             shutil.copytree(source, target, symlinks=True, ignore=_only_plain)
         else:
             shutil.copyfile(source, target, follow_symlinks=False)
-        _remove(source)
+        remove_tree(source)
 
 
 def _only_plain(directory: str, names: Iterable[str]) -> set[str]:
@@ -264,14 +266,14 @@ def _only_plain(directory: str, names: Iterable[str]) -> set[str]:
     return {name for name, mode in modes.items() if not any(kind(mode) for kind in plain)}
 
 
-def _remove(path: Path) -> None:
+def remove_tree(path: Path) -> None:
     """Remove a file or a tree, read-only or not; nothing when it is not there."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
     path.chmod(0o755)
     for child in path.iterdir():
-        _remove(child)
+        remove_tree(child)
     path.rmdir()
 
 

@@ -14,7 +14,7 @@ from serving.cli.output import emit, table
 _DIGITS = 12
 # A digest is cut to its first 12 digits; no state's name is longer.
 _STATE_CHARACTERS = 12
-_COLUMNS = ("adapter", "version", "state", "live", "share", "effect", "author", "since", "error")
+_COLUMNS = ("adapter", "version", "state", "live", "share", "effect", "author", "since", "reason")
 _HISTORY_LINES = 20
 
 
@@ -57,7 +57,7 @@ def _versions(adapter: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
             "" if effect is None else f"{effect:.3g}",
             version["author"],
             _when(version["updated_at"]),
-            version["error"],
+            version["reason"],
         )
 
 

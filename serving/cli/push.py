@@ -18,7 +18,10 @@ from serving.cli.options import DEFAULT_URL, Alias, AsJson, Base, Key, MaxRank, 
 from serving.cli.output import emit, fail
 
 _GATING = "gating"
-_LOOK_S = 1.0
+_RECEIVED = "received"
+_UNDER_WAY = frozenset({_RECEIVED, "checked", "stored", "preparing", _GATING, "prepared"})
+_ENDED_BADLY = frozenset({"rejected", "failed", "quarantined", "retired"})
+_LOOK_S = 0.5
 Sent = Callable[[int], None]
 
 
@@ -66,36 +69,57 @@ def push(  # noqa: PLR0913, PLR0917 - one parameter for each option
     params = {"stage": stage.value}
     if percent is not None:
         params["percent"] = f"{percent:g}"
-    if wait:
-        params["wait"] = "live"
     with connected(url, key, as_json=as_json) as client:
+        # Without an engine the server would keep us waiting and could not say for what.
+        if wait and client.get("/admin/v1/replicas")["data"]:
+            params["wait"] = "live"
         try:
             answer = _send(client, alias, source, params)
         except Failed as error:
             _explain(error, as_json)
             raise
-        if wait and answer["state"] == _GATING:
-            answer = _through_the_gate(client, alias, answer, as_json=as_json)
+        if wait and answer["state"] in _UNDER_WAY:
+            answer = _followed(client, alias, answer, as_json=as_json)
     if as_json:
         emit(answer)
     else:
         typer.echo(_said(answer, url))
-    if answer["state"] == "refused":
-        fail(f"the gate refused it: `graftwork gate show {alias} {answer['digest'][:12]}`")
+    _require_well(answer, as_json)
 
 
-def _through_the_gate(
+def _followed(
     client: Client, alias: str, answer: dict[str, Any], *, as_json: bool
 ) -> dict[str, Any]:
-    """The same once the version rests, or as it is after a long time."""
-    if not as_json:
-        typer.echo(f"{answer['name']} is at its gate, which takes minutes", err=True)
+    """The same once the version rests, or as it is after a long time; says what it waits for."""
     path = adapter_path(alias, "versions", answer["digest"])
-    until = time.monotonic() + PUBLISH_S
-    while answer["state"] in {_GATING, "prepared"} and time.monotonic() < until:
+    until, said = time.monotonic() + PUBLISH_S, ""
+    while answer["state"] in _UNDER_WAY and time.monotonic() < until:
+        where = _where(answer)
+        if where != said and where and not as_json:
+            typer.echo(f"{answer['name']} {where}", err=True)
+        said = where
         time.sleep(_LOOK_S)
-        answer = {**answer, "state": client.get(path)["state"]}
+        now = client.get(path)
+        answer = {**answer, **{key: now[key] for key in ("state", "reason", "checks")}}
     return answer
+
+
+def _require_well(answer: dict[str, Any], as_json: bool) -> None:
+    """Exits 1 when the version, followed to its end, does not serve."""
+    if answer["state"] in _ENDED_BADLY:
+        failed = [check for check in answer["checks"] if not check["ok"]]
+        if failed and not as_json:
+            show_checks(failed, err=True)
+        fail(answer["reason"] or f"it is {answer['state']}")
+    if answer["state"] == "refused":
+        name = f"{answer['alias']} {answer['digest'][:12]}"
+        fail(f"the gate refused it: `graftwork gate show {name}`")
+
+
+def _where(answer: dict[str, Any]) -> str:
+    if answer["state"] == _GATING:
+        return "is at its gate, which takes minutes"
+    return str(answer["reason"])
 
 
 def _try(alias: str, source: Path, base: Path | None, max_rank: int | None, as_json: bool) -> None:
@@ -171,4 +195,5 @@ def _said(answer: dict[str, Any], url: str) -> str:
         return f"{name} is known already: {state}"
     if state == "live":
         return f'{name} is live: call it as model "{answer["alias"]}" on {url}'
-    return f"{name} is {state}; `graftwork adapters {answer['alias']}` shows how it goes on"
+    why = f" ({answer['reason']})" if answer["reason"] else ""
+    return f"{name} is {state}{why}; `graftwork adapters {answer['alias']}` shows how it goes on"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from adapters.config import AdaptersConfig
 from adapters.events import EventBus
@@ -16,6 +17,7 @@ from adapters.ladder.evidence import Evidence
 from adapters.ladder.steps import Ladder
 from adapters.publish.reconcile import Reconciler
 from adapters.publish.rollout import Rollout
+from adapters.publish.waiting import WaitingRoom
 from adapters.publish.watch import Watcher
 from adapters.registry import Registry
 from adapters.store.store import VersionStore
@@ -35,6 +37,8 @@ class Adapters:
     publish: Callable[[], None]
     """Has the routers see the registry's content soon; must not block."""
     events: EventBus
+    waiting: Path
+    """Where pushes wait that come before the first engine."""
     rollout: Rollout = field(init=False)
     reconciler: Reconciler = field(init=False)
     evidence: Evidence = field(init=False)
@@ -43,8 +47,9 @@ class Adapters:
 
     def __post_init__(self) -> None:
         config, registry, events = self.config, self.registry, self.events
+        waiting = WaitingRoom(self.waiting, config.push.waiting)
         rollout = self.rollout = Rollout(
-            registry, self.store, self.fleet, self.base, config, self.publish, events
+            registry, self.store, self.fleet, self.base, config, self.publish, events, waiting
         )
         self.reconciler = Reconciler(
             registry, self.store, self.fleet, rollout, self.base, config.rollout, events

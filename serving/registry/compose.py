@@ -92,6 +92,7 @@ class RegistryProcess:
             EventBus(
                 config.events_kept, lambda event: log.info("adapter_event", **event.as_dict())
             ),
+            settings.state_dir.absolute() / "waiting",
         )
         self.service = RegistryService(settings, self.adapters, fleet, membership)
         self.accounts = AccountsSurface(config.database_url, self.adapters.registry.writing)
@@ -104,7 +105,14 @@ class RegistryProcess:
         self._metrics.register(record_gauges(self._log))
         uploads = self._uploads = Uploads(config, settings.state_dir.absolute() / "incoming")
         under_way = ("Pushes that are being received.", lambda: uploads.under_way)
-        self._metrics.register(Gauges({"graftwork_pushes_under_way": under_way}))
+        room, most = self.adapters.rollout.queue.room, config.push.waiting
+        waiting = (
+            f"Pushes that wait for the first engine; at most {most}.",
+            lambda: len(room.entries()),
+        )
+        self._metrics.register(
+            Gauges({"graftwork_pushes_under_way": under_way, "graftwork_pushes_waiting": waiting})
+        )
         self.documents = open_library(settings, self.adapters.registry)
         self._metrics.register(Gauges(readings(self.documents)))
         self.flywheel = Flywheel(

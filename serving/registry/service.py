@@ -134,6 +134,7 @@ class RegistryService:
         if not self._base_is_up:
             self._base_is_up = True
             self._resuming.wake()
+            self.adapters.watcher.wake()
         if report.base.base_id != self._base_id:
             self._base_id = report.base.base_id
             self._naming.wake()

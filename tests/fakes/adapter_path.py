@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from adapters.aliases import Replica, RoutingTable
-from adapters.config import AdaptersConfig, RolloutSettings
+from adapters.config import AdaptersConfig, PushSettings, RolloutSettings
 from adapters.events import EventBus
 from adapters.format.base_model import BaseFacts
 from adapters.format.manifest import digest_directory
@@ -36,6 +36,7 @@ FAST = RolloutSettings(
     routers_timeout_s=0.1,
     reconcile_s=0.05,
 )
+PUSHES = PushSettings(first_engine_s=0.05, wait_timeout_s=5.0)
 
 
 class Killed(BaseException):
@@ -107,7 +108,9 @@ class AdapterPath:
     """Of a migrated database; None: a quick one below ``root``."""
 
     def __post_init__(self) -> None:
-        self.config = AdaptersConfig(rollout=self.settings, store=str(self.root / "watched"))
+        self.config = AdaptersConfig(
+            rollout=self.settings, push=PUSHES, store=str(self.root / "watched")
+        )
         self.store = LocalStore(self.root / "store")
         self.start()
 
@@ -123,6 +126,7 @@ class AdapterPath:
             lambda: self.base,
             self.publish,
             self.events,
+            self.root / "waiting",
         )
         self.rollout, self.reconciler, self.ladder = parts.rollout, parts.reconciler, parts.ladder
         self.registry.fate = self.fate

@@ -42,6 +42,7 @@ _QUICK = {
     "replicas_timeout_s": 20.0,
 }
 _LOOPBACK = "127.0.0.1"
+_Start = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class System:
         root: where the state is.
         engines: what answers in each engine replica, by its identity.
         registry: its process, whose rooms a test may fill; ``portal`` calls on its event loop.
+        starts: brings up one more engine replica, by its identity, until it is ready.
     """
 
     url: str
@@ -60,6 +62,7 @@ class System:
     engines: Mapping[str, TalkingEngine]
     portal: BlockingPortal
     registry: RegistryProcess
+    starts: Callable[[str], None]
 
     def asked(self) -> list[str]:
         """The models that were asked for on engines, in no order across replicas."""
@@ -87,28 +90,36 @@ def whole_system(
     trainer: Trainer | None = None,
     **args: Any,
 ) -> Iterator[System]:
-    """Bring everything up in another thread; ``args`` are the deploy file's, ``router`` in them."""
+    """Bring everything up in another thread; ``args`` are the deploy file's, ``router`` in them.
+
+    With 0 ``replicas`` no engine is up until the test starts one.
+    """
     given = {"state_dir": str(root), "router": dict(router or {}), **args}
     given["adapters"] = {"rollout": _QUICK, **given.get("adapters", {})}
     settings = Settings.model_validate(given)
     running = _running(settings, environ or {}, replicas, trainer)
-    with in_thread(running) as ((url, engines, registry), portal):
-        yield System(url, root, engines, portal, registry)
+    with in_thread(running) as ((url, engines, registry, start), portal):
+        yield System(
+            url, root, engines, portal, registry, lambda identity: portal.call(start, identity)
+        )
 
 
 @asynccontextmanager
 async def _running(
     settings: Settings, environ: Mapping[str, str], replicas: int, trainer: Trainer | None
-) -> AsyncIterator[tuple[str, dict[str, TalkingEngine], RegistryProcess]]:
+) -> AsyncIterator[tuple[str, dict[str, TalkingEngine], RegistryProcess, _Start]]:
     async with AsyncExitStack() as stack:
         registry = await stack.enter_async_context(_registry(settings, trainer))
         service = registry.service
-        engines = {}
-        for number in range(1, replicas + 1):
-            name = f"engine-{number}"
+        engines: dict[str, TalkingEngine] = {}
+
+        async def start(name: str) -> None:
             engines[name] = await stack.enter_async_context(_engine(settings, service, name))
-        url = await stack.enter_async_context(_router(settings, service, environ))
-        yield url, engines, registry
+
+        for number in range(1, replicas + 1):
+            await start(f"engine-{number}")
+        router = _router(settings, service, environ, knows_engine=replicas > 0)
+        yield await stack.enter_async_context(router), engines, registry, start
 
 
 @asynccontextmanager
@@ -159,7 +170,7 @@ async def _engine(
 
 @asynccontextmanager
 async def _router(
-    settings: Settings, service: RegistryService, environ: Mapping[str, str]
+    settings: Settings, service: RegistryService, environ: Mapping[str, str], *, knows_engine: bool
 ) -> AsyncIterator[str]:
     router = RouterProcess(settings, "router-1", environ)
     server = InternalServer(_LOOPBACK)
@@ -180,7 +191,7 @@ async def _router(
     try:
         async with _beating(report), served(router.door) as url:
             async with asyncio.timeout(20):
-                while not router.has_engine():  # noqa: ASYNC110 - a table comes with a beat
+                while knows_engine and not router.has_engine():  # noqa: ASYNC110 - a table comes with a beat
                     await asyncio.sleep(_BEAT_S)
             yield url
     finally:

@@ -138,13 +138,6 @@ async def test_a_push_before_the_first_engine_is_up_waits_and_is_shown(path: Ada
     assert (outcome.state, outcome.error) == (State.LIVE, "")
 
 
-async def test_a_push_that_waited_in_vain_for_an_engine_says_so(path: AdapterPath) -> None:
-    """Not that one state cannot become another."""
-    path.base = None
-    outcome = await path.push("returns", 1)
-    assert (outcome.state, outcome.error) == (State.FAILED, "the base model is not up yet")
-
-
 async def test_a_pass_leaves_a_publish_under_way_alone(path: AdapterPath) -> None:
     """It is not published twice, and not ended."""
     path.fleet.load_s = 0.2

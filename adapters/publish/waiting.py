@@ -1,0 +1,116 @@
+"""Pushes that came before the first engine: kept on the disk, in order, until one can be asked.
+
+What may be served depends on the base, and which base it is only an engine can say. Until then a
+version is ``received`` and its files lie here, one directory each, numbered as they came; whoever
+stops in between, the next process finds them. The directory is the whole truth: nothing of it is
+kept in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.errors import FleetError
+from adapters.format.names import ALIAS_PATTERN
+from adapters.store.local import move_tree, remove_tree, store_errors, sync
+
+WAITS = "waits for the first engine"
+"""Why a version is ``received`` and goes no further."""
+_ENTRY = re.compile(rf"(\d{{12}})@({ALIAS_PATTERN})@([0-9a-f]{{64}})")
+_DRAFT = ".draft-"
+_LEFT_BEHIND_S = 3600.0
+
+
+class QueueFull(FleetError):
+    """As many pushes wait for the first engine as may."""
+
+    code = "waiting-full"
+    remedy = "Try again when an engine is up, or retire one that waits."
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One push that waits. ``path``: its PEFT directory."""
+
+    number: int
+    alias: str
+    digest: str
+    path: Path
+
+
+class WaitingRoom:
+    """At most ``limit`` pushes (law 9). Synchronous; a listing is short.
+
+    One caller at a time may ``take`` one alias and digest.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self.limit = limit
+
+    def entries(self, alias: str | None = None) -> list[Waiting]:
+        """Who waits, of one alias or of all, in the order in which they came."""
+        try:
+            paths = list(self._folder.iterdir())
+        except FileNotFoundError:
+            return []
+        found = [
+            Waiting(int(match[1]), match[2], match[3], path)
+            for path in paths
+            if (match := _ENTRY.fullmatch(path.name)) is not None
+        ]
+        return sorted(
+            (each for each in found if alias in {None, each.alias}), key=lambda each: each.number
+        )
+
+    def find(self, alias: str, digest: str) -> Waiting | None:
+        """The push of these bytes, when it waits."""
+        return next((each for each in self.entries(alias) if each.digest == digest), None)
+
+    def require_room(self) -> None:
+        """Raises ``QueueFull``."""
+        if (number := len(self.entries())) >= self.limit:
+            raise QueueFull(f"{number} pushes wait for the first engine already")
+
+    def take(self, directory: Path, alias: str, digest: str) -> None:
+        """Move a private directory in; it is on the disk when this returns.
+
+        Raises ``QueueFull``, ``StoreError`` (``StoreFull`` without room on the disk).
+        """
+        self.require_room()
+        with store_errors(f"keeping {alias} until an engine is up"):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = self._folder / f"{_DRAFT}{alias}@{digest}"
+            remove_tree(draft)
+            move_tree(directory, draft)
+            _sync_all(draft)
+            before = self.entries()
+            number = before[-1].number + 1 if before else 1
+            draft.rename(self._folder / f"{number:012d}@{alias}@{digest}")
+            sync(self._folder)
+
+    def leave(self, entry: Waiting) -> None:
+        """Let its files go. Raises ``StoreError``."""
+        with store_errors("clearing away what waited"):
+            remove_tree(entry.path)
+
+    def sweep(self) -> None:
+        """Remove what a process that died was still bringing in. Raises ``StoreError``."""
+        before = time.time() - _LEFT_BEHIND_S
+        with store_errors("clearing away what was left behind"):
+            for path in self._folder.glob(f"{_DRAFT}*"):
+                if path.lstat().st_mtime < before:
+                    remove_tree(path)
+
+
+def _sync_all(directory: Path) -> None:
+    for folder, _, files in os.walk(directory):
+        for name in files:
+            path = Path(folder) / name
+            if not path.is_symlink():
+                sync(path)
+        sync(Path(folder))
