@@ -20,7 +20,13 @@ from serving.cli.output import emit, fail
 _GATING = "gating"
 _RECEIVED = "received"
 _UNDER_WAY = frozenset({_RECEIVED, "checked", "stored", "preparing", _GATING, "prepared"})
-_ENDED_BADLY = frozenset({"rejected", "failed", "quarantined", "retired"})
+_ENDED_BADLY = {
+    "rejected": "adapter_rejected",
+    "quarantined": "adapter_rejected",
+    "failed": "publish_failed",
+    "retired": "version_retired",
+}
+"""As the server calls it in an answer to who waits."""
 _LOOK_S = 0.5
 Sent = Callable[[int], None]
 
@@ -110,7 +116,8 @@ def _require_well(answer: dict[str, Any], as_json: bool) -> None:
         failed = [check for check in answer["checks"] if not check["ok"]]
         if failed and not as_json:
             show_checks(failed, err=True)
-        fail(answer["reason"] or f"it is {answer['state']}")
+        reason = answer["reason"] or f"it is {answer['state']}"
+        fail(f"{reason} ({_ENDED_BADLY[answer['state']]})")
     if answer["state"] == "refused":
         name = f"{answer['alias']} {answer['digest'][:12]}"
         fail(f"the gate refused it: `graftwork gate show {name}`")
