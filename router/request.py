@@ -43,6 +43,8 @@ class Caller:
     """The most urgent class that its requests may have."""
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What rules may know of who asks, as it is configured with the key."""
+    subject: str | None = None
+    """Whose data its requests carry, where the credential itself says so."""
     is_local: bool = False
     """Whoever reaches a process that has no keys: the operator, as far as anybody can tell."""
 
@@ -135,9 +137,10 @@ class Request:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """The person whose data it carries, by each name that the client gave."""
+        """The person whose data it carries, by each name that the client or its token gave."""
         about = self.body.get("metadata")
         told = [self.headers.get(SUBJECT_HEADER), self.hints.subject]
+        told.append(None if self.caller is None else self.caller.subject)
         told += [self.body.get(name) for name in _SUBJECT_FIELDS]
         told.append(about.get("user_id") if isinstance(about, dict) else None)
         return frozenset(name for name in told if isinstance(name, str) and name)

@@ -12,6 +12,7 @@ from typing import Final
 
 import yaml
 
+from router.admit.tokens import Tokens, looks_like_token
 from router.config.auth import ApiKey, AuthConfig, KeyScope
 from router.config.priority import Priority
 from router.errors import Forbidden, Unauthenticated
@@ -72,12 +73,16 @@ def _read(path: Path) -> list[object]:
 
 
 class Keyring:
-    """Finds who a key belongs to. Made without keys, everybody is ``LOCAL``, and that for good."""
+    """Finds who a key belongs to, or a token speaks of.
 
-    def __init__(self, keys: Iterable[ApiKey]) -> None:
+    Made without keys and without issuers of tokens, everybody is ``LOCAL``, and that for good.
+    """
+
+    def __init__(self, keys: Iterable[ApiKey], tokens: Tokens | None = None) -> None:
         self._callers: dict[str, Caller] = {}
+        self.tokens = tokens or Tokens(())
         self.replace(keys)
-        self._is_open = not self._callers
+        self._is_open = not self._callers and not self.tokens
 
     @property
     def is_open(self) -> bool:
@@ -106,7 +111,10 @@ class Keyring:
         """Who sent these headers. Raises ``Unauthenticated``."""
         if self._is_open:
             return LOCAL
-        key = _bearer(authorization) or x_api_key
+        bearer = _bearer(authorization)
+        if bearer and self.tokens and looks_like_token(bearer):
+            return self.tokens.identify(bearer)
+        key = bearer or x_api_key
         if not key:
             raise Unauthenticated(
                 "You did not provide an API key. Send it as 'Authorization: Bearer KEY'.",
@@ -141,7 +149,7 @@ _State = tuple[tuple[str, int, int, int], ...]
 
 
 class KeysFile:
-    """The keys file of a configuration, and the keyring that it fills."""
+    """The keys file of a configuration, and the keyring that it fills; key sets of tokens too."""
 
     def __init__(self, config: AuthConfig, keyring: Keyring) -> None:
         self._config = config
@@ -151,7 +159,7 @@ class KeysFile:
     @property
     def is_there(self) -> bool:
         """Whether the configuration names one."""
-        return self._config.keys_file is not None
+        return self._config.keys_file is not None or bool(self._keyring.tokens)
 
     def look(self) -> None:
         """Take over what changed. Blocks.
@@ -159,6 +167,7 @@ class KeysFile:
         A key whose row is gone stops working, also when it was the last one. Raises ``OSError`` or
         ``ValueError`` for a file that cannot be read: the keys read last count until then.
         """
+        self._keyring.tokens.look()
         state = self._state()
         if state == self._seen:
             return

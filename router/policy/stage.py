@@ -21,6 +21,8 @@ from router.request import NO_INTENT, Caller, Decision, Request
 from router.ruling import Ruling
 
 HEADER: Final = "x-graftwork-policy"
+_MAX_HEADER: Final = 1000
+"""Characters of a header that is a fact."""
 _SUBJECT: Final = ("user", "safety_identifier")
 
 
@@ -30,9 +32,15 @@ class Trust:
     def __init__(self, config: TrustConfig) -> None:
         self._config = config
 
-    def facts(self, caller: Caller | None) -> bool:
-        """Whether the facts that this caller states count."""
-        return _trusted(self._config.facts, caller)
+    def facts(self, request: Request) -> Mapping[str, Any]:
+        """What its caller states, where that counts; a gateway's headers before the body."""
+        if not _trusted(self._config.facts, request.caller):
+            return {}
+        found = dict(request.hints.facts)
+        for header, fact in self._config.headers.items():
+            if (value := request.headers.get(header)) is not None:
+                found[fact] = value[:_MAX_HEADER]
+        return found
 
     def intents(self, caller: Caller | None) -> bool:
         """Whether the intent that this caller states counts."""
@@ -135,7 +143,7 @@ class PolicyStage:
             intents=intents,
             confidence=decision.intent.confidence or 0.0,
             subject=_subject(request) if self._source.reads("subject") else "",
-            facts=request.hints.facts if self.trust.facts(caller) else {},
+            facts=self.trust.facts(request),
             claims=caller.claims,
             entities=tuple(sorted(request.entities)),
             collections=decision.collections,
@@ -178,7 +186,9 @@ def headers(applied: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _subject(request: Request) -> str:
-    told = [request.headers.get("x-graftwork-subject")]
+    # What a token says of its holder is proven, what a header says is not.
+    told = [None if request.caller is None else request.caller.subject]
+    told.append(request.headers.get("x-graftwork-subject"))
     told += [request.body.get(name) for name in _SUBJECT]
     return next((each for each in told if isinstance(each, str) and each), "")
 

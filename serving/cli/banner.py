@@ -18,7 +18,7 @@ _BODY = '{"model": "auto", "messages": [{"role": "user", "content": "How do I re
 def has_keys(deploy: Deploy) -> bool:
     """Whether requests need a key."""
     auth = deploy.settings.router.auth
-    return bool(auth.keys or auth.keys_file)
+    return bool(auth.keys or auth.keys_file or auth.tokens)
 
 
 def banner(deploy: Deploy, url: str, adapters: Sequence[str] | None, logs: Path) -> list[str]:

@@ -13,6 +13,7 @@ from ray.serve.schema import ServeDeploySchema
 from adapters.registry.database import SHARED_REMEDY
 from adapters.registry.storage import shared_file_system
 from router.admit.keys import load_keys
+from router.admit.tokens import Tokens
 from serving.config.settings import Settings
 from serving.names import APPLICATION, ENGINE, REGISTRY, ROUTER
 
@@ -212,7 +213,11 @@ def _security_problems(raw: dict[str, Any], settings: Settings) -> list[str]:
         keys = load_keys(settings.router.auth)
     except (OSError, ValueError) as error:
         return [f"{auth}.keys_file: {error}"]
-    if host not in _LOOPBACK and not keys:
+    try:
+        tokens = Tokens(settings.router.auth.tokens)
+    except (OSError, ValueError) as error:
+        return [f"{auth}.tokens: {error}"]
+    if host not in _LOOPBACK and not keys and not tokens:
         return [
             f"http_options.host: refuses to listen on {host} without API keys; add {auth}.keys "
             "(make one with `graftwork keys new`) or use 127.0.0.1"

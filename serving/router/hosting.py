@@ -34,7 +34,7 @@ class OpenToOthers(Exception):
 
 def refuse_open(host: str | None, auth: AuthConfig) -> None:
     """Law 11, whoever starts it: raises ``OpenToOthers`` beyond loopback without keys."""
-    if not is_loopback(host) and not load_keys(auth):
+    if not is_loopback(host) and not auth.tokens and not load_keys(auth):
         raise OpenToOthers(
             f"refuses to serve on {host or 'every address'} without API keys: add "
             "applications.0.args.router.auth.keys (make one with `graftwork keys new`), or listen "

@@ -15,6 +15,7 @@ from tests.contract.client import ADMIN, BODIES, chat, client
 from tests.contract.conftest import router_args
 from tests.fakes.engine_speech import Says
 from tests.fakes.frontier import FakeFrontier
+from tests.fakes.identity_provider import AUDIENCE, ISSUER, IdentityProvider
 from tests.fakes.whole_system import System, whole_system
 
 CAP = """
@@ -41,16 +42,32 @@ _SOON_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def ruled(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
+def people(tmp_path_factory: pytest.TempPathFactory) -> IdentityProvider:
+    """Where the company's people log in."""
+    return IdentityProvider(tmp_path_factory.mktemp("people") / "jwks.json")
+
+
+@pytest.fixture(scope="module")
+def ruled(
+    tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier, people: IdentityProvider
+) -> Iterator[System]:
     """A system whose rules nobody else changes."""
     scopes = {"app": ["inference"], "other": ["inference"], "ops": ["inference", "admin"]}
     keys = [
         {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": found}
         for name, found in scopes.items()
     ]
-    args = {**router_args(frontier), "auth": {"keys": keys}}
+    tokens = {
+        "name": "acme",
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "jwks_file": str(people.jwks_file),
+        "subject_claim": "sub",
+        "claims": ["department"],
+    }
+    args = {**router_args(frontier), "auth": {"keys": keys, "tokens": [tokens]}}
     args["auto"]["intents"].append({"name": "weather", "keywords": ["weather"]})
-    args["trust"] = {"facts": ["app"], "intents": ["ops"]}
+    args["trust"] = {"facts": ["app"], "headers": {"x-tier": "tier"}, "intents": ["ops"]}
     with whole_system(tmp_path_factory.mktemp("ruled"), args) as running:
         yield running
 
@@ -243,6 +260,37 @@ def test_facts_count_only_from_trusted_keys(
     assert chat(asker, "base", **body).status_code == 200
     with client(ruled, "ops") as other:
         assert chat(other, "base", **body).status_code == 403
+
+
+def test_headers_of_a_trusted_keys_gateway_are_facts(
+    boss: httpx.Client, asker: httpx.Client, ruled: System
+) -> None:
+    """They go before what the body says; another key's are nothing."""
+    held(boss, 'rules: [{id: gold-only, when: facts.tier != "gold", deny: Gold only.}]')
+    gold, silver = {"x-tier": "gold"}, {"x-tier": "silver"}
+    assert chat(asker, "base", headers=gold).status_code == 200
+    body: dict[str, Any] = {"graftwork": {"facts": {"tier": "gold"}}}
+    assert chat(asker, "base", headers=silver, **body).status_code == 403
+    with client(ruled, "ops") as other:
+        assert chat(other, "base", headers=gold).status_code == 403
+
+
+def test_claims_of_tokens_are_what_rules_may_know(
+    boss: httpx.Client, ruled: System, people: IdentityProvider
+) -> None:
+    """Of the holder of a signed token, who is in no log by name."""
+    held(boss, 'rules: [{id: sales, when: claims.department == "sales", deny: Not for sales.}]')
+    for department, status in (("sales", 403), ("returns", 200)):
+        token = people.token(sub="ann@acme.example", department=department)
+        answer = chat(boss, "base", headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code == status, answer.text
+        decision = answer.headers["x-graftwork-decision-id"]
+        record = boss.get(f"{ADMIN}/decisions/{decision}")
+        assert record.json()["caller"] == "acme"
+        assert "ann@" not in record.text
+    late = people.token(exp=time.time() - 3600)
+    answer = chat(boss, "base", headers={"authorization": f"Bearer {late}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token_expired")
 
 
 def test_an_intent_counts_only_from_trusted_keys(boss: httpx.Client, asker: httpx.Client) -> None:
