@@ -8,26 +8,20 @@ nothing can fail any more, only lag. A process that dies anywhere is continued b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from adapters.config import AdaptersConfig
 from adapters.errors import (
-    AdapterError,
     Conflict,
-    GateRefused,
-    LoadFailed,
     ManifestError,
     NothingToRollBack,
     NotInStore,
-    ProbeFailed,
 )
 from adapters.events import EventBus
 from adapters.fleet import AdapterFiles, Fleet
 from adapters.format.base_model import BaseFacts
 from adapters.format.checkpoint import find_adapter
-from adapters.format.files import reason
 from adapters.format.manifest import digest_directory
 from adapters.format.names import validate_alias
 from adapters.format.preflight import Report
@@ -43,6 +37,7 @@ from adapters.publish.proving import Prover
 from adapters.publish.queue import FirstEngineQueue
 from adapters.publish.recovery import Recovery, publish_job
 from adapters.publish.retire import Retirer
+from adapters.publish.undo import Undo
 from adapters.publish.waiting import WaitingRoom
 from adapters.registry import AliasRecord, Plan, Registry, Stage, VersionRecord
 from adapters.registry.ledger import Ledger
@@ -110,6 +105,7 @@ class Rollout:
             registry, fleet, self.ledger, self.loader, self.retirer.make_room, settings.min_effect
         )
         self.gate: Gate = NoGate()
+        self._undo = Undo(self.ledger, fleet, self.loader, self.names, events)
         self._preparer = Preparer(
             self.ledger,
             prover,
@@ -260,7 +256,7 @@ class Rollout:
                 )
                 await self._expose(version, await self._wanted(version), version.author, "commit")
             except Exception as error:  # noqa: BLE001 - a bug here must not leave half a publish
-                await self._undo(version, error)
+                await self._undo.undo(version, error)
         self.retirer.trim_later(alias)
 
     async def _wanted(self, version: VersionRecord) -> Plan:
@@ -283,26 +279,6 @@ class Rollout:
             )
         await self.ledger.announce(epoch, alias, digest, action)
         return epoch
-
-    async def _undo(self, version: VersionRecord, error: Exception) -> None:
-        """Take back a publish that did not commit; reconcile removes what stays loaded."""
-        version = await self.ledger.version(version.alias, version.digest)
-        if version.state not in PUBLISHING:
-            return  # The commit went through, though its answer got lost.
-        loading = version.state in {State.PREPARING, State.GATING}
-        bad = isinstance(error, (LoadFailed, ProbeFailed)) and loading
-        why = reason(error)
-        if not isinstance(error, AdapterError):
-            why = f"internal error: {type(error).__name__}: {why}"
-        async with self.names.hold(version.name):
-            # A version that came back while it drained may still be answering somebody.
-            if self._fleet.in_flight(version.name) == 0:
-                await self.loader.unload_all(version.name)
-            to = State.QUARANTINED if bad else State.FAILED
-            if isinstance(error, GateRefused):
-                to = State.REFUSED
-            await self.ledger.move(version, to, by="rollout", detail=why, error=why)
-        self.events.emit("publish-undone", version.alias, version.digest, reason=why)
 
     # Moves of known versions
 
@@ -337,7 +313,7 @@ class Rollout:
         if row.previous is None or not await cleared(self.gate, alias, row.previous):
             return await self._leave_empty(row, by, quarantine)
         version = await self._callable(await self.ledger.version(alias, row.previous), by, True)
-        async with self._undone_on_failure(version):
+        async with self._undo.on_failure(version):
             epoch = await self.ledger.call(
                 self._registry.commit,
                 alias,
@@ -399,7 +375,7 @@ class Rollout:
     async def _move(self, version: VersionRecord, plan: Plan, by: str, action: str) -> None:
         await self._require_cleared(version)
         version = await self._callable(version, by)
-        async with self._undone_on_failure(version):
+        async with self._undo.on_failure(version):
             await self._expose(version, plan, by, action)
         self.retirer.trim_later(version.alias)
 
@@ -420,16 +396,8 @@ class Rollout:
             if version.state in CALLABLE:
                 return version
             await self._require_returnable(version)
-            async with self._undone_on_failure(version):
+            async with self._undo.on_failure(version):
                 return await self._preparer.prepare(version, files, by)
-
-    @asynccontextmanager
-    async def _undone_on_failure(self, version: VersionRecord) -> AsyncIterator[None]:
-        try:
-            yield
-        except Exception as error:
-            await self._undo(version, error)
-            raise
 
     async def _require_cleared(self, version: VersionRecord) -> None:
         """Law 12. Raises ``Conflict``."""

@@ -1,0 +1,58 @@
+"""Taking back a publish that did not come to its commit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from adapters.errors import AdapterError, GateRefused, LoadFailed, ProbeFailed
+from adapters.events import EventBus
+from adapters.fleet import Fleet
+from adapters.format.files import reason
+from adapters.jobs.locks import KeyedLocks
+from adapters.publish.loading import Loader
+from adapters.registry import VersionRecord
+from adapters.registry.ledger import Ledger
+from adapters.registry.lifecycle import PUBLISHING, State
+
+
+class Undo:
+    """Leaves the alias as it was. ``names``: held while a version enters or leaves engines."""
+
+    def __init__(
+        self, ledger: Ledger, fleet: Fleet, loader: Loader, names: KeyedLocks, events: EventBus
+    ) -> None:
+        self._ledger = ledger
+        self._fleet = fleet
+        self._loader = loader
+        self._names = names
+        self._events = events
+
+    async def undo(self, version: VersionRecord, error: Exception) -> None:
+        """Take back a publish that did not commit; reconcile removes what stays loaded."""
+        version = await self._ledger.version(version.alias, version.digest)
+        if version.state not in PUBLISHING:
+            return  # The commit went through, though its answer got lost.
+        loading = version.state in {State.PREPARING, State.GATING}
+        bad = isinstance(error, (LoadFailed, ProbeFailed)) and loading
+        why = reason(error)
+        if not isinstance(error, AdapterError):
+            why = f"internal error: {type(error).__name__}: {why}"
+        async with self._names.hold(version.name):
+            # A version that came back while it drained may still be answering somebody.
+            if self._fleet.in_flight(version.name) == 0:
+                await self._loader.unload_all(version.name)
+            to = State.QUARANTINED if bad else State.FAILED
+            if isinstance(error, GateRefused):
+                to = State.REFUSED
+            await self._ledger.move(version, to, by="rollout", detail=why, error=why)
+        self._events.emit("publish-undone", version.alias, version.digest, reason=why)
+
+    @asynccontextmanager
+    async def on_failure(self, version: VersionRecord) -> AsyncIterator[None]:
+        """Undo when the body raises; what it raised goes on."""
+        try:
+            yield
+        except Exception as error:
+            await self.undo(version, error)
+            raise
