@@ -1,8 +1,8 @@
 """What a token costs, and what a local one's price is made of.
 
 The price of a replica's time is known, the tokens of that time are counted, and one generated token
-takes as long as ``k`` prompt tokens (`input_tokens_per_output_token`). So with ``T`` busy seconds,
-``p`` prompt tokens and ``g`` generated ones,
+takes as long as ``k`` prompt tokens, as measured at this load, else as configured. So with ``T``
+busy seconds, ``p`` prompt tokens and ``g`` generated ones,
 
     input price = USD per second * T / (p + k g)        output price = k * input price
 
@@ -62,6 +62,10 @@ class Work(BaseModel):
     """Of prompts, computed: those from the prefix cache took no time."""
     output_tokens: float = Field(default=0.0, ge=0)
     """Generated."""
+    request_s: float = Field(default=0.0, ge=0)
+    """The seconds of every request added up: over ``busy_s``, how many were under way at once."""
+    ratio: float | None = Field(default=None, gt=0)
+    """Prompt tokens that took as long as one generated token in this time; None: not known."""
 
 
 class Basis(StrEnum):
@@ -83,6 +87,8 @@ class Tariff:
     basis: Basis = Basis.NONE
     work: Work | None = None
     """What was measured, also where the price does not come from it."""
+    ratio: float | None = None
+    """Price of a generated token over that of a prompt token; None without a price."""
 
     def record(self) -> dict[str, Any]:
         """As the decision record has it: enough to price the request again."""
@@ -100,9 +106,12 @@ def tariff_of(config: LocalPrice | None, work: Work | None = None) -> Tariff:
     if config is None:
         return Tariff(work=work)
     if config.is_measured and work is not None and work.busy_s > 0:
-        return Tariff(_price(config, *_measured(config, work)), Basis.MEASURED, work)
-    basis = Basis.STARTING if config.is_measured else Basis.CONFIGURED
-    return Tariff(_price(config, *_given(config)), basis, work)
+        basis, (input_per_s, output_per_s) = Basis.MEASURED, _measured(config, work)
+    else:
+        basis = Basis.STARTING if config.is_measured else Basis.CONFIGURED
+        input_per_s, output_per_s = _given(config)
+    price = _price(config, input_per_s, output_per_s)
+    return Tariff(price, basis, work, input_per_s / output_per_s)
 
 
 def _price(config: LocalPrice, input_per_s: float, output_per_s: float) -> Price:
@@ -123,6 +132,8 @@ def _given(config: LocalPrice) -> tuple[float, float]:
 
 def _measured(config: LocalPrice, work: Work) -> tuple[float, float]:
     weight, start = config.input_tokens_per_output_token, config.starting_output_tokens_per_s
+    if config.measure_ratio and work.ratio is not None:
+        weight = work.ratio
     output_per_s = (work.input_tokens / weight + work.output_tokens) / work.busy_s
     output_per_s = min(max(output_per_s, _SLOWEST * start), _FASTEST * start)
     return output_per_s * weight, output_per_s

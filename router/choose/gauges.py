@@ -57,6 +57,13 @@ class PriceGauges(Collector):
             "1 when the local price comes from measured throughput.",
             value=float(tariff.basis is Basis.MEASURED),
         )
+        ratio = GaugeMetricFamily(
+            "graftwork_local_input_tokens_per_output_token",
+            "K: price of a generated local token over that of a prompt token.",
+        )
+        if tariff.ratio is not None:
+            ratio.add_metric([], tariff.ratio)
+        yield ratio
         rate = GaugeMetricFamily(
             "graftwork_local_tokens_per_busy_second",
             "Computed prompt tokens and generated tokens per busy second of an engine replica.",

@@ -32,7 +32,12 @@ class LocalPrice(Section):
     input_tokens_per_output_token: float = Field(
         default=5.0,
         gt=0,
-        description="prompt tokens that keep a replica busy as long as one generated token does",
+        description="prompt tokens that keep a replica busy as long as one generated token does; "
+        "until it is measured",
+    )
+    measure_ratio: bool = Field(
+        default=True,
+        description="measure that number too, which falls with the load; false: it holds as given",
     )
     starting_output_tokens_per_s: float = Field(
         default=100.0,

@@ -126,7 +126,12 @@ class EngineSurface:
         tokens = self._engine.processed()
         if tokens is None:
             return None
-        return Work(busy_s=self._busy.seconds(), input_tokens=tokens[0], output_tokens=tokens[1])
+        return Work(
+            busy_s=self._busy.seconds(),
+            request_s=self._busy.each_s(),
+            input_tokens=tokens[0],
+            output_tokens=tokens[1],
+        )
 
     async def residency(self) -> Residency:
         """What the engine holds, as it last said; asked again after a failure and now and then.

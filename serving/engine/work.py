@@ -36,24 +36,40 @@ def processed(registry: CollectorRegistry = REGISTRY) -> Processed | None:
 
 
 class Busy:
-    """A stopwatch that runs while at least one ``with`` block is open, on one event loop."""
+    """A stopwatch that runs while at least one ``with`` block is open, on one event loop.
+
+    It also adds up how long each of the blocks was open: what of that falls to a second of the
+    stopwatch is how many were open at once.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._open = 0
         self._since = 0.0
         self._seconds = 0.0
+        self._each_s = 0.0
 
     def __enter__(self) -> None:
-        if not self._open:
-            self._since = self._clock()
+        self._look()
         self._open += 1
 
     def __exit__(self, *_: object) -> None:
+        self._look()
         self._open -= 1
-        if not self._open:
-            self._seconds += self._clock() - self._since
 
     def seconds(self) -> float:
         """Until now."""
-        return self._seconds + (self._clock() - self._since if self._open else 0.0)
+        self._look()
+        return self._seconds
+
+    def each_s(self) -> float:
+        """Seconds of all blocks added up, until now."""
+        self._look()
+        return self._each_s
+
+    def _look(self) -> None:
+        now = self._clock()
+        if self._open:
+            self._seconds += now - self._since
+            self._each_s += (now - self._since) * self._open
+        self._since = now

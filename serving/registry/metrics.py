@@ -43,6 +43,25 @@ class RegistryCollector(Collector):
         yield from self._versions(snapshot)
         yield from self._replicas()
         yield from self._staging()
+        yield from self._token_times()
+
+    def _token_times(self) -> Iterator[Metric]:
+        times = self._service.throughput.times
+        seconds = GaugeMetricFamily(
+            "graftwork_prompt_token_seconds",
+            "Seconds of a replica for one computed prompt token; no sample until it is known.",
+        )
+        if times.prompt_token_s is not None:
+            seconds.add_metric([], times.prompt_token_s)
+        yield seconds
+        ratios = GaugeMetricFamily(
+            "graftwork_input_tokens_per_output_token",
+            "Prompt tokens that take as long as one generated token, by requests at once.",
+            labels=["load"],
+        )
+        for load, ratio in times.by_load().items():
+            ratios.add_metric([str(load)], ratio)
+        yield ratios
 
     def _versions(self, snapshot: object) -> Iterator[Metric]:
         seconds = GaugeMetricFamily(

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.aliases import Peer
 from adapters.errors import AdapterError, Superseded
-from adapters.jobs.periodic import Every, PeriodicJobs
+from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.publish.reconcile import ReplicaReport
 from router.config.routing import LocalPrice
 from serving.config.settings import Settings
@@ -22,10 +22,12 @@ from serving.internal.reports import EngineReport, RouterReply, RouterReport
 from serving.registry.adapters import Adapters
 from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
 from serving.registry.membership import TICK_S, Membership
+from serving.registry.remembered import RememberedTimes
 from serving.registry.tables import Tables
 from serving.registry.throughput import Throughput
 from serving.telemetry.logs import get_logger
 
+_REMEMBER_S = 60.0
 _PATIENCE_PASSES = 3
 """Passes after which a replica that cannot converge serves what it holds, if it is alone."""
 _LONGEST_PASS_S = 3600.0
@@ -37,6 +39,7 @@ class RegistryService:
 
     Attributes:
         tables: what routers get.
+        throughput: what engines do per busy second, and how long their tokens take.
         jobs: what is done again and again.
         superseded: another registry has taken over; this one does nothing any more, and says so.
     """
@@ -50,7 +53,8 @@ class RegistryService:
         self.membership = membership
         self._fleet = fleet
         self._rollout = adapters.rollout
-        self._throughput = Throughput(_window_busy_s(settings))
+        self.throughput = Throughput(_window_busy_s(settings))
+        self._remembered = RememberedTimes(self.throughput.times, settings.state_dir)
         self.superseded = False
         self._standing_down: asyncio.Task[None] | None = None
         self.jobs = PeriodicJobs(self._job_failed)
@@ -75,6 +79,7 @@ class RegistryService:
         self._naming = self.jobs.add("name-base", self._name_base, Every(None))
         self.jobs.add("claim", self._look_at_claim, Every(TICK_S))
         self.jobs.add("expire", self._expire, Every(TICK_S))
+        self.jobs.add("token-times", in_thread(self._remembered.keep), Every(_REMEMBER_S))
         self.jobs.add("listen", self._listen, Every(ROUTERS_POLL_S, at_once=True))
         climb = self.adapters.ladder.tick
         self.jobs.add("ladder", climb, Every(ladder.tick_s, limit_s=_LONGEST_PASS_S))
@@ -138,10 +143,12 @@ class RegistryService:
         if report.base.base_id != self._base_id:
             self._base_id = report.base.base_id
             self._naming.wake()
-        self._throughput.heard(report.peer.id, report.work)
         if self.membership.engine_reported(report):
             self._reconciling.wake()
             self.tables.publish()
+        if (base := self.membership.base()) is not None:
+            self._remembered.serves(base.digest)
+        self.throughput.heard(report.peer.id, report.work)
         return self.membership.is_ready(report.peer.id)
 
     def router_reported(self, report: RouterReport) -> RouterReply:
@@ -149,7 +156,7 @@ class RegistryService:
         if self.membership.router_reported(report):
             self.tables.publish()
         lacks = None if self.superseded else self.tables.lacks(report.revision)
-        return RouterReply(table=lacks, work=self._throughput.told)
+        return RouterReply(table=lacks, work=self.throughput.told)
 
     def replicas(self) -> list[dict[str, Any]]:
         """The live engines for the admin plane; no secrets."""
@@ -223,7 +230,7 @@ class RegistryService:
         if self.membership.expire():
             self._reconciling.wake()
             self.tables.publish()
-        self._throughput.keep({report.peer.id for report in self.membership.engines()})
+        self.throughput.keep({report.peer.id for report in self.membership.engines()})
 
     async def _resume(self) -> None:
         """Once the base is up: finish what was interrupted, then publish what comes with it."""

@@ -6,10 +6,11 @@ Idle time fades nothing: a quiet night does not make the first request of the mo
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Final
 
 from router.prices import Work
+from serving.registry.token_times import TokenTimes
 
 ENOUGH_BUSY_S: Final = 10.0
 """Before so many busy seconds nothing is told: a few requests say little."""
@@ -25,6 +26,7 @@ class Throughput:
         window_busy_s: busy seconds, of all replicas, after which a measurement counts for 1/e.
 
     Attributes:
+        times: how long tokens take, for what prompt and generated ones cost beside each other.
         told: what routers price local tokens by; None before enough was measured.
     """
 
@@ -32,6 +34,7 @@ class Throughput:
         self._window_s = window_busy_s
         self._last: dict[str, Work] = {}
         self._sum = _NOTHING
+        self.times = TokenTimes(window_busy_s)
         self.told: Work | None = None
 
     def heard(self, replica: str, work: Work | None) -> None:
@@ -41,7 +44,9 @@ class Throughput:
         before = self._last.get(replica)
         self._last[replica] = work
         if before is not None:
-            self._add(_since(before, work))
+            done = _since(before, work)
+            self.times.heard(replica, done)
+            self._add(done)
         elif not self._sum.busy_s:
             # A registry that was just restarted: the past of one replica is better than nothing.
             self._add(work)
@@ -49,13 +54,15 @@ class Throughput:
     def keep(self, alive: Container[str]) -> None:
         """Forget the counts of replicas that are gone; what they did stays measured."""
         self._last = {i: work for i, work in self._last.items() if i in alive}
+        self.times.keep(alive)
 
     def _add(self, done: Work) -> None:
         if done.busy_s > self._window_s:
             done = _scaled(done, self._window_s / done.busy_s)
         self._sum = _added(_scaled(self._sum, math.exp(-done.busy_s / self._window_s)), done)
-        if self._sum.busy_s >= ENOUGH_BUSY_S and _is_news(self.told, self._sum):
-            self.told = self._sum
+        found = self._sum.model_copy(update={"ratio": self.times.ratio(self._sum)})
+        if found.busy_s >= ENOUGH_BUSY_S and _is_news(self.told, found):
+            self.told = found
 
 
 def _since(before: Work, now: Work) -> Work:
@@ -66,33 +73,35 @@ def _since(before: Work, now: Work) -> Work:
         or now.output_tokens < before.output_tokens
     ):
         return now
-    return Work(
-        busy_s=now.busy_s - before.busy_s,
-        input_tokens=now.input_tokens - before.input_tokens,
-        output_tokens=now.output_tokens - before.output_tokens,
-    )
+    return _joined(now, before, lambda after, earlier: after - earlier)
 
 
 def _scaled(work: Work, factor: float) -> Work:
-    return Work(
-        busy_s=work.busy_s * factor,
-        input_tokens=work.input_tokens * factor,
-        output_tokens=work.output_tokens * factor,
-    )
+    return _joined(work, work, lambda count, _: count * factor)
 
 
 def _added(one: Work, other: Work) -> Work:
+    return _joined(one, other, lambda mine, others: mine + others)
+
+
+def _joined(one: Work, other: Work, join: Callable[[float, float], float]) -> Work:
+    """Each count of two, made one."""
     return Work(
-        busy_s=one.busy_s + other.busy_s,
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
+        busy_s=join(one.busy_s, other.busy_s),
+        # An engine of an earlier release does not tell it, in the middle of an upgrade.
+        request_s=max(0.0, join(one.request_s, other.request_s)),
+        input_tokens=join(one.input_tokens, other.input_tokens),
+        output_tokens=join(one.output_tokens, other.output_tokens),
     )
 
 
 def _is_news(told: Work | None, found: Work) -> bool:
     if told is None:
         return True
+    if (told.ratio is None) != (found.ratio is None):
+        return True
     pairs = (
+        (told.ratio or 0.0, found.ratio or 0.0),
         (told.input_tokens / told.busy_s, found.input_tokens / found.busy_s),
         (told.output_tokens / told.busy_s, found.output_tokens / found.busy_s),
     )
