@@ -134,6 +134,15 @@ class Intake:
             preflight, directory, base, self._config.preflight, alias=alias
         )
 
+    async def unnamed(self, directory: Path, alias: str) -> Report:
+        """Everything that is wrong with bytes that are too broken to have a digest.
+
+        Nothing more than that when no base is known.
+        """
+        if not await self.comes_soon():
+            return Report.of(())
+        return await self.check(directory, alias, await self.served_base())
+
     async def served_base(self) -> BaseFacts:
         """Facts of the served base, waiting for the engines to tell. Raises ``FleetError``."""
         clock = asyncio.get_running_loop().time

@@ -12,12 +12,12 @@ from adapters.publish.intake import Intake
 from adapters.publish.waiting import WAITS, Waiting, WaitingRoom
 from adapters.registry import VersionRecord
 from adapters.registry.ledger import Ledger
-from adapters.registry.lifecycle import State
+from adapters.registry.lifecycle import PUBLISHING, State
 
 _BEFORE_STORE = frozenset({State.RECEIVED, State.CHECKED})
 _TAKEN_BACK = "taken back before an engine was up"
 _LOOK_S = 0.1
-Admitted = Callable[[VersionRecord], Awaitable[None]]
+ToGate = Callable[[VersionRecord, str], Awaitable[VersionRecord]]
 
 
 class FirstEngineQueue:
@@ -25,7 +25,8 @@ class FirstEngineQueue:
 
     Args:
         arrivals: the locks under which bytes are taken in, by alias and digest.
-        admitted: goes on with a version that has passed the intake, or has not.
+        to_gate: hands what is stored to the gate, where one is demanded.
+        publish: publishes what is stored in the background.
 
     Attributes:
         room: where their files lie.
@@ -37,38 +38,52 @@ class FirstEngineQueue:
         room: WaitingRoom,
         intake: Intake,
         arrivals: KeyedLocks,
-        admitted: Admitted,
+        to_gate: ToGate,
+        publish: Callable[[VersionRecord], None],
     ) -> None:
         self._ledger = ledger
         self.room = room
         self._intake = intake
         self._arrivals = arrivals
-        self._admitted = admitted
+        self._to_gate = to_gate
+        self._publish = publish
 
     async def holds(self, alias: str, digest: str) -> bool:
         """Whether these bytes wait."""
         return await asyncio.to_thread(self.room.find, alias, digest) is not None
 
-    async def is_due(self, alias: str) -> bool:
+    async def arrived(
+        self, version: VersionRecord, directory: Path, author: str
+    ) -> tuple[VersionRecord, bool]:
+        """Check and store what was received, or keep it for later; False when it was kept already.
+
+        Its arrival must be held. Raises ``QueueFull``, ``StoreError``, ``RegistryError``.
+        """
+        if await self.holds(version.alias, version.digest):
+            return await self._say(version), False
+        self._ledger.report("version-received", version, author=author)
+        if await self._is_due(version.alias):
+            return await self._enter(version, directory), True
+        version = await self._intake.admit(version, directory, author)
+        return await self._to_gate(version, author), True
+
+    async def _is_due(self, alias: str) -> bool:
         """Whether a push that comes now has to wait: for an engine, or behind an earlier one."""
         if await asyncio.to_thread(self.room.entries, alias):
             return True
         return not await self._intake.comes_soon()
 
-    async def enter(self, version: VersionRecord, directory: Path) -> VersionRecord:
-        """Keep a received version; its arrival must be held.
-
-        One that cannot be kept has failed. Raises ``QueueFull``, ``StoreError``.
-        """
+    async def _enter(self, version: VersionRecord, directory: Path) -> VersionRecord:
+        """Keep a received version; one that cannot be kept has failed."""
         alias, digest = version.alias, version.digest
         try:
             await asyncio.to_thread(self.room.take, directory, alias, digest)
         except Exception as error:
             await self._ledger.move(version, State.FAILED, by=version.author, error=str(error))
             raise
-        return await self.say(version)
+        return await self._say(version)
 
-    async def say(self, version: VersionRecord) -> VersionRecord:
+    async def _say(self, version: VersionRecord) -> VersionRecord:
         """Write down why the version goes no further, for all who look."""
         registry, alias, digest = self._ledger.registry, version.alias, version.digest
         version = await self._ledger.call(registry.learn, alias, digest, error=WAITS)
@@ -98,7 +113,9 @@ class FirstEngineQueue:
         if version.state is State.RECEIVED:
             version = await self._intake.admit(version, entry.path, version.author)
         # Also one that a process which died had stored: nobody overtakes it.
-        await self._admitted(version)
+        version = await self._to_gate(version, version.author)
+        if version.state in PUBLISHING:
+            self._publish(version)
         await asyncio.to_thread(self.room.leave, entry)
 
     async def withdraw(self, alias: str, digest: str | None, by: str) -> list[str]:

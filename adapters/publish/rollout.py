@@ -24,7 +24,6 @@ from adapters.format.base_model import BaseFacts
 from adapters.format.checkpoint import find_adapter
 from adapters.format.manifest import digest_directory
 from adapters.format.names import validate_alias
-from adapters.format.preflight import Report
 from adapters.jobs.locks import KeyedLocks
 from adapters.jobs.once import Jobs
 from adapters.publish.gating import Gate, NoGate, cleared
@@ -92,9 +91,6 @@ class Rollout:
         self._publishes = KeyedLocks()
         self._arrivals = KeyedLocks()
         self._intake = Intake(self.ledger, store, base, config)
-        self.queue = FirstEngineQueue(
-            self.ledger, waiting, self._intake, self._arrivals, self._go_on
-        )
         self._collector = Collector(
             self.ledger, store, (self._arrivals, self._publishes), config, events
         )
@@ -114,6 +110,14 @@ class Rollout:
             self.names,
             self.heat,
             lambda: self.gate,
+        )
+        self.queue = FirstEngineQueue(
+            self.ledger,
+            waiting,
+            self._intake,
+            self._arrivals,
+            self._preparer.to_gate,
+            self._publish_later,
         )
         self._received = Arrivals(
             self.ledger, self.retirer, self.names, lambda: self.base_digest, events
@@ -168,36 +172,14 @@ class Rollout:
                 alias, digest, plan, author, revive=revive
             )
             if starts and version.state is State.RECEIVED:
-                version, starts = await self._take_in(version, directory, author)
+                version, starts = await self.queue.arrived(version, directory, author)
+                self._advance_later()
         if not starts and restage:
             await self._restage(version, plan, author)
         if version.state in _PREPARABLE:
             self._publish_later(version)
         outcome = await self._outcome(alias, digest, known=not starts)
         return await self.arrived(outcome) if wait else outcome
-
-    async def _take_in(
-        self, version: VersionRecord, directory: Path, author: str
-    ) -> tuple[VersionRecord, bool]:
-        """Check and store what was received, or keep it for later; False when it was kept already.
-
-        Its arrival must be held.
-        """
-        if await self.queue.holds(version.alias, version.digest):
-            return await self.queue.say(version), False
-        self.events.emit("version-received", version.alias, version.digest, author=author)
-        if await self.queue.is_due(version.alias):
-            version = await self.queue.enter(version, directory)
-            self._advance_later()
-            return version, True
-        version = await self._intake.admit(version, directory, author)
-        return await self._preparer.to_gate(version, author), True
-
-    async def _go_on(self, version: VersionRecord) -> None:
-        """From the intake to the gate or to its publish, where it passed."""
-        version = await self._preparer.to_gate(version, version.author)
-        if version.state in PUBLISHING:
-            self._publish_later(version)
 
     async def arrived(self, outcome: Outcome) -> Outcome:
         """The same when the version has ended its way; after ``push.wait_timeout_s`` as it is."""
@@ -479,9 +461,6 @@ class Rollout:
         return Outcome.of(version, known=known, epoch=epoch)
 
     async def _refuse_unnamed(self, alias: str, directory: Path, error: ManifestError) -> Outcome:
-        """Bytes that are too broken to have a digest: say everything that is wrong with them."""
-        known = await self._intake.comes_soon()
-        base = await self._intake.served_base() if known else None
-        report = await self._intake.check(directory, alias, base) if base else Report.of(())
+        report = await self._intake.unnamed(directory, alias)
         self.events.emit("version-rejected", alias, error=str(error))
         return Outcome.unnamed(alias, error, report)
