@@ -13,7 +13,7 @@ BIN = .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test test-fast test-k8s k8s check format walk lock clean env
-.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-routing bench-clusters bench-governance bench-gate
+.PHONY: bench bench-faults bench-swap bench-adapters bench-gateway bench-gpu bench-routing bench-clusters bench-governance bench-gate
 
 help: ## list the targets
 	@echo "make TARGET [EXTRA=cpu|gpu] [BASE=embedded|smollm2] [CONFIG=config/local.yaml] [ARGS='...']"
@@ -66,6 +66,9 @@ bench-swap: env ## replace and roll back adapters under load, against vLLM's own
 
 bench-gateway: env ## CPU and latency of one router process, beside LiteLLM's
 	@exec $(BIN)/python -m benchmarks.gateway $(ARGS)
+
+bench-gpu: env ## what a CUDA card does with the product, part by part; ARGS=--cpu tries the path in small
+	@exec $(BIN)/python -m benchmarks.gpu $(ARGS)
 
 bench-adapters: env ## 200 adapters over 32 places, with skewed traffic
 	@exec $(BIN)/python -m benchmarks.many $(ARGS)

@@ -95,6 +95,12 @@ class Api:
                 if line.startswith(b"data: {"):
                     yield orjson.loads(line.removeprefix(b"data: "))
 
+    async def text_of(self, path: str) -> str:
+        """A GET that must succeed, as text."""
+        async with self._session.get(self.url + path) as answer:
+            answer.raise_for_status()
+            return await answer.text()
+
     async def get(self, path: str) -> Any:
         """A GET that must succeed."""
         async with self._session.get(self.url + path) as answer:

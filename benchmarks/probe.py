@@ -4,7 +4,7 @@ Simulates what an engine computes for the probe's prompts: the base's log probab
 moves them with the batch, and an adapter that adds a given amount. Prints, for each noise and
 effect, the share of versions that pass and the rounds that it takes. With ``--noise FILE`` the
 noise is drawn from measured differences (a JSON list of lists, nats, one list a scoring of the
-base), as `python -m benchmarks.gpu.noise` writes them.
+base), as `python -m benchmarks.gpu noise` writes them.
 """
 
 from __future__ import annotations

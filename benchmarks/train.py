@@ -76,7 +76,7 @@ class Measured:
         return (
             f"| {self.shape} | {self.parameters / 1e6:,.0f} M | {self.device} "
             f"| {self.tokens_an_example:.0f} | {self.tokens_per_s:,.0f} "
-            f"| {self.seconds_per_1000:,.1f} | {_gaps(self.quiet_ms)} | {_gaps(self.beside_ms)} |"
+            f"| {self.seconds_per_1000:,.1f} | {gaps(self.quiet_ms)} | {gaps(self.beside_ms)} |"
         )
 
 
@@ -184,7 +184,8 @@ async def _streamed(given: argparse.Namespace) -> list[float]:
     return gaps
 
 
-def _gaps(found: Sequence[float]) -> str:
+def gaps(found: Sequence[float]) -> str:
+    """Median and 99th percentile, milliseconds."""
     if len(found) < 2:
         return "-"
     cuts = statistics.quantiles(found, n=100)

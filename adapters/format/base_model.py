@@ -37,6 +37,8 @@ from adapters.format.safetensors import TensorInfo, read_header
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
+_COMPRESSED = "compressed-tensors"
+_PACKERS = frozenset({"gptq", "awq", _COMPRESSED})
 _MAX_CONFIG_BYTES = 4 << 20
 _MAX_INDEX_BYTES = 64 << 20
 _DIGEST_HEAD = b"graftwork-base-v1\n"
@@ -189,16 +191,38 @@ def _plain_linears(
 def _packed_linears(
     tensors: Mapping[str, TensorInfo], quantization: Mapping[str, Any]
 ) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Linears whose weights are packed into 32-bit words: GPTQ along in, AWQ along out."""
-    bits = quantization.get("bits", quantization.get("w_bit", 4))
+    """Linears whose weights are packed into 32-bit words.
+
+    GPTQ packs along in, AWQ along out and turned round, compressed-tensors along in.
+    """
     method = quantization.get("quant_method")
-    if method not in {"gptq", "awq"} or type(bits) is not int or not 0 < bits <= 8:
+    bits, suffix = _packing(quantization)
+    if method not in _PACKERS or type(bits) is not int or not 0 < bits <= 8:
         return
     for name, info in tensors.items():
-        if name.endswith(".qweight") and len(info.shape) == 2:
+        if name.endswith(suffix) and len(info.shape) == 2:
             rows, columns = info.shape
-            gptq, awq = (columns, rows * 32 // bits), (columns * 32 // bits, rows)
-            yield name.removesuffix(".qweight"), gptq if method == "gptq" else awq
+            yield (
+                name.removesuffix(suffix),
+                {
+                    "gptq": (columns, rows * 32 // bits),
+                    "awq": (columns * 32 // bits, rows),
+                    _COMPRESSED: (rows, columns * 32 // bits),
+                }[str(method)],
+            )
+
+
+def _packing(quantization: Mapping[str, Any]) -> tuple[Any, str]:
+    """Bits of a weight, and how the name of a packed tensor ends."""
+    if quantization.get("quant_method") != _COMPRESSED:
+        return quantization.get("bits", quantization.get("w_bit", 4)), ".qweight"
+    groups = quantization.get("config_groups")
+    weights = [
+        group["weights"].get("num_bits")
+        for group in (groups.values() if isinstance(groups, dict) else ())
+        if isinstance(group, dict) and isinstance(group.get("weights"), dict)
+    ]
+    return next((bits for bits in weights if bits is not None), None), ".weight_packed"
 
 
 def _architecture(config: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from adapters.registry.database import SHARED_REMEDY
 from adapters.registry.storage import shared_file_system
 from router.admit.keys import load_keys
 from router.admit.tokens import Tokens
+from serving.config.parallel import parallel_problems
 from serving.config.settings import Settings
 from serving.names import APPLICATION, ENGINE, REGISTRY, ROUTER
 
@@ -106,6 +107,7 @@ def check(raw: dict[str, Any], source: str) -> Deploy:
     problems += _deployment_problems(application)
     if settings is not None:
         problems += _security_problems(raw, settings) + _storage_problems(settings)
+        problems += parallel_problems(application, settings)
     if problems or settings is None:
         raise ConfigError(source, problems)
     return Deploy(raw, settings)

@@ -90,7 +90,8 @@ def encode(array: Array, dtype: str) -> bytes:
     """Values in a safetensors dtype; bfloat16 by cutting float32."""
     if dtype == "BF16":
         return (array.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
-    types = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "I32": "<i4", "U8": "<u1"}
+    types = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "I32": "<i4", "U8": "<u1",
+             "F8_E4M3": "<u1"}  # fmt: skip
     return array.astype(types[dtype]).tobytes()
 
 

@@ -75,18 +75,39 @@ def test_links_into_a_model_cache_are_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "packed"), [("gptq", (2, 32)), ("awq", (16, 4))], ids=["gptq", "awq"]
+    ("method", "packed"),
+    [("gptq", (2, 32)), ("awq", (16, 4)), ("compressed-tensors", (32, 2))],
+    ids=["gptq", "awq", "compressed-tensors"],
 )
 def test_packed_linears_have_their_true_shape(
     tmp_path: Path, method: str, packed: tuple[int, int]
 ) -> None:
-    """A 4-bit linear of 32 x 16 is seen as (out 32, in 16) in both packings."""
-    config = {**BASE_CONFIG, "quantization_config": {"quant_method": method, "bits": 4}}
+    """A 4-bit linear of 32 x 16 is seen as (out 32, in 16) in every packing."""
+    compressed = method == "compressed-tensors"
+    said = (
+        {"config_groups": {"group_0": {"weights": {"num_bits": 4}}}} if compressed else {"bits": 4}
+    )
+    config = {**BASE_CONFIG, "quantization_config": {"quant_method": method, **said}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    tensors = {"model.layers.0.mlp.up_proj.qweight": ("I32", np.zeros(packed))}
+    suffix = "weight_packed" if compressed else "qweight"
+    tensors = {f"model.layers.0.mlp.up_proj.{suffix}": ("I32", np.zeros(packed))}
     (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(tensors))
     facts = read_base(tmp_path, "quantised")
     assert facts.linears == {"model.layers.0.mlp.up_proj": (32, 16)}
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "BF16"])
+def test_fp8_linears_have_their_shape(tmp_path: Path, dtype: str) -> None:
+    """A checkpoint in FP8 has a byte a weight, and scales that are no linears."""
+    config = {**BASE_CONFIG, "quantization_config": {"quant_method": "fp8"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tensors = {
+        "model.layers.0.mlp.up_proj.weight": (dtype, np.zeros((32, 16))),
+        "model.layers.0.mlp.up_proj.weight_scale": ("F32", np.zeros(1)),
+        "model.layers.0.mlp.up_proj.weight_scale_inv": ("F32", np.zeros((1, 1))),
+    }
+    (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(tensors))
+    assert read_base(tmp_path, "fp8").linears == {"model.layers.0.mlp.up_proj": (32, 16)}
 
 
 def test_what_cannot_be_read_is_a_typed_error(tmp_path: Path) -> None:
