@@ -27,6 +27,7 @@ class Says:
         is_limited: the limit on tokens ends it. On Responses vLLM calls that completed as an event,
             and incomplete as a status.
         is_harmony: its Responses refuse to tell probabilities, as gpt-oss's do.
+        delay_s: seconds before it answers at all.
     """
 
     text: str = "yes"
@@ -37,6 +38,7 @@ class Says:
     go: asyncio.Event = field(default_factory=asyncio.Event)
     is_limited: bool = False
     is_harmony: bool = False
+    delay_s: float = 0.0
 
     @property
     def tokens(self) -> list[str]:

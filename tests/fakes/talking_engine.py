@@ -5,6 +5,7 @@ What a model says names the model, so that a test sees which version answered.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -49,6 +50,7 @@ class TalkingEngine(FakeEngine):
         self.requests.append((path, body))
         model = str(body.get("model") or self.base)
         says = self.says.get(model) or Says(f"I am {model}")
+        await asyncio.sleep(says.delay_s)
         if model != self.base and model not in self.front:
             message = f"The model `{model}` does not exist."
             error = {"message": message, "type": "NotFoundError", "param": "model", "code": 404}
