@@ -20,10 +20,13 @@ from benchmarks.gpu.load import Counted, Words, streams, throughput
 from benchmarks.gpu.scale import Scale
 from benchmarks.gpu.shape import NOTHING, adapter_tar
 from benchmarks.swapping import ALIAS, clients, flip, p99, spread
+from router.config.routing import LocalPrice
 
 _MOVED: Final = 1e-4
 _SCORINGS: Final = 12
 _NOISE_FILE: Final = "noise.json"
+_K: Final = "graftwork_local_input_tokens_per_output_token"
+_PRIOR: Final = LocalPrice(replica_hour_usd=0).input_tokens_per_output_token
 
 
 @dataclass(frozen=True)
@@ -203,16 +206,15 @@ async def ratio(bench: Bench) -> Figures:
         for read in (8, scale.read):
             await throughput(api, ["base"], load, scale.seconds, read, scale.written)
     await asyncio.sleep(2.5)
-    said = await _metrics(api)
-    figures["K of the product's prices"] = said.get(
-        "graftwork_local_input_tokens_per_output_token", "not known yet"
-    )
+    said = (await _metrics(api)).get(_K, "without a price")
+    figures[f"K of the product's prices, {_PRIOR:g} until it is known"] = said
     return figures
 
 
 async def _metrics(api: Api) -> dict[str, str]:
-    text = str(await api.text_of("/metrics"))
-    return dict(re.findall(r"^(graftwork_\w+) (\S+)$", text, re.MULTILINE))
+    """Those of Graftwork, without the labels: one process has each of these."""
+    text = await api.text_of("/metrics")
+    return dict(re.findall(r"^(graftwork_\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE))
 
 
 async def training(bench: Bench) -> Figures:

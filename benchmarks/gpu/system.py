@@ -28,6 +28,8 @@ def deploy_file(scale: Scale, base: Path, memory: float) -> dict[str, Any]:
     args = made["applications"][0]["args"]
     args["engine"]["max_loras"] = max(scale.adapters, args["engine"]["max_loras"])
     args["engine"]["max_cpu_loras"] = 64
+    # A price of any kind, so that what K it is made with is told.
+    args["router"]["routing"] = {"local": {"price": {"replica_hour_usd": 1.0}}}
     if not scale.on_cuda:
         args.pop("seed_adapters", None)
         args["router"].pop("auto", None)

@@ -74,6 +74,7 @@ def test_a_push_is_accepted_shown_and_live_with_the_first_engine(
     for shown in (listed, version(http, "early", pushed["digest"])):
         assert (shown["state"], shown["error"]) == ("received", "")
         assert "first engine" in shown["reason"]
+    assert "waits for the first engine" in http.get("/console/adapters/early").text
     system.starts("engine-1")
     until(lambda: version(http, "early", pushed["digest"])["state"] == "live")
     found = version(http, "early", pushed["digest"])
