@@ -156,7 +156,17 @@ def test_the_command_line_says_what_it_waits_for(
     assert "received" in result.output
     assert "first engine" in result.output
     assert "first engine" in graftwork(system, "adapters").output
-    starting = threading.Timer(0.5, system.starts, ["engine-1"])
+
+    def start_when_it_waits() -> None:
+        def waits() -> bool:
+            answer = http.get(f"{ADMIN}/adapters/later")
+            versions = answer.json().get("versions", [])
+            return any("first engine" in each["reason"] for each in versions)
+
+        until(waits)
+        system.starts("engine-1")
+
+    starting = threading.Thread(target=start_when_it_waits)
     starting.start()
     try:
         other = tiny_adapter(tmp_path / "other", 2)
