@@ -12,14 +12,24 @@ class KeywordRules:
     """Whole words or phrases, in any case; the first declared one that is found wins."""
 
     def __init__(self, intents: Iterable[IntentConfig]) -> None:
-        self._rules = [
-            # Not \b: a keyword such as "c++" ends in no word character.
-            (re.compile(rf"(?<!\w){re.escape(keyword.lower())}(?!\w)"), intent.name)
-            for intent in intents
-            for keyword in intent.keywords
+        declared = [
+            (keyword.lower(), intent.name) for intent in intents for keyword in intent.keywords
         ]
+        self._rules = [(_whole(re.escape(word)), name) for word, name in declared]
+        # Most texts have none: one look says so.
+        together = "|".join(re.escape(word) for word, _ in declared)
+        self._any = _whole(f"(?:{together})") if declared else None
 
     def match(self, text: str) -> str | None:
         """The intent that the text's words name."""
+        if self._any is None:
+            return None
         lowered = text.lower()
-        return next((name for pattern, name in self._rules if pattern.search(lowered)), None)
+        if self._any.search(lowered) is None:
+            return None
+        return next(name for pattern, name in self._rules if pattern.search(lowered))
+
+
+def _whole(pattern: str) -> re.Pattern[str]:
+    # Not \b: a keyword such as "c++" ends in no word character.
+    return re.compile(rf"(?<!\w){pattern}(?!\w)")

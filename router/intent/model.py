@@ -64,7 +64,9 @@ class IntentModel:
 
     def classify(self, newest: str, view: str) -> Intent:
         """The intent of the newest text, read in its view (``view.reading``)."""
-        named = self._rules.match(newest) or self._rules.match(view)
+        named = self._rules.match(newest)
+        if named is None and view != newest:
+            named = self._rules.match(view)
         if named is not None:
             return Intent(named, KEYWORD_CONFIDENCE, self.alias(named), source="keyword")
         if self._trained is None:

@@ -1,4 +1,4 @@
-"""A real training beside a real engine: trainer and registry die, and a version goes live."""
+"""A real training beside a real engine: all but the engine die, and a version goes live."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ ASKED = (
     "where is the {}", "on which shelf is the {}", "which shelf has the {}", "i look for the {}",
     "can you find the {}", "where do you keep the {}", "is the {} here", "show me the {}",
 )  # fmt: skip
+KEPT = ("gravel paths", "slate roofs", "copper gutters", "brick arches")
+"""Asked about while no registry is there."""
 TRAINING_S = 420.0
 
 
@@ -60,8 +62,30 @@ def shown(http: httpx.Client, identity: str) -> dict[str, Any]:
     return dict(answer.json()) if answer.status_code == 200 else {}
 
 
+def kill_replica(system: Running, name: str) -> None:
+    """`kill -9` of a process of Ray Serve's."""
+    killed = 0
+    for process in system.family():
+        with suppress(psutil.Error):  # one that has just ended has no command line
+            if f"ServeReplica:graftwork:{name}" in " ".join([process.name(), *process.cmdline()]):
+                process.kill()
+                killed += 1
+    assert killed == 1
+
+
+def kept(http: httpx.Client) -> set[str]:
+    """Which of the things that were asked about meanwhile are in the corpus."""
+    try:
+        answer = http.get("/admin/v1/exchanges", params={"limit": 1000})
+    except httpx.TransportError:
+        return set()
+    rows = answer.json()["data"] if answer.status_code == 200 else []
+    said = [str(row["request"]["messages"]) for row in rows]
+    return {thing for thing in KEPT if any(thing in text for text in said)}
+
+
 @pytest.mark.timeout(900)
-def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
+def test_a_distillation_survives_the_death_of_trainer_registry_and_router(
     system: Running, http: httpx.Client
 ) -> None:
     """`step` goes back at most to the last checkpoint; what comes out answers on the engine."""
@@ -86,17 +110,19 @@ def test_a_distillation_survives_the_death_of_its_trainer_and_of_the_registry(
     eventually(lambda: trainer(system, identity) not in {None, victim}, "another trainer", 60)
     before = shown(http, identity)
     assert before["state"] == "training"
-    for process in system.family():
-        with suppress(psutil.Error):  # one that has just ended has no command line
-            if "ServeReplica:graftwork:registry" in " ".join([process.name(), *process.cmdline()]):
-                process.kill()
+    kill_replica(system, "registry")
     running = trainer(system, identity)
-    eventually(lambda: bool(shown(http, identity)), "the registry is back", 240)
+    for thing in KEPT:
+        chat(http, "base", f"please tell me about {thing}")
+    time.sleep(1.5)  # what is on the disk by then is promised
+    kill_replica(system, "router")
+    eventually(lambda: bool(shown(http, identity)), "registry and router are back", 240)
+    eventually(lambda: kept(http) >= set(KEPT), "what a dead router kept for a dead registry", 90)
     assert trainer(system, identity) in {running, None}, "nobody starts a second one"
     eventually(lambda: shown(http, identity).get("state") in ENDED, "its end", TRAINING_S)
     done = shown(http, identity)
     assert done["state"] == "live", (done["reason"], done["log"])
-    print(f"label to live: {time.monotonic() - began:.0f} s with two deaths")  # noqa: T201
+    print(f"label to live: {time.monotonic() - began:.0f} s with three deaths")  # noqa: T201
     steps = [look["step"] for look in done["curve"]]
     assert steps == sorted(steps)
     losses = [look["loss"] for look in done["curve"] if "loss" in look]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from router.config.governance import Action
@@ -16,6 +16,7 @@ from router.govern.vault.vault import Vault
 from router.wire.kinds import Kind
 from router.wire.texts import Text, rewrite
 
+_NONE: Final[Mapping[tuple[str, str], int]] = {}
 _WORD: Final = re.compile(r"[^\W_]+")
 MIN_REPEATED: Final = 3
 """Shorter values are replaced only where they were found, not wherever else they stand."""
@@ -59,11 +60,13 @@ class Replacing:
         self._words = _by_first_word(self._values)
 
     @property
-    def redactions(self) -> Counter[tuple[str, str]]:
+    def redactions(self) -> Mapping[tuple[str, str], int]:
         """How many values were replaced, by kind of data and by what became of them.
 
         A value counts once, however often it stands there.
         """
+        if not self._replaced:  # mostly; asked four times a request
+            return _NONE
         return Counter(self._kinds[value] for value in self._replaced)
 
     def _stand_in(self, entity: str, action: Action, value: str) -> str:
