@@ -1,7 +1,8 @@
 """One router as a process of its own: what a test can kill, and whose disk it can fill.
 
 ``python -m tests.fakes.router_alone --state DIR --provider URL --port PORT`` serves until it is
-stopped, or for ``--seconds`` at most.
+stopped, or for ``--seconds`` at most. ``--registry`` is a ``Peer`` as JSON: the registry that it
+knows, whose tenants then consent to capture.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from adapters.aliases import RoutingTable
+from adapters.aliases import Peer, RoutingTable
 from serving.bringup.edge import free_port
 from serving.config.settings import Settings
 from serving.router.compose import RouterProcess
@@ -32,11 +33,15 @@ _START_S = 60.0
 class RouterAlone:
     """A running process; ``url`` is its door."""
 
-    def __init__(self, state: Path, provider: str) -> None:
+    def __init__(
+        self, state: Path, provider: str, name: str = "alone", registry: Peer | None = None
+    ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "tests.fakes.router_alone", "--state", str(state)]
-        command += ["--provider", provider, "--port", str(port)]
+        command += ["--provider", provider, "--port", str(port), "--name", name]
+        if registry is not None:
+            command += ["--registry", registry.model_dump_json()]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(command, cwd=ROOT, env=environ)
         deadline = time.monotonic() + _START_S
@@ -62,22 +67,26 @@ class RouterAlone:
         self._process.wait(timeout=30)
 
 
-async def _serve(state: Path, provider: str, port: int, seconds: float) -> None:
+async def _serve(given: argparse.Namespace) -> None:
     card = {"id": "big", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
     router: dict[str, Any] = {
-        "providers": [{"name": "cloud", "base_url": provider, "models": [card]}],
+        "providers": [{"name": "cloud", "base_url": given.provider, "models": [card]}],
         "records": {"segment_bytes": 65_536},
     }
-    settings = Settings.model_validate({"state_dir": str(state), "router": router})
-    process = RouterProcess(settings, "alone", {})
-    process.holder.apply(RoutingTable(revision=1, base_id="tiny"))
+    registry = None
+    if given.registry:
+        registry = Peer.model_validate_json(given.registry)
+        router["capture"] = {"tenants": {"default": {"consent": True, "share": 1.0}}}
+    settings = Settings.model_validate({"state_dir": str(given.state), "router": router})
+    process = RouterProcess(settings, given.name, {})
+    process.holder.apply(RoutingTable(revision=1, base_id="tiny", registry=registry))
     process.start()
     app: Any = process.door
     config = uvicorn.Config(
-        app, port=port, lifespan="off", ws="none", log_config=None, access_log=False
+        app, port=given.port, lifespan="off", ws="none", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
-    asyncio.get_running_loop().call_later(seconds, setattr, server, "should_exit", True)
+    asyncio.get_running_loop().call_later(given.seconds, setattr, server, "should_exit", True)
     await server.serve()
     await process.aclose()
 
@@ -89,8 +98,9 @@ def main() -> None:
     parser.add_argument("--provider", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=120.0)
-    given = parser.parse_args()
-    asyncio.run(_serve(given.state, given.provider, given.port, given.seconds))
+    parser.add_argument("--name", default="alone")
+    parser.add_argument("--registry", default="")
+    asyncio.run(_serve(parser.parse_args()))
 
 
 if __name__ == "__main__":
