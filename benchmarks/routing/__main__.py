@@ -71,12 +71,16 @@ def _prehoc(reader: Reader) -> None:
     weak, strong, best = prehoc.accuracies(problems)
     print(f"\nGSM8K, {len(problems)} problems: weak {weak:.1%}, strong {strong:.1%}, ", end="")
     print(f"the better of both on each {best:.1%}.\n")
-    print("| router | strong calls for 95 % of its quality | 95 % interval | cost | APGR |")
-    print("| --- | --: | --: | --: | --: |")
+    print(
+        "| router | strong calls for 95 % of its quality | 95 % interval | cost | APGR | less kNN |"
+    )
+    print("| --- | --: | --: | --: | --: | --: |")
     for row in prehoc.table(problems, reader.vectors([p.text for p in problems])):
         gap = "" if row.apgr != row.apgr else f"{row.apgr:.3f}"
         interval = f"{row.low:.1%} to {row.high:.1%}"
-        print(f"| {row.name} | {row.share:.1%} | {interval} | {row.cost:.1%} | {gap} |", flush=True)
+        beside = " to ".join(f"{100 * end:+.1f}" for end in row.against_knn)
+        figures = f"{row.share:.1%} | {interval} | {row.cost:.1%} | {gap} | {beside}"
+        print(f"| {row.name} | {figures} |", flush=True)
 
 
 def _few(reader: Reader) -> None:

@@ -3,6 +3,10 @@
 Each problem has a weak and a strong model's outcome. A router orders the problems by how much it
 would gain from the strong model; the share that must go there to reach 95 % of the strong model's
 accuracy is its cost. Scores are cross-validated: no problem is scored by a fit that saw it.
+
+Two orders are told apart. By the weak model's expected failure is what a risk bound does
+(``router.choose.ranking``). By the expected gain leaves the problems that neither solves to the
+weak model; it needs a fit of the strong model's outcomes as well.
 """
 
 from __future__ import annotations
@@ -18,6 +22,12 @@ from router.learn.logistic import fit, one_hot, softmax
 
 _FOLDS = 5
 _NEAREST = 40
+KNN = f"kNN ({_NEAREST}) on the embedding"
+KNN_GAIN = f"kNN ({_NEAREST}), by expected gain"
+HEAD = "logistic head on the embedding, with lengths"
+HEADS_GAIN = "two such heads, by expected gain"
+_PEERS = {HEAD: KNN, HEADS_GAIN: KNN_GAIN}
+"""Each with kNN in the same order."""
 _DECAYS = (0.03, 0.1, 0.3, 1.0, 3.0)
 _LENGTHS = 3
 _RESAMPLES = 1000
@@ -28,7 +38,7 @@ _WEAK_PRICE, _STRONG_PRICE = 0.24, 24.7
 Floats = NDArray[np.floating]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
     """One router: share of strong calls at 95 % of the strong model's quality, and APGR."""
 
@@ -38,6 +48,8 @@ class Row:
     high: float
     cost: float
     apgr: float
+    against_knn: tuple[float, ...] = ()
+    """95 % interval of the share less that of kNN in the same order; negative: fewer calls."""
 
 
 def table(problems: list[Problem], vectors: NDArray[np.float32], seed: int = 0) -> list[Row]:
@@ -48,17 +60,32 @@ def table(problems: list[Problem], vectors: NDArray[np.float32], seed: int = 0) 
     fold = rng.permutation(len(problems)) % _FOLDS
     centred = vectors - vectors.mean(axis=0)
     features = np.hstack([centred, np.log1p(_lengths(problems))]).astype(np.float32)
+    failing = _out_of_fold(features, weak, fold, _logistic)
     scores: dict[str, Floats] = {
         "oracle": strong - weak + 0.5 * strong,
-        "logistic head on the embedding, with lengths": _out_of_fold(
-            features, weak, fold, _logistic
-        ),
-        f"kNN ({_NEAREST}) on the embedding": _out_of_fold(vectors, weak, fold, _neighbours),
+        HEAD: failing,
+        HEADS_GAIN: failing - _out_of_fold(features, strong, fold, _logistic),
+        KNN: _out_of_fold(vectors, weak, fold, _neighbours),
+        KNN_GAIN: _out_of_fold(vectors, weak, fold, _neighbours)
+        - _out_of_fold(vectors, strong, fold, _neighbours),
         "random": rng.random(len(problems)),
     }
     samples = rng.integers(0, len(problems), (_RESAMPLES, len(problems)))
     rows = [_row(name, score, weak, strong, samples) for name, score in scores.items()]
+    for row in rows:
+        peer = _PEERS.get(row.name)
+        if peer is not None:
+            fewer = _resampled(scores[row.name], weak, strong, samples)
+            fewer = fewer - _resampled(scores[peer], weak, strong, samples)
+            row.against_knn = tuple(map(float, np.percentile(fewer, [2.5, 97.5])))
     return [*rows, Row("always the strong model", 1.0, 1.0, 1.0, 1.0, float("nan"))]
+
+
+def _resampled(
+    score: Floats, weak: Floats, strong: Floats, samples: NDArray[np.intp], *, random: bool = False
+) -> Floats:
+    """The share on every bootstrap sample; samples are the same for all routers, so they pair."""
+    return np.array([_share(score[s], weak[s], strong[s], random=random) for s in samples])
 
 
 def accuracies(problems: list[Problem]) -> tuple[float, float, float]:
@@ -71,8 +98,7 @@ def accuracies(problems: list[Problem]) -> tuple[float, float, float]:
 def _row(name: str, score: Floats, weak: Floats, strong: Floats, samples: NDArray[np.intp]) -> Row:
     random = name == "random"
     share = _share(score, weak, strong, random=random)
-    resampled = [_share(score[s], weak[s], strong[s], random=random) for s in samples]
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    low, high = np.percentile(_resampled(score, weak, strong, samples, random=random), [2.5, 97.5])
     cost = (share * _STRONG_PRICE + (1 - share) * _WEAK_PRICE) / _STRONG_PRICE
     return Row(
         name, share, float(low), float(high), cost, _apgr(score, weak, strong, random=random)
@@ -102,15 +128,15 @@ def _apgr(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> float
 
 def _out_of_fold(
     features: NDArray[np.float32],
-    weak: Floats,
+    outcomes: Floats,
     fold: NDArray[np.integer],
     score: Callable[[NDArray[np.float32], Floats, NDArray[np.float32]], Floats],
 ) -> Floats:
-    """How likely the weak model fails, by fits that have not seen the problem."""
-    out = np.zeros(len(weak))
+    """How likely a model with these outcomes fails, by fits that have not seen the problem."""
+    out = np.zeros(len(outcomes))
     for index in range(_FOLDS):
         held = fold == index
-        out[held] = score(features[~held], weak[~held], features[held])
+        out[held] = score(features[~held], outcomes[~held], features[held])
     return out
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.routing.data import DataMissing, Problem, banking77
 from benchmarks.routing.intents import auroc
-from benchmarks.routing.prehoc import accuracies, table
+from benchmarks.routing.prehoc import HEAD, HEADS_GAIN, accuracies, table
 from benchmarks.routing.tracer import AGREEMENT, threshold
 
 
@@ -46,9 +46,25 @@ def test_routers_are_between_random_and_the_oracle() -> None:
     rows = {row.name: row for row in table(problems, vectors)}
     shares = {name: row.share for name, row in rows.items()}
     assert shares["oracle"] <= min(shares.values())
-    assert shares["logistic head on the embedding, with lengths"] < 0.8 * shares["random"]
+    assert shares[HEAD] < 0.8 * shares["random"]
     assert rows["random"].apgr == pytest.approx(0.5)
     assert all(row.low - 0.05 <= row.share <= row.high + 0.05 for row in rows.values())
+
+
+def test_the_gain_leaves_what_neither_solves_to_the_weak_model() -> None:
+    """Where half of what the weak model fails the strong one fails too, failure alone misleads."""
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(600, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    problems = [
+        Problem(f"how much is {index}", bool(vector[0] > 0), bool(vector[0] > 0 or vector[1] > 0))
+        for index, vector in enumerate(vectors)
+    ]
+    rows = {row.name: row for row in table(problems, vectors)}
+    assert rows[HEADS_GAIN].share < 0.8 * rows[HEAD].share
+    low, high = rows[HEADS_GAIN].against_knn
+    assert low <= high
+    assert rows["random"].against_knn == ()
 
 
 def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
