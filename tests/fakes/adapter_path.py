@@ -18,6 +18,7 @@ from adapters.config import AdaptersConfig, PushSettings, RolloutSettings
 from adapters.events import EventBus
 from adapters.format.base_model import BaseFacts
 from adapters.format.manifest import digest_directory
+from adapters.publish.gating import Gate
 from adapters.publish.outcome import Outcome
 from adapters.publish.table import build_table
 from adapters.registry import Registry, database
@@ -106,6 +107,8 @@ class AdapterPath:
     fate: Fate | None = None
     database_url: str | None = None
     """Of a migrated database; None: a quick one below ``root``."""
+    gate: Gate | None = None
+    """What versions have to pass, in each life; None: nothing."""
 
     def __post_init__(self) -> None:
         self.config = AdaptersConfig(
@@ -130,6 +133,8 @@ class AdapterPath:
         )
         self.rollout, self.reconciler, self.ladder = parts.rollout, parts.reconciler, parts.ladder
         self.registry.fate = self.fate
+        if self.gate is not None:
+            self.rollout.gate = self.gate
 
     def _database(self) -> Engine:
         if self.database_url is not None:

@@ -17,7 +17,8 @@ from adapters.distill.distillations import MAX_OPEN, Ended, TooManyOpen, Unknown
 from adapters.distill.states import ENDED, DistillState
 from adapters.errors import Superseded
 from adapters.flywheel.config import FlywheelConfig
-from adapters.registry import Registry
+from adapters.publish.gating import Finding, Gate
+from adapters.registry import Plan, Registry, VersionRecord
 from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import AdapterPath, Fate, Killed
 from tests.fakes.fleet import FakeFleet
@@ -32,10 +33,10 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     """Builds loops; closes them and their trainers afterwards."""
     made: list[LearningLoop] = []
 
-    def build(**fields: Any) -> LearningLoop:
+    def build(gate: Gate | None = None, **fields: Any) -> LearningLoop:
         root = tmp_path / str(len(made))
         root.mkdir()
-        made.append(LearningLoop(AdapterPath(root, FakeFleet("r0")), **fields))
+        made.append(LearningLoop(AdapterPath(root, FakeFleet("r0"), gate=gate), **fields))
         return made[-1]
 
     yield build
@@ -284,4 +285,59 @@ async def test_the_registry_dies_at_each_step(make: Make) -> None:
         assert again.digest == expected
         versions = world.path.registry.versions("returns")
         assert [version.state for version in versions] == [State.LIVE], step
+        await world.aclose()
+
+
+class Verdict:
+    """A gate of every alias that says one thing; what it wrote down outlives a registry."""
+
+    def __init__(self, *, passes: bool) -> None:
+        self._passes = passes
+        self.judged: list[str] = []
+
+    def demands(self, alias: str) -> bool:
+        """Of everybody."""
+        return True
+
+    async def has_passed(self, alias: str, digest: str) -> bool:
+        """By what was judged alone."""
+        return self._passes and digest in self.judged
+
+    def first(self, alias: str, wish: Plan) -> Plan:
+        """Where it was to go."""
+        return wish
+
+    async def judge(self, version: VersionRecord, replica: str) -> Finding:
+        """Says it, and remembers whom it saw."""
+        self.judged.append(version.digest)
+        return Finding(self._passes, "as it was told", {"passed": self._passes})
+
+
+@pytest.mark.parametrize("passes", [False, True])
+async def test_the_registry_dies_at_each_step_behind_a_gate(make: Make, passes: bool) -> None:
+    """What did not pass serves in no life; it is judged once, and once more where a death fell
+    between the verdict and its note.
+    """
+    counted = Fate()
+    world = make(Verdict(passes=passes), trainer=InstantTrainer())
+    world.path.registry.fate = counted
+    end = DistillState.LIVE if passes else DistillState.REFUSED
+    await world.run(world.ask().id, end.value)
+    await world.path.idle()
+    for step in range(3, counted.steps + 1, 5):
+        gate = Verdict(passes=passes)
+        world = make(gate, trainer=InstantTrainer())
+        asked = world.ask()
+        world.path.registry.fate = fate = Fate(dies_at=step)
+        with contextlib.suppress(Killed):
+            while not world.distillations.find(asked.id).ended and fate.steps < step:
+                await world.loop.tick()
+                await asyncio.sleep(0.01)
+        await world.restart()
+        again = await world.run(asked.id, *(state.value for state in ENDED))
+        assert again.state is end, (step, again.reason)
+        assert 1 <= len(gate.judged) <= 2, step
+        tables = [t.aliases["returns"] for t in world.path.tables if t.aliases]
+        callable_ever = {digest for alias in tables for digest in alias.versions}
+        assert callable_ever == ({again.digest} if passes else set()), step
         await world.aclose()
