@@ -79,8 +79,8 @@ def outlook(directory: Path, job: Job) -> Mapping[str, Any]:
         "parameters": material.student.parameters,
         "device": "cuda" if on_gpu() else "cpu",
         "settings": _told(material.plan),
-        "seconds_a_step": round(seconds, 3),
-        "eta_s": round(seconds * material.steps_in_all, 1),
+        "seconds_a_step": round(seconds, 4),
+        "eta_s": round(seconds * material.steps_in_all, 3),
         "notes": list(material.lessons.notes),
     }
 

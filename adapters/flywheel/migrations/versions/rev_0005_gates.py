@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("alias", sa.String(128), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.Column("verdict", sa.String(16), nullable=False),
         sa.Column("evidence", sa.String(64), nullable=False),
         sa.Column("report", sa.JSON(), nullable=False),
