@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
+
+import pytest
 
 from adapters.aliases import Peer, RoutingTable
 from adapters.registry import Plan
@@ -30,8 +33,11 @@ def said(revision: int) -> RouterReport:
     return RouterReport(peer=Peer(id="r1", url="http://127.0.0.1:1", secret="s"), revision=revision)
 
 
-async def test_a_successors_table_is_newer_whatever_the_clock_says(tmp_path: Path) -> None:
+async def test_a_successors_table_is_newer_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No clock is asked: the successor's claim makes its first table newer than any before."""
+    now_ns = time.time_ns()
     first = registry(tmp_path)
     first.adapters.registry.claim()
     await first.start(PEER)
@@ -39,6 +45,10 @@ async def test_a_successors_table_is_newer_whatever_the_clock_says(tmp_path: Pat
         await first.service.tables.refresh()
     old = first.service.tables.current
     await first.aclose()
+    # The successor's machine is a day behind.
+    behind_ns = now_ns - 86_400 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: behind_ns)
+    monkeypatch.setattr(time, "time", lambda: behind_ns / 1e9)
     second = registry(tmp_path)
     second.adapters.registry.claim()
     await second.start(PEER)
