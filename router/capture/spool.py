@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from adapters.records.files import sync_directory, write_all
 
 SEGMENT_BYTES: Final = 2**20
 _LOCK: Final = "lock"
+_TRIES: Final = 20
+_PAUSE_S: Final = 0.02
+"""Between tries to lock a directory: a neighbour's look takes less."""
 _NAME: Final = re.compile(r"(\d{12})-([01])-([0-9a-f]{8})\.jsonl")
 _log = logging.getLogger("graftwork.router")
 
@@ -228,14 +232,21 @@ class Spool:
     def _begin(self) -> None:
         if self._held is not None:
             return
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = _locked(self._directory)
-        if handle is None:
-            raise OSError(f"{self._directory} belongs to another process")
-        self._held = handle
+        self._held = self._own()
         self._segments = _segments_in(self._directory, self._read)
         self._number = max((_number(each.path) for each in self._segments), default=0)
         sync_directory(self._root)
+
+    def _own(self) -> int:
+        """A lock on our directory, which a neighbour may just be looking into, or removing."""
+        for _ in range(_TRIES):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                handle = _locked(self._directory)
+                if handle is not None:
+                    return handle
+            time.sleep(_PAUSE_S)
+        raise OSError(f"{self._directory} belongs to another process")
 
     def close(self) -> None:
         """Let go of the directory; an empty one goes."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,6 +140,30 @@ def test_what_a_living_process_has_is_not_taken(tmp_path: Path) -> None:
     assert other.adopt() == 1
     assert names(other.next(2**20).lines) == ["mine"]
     other.close()
+
+
+def test_spools_that_begin_beside_each_other_all_begin(tmp_path: Path) -> None:
+    """A neighbour's look into a directory that has just been made does not fail its owner."""
+    stop = threading.Event()
+
+    def looks() -> None:
+        neighbour = Spool(tmp_path, "neighbour", 2**20)
+        while not stop.is_set():
+            neighbour.adopt()
+        neighbour.close()
+
+    looking = threading.Thread(target=looks)
+    looking.start()
+    try:
+        for number in range(200):
+            spool = Spool(tmp_path, f"router-{number}", 2**20)
+            spool.add([line(f"dec_{number}")])
+            assert spool.waiting == 1
+            spool.done(spool.next(2**20))
+            spool.close()
+    finally:
+        stop.set()
+        looking.join()
 
 
 def test_it_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
