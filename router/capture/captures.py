@@ -305,7 +305,9 @@ class Captures:
     def _spools(self, entry: Entry, *, urgent: bool) -> None:
         self._unwritten.append(Line(to_line(entry), urgent))
         while len(self._unwritten) > UNWRITTEN:
-            self._unwritten.popleft()
+            # A slow disk costs what is only sampled, the oldest first.
+            oldest = next((n for n, each in enumerate(self._unwritten) if not each.urgent), 0)
+            del self._unwritten[oldest]
             self._counts.dropped(Dropped.DISK)
 
     async def _write(self) -> None:

@@ -276,7 +276,8 @@ def test_overload_costs_what_is_only_sampled(tmp_path: Path) -> None:
         assert router.captures.queued == QUEUED
         assert router.dropped("busy") == 50
         kept = await router.entries()
-        assert len(kept) == QUEUED
+        # A disk that is slower than all this costs some more of the same.
+        assert len(kept) == QUEUED - router.dropped("disk")
         assert [each.decision_id for each in kept[:20]] == [f"dec_{n}" for n in range(20)]
 
     run(tmp_path, work)
