@@ -106,6 +106,7 @@ class Captures:
         """What matters, and what is only sampled."""
         self._bytes = 0
         self._unwritten: deque[Line] = deque()
+        self._under_way: list[Line] = []
         self._something = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: set[asyncio.Task[None]] = set()
@@ -304,8 +305,11 @@ class Captures:
 
     def _spools(self, entry: Entry, *, urgent: bool) -> None:
         self._unwritten.append(Line(to_line(entry), urgent))
+        self._bound()
+
+    def _bound(self) -> None:
+        """A slow disk costs what is only sampled, the oldest first."""
         while len(self._unwritten) > UNWRITTEN:
-            # A slow disk costs what is only sampled, the oldest first.
             oldest = next((n for n, each in enumerate(self._unwritten) if not each.urgent), 0)
             del self._unwritten[oldest]
             self._counts.dropped(Dropped.DISK)
@@ -319,14 +323,21 @@ class Captures:
 
     async def _write_now(self) -> None:
         async with self._writing:
-            lines = list(self._unwritten)
+            lines = self._under_way = list(self._unwritten)
+            self._unwritten.clear()
             try:
-                await asyncio.to_thread(self._spool.add, lines)
-            except OSError as error:
+                if lines:
+                    await asyncio.to_thread(self._spool.add, lines)
+            except BaseException as error:
+                # Who is written twice counts once; who is not written would be lost.
+                self._unwritten.extendleft(reversed(lines))
+                self._bound()
+                if not isinstance(error, OSError):
+                    raise
                 self._counts.failed(error)
                 return
-            for _ in lines:
-                self._unwritten.popleft()
+            finally:
+                self._under_way = []
         self.wake()
 
     @property
@@ -337,7 +348,7 @@ class Captures:
     @property
     def unwritten(self) -> int:
         """Redacted entries that wait for the disk."""
-        return len(self._unwritten)
+        return len(self._unwritten) + len(self._under_way)
 
     def queued_of(self, subject: str) -> int:
         """How many that wait here are of a person."""
@@ -359,8 +370,7 @@ class Captures:
 
     async def written(self) -> None:
         """Have all that is redacted on the disk, if it takes it."""
-        if self._unwritten:
-            await self._write_now()
+        await self._write_now()
 
     async def settled(self) -> None:
         """Wait until all that was taken on is on the disk, or dropped."""

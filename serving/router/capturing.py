@@ -92,7 +92,7 @@ class Capturing:
                 lambda: captures.queued,
             ),
             "graftwork_capture_unwritten": (
-                f"Redacted exchanges that wait for the disk; at most {UNWRITTEN}.",
+                f"Redacted exchanges that wait for the disk; at most {2 * UNWRITTEN}.",
                 lambda: captures.unwritten,
             ),
             "graftwork_capture_spool_bytes": (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from router.capture.counts import CaptureCounts
 from router.capture.entries import Entries
 from router.capture.holdings import WaitingExchanges
 from router.capture.repeats import Repeats
-from router.capture.spool import Spool
+from router.capture.spool import Line, Spool
 from router.config.auto import AutoConfig
 from router.config.capture import CaptureConfig
 from router.config.governance import GovernanceConfig
@@ -301,6 +302,38 @@ def test_a_full_disk_drops_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(router.spool, "add", real)
         assert len(await router.entries()) == UNWRITTEN
         assert router.captures.unwritten == 0
+
+    run(tmp_path, work)
+
+
+def test_a_slow_disk_costs_what_is_only_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on its way to it meanwhile is neither dropped nor counted as dropped."""
+
+    async def work(router: Router) -> None:
+        real, goes_on, begun = router.spool.add, threading.Event(), threading.Event()
+
+        def slow(lines: Sequence[Line]) -> None:
+            begun.set()
+            assert goes_on.wait(30)
+            real(lines)
+
+        monkeypatch.setattr(router.spool, "add", slow)
+        router.captures.follow(answered("first", number=0))
+        assert await asyncio.to_thread(begun.wait, 30)
+        for number in range(1, UNWRITTEN + 31):
+            found = answered(f"{number}", number=number)
+            if number <= 3:
+                found.delivery.ask_for_review("low confidence")
+            router.captures.follow(found)
+        while router.captures.queued or router.dropped("disk") < 30:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        goes_on.set()
+        kept = {each.decision_id for each in await router.entries()}
+        assert {"dec_0", "dec_1", "dec_2", "dec_3"} <= kept
+        assert len(kept) == 1 + UNWRITTEN
+        assert router.dropped("disk") == 30
 
     run(tmp_path, work)
 
