@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -72,7 +73,13 @@ class _Document:
     """The reference for programs."""
 
     def __init__(self, title: str, rows: list[Resource[Any]]) -> None:
-        self._json = orjson.dumps(_openapi(title, rows))
+        self._title = title
+        self._rows = rows
+
+    @cached_property
+    def _json(self) -> bytes:
+        """Made when it is asked for first: a start need not wait for it."""
+        return orjson.dumps(_openapi(self._title, self._rows))
 
     async def __call__(self, _: None, __: Request) -> Response:
         return Response(self._json, media_type="application/json")

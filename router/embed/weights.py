@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,8 +47,9 @@ def read(model: str, name: str, root: Path | None = None) -> bytes:
     return raw
 
 
+@cache
 def session(model: str, root: Path | None = None) -> Any:
-    """A model on ONNX Runtime, one thread. Raises ``ModelMissing``."""
+    """A model on ONNX Runtime, one thread, loaded once a process. Raises ``ModelMissing``."""
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
@@ -59,6 +61,7 @@ def session(model: str, root: Path | None = None) -> Any:
     return InferenceSession(raw, options, providers=["CPUExecutionProvider"])
 
 
+@cache
 def tokenizer(model: str, root: Path | None = None) -> Tokenizer:
     """A model's tokenizer; it neither pads nor cuts. Raises ``ModelMissing``."""
     from tokenizers import Tokenizer
