@@ -25,8 +25,8 @@ ASKED = (
     "where is the {}", "on which shelf is the {}", "which shelf has the {}", "i look for the {}",
     "can you find the {}", "where do you keep the {}", "is the {} here", "show me the {}",
 )  # fmt: skip
-KEPT = ("gravel paths", "slate roofs", "copper gutters", "brick arches")
-"""Asked about while no registry is there."""
+KEPT = ("door handles", "slate roofs", "copper gutters", "brick arches")
+"""Asked about just before the registry is gone, and then the router."""
 TRAINING_S = 420.0
 
 
@@ -73,6 +73,16 @@ def kill_replica(system: Running, name: str) -> None:
     assert killed == 1
 
 
+def spooled(system: Running) -> set[str]:
+    """Which of them a router has on its disk."""
+    found: set[str] = set()
+    for path in (system.state_dir / "capture").glob("*/*.jsonl"):
+        with suppress(FileNotFoundError):  # it has just been delivered
+            text = path.read_text()
+            found |= {thing for thing in KEPT if thing in text}
+    return found
+
+
 def kept(http: httpx.Client) -> set[str]:
     """Which of the things that were asked about meanwhile are in the corpus."""
     try:
@@ -110,11 +120,11 @@ def test_a_distillation_survives_the_death_of_trainer_registry_and_router(
     eventually(lambda: trainer(system, identity) not in {None, victim}, "another trainer", 60)
     before = shown(http, identity)
     assert before["state"] == "training"
-    kill_replica(system, "registry")
-    running = trainer(system, identity)
     for thing in KEPT:
         chat(http, "base", f"please tell me about {thing}")
-    time.sleep(1.5)  # what is on the disk by then is promised
+    eventually(lambda: kept(http) | spooled(system) >= set(KEPT), "what is promised", 60)
+    kill_replica(system, "registry")
+    running = trainer(system, identity)
     kill_replica(system, "router")
     eventually(lambda: bool(shown(http, identity)), "registry and router are back", 240)
     eventually(lambda: kept(http) >= set(KEPT), "what a dead router kept for a dead registry", 90)
