@@ -186,6 +186,11 @@ class ProviderConfig(_Record):
         pattern=r"^[A-Za-z0-9.-]+$",
         description="of Azure's older API, whose paths name deployments; absent: its `v1` API",
     )
+    region: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]+$",
+        description="AWS's, for which calls of `bedrock` are signed; absent: the one in `base_url`",
+    )
     egress: EgressConfig = Field(default=EgressConfig(), description="the way out of the network")
     models: tuple[ModelCard, ...] = Field(min_length=1)
     connect_timeout_s: float = Field(default=5.0, gt=0, description="for a connection, seconds")
@@ -246,6 +251,10 @@ class ProviderConfig(_Record):
             raise ValueError(f"provider {self.name}: give api_key_env or api_key_file, not both")
         if self.api_version is not None and not self.api.versions:
             raise ValueError(f"provider {self.name}: {self.dialect} has no api_version")
+        if self.region is not None and not self.api.signs:
+            raise ValueError(f"provider {self.name}: {self.dialect} has no region")
+        if self.api.signs and self._signing_region is None:
+            raise ValueError(f"provider {self.name}: base_url names no region, so `region` has to")
         ids = [model.id for model in self.models]
         if len(ids) != len(set(ids)):
             raise ValueError(f"provider {self.name}: models must have distinct ids, got {ids}")
@@ -256,11 +265,21 @@ class ProviderConfig(_Record):
         """The API that it speaks."""
         return dialect_of(self.dialect)
 
-    def url(self, endpoint: Endpoint, model: str = "") -> str:
+    @property
+    def _signing_region(self) -> str | None:
+        return self.region or self.api.region_in(self.base_url)
+
+    def url(self, endpoint: Endpoint, model: str = "", *, stream: bool = False) -> str:
         """Where a call of a model goes, whether or not ``base_url`` says ``/v1``."""
         if self.api_version is None:
-            return self.api.url(self.base_url, endpoint)
+            return self.api.addressed(self.base_url, endpoint, model, stream)
         return self.api.versioned(self.base_url, endpoint, model, self.api_version)
+
+    def proof(self, key: str | None, url: str, payload: bytes) -> Mapping[str, str]:
+        """The headers that prove who sends ``payload`` to ``url``; none without a key."""
+        if key is None:
+            return {}
+        return self.api.signed(key, url, payload, self._signing_region)
 
     def traits(self, card: ModelCard) -> Traits:
         """What the bodies of calls of a model depend on."""
@@ -313,6 +332,9 @@ def read_keys(config: ProviderConfig, environ: Mapping[str, str]) -> list[str]:
         raise MissingKey(f"provider {config.name} needs a key: set {where}")
     if len(keys) > _MAX_KEYS or not all(key.isascii() and key.isprintable() for key in keys):
         raise MissingKey(f"provider {config.name}: {where} holds something that is no key")
+    for why in map(config.api.unusable, keys):
+        if why is not None:
+            raise MissingKey(f"provider {config.name}: {where}: {why}")
     return keys
 
 

@@ -52,21 +52,20 @@ class Provider:
         self.config = config
         self.in_flight = 0
         self._client = client
-        self._urls: dict[tuple[Endpoint, str], URL] = {}
+        self._urls: dict[tuple[Endpoint, str, bool], URL] = {}
         self._way = _way(config.egress)
         self._passed_on = config.api.passed_on
         self._before = {**json_headers(), **config.api.headers(), **config.headers}
         self._keys = Keys(config, environ)
 
-    def _url(self, endpoint: Endpoint, model: str) -> URL:
+    def _url(self, endpoint: Endpoint, model: str, stream: bool) -> URL:
         """Made once: a guard's model need not be among those that are configured."""
-        found = self._urls.get((endpoint, model))
+        found = self._urls.get((endpoint, model, stream))
         if found is None:
-            found = self._urls[endpoint, model] = URL(self.config.url(endpoint, model))
+            text = self.config.url(endpoint, model, stream=stream)
+            found = URL(text, encoded="%" in text)  # what is quoted stays: signatures count on it
+            self._urls[endpoint, model, stream] = found
         return found
-
-    def _credentials(self, key: str | None) -> Mapping[str, str]:
-        return {} if key is None else self.config.api.credentials(key)
 
     async def send(
         self, target: str, model: str, call: Call, asked: Asked, quota: Quota | None = None
@@ -149,13 +148,14 @@ class Provider:
         passed_on = {
             name: value for name, value in call.headers.items() if name.lower() in self._passed_on
         }
+        url = self._url(asked.wire.endpoint, model, call.stream)
         return await self._client.post(
-            self._url(asked.wire.endpoint, model),
+            url,
             {
                 **self._before,
                 **passed_on,
                 "X-Client-Request-Id": call.request_id,
-                **self._credentials(key),
+                **self.config.proof(key, str(url), payload),
             },
             payload,
             target=target,
@@ -180,10 +180,11 @@ class Provider:
 
     async def count(self, target: str, body: Mapping[str, Any]) -> int:
         """Tokens of a Messages body. Raises ``TargetRejected`` and ``TargetUnavailable``."""
+        key = self._keys.take()
         return await count(
             self._client,
             self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
-            {**self._before, **self._credentials(self._keys.take())},
+            {**self._before, **({} if key is None else self.config.api.credentials(key))},
             body,
             target=target,
             connect_timeout_s=self.config.connect_timeout_s,

@@ -14,14 +14,16 @@ from router.errors import Failure, TargetBroken, TargetTimeout, TargetUnavailabl
 from router.targets.connection import Connection, NotHttp
 from router.targets.egress import STRAIGHT, Way
 from router.targets.pool import Origin, Pool
+from router.wire.aws.event_stream import CONTENT_TYPE as AWS_EVENTS
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Usage
 from router.wire.events import Piece
-from router.wire.watch import BodyWatch, StreamWatch, Watch
+from router.wire.watch import BodyWatch, DecodingWatch, StreamWatch, Watch
 
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 """How much of an error's body is read."""
 ERROR_BODY_TIMEOUT_S: Final = 5.0
+_EVENTS: Final = "text/event-stream"
 END_OF_BODY_TIMEOUT_S: Final = 0.5
 """How long the connection may stay open after the last event before it is cut, seconds."""
 
@@ -31,7 +33,8 @@ class RawAnswer:
 
     Attributes:
         status: HTTP status code.
-        content_type: the ``Content-Type`` header as it came.
+        content_type: the ``Content-Type`` header as it came; once ``watch`` was called, of what
+            ``chunks`` gives.
         headers: the response's headers, by lower-case name.
         usage: filled in as the body goes by, once ``watch`` was called.
     """
@@ -65,13 +68,16 @@ class RawAnswer:
             )
         else:
             self._watch = BodyWatch(self._target, wire, self.usage, correct=correct)
+        if asked.decoder is not None:
+            self._watch = DecodingWatch(self._watch, asked.decoder)
+            self.content_type = _EVENTS if self.is_stream else "application/json"
         self._on_end = on_end
         return self
 
     @property
     def is_stream(self) -> bool:
-        """Whether the body is a stream of server-sent events."""
-        return self.content_type.startswith("text/event-stream")
+        """Whether the body is a stream of events."""
+        return self.content_type.startswith((_EVENTS, AWS_EVENTS))
 
     async def chunks(self) -> AsyncIterator[Piece]:
         """The answer as it arrives; see ``Answer``. Call ``watch`` first.

@@ -32,8 +32,8 @@ _MAX_TEXT = 500
 # have to do. The pattern decides whether a larger window may be tried, and nothing else.
 _OVERFLOW_PARAMS = frozenset({"input_tokens", "input_text"})
 _OVERFLOW_WORDS = re.compile(
-    r"prompt is too long|maximum (?:context|model) length|exceeds? (?:the )?(?:model'?s )?context"
-    r"|context (?:window|length) (?:is )?exceeded",
+    r"(?:prompt|input) is too long|maximum (?:context|model) length"
+    r"|exceeds? (?:the )?(?:model'?s )?context|context (?:window|length) (?:is )?exceeded",
     re.IGNORECASE,
 )
 
@@ -77,7 +77,7 @@ class UpstreamError:
 
 
 def read_error(status: int, body: bytes) -> UpstreamError:
-    """Understand OpenAI's, Anthropic's and FastAPI's error shapes, and plain text."""
+    """Understand OpenAI's, Anthropic's, AWS's and FastAPI's error shapes, and plain text."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -85,6 +85,8 @@ def read_error(status: int, body: bytes) -> UpstreamError:
     error = payload.get("error", payload.get("detail")) if isinstance(payload, dict) else None
     if isinstance(error, str):
         return UpstreamError(error[:_MAX_TEXT] or f"HTTP {status}", payload=payload)
+    if error is None and isinstance(payload, dict):
+        error = {"message": payload.get("message", payload.get("Message"))}  # AWS's, at the top
     if not isinstance(error, dict):
         return UpstreamError(f"HTTP {status}", payload=payload)
     return UpstreamError(
@@ -108,8 +110,9 @@ def rejection(
     """
     message, param = error.message, error.param
     for theirs, ours in (names or {}).items():
-        # Without an underscore it may be a plain word: then only where it clearly is a field.
-        before = r"\b" if "_" in theirs else r"(?:^|(?<=[`'\"=]))"
+        # Small letters only may be a plain word: then only where it clearly is a field.
+        plain = theirs.isalpha() and theirs.islower()
+        before = r"(?:^|(?<=[`'\"=]))" if plain else r"\b"
         message = re.sub(rf"{before}{theirs}\b", ours, message)
         param = ours if param == theirs else param
     return TargetRejected(

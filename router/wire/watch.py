@@ -24,10 +24,15 @@ Correct = Callable[[dict[str, Any]], dict[str, Any] | None]
 class Watch(Protocol):
     """Sees every piece of an answer before anybody else does."""
 
-    done: bool
-    """The answer is complete: nothing more has to be read."""
-    failure: TargetBroken | None
-    """What the target said went wrong; to be raised after what ``feed`` returned was passed on."""
+    @property
+    def done(self) -> bool:
+        """The answer is complete: nothing more has to be read."""
+        ...
+
+    @property
+    def failure(self) -> TargetBroken | None:
+        """What the target said went wrong; to be raised after what ``feed`` gave was passed on."""
+        ...
 
     def feed(self, data: bytes, *, last: bool) -> Piece:
         """What may be passed on now; ``last`` says that the body is at its end."""
@@ -159,6 +164,41 @@ class BodyWatch:
             return TargetBroken(f"{self._target} answered with {what}.")
         record(self._usage, found.get("usage"))
         return self._wire.error_in(found)
+
+
+class Decodes(Protocol):
+    """Turns what an API sends into the bytes of a format: events where it streams, else a body."""
+
+    def feed(self, data: bytes, *, last: bool) -> bytes:
+        """What ``data`` completes; ``last`` says that nothing comes after it.
+
+        What cannot be read becomes an error of the format.
+        """
+        ...
+
+
+class DecodingWatch:
+    """Watches an answer whose bytes become those of a format first."""
+
+    __slots__ = ("_decoder", "_watch")
+
+    def __init__(self, watch: Watch, decoder: Decodes) -> None:
+        self._watch = watch
+        self._decoder = decoder
+
+    @property
+    def done(self) -> bool:
+        """As the format has it."""
+        return self._watch.done
+
+    @property
+    def failure(self) -> TargetBroken | None:
+        """As the format has it."""
+        return self._watch.failure
+
+    def feed(self, data: bytes, *, last: bool) -> Piece:
+        """What may be passed on now."""
+        return self._watch.feed(self._decoder.feed(data, last=last), last=last)
 
 
 def _name(event: Event, right: dict[str, Any]) -> str | None:

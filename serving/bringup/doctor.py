@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.errors import AdapterError
 from adapters.registry import database
 from router.config.providers import Capability, MissingKey, ProviderConfig, read_key
+from router.targets.base import Call
+from router.targets.http_client import json_headers
 from router.wire.endpoint import Endpoint
 from serving.bringup.preconditions import available_memory_mib
 from serving.config.deploy import Deploy
@@ -236,11 +239,14 @@ def _provider(
     endpoint = Endpoint.MESSAGES if messages else Endpoint.CHAT
     body: dict[str, Any] = {"model": card.id, "messages": [{"role": "user", "content": "Hi"}]}
     body["max_tokens" if messages else config.max_tokens_field] = 1
-    headers = {**config.api.headers(), **config.headers}
-    headers |= {} if key is None else config.api.credentials(key)
+    call = Call(endpoint, body, stream=False, request_id="doctor", timeout_s=_CALL_S)
+    asked = config.api.ask(call, config.traits(card))
+    payload, url = orjson.dumps(asked.body), config.url(asked.wire.endpoint, card.id)
+    headers = {**json_headers(), **config.api.headers(), **config.headers}
+    headers |= config.proof(key, url, payload)
     began = time.time()
     try:
-        answer = httpx.post(config.url(endpoint), json=body, headers=headers, timeout=_CALL_S)
+        answer = httpx.post(url, content=payload, headers=headers, timeout=_CALL_S)
     except httpx.HTTPError as error:
         remedy = "Check base_url, DNS, and whether this machine may reach it."
         yield Finding(what, Grade.FAIL, f"cannot be reached: {type(error).__name__}", remedy)

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import orjson
 from aiohttp import web
@@ -78,6 +78,8 @@ class FakeFrontier:
         obeys: misbehave when the prompt says so.
         piece_chars: so much is in each event of a stream; None: a word.
     """
+
+    paths: ClassVar[tuple[str, ...]] = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS)
 
     def __init__(
         self,
@@ -151,7 +153,7 @@ class FakeFrontier:
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        for path in (CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS):
+        for path in self.paths:
             app.router.add_post(path, self._infer)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_post("/fake/faults", self._add_faults)

@@ -14,7 +14,7 @@ from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, Format, PrefillStyle
 from router.wire.translate.answer_to_messages import lost_in_messages, messages_answer
 from router.wire.translate.stream_to_messages import MessagesStream
-from router.wire.watch import Correct
+from router.wire.watch import Correct, Decodes
 
 
 class Asking(Protocol):
@@ -89,11 +89,12 @@ class Asked:
     """A call as the target gets it.
 
     Attributes:
-        wire: the format of body and answer on the target's side.
+        wire: the format of body and answer on the target's side; with a ``decoder``, of the answer.
         body: what is sent.
         hide_usage: the client must not see the usage-only event.
         translation: back into the client's format; None: it is the same.
         correct: sets right what the target is known to say wrongly.
+        decoder: makes the answer one of ``wire``, before anybody looks at it.
         names: the client's names of fields that have others here, for errors.
         warnings: what of the call the target does not get, each by its name in the client's API.
     """
@@ -103,6 +104,7 @@ class Asked:
     hide_usage: bool = False
     translation: Translation | None = None
     correct: Correct | None = None
+    decoder: Decodes | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -115,12 +117,14 @@ class Dialect(ABC):
         passed_on: headers of the client that the target gets, lower case.
         counts_tokens: whether its Messages have a ``count_tokens`` beside them.
         versions: whether calls name a version of the API.
+        signs: whether calls may be signed for a region.
     """
 
     name: ClassVar[str]
     passed_on: ClassVar[frozenset[str]] = frozenset({"traceparent", "tracestate"})
     counts_tokens: ClassVar[bool] = False
     versions: ClassVar[bool] = False
+    signs: ClassVar[bool] = False
 
     @abstractmethod
     def url(self, base_url: str, endpoint: Endpoint) -> str:
@@ -132,6 +136,14 @@ class Dialect(ABC):
         """The same for APIs with ``versions``, whose paths may name the model."""
         return self.url(base_url, endpoint)
 
+    def addressed(self, base_url: str, endpoint: Endpoint, _model: str, _stream: bool, /) -> str:
+        """The same for APIs whose paths name the model, or whether the answer is streamed."""
+        return self.url(base_url, endpoint)
+
+    def region_in(self, _base_url: str, /) -> str | None:
+        """The region that an address names, for APIs that sign."""
+        return None
+
     def headers(self) -> Mapping[str, str]:
         """What every call has; configuration and the client may say otherwise."""
         return {}
@@ -139,6 +151,16 @@ class Dialect(ABC):
     @abstractmethod
     def credentials(self, key: str) -> Mapping[str, str]:
         """The headers that hold the key."""
+
+    def signed(
+        self, key: str, _url: str, _payload: bytes, _region: str | None, /
+    ) -> Mapping[str, str]:
+        """The headers that prove who calls: of this call, for APIs that sign."""
+        return self.credentials(key)
+
+    def unusable(self, _key: str, /) -> str | None:
+        """Why a key cannot be used; None: it can, and what its use needs is loaded."""
+        return None
 
     @abstractmethod
     def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:

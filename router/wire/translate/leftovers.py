@@ -119,6 +119,29 @@ MESSAGES_TO_CHAT: Final = {
     "speed": ("standard",),
 }
 
+# Messages, said in Bedrock's Converse. Its own fields go as they are.
+
+MESSAGES_TO_CONVERSE: Final = {
+    **_fields(
+        "model stream temperature top_p top_k thinking max_tokens stop_sequences cache_control "
+        "metadata additionalModelRequestFields guardrailConfig performanceConfig"
+    ),
+    "system": {**_fields("type text"), **_CACHED},
+    "messages": _fields(
+        "role",
+        content={
+            **_BLOCK,
+            **_fields("thinking signature data"),
+            "content": {**_RESULT_PART, **_fields("context")},
+        },
+    ),
+    "tools": _TOOL,
+    "tool_choice": {**_fields("type name"), "disable_parallel_tool_use": (False,)},
+    "output_config": _fields("format effort"),
+    "service_tier": ("auto", "standard_only"),
+    "speed": ("standard",),
+}
+
 # What vLLM takes and then does not look at: fields that it does not know are ignored everywhere.
 
 IGNORED: Final[Mapping[Endpoint, Shape]] = {

@@ -16,7 +16,10 @@ from serving.cli.main import app
 from tests.fakes.deploying import deploy as deploying
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
+from tests.fakes.frontier_bedrock import AccessKey, FakeBedrock
 
+PAIR = AccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+SIGNED = f"{PAIR.id}:{PAIR.secret}"
 LOCAL = Path(__file__).resolve().parents[3] / "config" / "local.yaml"
 
 
@@ -87,6 +90,17 @@ def test_a_provider_that_does_not_answer(
     assert found["remedy"]
     assert result.exit_code == (1 if grade == "fail" else 0)
     assert "very-secret" not in result.output
+
+
+@pytest.mark.parametrize(("key", "grade"), [(SIGNED, "ok"), ("ABSK-other", "fail")])
+def test_a_provider_whose_calls_are_signed(tmp_path: Path, key: str, grade: str) -> None:
+    """It is asked as the router asks it: in its own API, below its own path, signed."""
+    with FakeBedrock(access_key=PAIR) as bedrock:
+        aws = provider(bedrock.url, dialect="bedrock", region="eu-west-1", api_key_env="AWS_KEY")
+        path = deploy_file(tmp_path, providers=[aws])
+        result = run("doctor", "--config", path, "--json", environ={"AWS_KEY": key})
+        assert bedrock.requests[0].path == "/model/big/converse"
+    assert findings(result)["provider cloud"]["grade"] == grade, result.output
 
 
 def test_what_is_missing(tmp_path: Path) -> None:

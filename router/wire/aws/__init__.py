@@ -1,0 +1,1 @@
+"""What AWS's APIs have that no other's do: signatures and binary streams of events."""
