@@ -118,7 +118,10 @@ class Datasets:
         with self._lock:
             chosen = self._selected(selection)
             if not chosen:
-                raise NothingReviewed("No reviewed answers fit: review some exchanges first.")
+                raise NothingReviewed(
+                    "No reviewed answers fit: review some exchanges first. Those whose request "
+                    "offered tools are left out."
+                )
             held = self._held_rows()
             rows = split(chosen, held, share)
             if replay and selection.intents is not None:
@@ -252,12 +255,12 @@ class Datasets:
     def _selected(self, selection: Selection) -> list[Row]:
         gold = self._gold.gold(selection.intents, selection.tenants, selection.since)
         self._check_size(len(gold))
-        return [row_of(each) for each in gold]
+        return _rows(gold)
 
     def _others(self, selection: Selection) -> list[Row]:
         """Gold of the intents that were not asked for."""
         gold = self._gold.gold(None, selection.tenants, None)
-        return [row_of(each) for each in gold if each.intent not in (selection.intents or ())]
+        return _rows([each for each in gold if each.intent not in (selection.intents or ())])
 
     def _check_size(self, rows: int) -> None:
         if rows > self._config.max_rows:
@@ -387,6 +390,13 @@ class Datasets:
             files.sweep(self._root, session.scalars(query).all())
 
         self._store.write(work)
+
+
+def _rows(gold: Iterable[Gold]) -> list[Row]:
+    """Without those whose request offered tools: a row has no place for these, and what is trained
+    would be another prompt than the one that is served.
+    """
+    return [row_of(each) for each in gold if not each.offers_tools]
 
 
 def _dataset(rows: Sequence[Row], name: str, about: Mapping[str, Any]) -> Dataset:

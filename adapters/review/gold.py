@@ -30,3 +30,5 @@ class Gold:
     subjects: tuple[str, ...] = ()
     details: Mapping[str, Any] | None = None
     """The exchange's, where the teacher's own answer was accepted: its log-probabilities."""
+    offers_tools: bool = False
+    """Its request offered tools, which stand in the prompt that is served."""

@@ -14,6 +14,9 @@ from adapters.review.item import Kind, Review
 from adapters.review.models import ReviewRow
 from adapters.review.verdicts import Outcome, folded
 
+_TOOLS = ("tools", "functions")
+"""What of an exchange's details stands in the served prompt beside the messages."""
+
 
 def golden(
     session: Session, intents: Iterable[str] | None, tenants: Iterable[str] | None
@@ -65,4 +68,5 @@ def gold_of(review: Review, exchange: Exchange) -> Gold:
         teacher=review.source or exchange.target,
         subjects=exchange.subjects,
         details=exchange.details if answer == exchange.response else None,
+        offers_tools=any((exchange.details or {}).get(name) for name in _TOOLS),
     )
