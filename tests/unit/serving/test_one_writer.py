@@ -8,7 +8,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,8 @@ class Load:
     """Several threads that write as fast as they can until they are refused."""
 
     write: Callable[[int], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Ends it where nothing refuses."""
     done: list[float] = field(default_factory=list)
     """When each write that went through had returned."""
     refused: list[float] = field(default_factory=list)
@@ -84,6 +86,8 @@ class Load:
     def run(self, first: int) -> None:
         """One thread's work; its numbers are its own."""
         for number in range(first, first + 100_000):
+            if self.stop.is_set():
+                return
             try:
                 self.write(number)
             except Superseded:
@@ -121,6 +125,8 @@ def test_after_a_successors_claim_no_write_of_the_old_registry_goes_through(
         at_the_claim = written(new, what)
         threading.Event().wait(_LOAD_S / 4)
         after = written(new, what)
+        wait(running, timeout=10)
+        load.stop.set()
         for each in running:
             each.result(timeout=30)
     assert len(load.done) > _THREADS
