@@ -9,7 +9,7 @@ import pytest
 
 from adapters.records import reader as reading
 from adapters.records.line import Kind
-from tests.fakes.records import begin, end, files, reader, running_log
+from tests.fakes.records import files, fill, reader, running_log
 
 
 async def test_an_unknown_id_reads_no_record_and_a_known_one_its_own(
@@ -26,15 +26,12 @@ async def test_an_unknown_id_reads_no_record_and_a_known_one_its_own(
 
     monkeypatch.setattr(reading, "_piece", counted)
     with running_log(tmp_path, "one", segment_bytes=65_536) as log:
-        for number in range(500):
-            log.add(begin(number))
-            log.add(end(number, padding=1000))
-        await log.flushed()
+        await fill(log, 200, padding=1000)
         assert len(files(tmp_path)) > 1, "closed segments and the open one"
         found = reader(log)
         assert list(found.newest(Kind.END, "decision_id", "dec_nobody")) == []
         assert pieces == 0
-        for number in (0, 499):
+        for number in (0, 199):
             [one] = found.newest(Kind.END, "decision_id", f"dec_{number}")
             assert one.record["decision_id"] == f"dec_{number}"
         # Each record and its payload.
