@@ -187,6 +187,22 @@ def test_what_a_router_owned_that_is_long_gone_stays_spent(engine: Engine, claim
     assert GONE != "one"
 
 
+def test_amounts_are_as_large_as_money_gets(engine: Engine, claim: Claim) -> None:
+    """Ten million dollars in billionths; SQLite takes any number, PostgreSQL what its column is."""
+    book = LeaseBook(engine, claim)
+    millions = 10**7 * 10**9
+    wish = Wish(account="a", window=Window.TOTAL, limit=millions, spent=millions - 1, want=millions)
+    [lease] = book.lease(LeaseAsk(holder="one", number=2**40, wishes=(wish,))).leases
+    assert (lease.granted, lease.free) == (millions, 0)
+    assert book.committed("a") == millions
+    assert [(b.limit, b.spent) for b in book.balances()] == [(millions, millions - 1)]
+    usage = UsageBook(engine, claim)
+    row = UsageRow(hour=0, key="k", tenant="t", route="r", target="x", nano_usd=millions)
+    usage.report(UsageReport(holder="one", rows=(row,)))
+    [told] = usage.ask(UsageQuestion(-1, 1, by=[]))
+    assert told["usd"] == 10**7
+
+
 def test_windows_that_are_over_go(engine: Engine, claim: Claim) -> None:
     """Some time after their end."""
     now = [0.0]

@@ -117,6 +117,26 @@ async def test_two_hundred_slow_clients_do_not_keep_others_out(
             each.close()
 
 
+async def test_headers_that_trickle_are_given_up(endpoint: tuple[str, FakeEngine]) -> None:
+    """A client that sends something again and again is never quiet: all headers have one limit."""
+    host, port = endpoint[0].removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n")
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b"X-More: 1\r\n")
+            await asyncio.sleep(0.2)
+
+    sending = asyncio.create_task(trickle())
+    try:
+        async with asyncio.timeout(10):
+            assert (await reader.read(12)) == b"HTTP/1.1 408"
+    finally:
+        sending.cancel()
+        writer.close()
+
+
 def _end(connection: socket.socket) -> bytes:
     connection.settimeout(20)
     parts = []
