@@ -11,7 +11,13 @@ from yarl import URL
 from router.errors import Failure, TargetUnavailable
 from router.targets.egress import STRAIGHT, Way
 from router.targets.http_client import HttpClient
-from router.wire.upstream_error import failure_of, read_error, rejection, unavailable
+from router.wire.upstream_error import (
+    failure_of,
+    read_error,
+    rejection,
+    retry_after_s,
+    unavailable,
+)
 
 _COUNTED: Final = ("model", "messages", "system", "tools", "tool_choice", "thinking")
 _CLIENTS_FAULT: Final = frozenset({400, 413, 422})
@@ -48,8 +54,9 @@ async def count(
         error = read_error(answer.status, raw)
         if answer.status in _CLIENTS_FAULT:
             raise rejection(answer.status, error, {})
-        failure = failure_of(answer.status, error, answer.headers)
-        raise unavailable(target, answer.status, error.message, answer.headers, failure)
+        wait_s = retry_after_s(answer.headers)
+        failure = failure_of(answer.status, error, wait_s)
+        raise unavailable(target, answer.status, error.message, wait_s, failure)
     try:
         return int(orjson.loads(raw)["input_tokens"])
     except (KeyError, TypeError, ValueError) as error:

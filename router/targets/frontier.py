@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -21,6 +22,7 @@ from router.targets.translated import TranslatedAnswer
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint
 from router.wire.upstream_error import (
+    UpstreamError,
     failure_of,
     read_error,
     rejection,
@@ -32,6 +34,39 @@ FULL_RETRY_AFTER_S: Final = 1.0
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _CREDENTIALS: Final = frozenset({401, 403})
 _LIMITED: Final = 429
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A status that is no success, and what was said with it."""
+
+    status: int
+    error: UpstreamError
+    wait_s: float | None
+
+    @classmethod
+    async def read(cls, answer: RawAnswer) -> _Refusal:
+        error = read_error(answer.status, await answer.error_body())
+        wait_s = retry_after_s(answer.headers)
+        return cls(answer.status, error, error.wait_s if wait_s is None else wait_s)
+
+    @property
+    def is_about_the_key(self) -> bool:
+        """Whose fault it is when it is not the request's."""
+        is_keys = self.error.is_ours or self.status in _CREDENTIALS
+        return is_keys and not self.error.is_refusal
+
+    def failure(self, target: str, asked: Asked) -> TargetError:
+        """As what is known about the target. What is said about a key may repeat parts of it."""
+        error, status = self.error, self.status
+        if self.is_about_the_key:
+            detail = "it does not accept the configured credentials"
+        elif status in _CLIENTS_FAULT or error.is_refusal:
+            return rejection(status, error, asked.names)
+        else:
+            detail = error.message
+        found = failure_of(status, error, self.wait_s)
+        return unavailable(target, status, detail, self.wait_s, found)
 
 
 class Provider:
@@ -109,8 +144,6 @@ class Provider:
 
     async def _answered(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
         answer = await self._post(target, model, call, asked)
-        if answer.status != 200:
-            raise await self._failure(target, asked, answer)
         if answer.is_stream != call.stream:
             await answer.aclose()
             wanted = "a stream" if call.stream else "a whole answer"
@@ -121,20 +154,25 @@ class Provider:
 
     async def _post(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
         """With the next key; while one is refused and there are others, with those."""
-        payload = orjson.dumps(asked.body)
-        for _ in range(len(self._keys)):
+        payload, left = orjson.dumps(asked.body), len(self._keys)
+        while True:
             key = self._keys.take()
             answer = await self._posted(target, model, call, asked, payload, key)
-            if answer.status in _CREDENTIALS:
-                self._keys.refused(key)
-            elif answer.status == _LIMITED:
-                self._keys.limited(key, retry_after_s(answer.headers))
-            else:
+            if answer.status == 200:
                 return answer
-            if not self._keys.has_another():
-                return answer
-            await answer.error_body()
-        return await self._posted(target, model, call, asked, payload, self._keys.take())
+            refusal = await _Refusal.read(answer)
+            if left <= 0 or not self._may_try_another(key, refusal):
+                raise refusal.failure(target, asked)
+            left -= 1
+
+    def _may_try_another(self, key: str | None, refusal: _Refusal) -> bool:
+        if refusal.is_about_the_key:
+            self._keys.refused(key)
+        elif refusal.status == _LIMITED:
+            self._keys.limited(key, refusal.wait_s)
+        else:
+            return False
+        return self._keys.has_another()
 
     async def _posted(
         self,
@@ -163,17 +201,6 @@ class Provider:
             timeout_s=min(call.timeout_s, self.config.total_timeout_s),
             way=self._way,
         )
-
-    async def _failure(self, target: str, asked: Asked, answer: RawAnswer) -> TargetError:
-        status = answer.status
-        error = read_error(status, await answer.error_body())
-        if status in _CLIENTS_FAULT or error.is_refusal:
-            return rejection(status, error, asked.names)
-        detail = error.message
-        if status in _CREDENTIALS:  # what it says may repeat parts of the key
-            detail = "it does not accept the configured credentials"
-        failure = failure_of(status, error, answer.headers)
-        return unavailable(target, status, detail, answer.headers, failure)
 
     def _ended(self) -> None:
         self.in_flight -= 1

@@ -19,7 +19,14 @@ from router.targets.translated import TranslatedAnswer
 from router.wire.dialects.base import Asked, Traits
 from router.wire.dialects.vllm import DIALECT as _VLLM
 from router.wire.endpoint import Endpoint
-from router.wire.upstream_error import UpstreamError, failure_of, read_error, rejection, unavailable
+from router.wire.upstream_error import (
+    UpstreamError,
+    failure_of,
+    read_error,
+    rejection,
+    retry_after_s,
+    unavailable,
+)
 
 _JSON_HEADERS = json_headers()
 # About the replica or our secret, not about the request: another replica may be asked.
@@ -147,8 +154,9 @@ class LocalTarget:
             )
         if 400 <= status < 500 and status not in _NOT_THE_CLIENTS_FAULT:
             return rejection(status, error, asked.names)
-        failure = failure_of(status, error, answer.headers)
-        return unavailable(self.name, status, error.message, answer.headers, failure)
+        wait_s = retry_after_s(answer.headers)
+        failure = failure_of(status, error, wait_s)
+        return unavailable(self.name, status, error.message, wait_s, failure)
 
 
 def _is_about_the_model(error: UpstreamError) -> bool:

@@ -26,14 +26,27 @@ REFUSALS = frozenset(
 """Codes of a refusal by the provider's policy: final, never routed around (law 5)."""
 ACCOUNT_IS_EMPTY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Codes of a 429 that no patience helps against."""
+OUR_KEY = frozenset(
+    {
+        "ACCESS_TOKEN_EXPIRED",
+        "API_KEY_EXPIRED",
+        "API_KEY_INVALID",
+        "BILLING_DISABLED",
+        "FAILED_PRECONDITION",
+        "SERVICE_DISABLED",
+    }
+)
+"""Google's reasons and statuses that find fault with our account, whatever the HTTP status."""
 MAX_RETRY_AFTER_S = 24 * 3600.0
 _MAX_TEXT = 500
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 # vLLM names the field; Anthropic and older servers give no code for this at all, so their words
 # have to do. The pattern decides whether a larger window may be tried, and nothing else.
 _OVERFLOW_PARAMS = frozenset({"input_tokens", "input_text"})
 _OVERFLOW_WORDS = re.compile(
     r"(?:prompt|input) is too long|maximum (?:context|model) length"
-    r"|exceeds? (?:the )?(?:model'?s )?context|context (?:window|length) (?:is )?exceeded",
+    r"|exceeds? (?:the )?(?:model'?s )?context|context (?:window|length) (?:is )?exceeded"
+    r"|input token count .{0,40}exceeds the maximum",
     re.IGNORECASE,
 )
 
@@ -48,6 +61,8 @@ class UpstreamError:
         code: a string code, or None.
         param: the field at fault, or None.
         payload: the decoded body, or None when it is not JSON.
+        reasons: what kind of error it is, in Google's words.
+        wait_s: when to come back, where the body says so, seconds.
     """
 
     message: str
@@ -55,6 +70,13 @@ class UpstreamError:
     code: str | None = None
     param: str | None = None
     payload: Any = None
+    reasons: frozenset[str] = frozenset()
+    wait_s: float | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is about our key or account, and not about the request."""
+        return not self.reasons.isdisjoint(OUR_KEY)
 
     @property
     def is_overflow(self) -> bool:
@@ -77,11 +99,13 @@ class UpstreamError:
 
 
 def read_error(status: int, body: bytes) -> UpstreamError:
-    """Understand OpenAI's, Anthropic's, AWS's and FastAPI's error shapes, and plain text."""
+    """Understand OpenAI's, Anthropic's, AWS's, Google's and FastAPI's errors, and plain text."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
         return UpstreamError(f"HTTP {status}")  # HTML from a proxy helps nobody
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]  # Google's, of calls that may be answered by several
     error = payload.get("error", payload.get("detail")) if isinstance(payload, dict) else None
     if isinstance(error, str):
         return UpstreamError(error[:_MAX_TEXT] or f"HTTP {status}", payload=payload)
@@ -93,9 +117,34 @@ def read_error(status: int, body: bytes) -> UpstreamError:
         message=_text(error.get("message")) or f"HTTP {status}",
         type=_text(error.get("type")),
         code=_text(error.get("code")),
-        param=_text(error.get("param")),
         payload=payload,
+        **{"param": _text(error.get("param")), **_googles(error)},
     )
+
+
+def _googles(error: dict[str, Any]) -> dict[str, Any]:
+    """What Google's errors say besides: https://google.aip.dev/193."""
+    status, details = error.get("status"), error.get("details")
+    reasons = {status} if isinstance(status, str) else set()
+    found: dict[str, Any] = {}
+    for detail in details if isinstance(details, list) else ():
+        if not isinstance(detail, dict):
+            continue
+        if isinstance(detail.get("reason"), str):
+            reasons.add(detail["reason"])
+        if (wait_s := _duration_s(detail.get("retryDelay"))) is not None:
+            found["wait_s"] = wait_s
+        violations = detail.get("fieldViolations")
+        field = violations[0].get("field") if isinstance(violations, list) and violations else None
+        if isinstance(field, str) and field:
+            found["param"] = field
+    return {**found, "reasons": frozenset(reasons)}
+
+
+def _duration_s(said: object) -> float | None:
+    """``"12.5s"`` as seconds."""
+    match = _DURATION.fullmatch(said) if isinstance(said, str) else None
+    return None if match is None else min(float(match[1]), MAX_RETRY_AFTER_S)
 
 
 def rejection(
@@ -124,22 +173,24 @@ def rejection(
 
 
 def unavailable(
-    target: str, status: int, detail: str, headers: Mapping[str, str], failure: Failure
+    target: str, status: int, detail: str, wait_s: float | None, failure: Failure
 ) -> TargetUnavailable:
-    """An answer that another target may do better."""
+    """An answer that another target may do better; ``wait_s``: when to come back, seconds."""
     return TargetUnavailable(
         f"{target} answered {status}: {detail}",
         status=status if status in {429, 503} else 502,
-        retry_after_s=retry_after_s(headers),
+        retry_after_s=wait_s,
         failure=failure,
     )
 
 
-def failure_of(status: int, error: UpstreamError, headers: Mapping[str, str]) -> Failure:
-    """What a status says about the target."""
+def failure_of(status: int, error: UpstreamError, wait_s: float | None) -> Failure:
+    """What a status says about the target; ``wait_s``: when to come back, if it says so."""
+    if error.is_ours:
+        return Failure.CREDENTIALS
     if status == 429 and (error.code in ACCOUNT_IS_EMPTY or error.type in ACCOUNT_IS_EMPTY):
         return Failure.CREDENTIALS
-    if status == 429 or (status in {503, 529} and "retry-after" in headers):
+    if status == 429 or (status in {503, 529} and wait_s is not None):
         return Failure.LIMITED
     if status in {401, 402, 403}:
         return Failure.CREDENTIALS

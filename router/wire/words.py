@@ -17,8 +17,8 @@ PROTOCOL: Final = _set(
     encrypted_content file_id finish_reason format id item_id language media_type mime_type model
     object obfuscation phase previous_response_id prompt_cache_retention
     reasoning_effort request_id response_id role service_tier server_label signature status
-    stop_reason system_fingerprint syntax tool_call_id tool_use_id truncation ttl type verbosity
-    voice
+    stop_reason system_fingerprint syntax thought_signature tool_call_id tool_use_id truncation ttl
+    type verbosity voice
     """
 )
 """Fields whose strings are words of the protocol, never somebody's, at whatever depth."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from router.wire.translate.signatures import signature_in, thinking_block
 from router.wire.translate.vocabulary import messages_usage, stop_reason
 
 
@@ -71,6 +72,8 @@ def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
         blocks.append({"type": "text", "text": text})
     for call in message.get("tool_calls") or []:
         function = call["function"]
+        if signature := signature_in(call):
+            blocks.append(thinking_block(signature))
         blocks.append(
             {
                 "type": "tool_use",

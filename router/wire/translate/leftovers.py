@@ -142,6 +142,33 @@ MESSAGES_TO_CONVERSE: Final = {
     "speed": ("standard",),
 }
 
+# Chat, said in Gemini's API. Its own fields go as they are.
+
+CHAT_TO_GEMINI: Final = {
+    **_fields(
+        "model stream stream_options max_completion_tokens max_tokens temperature top_p top_k n "
+        "seed stop presence_penalty frequency_penalty logprobs top_logprobs tool_choice "
+        "reasoning_effort functions function_call audio web_search_options modalities user "
+        "safety_identifier prompt_cache_key prompt_cache_retention prompt_cache_options "
+        "safetySettings thinkingConfig mediaResolution labels"
+    ),
+    "messages": _fields(
+        "role tool_call_id refusal function_call extra_content",
+        content=_CHAT_PART,
+        tool_calls=_fields("id type function index extra_content"),
+    ),
+    "tools": _fields(
+        "type cache_control",
+        function={**_fields("name description parameters"), "strict": (False,)},
+    ),
+    "response_format": _fields("type", json_schema=_fields("name schema strict description")),
+    "parallel_tool_calls": (True,),
+    "logit_bias": ({},),
+    "store": (False,),
+    "service_tier": ("auto", "default"),
+    "verbosity": ("medium",),
+}
+
 # What vLLM takes and then does not look at: fields that it does not know are ignored everywhere.
 
 IGNORED: Final[Mapping[Endpoint, Shape]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from router.wire.translate.signatures import signature_of, signed
 from router.wire.translate.vocabulary import malformed, records, unsupported
 
 _SAME = ("model", "stream", "temperature", "top_p")
@@ -25,7 +26,8 @@ def chat_request(
 ) -> dict[str, Any]:
     """Translate a request; ``body`` is left as it is.
 
-    Thinking of earlier turns is forgotten: its signature means nothing to another model.
+    Thinking of earlier turns is forgotten: its signature means nothing to another model. Google's
+    signatures are given back with the calls that they came with.
 
     Args:
         body: the Messages request.
@@ -90,14 +92,16 @@ def _turn(message: dict[str, Any], param: str) -> list[dict[str, Any]]:
 def _assistant(blocks: list[dict[str, Any]], param: str) -> dict[str, Any]:
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
+    signature: str | None = None
     for number, block in enumerate(blocks):
         kind = str(block.get("type"))
         if kind == "text":
             texts.append(str(block.get("text", "")))
         elif kind == "tool_use":
-            calls.append(_tool_call(block))
+            calls.append(_tool_call(block) | signed(signature))
         elif kind not in _FORGOTTEN:
             raise _unknown(block, f"{param}.content.{number}")
+        signature = signature_of(block)
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None}
     if calls:
         message["tool_calls"] = calls

@@ -13,7 +13,13 @@ from typing import Any, Final
 
 import orjson
 
-from router.wire.translate.vocabulary import malformed, records, unsupported
+from router.wire.translate.vocabulary import (
+    a_string,
+    an_object,
+    malformed,
+    records,
+    unsupported,
+)
 
 Json = dict[str, Any]
 OWN: Final = ("additionalModelRequestFields", "guardrailConfig", "performanceConfig")
@@ -51,7 +57,7 @@ def converse_request(body: Json) -> Json:
         request["outputConfig"] = output
     for name in OWN:
         if body.get(name) is not None:
-            request[name] = _object(body[name], name)
+            request[name] = an_object(body[name], name)
     additional = {name: body[name] for name in _ADDITIONAL if body.get(name) is not None}
     if additional:
         request["additionalModelRequestFields"] = {
@@ -59,18 +65,6 @@ def converse_request(body: Json) -> Json:
             **request.get("additionalModelRequestFields", {}),
         }
     return request
-
-
-def _object(value: object, param: str) -> Json:
-    if not isinstance(value, dict):
-        raise malformed(param, "an object")
-    return value
-
-
-def _text(value: object, param: str) -> str:
-    if not isinstance(value, str):
-        raise malformed(param, "a string")
-    return value
 
 
 def _cached(found: Json) -> Iterator[Json]:
@@ -90,7 +84,7 @@ def _system(system: object) -> Iterator[Json]:
     for number, block in enumerate(records(system, "system")):
         if block.get("type") != "text":
             raise malformed(f"system.{number}", "a block of text")
-        yield {"text": _text(block.get("text"), f"system.{number}.text")}
+        yield {"text": a_string(block.get("text"), f"system.{number}.text")}
         yield from _cached(block)
 
 
@@ -125,7 +119,7 @@ class _Conversation:
     def _block(self, block: Json, param: str) -> Json:
         match block.get("type"):
             case "text":
-                return {"text": _text(block.get("text"), f"{param}.text")}
+                return {"text": a_string(block.get("text"), f"{param}.text")}
             case "image":
                 return {"image": _image(block, param)}
             case "document":
@@ -137,19 +131,19 @@ class _Conversation:
             case "thinking":
                 return {"reasoningContent": {"reasoningText": _thought(block, param)}}
             case "redacted_thinking":
-                hidden = _text(block.get("data"), f"{param}.data")
+                hidden = a_string(block.get("data"), f"{param}.data")
                 return {"reasoningContent": {"redactedContent": hidden}}
             case kind:
                 raise unsupported(param, f"is of type {kind!r}, which this model does not take")
 
     def _document(self, block: Json, param: str) -> Json:
-        source = _object(block.get("source"), f"{param}.source")
+        source = an_object(block.get("source"), f"{param}.source")
         kind, data = source.get("type"), source.get("data")
         if kind == "text":
-            raw = base64.b64encode(_text(data, f"{param}.source.data").encode()).decode()
+            raw = base64.b64encode(a_string(data, f"{param}.source.data").encode()).decode()
             form = "txt"
         elif kind == "base64" and source.get("media_type") == "application/pdf":
-            raw, form = _text(data, f"{param}.source.data"), "pdf"
+            raw, form = a_string(data, f"{param}.source.data"), "pdf"
         else:
             raise unsupported(f"{param}.source", "must be a PDF in base64, or text")
         found: Json = {"format": form, "name": self._name(block), "source": {"bytes": raw}}
@@ -172,30 +166,33 @@ class _Conversation:
             if not each.keys() & {"text", "image", "document"}:
                 raise unsupported(f"{param}.content", "must be text, images or documents")
         found: Json = {
-            "toolUseId": _text(block.get("tool_use_id"), f"{param}.tool_use_id"),
+            "toolUseId": a_string(block.get("tool_use_id"), f"{param}.tool_use_id"),
             "content": [each for each in told if each.get("text") != ""],
         }
         return {**found, "status": "error"} if block.get("is_error") else found
 
 
 def _image(block: Json, param: str) -> Json:
-    source = _object(block.get("source"), f"{param}.source")
+    source = an_object(block.get("source"), f"{param}.source")
     media, _, form = str(source.get("media_type")).partition("/")
     if source.get("type") != "base64" or media != "image" or form not in _IMAGES:
         raise unsupported(f"{param}.source", "must be a PNG, JPEG, GIF or WebP image in base64")
-    return {"format": form, "source": {"bytes": _text(source.get("data"), f"{param}.source.data")}}
+    return {
+        "format": form,
+        "source": {"bytes": a_string(source.get("data"), f"{param}.source.data")},
+    }
 
 
 def _call(block: Json, param: str) -> Json:
     return {
-        "toolUseId": _text(block.get("id"), f"{param}.id"),
-        "name": _text(block.get("name"), f"{param}.name"),
-        "input": _object(block.get("input"), f"{param}.input"),
+        "toolUseId": a_string(block.get("id"), f"{param}.id"),
+        "name": a_string(block.get("name"), f"{param}.name"),
+        "input": an_object(block.get("input"), f"{param}.input"),
     }
 
 
 def _thought(block: Json, param: str) -> Json:
-    found = {"text": _text(block.get("thinking"), f"{param}.thinking")}
+    found = {"text": a_string(block.get("thinking"), f"{param}.thinking")}
     signature = block.get("signature")
     return {**found, "signature": signature} if isinstance(signature, str) and signature else found
 
@@ -203,7 +200,7 @@ def _thought(block: Json, param: str) -> Json:
 def _tools(body: Json, turns: list[Json]) -> Json | None:
     if not body.get("tools"):
         return None
-    choice = _object(body.get("tool_choice") or {"type": "auto"}, "tool_choice")
+    choice = an_object(body.get("tool_choice") or {"type": "auto"}, "tool_choice")
     kind = choice.get("type")
     if kind == "none":
         if any(block.keys() & {"toolUse", "toolResult"} for t in turns for block in t["content"]):
@@ -215,7 +212,7 @@ def _tools(body: Json, turns: list[Json]) -> Json | None:
     if kind == "any":
         found["toolChoice"] = {"any": {}}
     elif kind == "tool":
-        name = _text(choice.get("name"), "tool_choice.name")
+        name = a_string(choice.get("name"), "tool_choice.name")
         found["toolChoice"] = {"tool": {"name": name}}
     elif kind != "auto":
         raise malformed("tool_choice.type", "auto, any, tool or none")
@@ -226,11 +223,11 @@ def _tool(tool: Json, param: str) -> Json:
     if tool.get("type", "custom") != "custom":
         raise unsupported(param, "must be a function for this model")
     spec: Json = {
-        "name": _text(tool.get("name"), f"{param}.name"),
-        "inputSchema": {"json": _object(tool.get("input_schema"), f"{param}.input_schema")},
+        "name": a_string(tool.get("name"), f"{param}.name"),
+        "inputSchema": {"json": an_object(tool.get("input_schema"), f"{param}.input_schema")},
     }
     if tool.get("description"):
-        spec["description"] = _text(tool["description"], f"{param}.description")
+        spec["description"] = a_string(tool["description"], f"{param}.description")
     if isinstance(tool.get("strict"), bool):
         spec["strict"] = tool["strict"]
     return {"toolSpec": spec}
@@ -239,16 +236,16 @@ def _tool(tool: Json, param: str) -> Json:
 def _output(wanted: object) -> Json:
     if wanted is None:
         return {}
-    config = _object(wanted, "output_config")
+    config = an_object(wanted, "output_config")
     found: Json = {}
     form = config.get("format")
     if form is not None:
-        form = _object(form, "output_config.format")
+        form = an_object(form, "output_config.format")
         if form.get("type") != "json_schema":
             raise unsupported("output_config.format", "must be json_schema for this model")
-        schema = orjson.dumps(_object(form.get("schema"), "output_config.format.schema")).decode()
+        schema = orjson.dumps(an_object(form.get("schema"), "output_config.format.schema")).decode()
         told = {"jsonSchema": {"schema": schema, "name": "answer"}}
         found["textFormat"] = {"type": "json_schema", "structure": told}
     if config.get("effort") is not None:
-        found["effort"] = _text(config["effort"], "output_config.effort")
+        found["effort"] = a_string(config["effort"], "output_config.effort")
     return found

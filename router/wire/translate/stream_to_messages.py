@@ -11,6 +11,7 @@ from router.wire.endpoint import Endpoint
 from router.wire.events import Event, Events
 from router.wire.formats import FORMATS
 from router.wire.translate.answer_to_messages import message_id, thoughts_in
+from router.wire.translate.signatures import signature_in, thinking_block
 from router.wire.translate.vocabulary import messages_usage, stop_reason
 
 
@@ -101,10 +102,12 @@ class MessagesStream:
     def _tool(self, call: dict[str, Any]) -> list[Event]:
         number = call.get("index", 0)
         function = call.get("function") or {}
-        out = []
+        out: list[Event] = []
         if number not in self._block_of_tool:
+            if signature := signature_in(call):
+                out += self._signed(number, signature)
             block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
-            out = self._ensure(f"tool {number}", block)
+            out += self._ensure(f"tool {number}", block)
             self._block_of_tool[number] = self._block
             self._arguments.clear()
         arguments = function.get("arguments")
@@ -113,6 +116,12 @@ class MessagesStream:
         self._arguments.append(arguments)
         delta = {"type": "input_json_delta", "partial_json": arguments}
         return out + self._add(delta, self._block_of_tool[number])
+
+    def _signed(self, number: int, signature: str) -> list[Event]:
+        """A thought without words before the call, which keeps what is to be given back with it."""
+        block = thinking_block(signature)
+        begun = self._ensure(f"signature {number}", {**block, "signature": ""})
+        return begun + self._add({"type": "signature_delta", "signature": block["signature"]})
 
     def _ensure(self, kind: str, block: dict[str, Any]) -> list[Event]:
         if self._open == kind:

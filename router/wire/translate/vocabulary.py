@@ -94,6 +94,20 @@ def records(value: object, param: str) -> list[dict[str, Any]]:
     return value
 
 
+def an_object(value: object, param: str) -> dict[str, Any]:
+    """``value``, which has to be one. Raises ``InvalidRequest``."""
+    if not isinstance(value, dict):
+        raise malformed(param, "an object")
+    return value
+
+
+def a_string(value: object, param: str) -> str:
+    """``value``, which has to be one. Raises ``InvalidRequest``."""
+    if not isinstance(value, str):
+        raise malformed(param, "a string")
+    return value
+
+
 def _count(found: dict[str, Any], name: str) -> int:
     value = found.get(name)
     return value if isinstance(value, int) else 0
