@@ -151,6 +151,10 @@ class FakeFrontier:
         self._received.clear()
         self._faults.clear()
 
+    def prompt(self, body: dict[str, Any]) -> str:
+        """The last words of the user."""
+        return prompt_of(body)
+
     async def _start(self) -> None:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         for path in self.paths:
@@ -178,7 +182,7 @@ class FakeFrontier:
         self._received.append(Received(request.path, headers, raw, body))
         fault = self._faults.popleft() if self._faults else None
         if fault is None and self.obeys:
-            fault = fault_in_prompt(prompt_of(body))
+            fault = fault_in_prompt(self.prompt(body))
         try:
             return await self._answer(request, body, fault)
         except (asyncio.CancelledError, ConnectionError):
