@@ -55,7 +55,7 @@ def gemini(server: FakeGemini) -> FakeGemini:
     """The server, having forgotten the tests before."""
     server.forget()
     server.finish_reason = server.blocks = server.tokens = None
-    server.thinks, server.ends_with_usage = False, True
+    server.thinks, server.counts = False, "always"
     return server
 
 
@@ -348,7 +348,7 @@ async def test_messages_wish_to_think(
 
 
 @pytest.mark.parametrize("name", [MODEL, OLDER])
-async def test_calls_of_another_model(model: FrontierTarget, gemini: FakeGemini, name: str) -> None:
+async def test_calls_of_another_model(client: HttpClient, gemini: FakeGemini, name: str) -> None:
     """Are told so to models that refuse unsigned ones; a result that is no object goes as text."""
     calls = [
         {"id": n, "type": "function", "function": {"name": "clock", "arguments": said}}
@@ -362,7 +362,8 @@ async def test_calls_of_another_model(model: FrontierTarget, gemini: FakeGemini,
         {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "noon"}]},
         {"role": "user", "content": "And?"},
     ]
-    await read(model, call(model=name, messages=messages, tools=CHAT_TOOLS))
+    target = target_of(client, gemini, name=name)
+    await read(target, call(model=name, messages=messages, tools=CHAT_TOOLS))
     _, turn, results, _ = gemini.requests[0].body["contents"]
     assert turn["role"] == "model"
     assert turn["parts"][:2] == [{"text": "Well."}, {"text": "No."}]
@@ -505,7 +506,7 @@ async def test_only_who_asks_sees_the_counts_of_a_stream(model: FrontierTarget) 
 async def test_several_answers_with_probabilities(model: FrontierTarget, stream: bool) -> None:
     """Each has its number, its end and its tokens."""
     said, _ = await read(model, call(n=2, logprobs=True, top_logprobs=1, stream=stream))
-    found = objects(said) if stream else [orjson.loads(said)]
+    found = [each for each in objects(said) if each] if stream else [orjson.loads(said)]
     choices = [choice for each in found for choice in each["choices"]]
     for number in (0, 1):
         own = [choice for choice in choices if choice["index"] == number]
@@ -580,7 +581,6 @@ async def test_an_error_in_a_stream(
     "kind",
     [
         Kind.CUT, Kind.CUT_IN_EVENT, Kind.BREAK_OFF, Kind.MALFORMED, Kind.GIANT, Kind.NO_END,
-        Kind.NO_FINISH,
     ],
 )  # fmt: skip
 async def test_a_broken_stream_is_no_success(
@@ -602,26 +602,36 @@ async def test_a_stream_that_counts_nothing_at_its_end_is_whole(
     model: FrontierTarget, gemini: FakeGemini
 ) -> None:
     """Each candidate said why it ended, and nothing came after it; what was counted is kept."""
-    gemini.ends_with_usage = False
+    gemini.counts = "early"
     said, usage = await read(model, call(stream=True))
     assert said.endswith(b"data: [DONE]\n\n")
     assert usage == Usage(3, 2, 2)
-    gemini.misbehave(Kind.NO_USAGE)
+    gemini.counts = "never"
     said, usage = await read(model, call(stream=True))
     assert said.endswith(b"data: [DONE]\n\n")
     assert usage == Usage()
 
 
 @pytest.mark.parametrize(
-    "kind", [Kind.MALFORMED, Kind.CUT, Kind.EMPTY, Kind.ERROR_IN_200, Kind.HTML, Kind.NO_FINISH]
+    "kind", [Kind.MALFORMED, Kind.CUT, Kind.EMPTY, Kind.ERROR_IN_200, Kind.HTML]
 )
 async def test_a_broken_whole_answer_is_no_success(
     model: FrontierTarget, gemini: FakeGemini, kind: Kind
 ) -> None:
-    """Neither half of it, nor an error, nor a web page, nor one that does not say why it ended."""
+    """Neither half of it, nor an error, nor a web page."""
     gemini.misbehave(kind)
     with pytest.raises(TargetBroken):
         await read(model, call())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_does_not_say_why_it_ended(
+    model: FrontierTarget, gemini: FakeGemini, stream: bool
+) -> None:
+    """Is not whole."""
+    gemini.finish_reason = ""
+    with pytest.raises(TargetBroken):
+        await read(model, call(stream=stream))
 
 
 # Errors

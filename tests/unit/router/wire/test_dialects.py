@@ -169,7 +169,7 @@ async def test_adding_an_api_is_adding_a_file(tmp_path: Path) -> None:
 
 def test_an_unknown_api_is_refused_by_name() -> None:
     """With the names that there are."""
-    with pytest.raises(ValueError, match="anthropic, azure, bedrock, openai, vllm"):
+    with pytest.raises(ValueError, match="anthropic, azure, bedrock, gemini, openai, vertex, vllm"):
         ProviderConfig.model_validate(
             {
                 "name": "x",
