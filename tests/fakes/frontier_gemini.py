@@ -16,8 +16,9 @@ from aiohttp import web
 
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
-from tests.fakes.frontier_answers import CHAT, Reply, ToolCall, compose, prompt_of
+from tests.fakes.frontier_answers import CHAT, Reply, ToolCall, compose, prompt_of, whole
 from tests.fakes.frontier_faults import fail_early, fail_whole, may_pass
+from tests.fakes.frontier_streams import streamed
 
 Json = dict[str, Any]
 SIGNATURE: Final = "c2lnbmVkLWJ5LWdlbWluaQ=="
@@ -218,6 +219,51 @@ class FakeGemini(FakeFrontier):
             **thoughts,
         }
         return {"usageMetadata": counts}
+
+
+class FakeCompatible(FakeFrontier):
+    """Google's OpenAI-compatible API; its errors come in lists, below which Google's own lie."""
+
+    paths = ("/v1beta/openai/chat/completions",)
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.errors: list[tuple[int, str, list[Json]]] = []
+        """What the next requests are refused with: status, message, details."""
+
+    @property
+    def compatible_url(self) -> str:
+        """The base URL."""
+        return f"{self.url}/v1beta/openai"
+
+    async def _answer(
+        self, request: web.Request, body: Json, fault: Fault | None
+    ) -> web.StreamResponse:
+        if self.errors:
+            status, message, details = self.errors.pop(0)
+            code = _STATUSES.get(status, "INTERNAL")
+            return web.json_response([_error_object(status, message, code, details)], status=status)
+        reply = compose(CHAT, body, self.text, self.cached_tokens)
+        if body.get("stream"):
+            events = [_signed_event(event) for event in streamed(CHAT, body, reply)]
+            return await self._stream(request, events, fault)
+        found = whole(CHAT, body, reply)
+        for choice in found["choices"]:
+            _sign(choice["message"])
+        return web.json_response(found)
+
+
+def _signed_event(event: bytes) -> bytes:
+    found = None if b"[DONE]" in event else orjson.loads(event.removeprefix(b"data: "))
+    for choice in found["choices"] if found else ():
+        _sign(choice["delta"])
+    return event if found is None else b"data: " + orjson.dumps(found) + b"\n\n"
+
+
+def _sign(message: Json) -> None:
+    for call in message.get("tool_calls", ())[:1]:
+        if "id" in call and call.get("index", 0) == 0:
+            call["extra_content"] = {"google": {"thought_signature": SIGNATURE}}
 
 
 _WRONG_KEY: Final = "API_KEY_INVALID"
