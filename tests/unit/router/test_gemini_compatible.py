@@ -161,7 +161,14 @@ async def test_signatures_come_back_through_messages(
 def test_a_signature_is_no_text() -> None:
     """It is neither read, nor counted, nor changed; what stands beside it is."""
     extra = {"google": {"thought_signature": SIGNATURE, "note": "Ann Miller"}}
-    calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}, "extra_content": extra}]
+    calls = [
+        {
+            "id": "a",
+            "type": "function",
+            "function": {"name": "f", "arguments": ""},
+            "extra_content": extra,
+        }
+    ]
     found = survey({"messages": [{"role": "assistant", "tool_calls": calls}]})
     assert [text.text for text in found.texts] == ["Ann Miller"]
 
