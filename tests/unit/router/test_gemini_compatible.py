@@ -165,7 +165,7 @@ def test_a_signature_is_no_text() -> None:
         {
             "id": "a",
             "type": "function",
-            "function": {"name": "f", "arguments": ""},
+            "function": {"name": "f", "arguments": "{}"},
             "extra_content": extra,
         }
     ]

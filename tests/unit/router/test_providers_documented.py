@@ -1,4 +1,4 @@
-"""The document of providers says what the code does: each API is in its table, examples are valid."""
+"""The document of providers says what the code does: its table and its examples."""
 
 from __future__ import annotations
 
