@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import rfc8785
 
-from adapters.records.files import Layout, write_all
+from adapters.records.files import Layout, put_file, write_all
 from adapters.records.line import seconds
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_DSYNC | os.O_CLOEXEC
@@ -194,15 +194,7 @@ def drop_before(layout: Layout, first: Checkpoint) -> None:
     lines = layout.checkpoints.read_bytes().splitlines(keepends=True)
     documents = [parse_line(line.rstrip(b"\n")) for line in lines]
     at = next(n for n, each in enumerate(documents) if each is not None and each == first)
-    draft = layout.checkpoints.with_name(f".{layout.checkpoints.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        write_all(handle, b"".join(lines[at:]))
-        os.fsync(handle)
-        draft.replace(layout.checkpoints)
-    finally:
-        os.close(handle)
-        draft.unlink(missing_ok=True)
+    put_file(layout.checkpoints, b"".join(lines[at:]))
 
 
 def _whole(handle: int) -> int:

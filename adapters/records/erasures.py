@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import secrets
 import time
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapters.records.erasable import FOUND, Erasable, erase_all
 from adapters.records.erasing import RecordPayloads
-from adapters.records.files import sync_directory, write_all
+from adapters.records.files import put_file
 from adapters.records.holds import Holds
 from adapters.records.line import Entry, Kind, iso
 from adapters.records.subjects import Subjects
@@ -195,14 +194,4 @@ class Erasures:
 
     def _put(self, erasure: Erasure) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._directory / f"{erasure.id}.json"
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            write_all(handle, erasure.model_dump_json().encode())
-            os.fsync(handle)
-            draft.replace(path)
-            sync_directory(self._directory)
-        finally:
-            os.close(handle)
-            draft.unlink(missing_ok=True)
+        put_file(self._directory / f"{erasure.id}.json", erasure.model_dump_json().encode())

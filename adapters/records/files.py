@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,26 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def put_file(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """Make a file, 0600: whole, and durable with its name, or not at all.
+
+    Raises ``OSError``; ``FileExistsError`` where there is one that it must not ``replace``.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(handle, data)
+        os.fsync(handle)
+        if replace:
+            draft.replace(path)
+        else:
+            os.link(draft, path)
+        sync_directory(path.parent)
+    finally:
+        os.close(handle)
+        draft.unlink(missing_ok=True)
 
 
 def write_all(handle: int, data: bytes) -> None:

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from adapters.records.files import sync_directory, write_all
+from adapters.records.files import put_file
 from adapters.records.line import iso
 
 KEYS_FILE: Final = "keys.json"
@@ -112,7 +111,7 @@ class Signer:
             made = PublicKey(**facts, signature=old.sign(rfc8785.dumps(facts)).hex())
             # Listed first: a crash in between leaves a key that signs nothing.
             _list(self._root, [*read_keys(self._root), made])
-            _put(self._path, _private_pem(key), replace=True)
+            put_file(self._path, _private_pem(key))
         self._read = None
         return made
 
@@ -132,7 +131,7 @@ class Signer:
         """Whichever process is first makes it; the others find it whole."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            _put(self._path, _private_pem(Ed25519PrivateKey.generate()), replace=False)
+            put_file(self._path, _private_pem(Ed25519PrivateKey.generate()), replace=False)
 
     def _listed(self, key: Ed25519PrivateKey) -> PublicKey:
         mine = PublicKey(**_described(key))
@@ -232,24 +231,7 @@ def _private_pem(key: Ed25519PrivateKey) -> bytes:
 
 def _list(root: Path, keys: list[PublicKey]) -> None:
     text = json.dumps({"keys": [asdict(each) for each in keys]}, indent=1) + "\n"
-    _put(root / KEYS_FILE, text.encode(), replace=True)
-
-
-def _put(path: Path, data: bytes, *, replace: bool) -> None:
-    """A whole file or none, 0600. Raises ``FileExistsError`` when it must not be replaced."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        write_all(handle, data)
-        os.fsync(handle)
-        if replace:
-            draft.replace(path)
-        else:
-            os.link(draft, path)
-        sync_directory(path.parent)
-    finally:
-        os.close(handle)
-        draft.unlink(missing_ok=True)
+    put_file(root / KEYS_FILE, text.encode())
 
 
 @contextmanager

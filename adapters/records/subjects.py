@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from adapters.records.files import sync_directory, write_all
+from adapters.records.files import put_file
 
 KEY_FILE: Final = "subjects.key"
 _KEY_BYTES = 32
@@ -52,15 +52,5 @@ def _read(path: Path) -> bytes:
 def _make(path: Path) -> None:
     """Whichever process is first makes it; the others find it whole."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        write_all(handle, secrets.token_bytes(_KEY_BYTES))
-        os.fsync(handle)
-        os.link(draft, path)
-        sync_directory(path.parent)
-    except FileExistsError:
-        pass
-    finally:
-        os.close(handle)
-        draft.unlink(missing_ok=True)
+    with suppress(FileExistsError):
+        put_file(path, secrets.token_bytes(_KEY_BYTES), replace=False)
