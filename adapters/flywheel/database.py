@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -48,8 +46,7 @@ class FlywheelStore:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _overwrite_what_is_deleted)
         try:
-            with migration_config(engine) as config:
-                command.upgrade(config, "head")
+            database.upgrade(engine, MIGRATIONS)
         except SQLAlchemyError as error:
             raise RegistryError(f"the loop's database cannot be opened: {error}") from error
         return cls(engine, as_writer)
@@ -120,14 +117,3 @@ def _overwrite_what_is_deleted(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]  # DB-API, untyped
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
-
-
-@contextmanager
-def migration_config(engine: Engine) -> Iterator[Config]:
-    """An Alembic configuration bound to one open connection."""
-    config = Config()
-    # ConfigParser interpolates percent signs, and a path may hold one.
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        yield config

@@ -94,18 +94,18 @@ def reader(engine: Engine) -> Engine:
     return engine.execution_options(**options)
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest migration; does nothing when it is there already."""
-    with migration_config(engine) as config:
+def upgrade(engine: Engine, migrations: Path = MIGRATIONS) -> None:
+    """Bring the tables of these migrations to the newest; does nothing when they are there."""
+    with migration_config(engine, migrations) as config:
         command.upgrade(config, "head")
 
 
 @contextmanager
-def migration_config(engine: Engine) -> Iterator[Config]:
+def migration_config(engine: Engine, migrations: Path = MIGRATIONS) -> Iterator[Config]:
     """An Alembic configuration bound to one open connection, independent of files and cwd."""
     config = Config()
     # ConfigParser interpolates percent signs, and a path may hold one.
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         yield config

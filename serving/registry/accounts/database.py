@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine
 
-from adapters.registry.database import connect
+from adapters.registry.database import connect, upgrade
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -21,17 +17,5 @@ def open_database(url: str) -> Engine:
     Raises ``RegistryError`` for a URL that names no supported database.
     """
     engine = connect(url)
-    with migration_config(engine) as config:
-        command.upgrade(config, "head")
+    upgrade(engine, MIGRATIONS)
     return engine
-
-
-@contextmanager
-def migration_config(engine: Engine) -> Iterator[Config]:
-    """An Alembic configuration bound to one open connection."""
-    config = Config()
-    # ConfigParser interpolates percent signs, and a path may hold one.
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        yield config

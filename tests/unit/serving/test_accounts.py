@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from adapters.registry import Registry
 from adapters.registry.claim import Claim
+from adapters.registry.database import migration_config
 from router.account.usage import OTHER, UsageMeter, UsageReport, UsageRow
 from router.admin.usage import UsageQuestion
 from router.budgets.authority import LeaseAsk, Wish
@@ -24,7 +25,7 @@ from router.config.budgets import Window
 from router.stages import Heading
 from serving.cli.main import app
 from serving.registry.accounts.book import GONE, LeaseBook
-from serving.registry.accounts.database import migration_config, open_database
+from serving.registry.accounts.database import MIGRATIONS, open_database
 from serving.registry.accounts.models import Base
 from serving.registry.accounts.usage import UsageBook
 from tests.fakes.exchanges import exchange, local, put
@@ -149,7 +150,7 @@ def test_what_was_counted_before_headings_stays(engine: Engine) -> None:
     with engine.begin() as connection:
         for intent, n in (("a", 2), ("b", 3)):
             connection.exec_driver_sql(insert.format(intent=intent, n=n))
-    with migration_config(engine) as config:
+    with migration_config(engine, MIGRATIONS) as config:
         command.downgrade(config, "0002")
         command.upgrade(config, "head")
     with engine.connect() as connection:
