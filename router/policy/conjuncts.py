@@ -170,20 +170,8 @@ def _split(source: str, mark: str) -> list[str]:
 
 def _outside(source: str) -> Iterator[int]:
     """The places outside brackets and texts."""
-    depth, quote, skip = 0, "", False
-    for place, letter in enumerate(source):
-        if skip:
-            skip = False
-        elif quote:
-            skip = letter == "\\"
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        elif letter in _OPENING:
-            depth += 1
-        elif letter in _CLOSING:
-            depth -= 1
-        elif depth == 0:
+    for place, letter, depth in _without_texts(source):
+        if depth == 0 and letter not in _OPENING + _CLOSING:
             yield place
 
 
@@ -196,8 +184,13 @@ def _bare(source: str) -> str:
 
 
 def _is_one_bracket(text: str) -> bool:
+    return all(depth > 0 for place, _, depth in _without_texts(text) if place < len(text) - 1)
+
+
+def _without_texts(source: str) -> Iterator[tuple[int, str, int]]:
+    """Every letter outside texts: its place, itself, and how many brackets are open behind it."""
     depth, quote, skip = 0, "", False
-    for place, letter in enumerate(text):
+    for place, letter in enumerate(source):
         if skip:
             skip = False
         elif quote:
@@ -205,10 +198,6 @@ def _is_one_bracket(text: str) -> bool:
             quote = "" if letter == quote else quote
         elif letter in "\"'":
             quote = letter
-        elif letter == "(":
-            depth += 1
-        elif letter == ")":
-            depth -= 1
-            if depth == 0 and place < len(text) - 1:
-                return False
-    return True
+        else:
+            depth += (letter in _OPENING) - (letter in _CLOSING)
+            yield place, letter, depth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, delete, func, select
@@ -13,23 +13,14 @@ from sqlalchemy.orm import Session
 from adapters.records.line import iso
 from adapters.registry import database
 from adapters.registry.claim import Claim
-from router.account.usage import HOUR_S, TIMES, UsageReport
+from router.account.usage import HOUR_S, TIMES, Counts, UsageReport
 from router.admin.usage import COLUMNS, UsageQuestion
 from router.stages import TARGET, Heading
 from serving.registry.accounts import signals
 from serving.registry.accounts.models import UsageRow
 
-COUNTS = (
-    "requests",
-    "refused",
-    "cache_hits",
-    "attempts",
-    "input_tokens",
-    "output_tokens",
-    "nano_usd",
-    f"{TARGET}_us",
-    *TIMES.values(),
-)
+COUNTS = tuple(each.name for each in fields(Counts))
+"""The columns of a row that grow."""
 _KEPT_S = 400 * 86_400
 _NAMES = ("hour", *COLUMNS)
 _ADAPTER = "adapter:"
