@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from adapters.aliases import Roles
+from router.config.google import BadAccount, GoogleAuth, read_service_account
 from router.wire.dialects import DIALECTS, dialect_of
 from router.wire.dialects.base import Dialect, Traits
 from router.wire.endpoint import Endpoint, Usage
@@ -181,6 +182,9 @@ class ProviderConfig(_Record):
         description="file that holds the key, or several, one a line, which are taken in turn; a "
         "change is taken over within a second",
     )
+    google_auth: GoogleAuth | None = Field(
+        default=None, description="access tokens of Google Cloud, in place of a key"
+    )
     api_version: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9.-]+$",
@@ -249,6 +253,8 @@ class ProviderConfig(_Record):
     def _is_consistent(self) -> Self:
         if self.api_key_env is not None and self.api_key_file is not None:
             raise ValueError(f"provider {self.name}: give api_key_env or api_key_file, not both")
+        if self.google_auth is not None:
+            self._require_bearer()
         if self.api_version is not None and not self.api.versions:
             raise ValueError(f"provider {self.name}: {self.dialect} has no api_version")
         if self.region is not None and not self.api.signs:
@@ -259,6 +265,12 @@ class ProviderConfig(_Record):
         if len(ids) != len(set(ids)):
             raise ValueError(f"provider {self.name}: models must have distinct ids, got {ids}")
         return self
+
+    def _require_bearer(self) -> None:
+        if self.api_key_env is not None or self.api_key_file is not None:
+            raise ValueError(f"provider {self.name}: give a key or google_auth, not both")
+        if "Authorization" not in self.api.credentials("token"):
+            raise ValueError(f"provider {self.name}: {self.dialect} takes keys, not google_auth")
 
     @property
     def api(self) -> Dialect:
@@ -316,6 +328,11 @@ def read_keys(config: ProviderConfig, environ: Mapping[str, str]) -> list[str]:
     Raises:
         MissingKey: the variable or file is absent, empty or unusable. Never shows what it held.
     """
+    if config.google_auth is not None and config.google_auth.service_account_file is not None:
+        try:
+            read_service_account(config.google_auth.service_account_file)
+        except BadAccount as error:
+            raise MissingKey(f"provider {config.name} needs a service account: {error}") from error
     if config.api_key_env is not None:
         where = f"environment variable {config.api_key_env}"
         lines = [environ.get(config.api_key_env, "")]

@@ -15,6 +15,7 @@ from router.errors import Failure, InvalidRequest, TargetError, TargetUnavailabl
 from router.targets.base import Answer, Call
 from router.targets.counting import COUNT_TOKENS, count
 from router.targets.egress import Way
+from router.targets.google_tokens import AccessTokens
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
 from router.targets.keys import Keys
 from router.targets.quota import Quota
@@ -33,6 +34,7 @@ from router.wire.upstream_error import (
 FULL_RETRY_AFTER_S: Final = 1.0
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _CREDENTIALS: Final = frozenset({401, 403})
+_UNAUTHORIZED: Final = 401
 _LIMITED: Final = 429
 
 
@@ -78,7 +80,7 @@ class Provider:
         environ: where ``api_key_env`` is looked up.
 
     Raises:
-        MissingKey: the configured key is not there.
+        MissingKey: the configured key, or service account, is not there.
     """
 
     def __init__(
@@ -88,10 +90,19 @@ class Provider:
         self.in_flight = 0
         self._client = client
         self._urls: dict[tuple[Endpoint, str, bool], URL] = {}
-        self._way = _way(config.egress)
+        self._way = way_of(config.egress)
         self._passed_on = config.api.passed_on
         self._before = {**json_headers(), **config.api.headers(), **config.headers}
         self._keys = Keys(config, environ)
+        self._tokens: AccessTokens | None = None
+        if config.google_auth is not None:
+            self._tokens = AccessTokens(
+                client,
+                config.google_auth,
+                config.name,
+                way=self._way,
+                connect_timeout_s=config.connect_timeout_s,
+            )
 
     def _url(self, endpoint: Endpoint, model: str, stream: bool) -> URL:
         """Made once: a guard's model need not be among those that are configured."""
@@ -154,9 +165,9 @@ class Provider:
 
     async def _post(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
         """With the next key; while one is refused and there are others, with those."""
-        payload, left = orjson.dumps(asked.body), len(self._keys)
+        payload, left = orjson.dumps(asked.body), max(len(self._keys), 1)
         while True:
-            key = self._keys.take()
+            key = await self._key()
             answer = await self._posted(target, model, call, asked, payload, key)
             if answer.status == 200:
                 return answer
@@ -165,7 +176,12 @@ class Provider:
                 raise refusal.failure(target, asked)
             left -= 1
 
+    async def _key(self) -> str | None:
+        return self._keys.take() if self._tokens is None else await self._tokens.take()
+
     def _may_try_another(self, key: str | None, refusal: _Refusal) -> bool:
+        if self._tokens is not None:
+            return refusal.status == _UNAUTHORIZED and self._tokens.refused(key or "")
         if refusal.is_about_the_key:
             self._keys.refused(key)
         elif refusal.status == _LIMITED:
@@ -207,7 +223,7 @@ class Provider:
 
     async def count(self, target: str, body: Mapping[str, Any]) -> int:
         """Tokens of a Messages body. Raises ``TargetRejected`` and ``TargetUnavailable``."""
-        key = self._keys.take()
+        key = await self._key()
         return await count(
             self._client,
             self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
@@ -298,7 +314,8 @@ def _require_endpoint(target: str, config: ProviderConfig, card: ModelCard, call
     )
 
 
-def _way(config: EgressConfig) -> Way:
+def way_of(config: EgressConfig) -> Way:
+    """The way out of the network that is configured."""
     return Way(
         config.proxy,
         config.proxy_credentials_file,

@@ -220,8 +220,34 @@ class HttpClient:
             TargetTimeout: no connection or no status in time.
             TargetUnavailable: no connection, or it ended without an answer.
         """
-        origin, start = _line(url, way)
+        origin, start = _line("POST", url, way)
         head = _head(start, headers, len(payload))
+        return await self._exchange(origin, head, payload, target, connect_timeout_s, timeout_s)
+
+    async def get(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        target: str,
+        connect_timeout_s: float,
+        timeout_s: float,
+        way: Way = STRAIGHT,
+    ) -> RawAnswer:
+        """Ask for something; see ``post``."""
+        origin, start = _line("GET", url, way)
+        head = _head(start, headers, 0)
+        return await self._exchange(origin, head, b"", target, connect_timeout_s, timeout_s)
+
+    async def _exchange(
+        self,
+        origin: Origin,
+        head: bytes,
+        payload: bytes,
+        target: str,
+        connect_timeout_s: float,
+        timeout_s: float,
+    ) -> RawAnswer:
         connection, left_s = self._pool.idle(origin), timeout_s
         if connection is None:
             began = asyncio.get_running_loop().time()
@@ -276,13 +302,13 @@ def _no_answer(error: OSError, target: str, timeout_s: float) -> TargetTimeout |
 
 
 @lru_cache(maxsize=4096)
-def _line(url: URL, way: Way) -> tuple[Origin, str]:
+def _line(method: str, url: URL, way: Way) -> tuple[Origin, str]:
     """Where a URL is, and how a request to it begins."""
     host, port = url.host, url.port
     if host is None or port is None or url.scheme not in {"http", "https"}:
         raise ValueError(f"not an HTTP URL: {url}")
     origin = Origin(host, port, url.scheme == "https", way)
-    return origin, f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+    return origin, f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
 
 
 def _head(start: str, headers: Mapping[str, str], length: int) -> bytes:

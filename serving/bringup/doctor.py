@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -19,10 +20,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.errors import AdapterError
 from adapters.registry import database
+from router.config.google import GoogleAuth
 from router.config.providers import Capability, MissingKey, ProviderConfig, read_key
+from router.errors import TargetUnavailable
 from router.targets.base import Call
-from router.targets.http_client import json_headers
+from router.targets.frontier import way_of
+from router.targets.google_tokens import AccessTokens
+from router.targets.http_client import HttpClient, json_headers
 from router.wire.endpoint import Endpoint
+from router.wire.upstream_error import read_error
 from serving.bringup.preconditions import available_memory_mib
 from serving.config.deploy import Deploy
 from serving.engine.model import ModelMissing, local_directory
@@ -235,6 +241,13 @@ def _provider(
     if card is None:
         yield Finding(what, Grade.OK, "its key is there; no model of it chats")
         return
+    if config.google_auth is not None:
+        try:
+            key = asyncio.run(_access_token(config, config.google_auth))
+        except TargetUnavailable as error:
+            remedy = "Check the account, its key, and whether this machine may reach Google's."
+            yield Finding(what, Grade.FAIL, error.message, remedy)
+            return
     messages = Capability.CHAT not in card.capabilities
     endpoint = Endpoint.MESSAGES if messages else Endpoint.CHAT
     body: dict[str, Any] = {"model": card.id, "messages": [{"role": "user", "content": "Hi"}]}
@@ -259,12 +272,19 @@ def _provider(
             yield _clock("clock", f"{config.name} says it is another time", skew)
 
 
+async def _access_token(config: ProviderConfig, auth: GoogleAuth) -> str:
+    async with HttpClient() as client:
+        way = way_of(config.egress)
+        return await AccessTokens(client, auth, config.name, way=way).take()
+
+
 def _answered(what: str, model: str, answer: httpx.Response) -> Finding:
     status = answer.status_code
     if status == 200:
         took = answer.elapsed.total_seconds()
         return Finding(what, Grade.OK, f"{model} answers in {took:.1f} s")
-    if status in {401, 403}:  # what it says may repeat parts of the key
+    is_ours = status != 200 and read_error(status, answer.content).is_ours
+    if is_ours or status in {401, 403}:  # what it says may repeat parts of the key
         return Finding(
             what, Grade.FAIL, f"{status}: it does not accept the key", "Make a new one there."
         )

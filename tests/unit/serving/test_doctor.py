@@ -17,6 +17,8 @@ from tests.fakes.deploying import deploy as deploying
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.frontier_bedrock import AccessKey, FakeBedrock
+from tests.fakes.frontier_gemini import FakeGemini
+from tests.fakes.google_tokens import FakeTokens
 
 PAIR = AccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 SIGNED = f"{PAIR.id}:{PAIR.secret}"
@@ -100,6 +102,31 @@ def test_a_provider_whose_calls_are_signed(tmp_path: Path, key: str, grade: str)
         path = deploy_file(tmp_path, providers=[aws])
         result = run("doctor", "--config", path, "--json", environ={"AWS_KEY": key})
         assert bedrock.requests[0].path == "/model/big/converse"
+    assert findings(result)["provider cloud"]["grade"] == grade, result.output
+
+
+@pytest.mark.parametrize(("key", "grade"), [("AIzaRight", "ok"), ("AIzaWrong", "fail")])
+def test_a_provider_that_says_400_of_a_key(tmp_path: Path, key: str, grade: str) -> None:
+    """Google does; what is wrong is the key, and its text stays here."""
+    with FakeGemini(api_key="AIzaRight") as gemini:
+        google = provider(gemini.url, dialect="gemini", api_key_env="GOOGLE_KEY")
+        path = deploy_file(tmp_path, providers=[google])
+        result = run("doctor", "--config", path, "--json", environ={"GOOGLE_KEY": key})
+        assert gemini.requests[0].path == "/v1beta/models/big:generateContent"
+    assert findings(result)["provider cloud"]["grade"] == grade, result.output
+    assert key not in result.output
+
+
+@pytest.mark.parametrize(("status", "grade"), [(200, "ok"), (500, "fail")])
+def test_a_provider_with_access_tokens(tmp_path: Path, status: int, grade: str) -> None:
+    """One is fetched, and tried."""
+    with FakeTokens() as tokens, FakeGemini() as gemini:
+        tokens.status, gemini.tokens = status, tokens.valid
+        auth = {"service_account_file": str(tokens.account(tmp_path / "account.json"))}
+        vertex = provider(gemini.vertex_url, dialect="vertex", google_auth=auth)
+        path = deploy_file(tmp_path, providers=[vertex])
+        result = run("doctor", "--config", path, "--json")
+        assert len(gemini.requests) == (status == 200)
     assert findings(result)["provider cloud"]["grade"] == grade, result.output
 
 
