@@ -81,6 +81,35 @@ def fit(
     return both[:-1].copy(), both[-1].copy()
 
 
+def fit_offset(
+    features: Floats, good: Floats, offset: Floats, *, decay: float, iterations: int = 80
+) -> tuple[Floats, float]:
+    """Two classes: weights and bias of ``logit P(good) = offset + features @ weights + bias``.
+
+    Args:
+        features: one row per example.
+        good: of each example, the probability of the class.
+        offset: log-odds that are known already.
+        decay: strength of the penalty on squared weights.
+        iterations: at most so many steps.
+    """
+    rows, width = features.shape
+    target, known = good.astype(features.dtype), offset.astype(features.dtype)
+
+    def objective(flat: Floats) -> tuple[float, Floats]:
+        weights = flat[:-1]
+        logits = known + features @ weights + flat[-1]
+        loss = float((np.logaddexp(0.0, logits) - target * logits).mean())
+        error = (1.0 / (1.0 + np.exp(-np.clip(logits, -60.0, 60.0))) - target) / rows
+        gradient = np.empty_like(flat)
+        gradient[:-1] = features.T @ error + decay * weights
+        gradient[-1] = error.sum()
+        return loss + 0.5 * decay * float(weights @ weights), gradient
+
+    best = minimise(objective, np.zeros(width + 1, features.dtype), iterations, 1e-5)
+    return best[:-1].copy(), float(best[-1])
+
+
 def minimise(objective: Objective, start: Floats, iterations: int, tolerance: float) -> Floats:
     """Return where the smooth convex objective is smallest, or the last of the iterations."""
     point = start
