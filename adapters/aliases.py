@@ -110,3 +110,5 @@ class RoutingTable(_Frozen):
     policy: PolicyVersions = PolicyVersions()
     intents: str = ""
     """Digest of the intents that were made of clusters; empty where there are none."""
+    difficulty: str = ""
+    """Digest of the model of how hard requests are; empty where nothing was learned."""

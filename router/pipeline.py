@@ -17,6 +17,7 @@ from router.budgets.holds import Budgets
 from router.cache.responses import Responses
 from router.capture.captures import Captures
 from router.choose.choose import Chooser
+from router.choose.difficulty_source import DifficultySource
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
 from router.config.virtual import VirtualModel
@@ -69,6 +70,7 @@ class Pipeline:
     safety: Safety
     governance: Governance
     intents: IntentStage
+    difficulty: DifficultySource
     policies: policy.PolicyStage
     chooser: Chooser
     budgets: Budgets
@@ -114,7 +116,8 @@ class Pipeline:
             always = policies.reads_intents
             intent = self.intents.classify(request, table, always=always, trusted=trusted)
             wanted = self.context.collections(request, intent)
-            exchange.decision = Decision(table, intent, wanted)
+            hardness = self.difficulty.judge(request, intent)
+            exchange.decision = Decision(table, intent, wanted, hardness)
             at(Heading.GOVERNANCE, "topics")
             await self.safety.on_route(exchange)
             at(Heading.POLICY, "policy")

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from adapters.aliases import RoutingTable
 from adapters.evaluation import GateResult
 from router.config.auth import KeyScope
 from router.config.priority import Priority
+from router.hardness import NOT_JUDGED, Hardness
 from router.prices import FREE, Price, Tariff
 from router.ruling import NO_RULING, Ruling
 from router.wire.endpoint import Endpoint
@@ -169,6 +173,8 @@ class Intent:
     """Of the text that was read, as BCP 47 has it; empty when the model read nothing."""
     also: tuple[str, ...] = ()
     """What was recognised beside a name that the client stated: rules hold for both."""
+    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """What the text means, where the encoder had to read it: it is read once for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +197,8 @@ class Option:
     """Expected probability that the answer is good, 0 to 1."""
     prior: str = ""
     """What was believed about the quality before answers were judged, and where that comes from."""
+    difficulty: str = ""
+    """How much harder or easier this request is for it than its usual one; empty: nobody knows."""
     price: Price = FREE
     """Of a local target's tokens when this was decided; it holds until the request is settled."""
     affinity: str | None = None
@@ -211,6 +219,8 @@ class Decision:
     intent: Intent = field(default_factory=Intent)
     collections: tuple[str, ...] = ()
     """Of documents that the answer may draw on."""
+    difficulty: Hardness = NOT_JUDGED
+    """How hard the request is, for each target of which something was learned."""
     policy_version: str = ""
     ruling: Ruling = NO_RULING
     """What the rules file says about it."""
@@ -224,6 +234,8 @@ class Decision:
     """The name of the route whose settings applied; empty for the default one."""
     risk: float | None = None
     """The route's bound on the expected error."""
+    worth_usd: float | None = None
+    """What the route says that a good answer is worth."""
     wanted: str | None = None
     """The target that would have been asked first, had an engine held it."""
     tariff: Tariff = field(default_factory=Tariff)

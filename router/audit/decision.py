@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from router.exchange import Assurance, Attempt, Exchange
-from router.request import Decision, Option, digest
+from router.request import NO_INTENT, Decision, Option, digest
 
 Record = dict[str, Any]
 
@@ -96,6 +96,7 @@ def _option(option: Option) -> dict[str, Any]:
         "cost_usd": option.cost_usd,
         "quality": option.quality,
         "prior": option.prior,
+        "difficulty": option.difficulty,
     }
 
 
@@ -104,6 +105,7 @@ def _decided(decision: Decision) -> dict[str, Any]:
         "how": decision.how,
         "route": decision.route,
         "risk": decision.risk,
+        "worth_usd": decision.worth_usd,
         "policy_version": decision.policy_version,
         "policy": _ruling(decision),
         "claims": decision.claims,
@@ -131,13 +133,15 @@ def _ruling(decision: Decision) -> dict[str, Any]:
 def _features(exchange: Exchange) -> dict[str, Any]:
     """All that the decision was made from, without content: enough to make it again."""
     request, decision = exchange.request, exchange.decision
-    session = request.hints.session
+    session, intent = request.hints.session, decision.intent
+    intents = [*intent.posterior, intent.name or NO_INTENT, NO_INTENT]
     return {
         "input_tokens": request.needs.input_tokens,
         "max_output_tokens": request.needs.max_output_tokens,
         "needs": sorted(request.needs.features),
         "posterior": dict(decision.intent.posterior),
         "out_of_scope": decision.intent.out_of_scope,
+        "difficulty": decision.difficulty.record([o.target for o in decision.options], intents),
         "max_cost_usd": request.hints.max_cost_usd,
         "fallback": request.hints.fallback,
         "fallbacks": list(request.hints.fallbacks),

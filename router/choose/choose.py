@@ -88,6 +88,7 @@ class Chooser:
         return Decision(
             table=exchange.decision.table,
             collections=exchange.decision.collections,
+            difficulty=exchange.decision.difficulty,
             intent=exchange.decision.intent,
             policy_version=permit.version,
             ruling=exchange.decision.ruling,
@@ -96,6 +97,7 @@ class Chooser:
             how=how,
             route=name,
             risk=route.risk if exchange.request.model == AUTO else None,
+            worth_usd=route.worth_usd if exchange.request.model == AUTO else None,
             wanted=wanted,
             tariff=card_set.tariff,
             claims={
@@ -160,6 +162,7 @@ class Chooser:
         """Expected cost and quality of every candidate; returns what gates found about them."""
         gates: dict[str, GateResult] = {}
         needs, posterior = exchange.request.needs, candidates.posterior(exchange)
+        hardness = exchange.decision.difficulty
         likeliest = max(posterior, key=posterior.__getitem__, default=NO_INTENT)
         for candidate in considered:
             card = candidate.card
@@ -168,9 +171,11 @@ class Chooser:
                 output = needs.output_tokens(self._measured.output_tokens(target))
                 cached = last.input_tokens if last is not None and last.target == target else 0
                 candidate.cost_usd = card.price.expected(needs.input_tokens, output, cached)
-            candidate.quality = self._quality.expected(card, posterior, card_set.claimed)
-            prior = self._quality.prior(card, likeliest, card_set.claimed)
-            candidate.prior = prior.record()
+            of = (card_set.claimed, hardness)
+            candidate.quality = self._quality.expected(card, posterior, *of)
+            candidate.prior = self._quality.prior(card, likeliest, *of).record()
+            if self._routing.quality.per_request:
+                candidate.difficulty = hardness.told(target)
             if card.gate is not None:
                 gates[target] = card.gate.about({NO_INTENT, *posterior})
         return gates
@@ -230,13 +235,13 @@ class Chooser:
         if virtual is not None:
             name, means = virtual
             key = digest(request.hints.session) if request.hints.session else request.id
-            asked = _ranked_where_auto(considered, means.targets, route.risk)
+            asked = _ranked_where_auto(considered, means.targets, route)
             latency = lambda target: self._measured.latency(target)[1]  # noqa: E731
             return means.strategy.value, ordered(asked, means, name, key, latency)
         if request.model != AUTO:
             return "named", considered
         how = "ranked"
-        best = ranked(considered, route.risk)
+        best = ranked(considered, route.risk, route.worth_usd)
         session = request.hints.session
         if session is not None:
             slack = self._routing.sessions.slack
@@ -248,13 +253,14 @@ class Chooser:
 
 
 def _ranked_where_auto(
-    considered: list[Candidate], targets: Sequence[str], risk: float | None
+    considered: list[Candidate], targets: Sequence[str], route: RouteConfig
 ) -> list[Candidate]:
     """Those that `auto` stands for, in a virtual model's list, as `auto` would have them."""
     if AUTO not in targets:
         return considered
     place = targets.index(AUTO)
-    chosen = ranked([each for each in considered if each.place == place], risk)
+    own = [each for each in considered if each.place == place]
+    chosen = ranked(own, route.risk, route.worth_usd)
     return [each for each in considered if each.place != place] + chosen
 
 
@@ -333,6 +339,7 @@ def _option(candidate: Candidate, rank: int | None, affinity: str | None) -> Opt
         candidate.cost_usd,
         candidate.quality,
         candidate.prior,
+        candidate.difficulty,
         card.price,
         affinity,
     )

@@ -6,8 +6,9 @@ It says by how much the log-odds of a good answer differ from those of the targe
 
     logit P(good | request) = logit P(good | intent, target) + shift(request, target)
 
-Shifts are 0 on average over what a head was fitted to, so a head moves no target's level: that stays
-with priors, gates and judgements. They are bounded by ``MOST``, and 0 for a target without a head.
+Shifts are 0 on average over what a head was fitted to, so that a head moves no target's level: that
+stays with priors, gates and judgements. They are bounded by ``MOST``, and 0 for a target without a
+head.
 Heads are fitted elsewhere (``router.choose.heads``) and come as one document, named by its digest.
 """
 
@@ -16,15 +17,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from adapters.evaluation import Tally
+from router.hardness import Hardness, tally
 
 MOST: Final = 3.0
 """Largest shift, log-odds: 0.8 becomes at least 0.17, at most 0.99."""
@@ -36,15 +39,8 @@ HEADS_KEPT: Final = 64
 _FAR: Final = 4.0
 """Standard deviations beyond which a trait says no more."""
 _FORMAT: Final = 1
-ANY: Final = "*"
-"""In place of an intent: whatever it is."""
 
 Floats = NDArray[np.float32]
-
-
-def family(target: str) -> str:
-    """What learns together: all versions of an adapter, any other target by itself."""
-    return target.partition("@")[0] if target.startswith("adapter:") else target
 
 
 def traits(
@@ -73,79 +69,6 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Hardness:
-    """What a model says of one request. Nothing of the request can be read from it.
-
-    Attributes:
-        model: the model's digest; empty: there is none.
-        shifts: by family of targets, log-odds.
-        levels: shares of good answers that were imported, by family and intent.
-    """
-
-    model: str = ""
-    shifts: Mapping[str, float] = field(default_factory=dict)
-    levels: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
-
-    def of(self, target: str) -> float | None:
-        """The shift for a target; None where nothing was learned of it."""
-        return self.shifts.get(family(target))
-
-    def applied(self, target: str, quality: float) -> float:
-        """Expected quality of this request's answer, given that of the usual one."""
-        shift = self.of(target)
-        if not shift or not 0.0 < quality < 1.0:
-            return quality
-        odds = quality / (1.0 - quality) * math.exp(shift)
-        return odds / (1.0 + odds)
-
-    def level(self, target: str, intent: str) -> Tally | None:
-        """What was imported about a target's answers to an intent, else to whatever was asked."""
-        if not self.levels:
-            return None
-        name = family(target)
-        return self.levels.get((name, intent)) or self.levels.get((name, ANY))
-
-    def told(self, target: str) -> str:
-        """For people; empty where nothing was learned of the target."""
-        shift = self.of(target)
-        if shift is None:
-            return ""
-        if abs(shift) < 0.1:
-            return f"as hard as its usual request ({shift:+.2f} log-odds)"
-        return f"{'harder' if shift < 0 else 'easier'} than its usual request ({shift:+.2f} log-odds)"
-
-    def record(self, targets: Sequence[str], intents: Sequence[str]) -> dict[str, Any] | None:
-        """What a decision about these was made from; ``of_record`` reads it."""
-        if not self.model:
-            return None
-        names = {family(target) for target in targets}
-        return {
-            "model": self.model,
-            "shifts": {name: shift for name, shift in self.shifts.items() if name in names},
-            "levels": [
-                [name, intent, tally.good, tally.judged]
-                for (name, intent), tally in self.levels.items()
-                if name in names and intent in {ANY, *intents}
-            ],
-        }
-
-
-NOT_JUDGED: Final = Hardness()
-
-
-def of_record(told: Mapping[str, Any] | None) -> Hardness:
-    """What a record says that a decision was made from."""
-    if not told:
-        return NOT_JUDGED
-    levels = {(name, intent): _tally(good, n) for name, intent, good, n in told["levels"]}
-    return Hardness(told["model"], dict(told["shifts"]), levels)
-
-
-def _tally(good: float, judged: float) -> Tally:
-    return Tally.model_validate({"good": good, "judged": judged})
-
-
-@dataclass(frozen=True)
 class Difficulty:
     """All heads of one fit, for vectors of one encoder. Immutable, swapped whole.
 
@@ -162,21 +85,25 @@ class Difficulty:
     levels: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
     digest: str = ""
 
-    def __post_init__(self) -> None:
-        width = len(self.centre)
-        rows = [head.weights for head in self.heads]
-        matrix = np.stack(rows) if rows else np.zeros((0, width), np.float32)
-        object.__setattr__(self, "_matrix", matrix)
+    @cached_property
+    def _matrix(self) -> Floats:
+        return np.stack([head.weights for head in self.heads])
 
     def judge(self, vector: Floats | None, known: Floats) -> Hardness:
         """What it says of a request; ``vector`` None: its meaning is not known."""
-        matrix: Floats = self._matrix  # type: ignore[attr-defined]  # made in __post_init__
-        shifts = matrix @ self.standard(vector, known) if len(matrix) else ()
+        if not self.heads:
+            return self.says_only_levels
+        shifts = self._matrix @ self.standard(vector, known)
         told = {
             head.target: round(max(-MOST, min(MOST, float(shift))), 4)
             for head, shift in zip(self.heads, shifts, strict=True)
         }
         return Hardness(self.digest, told, self.levels)
+
+    @property
+    def says_only_levels(self) -> Hardness:
+        """What it says where nothing of the request is known."""
+        return Hardness(self.digest, {}, self.levels)
 
     def standard(self, vector: Floats | None, known: Floats) -> Floats:
         """A request as heads multiply it. What is not known is as it usually is."""
@@ -205,8 +132,8 @@ class Difficulty:
                 for head in self.heads
             ],
             "levels": [
-                [name, intent, tally.good, tally.judged]
-                for (name, intent), tally in sorted(self.levels.items())
+                [name, intent, level.good, level.judged]
+                for (name, intent), level in sorted(self.levels.items())
             ],
         }
         return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
@@ -217,7 +144,7 @@ def read(raw: bytes) -> Difficulty:
     try:
         told = orjson.loads(raw)
         if told["format"] != _FORMAT:
-            raise ValueError(f"format {told['format']!r} is not known")
+            raise ValueError(f"its format is {told['format']!r}, not {_FORMAT}")
         centre, scale = _unpacked(told["centre"]), _unpacked(told["scale"])
         heads = tuple(
             Head(
@@ -228,14 +155,13 @@ def read(raw: bytes) -> Difficulty:
             )
             for each in told["heads"][:HEADS_KEPT]
         )
-        levels = {(str(n), str(i)): _tally(good, count) for n, i, good, count in told["levels"]}
+        levels = {(str(n), str(i)): tally(good, count) for n, i, good, count in told["levels"]}
         encoder = str(told["encoder"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"this is no model of difficulty: {error!r}") from error
-    if any(len(each.weights) != len(centre) for each in heads) or len(scale) != len(centre):
-        raise ValueError("its parts do not have the same length")
-    if len(centre) <= len(TRAITS):
-        raise ValueError("it has no vectors")
+    lengths = {len(centre), len(scale), *(len(each.weights) for each in heads)}
+    if len(lengths) > 1 or len(centre) <= len(TRAITS):
+        raise ValueError("this is no model of difficulty: its parts do not fit together")
     return Difficulty(encoder, centre, scale, heads, levels, digest_of(raw))
 
 

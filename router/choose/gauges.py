@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from router.choose.difficulty_source import DifficultySource
 from router.choose.learning import Learning
 from router.prices import Basis, LocalPricing
 
@@ -31,6 +32,20 @@ def readings(learning: Learning) -> dict[str, Reading]:
         "graftwork_routing_measured_targets": (
             "Targets whose lengths and latencies are known; at most 10000.",
             lambda: len(learning.measured),
+        ),
+    }
+
+
+def difficulty_readings(source: DifficultySource) -> dict[str, Reading]:
+    """The same of what is known of single requests."""
+    return {
+        "graftwork_routing_difficulty_heads": (
+            "Targets whose requests are told apart by difficulty; at most 64.",
+            lambda: source.heads,
+        ),
+        "graftwork_routing_difficulty_texts": (
+            "Vectors of repeated texts that are kept; at most 2048.",
+            lambda: source.remembered,
         ),
     }
 

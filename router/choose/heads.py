@@ -1,9 +1,9 @@
 """Fits the heads of ``router.choose.difficulty`` to outcomes: what was asked, of whom, how good.
 
-One ridge logistic regression a target, whose offset is the log-odds of its group (origin and intent):
-what intents and levels say is not learned twice, and a group that was picked because its answers
-were bad (reviews, negative feedback) moves no level. Outcome-dependent picking changes only the
-intercept of a logistic regression (Prentice and Pyke 1979), which is left out of a shift.
+One ridge logistic regression a target, whose offset is the log-odds of its group (origin and
+intent): what intents and levels say is not learned twice, and a group that was picked because its
+answers were bad (reviews, negative feedback) moves no level. Outcome-dependent picking changes only
+the intercept of a logistic regression (Prentice and Pyke 1979), which is left out of a shift.
 
 The penalty is chosen by cross-validation over texts. A head is used only where it saves log-loss on
 texts that it has not seen, by more than one standard error: a target of which nothing can be told
@@ -22,15 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.evaluation import Tally
-from router.choose.difficulty import (
-    ANY,
-    HEADS_KEPT,
-    TRAITS,
-    Difficulty,
-    Head,
-    digest_of,
-    family,
-)
+from router.choose.difficulty import HEADS_KEPT, TRAITS, Difficulty, Head, digest_of
+from router.hardness import ANY, family, tally
 from router.learn.logistic import fit_offset
 
 FEWEST: Final = 60
@@ -132,10 +125,7 @@ def _levels(kept: Mapping[str, Sequence[Outcome]]) -> dict[tuple[str, str], Tall
             if each.levels:
                 for intent in {each.intent, ANY}:
                     found[name, intent].append(each.good)
-    return {
-        key: Tally.model_validate({"good": round(sum(good), 3), "judged": len(good)})
-        for key, good in found.items()
-    }
+    return {key: tally(round(sum(good), 3), len(good)) for key, good in found.items()}
 
 
 def _head(name: str, own: Sequence[Outcome], plain: Difficulty) -> tuple[Fitted, Head | None]:

@@ -10,9 +10,10 @@ judgements weigh less, w_i = exp(-(n - i) / memory), so that a target that chang
 ever by what it was (discounted Beta-Bernoulli; Kaufmann et al. 2012 use the same belief for
 bandits, Raj and Kalyani 2017 the discount).
 
-The prior is the configured one, else what a gate counted when it tested this very version, else a
-convention. For a request whose intent is uncertain the expected quality is the mean over its
-posterior.
+The prior is the configured one, else what a gate counted when it tested this very version, else the
+share in imported outcomes, else a convention. How hard the single request is comes on top, where
+that was learned (``router.hardness``). For a request whose intent is uncertain the expected quality
+is the mean over its posterior.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from adapters.evaluation import Tally
 from router.choose.cards import Card
 from router.config.routing import QualityConfig, RoutingConfig, SessionConfig
 from router.exchange import Exchange
+from router.hardness import NOT_JUDGED, Hardness
 from router.judge.calibration import Calibration
 from router.judge.logprobs import Features
 from router.request import NO_INTENT
@@ -91,26 +93,35 @@ class Quality:
         self._cells: OrderedDict[tuple[str, str], _Cell] = OrderedDict()
         self._judged: OrderedDict[str, tuple[str, str, float]] = OrderedDict()
         self._estimates: dict[tuple[str, str, bool, bool], float] = {}
+        self._of: Hardness = NOT_JUDGED
         self._decay = math.exp(-1.0 / config.memory)
 
     def __len__(self) -> int:
         return len(self._cells)
 
     def expected(
-        self, card: Card, posterior: Mapping[str, float], claimed: frozenset[str]
+        self,
+        card: Card,
+        posterior: Mapping[str, float],
+        claimed: frozenset[str],
+        hardness: Hardness = NOT_JUDGED,
     ) -> float:
         """Probability of a good answer, less the configured caution, over the intent's posterior.
 
-        ``claimed``: intents that some live adapter was made for. What the posterior leaves out
-        counts as no intent.
+        ``claimed``: intents that some live adapter was made for. ``hardness``: of this request.
+        What the posterior leaves out counts as no intent.
         """
+        if hardness.levels is not self._of.levels:
+            self._of = hardness
+            self._estimates.clear()
         total, rest = 0.0, 1.0
         for intent, probability in posterior.items():
             rest -= probability
             total += probability * self.estimate(card, intent, claimed)
         if rest > 1e-9:
             total += rest * self.estimate(card, NO_INTENT, claimed)
-        return min(1.0, max(0.0, total))
+        usual = min(1.0, max(0.0, total))
+        return hardness.applied(card.target, usual) if self._config.per_request else usual
 
     def estimate(self, card: Card, intent: str, claimed: frozenset[str]) -> float:
         """The belief's mean less ``caution`` standard deviations."""
@@ -118,22 +129,34 @@ class Quality:
         key = (intent, card.target, intent in claimed, intent in card.intents)
         found = self._estimates.get(key)
         if found is None:
-            belief = self.belief(card, intent, claimed)
+            belief = self.belief(card, intent, claimed, self._of)
             found = max(0.0, belief.mean - self._config.caution * belief.deviation)
             if len(self._estimates) >= self._config.cells_kept:
                 self._estimates.clear()
             self._estimates[key] = found
         return found
 
-    def belief(self, card: Card, intent: str, claimed: frozenset[str]) -> Belief:
+    def belief(
+        self,
+        card: Card,
+        intent: str,
+        claimed: frozenset[str],
+        hardness: Hardness = NOT_JUDGED,
+    ) -> Belief:
         """Prior and judgements of one pair."""
-        prior = self.prior(card, intent, claimed)
+        prior = self.prior(card, intent, claimed, hardness)
         cell = self._cells.get((intent, card.target), _NOTHING)
         good, bad = prior.mean * prior.strength, (1 - prior.mean) * prior.strength
         return Belief(good + cell.good, bad + cell.bad)
 
-    def prior(self, card: Card, intent: str, claimed: frozenset[str]) -> Prior:
-        """What is believed before judgements: as configured, as a gate found, or by convention."""
+    def prior(
+        self,
+        card: Card,
+        intent: str,
+        claimed: frozenset[str],
+        hardness: Hardness = NOT_JUDGED,
+    ) -> Prior:
+        """Before judgements: as configured, as a gate found, as imported, or by convention."""
         for prior in self._config.priors:
             if fnmatch.fnmatchcase(card.target, prior.targets) and fnmatch.fnmatchcase(
                 intent, prior.intents
@@ -143,11 +166,23 @@ class Quality:
         tally = _tally(card, intent)
         weight = 0.0 if tally is None else min(tally.judged, self._config.gate_strength)
         if tally is None or not weight:
-            return Prior(convention, DEFAULT_STRENGTH, "convention")
+            return self._imported(card, intent, convention, hardness)
         # Three good answers of three prove little: what is missing to a belief is the convention's.
         rest = max(0.0, DEFAULT_STRENGTH - weight)
         good = weight * (tally.good / tally.judged) + rest * convention
         return Prior(min(1.0, good / (weight + rest)), weight + rest, f"gate, {tally}")
+
+    def _imported(self, card: Card, intent: str, convention: float, hardness: Hardness) -> Prior:
+        """The shares of imported outcomes: of all, then of the intent, each as far as it goes."""
+        found = Prior(convention, DEFAULT_STRENGTH, "convention")
+        for tally in hardness.known(card.target, intent):
+            weight = min(tally.judged, self._config.outcome_strength)
+            rest = max(0.0, DEFAULT_STRENGTH - weight)
+            if weight:
+                good = weight * (tally.good / tally.judged) + rest * found.mean
+                mean = min(1.0, good / (weight + rest))
+                found = Prior(mean, weight + rest, f"outcomes, {tally}")
+        return found
 
     def judge(self, decision_id: str, intent: str | None, target: str, success: float) -> bool:
         """Take a judgement, 0 to 1. A later one about the same decision replaces the former.

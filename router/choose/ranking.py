@@ -5,10 +5,15 @@ expected error is 1 - quality. Candidates within the bound come first, cheapest 
 differ by at most ``TIE`` are as good as equal, and there the better candidate wins. Candidates
 beyond the bound follow, best first: when none is within it, the best one is asked.
 
-Without a bound: local before frontier; an adapter that was made for the intent before the base; the
+With a worth V of a good answer: maximise quality V - cost, which asks a dearer target where what it
+is expected to do better is worth more than it costs more. A problem that neither solves stays with
+the cheaper one, where a bound on the error would pay for it. With both, this is the order of those
+within the bound.
+
+Without either: local before frontier; an adapter that was made for the intent before the base; the
 frontiers by cost.
 
-In both orders a candidate that is dominated (another costs no more and is no worse, one of them
+In all orders a candidate that is dominated (another costs no more and is no worse, one of them
 strictly) is never ahead of the one that dominates it, within the same tier.
 """
 
@@ -38,6 +43,8 @@ class Candidate:
     quality: float = 0.0
     prior: str = ""
     """What stands behind the quality, judgements of answers aside."""
+    difficulty: str = ""
+    """What the single request does to it, for people."""
     refusal: Code | None = None
     named: bool = False
     """The client asked for it by name."""
@@ -50,10 +57,12 @@ class Candidate:
             self.refusal, self.code, self.why = code, code, why
 
 
-def ranked(candidates: Sequence[Candidate], risk: float | None) -> list[Candidate]:
+def ranked(
+    candidates: Sequence[Candidate], risk: float | None, worth_usd: float | None = None
+) -> list[Candidate]:
     """All candidates, best first. Order among equals is the order in which they came."""
     if risk is None:
-        return _by_tier(candidates)
+        return _by_tier(candidates) if worth_usd is None else _worthiest(candidates, worth_usd)
     within = [c for c in candidates if 1.0 - c.quality <= risk + 1e-12]
     beyond = [c for c in candidates if 1.0 - c.quality > risk + 1e-12]
     for candidate in beyond:
@@ -62,7 +71,16 @@ def ranked(candidates: Sequence[Candidate], risk: float | None) -> list[Candidat
             error = 1.0 - candidate.quality
             candidate.why += f"; expected error {error:.3f} is above the bound of {risk:.3f}"
     beyond.sort(key=lambda c: (-c.quality, c.cost_usd))
-    return _cheapest(within) + beyond
+    return (_cheapest(within) if worth_usd is None else _worthiest(within, worth_usd)) + beyond
+
+
+def _worthiest(candidates: Sequence[Candidate], worth_usd: float) -> list[Candidate]:
+    """By what is left of a good answer's worth; the better one where that is the same."""
+    left = {id(c): c.quality * worth_usd - c.cost_usd for c in candidates}
+    for candidate in candidates:
+        if candidate.refusal is None:
+            candidate.why += f"; worth {left[id(candidate)]:+.6f} USD after its cost"
+    return sorted(candidates, key=lambda c: (-left[id(c)], -c.quality, c.cost_usd))
 
 
 def _by_tier(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -26,6 +26,7 @@ from router.choose.refusals import Code, nobody
 from router.config.root import RouterConfig
 from router.errors import RouterError
 from router.exchange import Exchange
+from router.hardness import of_record
 from router.prices import Work
 from router.request import BASE, Caller, Decision, Hints, Intent, Needs, Request
 from router.wire.endpoint import Endpoint, Usage
@@ -165,7 +166,10 @@ def _exchange(record: Record) -> Exchange:
         out_of_scope=bool(features.get("out_of_scope")),
         posterior=features["posterior"],
     )
-    exchange = Exchange(request, Decision(_table(record), recognised))
+    decision = Decision(
+        _table(record), recognised, difficulty=of_record(features.get("difficulty"))
+    )
+    exchange = Exchange(request, decision)
     exchange.account.answers(_usage(record["usage"]))
     return exchange
 

@@ -93,6 +93,12 @@ class RouteConfig(Section):
         description="bound on the expected error: the cheapest target within it is chosen; null: "
         "adapter of the intent, base, frontiers by price",
     )
+    worth_usd: float | None = Field(
+        default=None,
+        gt=0,
+        description="what a good answer is worth, USD: whose expected quality times this, less its "
+        "expected cost, is highest is asked first (of those within `risk`, where both are given)",
+    )
     max_cost_usd: float | None = Field(
         default=None, gt=0, description="expected cost above which a target is not asked, USD"
     )
@@ -127,6 +133,17 @@ class QualityConfig(Section):
         ge=0,
         description="how many judged answers a gate's result in a manifest is worth at most; 0: "
         "it is ignored",
+    )
+    outcome_strength: float = Field(
+        default=50.0,
+        ge=0,
+        description="how many judged answers a share from an imported table of outcomes is worth "
+        "at most; 0: it is ignored",
+    )
+    per_request: bool = Field(
+        default=True,
+        description="expect less of a target for requests that are harder for it than its usual "
+        "ones, where outcomes taught that (docs/difficulty.md); false: intent and target alone",
     )
     caution: float = Field(
         default=0.0,

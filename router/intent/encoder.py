@@ -106,6 +106,45 @@ class SentenceEncoder:
         return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
+class Once:
+    """An encoder that reads one text, and that once, whoever asks.
+
+    Attributes:
+        vector: what the text means; None as long as nobody had to know.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._read: list[int] | None = None
+        self.vector: Vector | None = None
+
+    @property
+    def name(self) -> str:
+        """The encoder's."""
+        return self._encoder.name
+
+    @property
+    def width(self) -> int:
+        """The encoder's."""
+        return self._encoder.width
+
+    def read(self, text: str) -> list[int]:
+        """The text's word pieces."""
+        if self._read is None:
+            self._read = self._encoder.read(text)
+        return self._read
+
+    def glance(self, pieces: Sequence[int]) -> Vector:
+        """What its words say."""
+        return self._encoder.glance(pieces)
+
+    def encode(self, pieces: Sequence[int]) -> Vector:
+        """What it means."""
+        if self.vector is None:
+            self.vector = self._encoder.encode(pieces)
+        return self.vector
+
+
 class _Words:
     """The model's word embeddings as its file has them: a byte a number, one scale for all."""
 

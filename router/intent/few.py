@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from router.intent.encoder import Encoder
+from router.intent.encoder import Encoder, Once
 from router.intent.head import Head, Recognition, ranked
 from router.learn import logistic
 
@@ -195,39 +195,9 @@ class FewBeside:
 
     def judge(self, encoder: Encoder, text: str) -> Recognition:
         """A new intent where it is recognised; else what the other head says."""
-        once = _Once(encoder)
+        once = Once(encoder)
         found = self._few.judge(once, text)
         return found if found.intent is not None else self._rest.judge(once, text)
-
-
-class _Once:
-    """An encoder that reads one text, and that once, whoever asks."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._read: list[int] | None = None
-        self._vector: NDArray[np.float32] | None = None
-
-    @property
-    def name(self) -> str:
-        return self._encoder.name
-
-    @property
-    def width(self) -> int:
-        return self._encoder.width
-
-    def read(self, text: str) -> list[int]:
-        if self._read is None:
-            self._read = self._encoder.read(text)
-        return self._read
-
-    def glance(self, pieces: Sequence[int]) -> NDArray[np.float32]:
-        return self._encoder.glance(pieces)
-
-    def encode(self, pieces: Sequence[int]) -> NDArray[np.float32]:
-        if self._vector is None:
-            self._vector = self._encoder.encode(pieces)
-        return self._vector
 
 
 # Where the line is

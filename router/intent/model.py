@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from adapters.corpus.language import ENGLISH, UNDETERMINED, language_of
 from router.config.auto import IntentConfig
-from router.intent.encoder import Encoder
+from router.intent.encoder import Encoder, Once, Vector
 from router.intent.examples import Example
 from router.intent.head import Head, Recognition
 from router.intent.keywords import KeywordRules
@@ -41,7 +41,7 @@ class IntentModel:
         self._aliases = {intent.name: intent.alias for intent in intents}
         self._rules = KeywordRules(intents)
         self._trained = trained
-        self._remembered: OrderedDict[str, Recognition] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[Recognition, Vector | None]] = OrderedDict()
 
     @property
     def version(self) -> str:
@@ -72,7 +72,7 @@ class IntentModel:
         if self._trained is None:
             return Intent()
         language = language_of(view)
-        verdict = self._judge(self._trained, view, language)
+        verdict, vector = self._judge(self._trained, view, language)
         return Intent(
             verdict.intent,
             round(verdict.confidence, 4),
@@ -82,20 +82,25 @@ class IntentModel:
             posterior=verdict.posterior,
             model=self.version,
             language=language,
+            vector=vector,
         )
 
-    def _judge(self, trained: Trained, text: str, language: str) -> Recognition:
+    def _judge(
+        self, trained: Trained, text: str, language: str
+    ) -> tuple[Recognition, Vector | None]:
+        """The verdict, and the text's vector where the head wanted it."""
         known = self._remembered.get(text)
         if known is not None:
             self._remembered.move_to_end(text)
             return known
         if not _is_readable(language, trained.languages):
-            return _UNREADABLE
-        verdict = trained.head.judge(trained.encoder, text)
-        self._remembered[text] = verdict
+            return _UNREADABLE, None
+        once = Once(trained.encoder)
+        found = trained.head.judge(once, text), once.vector
+        self._remembered[text] = found
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.popitem(last=False)
-        return verdict
+        return found
 
 
 def languages_of(examples: Sequence[Example]) -> frozenset[str]:
@@ -107,8 +112,13 @@ def languages_of(examples: Sequence[Example]) -> frozenset[str]:
     return frozenset(alone | {language_of("\n".join(texts)) for texts in together.values()})
 
 
+def is_english(language: str) -> bool:
+    """Whether the encoder knows a text of this language, or nobody can tell that it does not."""
+    return language in _COULD_BE_ANY
+
+
 def _is_readable(language: str, known: frozenset[str]) -> bool:
-    if language in known or language in _COULD_BE_ANY:
+    if language in known or is_english(language):
         return True
     # Examples of too few words to tell may be in any language that is written like them.
     return not language.startswith("und-") and UNDETERMINED in known

@@ -37,9 +37,11 @@ from router.cache.store import CachedAnswers, ResponseStore
 from router.capture.entries import Entries
 from router.capture.judged import Judgements
 from router.choose.choose import Chooser
-from router.choose.gauges import PriceGauges, readings
+from router.choose.difficulty_source import DifficultySource
+from router.choose.gauges import PriceGauges, difficulty_readings, readings
 from router.choose.learning import EVERY_S, Learning, Refit
 from router.config.governance import GovernanceConfig
+from router.config.root import RouterConfig
 from router.embed.encoder import BgeSmall
 from router.govern.detectors import detectors
 from router.govern.governance import Governance
@@ -87,6 +89,8 @@ _LONGEST_TRAINING_S = 600.0
 _RULES_WITHIN_S = 10.0
 _POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
 """Rules are fetched when the table names others."""
+_MODEL = Every(None, retry_s=1.0, max_retry_s=60.0)
+"""So is the model of difficulty."""
 
 
 class RouterProcess:
@@ -144,8 +148,7 @@ class RouterProcess:
         self._registry.register(UsageCollector(self._accounting.usage, knows))
         self._registry.register(record_gauges(self._log, self._feedback_log))
         self._peers = Peers(self.holder, identity)
-        self._learning = Learning(config.routing, knows)
-        self._registry.register(Gauges(readings(self._learning)))
+        self._learn(config)
         self.pricing = LocalPricing(config.routing.local.price)
         self._registry.register(PriceGauges(self.pricing))
         self._health = HealthBook(config.delivery, remembered=knows)
@@ -176,6 +179,7 @@ class RouterProcess:
             safety=self._safety,
             governance=governance,
             intents=IntentStage(self._intents),
+            difficulty=self._difficulty,
             policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
             chooser=chooser,
             budgets=self._accounting.budgets,
@@ -264,6 +268,17 @@ class RouterProcess:
             StrayCopies(settings),
         ]
 
+    def _learn(self, config: RouterConfig) -> None:
+        """What this router knows of targets' answers, and of single requests."""
+        self._learning = Learning(config.routing, self.holder.knows)
+        self._registry.register(Gauges(readings(self._learning)))
+        self._difficulty = DifficultySource(
+            config.auto.max_tokens,
+            self._rules.difficulty,
+            per_request=config.routing.quality.per_request,
+        )
+        self._registry.register(Gauges(difficulty_readings(self._difficulty)))
+
     def _seal(self) -> None:
         self._log.sealer.tick()
         self._feedback_log.sealer.tick()
@@ -312,6 +327,7 @@ class RouterProcess:
         poll_s = intents_poll_s if self._intents.watched else None
         every = Every(poll_s, limit_s=_LONGEST_TRAINING_S, retry_s=0.2, max_retry_s=30.0)
         self._intents.wake = jobs.add("intents", self._intents.refresh, every).wake
+        self._difficulty.wake = jobs.add("difficulty", self._difficulty.refresh, _MODEL).wake
         return jobs
 
     async def warm(self) -> None:
@@ -322,6 +338,7 @@ class RouterProcess:
     def _heard(self, table: RoutingTable) -> None:
         self._policies.heard(table)
         self._intents.heard(table)
+        self._difficulty.heard(table)
 
     def start(self) -> None:
         """Begin to write logs, to learn and to renew what is leased, in the background."""

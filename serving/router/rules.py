@@ -1,10 +1,12 @@
-"""Rules and made intents as a router gets them: from the registry, wherever the table has it."""
+"""What a router gets from the registry, wherever the table has it, by digest: rules, made intents,
+the model of difficulty.
+"""
 
 from __future__ import annotations
 
 from router.replicas.table import TableHolder
 from serving.internal.client import InternalClient
-from serving.internal.paths import INTENTS, POLICY, one
+from serving.internal.paths import DIFFICULTY, INTENTS, POLICY, one
 
 _TIMEOUT_S = 10.0
 
@@ -26,6 +28,10 @@ class RegistryRules:
         Raises ``OSError`` when the registry does not have it or is not known, ``Unanswered``.
         """
         return await self._file(one(INTENTS, digest))
+
+    async def difficulty(self, digest: str) -> bytes:
+        """The model of how hard requests are. Raises as ``intents`` does."""
+        return await self._file(one(DIFFICULTY, digest))
 
     async def _file(self, path: str) -> bytes:
         registry = self._holder.current.registry

@@ -9,6 +9,7 @@ from router.choose.cards import Card
 from router.choose.ranking import TIE, Candidate, ranked
 from router.choose.refusals import Code
 
+WORTHS = st.sampled_from([1e-6, 1e-3, 0.5, 10.0])
 COSTS = st.sampled_from([0.0, 1e-6, 1.05e-6, 1.2e-6, 1e-3, 0.5])
 QUALITIES = st.sampled_from([0.0, 0.2, 0.5, 0.69, 0.7, 0.71, 0.9, 1.0])
 RISKS = st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0])
@@ -93,3 +94,39 @@ def test_who_is_dominated_is_never_ahead(candidates: list[Candidate], risk: floa
             no_worse = later.cost_usd <= earlier.cost_usd and later.quality >= earlier.quality
             better = later.cost_usd < earlier.cost_usd or later.quality > earlier.quality
             assert not (no_worse and better), (names(found), earlier, later)
+
+
+def test_what_it_is_worth_decides() -> None:
+    """A dearer target is asked where what it does better is worth more than it costs more."""
+    found = [candidate("weak", 0.001, 0.6), candidate("strong", 0.01, 0.8)]
+    assert names(ranked(found, None, 0.01)) == ["weak", "strong"]
+    assert names(ranked(found, None, 0.1)) == ["strong", "weak"]
+    assert "+0.070000 USD after its cost" in found[1].why
+
+
+def test_what_neither_does_well_stays_with_the_cheaper() -> None:
+    """Where a bound on the error would pay for it."""
+    found = [candidate("weak", 0.001, 0.05), candidate("strong", 0.01, 0.06)]
+    assert names(ranked(found, 0.3)) == ["strong", "weak"]
+    assert names(ranked(found, None, 0.1)) == ["weak", "strong"]
+
+
+def test_within_a_bound_the_worth_decides() -> None:
+    """Who is beyond it comes after all who are within."""
+    found = [candidate("bad", 0.0, 0.5), candidate("a", 0.001, 0.8), candidate("b", 0.01, 0.95)]
+    assert names(ranked(found, 0.3, 1.0)) == ["b", "a", "bad"]
+    assert names(ranked(found, 0.3, 0.01)) == ["a", "b", "bad"]
+
+
+@given(CANDIDATES, st.none() | RISKS, WORTHS)
+def test_by_worth_the_dominated_never_win(
+    found: list[Candidate], risk: float | None, worth: float
+) -> None:
+    """Nobody is behind one who costs no less and is no better, and all are still there."""
+    order = ranked(found, risk, worth)
+    assert sorted(map(id, order)) == sorted(map(id, found))
+    for place, one in enumerate(order):
+        for other in order[place + 1 :]:
+            better = other.cost_usd <= one.cost_usd and other.quality >= one.quality
+            same = other.cost_usd == one.cost_usd and other.quality == one.quality
+            assert same or not better
