@@ -11,6 +11,7 @@ from adapters.admin import (
     exchanges,
     gates,
     lineage,
+    quality,
     reviews,
     takeover,
     trace,
@@ -25,6 +26,7 @@ LOOP: tuple[Resource[Any], ...] = (
     *gates.RESOURCES,
     *distillations.RESOURCES,
     *lineage.RESOURCES,
+    *quality.RESOURCES,
     *takeover.RESOURCES,
     *trace.RESOURCES,
 )

@@ -24,6 +24,7 @@ from adapters.flywheel.database import FlywheelStore
 __all__ = ["CorpusFull", "Exchanges", "Found", "Limits", "Taken"]
 
 _LIMITS = Limits()
+_AT_ONCE = 500
 OnChange = Callable[[str, ExchangeState], object]
 OnSignals = Callable[[Exchange, tuple[str, ...]], object]
 
@@ -183,6 +184,18 @@ class Exchanges:
         with self._store.read() as session:
             row = session.scalar(select(ExchangeRow).where(ExchangeRow.seq.in_(sighted)))
             return None if row is None else seen(session, [row])[0]
+
+    def of_decisions(self, decision_ids: Iterable[str]) -> dict[str, Exchange]:
+        """The same of several, by decision; those of which nothing was kept are left out."""
+        wanted, found = list(dict.fromkeys(decision_ids)), {}
+        with self._store.read() as session:
+            for start in range(0, len(wanted), _AT_ONCE):
+                these = SightingRow.decision_id.in_(wanted[start : start + _AT_ONCE])
+                query = select(SightingRow.decision_id, ExchangeRow).join(ExchangeRow).where(these)
+                pairs = session.execute(query).all()
+                known = seen(session, [row for _, row in pairs])
+                found.update(zip((decision for decision, _ in pairs), known, strict=True))
+        return found
 
     def found(self, exchange_ids: Iterable[str]) -> dict[str, Exchange]:
         """Those of these that are there, by id."""

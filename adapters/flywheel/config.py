@@ -48,6 +48,18 @@ class CorpusConfig(_Section):
     import_max_mb: int = Field(default=256, ge=1, description="of one imported file, MiB")
 
 
+class OutcomesConfig(_Section):
+    """Outcomes of answers, from which it is learned how hard requests are."""
+
+    max_rows: int = Field(
+        default=50_000, ge=1, description="imported outcomes that are kept; then the oldest go"
+    )
+    import_max_mb: int = Field(default=64, ge=1, description="of one imported table, MiB")
+    refit_s: float = Field(
+        default=600.0, gt=0, description="how often reviews, feedback and gates are looked at"
+    )
+
+
 class DatasetsConfig(_Section):
     """How gold answers become datasets."""
 
@@ -171,6 +183,7 @@ class FlywheelConfig(_Section):
 
     corpus: CorpusConfig = CorpusConfig()
     reviews: ReviewsConfig = ReviewsConfig()
+    outcomes: OutcomesConfig = OutcomesConfig()
     datasets: DatasetsConfig = DatasetsConfig()
     trainer: TrainerConfig = TrainerConfig()
     routes: dict[str, RouteConfig] = Field(

@@ -51,6 +51,13 @@ class Reports:
         row = self._row(alias, digest)
         return None if row is None else dict(row.report)
 
+    def all_newest(self, limit: int) -> list[dict[str, Any]]:
+        """The report that counts of every version, of the ``limit`` that were judged last."""
+        last = select(func.max(GateRow.id)).group_by(GateRow.alias, GateRow.digest)
+        query = select(GateRow.report).where(GateRow.id.in_(last)).order_by(GateRow.id.desc())
+        with self._store.read() as session:
+            return [dict(report) for report in session.scalars(query.limit(limit))]
+
     def has_passed(self, alias: str, digest: str) -> bool:
         """Whether the newest report lets the version serve."""
         row = self._row(alias, digest)

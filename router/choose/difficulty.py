@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -142,27 +142,35 @@ class Difficulty:
 def read(raw: bytes) -> Difficulty:
     """A document's model. Raises ``ValueError`` for what is none."""
     try:
-        told = orjson.loads(raw)
-        if told["format"] != _FORMAT:
-            raise ValueError(f"its format is {told['format']!r}, not {_FORMAT}")
-        centre, scale = _unpacked(told["centre"]), _unpacked(told["scale"])
-        heads = tuple(
-            Head(
-                str(each["target"]),
-                _unpacked(each["weights"]),
-                int(each["judged"]),
-                float(each["explained"]),
-            )
-            for each in told["heads"][:HEADS_KEPT]
-        )
-        levels = {(str(n), str(i)): tally(good, count) for n, i, good, count in told["levels"]}
-        encoder = str(told["encoder"])
+        made = _made(orjson.loads(raw), digest_of(raw))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"this is no model of difficulty: {error!r}") from error
-    lengths = {len(centre), len(scale), *(len(each.weights) for each in heads)}
-    if len(lengths) > 1 or len(centre) <= len(TRAITS):
+    lengths = {len(made.centre), len(made.scale), *(len(each.weights) for each in made.heads)}
+    if len(lengths) > 1 or len(made.centre) <= len(TRAITS):
         raise ValueError("this is no model of difficulty: its parts do not fit together")
-    return Difficulty(encoder, centre, scale, heads, levels, digest_of(raw))
+    return made
+
+
+def _made(told: Any, digest: str) -> Difficulty:
+    if told["format"] != _FORMAT:
+        raise ValueError(f"its format is {told['format']!r}, not {_FORMAT}")
+    heads = [
+        Head(
+            str(each["target"]),
+            _unpacked(each["weights"]),
+            int(each["judged"]),
+            float(each["explained"]),
+        )
+        for each in told["heads"][:HEADS_KEPT]
+    ]
+    return Difficulty(
+        str(told["encoder"]),
+        _unpacked(told["centre"]),
+        _unpacked(told["scale"]),
+        tuple(heads),
+        {(str(n), str(i)): tally(good, count) for n, i, good, count in told["levels"]},
+        digest,
+    )
 
 
 def digest_of(raw: bytes) -> str:

@@ -9,6 +9,7 @@ what is asked now.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from router.request import Request
 
@@ -27,10 +28,14 @@ _LETTERS_OF_EUROPE = 0x24F
 
 def reading(request: Request) -> str:
     """The text to classify: the newest user text, with what it points back to before it."""
-    newest = request.text
+    return read_of(request.text, request.turns)
+
+
+def read_of(newest: str, turns: Sequence[str]) -> str:
+    """The same of a user's texts, the newest of which is the last turn."""
     if len(newest.split()) >= _ENOUGH_WORDS and not _POINTS_BACK.match(newest.strip()):
         return newest
-    before = request.turns[:-1][-_TURNS_BEFORE:]
+    before = turns[:-1][-_TURNS_BEFORE:]
     return "\n".join([*(turn[:_MAX_CHARS_BEFORE] for turn in before), newest])
 
 

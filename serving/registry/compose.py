@@ -129,10 +129,12 @@ class RegistryProcess:
         )
         takeover.add_to(self.service.jobs)
         self.service.tables.intents = self.flywheel.clustering.intents
+        self.service.tables.difficulty = lambda: self.flywheel.difficulty.digest
         self._metrics.register(Gauges(capturing.readings(self.flywheel.exchanges)))
         self._metrics.register(Gauges(self.flywheel.clustering.readings()))
         self._metrics.register(Gauges(self.flywheel.reviewing.readings()))
         self._metrics.register(Gauges(self.flywheel.gating.readings()))
+        self._metrics.register(Gauges(self.flywheel.difficulty.readings()))
         self._metrics.register(Gauges(self.flywheel.readings()))
         rules = RulesOffice(
             self.adapters.registry.policies,

@@ -15,6 +15,7 @@ from adapters.distill.data import FrozenData
 from adapters.distill.job import Trainer
 from adapters.distill.tracing import Tracer
 from adapters.flywheel.database import FlywheelStore
+from adapters.gate.held_out import FrozenItems
 from adapters.jobs.periodic import After, Every, Periodic, PeriodicJobs, Work, in_thread
 from adapters.records.erasable import Erasable
 from adapters.registry.claim import Claim
@@ -25,8 +26,10 @@ from serving.config.settings import FLYWHEEL_FILE, Settings
 from serving.registry import capturing
 from serving.registry.adapters import Adapters
 from serving.registry.clustering import Clustering
+from serving.registry.difficulty import Learning
 from serving.registry.distilling import Distilling
 from serving.registry.gating import Gating
+from serving.registry.judged import Judged
 from serving.registry.membership import Membership
 from serving.registry.redacting import Redaction
 from serving.registry.reviewing import Reviewing
@@ -76,6 +79,7 @@ class Flywheel:
         clustering: what is asked alike and answered poorly.
         datasets: what of it was frozen.
         gating: what versions have to pass.
+        difficulty: how hard requests are for which target.
         distilling: the loop from datasets to versions.
     """
 
@@ -146,6 +150,20 @@ class Flywheel:
             membership,
             redaction,
         )
+        self.difficulty = Learning(
+            settings,
+            self.store,
+            Judged(
+                self.exchanges,
+                self.reviews,
+                FrozenItems(self.store, self.datasets),
+                self.gating.reports,
+                membership.routers,
+                lambda tenant: not consent.said_no(tenant),
+            ),
+            redaction,
+            publish,
+        )
         self.distilling = Distilling(
             settings,
             self.store,
@@ -175,12 +193,17 @@ class Flywheel:
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.gating.resources(),
             *self.distilling.resources(),
+            *self.difficulty.resources(),
             *bound(trace.RESOURCES, self._tracer),
         ]
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""
-        return [*capturing.routes(self.exchanges, self._redaction), *self.clustering.routes()]
+        return [
+            *capturing.routes(self.exchanges, self._redaction),
+            *self.clustering.routes(),
+            *self.difficulty.routes(),
+        ]
 
     def readings(self) -> dict[str, Reading]:
         """What is worth a gauge and belongs to no room of its own."""
@@ -194,6 +217,7 @@ class Flywheel:
             CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed),
             self.clustering.persons,
             *self.distilling.rooms(self.datasets, self._redaction.hashed),
+            self.difficulty.persons,
         ]
 
     def add_to(self, jobs: PeriodicJobs) -> None:
@@ -203,8 +227,10 @@ class Flywheel:
         self.clustering.add_to(jobs)
         jobs.add("datasets", in_thread(self.datasets.sweep), Every(_SWEEP_S))
         self.distilling.add_to(jobs)
+        self.difficulty.add_to(jobs)
 
     async def aclose(self) -> None:
         """Stop where it stands; the next process resumes."""
         await self.gating.aclose()
+        await self.difficulty.aclose()
         await asyncio.to_thread(self.store.close)

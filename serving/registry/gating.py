@@ -23,6 +23,7 @@ class Gating:
 
     Attributes:
         gatekeeper: says which versions may serve.
+        reports: what gates found.
     """
 
     def __init__(
@@ -36,11 +37,11 @@ class Gating:
         redaction: Redaction,
     ) -> None:
         self._adapters = adapters
-        self._reports = Reports(store)
+        self.reports = Reports(store)
         self._asking = HttpAsking(membership)
         self.gatekeeper = Gatekeeper(
             GateParts(
-                self._reports,
+                self.reports,
                 FrozenItems(store, datasets),
                 CapturedAnswers(exchanges),
                 self._asking,
@@ -57,11 +58,11 @@ class Gating:
 
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
-        return bound(gates.RESOURCES, gates.Gates(self._reports, self._adapters.registry))
+        return bound(gates.RESOURCES, gates.Gates(self.reports, self._adapters.registry))
 
     def readings(self) -> dict[str, Reading]:
         """What is worth a gauge."""
-        return {"graftwork_gate_reports": ("Reports of gates that are kept.", self._reports.count)}
+        return {"graftwork_gate_reports": ("Reports of gates that are kept.", self.reports.count)}
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -29,6 +29,7 @@ class Tables:
     Attributes:
         current: the newest table.
         intents: digest of the intents that were made of clusters; may block.
+        difficulty: digest of the model of how hard requests are; may block.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Tables:
         self._job = jobs.add("publish", self._make, Every(None, retry_s=_RETRY_S))
         self.current = RoutingTable()
         self.intents: Callable[[], str] = str
+        self.difficulty: Callable[[], str] = str
 
     async def start(self, peer: Peer) -> None:
         """Make the first table. ``peer``: how routers reach the registry."""
@@ -108,7 +110,8 @@ class Tables:
             routers=self._membership.routers(),
         )
         made = await asyncio.to_thread(self.intents)
-        table = table.model_copy(update={"intents": made})
+        hard = await asyncio.to_thread(self.difficulty)
+        table = table.model_copy(update={"intents": made, "difficulty": hard})
         if base is not None:
             table = table.model_copy(update={"roles": base.roles})
         room = self._room
