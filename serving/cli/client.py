@@ -113,10 +113,15 @@ class Client:
             return self._answer(self._http.delete(self._url + path))
 
     def upload(
-        self, path: str, content: Iterable[bytes], size_bytes: int, params: Mapping[str, str]
+        self,
+        path: str,
+        content: Iterable[bytes],
+        size_bytes: int,
+        params: Mapping[str, str],
+        kind: str = "application/octet-stream",
     ) -> dict[str, Any]:
-        """POST bytes as they come, get a JSON object. Raises ``Failed``."""
-        headers = {"content-type": "application/octet-stream", "content-length": str(size_bytes)}
+        """POST bytes of a kind as they come, get a JSON object. Raises ``Failed``."""
+        headers = {"content-type": kind, "content-length": str(size_bytes)}
         with self._translated():
             response = self._http.post(
                 self._url + path,

@@ -28,6 +28,7 @@ from serving.cli import (
     plan,
     policy,
     push,
+    quality,
     reviews,
     serve,
     trace,
@@ -79,6 +80,7 @@ app.add_typer(documents.app, name="documents")
 app.add_typer(exchanges.app, name="exchanges")
 app.add_typer(gate.app, name="gate")
 app.add_typer(policy.app, name="policy")
+app.add_typer(quality.app, name="quality")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(keys.app, name="keys")
 
