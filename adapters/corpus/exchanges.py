@@ -187,7 +187,8 @@ class Exchanges:
 
     def of_decisions(self, decision_ids: Iterable[str]) -> dict[str, Exchange]:
         """The same of several, by decision; those of which nothing was kept are left out."""
-        wanted, found = list(dict.fromkeys(decision_ids)), {}
+        wanted = list(dict.fromkeys(decision_ids))
+        found: dict[str, Exchange] = {}
         with self._store.read() as session:
             for start in range(0, len(wanted), _AT_ONCE):
                 these = SightingRow.decision_id.in_(wanted[start : start + _AT_ONCE])

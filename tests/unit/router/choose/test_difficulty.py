@@ -45,7 +45,7 @@ def outcomes(count: int = 400, seed: int = 1, slope: float = 3.0) -> list[Outcom
     """The first direction says whether the small model fails; the big one fails by chance."""
     chance, found = np.random.default_rng(seed), []
     for n in range(count):
-        vector = chance.normal(size=WIDTH).astype(np.float32) / 4
+        vector = (chance.normal(size=WIDTH) / 4).astype(np.float32)
         p = 1 / (1 + np.exp(-slope * 4 * float(vector[0])))
         for target, good in ((SMALL, chance.random() < p), (BIG, chance.random() < 0.9)):
             found.append(Outcome(f"text {n}", vector, plain(), target, float(good)))
