@@ -99,6 +99,8 @@ class Stitched:
         return list(dict.fromkeys(each["document"] for each in self.citations))
 
 
+NOTHING_STITCHED: Final = Stitched()
+
 Bodies = Callable[[Option], Awaitable[dict[str, Any]]]
 """What a target is sent; made by the context stage, each time that a target is asked."""
 
@@ -468,8 +470,9 @@ class Exchange:
     def context(self) -> Stitched:
         """What whoever answers got beyond the client's own words."""
         chosen = self.chosen
-        none = Stitched()
-        return none if chosen is None else self.delivery.contexts.get(chosen.target, none)
+        if chosen is None:
+            return NOTHING_STITCHED
+        return self.delivery.contexts.get(chosen.target, NOTHING_STITCHED)
 
     @property
     def confidence(self) -> float | None:

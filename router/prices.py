@@ -101,6 +101,9 @@ class Tariff:
         }
 
 
+NO_TARIFF: Final = Tariff()
+
+
 def tariff_of(config: LocalPrice | None, work: Work | None = None) -> Tariff:
     """The price of local tokens: as configured, else as measured, else from the starting rate."""
     if config is None:

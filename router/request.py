@@ -17,7 +17,7 @@ from adapters.evaluation import GateResult
 from router.config.auth import KeyScope
 from router.config.priority import Priority
 from router.hardness import NOT_JUDGED, Hardness
-from router.prices import FREE, Price, Tariff
+from router.prices import FREE, NO_TARIFF, Price, Tariff
 from router.ruling import NO_RULING, Ruling
 from router.wire.endpoint import Endpoint
 from router.wire.texts import Text
@@ -77,6 +77,9 @@ class Hints:
     """What the client says of the matter, for rules; it counts only from keys that are trusted."""
 
 
+NO_HINTS: Final = Hints()
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a request asks of whoever answers it; read from the body once."""
@@ -102,6 +105,9 @@ class Needs:
         return expected if bound is None else min(expected, bound)
 
 
+NO_NEEDS: Final = Needs()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Who wants what. Admission adds the caller, data-prep the rest; nothing changes it later."""
@@ -121,8 +127,8 @@ class Request:
     body_bytes: int = 0
     """Size of the body as it came; the prompt has no more tokens than that."""
     stream: bool = False
-    hints: Hints = field(default_factory=Hints)
-    needs: Needs = field(default_factory=Needs)
+    hints: Hints = NO_HINTS
+    needs: Needs = NO_NEEDS
     text: str = ""
     """The newest user text in one spelling, for whoever recognises something in it."""
     removed: tuple[str, ...] = ()
@@ -177,6 +183,10 @@ class Intent:
     """What the text means, where the encoder had to read it: it is read once for everybody."""
 
 
+NOT_READ: Final = Intent()
+"""What nothing was recognised in, or nobody looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One way to answer: a target that was considered."""
@@ -216,7 +226,7 @@ class Decision:
 
     table: RoutingTable
     """The routing table as it was when the request was read: kept to the last byte (law 1)."""
-    intent: Intent = field(default_factory=Intent)
+    intent: Intent = NOT_READ
     collections: tuple[str, ...] = ()
     """Of documents that the answer may draw on."""
     difficulty: Hardness = NOT_JUDGED
@@ -238,7 +248,7 @@ class Decision:
     """What the route says that a good answer is worth."""
     wanted: str | None = None
     """The target that would have been asked first, had an engine held it."""
-    tariff: Tariff = field(default_factory=Tariff)
+    tariff: Tariff = NO_TARIFF
     """What local tokens cost this request."""
     claims: Mapping[str, list[str]] = field(default_factory=dict)
     """The adapters that were considered, by alias, with the intents that they are for."""

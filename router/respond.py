@@ -238,8 +238,9 @@ def cited(body: bytes, context: Stitched) -> bytes:
 def response_headers(exchange: Exchange) -> list[Header]:
     """The contract's response headers, as far as they are known now."""
     account, intent, confidence = exchange.account, exchange.decision.intent, exchange.confidence
-    rate, stages = account.rate, account.stages
-    timings = ", ".join(f"{each.stage};dur={each.seconds * 1000:.2f}" for each in stages)
+    rate, stages = account.rate, list(account.stages)
+    timings = ", ".join([f"{each.stage};dur={each.seconds * 1000:.2f}" for each in stages])
+    overhead_s = sum([each.seconds for each in stages if each.heading is not None])
     values = {
         "x-request-id": exchange.request.id,
         "x-graftwork-decision-id": exchange.request.decision_id,
@@ -248,7 +249,7 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "x-graftwork-confidence": "none" if confidence is None else f"{confidence:.4f}",
         "x-graftwork-attempts": str(len(exchange.delivery.attempts)),
         "x-graftwork-cost-usd": f"{account.cost_usd:.9f}",
-        "x-graftwork-overhead-ms": f"{stages.overhead_s * 1000:.2f}",
+        "x-graftwork-overhead-ms": f"{overhead_s * 1000:.2f}",
         "x-ratelimit-limit-requests": str(rate.limit),
         "x-ratelimit-remaining-requests": str(rate.remaining),
         "x-ratelimit-reset-requests": f"{rate.resets_s:.0f}s",

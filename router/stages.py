@@ -65,17 +65,11 @@ class Stopwatch:
         """All but waiting for targets, seconds."""
         return sum(each.seconds for each in self if each.heading is not None)
 
-    @property
-    def waited_s(self) -> float:
-        """Waiting for targets, seconds."""
-        return sum(each.seconds for each in self if each.heading is None)
-
-    def headings(self) -> dict[Heading, float]:
-        """Seconds by heading; they add up to the overhead."""
-        return self.read()[1]
-
     def read(self) -> tuple[dict[str, float], dict[Heading, float]]:
-        """Seconds by stage and by heading, both up to the same moment."""
+        """Seconds by stage and by heading, both up to the same moment.
+
+        Those of the headings add up to the overhead.
+        """
         stages: dict[str, float] = {}
         headings = dict.fromkeys(Heading, 0.0)
         for each in self:

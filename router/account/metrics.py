@@ -6,7 +6,7 @@ Source of the GenAI names and buckets: OpenTelemetry semantic conventions for ge
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -18,7 +18,7 @@ from prometheus_client.utils import floatToGoString
 from router.account.usage import GONE
 from router.errors import SecretBlocked
 from router.exchange import Exchange
-from router.stages import Stopwatch
+from router.stages import Booked
 
 _DURATION_S = (
     0.01,
@@ -63,7 +63,7 @@ class StageTimes(Collector):
     def __init__(self) -> None:
         self._seen: dict[str, tuple[list[int], list[float]]] = {}
 
-    def observe(self, stages: Stopwatch) -> None:
+    def observe(self, stages: Iterable[Booked]) -> None:
         """Add one request's."""
         for each in stages:
             found = self._seen.get(each.stage)
@@ -187,10 +187,10 @@ class RouterMetrics:
             child(self.tokens, *labels, "input").observe(exchange.account.usage.input_tokens)
         if exchange.account.usage.output_tokens is not None:
             child(self.tokens, *labels, "output").observe(exchange.account.usage.output_tokens)
-        stages = exchange.account.stages
+        stages = list(exchange.account.stages)
         self.stages.observe(stages)
         self.overhead.observe(
-            sum(each.seconds for each in stages if each.heading and each.stage not in _CLIENTS)
+            sum([each.seconds for each in stages if each.heading and each.stage not in _CLIENTS])
         )
         for attempt in exchange.delivery.attempts:
             child(self.attempts, self._label(attempt.target), attempt.outcome).inc()

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -141,8 +141,13 @@ GONE = "gone"
 """Stands for versions that left the table before a request to them was over."""
 OTHER = "(other)"
 """Stands for what did not find room any more (law 9)."""
-TIMES = {heading.value: f"{heading.value.replace('-', '_')}_us" for heading in Heading}
+TIMES: Final = {heading.value: f"{heading.value.replace('-', '_')}_us" for heading in Heading}
 """The field of a row that has a heading's time."""
+_BOOKED: Final[dict[Heading | None, str]] = {
+    None: "target_us",
+    **{heading: TIMES[heading] for heading in Heading},
+}
+"""The same, by what a stage is booked to."""
 _NO_TARGET = "none"
 _PIN = "@"
 
@@ -284,11 +289,12 @@ class UsageMeter:
     def book_time(self, exchange: Exchange) -> None:
         """Add the time that it took; to be called when nothing more is to come."""
         row = self._row(exchange, exchange.chosen.target if exchange.chosen else _NO_TARGET)
-        stages = exchange.account.stages
-        row.target_us += round(stages.waited_s * 1e6)
-        for heading, seconds in stages.headings().items():
-            name = TIMES[heading]
-            setattr(row, name, getattr(row, name) + round(seconds * 1e6))
+        seconds = dict.fromkeys(_BOOKED, 0.0)
+        for each in exchange.account.stages:
+            seconds[each.heading] += each.seconds
+        for heading, name in _BOOKED.items():
+            if took_us := round(seconds[heading] * 1e6):
+                setattr(row, name, getattr(row, name) + took_us)
 
     def _row(self, exchange: Exchange, target: str) -> Counts:
         request, decision = exchange.request, exchange.decision

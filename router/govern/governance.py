@@ -63,7 +63,8 @@ class Governance:
         ]
         if blocked:
             raise _secret(blocked)
-        request = replace(request, entities=entities)
+        if entities:
+            request = replace(request, entities=entities)
         return replace(request, entities=await self._named(request)) if names else request
 
     async def _named(self, request: Request) -> frozenset[str]:

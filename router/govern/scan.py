@@ -90,11 +90,14 @@ class Scanner:
                 "searched for what must not leave (governance.pii.max_chars)."
             )
         try:
-            async with asyncio.timeout(self._config.budget_s):
-                found = await self._patterns(list(looked))
-                if names and self._detectors.names is not None:
-                    read = {t.text: None for t in texts if t.kind in _SENTENCES}
-                    await self._names(found, list(read))
+            found, unread = self._at_once(looked)
+            if unread or names:
+                async with asyncio.timeout(self._config.budget_s):
+                    if unread:
+                        found |= self._remembered(await asyncio.to_thread(self._look, unread))
+                    if names:
+                        read = {t.text: None for t in texts if t.kind in _SENTENCES}
+                        await self._names(found, list(read))
         except TimeoutError as error:
             raise _unavailable("it takes too long") from error
         except TextTooLong as error:
@@ -109,7 +112,8 @@ class Scanner:
             raise _unavailable("the detector failed") from None
         return found
 
-    async def _patterns(self, texts: list[str]) -> dict[str, Sequence[Span]]:
+    def _at_once(self, texts: Iterable[str]) -> tuple[dict[str, Sequence[Span]], list[str]]:
+        """What is found without waiting, which needs no timer; and the texts that take longer."""
         found: dict[str, Sequence[Span]] = {}
         new: list[str] = []
         for text in texts:
@@ -118,21 +122,22 @@ class Scanner:
                 new.append(text)
             else:
                 found[text] = known
-        if not new:
-            return found
+        if sum(map(len, new)) > _ON_THE_LOOP_CHARS:
+            return found, new
+        return found | self._remembered(self._look(new)), []
 
-        def look() -> dict[str, Sequence[Span]]:
-            find: Callable[[str], list[Span]] = self._detectors.patterns.find
-            return {text: tuple(find(text)) for text in new}
+    def _look(self, texts: list[str]) -> dict[str, Sequence[Span]]:
+        find: Callable[[str], list[Span]] = self._detectors.patterns.find
+        return {text: tuple(find(text)) for text in texts}
 
-        is_short = sum(map(len, new)) <= _ON_THE_LOOP_CHARS
-        looked = look() if is_short else await asyncio.to_thread(look)
+    def _remembered(self, looked: dict[str, Sequence[Span]]) -> dict[str, Sequence[Span]]:
         for text, spans in looked.items():
             self._seen.remember(text, spans)
-        return found | looked
+        return looked
 
     async def _names(self, found: dict[str, Sequence[Span]], texts: list[str]) -> None:
-        assert self._detectors.names is not None
+        if self._detectors.names is None:
+            return
         for text, spans in zip(texts, await self._detectors.names.find(texts), strict=True):
             said = [span for span in spans if _says_something(text, span)]
             if said:

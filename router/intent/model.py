@@ -12,7 +12,7 @@ from router.intent.encoder import Encoder, Once, Vector
 from router.intent.examples import Example
 from router.intent.head import Head, Recognition
 from router.intent.keywords import KeywordRules
-from router.request import Intent
+from router.request import NOT_READ, Intent
 
 KEYWORD_CONFIDENCE = 0.9
 _MAX_REMEMBERED = 2048
@@ -70,7 +70,7 @@ class IntentModel:
         if named is not None:
             return Intent(named, KEYWORD_CONFIDENCE, self.alias(named), source="keyword")
         if self._trained is None:
-            return Intent()
+            return NOT_READ
         language = language_of(view)
         verdict, vector = self._judge(self._trained, view, language)
         return Intent(

@@ -11,10 +11,9 @@ from adapters.aliases import RoutingTable
 from router.errors import InvalidRequest
 from router.intent.source import IntentSource
 from router.intent.view import reading
-from router.request import AUTO, Intent, Request
+from router.request import AUTO, NOT_READ, Intent, Request
 
 HEADER = "x-graftwork-intent"
-NOT_READ = Intent()
 
 
 class IntentStage:

@@ -33,10 +33,12 @@ class Rules:
         file: what is in it.
         warnings: what is doubtful about it.
         reads: the variables that some rule reads.
+        silent: what it says of a request to which no rule applies.
     """
 
     def __init__(self, version: str, file: RulesFile, warnings: Iterable[Problem] = ()) -> None:
         self.version = version
+        self.silent = replace(NO_RULING, version=version)
         self.file = file
         self.warnings = tuple(warnings)
         conditions = [rule.condition for rule in file.rules]
@@ -62,7 +64,7 @@ class Rules:
     def ask(self, situation: Situation) -> Asked:
         """What the rules say about a request, for each of its intents. Never raises."""
         if not self.file.rules:
-            return Asked(replace(NO_RULING, version=self.version))
+            return Asked(self.silent)
         asked: list[tuple[Ruling, dict[str, Any]]] = []
         for intent in dict.fromkeys(situation.intents):
             values = situation.values(intent, self.reads, self._stated, self.file.timezone)

@@ -124,7 +124,7 @@ class PolicyStage:
 
     def _asked(self, exchange: Exchange, in_use: InUse, intents: tuple[str, ...]) -> Asked:
         if not in_use.active.file.rules and in_use.shadow is None:
-            return Asked(replace(_NOTHING, version=in_use.active.version))
+            return Asked(in_use.active.silent)
         situation = self._situation(exchange.request, exchange.decision, intents)
         asked = in_use.active.ask(situation)
         if in_use.shadow is not None:
@@ -168,9 +168,6 @@ class PolicyStage:
         review = self._source.reviews.want(exchange)
         if ruling.review == "before":
             raise ReviewPending(review, rules)
-
-
-_NOTHING: Final = Ruling()
 
 
 def _said(ruling: Ruling) -> list[str]:

@@ -58,7 +58,7 @@ def test_a_stage_has_its_own_time_only(clock: Clock) -> None:
         clock.now += 16
     assert seconds(watch) == {DOOR: 1, "send": 18, "budget": 4, TARGET: 8}
     assert watch.overhead_s == 23
-    assert watch.headings()[Heading.ROUTING] == 19
+    assert watch.read()[1][Heading.ROUTING] == 19
 
 
 def test_the_stages_of_the_path_follow_each_other(clock: Clock) -> None:
@@ -114,7 +114,7 @@ def test_nothing_is_unbooked(steps: list[tuple[bool, str, int]]) -> None:
                 open_stages.pop(len(open_stages) // 2).__exit__()
         assert sum(seconds(watch).values()) == found.now - begun
         waited = seconds(watch).get("a", 0.0)
-        assert sum(watch.headings().values()) == watch.overhead_s == found.now - begun - waited
+        assert sum(watch.read()[1].values()) == watch.overhead_s == found.now - begun - waited
 
 
 async def _is_warm(client: Any) -> None:
