@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any
 from adapters.dataset.frozen import row_digest
 from adapters.distill.job import ADAPTER_DIR, Example, Job, Limits, read_outcome, write_job
 from adapters.distill.settings import TrainingSettings
+from benchmarks.processes import to_its_end
 from serving.console.charts import Line, lines
 from serving.demo.desk import Message, messages
 from serving.embedded import BASE_DIR, BASE_MODEL_ID
@@ -74,7 +74,7 @@ def train(base: Base, seed: int, learned: Sequence[Message], scratch: Path) -> t
         settings=TrainingSettings(seed=seed), limits=Limits(threads=1),
     )  # fmt: skip
     write_job(scratch, job, rows)
-    subprocess.run([sys.executable, "-m", "serving.distill_job", str(scratch)], check=True)
+    to_its_end([sys.executable, "-m", "serving.distill_job", str(scratch)])
     outcome = read_outcome(scratch)
     assert outcome is not None
     if outcome.state != "done":

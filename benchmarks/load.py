@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httptools
@@ -21,6 +22,7 @@ class Figures:
     p50_ms: float
     p99_ms: float
     failed: int
+    answered: int
 
     def __str__(self) -> str:
         """One readable line."""
@@ -30,17 +32,25 @@ class Figures:
         )
 
 
+@dataclass(frozen=True)
+class _Load:
+    requests: Sequence[bytes]
+    pace_s: float
+    ending: bytes
+
+
 class _Client(asyncio.Protocol):
     """Sends the next request as soon as the last is answered, or when its turn has come."""
 
-    def __init__(
-        self, requests: Sequence[bytes], until: float, latencies: list[float], pace_s: float
-    ) -> None:
-        self._requests = itertools.cycle(requests)
-        self._pace_s = pace_s
+    def __init__(self, load: _Load, until: float, latencies: list[float]) -> None:
+        self._requests = itertools.cycle(load.requests)
+        self._pace_s = load.pace_s
+        self._ending = load.ending
         self._until = until
         self._latencies = latencies
         self._sent = 0.0
+        self._tail = b""
+        self._ended = False
         self.failed = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -57,13 +67,19 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
+    def on_body(self, data: bytes) -> None:
+        if self._ending:
+            self._tail = (self._tail + data)[-len(self._ending) :]
+
     def on_message_complete(self) -> None:
         now = time.perf_counter()
-        if self._parser.get_status_code() == 200:
+        tail, self._tail = self._tail, b""
+        if self._parser.get_status_code() == 200 and tail == self._ending:
             self._latencies.append(now - self._sent)
         else:
             self.failed += 1
         if now >= self._until:
+            self._ended = True
             self._transport.close()
             return
         self._parser = httptools.HttpResponseParser(self)
@@ -72,17 +88,20 @@ class _Client(asyncio.Protocol):
         asyncio.get_running_loop().call_later(max(0.0, wait_s), self._send)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
+        if exc is not None or not self._ended:
             self.failed += 1
         if not self.done.done():
             self.done.set_result(None)
 
 
-def post(host: str, port: int, path: str, body: bytes) -> bytes:
+def post(
+    host: str, port: int, path: str, body: bytes, headers: Mapping[str, str] | None = None
+) -> bytes:
     """The bytes of one POST."""
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{more}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -94,6 +113,7 @@ async def run(
     clients: int,
     seconds: float,
     pace_s: float = 0.0,
+    ending: bytes = b"",
 ) -> Figures:
     """Keep ``clients`` at work for ``seconds``; returns what that gave.
 
@@ -104,24 +124,27 @@ async def run(
         clients: connections, each with one request under way at most.
         seconds: how long.
         pace_s: mean time between two requests of a client; 0: one after the other.
+        ending: what every answer has to end with; any other one has failed.
     """
     requests = [request] if isinstance(request, bytes) else request
+    load = _Load(requests, pace_s, ending)
     loop, latencies = asyncio.get_running_loop(), list[float]()
     started = time.perf_counter()
     protocols = [
         (
             await loop.create_connection(
-                lambda: _Client(requests, started + seconds, latencies, pace_s), host, port
+                lambda: _Client(load, started + seconds, latencies), host, port
             )
         )[1]
         for _ in range(clients)
     ]
     await asyncio.wait_for(asyncio.gather(*(p.done for p in protocols)), seconds + 60)
     elapsed = time.perf_counter() - started
-    cuts = statistics.quantiles(latencies, n=100)
+    cuts = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else [math.nan] * 99
     return Figures(
         requests_per_s=len(latencies) / elapsed,
         p50_ms=cuts[49] * 1000,
         p99_ms=cuts[98] * 1000,
         failed=sum(p.failed for p in protocols),
+        answered=len(latencies),
     )

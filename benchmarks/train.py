@@ -36,6 +36,7 @@ from adapters.distill.job import (
     write_job,
 )
 from adapters.distill.settings import TrainingSettings
+from benchmarks.processes import ended_by_signals
 from serving.embedded import BASE_DIR
 
 SHAPES: dict[str, dict[str, int]] = {
@@ -52,6 +53,7 @@ _TOKENIZER = ("chat_template.jinja", "generation_config.json", "tokenizer.json",
               "tokenizer_config.json")  # fmt: skip
 _WORDS = ("may", "i", "return", "the", "kettle", "lamp", "sofa", "order", "after", "some", "days")
 _STREAMED_TOKENS = 64
+_JOB = "job"
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def examples(count: int, words: int) -> list[Example]:
 
 def measure(shape: str, scratch: Path, given: argparse.Namespace) -> Measured:
     """Train one shape for some steps; stop it when there is enough to tell."""
-    base, directory = scratch / "base", scratch / "job"
+    base, directory = scratch / "base", scratch / _JOB
     parameters = make_base(base, shape)
     settings = TrainingSettings(
         steps=given.steps, validation=0, batch_tokens=given.batch_tokens, packing=given.packing
@@ -138,9 +140,12 @@ def measure(shape: str, scratch: Path, given: argparse.Namespace) -> Measured:
         beside = asyncio.run(_streamed(given)) if given.beside else []
         process.wait(timeout=given.timeout_s)
     finally:
-        (directory / CANCEL_FILE).touch()
+        give_up(scratch)
         process.terminate()
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
     outcome = read_outcome(directory)
     assert outcome is not None
     if outcome.state != "done":
@@ -149,6 +154,12 @@ def measure(shape: str, scratch: Path, given: argparse.Namespace) -> Measured:
     passes = outcome.steps / max(1.0, told["tokens"] / told["settings"]["batch_tokens"])
     speed = passes * told["tokens"] / outcome.seconds
     return Measured(shape, told["device"], parameters, an_example, speed, quiet, beside)
+
+
+def give_up(scratch: Path) -> None:
+    """End the training that ``measure`` has there, now or as soon as it begins."""
+    (scratch / _JOB).mkdir(parents=True, exist_ok=True)
+    (scratch / _JOB / CANCEL_FILE).touch()
 
 
 def _outlook(directory: Path) -> Any:
@@ -215,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("| base | size | on | tokens each | tokens/s | s per 1,000 | quiet ms | beside ms |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for shape in given.shapes:
-        with tempfile.TemporaryDirectory(prefix="graftwork-train-") as scratch:
+        with ended_by_signals(), tempfile.TemporaryDirectory(prefix="graftwork-train-") as scratch:
             print(measure(shape, Path(scratch), given), flush=True)
 
 

@@ -1,1 +1,1 @@
-"""What a gateway costs in front of a provider that costs nothing: ours beside LiteLLM's."""
+"""What a gateway costs in front of a provider that costs nothing: ours beside four others."""

@@ -9,9 +9,9 @@ import argparse
 import datetime as dt
 import os
 import platform
-import subprocess
 import sys
 
+from benchmarks.processes import to_its_end
 from benchmarks.routing.data import folder
 
 SECTIONS = ("pii", "vault", "safety", "policy", "retrieval", "stages", "headings")
@@ -33,7 +33,7 @@ def main() -> int:
                 print(f"Skipped: {folder() / _QUESTIONS} is not there")
                 continue
             argv.append(str(folder() / _QUESTIONS))
-        failed += subprocess.run(argv, check=False).returncode != 0
+        failed += to_its_end(argv) != 0
     return failed
 
 

@@ -21,6 +21,7 @@ from benchmarks.api import Api
 from benchmarks.gpu import parts, results, scale
 from benchmarks.gpu.scale import Scale
 from benchmarks.gpu.system import Ground
+from benchmarks.processes import Ended
 from benchmarks.train import SHAPES
 
 _RESULTS = Path("benchmarks/RESULTS.md")
@@ -125,6 +126,8 @@ def _one(
     began = time.perf_counter()
     try:
         figures = asyncio.run(run())
+    except Ended:
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the other parts are still to be had
         print(f"{part}: failed after {time.perf_counter() - began:.0f} s: {error!r}", flush=True)
         return False

@@ -229,7 +229,7 @@ async def training(bench: Bench) -> Figures:
             streams=2 if not bench.scale.on_cuda else 8,
         )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="graftwork-train-") as scratch:
-            done = await asyncio.to_thread(train.measure, shape, Path(scratch), given)
+            done = await _trained(shape, Path(scratch), given)
         figures[f"{shape}: tokens/s"] = f"{done.tokens_per_s:,.0f}"
         figures[f"{shape}: s per 1,000 examples of {done.tokens_an_example:.0f} tokens"] = (
             f"{done.seconds_per_1000:,.1f}"
@@ -239,6 +239,17 @@ async def training(bench: Bench) -> Figures:
         )
         figures[f"{shape}: the same beside the training"] = train.gaps(done.beside_ms)
     return figures
+
+
+async def _trained(shape: str, scratch: Path, given: argparse.Namespace) -> train.Measured:
+    """In a thread. When this is given up the training is too, and its files stay until then."""
+    thread = asyncio.ensure_future(asyncio.to_thread(train.measure, shape, scratch, given))
+    try:
+        return await asyncio.shield(thread)
+    finally:
+        if not thread.done():
+            train.give_up(scratch)
+            await asyncio.wait([thread])
 
 
 START: Final = "start"

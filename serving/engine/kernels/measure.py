@@ -214,7 +214,17 @@ def _own(bench: Bench, tokens: int) -> Setting | None:
 
 def _compile_all(wanted: Wanted, tell: Tell, *, processes: int) -> None:
     tell(f"compiling settings in {processes} processes")
-    shares = []
+    shares: list[subprocess.Popen[bytes]] = []
+    try:
+        _begin_all(wanted, shares, processes)
+        for each in shares:
+            each.wait()
+    finally:  # whoever ends this ends them
+        for each in shares:
+            each.kill()
+
+
+def _begin_all(wanted: Wanted, shares: list[subprocess.Popen[bytes]], processes: int) -> None:
     for share in range(processes):
         job = {
             "wanted": {**asdict(wanted), "shapes": [asdict(each) for each in wanted.shapes]},
@@ -223,8 +233,6 @@ def _compile_all(wanted: Wanted, tell: Tell, *, processes: int) -> None:
         }
         command = [sys.executable, "-m", "serving.engine.kernels.measure", json.dumps(job)]
         shares.append(subprocess.Popen(command))  # noqa: S603 - ourselves
-    for each in shares:
-        each.wait()
 
 
 def _compile_share(job: dict[str, Any]) -> None:
