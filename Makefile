@@ -64,7 +64,7 @@ bench-faults: env ## what a client gets for every way in which a provider can fa
 bench-swap: env ## replace and roll back adapters under load, against vLLM's own route
 	@exec $(BIN)/python -m benchmarks.swap $(ARGS)
 
-bench-gateway: env ## CPU and latency of one router process, beside LiteLLM's
+bench-gateway: env ## CPU and latency of one router process, beside LiteLLM, vllm-router, Portkey and HAProxy
 	@exec $(BIN)/python -m benchmarks.gateway $(ARGS)
 
 bench-gpu: env ## what a CUDA card does with the product, part by part; ARGS=--cpu tries the path in small

@@ -37,10 +37,12 @@ def _started(start: Peer, place: Place, stack: ExitStack) -> Gateway:
     """Raises ``NotInstallable``, ``NotStarted`` or ``AnswersWrongly``."""
     server = start(place)
     url = f"http://{HOST}:{place.port}{server.health}"
-    pid = stack.enter_context(running(server.command, url, dict(server.env)))
-    pin(pid, lambda _: {0})
-    gateway = Gateway(place.port, server, pid)
-    check(gateway)
+    with ExitStack() as own:  # what answers wrongly is not left running beside the others
+        pid = own.enter_context(running(server.command, url, dict(server.env)))
+        pin(pid, lambda _: {0})
+        gateway = Gateway(place.port, server, pid)
+        check(gateway)
+        stack.push(own.pop_all())
     return gateway
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
-import urllib.request
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ HOST: Final = "127.0.0.1"
 _PATH: Final = "/v1/chat/completions"
 _DONE: Final = b"data: [DONE]\n\n"
 _ANSWER_S: Final = 30
+_OK: Final = 200
 _OBJECTS = ("lamp", "kettle", "chair", "jacket", "phone", "desk", "kayak", "tent", "blender", "rug")
 _ASKS = (
     "How do I return the {} that I bought last week?",
@@ -109,14 +110,19 @@ def spoken(stream: bytes) -> str:
 
 def _asked(gateway: Gateway, *, stream: bool) -> bytes:
     headers = {"Content-Type": "application/json", **gateway.server.headers}
-    url = f"http://{HOST}:{gateway.port}{_PATH}"
     body = bodies(gateway.server.model, stream=stream)[0]
-    request = urllib.request.Request(url, body, headers)
+    connection = http.client.HTTPConnection(HOST, gateway.port, timeout=_ANSWER_S)
     try:
-        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
-            return bytes(answer.read())
-    except OSError as error:
+        connection.request("POST", _PATH, body, headers)
+        answer = connection.getresponse()
+        said = answer.read()
+    except (OSError, http.client.HTTPException) as error:
         raise AnswersWrongly(str(error)) from error
+    finally:
+        connection.close()
+    if answer.status != _OK:
+        raise AnswersWrongly(f"{answer.status} {said.decode(errors='replace')[:300]}")
+    return said
 
 
 def measure(gateway: Gateway, case: Case, seconds: float) -> Measured:

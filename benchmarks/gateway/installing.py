@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +41,13 @@ def from_pypi(home: Path, requirement: str) -> Path:
     return place / "bin"
 
 
-def from_npm(home: Path, package: str) -> Path:
-    """The `node_modules` folder with the package (``name@version``); its scripts are not run.
+def from_npm(home: Path, package: str, overrides: Mapping[str, str] | None = None) -> Path:
+    """The `node_modules` folder with a package (``name@version``); no package's scripts are run.
+
+    Args:
+        home: where environments are kept.
+        package: what the environment is for.
+        overrides: versions of what it depends on.
 
     Raises:
         NotInstallable: there is no node or no npm, or npm cannot get it.
@@ -52,8 +59,11 @@ def from_npm(home: Path, package: str) -> Path:
     if not (place / _MADE).exists():
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
+        name, _, version = package.rpartition("@")
+        wanted = {"dependencies": {name: version}, "overrides": overrides or {}}
+        (place / "package.json").write_text(json.dumps(wanted), encoding="utf-8")
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
-        _run(["npm", "install", *quiet, "--prefix", str(place), package])
+        _run(["npm", "install", *quiet, "--prefix", str(place)])
         (place / _MADE).touch()
     return place / "node_modules"
 

@@ -22,6 +22,8 @@ _HOST: Final = "127.0.0.1"
 LITELLM: Final = "litellm[proxy]==1.106.0"
 VLLM_ROUTER: Final = "vllm-router==0.1.17"
 PORTKEY: Final = "@portkey-ai/gateway@1.15.2"
+# Portkey's issue 1389: with any later one that its own package.json permits, streams end in a 500.
+_PORTKEYS_SERVER: Final = {"@hono/node-server": "1.14.1"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ net.Server.prototype.listen = function (port, ...rest) {
 
 def portkey(place: Place) -> Server:
     """Portkey's gateway (Node); the provider is said by each request's headers."""
-    entry = from_npm(place.home, PORTKEY) / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+    modules = from_npm(place.home, PORTKEY, _PORTKEYS_SERVER)
+    entry = modules / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     loopback = place.scratch / "loopback.cjs"
     loopback.write_text(_ON_LOOPBACK, encoding="utf-8")
     return Server(

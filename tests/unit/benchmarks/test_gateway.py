@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gateway import installing
+from benchmarks.gateway import installing, peers
 from benchmarks.gateway.cases import (
     CASES,
     AnswersWrongly,
@@ -25,7 +26,7 @@ from benchmarks.gateway.cases import (
 from benchmarks.gateway.peers import PEERS, Place, Server, haproxy
 from benchmarks.gateway.stand_in import TOKENS
 from benchmarks.gateway.table import BARE, Measured, Rounds, left_out
-from benchmarks.load import Figures
+from benchmarks.load import Figures, post, run
 from benchmarks.processes import running
 from serving.bringup.edge import free_port
 
@@ -83,11 +84,7 @@ def test_the_provider_answers_whole_and_token_by_token(provider: Gateway) -> Non
 
 def test_a_stream_without_its_end_has_failed(provider: Gateway) -> None:
     """A whole answer where a stream was asked for is a failure, not a fast stream."""
-    from benchmarks.load import post, run
-
     request = post("127.0.0.1", provider.port, "/", bodies("large", stream=False)[0])
-    import asyncio
-
     found = asyncio.run(run("127.0.0.1", provider.port, request, 1, 0.1, ending=b"[DONE]\n\n"))
     assert found.answered == 0
     assert found.failed > 0
@@ -142,17 +139,19 @@ def test_npm_runs_no_scripts_of_packages(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).write_text(f"#!/bin/sh\n{program}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    places = {installing.from_npm(tmp_path / "home", "@portkey-ai/gateway@1.15.2") for _ in "ab"}
+    home, package = tmp_path / "home", "@portkey-ai/gateway@1.15.2"
+    places = {installing.from_npm(home, package, {"beside": "1.2.3"}) for _ in "ab"}
     (calls,) = said.read_text().splitlines()
     assert "--ignore-scripts" in calls
-    assert calls.endswith(" @portkey-ai/gateway@1.15.2")
-    assert places == {tmp_path / "home" / "portkey-ai-gateway@1.15.2" / "node_modules"}
+    assert places == {home / "portkey-ai-gateway@1.15.2" / "node_modules"}
+    assert json.loads((home / "portkey-ai-gateway@1.15.2" / "package.json").read_text()) == {
+        "dependencies": {"@portkey-ai/gateway": "1.15.2"},
+        "overrides": {"beside": "1.2.3"},
+    }
 
 
 def test_there_are_four_peers_and_their_versions_are_pinned() -> None:
     """A table is compared with the one of another day."""
-    from benchmarks.gateway import peers
-
     assert list(PEERS) == ["LiteLLM", "vllm-router", "Portkey", "HAProxy"]
     assert all("==" in each for each in (peers.LITELLM, peers.VLLM_ROUTER))
     assert peers.PORTKEY.count("@") == 2
@@ -162,7 +161,7 @@ def test_there_are_four_peers_and_their_versions_are_pinned() -> None:
 def test_the_command_prints_one_table(tmp_path: Path) -> None:
     """From the command line to the table, with our own router and the peer that is always here."""
     command = [sys.executable, "-m", "benchmarks.gateway", "--peer", "HAProxy", "--rounds", "1"]
-    command += ["--seconds", "0.3", "--only", "c=1", "--peer-home", str(tmp_path)]
+    command += ["--seconds", "0.3", "--only", "c=1, 32", "--peer-home", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| c=1, 32")]
