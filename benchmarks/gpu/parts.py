@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from benchmarks import train
 from benchmarks.api import Api
@@ -22,6 +23,7 @@ from benchmarks.gpu.shape import NOTHING, adapter_tar
 from benchmarks.swapping import ALIAS, clients, flip, p99, spread
 from router.config.routing import LocalPrice
 
+T = TypeVar("T")
 _MOVED: Final = 1e-4
 _SCORINGS: Final = 12
 _NOISE_FILE: Final = "noise.json"
@@ -229,7 +231,10 @@ async def training(bench: Bench) -> Figures:
             streams=2 if not bench.scale.on_cuda else 8,
         )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="graftwork-train-") as scratch:
-            done = await _trained(shape, Path(scratch), given)
+            place = Path(scratch)
+            done = await in_thread(
+                partial(train.measure, shape, place, given), partial(train.give_up, place)
+            )
         figures[f"{shape}: tokens/s"] = f"{done.tokens_per_s:,.0f}"
         figures[f"{shape}: s per 1,000 examples of {done.tokens_an_example:.0f} tokens"] = (
             f"{done.seconds_per_1000:,.1f}"
@@ -241,14 +246,14 @@ async def training(bench: Bench) -> Figures:
     return figures
 
 
-async def _trained(shape: str, scratch: Path, given: argparse.Namespace) -> train.Measured:
-    """In a thread. When this is given up the training is too, and its files stay until then."""
-    thread = asyncio.ensure_future(asyncio.to_thread(train.measure, shape, scratch, given))
+async def in_thread(work: Callable[[], T], give_up: Callable[[], None]) -> T:
+    """What ``work`` returns. Whoever stops waiting has it given up and waits for its end."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(thread)
     finally:
         if not thread.done():
-            train.give_up(scratch)
+            give_up()
             await asyncio.wait([thread])
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import io
 import json
+import os
+import signal
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from adapters.format.base_model import read_base
 from adapters.format.preflight import PreflightLimits, preflight
-from benchmarks.gpu import results, scale
-from benchmarks.gpu.__main__ import main
+from benchmarks.gpu import parts, results, scale
+from benchmarks.gpu.__main__ import _one, main
 from benchmarks.gpu.shape import NOTHING, adapter_tar, base_of
-from benchmarks.gpu.system import deploy_file
+from benchmarks.gpu.system import Ground, deploy_file
+from benchmarks.processes import Ended, ended_by_signals
 from tests.fakes.deploying import deploy
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +48,50 @@ def test_without_a_card_it_says_so(
     assert "no CUDA here" in said
     assert "--cpu" in said
     assert not (tmp_path / "out").exists()
+
+
+async def test_a_part_that_is_cut_off_ends_what_it_started() -> None:
+    """Its time is over while a thread trains: the training is given up, and ends before it."""
+    begun, given_up, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert given_up.wait(10)
+        ended.set()
+
+    part = asyncio.create_task(parts.in_thread(work, given_up.set))
+    await asyncio.to_thread(begun.wait, 10)
+    part.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await part
+    assert ended.is_set()
+
+
+async def test_a_part_that_ends_by_itself_gives_nothing_up() -> None:
+    """What the thread returned comes back."""
+    given_up = threading.Event()
+    assert await parts.in_thread(lambda: 7, given_up.set) == 7
+    assert not given_up.is_set()
+
+
+def test_a_signal_is_no_failed_part(tmp_path: Path) -> None:
+    """SIGTERM ends the whole of it: no part after the one that it met is begun."""
+    kept = results.Kept(tmp_path)
+
+    async def ended(_bench: parts.Bench) -> dict[str, str]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(10)
+        return {}
+
+    given = argparse.Namespace(limit_s=10.0, out=tmp_path)
+    with ended_by_signals(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(parts.PARTS, "swap", ended)
+        ground = Ground(tmp_path, scale.on_the_cpu(), 0.5)
+        with pytest.raises(Ended) as stopped:
+            _one(
+                "swap", "http://127.0.0.1:1", ground, (scale.on_the_cpu(), "embedded"), given, kept
+            )
+    assert stopped.value.code == 143
 
 
 @pytest.mark.parametrize(
