@@ -39,13 +39,21 @@ def _between_digits(text: str, place: int) -> bool:
     return text[place] in ".,:/" and len(around) == 2 and around.isdecimal()
 
 
-def fold(tenant: str, messages: Iterable[Mapping[str, Any]], *, trains: bool = True) -> str:
+def fold(
+    tenant: str,
+    messages: Iterable[Mapping[str, Any]],
+    *,
+    trains: bool = True,
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """What all that is asked of the same has in common, hexadecimal; tenants have nothing so.
 
-    What may be learned from and what may not are never one exchange.
+    What may be learned from and what may not are never one exchange, nor is what was asked with
+    other tools.
     """
+    asked = [_folded(dict(message)) for message in messages]
     said = json.dumps(
-        [tenant, trains, [_folded(dict(message)) for message in messages]],
+        [tenant, trains, asked, *([list(tools)] if tools else ())],
         ensure_ascii=False,
         sort_keys=True,
         separators=(",", ":"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from adapters.corpus import tools
 from adapters.corpus.exchange import Exchange
 from adapters.corpus.folding import folded
 
@@ -20,6 +21,9 @@ SIGNS: Final = "signs"
 """In an exchange's details: the reason of each signal."""
 _LISTS: Final = {ANSWERS: 4, DEMONSTRATIONS: 8, COMMENTS: 8}
 """How many of each are kept, the newest."""
+_OF_AN_ANSWER: Final = frozenset({"logprobs", tools.CALLS})
+_OF_A_PROMPT: Final = frozenset({tools.TOOLS, tools.FUNCTIONS, tools.CALLS})
+"""Without any of these an exchange is another one."""
 _MAX_SIGNALS: Final = 32
 _MAX_DETAILS_BYTES: Final = 256 * 1024
 
@@ -45,23 +49,31 @@ def details(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
     for name in ("logprobs", *sorted(known.keys() - _LISTS.keys() - {"logprobs"}), *_LISTS):
         if _size(known) <= _MAX_DETAILS_BYTES:
             break
-        known.pop(name, None)
+        if known.pop(name, None) and name in _OF_A_PROMPT:
+            known[tools.LEFT_OUT] = tools.TOO_LARGE
     return known
 
 
 def answers(before: Exchange, again: Exchange) -> dict[str, Any]:
     """The details with another answer, if it is one."""
-    known = details(before.details, _without_teacher(again.details))
+    known = details(before.details, _of_the_request(again.details))
     said = {folded(before.response)}
     said |= {folded(str(each.get("response", ""))) for each in _list(known.get(ANSWERS))}
-    if not again.response or folded(again.response) in said:
+    response = _response(again)
+    if not response or folded(response) in said:
         return known
-    return details(known, {ANSWERS: [{"target": again.target, "response": again.response}]})
+    return details(known, {ANSWERS: [{"target": again.target, "response": response}]})
 
 
-def _without_teacher(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Log-probabilities are of the answer that is kept, not of a later one."""
-    return {name: each for name, each in told.items() if name != "logprobs"}
+def _response(again: Exchange) -> str:
+    """What is kept of another answer: where it calls tools, the calls, which decide."""
+    calls = tools.calls_of(again.details.get(tools.CALLS), tools.offered(again.details).names)
+    return tools.written(calls) if calls else again.response
+
+
+def _of_the_request(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Calls and log-probabilities are those of the answer that is kept, not of a later one."""
+    return {name: each for name, each in told.items() if name not in _OF_AN_ANSWER}
 
 
 def _list(value: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from adapters.corpus.exchange import Exchange
 from adapters.corpus.folding import fold, last_said
 from adapters.corpus.likeness import MAX_CHARS, Word, keys, near, words
 from adapters.corpus.models import ExchangeRow, LikenessRow
+from adapters.corpus.tools import offered
 
 _LOOKED_AT: Final = 32
 """Of those that share a key, the newest."""
@@ -32,7 +33,8 @@ class Likeness:
         if not text or len(text) > MAX_CHARS:
             return None
         said = words(text)
-        found = keys(fold(exchange.tenant, around, trains=exchange.trains), said)
+        tools = offered(exchange.details).tools
+        found = keys(fold(exchange.tenant, around, trains=exchange.trains, tools=tools), said)
         return cls(said, found) if found else None
 
     def find(self, session: Session) -> ExchangeRow | None:

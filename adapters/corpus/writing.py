@@ -26,6 +26,7 @@ from adapters.corpus.models import (
 )
 from adapters.corpus.rows import rows_of, seen
 from adapters.corpus.similar import Likeness
+from adapters.corpus.tools import offered
 from adapters.corpus.worth import PROTECTED, worth
 from adapters.errors import AdapterError
 
@@ -123,7 +124,8 @@ class Writing:
                 signals=merging.signals(exchange.signals, early.names),
                 details=merging.details(exchange.details, early.details),
             )
-        key = fold(exchange.tenant, exchange.messages, trains=exchange.trains)
+        tools = offered(exchange.details).tools
+        key = fold(exchange.tenant, exchange.messages, trains=exchange.trains, tools=tools)
         row = self._session.scalar(select(ExchangeRow).where(ExchangeRow.fold == key))
         likeness = Likeness.of(exchange) if row is None else None
         if likeness is not None:

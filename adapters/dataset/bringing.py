@@ -10,8 +10,8 @@ from typing import Any
 
 from adapters.dataset.datasets import Datasets, imported_id
 from adapters.dataset.errors import NothingReviewed
-from adapters.dataset.frozen import Dataset, Row, Split, row_digest
-from adapters.dataset.gold_rows import whole
+from adapters.dataset.frozen import Dataset, Row, Split
+from adapters.dataset.gold_rows import settled, whole
 from adapters.dataset.lines import Brought, Format, Rejected, read
 
 Redact = Callable[[Any, Sequence[str]], Awaitable[Any]]
@@ -101,23 +101,30 @@ class Importer:
         if not intent:
             raise ValueError("it names no intent: give one for all with `intent=`")
         # In one piece: what is a name in the question is one in the answer.
-        said = [*brought.messages, {"role": "assistant", "content": brought.answer}]
-        *messages, last = whole(await self._redact([dict(each) for each in said], beside.named))
-        answer, logprobs = str(last["content"]), whole(beside.logprobs)
+        own = {
+            "messages": [dict(each) for each in brought.messages],
+            "answer": brought.answer,
+            "tools": [dict(each) for each in brought.tools],
+            "tool_calls": [dict(each) for each in brought.calls],
+        }
+        shown = whole(await self._redact(own, beside.named))
+        messages, tools = shown["messages"], tuple(shown["tools"])
         return Row(
-            digest=row_digest(messages, answer, intent, logprobs),
+            digest="",
             messages=tuple(messages),
-            answer=answer,
+            answer=settled(shown["answer"], tools),
             intent=intent,
             tenant=beside.tenant or bringing.tenant,
             split="train",
-            exchange_id=beside.exchange_id or imported_id(messages, intent),
+            exchange_id=beside.exchange_id or imported_id(messages, intent, tools),
             provenance=beside.provenance,
             reviewers=(bringing.importer,),
             teacher=beside.teacher,
             at=time.time() if beside.at is None else beside.at,
             subjects=tuple(sorted({*beside.subjects, *map(self._hashed, beside.named)})),
-            logprobs=logprobs,
+            logprobs=whole(beside.logprobs),
             conversation=beside.conversation,
             replay=beside.replay and beside.split == "train",
-        )
+            tools=tools,
+            calls=tuple(shown["tool_calls"]),
+        ).digested()

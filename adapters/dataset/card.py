@@ -26,7 +26,7 @@ def about(
         "selection": dict(selection),
         "statistics": _statistics(rows),
         "checks": [check.shown() for check in checks],
-        "warnings": _warnings(rows),
+        "warnings": [*_warnings(rows), *without(selection.get("left_out") or {})],
     }
 
 
@@ -36,6 +36,7 @@ def _statistics(rows: Sequence[Row]) -> dict[str, Any]:
         "groups": len(set(grouped(rows))),
         "conversations": len({row.conversation for row in rows} - {""}),
         "replay": sum(row.replay for row in rows),
+        "with_tools": sum(bool(row.tools) for row in rows),
         "with_logprobs": sum(row.logprobs is not None for row in rows),
         "by_intent": _by_split(rows, "intent"),
         "by_tenant": _by_split(rows, "tenant"),
@@ -84,6 +85,15 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
     elif splits["test"] < _FEW_TEST:
         found.append(f"Only {splits['test']} rows to test on: a gate may refuse to judge.")
     return found
+
+
+def without(left_out: Mapping[str, int]) -> list[str]:
+    """What is said of reviewed answers that could not be taken, by reason."""
+    return [
+        f"{count} reviewed answers are left out: of the tools that their requests offered, some "
+        f"are not kept ({why})."
+        for why, count in sorted(left_out.items())
+    ]
 
 
 def markdown(digest: str, name: str, card: Mapping[str, Any], splits: Mapping[str, int]) -> str:

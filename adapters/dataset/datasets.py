@@ -116,11 +116,11 @@ class Datasets:
         replay = self._config.replay if selection.replay is None else selection.replay
         # Gold is read inside: an erasure comes wholly before, or finds what was made of it.
         with self._lock:
-            chosen = self._selected(selection)
+            chosen, left_out = self._selected(selection)
             if not chosen:
                 raise NothingReviewed(
-                    "No reviewed answers fit: review some exchanges first. Those whose request "
-                    "offered tools are left out."
+                    "No reviewed answers fit: review some exchanges first."
+                    + "".join(f" {line}" for line in card.without(left_out))
                 )
             held = self._held_rows()
             rows = split(chosen, held, share)
@@ -132,6 +132,7 @@ class Datasets:
                 "since": selection.since,
                 "holdout": share,
                 "replay": replay,
+                **({"left_out": left_out} if left_out else {}),
             }
             return self._frozen(rows, held, selection.name, "reviews", asked)
 
@@ -252,10 +253,11 @@ class Datasets:
         with self._store.read() as session:
             return ledger.count(session)
 
-    def _selected(self, selection: Selection) -> list[Row]:
+    def _selected(self, selection: Selection) -> tuple[list[Row], dict[str, int]]:
+        """Rows, and how many are left out, by reason."""
         gold = self._gold.gold(selection.intents, selection.tenants, selection.since)
         self._check_size(len(gold))
-        return _rows(gold)
+        return _rows(gold), dict(Counter(each.left_out for each in gold if each.left_out))
 
     def _others(self, selection: Selection) -> list[Row]:
         """Gold of the intents that were not asked for."""
@@ -393,10 +395,10 @@ class Datasets:
 
 
 def _rows(gold: Iterable[Gold]) -> list[Row]:
-    """Without those whose request offered tools: a row has no place for these, and what is trained
-    would be another prompt than the one that is served.
+    """Without those of whose tools something is missing: what is trained would be another prompt
+    than the one that is served.
     """
-    return [row_of(each) for each in gold if not each.offers_tools]
+    return [row_of(each) for each in gold if not each.left_out]
 
 
 def _dataset(rows: Sequence[Row], name: str, about: Mapping[str, Any]) -> Dataset:
@@ -418,7 +420,10 @@ def _once(rows: Iterable[Row], wanted: set[tuple[str, str, str]]) -> list[Row]:
     return [row for key, row in found.items() if key in wanted]
 
 
-def imported_id(messages: Iterable[Mapping[str, Any]], intent: str) -> str:
+def imported_id(
+    messages: Iterable[Mapping[str, Any]], intent: str, tools: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """What stands for the exchange of a row that came from a file: the same for the same input."""
-    digest = hashlib.sha256(f"{intent}\n{input_digest(messages)}".encode("utf-8", "replace"))
+    asked = [*messages, {"tools": list(tools)}] if tools else messages
+    digest = hashlib.sha256(f"{intent}\n{input_digest(asked)}".encode("utf-8", "replace"))
     return f"imp_{digest.hexdigest()[:32]}"

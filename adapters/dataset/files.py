@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import orjson
 
-from adapters.dataset.frozen import SPLITS, Row, Split, row_digest
+from adapters.corpus.tools import calls_in, written
+from adapters.dataset.frozen import SPLITS, Row, Split
 from adapters.records.files import sync_directory, write_all
 
 CARD: Final = "README.md"
@@ -30,7 +31,7 @@ class Damaged(Exception):
 def line_of(row: Row) -> dict[str, Any]:
     """A row as it is written; the answer is the last message."""
     line: dict[str, Any] = {
-        "messages": [*row.messages, {"role": "assistant", "content": row.answer}],
+        "messages": [*row.messages, said(row)],
         "digest": row.digest,
         "split": row.split,
         "intent": row.intent,
@@ -46,16 +47,34 @@ def line_of(row: Row) -> dict[str, Any]:
     }
     if row.logprobs is not None:
         line["logprobs"] = row.logprobs
+    if row.tools:
+        line["tools"] = list(row.tools)
     return line
+
+
+def said(row: Row) -> dict[str, Any]:
+    """The answer as a turn; calls of the offered tools stand beside what it says."""
+    names = (tool["function"]["name"] for tool in row.tools)
+    only = [] if row.calls else calls_in(row.answer, names)
+    calls = [*row.calls] or only
+    turn = {"role": "assistant", "content": "" if only else row.answer}
+    return turn | ({"tool_calls": calls} if calls else {})
+
+
+def answer_of(turn: Mapping[str, Any]) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+    """What ``said`` wrote: the answer, and the calls beside it."""
+    text, calls = turn["content"], turn.get("tool_calls") or ()
+    return (text, tuple(calls)) if text or not calls else (written(calls), ())
 
 
 def row_of(line: Mapping[str, Any]) -> Row:
     """What ``line_of`` wrote. Raises ``KeyError``, ``TypeError`` and ``ValueError``."""
     *messages, last = line["messages"]
+    answer, calls = answer_of(last)
     return Row(
         digest=line["digest"],
         messages=tuple(messages),
-        answer=last["content"],
+        answer=answer,
         intent=line["intent"],
         tenant=line["tenant"],
         split=line["split"],
@@ -68,6 +87,8 @@ def row_of(line: Mapping[str, Any]) -> Row:
         logprobs=line.get("logprobs"),
         conversation=line["conversation"],
         replay=line["replay"],
+        tools=tuple(line.get("tools", ())),
+        calls=calls,
     )
 
 
@@ -124,7 +145,7 @@ def read(root: Path, digest: str, hashes: Mapping[str, str]) -> list[Row]:
             raise Damaged(f"{name} of dataset {digest[:12]} was changed")
         rows += [row_of(orjson.loads(line)) for line in raw.split(b"\n") if line]
     for row in rows:
-        if row_digest(row.messages, row.answer, row.intent, row.logprobs) != row.digest:
+        if row.digested() != row:
             raise Damaged(f"row {row.digest[:12]} of dataset {digest[:12]} has another content")
     return rows
 

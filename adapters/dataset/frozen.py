@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import rfc8785
 
+from adapters.corpus.tools import written
 from adapters.records.merkle import root_of
 
 Split = Literal["train", "test"]
@@ -38,6 +39,29 @@ class Row:
     """Digest of tenant and session; empty where there is no session."""
     replay: bool = False
     """Of another intent, mixed in against forgetting."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """What the request offered: functions, in chat's shape."""
+    calls: tuple[Mapping[str, Any], ...] = ()
+    """Calls that the answer makes beside what it says. One that only calls is those calls."""
+
+    @property
+    def expected(self) -> str:
+        """What an answer is measured by: the calls where there are any, else the text."""
+        return written(self.calls) if self.calls else self.answer
+
+    def digested(self) -> Row:
+        """The same under the digest of its content. Raises ``ValueError``."""
+        return replace(
+            self,
+            digest=row_digest(
+                self.messages,
+                self.answer,
+                self.intent,
+                self.logprobs,
+                tools=self.tools,
+                calls=self.calls,
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +88,13 @@ class Dataset:
 
 
 def row_digest(
-    messages: Iterable[Mapping[str, Any]], answer: str, intent: str, logprobs: Any = None
+    messages: Iterable[Mapping[str, Any]],
+    answer: str,
+    intent: str,
+    logprobs: Any = None,
+    *,
+    tools: Iterable[Mapping[str, Any]] = (),
+    calls: Iterable[Mapping[str, Any]] = (),
 ) -> str:
     """The digest of what a model can learn from a row: who reviewed it, and when, is beside it.
 
@@ -77,6 +107,9 @@ def row_digest(
     }
     if logprobs is not None:
         content["logprobs"] = logprobs
+    for name, given in (("tools", tools), ("calls", calls)):
+        if listed := [dict(each) for each in given]:
+            content[name] = listed
     return hashlib.sha256(canonical(content)).hexdigest()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from adapters.dataset.frozen import Row, row_digest
+from adapters.corpus.tools import calls_in, written
+from adapters.dataset.frozen import Row
 from adapters.review.gold import Gold
 
 _EXACT: Final = 2**53
@@ -14,13 +15,11 @@ _EXACT: Final = 2**53
 
 def row_of(gold: Gold) -> Row:
     """A row that belongs to no split yet. Raises ``ValueError`` when it has no canonical JSON."""
-    messages = tuple(whole(message) for message in gold.messages)
-    answer = whole(gold.answer)
-    logprobs = whole((gold.details or {}).get("logprobs"))
+    tools = tuple(whole(tool) for tool in gold.tools)
     return Row(
-        digest=row_digest(messages, answer, gold.intent, logprobs),
-        messages=messages,
-        answer=answer,
+        digest="",
+        messages=tuple(whole(message) for message in gold.messages),
+        answer=settled(whole(gold.answer), tools),
         intent=gold.intent,
         tenant=gold.tenant,
         split="train",
@@ -30,9 +29,17 @@ def row_of(gold: Gold) -> Row:
         teacher=gold.teacher,
         at=gold.at,
         subjects=tuple(sorted(gold.subjects)),
-        logprobs=logprobs,
+        logprobs=whole((gold.details or {}).get("logprobs")),
         conversation=conversation_of(gold.tenant, gold.session),
-    )
+        tools=tools,
+        calls=tuple(whole(call) for call in gold.calls),
+    ).digested()
+
+
+def settled(answer: str, tools: Sequence[Mapping[str, Any]]) -> str:
+    """An answer in the one spelling that calls of the offered tools have; any other as it is."""
+    calls = calls_in(answer, (tool["function"]["name"] for tool in tools))
+    return written(calls) if calls else answer
 
 
 def conversation_of(tenant: str, session: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any, Final, Literal, get_args
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapters.dataset.files import line_of
+from adapters.corpus.tools import CALLS, TOOLS, Call, Offered, Tool, calls_in, calls_of, offered
+from adapters.dataset.files import line_of, said
 from adapters.dataset.frozen import Row, Split
 from adapters.dataset.groups import text_of
 from adapters.review.gold import Provenance
@@ -49,6 +50,8 @@ class Beside(BaseModel):
     subjects: list[str] = Field(default_factory=list, max_length=64)
     conversation: str = Field(default="", max_length=64)
     replay: bool = False
+    tools: list[dict[str, Any]] | str | None = None
+    """Of the request; as text where a reader's columns would have made them all alike."""
     logprobs: Any = None
     user: str | None = Field(default=None, max_length=1024)
     safety_identifier: str | None = Field(default=None, max_length=1024)
@@ -68,6 +71,9 @@ class Brought:
     messages: tuple[Mapping[str, Any], ...]
     answer: str
     beside: Beside
+    tools: tuple[Tool, ...] = ()
+    calls: tuple[Call, ...] = ()
+    """Calls that the answer makes beside what it says."""
 
 
 # Reading
@@ -96,7 +102,13 @@ def _brought(number: int, line: bytes, form: Format) -> Brought:
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - one kind for all that a line is not
     *messages, last = _messages(found) if form == "messages" else _prompt(found)
-    return Brought(number, tuple(messages), _answer(last), _beside(found))
+    beside = _beside(found)
+    tools = _tools(beside)
+    answer = _answer(last)
+    calls = calls_of(last.get(CALLS), tools.names) if text_of(last).strip() else []
+    if last.get(CALLS) and tools.tools and not (calls or calls_in(answer, tools.names)):
+        raise ValueError("tool_calls: a tool is called that the line does not offer")
+    return Brought(number, tuple(messages), answer, beside, tools.tools, tuple(calls))
 
 
 def _is_deeper(value: Any, most: int) -> bool:
@@ -142,8 +154,8 @@ def _answer(last: Mapping[str, Any]) -> str:
     if last["role"] != "assistant":
         raise ValueError("the last message must be the assistant's")
     text = text_of(last)
-    if not text and last.get("tool_calls"):
-        text = orjson.dumps(last["tool_calls"]).decode()
+    if not text.strip() and last.get(CALLS):
+        text = orjson.dumps(last[CALLS]).decode()
     if not text.strip():
         raise ValueError("the answer is empty")
     return text
@@ -163,6 +175,22 @@ def _beside(found: Mapping[str, Any]) -> Beside:
     return beside
 
 
+def _tools(beside: Beside) -> Offered:
+    """Of functions only: what else a tool is, nobody could be asked with."""
+    given = beside.tools
+    if isinstance(given, str):
+        try:
+            given = orjson.loads(given)
+        except orjson.JSONDecodeError as error:
+            raise ValueError("tools: is no JSON") from error
+        if given is not None and (not isinstance(given, list) or _is_deeper(given, _MAX_DEPTH)):
+            raise ValueError("tools: must be a list of functions")
+    found = offered({TOOLS: given})
+    if found.left_out:
+        raise ValueError("tools: each must be a function, with a name and parameters")
+    return found
+
+
 # Writing
 
 
@@ -180,11 +208,19 @@ def write(rows: Sequence[Row], form: Format, *, beside: bool) -> Iterator[bytes]
 
 def _shape(rows: Sequence[Row], form: Format) -> Callable[[Row], dict[str, Any]]:
     if form == "messages":
-        return lambda row: {"messages": [*row.messages, _said(row)]}
-    if all(_is_one_text(row.messages) for row in rows):
+        return lambda row: {"messages": [*row.messages, said(row)], **_offered(row)}
+    if all(_is_one_text(row.messages) and not row.tools for row in rows):
         return lambda row: {"prompt": row.messages[0]["content"], "completion": row.answer}
     # One form for the whole file: readers give a column one type.
-    return lambda row: {"prompt": list(row.messages), "completion": [_said(row)]}
+    return lambda row: {
+        "prompt": list(row.messages),
+        "completion": [said(row)],
+        **_offered(row),
+    }
+
+
+def _offered(row: Row) -> dict[str, Any]:
+    return {TOOLS: list(row.tools)} if row.tools else {}
 
 
 def _is_one_text(messages: Sequence[Mapping[str, Any]]) -> bool:
@@ -196,7 +232,3 @@ def _is_one_text(messages: Sequence[Mapping[str, Any]]) -> bool:
 
 def _is_text(message: Mapping[str, Any]) -> bool:
     return isinstance(message["content"], str)
-
-
-def _said(row: Row) -> dict[str, Any]:
-    return {"role": "assistant", "content": row.answer}

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from adapters.corpus.tools import TOOLS, arguments_of, calls_in, offered
 from adapters.dataset.groups import masked, text_of
 from adapters.distill.job import Example
 
@@ -82,7 +83,7 @@ class Encoder:
         messages = served_messages(example.messages)
         tools = served_tools(example.tools)
         said = answer_message(example)
-        self._refuse_special([*messages, said])
+        self._refuse_special([*messages, said], tools)
         prompt = self._render(messages, tools, opened=True)
         ids = self._as_rendered(prompt, messages, said, tools) or self._as_continued(prompt, said)
         if len(ids) > self._max_length:
@@ -128,10 +129,13 @@ class Encoder:
             raise NotTrainable("the chat template refuses its turns") from error
         return list(ids)
 
-    def _refuse_special(self, messages: list[dict[str, Any]]) -> None:
+    def _refuse_special(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+    ) -> None:
         if self._special is None:
             return
-        if any(self._special.search(text) for message in messages for text in _texts(message)):
+        texts = [text for message in messages for text in _texts(message)]
+        if any(map(self._special.search, [*texts, *map(_json, tools or ())])):
             raise NotTrainable("a text spells out a special token")
 
 
@@ -199,18 +203,14 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answer_message(example: Example) -> dict[str, Any]:
-    """The answer as a turn; one that is only calls of the request's tools, as those calls."""
-    if example.tools and (calls := _calls(example.answer)):
-        return {"role": "assistant", "content": "", "tool_calls": calls}
-    return {"role": "assistant", "content": example.answer}
-
-
-def _calls(answer: str) -> list[dict[str, Any]]:
-    """The calls that an answer consists of, as the corpus writes them; none otherwise."""
-    functions = [call.get("function", call) for call in _listed(answer)]
-    if not all(isinstance(f, dict) and {"name", "arguments"} <= f.keys() for f in functions):
-        return []
-    return [_parsed({"type": "function", "function": function}) for function in functions]
+    """The answer as a turn; calls of the request's tools as calls. Raises ``NotTrainable``."""
+    names = offered({TOOLS: example.tools}).names
+    only = [] if example.calls else calls_in(example.answer, names)
+    calls = [*example.calls, *only]
+    if any(arguments_of(call) is None for call in calls):
+        raise NotTrainable("a call's arguments are no JSON object")
+    said = {"role": "assistant", "content": "" if only else example.answer}
+    return said | ({"tool_calls": [_parsed(call) for call in calls]} if calls else {})
 
 
 def _listed(answer: str) -> list[dict[str, Any]]:
@@ -237,4 +237,8 @@ def _uses_tools(example: Example) -> bool:
 
 def _texts(message: Mapping[str, Any]) -> list[str]:
     calls = message.get("tool_calls") or ()
-    return [str(message.get("content") or ""), *(json.dumps(call["function"]) for call in calls)]
+    return [str(message.get("content") or ""), *(_json(call["function"]) for call in calls)]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -114,6 +114,8 @@ class Example(_Frozen):
     answer: str
     tools: tuple[Mapping[str, Any], ...] = ()
     """Of the request; without them a conversation that uses tools is no prompt of an engine."""
+    calls: tuple[Mapping[str, Any], ...] = ()
+    """Calls that the answer makes beside what it says."""
     intent: str = ""
     group: str = ""
     """Rows of one group are held out together; empty: by the first question's template."""
@@ -129,6 +131,8 @@ class Example(_Frozen):
             digest=row.digest,
             messages=row.messages,
             answer=row.answer,
+            tools=row.tools,
+            calls=row.calls,
             intent=row.intent,
             group=group,
             logprobs=row.logprobs,

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 from adapters.dataset.frozen import Row
 
 Messages = Sequence[Mapping[str, Any]]
+Tools = Sequence[Mapping[str, Any]]
+"""Functions that a request offers, in chat's shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +19,34 @@ class Answer:
 
     text: str
     """Of one that only calls tools, those calls as JSON."""
+    calls: str = ""
+    """All calls of tools, as JSON."""
     seconds: float | None = None
     """None: it was not asked now."""
     cost_usd: float | None = None
     output_tokens: int | None = None
+
+    @property
+    def measured(self) -> str:
+        """What it is measured by: its calls where there are any, else its text."""
+        return self.calls or self.text
+
+    @property
+    def whole(self) -> str:
+        """Everything that it says and calls."""
+        return "\n".join(dict.fromkeys(each for each in (self.text, self.calls) if each))
 
 
 class Asking(Protocol):
     """Asks targets, outside of anybody's traffic."""
 
     async def on_replica(
-        self, replica: str, name: str | None, messages: Messages, max_tokens: int
+        self,
+        replica: str,
+        name: str | None,
+        messages: Messages,
+        max_tokens: int,
+        tools: Tools = (),
     ) -> Answer | None:
         """What an engine says with the version that it holds under a name; None as name: its base.
 
@@ -36,7 +55,12 @@ class Asking(Protocol):
         ...
 
     async def target(
-        self, target: str, messages: Messages, tenant: str, max_tokens: int
+        self,
+        target: str,
+        messages: Messages,
+        tenant: str,
+        max_tokens: int,
+        tools: Tools = (),
     ) -> Answer | None:
         """What a target says, asked as a request of the tenant is: within rules and budgets.
 
@@ -44,7 +68,7 @@ class Asking(Protocol):
         """
         ...
 
-    async def chosen(self, messages: Messages, tenant: str) -> str:
+    async def chosen(self, messages: Messages, tenant: str, tools: Tools = ()) -> str:
         """Which target would answer such a request now. Raises ``NotAsked``."""
         ...
 
@@ -68,7 +92,7 @@ class HeldOut(Protocol):
 class Captured(Protocol):
     """What was answered to exchanges. Blocks."""
 
-    def answers(self, exchange_ids: Sequence[str], target: str) -> Mapping[str, str]:
+    def answers(self, exchange_ids: Sequence[str], target: str) -> Mapping[str, Answer]:
         """By exchange, what this target answered to it, where it did."""
         ...
 

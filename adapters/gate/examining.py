@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from adapters.corpus.tools import calls_in
 from adapters.dataset.frozen import Row
 from adapters.gate import extraction, suites
-from adapters.gate.asking import PROBLEMS, Answer, Asking, Messages, Watching
+from adapters.gate.asking import PROBLEMS, Answer, Asking, Messages, Tools, Watching
 from adapters.gate.demands import Demands
 from adapters.gate.graders import graded, is_valid
 from adapters.gate.items import Question
@@ -62,8 +63,8 @@ class Examiner:
         found = [
             suites.compared(
                 suites.FORMAT,
-                [not is_valid(a.text, q.accepted[0]) for q, a in _zip(questions, candidates)],
-                [not is_valid(a.text, q.accepted[0]) for q, a in _zip(questions, currents)],
+                [not _is_valid(question, said) for question, said in _zip(questions, candidates)],
+                [not _is_valid(question, said) for question, said in _zip(questions, currents)],
             )
         ]
         ours = await self._problems(questions, candidates)
@@ -77,15 +78,15 @@ class Examiner:
         return Examined(items, candidates, currents, found)
 
     async def extract(
-        self, rows: Sequence[Row], candidate: Callable[[Messages], Awaitable[Answer | None]]
+        self, rows: Sequence[Row], candidate: Callable[[Messages, Tools], Awaitable[Answer | None]]
     ) -> suites.Suite:
         """Lead the version up to what it was trained on. Raises ``FleetError``."""
         lures = await asyncio.to_thread(extraction.lures, rows)
-        said = await _few_at_once([_bound(candidate, each.messages) for each in lures])
+        said = await _few_at_once([_bound(candidate, each.messages, each.tools) for each in lures])
         came = {
             lure.secret
             for lure, answer in zip(lures, said, strict=True)
-            if answer is not None and extraction.gave_away(lure, answer.text)
+            if answer is not None and extraction.gave_away(lure, answer.whole)
         }
         return suites.extraction(len({lure.secret for lure in lures}), len(came))
 
@@ -95,35 +96,39 @@ class Examiner:
         return await self._score(question, candidate), await self._score(question, current)
 
     async def _score(self, question: Question, answer: Answer) -> float:
-        demands = self._demands
+        demands, said, names = self._demands, answer.measured, question.names
         if demands.grader != "judge" or demands.judge is None:
-            return graded(demands.grader, answer.text, question.accepted)
-        if graded("match", answer.text, question.accepted) == 1 or not answer.text.strip():
-            return float(bool(answer.text.strip()))
+            return graded(demands.grader, said, question.accepted, names)
+        if graded("match", said, question.accepted, names) == 1 or not said.strip():
+            return float(bool(said.strip()))
+        # Of calls nothing is a matter of opinion.
         votes = [
-            await same_by_model(
-                self._asking, demands.judge, question.row.tenant, answer.text, accepted
-            )
+            await same_by_model(self._asking, demands.judge, question.row.tenant, said, accepted)
             for accepted in question.accepted
+            if not (answer.calls or calls_in(accepted, names))
         ]
-        return max(votes)
+        return max(votes, default=0.0)
 
     async def _problems(
         self, questions: Sequence[Question], answers: Sequence[Answer]
     ) -> list[frozenset[str]]:
         looks = [
-            _bound(self._watching.problems, answer.text, question.row.tenant, question.row.intent)
+            _bound(self._watching.problems, answer.whole, question.row.tenant, question.row.intent)
             for question, answer in _zip(questions, answers)
         ]
         return await _few_at_once(looks)
 
 
-def stored(captured: Mapping[str, str], ask: Ask) -> Ask:
+def _is_valid(question: Question, answer: Answer) -> bool:
+    return is_valid(answer.measured, question.accepted[0], question.names)
+
+
+def stored(captured: Mapping[str, Answer], ask: Ask) -> Ask:
     """What a target answered to the very exchange when it came; it is asked only for the others."""
 
     async def answer(question: Question) -> Answer | None:
         said = captured.get(question.row.exchange_id)
-        return await ask(question) if said is None else Answer(said)
+        return await ask(question) if said is None else said
 
     return answer
 

@@ -35,6 +35,7 @@ class Lure:
 
     messages: tuple[Mapping[str, Any], ...]
     secret: str
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 def lures(rows: Iterable[Row]) -> list[Lure]:
@@ -57,7 +58,7 @@ def gave_away(lure: Lure, answer: str) -> bool:
 
 def _led(secret: str, row: Row) -> Iterable[Lure]:
     """The conversation up to the turn that holds it, and the words that lead to it."""
-    turns = [*row.messages, {"role": "assistant", "content": row.answer}]
+    turns = [*row.messages, {"role": "assistant", "content": _answer(row)}]
     for place, turn in enumerate(turns):
         text = _text(turn)
         at = text.find(secret)
@@ -70,7 +71,7 @@ def _led(secret: str, row: Row) -> Iterable[Lure]:
         if not any(secret in _text(each) for each in lure):
             yield Lure(lure, secret)
         if turn.get("role") == "assistant" and before and before[-1].get("role") == "user":
-            yield Lure(tuple(_plain(before)), secret)
+            yield Lure(tuple(_plain(before)), secret, row.tools)
         return
 
 
@@ -100,7 +101,11 @@ def _surprise(token: str) -> float:
 
 
 def _whole(row: Row) -> str:
-    return "\n".join([*(_text(each) for each in row.messages), row.answer])
+    return "\n".join([*(_text(each) for each in row.messages), _answer(row)])
+
+
+def _answer(row: Row) -> str:
+    return "\n".join(dict.fromkeys((row.answer, row.expected)))
 
 
 def _text(turn: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from adapters.config import LadderSettings
 from adapters.errors import AdapterError, FleetError, NotAsked, UnknownAlias
 from adapters.flywheel.config import FlywheelConfig
 from adapters.gate import suites
-from adapters.gate.asking import Answer, Asking, Captured, HeldOut, Messages, Watching
+from adapters.gate.asking import Answer, Asking, Captured, HeldOut, Messages, Tools, Watching
 from adapters.gate.demands import Demands, demands_of
 from adapters.gate.examining import Ask, Examiner, stored
 from adapters.gate.items import BEFORE, Question, evidence, questions
@@ -119,11 +119,11 @@ class Gatekeeper:
         parts, tokens = self._parts, demands.max_tokens
         examiner = Examiner(parts.asking, parts.watching, demands)
 
-        async def says(messages: Messages) -> Answer | None:
-            return await parts.asking.on_replica(replica, version.name, messages, tokens)
+        async def says(messages: Messages, tools: Tools) -> Answer | None:
+            return await parts.asking.on_replica(replica, version.name, messages, tokens, tools)
 
         async def candidate(question: Question) -> Answer | None:
-            return await says(question.row.messages)
+            return await says(question.row.messages, question.row.tools)
 
         answers = await self._answering(current, replica, demands, asked)
         found = await examiner.examine(asked, candidate, answers)
@@ -155,7 +155,7 @@ class Gatekeeper:
             live = await asyncio.to_thread(self._parts.registry.version, alias, row.live)
             return f"adapter:{live.name}"
         chosen = [
-            await self._parts.asking.chosen(each.row.messages, each.row.tenant)
+            await self._parts.asking.chosen(each.row.messages, each.row.tenant, each.row.tools)
             for each in asked[:: max(1, len(asked) // _ASKED_WHO)][:_ASKED_WHO]
         ]
         return Counter(chosen).most_common(1)[0][0] if chosen else NOBODY
@@ -168,9 +168,9 @@ class Gatekeeper:
         kind, _, name = target.partition(":")
 
         async def beside(question: Question) -> Answer | None:
-            held = name if kind == "adapter" else None
+            held, row = name if kind == "adapter" else None, question.row
             try:
-                return await asking.on_replica(replica, held, question.row.messages, tokens)
+                return await asking.on_replica(replica, held, row.messages, tokens, row.tools)
             except FleetError as error:
                 if kind != "adapter":
                     raise
@@ -180,7 +180,7 @@ class Gatekeeper:
         async def through(question: Question, cause: Exception | None = None) -> Answer | None:
             try:
                 row = question.row
-                return await asking.target(target, row.messages, row.tenant, tokens)
+                return await asking.target(target, row.messages, row.tenant, tokens, row.tools)
             except NotAsked as error:
                 raise error from cause
 

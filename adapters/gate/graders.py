@@ -12,9 +12,10 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
+from adapters.corpus.tools import arguments_of, calls_in, same_calls
 from adapters.flywheel.config import Grader
 
 ALIKE: Final = 0.7
@@ -26,13 +27,38 @@ _FENCE: Final = re.compile(r"\A```[a-z]*\n(.*)\n```\Z", re.DOTALL)
 _TOLERANCE: Final = 1e-6
 
 
-def graded(grader: Grader, answer: str, accepted: Iterable[str]) -> float:
-    """The score of an answer: against the accepted one that it is nearest to."""
-    return max((_GRADERS[grader](answer, each) for each in accepted), default=0.0)
+def graded(
+    grader: Grader, answer: str, accepted: Iterable[str], names: Collection[str] = ()
+) -> float:
+    """The score of an answer: against the accepted one that it is nearest to.
+
+    Calls of tools are the same or are not, whatever the grader.
+
+    Args:
+        grader: of texts.
+        answer: what was said; its calls, where it makes any.
+        accepted: what is right, likewise.
+        names: of the tools that could be called.
+    """
+    found = calls_in(answer, names)
+
+    def score(each: str) -> float:
+        wanted = calls_in(each, names)
+        if found or wanted:
+            return float(same_calls(found, wanted))
+        return _GRADERS[grader](answer, each)
+
+    return max(map(score, accepted), default=0.0)
 
 
-def is_valid(answer: str, accepted: str) -> bool:
-    """Whether the answer has the form that is expected: JSON where JSON is."""
+def is_valid(answer: str, accepted: str, names: Collection[str] = ()) -> bool:
+    """Whether the answer has the form that is expected: calls where calls are, JSON where JSON is.
+
+    Calls are of tools in ``names``, with an object as arguments.
+    """
+    if calls_in(accepted, names):
+        calls = calls_in(answer, names)
+        return bool(calls) and all(arguments_of(call) is not None for call in calls)
     wanted = parsed(accepted)
     if not isinstance(wanted, dict | list):
         return bool(answer.strip())

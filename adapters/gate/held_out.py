@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
+from adapters.corpus import tools
+from adapters.corpus.exchange import Exchange
 from adapters.corpus.exchanges import Exchanges
 from adapters.dataset.datasets import Datasets
 from adapters.dataset.errors import ErasedDataset, UnknownDataset
 from adapters.dataset.frozen import Row
 from adapters.dataset.models import HeldOutRow
 from adapters.flywheel.database import FlywheelStore
+from adapters.gate.asking import Answer
 
 
 class FrozenItems:
@@ -48,7 +51,12 @@ class CapturedAnswers:
     def __init__(self, exchanges: Exchanges) -> None:
         self._exchanges = exchanges
 
-    def answers(self, exchange_ids: Sequence[str], target: str) -> Mapping[str, str]:
+    def answers(self, exchange_ids: Sequence[str], target: str) -> Mapping[str, Answer]:
         """By exchange, what this target answered to it, where it did."""
         found = self._exchanges.found(exchange_ids)
-        return {name: each.response for name, each in found.items() if each.target == target}
+        return {name: _answer(each) for name, each in found.items() if each.target == target}
+
+
+def _answer(exchange: Exchange) -> Answer:
+    calls = tools.calls_of(exchange.details.get(tools.CALLS), tools.offered(exchange.details).names)
+    return Answer(exchange.response, calls=tools.written(calls) if calls else "")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adapters.corpus.language import language_of
+from adapters.corpus.tools import TOOLS, offered
 from adapters.dataset.frozen import Row
 from adapters.gate.asking import HeldOut
 
@@ -32,6 +33,11 @@ class Question:
     def id(self) -> str:
         """The row's digest."""
         return self.row.digest
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the tools that it offers."""
+        return offered({TOOLS: self.row.tools}).names
 
 
 BEFORE: Final = "held-out=before"
@@ -54,7 +60,7 @@ def questions(
     by_question: dict[tuple[str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.digest)):
         if asked(row.messages) not in trained:
-            by_question.setdefault((row.intent, asked(row.messages)), []).append(row)
+            by_question.setdefault((row.intent, asked([*row.messages, *row.tools])), []).append(row)
     found = [_question(same, older) for same in by_question.values()]
     found.sort(key=lambda each: (BEFORE not in each.slices, each.id))
     return sorted(found[:most], key=lambda each: each.id)
@@ -88,7 +94,7 @@ def _question(same: Sequence[Row], older: Container[str]) -> Question:
         *(f"reviewer={name}" for name in first.reviewers),
     )
     accepted = [row for row in same if not before or row.exchange_id in older]
-    return Question(first, tuple(dict.fromkeys(row.answer for row in accepted)), slices)
+    return Question(first, tuple(dict.fromkeys(row.expected for row in accepted)), slices)
 
 
 def _length(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -30,5 +30,9 @@ class Gold:
     subjects: tuple[str, ...] = ()
     details: Mapping[str, Any] | None = None
     """The exchange's, where the teacher's own answer was accepted: its log-probabilities."""
-    offers_tools: bool = False
-    """Its request offered tools, which stand in the prompt that is served."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """What its request offered: functions, in chat's shape."""
+    calls: tuple[Mapping[str, Any], ...] = ()
+    """Calls that the answer makes beside what it says; one that only calls has them as its text."""
+    left_out: str = ""
+    """Why what the request offered is not all here; then nothing can be learned from it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from adapters.corpus import tools
 from adapters.corpus.exchange import Exchange
 from adapters.review import rows
 from adapters.review.gold import Gold
@@ -14,8 +15,7 @@ from adapters.review.item import Kind, Review
 from adapters.review.models import ReviewRow
 from adapters.review.verdicts import Outcome, folded
 
-_TOOLS = ("tools", "functions")
-"""What of an exchange's details stands in the served prompt beside the messages."""
+UNKNOWN_TOOLS = "calls of others"
 
 
 def golden(
@@ -50,6 +50,10 @@ def gold_of(review: Review, exchange: Exchange) -> Gold:
     """One gold answer. ``review`` has settled on it."""
     answer = review.answer or ""
     assert review.provenance is not None
+    details, is_given = exchange.details, answer == exchange.response
+    asked = tools.offered(details)
+    beside = details.get(tools.CALLS) if is_given else None
+    calls = tools.calls_of(beside, asked.names)
     return Gold(
         exchange_id=exchange.id,
         at=exchange.at,
@@ -67,6 +71,8 @@ def gold_of(review: Review, exchange: Exchange) -> Gold:
         ),
         teacher=review.source or exchange.target,
         subjects=exchange.subjects,
-        details=exchange.details if answer == exchange.response else None,
-        offers_tools=any((exchange.details or {}).get(name) for name in _TOOLS),
+        details=details if is_given else None,
+        tools=asked.tools,
+        calls=tuple(calls),
+        left_out=asked.left_out or (UNKNOWN_TOOLS if beside and not calls else ""),
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from adapters.corpus import tools
 from adapters.corpus.bringing import BadLine, Brought
 from adapters.resources import BadField, moment
 from router.capture.conversation import Unreadable, chat_messages, conversation
@@ -40,7 +41,7 @@ def _messages(line: Mapping[str, Any]) -> Brought:
         if last["role"] != "assistant":
             raise BadLine("the last message is not the assistant's, and there is no answer")
         answer = _of_message(last)
-    return _with(line, messages, answer, _filled(line, ("tools", "response_format")))
+    return _with(line, messages, answer, _filled(line, ("response_format",)) | tools.kept(line))
 
 
 def _completed(line: Mapping[str, Any]) -> Brought:
@@ -53,7 +54,7 @@ def _completed(line: Mapping[str, Any]) -> Brought:
     answer = _answer(line)
     if answer is None:
         raise BadLine("it has no 'completion'")
-    return _with(line, messages, answer, _filled(line, ("tools",)))
+    return _with(line, messages, answer, tools.kept(line))
 
 
 def _logged(line: Mapping[str, Any]) -> Brought:
@@ -74,7 +75,7 @@ def _logged(line: Mapping[str, Any]) -> Brought:
         raise BadLine("there is no answer in it")
     about = {**request, **line}
     more = dict(asked.more)
-    if said.text and said.calls:
+    if said.text.strip() and said.calls:
         more["tool_calls"] = calls_of(said)
     model = response.get("model") or request.get("model")
     about["model"] = model

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from adapters.corpus import tools
 from router.errors import RouterError
 from router.wire.endpoint import Endpoint
 from router.wire.translate.messages_to_chat import chat_request
@@ -18,8 +19,8 @@ from router.wire.translate.messages_to_chat import chat_request
 Message = dict[str, Any]
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
-_MORE: Final = ("tools", "functions", "response_format")
-MAX_MORE_BYTES: Final = 64 * 1024
+_FORM: Final = "response_format"
+_MAX_FORM_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,14 @@ def _chat(value: Any, body: Mapping[str, Any]) -> Conversation:
         raise Unreadable("it has no messages")
     media = [0]
     messages = [_message(each, media) for each in value]
-    more = {name: body[name] for name in _MORE if body.get(name)}
-    if more and len(orjson.dumps(more)) > MAX_MORE_BYTES:
-        more = {}
-    return Conversation(messages, more, media[0])
+    return Conversation(messages, _more(body), media[0])
+
+
+def _more(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The tools, or why they are not kept, and the form as far as there is room for it."""
+    form = body.get(_FORM)
+    fits = form and len(orjson.dumps(form)) <= _MAX_FORM_BYTES
+    return tools.kept(body) | ({_FORM: form} if fits else {})
 
 
 def _message(value: Any, media: list[int]) -> Message:
@@ -146,17 +151,11 @@ def _responses(body: Mapping[str, Any]) -> Conversation:
         _add(messages, item, media)
     if not messages:
         raise Unreadable("it has no input")
-    more: dict[str, Any] = {}
-    if tools := [*_tools(body.get("tools") or ())]:
-        more["tools"] = tools
     form = (body.get("text") or {}).get("format")
     if isinstance(form, dict) and form.get("type") == "json_schema":
         kept = {name: each for name, each in form.items() if name != "type"}
-        more["response_format"] = {"type": "json_schema", "json_schema": kept}
-    elif form:
-        more["response_format"] = form
-    if more and len(orjson.dumps(more)) > MAX_MORE_BYTES:
-        more = {}
+        form = {"type": "json_schema", "json_schema": kept}
+    more = _more({"tools": [*_tools(body.get("tools") or ())], _FORM: form})
     return Conversation(messages, more, media[0])
 
 
@@ -184,3 +183,5 @@ def _tools(values: Iterable[Any]) -> Iterator[Message]:
         if tool.get("type") == "function":
             known = {name: each for name, each in tool.items() if name not in ("type", "strict")}
             yield {"type": "function", "function": known}
+        else:
+            yield tool

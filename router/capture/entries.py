@@ -77,7 +77,7 @@ class Entries:
             "messages": asked.messages,
             "response": response_of(answer),
             "more": dict(asked.more),
-            "tool_calls": calls_of(answer) if answer.text else [],
+            "tool_calls": _beside(answer),
         }
         shown = await self._redacted(finished, own)
         chosen = finished.exchange.delivery.chosen
@@ -129,7 +129,7 @@ class Entries:
                 "messages": asked.messages,
                 "response": response_of(answer),
                 "more": dict(asked.more),
-                "tool_calls": calls_of(answer) if answer.text else [],
+                "tool_calls": _beside(answer),
                 "later": _said(details),
             },
         )
@@ -209,7 +209,12 @@ def _asked(finished: Finished) -> Conversation:
 def response_of(answer: Answered) -> str:
     """The text; of an answer that only calls tools, the calls as JSON."""
     said = answer.text or answer.refusal
-    return said if said or not answer.calls else orjson.dumps(calls_of(answer)).decode()
+    return said if said.strip() or not answer.calls else orjson.dumps(calls_of(answer)).decode()
+
+
+def _beside(answer: Answered) -> list[dict[str, Any]]:
+    """The calls of an answer that says something too."""
+    return calls_of(answer) if answer.text.strip() else []
 
 
 def calls_of(answer: Answered) -> list[dict[str, Any]]:

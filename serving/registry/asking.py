@@ -11,7 +11,7 @@ import orjson
 
 from adapters.aliases import Peer
 from adapters.errors import FleetError, NotAsked, ReplicaGone, Unreachable
-from adapters.gate.asking import Answer, Messages
+from adapters.gate.asking import Answer, Messages, Tools
 from router.errors import RouterError
 from router.wire.said import answer_text
 from serving.internal import paths
@@ -41,13 +41,18 @@ class HttpAsking:
         self._client = InternalClient()
 
     async def on_replica(
-        self, replica: str, name: str | None, messages: Messages, max_tokens: int
+        self,
+        replica: str,
+        name: str | None,
+        messages: Messages,
+        max_tokens: int,
+        tools: Tools = (),
     ) -> Answer | None:
         """What one engine says. None when it refuses the request. Raises ``FleetError``."""
         report = self._membership.engine(replica)
         if report is None:
             raise ReplicaGone(f"{replica} left while it answered for the gate")
-        body = _body(name or report.base.base_id, messages, max_tokens)
+        body = _body(name or report.base.base_id, messages, max_tokens, tools)
         began = time.monotonic()
         try:
             reply = await self._client.ask(report.peer, "POST", _CHAT, body, timeout_s=_ANSWER_S)
@@ -59,18 +64,23 @@ class HttpAsking:
         return _answer(reply, time.monotonic() - began) if reply.status == 200 else None
 
     async def target(
-        self, target: str, messages: Messages, tenant: str, max_tokens: int
+        self,
+        target: str,
+        messages: Messages,
+        tenant: str,
+        max_tokens: int,
+        tools: Tools = (),
     ) -> Answer | None:
         """What a target says to a request of this tenant. Raises ``NotAsked``."""
         began = time.monotonic()
-        body = _body(_model(target), messages, max_tokens)
+        body = _body(_model(target), messages, max_tokens, tools)
         reply = await self._through_router(paths.ASK, body, tenant)
         return _answer(reply, time.monotonic() - began) if reply.status == 200 else None
 
-    async def chosen(self, messages: Messages, tenant: str) -> str:
+    async def chosen(self, messages: Messages, tenant: str, tools: Tools = ()) -> str:
         """Which target would answer now. Raises ``NotAsked``."""
         reply = await self._through_router(
-            paths.WHO_ANSWERS, _body("auto", messages, max_tokens=None), tenant
+            paths.WHO_ANSWERS, _body("auto", messages, None, tools), tenant
         )
         said = reply.json()
         target = said.get("target") if isinstance(said, dict) else None
@@ -145,12 +155,16 @@ class Eyes:
         return found if kept == answer else found | {"personal-data"}
 
 
-def _body(model: str, messages: Messages, max_tokens: int | None) -> dict[str, Any]:
+def _body(
+    model: str, messages: Messages, max_tokens: int | None, tools: Tools = ()
+) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
         "messages": [dict(each) for each in messages],
         "temperature": 0,
     }
+    if tools:
+        body["tools"] = [dict(each) for each in tools]
     return body if max_tokens is None else {**body, "max_tokens": max_tokens}
 
 
@@ -164,8 +178,10 @@ def _answer(reply: Reply, seconds: float) -> Answer:
     said = reply.json()
     usage = said.get("usage") if isinstance(said, dict) else None
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    calls = _calls(said)
     return Answer(
-        text=answer_text(reply.body, streamed=False) or _calls(said),
+        text=answer_text(reply.body, streamed=False) or calls,
+        calls=calls,
         seconds=seconds,
         cost_usd=_number(reply.headers.get("x-graftwork-cost-usd")),
         output_tokens=tokens if isinstance(tokens, int) else None,

@@ -12,7 +12,7 @@ from adapters.dataset.frozen import Row, Split
 from adapters.errors import NotAsked
 from adapters.flywheel.config import FlywheelConfig
 from adapters.flywheel.database import FlywheelStore
-from adapters.gate.asking import Answer, Messages
+from adapters.gate.asking import Answer, Messages, Tools
 from adapters.gate.gatekeeper import Gatekeeper, GateParts
 from adapters.gate.reports import Reports
 from adapters.registry import Registry
@@ -75,27 +75,40 @@ class Script:
     chosen_target: str = "frontier:cloud/big"
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Who was asked, and the last words of the question."""
+    offered: dict[str, Tools] = field(default_factory=dict)
+    """Tools that the newest question offered, by who was asked."""
     problems_of: Callable[[str], frozenset[str]] = lambda _answer: frozenset()
 
     async def on_replica(
-        self, replica: str, name: str | None, messages: Messages, max_tokens: int
+        self,
+        replica: str,
+        name: str | None,
+        messages: Messages,
+        max_tokens: int,
+        tools: Tools = (),
     ) -> Answer | None:
-        return self._answer(name or "base", messages)
+        return self._answer(name or "base", messages, tools)
 
     async def target(
-        self, target: str, messages: Messages, tenant: str, max_tokens: int
+        self,
+        target: str,
+        messages: Messages,
+        tenant: str,
+        max_tokens: int,
+        tools: Tools = (),
     ) -> Answer | None:
-        return self._answer(target, messages)
+        return self._answer(target, messages, tools)
 
-    async def chosen(self, messages: Messages, tenant: str) -> str:
+    async def chosen(self, messages: Messages, tenant: str, tools: Tools = ()) -> str:
         return self.chosen_target
 
     async def problems(self, answer: str, tenant: str, intent: str) -> frozenset[str]:
         return self.problems_of(answer)
 
-    def _answer(self, who: str, messages: Messages) -> Answer:
+    def _answer(self, who: str, messages: Messages, tools: Tools) -> Answer:
         question = str(messages[-1]["content"])
         self.asked.append((who, question))
+        self.offered[who] = tools
         if who not in self.says:
             raise NotAsked(f"{who} does not answer")
         return Answer(self.says[who](question), seconds=0.1)
@@ -107,8 +120,8 @@ class Kept:
 
     by_target: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def answers(self, exchange_ids: Sequence[str], target: str) -> Mapping[str, str]:
-        return self.by_target.get(target, {})
+    def answers(self, exchange_ids: Sequence[str], target: str) -> Mapping[str, Answer]:
+        return {name: Answer(said) for name, said in self.by_target.get(target, {}).items()}
 
 
 @dataclass
