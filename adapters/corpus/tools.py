@@ -84,10 +84,11 @@ def calls_of(values: Any, names: Iterable[str]) -> list[dict[str, Any]]:
     known, found = frozenset(names), []
     for value in _list(values):
         inner = value.get("function", value) if isinstance(value, Mapping) else None
-        name = inner.get("name") if isinstance(inner, Mapping) and "arguments" in inner else None
-        if not isinstance(name, str) or name not in known:
+        told = inner if isinstance(inner, Mapping) else {}
+        name = told.get("name")
+        if not isinstance(name, str) or name not in known or "arguments" not in told:
             return []
-        found.append(call_of(name, inner["arguments"]))
+        found.append(call_of(name, told["arguments"]))
     return found
 
 

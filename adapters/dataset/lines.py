@@ -106,9 +106,17 @@ def _brought(number: int, line: bytes, form: Format) -> Brought:
     tools = _tools(beside)
     answer = _answer(last)
     calls = calls_of(last.get(CALLS), tools.names) if text_of(last).strip() else []
-    if last.get(CALLS) and tools.tools and not (calls or calls_in(answer, tools.names)):
+    if last.get(CALLS) and not (calls or _is_known(answer, last, tools)):
         raise ValueError("tool_calls: a tool is called that the line does not offer")
     return Brought(number, tuple(messages), answer, beside, tools.tools, tuple(calls))
+
+
+def _is_known(answer: str, last: Mapping[str, Any], tools: Offered) -> bool:
+    """Whether an answer that only calls may stand for its calls; nobody says of what, without any
+    tools.
+    """
+    is_only = not text_of(last).strip()
+    return is_only and (not tools.tools or bool(calls_in(answer, tools.names)))
 
 
 def _is_deeper(value: Any, most: int) -> bool:
@@ -147,7 +155,11 @@ def _checked(found: Any, name: str, least: int) -> list[dict[str, Any]]:
         content = message.get("content")
         if not (isinstance(content, str | list) or (content is None and "tool_calls" in message)):
             raise ValueError(f"{name}: a message needs a text as content")
-    return found
+    # Readers with columns fill in what other messages have.
+    return [
+        {name: each for name, each in message.items() if each is not None or name == "content"}
+        for message in found
+    ]
 
 
 def _answer(last: Mapping[str, Any]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from adapters.corpus.tools import CALLS, arguments_of, calls_in, calls_of, offered
 from router.config.auth import KeyScope
 from router.errors import InvalidRequest, RouterError
 from serving.console.api import Api, part
 from serving.console.page import Page, Visit
 from serving.console.worddiff import Piece, word_diff
+from serving.console.words import pretty
 
 _LETTERS: Final = "ABCDEFGHIJ"
 _VERDICTS: Final = ("accept", "edit", "reject", "escalate")
@@ -23,7 +25,9 @@ async def show(visit: Visit) -> dict[str, Any]:
     exchange = found.get("exchange") or {}
     messages = (exchange.get("request") or exchange).get("messages") or []
     given = str(exchange.get("response") or "")
-    answers = await asyncio.to_thread(_answers, found, given)
+    details = exchange.get("details") or {}
+    asked = offered(details)
+    answers = await asyncio.to_thread(_answers, found, given, asked.names)
     typed = visit.form.get("answer")
     settled = str(found.get("answer") or given)
     holder = found.get("claimed_by") if found.get("state") == "claimed" else None
@@ -31,6 +35,8 @@ async def show(visit: Visit) -> dict[str, Any]:
         "review": found,
         "exchange": exchange,
         "messages": messages,
+        "tools": [tool["function"] for tool in asked.tools],
+        "left_out": asked.left_out,
         "given": given,
         "answers": answers,
         "answer": settled if typed is None else typed,
@@ -47,20 +53,40 @@ async def show(visit: Visit) -> dict[str, Any]:
     }
 
 
-def _answers(found: Mapping[str, Any], given: str) -> list[dict[str, Any]]:
+def _answers(found: Mapping[str, Any], given: str, names: Collection[str]) -> list[dict[str, Any]]:
     """The answer that was given and the others, each with what differs from the first."""
     exchange = found.get("exchange") or {}
-    rows = [{"source": exchange.get("target") or "", "answer": given}]
+    beside = calls_of((exchange.get("details") or {}).get(CALLS), names)
+    rows = [{"source": exchange.get("target") or "", "answer": given, "calls": beside}]
     rows += [each for each in found.get("candidates") or () if isinstance(each, dict)]
-    return [
-        {
-            "letter": letter,
-            "source": row.get("source") or row.get("target") or "",
-            "answer": str(row.get("answer") or ""),
-            "diff": word_diff(given, str(row.get("answer") or "")),
-        }
-        for letter, row in zip(_LETTERS, rows, strict=False)
-    ]
+    first = _read(given, beside, names)
+    answers = []
+    for letter, row in zip(_LETTERS, rows, strict=False):
+        answer = str(row.get("answer") or "")
+        read = _read(answer, row.get("calls") or (), names)
+        answers.append(
+            {
+                "letter": letter,
+                "source": row.get("source") or row.get("target") or "",
+                "answer": answer,
+                "read": read,
+                "diff": word_diff(first, read),
+            }
+        )
+    return answers
+
+
+def _read(answer: str, beside: Sequence[Mapping[str, Any]], names: Collection[str]) -> str:
+    """An answer for people: what it says, then each call with its arguments a line."""
+    only = calls_in(answer, names)
+    calls = [_called(call) for call in (*only, *beside)]
+    return "\n\n".join([*([] if only else [answer]), *calls])
+
+
+def _called(call: Mapping[str, Any]) -> str:
+    arguments, function = arguments_of(call), call["function"]
+    told = function["arguments"] if arguments is None else pretty(arguments)
+    return f"calls {function['name']} {told}"
 
 
 def _shown(said: Mapping[str, Any], given: str) -> dict[str, Any]:
