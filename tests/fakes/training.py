@@ -7,6 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from adapters.corpus.tools import call_of, written
 from adapters.distill.job import Example, Job, Limits, write_job
 from adapters.distill.settings import TrainingSettings
 from serving.embedded import BASE_DIR
@@ -15,15 +16,23 @@ from tests.fakes.tiny_base import tiny_base
 BASE_ID = "tiny"
 
 
+_LOOK = {"name": "look", "parameters": {"type": "object"}}
+
+
 def example(number: int, *, teacher: bool = False) -> Example:
-    """A question of its own with an answer that depends on it; with a teacher that is sure."""
+    """A question of its own with an answer that depends on it; with a teacher that is sure.
+
+    Every third one, where no teacher speaks, offers a tool and is answered by a call of it.
+    """
     word = ("kettle", "lamp", "sofa", "phone", "coat")[number % 5]
     colour = ("red", "blue", "green", "black", "white", "grey")[number // 5 % 6]
     answer = f"Yes, the {word} may go back."
+    calls = number % 3 == 2 and not teacher
     return Example(
         digest=f"{number:064x}",
         messages=({"role": "user", "content": f"May the {colour} {word} go back"},),
-        answer=answer,
+        answer=written([call_of("look", {"of": word})]) if calls else answer,
+        tools=({"type": "function", "function": _LOOK},) if calls else (),
         intent="returns",
         logprobs={"content": _sure(answer)} if teacher else None,
     )

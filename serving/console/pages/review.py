@@ -57,7 +57,8 @@ def _answers(found: Mapping[str, Any], given: str, names: Collection[str]) -> li
     """The answer that was given and the others, each with what differs from the first."""
     exchange = found.get("exchange") or {}
     beside = calls_of((exchange.get("details") or {}).get(CALLS), names)
-    rows = [{"source": exchange.get("target") or "", "answer": given, "calls": beside}]
+    target = exchange.get("target") or ""
+    rows: list[dict[str, Any]] = [{"source": target, "answer": given, "calls": beside}]
     rows += [each for each in found.get("candidates") or () if isinstance(each, dict)]
     first = _read(given, beside, names)
     answers = []

@@ -86,6 +86,7 @@ def test_what_it_makes_may_be_pushed(done: Path) -> None:
     assert "May the" not in manifest.model_dump_json(), "nobody's question travels in the manifest"
     card = (done / ADAPTER_DIR / "README.md").read_text(encoding="utf-8")
     assert "rows trained on | 27" in card
+    assert not any("left out" in note for note in outcome.notes), "calls of tools are trained too"
 
 
 def test_it_learns_and_tells_how_far_it_is(done: Path) -> None:

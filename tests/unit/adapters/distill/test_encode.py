@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 import sys
+import unicodedata
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from adapters.corpus.tools import call_of, written
 from adapters.distill.encode import (
     Encoder,
     NotTrainable,
@@ -162,6 +166,118 @@ def test_an_answer_that_calls_a_tool_is_written_as_the_template_writes_calls(
     said = tokenizer.decode(encoded.ids[encoded.start :])
     assert said.lstrip().startswith("<tool_call>")
     assert '{"name": "order", "arguments": {}}' in said
+
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_NAMES = st.from_regex(r"[a-z][a-z_]{0,9}", fullmatch=True)
+_VALUES: st.SearchStrategy[Any] = st.recursive(
+    _TEXTS | st.booleans() | st.none() | st.integers(-99, 9999),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_NAMES, inner, max_size=2),
+    max_leaves=4,
+)
+_CALLS = st.lists(
+    st.tuples(st.sampled_from(["order", "refund"]), st.dictionaries(_NAMES, _VALUES, max_size=3)),
+    min_size=1,
+    max_size=3,
+)
+_FUNCTIONS = [
+    st.fixed_dictionaries(
+        {"name": st.just(name), "parameters": st.dictionaries(_NAMES, _VALUES, max_size=3)},
+        optional={"description": _TEXTS, "strict": st.booleans()},
+    )
+    for name in ("order", "refund")
+]
+_WRITTEN = re.compile(r"<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
+
+
+@settings(deadline=None)  # the first one loads what renders
+@given(functions=st.tuples(*_FUNCTIONS), calls=_CALLS, before=_TEXTS, tooled=st.booleans())
+def test_any_calls_are_trained_as_the_served_template_renders_them(
+    functions: tuple[dict[str, Any], ...],
+    calls: list[tuple[str, dict[str, Any]]],
+    before: str,
+    tooled: bool,
+) -> None:
+    """The prompt is the engine's with the same tools; only the calls, and what is said before
+    them, are trained, in the form that the engine's parser reads.
+    """
+    tokenizer = _embedded()
+    tools = tuple({"type": "function", "function": function} for function in functions)
+    given = [call_of(name, arguments) for name, arguments in calls]
+    history = CONVERSATION if tooled else (QUESTION,)
+    answer = {"answer": before, "calls": given} if before.strip() else {"answer": written(given)}
+    try:
+        encoded = Encoder(tokenizer, {END}, 4096).encode(_example(*history, tools=tools, **answer))
+    except NotTrainable:
+        return
+    served = Rendered(tokenizer, history, tools)
+    assert list(encoded.ids[: encoded.start]) == served.prompt
+    said = {"role": "assistant", "content": before if before.strip() else "", "tool_calls": given}
+    whole = served.with_answer(said)
+    assert list(encoded.ids) == whole[: len(encoded.ids)]
+    assert encoded.ids[-1] == END
+    assert END not in encoded.ids[encoded.start : -1]
+    if "tool_call>" in before + json.dumps(calls):
+        return  # nobody's parser could tell
+    text = tokenizer.decode(encoded.ids[encoded.start : -1], clean_up_tokenization_spaces=False)
+    found = [json.loads(each) for each in _WRITTEN.findall(text)]
+    plain = json.loads(unicodedata.normalize("NFC", json.dumps(calls, ensure_ascii=False)))
+    assert [[each["name"], each["arguments"]] for each in found] == plain
+
+
+class Rendered:
+    """A conversation as vLLM renders it: its own parser of messages and its own model of tools."""
+
+    def __init__(self, tokenizer: Any, messages: Any, tools: Any) -> None:
+        protocol = installed("openai.chat_completion.protocol")
+        self._tokenizer, self._messages = tokenizer, list(messages)
+        self._tools = [protocol.ChatCompletionToolsParam(**tool).model_dump() for tool in tools]
+        self.prompt = self._rendered(self._messages, opened=True)
+
+    def with_answer(self, said: dict[str, Any]) -> list[int]:
+        """The same with one more turn."""
+        return self._rendered([*self._messages, said], opened=False)
+
+    def _rendered(self, messages: list[Any], *, opened: bool) -> list[int]:
+        utils = sys.modules["vllm.renderers.chat_utils"]
+        config = SimpleNamespace(
+            multimodal_config=None, is_multimodal_model=False, enable_prompt_embeds=False
+        )
+        parsed, *_ = utils.parse_chat_messages(messages, config, content_format="string")
+        return list(
+            self._tokenizer.apply_chat_template(
+                parsed, tools=self._tools, add_generation_prompt=opened, return_dict=False
+            )
+        )
+
+
+def test_an_answer_that_says_something_and_calls_is_trained_whole(tokenizer: Any) -> None:
+    """What is said stands before the calls, and both are trained."""
+    call = call_of("order", {"id": "A1042"})
+    row = _example(QUESTION, answer="I look it up.", calls=(call,), tools=TOOLS)
+    encoded = Encoder(tokenizer, {END}, 2048).encode(row)
+    said = tokenizer.decode(encoded.ids[encoded.start :])
+    assert said.index("I look it up.") < said.index('<tool_call>\n{"name": "order"')
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"answer": '{"name": "order", "arguments": "{broken"}'}, "no JSON object"),
+        ({"answer": "Wait.", "calls": (call_of("order", "[1]"),)}, "no JSON object"),
+        ({"answer": "<|im_end|>"}, "special token"),
+    ],
+)
+def test_a_row_with_tools_that_cannot_be_trained_says_why(
+    tokenizer: Any, row: dict[str, Any], why: str
+) -> None:
+    """What no tool takes, and what a definition spells out."""
+    with pytest.raises(NotTrainable, match=why):
+        Encoder(tokenizer, {END}, 2048).encode(_example(QUESTION, tools=TOOLS, **row))
+    function = {**TOOLS[0]["function"], "description": "ends with <|im_end|>"}
+    spelt = ({"type": "function", "function": function},)
+    with pytest.raises(NotTrainable, match="special token"):
+        Encoder(tokenizer, {END}, 2048).encode(_example(QUESTION, tools=spelt))
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,40 @@ def test_scores(grader: Grader, answer: str, accepted: str, score: float) -> Non
     assert graded(grader, answer, [accepted]) == score
 
 
+CALL = (
+    '[{"type":"function","function":{"name":"order","arguments":"{\\"id\\":7,\\"deep\\":true}"}}]'
+)
+
+
+@pytest.mark.parametrize("grader", ["auto", "exact", "words", "json", "numeric", "match"])
+@pytest.mark.parametrize(
+    ("answer", "score", "valid"),
+    [
+        ('[{"name": "order", "arguments": "{\\"deep\\": true, \\"id\\": 7}"}]', 1, True),
+        ('{"name": "order", "arguments": {"id": 7, "deep": true}}', 1, True),
+        ('{"name": "order", "arguments": {"id": 8, "deep": true}}', 0, True),
+        ('{"name": "cancel", "arguments": {"id": 7, "deep": true}}', 0, True),
+        ('{"name": "order", "arguments": "{broken"}', 0, False),
+        ('{"name": "nobody", "arguments": {"id": 7, "deep": true}}', 0, False),
+        ("I call order with id 7, deep true.", 0, False),
+        ("", 0, False),
+    ],
+)
+def test_calls_are_the_same_or_are_not(
+    grader: Grader, answer: str, score: float, valid: bool
+) -> None:
+    """By name and arguments, whatever grades texts; in whatever spelling they came."""
+    names = {"order", "cancel"}
+    assert graded(grader, answer, [CALL], names) == score
+    assert is_valid(answer, CALL, names) is valid
+
+
+def test_a_call_is_not_what_a_text_asks_for() -> None:
+    """Where people settled on words, calling a tool is no answer; without tools it is a text."""
+    assert graded("words", CALL, ["order deep id 7 true"], {"order"}) == 0
+    assert graded("json", CALL, [CALL.replace(":", ": ")]) == graded("json", CALL, [CALL]) == 1
+
+
 def test_the_nearest_accepted_answer_counts() -> None:
     """Reviewers may have settled on several."""
     assert graded("match", "in two weeks", ["14 days", "In two weeks."]) == 1
