@@ -19,7 +19,6 @@ from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
 SUBJECT = "customer-4711"
-TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 _SOON_S = 20.0
 
 
@@ -69,7 +68,6 @@ def reviewed(ops: httpx.Client, ann: httpx.Client, intent: str, *numbers: int) -
                 {"role": "assistant", "content": f"answer {number}"},
             ],
             **({"user": SUBJECT} if number == 2 else {}),
-            **({"tools": TOOLS} if number >= 90 else {}),
         }
         for number in numbers
     ]
@@ -104,17 +102,6 @@ def frozen(ops: httpx.Client, **body: Any) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made
-
-
-def test_what_was_asked_with_tools_is_left_out(ops: httpx.Client, ann: httpx.Client) -> None:
-    """Accepted or corrected: trained would be another prompt than the one that is served."""
-    reviewed(ops, ann, "tooled", 90, 91)
-    answer = ops.post(DATASETS, json={"name": "none", "intents": ["tooled"]})
-    assert answer.status_code == 422, answer.text
-    assert "tools" in answer.json()["error"]["message"]
-    reviewed(ops, ann, "tooled", *range(20, 28))
-    made = frozen(ops, name="some", intents=["tooled"])
-    assert made["counts"] == {"tooled": 8}
 
 
 def test_what_reviews_settled_on_is_frozen(ops: httpx.Client, ann: httpx.Client) -> None:

@@ -28,6 +28,7 @@ class Says:
             and incomplete as a status.
         is_harmony: its Responses refuse to tell probabilities, as gpt-oss's do.
         delay_s: seconds before it answers at all.
+        calls: of a tool, name and arguments, in a whole chat answer where tools are offered.
     """
 
     text: str = "yes"
@@ -39,6 +40,7 @@ class Says:
     is_limited: bool = False
     is_harmony: bool = False
     delay_s: float = 0.0
+    calls: tuple[tuple[str, str], ...] = ()
 
     @property
     def tokens(self) -> list[str]:
@@ -84,6 +86,9 @@ class Chat:
         choice: Json = {"index": 0, "finish_reason": finish}
         if self._is_chat:
             choice["message"] = {"role": "assistant", "content": says.text}
+            if says.calls and body.get("tools"):
+                choice["message"] |= {"content": None, "tool_calls": _calls(says)}
+                choice["finish_reason"] = "tool_calls"
         else:
             choice["text"] = says.text
         choice["logprobs"] = self._logprobs(body, says.tokens, says)
@@ -237,6 +242,13 @@ def refuses(path: str, body: Json, says: Says) -> bool:
 
 def _head(body: Json) -> Json:
     return {"id": "cmpl-1", "object": "chat.completion", "created": 1, "model": body["model"]}
+
+
+def _calls(says: Says) -> list[Json]:
+    return [
+        {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for n, (name, arguments) in enumerate(says.calls)
+    ]
 
 
 def _usage(count: int) -> Json:
