@@ -21,11 +21,12 @@ from adapters.review.item import Candidate, Review, Said, State
 from adapters.review.listing import After, Wanted
 from adapters.review.measuring import Measuring, Reviewer
 from adapters.review.reviews import Reviews
-from adapters.review.verdicts import Verdict
+from adapters.review.verdicts import Outcome, Verdict
 
 _PATH = "/admin/v1/reviews"
 _ONE = f"{_PATH}/{{id}}"
 _MAX_COMMENT = 4000
+_UNANSWERED = "escalated, and nobody else judged it in time"
 _MAX_INTENT = 256
 _MAX_GUIDELINE = 20_000
 
@@ -288,6 +289,9 @@ def _history(review: Review) -> list[dict[str, Any]]:
         if said.undone_at is not None:
             line = {"time": iso(said.undone_at), "action": "undone", "reviewer": said.reviewer}
             lines.append((said.undone_at, line))
+    if review.outcome is Outcome.UNANSWERED and review.settled_at is not None:
+        closed = {"time": iso(review.settled_at), "action": "closed", "why": [_UNANSWERED]}
+        lines.append((review.settled_at, closed))
     return [line for _, line in sorted(lines, key=lambda each: each[0])]
 
 

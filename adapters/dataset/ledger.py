@@ -52,6 +52,10 @@ def record(session: Session, dataset: Dataset, files: dict[str, str]) -> Dataset
     else:
         kept = [name for name in found.names if name not in dataset.names]
         found.names = [*kept, *dataset.names][-_NAMES:]
+        if found.about.get("origin") == dataset.about.get("origin"):
+            # What was asked for, and what was left out, is another matter each time.
+            newest = {name: dataset.about[name] for name in ("selection", "warnings")}
+            found.about = {**found.about, **newest}
     session.flush()
     return found.shown()
 

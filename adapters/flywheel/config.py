@@ -38,6 +38,11 @@ class ReviewsConfig(_Section):
         ge=0,
         description="what a rule's review kept without consent goes so long after it is done",
     )
+    escalated_days: float = Field(
+        default=14.0,
+        gt=0,
+        description="what nobody else judged so long after it was escalated is closed, unanswered",
+    )
 
 
 class CorpusConfig(_Section):

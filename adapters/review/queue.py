@@ -7,8 +7,7 @@ one sort of question teaches nothing about the others.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -16,14 +15,11 @@ from sqlalchemy import ColumnElement, exists, func, not_, select
 from sqlalchemy.orm import Session
 
 from adapters.corpus.exchange import Exchange, ExchangeState
-from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.models import ExchangeRow, SightingRow
-from adapters.events import EventBus
-from adapters.flywheel.config import ReviewsConfig
-from adapters.flywheel.database import FlywheelStore
 from adapters.review import rows
 from adapters.review.item import Demanded, Kind, State
 from adapters.review.models import FollowedRow, ReviewRow, VerdictRow
+from adapters.review.parts import AT_ONCE, ReviewParts
 from adapters.review.priority import Tier, weight_of
 
 REVIEW: Final = "review"
@@ -31,7 +27,6 @@ REVIEW: Final = "review"
 Told = Mapping[str, Any]
 """Of an event: the review's id, and of one that rules want its decision and rules."""
 _MAX_ID: Final = 80
-_AT_ONCE: Final = 500
 _GIVE_WAY: Final = 50
 """Of one run's exchanges, how many may take the place of others."""
 _ROOM_AGAIN: Final = 0.8
@@ -39,41 +34,22 @@ _ROOM_AGAIN: Final = 0.8
 
 
 class Queue:
-    """Methods block; each is to be called again and again, by one thread.
+    """Methods block; each is to be called again and again, by one thread."""
 
-    Args:
-        store: the loop's database.
-        corpus: the exchanges.
-        config: how many may wait.
-        events: told of what is opened.
-        clock: seconds since the epoch.
-    """
-
-    def __init__(
-        self,
-        store: FlywheelStore,
-        corpus: Exchanges,
-        config: ReviewsConfig,
-        events: EventBus,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._store = store
-        self._corpus = corpus
-        self._config = config
-        self._events = events
-        self._clock = clock
+    def __init__(self, parts: ReviewParts) -> None:
+        self._parts = parts
         self.left_out = 0
         """Exchanges that found no room since the start, and those that gave way."""
 
     def fill(self) -> bool:
         """Open what is new, weigh anew what changed; whether there may be more."""
-        with self._store.read() as session:
+        with self._parts.store.read() as session:
             followed = session.get_one(FollowedRow, 1)
             changed, left_out = followed.changed, followed.left_out
             waiting = self._waiting(session)
-        if left_out and waiting < self._config.queue * _ROOM_AGAIN:
+        if left_out and waiting < self._parts.config.queue * _ROOM_AGAIN:
             changed, left_out = 0, False
-        found = self._corpus.since(changed, _AT_ONCE)
+        found = self._parts.corpus.since(changed, AT_ONCE)
         if found.after is None:
             return False
         after = found.after
@@ -84,13 +60,13 @@ class Queue:
             followed.changed, followed.left_out = after, left_out or full
             return opened
 
-        for each in self._store.write(work):
-            self._events.emit("review", state=State.OPEN.value, **each)
-        return len(found.exchanges) == _AT_ONCE
+        for each in self._parts.store.write(work):
+            self._parts.events.emit("review", state=State.OPEN.value, **each)
+        return len(found.exchanges) == AT_ONCE
 
     def _take(self, session: Session, exchanges: Iterable[Exchange]) -> tuple[list[Told], bool]:
         """What is to be told of those that were opened; whether there was no room for some."""
-        now, some = self._clock(), list(exchanges)
+        now, some = self._parts.clock(), list(exchanges)
         demanded = [each for each in (_demanded(session, one, now) for one in some) if each]
         known = {
             row.exchange_id: row
@@ -110,7 +86,7 @@ class Queue:
             if each.trains and each.state is ExchangeState.CAPTURED and each.id not in known
         ]
         new.sort(key=weight_of, reverse=True)
-        room = max(self._config.queue - self._waiting(session), 0)
+        room = max(self._parts.config.queue - self._waiting(session), 0)
         opened = [rows.opened(session, each, now).id for each in new[:room]]
         late = new[room:]
         opened += [
@@ -151,7 +127,7 @@ class Queue:
 
     def attach(self) -> None:
         """Give reviews that rules demanded the exchanges that came after them."""
-        with self._store.read() as session:
+        with self._parts.store.read() as session:
             waiting = select(ReviewRow.id).where(*_awaiting()).limit(1)
             if session.scalar(waiting) is None:
                 return
@@ -160,9 +136,9 @@ class Queue:
                 .join(SightingRow, SightingRow.decision_id == ReviewRow.decision_id)
                 .join(ExchangeRow, ExchangeRow.seq == SightingRow.exchange)
                 .where(*_awaiting())
-                .limit(_AT_ONCE)
+                .limit(AT_ONCE)
             ).all()
-        exchanges = self._corpus.found(exchange for _, exchange in pairs)
+        exchanges = self._parts.corpus.found(exchange for _, exchange in pairs)
 
         def work(session: Session) -> None:
             for review, exchange_id in pairs:
@@ -170,10 +146,10 @@ class Queue:
                 if row is None or exchange is None:
                     continue
                 rows.attach(session, row, exchange)
-                rows.place(session, self._corpus, row, self._clock())
+                rows.place(session, self._parts.corpus, row, self._parts.clock())
 
         if pairs:
-            self._store.write(work)
+            self._parts.store.write(work)
 
 
 def _demanded(session: Session, exchange: Exchange, now: float) -> Demanded | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
@@ -12,10 +11,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from adapters.corpus.exchange import Exchange
-from adapters.corpus.exchanges import Exchanges
-from adapters.events import EventBus
-from adapters.flywheel.config import ReviewsConfig
-from adapters.flywheel.database import FlywheelStore
 from adapters.review import golden, listing, rows
 from adapters.review.errors import NothingToUndo, ReviewError, UnknownExchange
 from adapters.review.gold import Gold
@@ -30,6 +25,7 @@ from adapters.review.judging import (
 from adapters.review.listing import Wanted
 from adapters.review.models import ReviewRow, VerdictRow
 from adapters.review.offered import offered
+from adapters.review.parts import ReviewParts
 from adapters.review.picking import REMEMBERED, in_order
 from adapters.review.priority import Tier
 from adapters.review.verdicts import Verdict
@@ -41,32 +37,20 @@ class Reviews:
     """Methods block and are thread-safe; each that writes is one durable transaction.
 
     Args:
-        store: the loop's database.
-        corpus: the exchanges.
-        config: how reviewers work.
-        events: told of each item that changes its state.
+        parts: what it works with.
         consents: whether what a tenant's exchanges hold may be learnt, now.
-        clock: seconds since the epoch.
         chance: a number from 0 to 1, for what measures reviewers.
     """
 
     def __init__(
         self,
-        store: FlywheelStore,
-        corpus: Exchanges,
-        config: ReviewsConfig,
-        events: EventBus,
+        parts: ReviewParts,
         *,
         consents: Callable[[str], bool] = lambda _tenant: True,
-        clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._store = store
-        self._corpus = corpus
-        self._config = config
-        self._events = events
+        self._parts = parts
         self._consents = consents
-        self._clock = clock
         self._chance = chance
 
     # Opening
@@ -91,7 +75,7 @@ class Reviews:
         """
         reasons = [why] if isinstance(why, str) else list(why)
         answers = list(candidates)
-        exchange = self._corpus.find(exchange_id)
+        exchange = self._parts.corpus.find(exchange_id)
         if exchange is None:
             raise UnknownExchange(f"there is no exchange {exchange_id!r}")
         identity = rows.name_of(exchange.id)
@@ -109,9 +93,9 @@ class Reviews:
             rows.add_candidates(session, row, answers, now)
             return row.id, is_new
 
-        review, is_new = self._write(work)
+        review, is_new = self._parts.write(work)
         if is_new:
-            self._events.emit("review", id=review, state=State.OPEN.value)
+            self._parts.events.emit("review", id=review, state=State.OPEN.value)
         return review
 
     def demand(self, demanded: Demanded) -> bool:
@@ -123,29 +107,29 @@ class Reviews:
         def work(session: Session, now: float) -> bool:
             return rows.demand(session, demanded, now) is not None
 
-        is_new = self._write(work)
+        is_new = self._parts.write(work)
         if is_new:
-            self._events.emit("review", state=State.OPEN.value, **asdict(demanded))
+            self._parts.events.emit("review", state=State.OPEN.value, **asdict(demanded))
         return is_new
 
     # Looking
 
     def find(self, identity: str) -> Review:
         """Everything about one item. Raises ``UnknownReview``."""
-        now = self._clock()
-        with self._store.read() as session:
+        now = self._parts.clock()
+        with self._parts.store.read() as session:
             found = self._whole(session, rows.row_of(session, identity), now)
-        exchange = None if found.exchange_id is None else self._corpus.find(found.exchange_id)
+        exchange = None if found.exchange_id is None else self._parts.corpus.find(found.exchange_id)
         return _with(found, exchange)
 
     def page(self, wanted: Wanted) -> list[Review]:
         """Part of the queue, without candidates."""
-        now = self._clock()
-        with self._store.read() as session:
+        now = self._parts.clock()
+        with self._parts.store.read() as session:
             found = listing.page(session, wanted, now)
             said = rows.verdicts_by_review(session, [row.id for row in found])
             reviews = [
-                rows.review_of(row, self._config.per_item, now, verdicts=said.get(row.id, ()))
+                rows.review_of(row, self._parts.config.per_item, now, verdicts=said.get(row.id, ()))
                 for row in found
             ]
         exchanges = self._exchanges(reviews)
@@ -154,14 +138,14 @@ class Reviews:
     def _whole(self, session: Session, row: ReviewRow, now: float) -> Review:
         return rows.review_of(
             row,
-            self._config.per_item,
+            self._parts.config.per_item,
             now,
             candidates=rows.candidates_of(session, row.id),
             verdicts=rows.verdicts_of(session, row.id),
         )
 
     def _exchanges(self, reviews: Sequence[Review]) -> dict[str, Exchange]:
-        return self._corpus.found(e.exchange_id for e in reviews if e.exchange_id is not None)
+        return self._parts.corpus.found(e.exchange_id for e in reviews if e.exchange_id is not None)
 
     # Working
 
@@ -175,7 +159,7 @@ class Reviews:
             row = rows.row_of(session, identity)
             must_be_free(row, reviewer, now)
             must_not_have_judged(session, identity, reviewer)
-            row.claimed_by, row.claimed_until = reviewer, now + self._config.lock_s
+            row.claimed_by, row.claimed_until = reviewer, now + self._parts.config.lock_s
 
         self._change(identity, work)
 
@@ -185,12 +169,14 @@ class Reviews:
         By tier and weight, less of what he judged lately; in between what measures him.
         """
         wanted = Wanted(State.OPEN, intent, reviewer, to_do=True)
-        now = self._clock()
-        check = self._chance() < self._config.check_share
-        with self._store.read() as session:
+        now = self._parts.clock()
+        check = self._chance() < self._parts.config.check_share
+        with self._parts.store.read() as session:
             found = [*listing.page(session, wanted, now)]
             found += listing.checks(session, wanted, now) if check else []
-            waiting = {row.id: rows.review_of(row, self._config.per_item, now) for row in found}
+            waiting = {
+                row.id: rows.review_of(row, self._parts.config.per_item, now) for row in found
+            }
             seen = listing.judged_lately(session, reviewer, REMEMBERED)
         for each in in_order([*waiting.values()], seen, check=check):
             try:
@@ -209,7 +195,7 @@ class Reviews:
         def work(session: Session, now: float) -> None:
             row = rows.row_of(session, identity)
             must_be_free(row, reviewer, now)
-            row.claimed_by, row.claimed_until = None, 0.0
+            rows.free(row)
 
         self._change(identity, work)
 
@@ -256,8 +242,8 @@ class Reviews:
                 right=is_right(row, verdict, right),
             )
             rows.add_verdict(session, row, said)
-            row.claimed_by, row.claimed_until = None, 0.0
-            rows.settle(session, row, self._config.per_item, now)
+            rows.free(row)
+            rows.settle(session, row, self._parts.config.per_item, now)
 
         self._change(identity, work)
 
@@ -273,7 +259,7 @@ class Reviews:
             if own is None:
                 raise NothingToUndo(f"no verdict of {reviewer} on {identity} stands")
             own.undone_at = now
-            rows.settle(session, row, self._config.per_item, now)
+            rows.settle(session, row, self._parts.config.per_item, now)
 
         self._change(identity, work)
 
@@ -289,7 +275,7 @@ class Reviews:
 
         Only of tenants that consent now, and only what no rule or check alone has kept (law 12).
         """
-        with self._store.read() as session:
+        with self._parts.store.read() as session:
             settled = golden.golden(session, intents, tenants)
         settled = [each for each in settled if self._consents(each.tenant)]
         exchanges = self._exchanges(settled)
@@ -302,7 +288,7 @@ class Reviews:
 
     def count_gold(self, intent: str | None = None, since: float | None = None) -> int:
         """How many gold answers there are; ``since`` is when they were settled."""
-        with self._store.read() as session:
+        with self._parts.store.read() as session:
             found = golden.count_by_tenant(session, intent, since)
         return sum(count for tenant, count in found.items() if self._consents(tenant))
 
@@ -315,13 +301,10 @@ class Reviews:
             work(session, now)
             session.flush()
             row = rows.row_of(session, identity)
-            rows.place(session, self._corpus, row, now)
-            return rows.review_of(row, self._config.per_item, now).state
+            rows.place(session, self._parts.corpus, row, now)
+            return rows.review_of(row, self._parts.config.per_item, now).state
 
-        self._events.emit("review", id=identity, state=self._write(whole).value)
-
-    def _write(self, work: Callable[[Session, float], T]) -> T:
-        return self._store.write(lambda session: work(session, self._clock()))
+        self._parts.events.emit("review", id=identity, state=self._parts.write(whole).value)
 
 
 def _with(review: Review, exchange: Exchange | None) -> Review:

@@ -226,6 +226,18 @@ def settle(session: Session, row: ReviewRow, per_item: int, now: float) -> None:
     row.tier = _tier(row, comes_to)
 
 
+def free(row: ReviewRow) -> None:
+    """Nobody holds it any more."""
+    row.claimed_by, row.claimed_until = None, 0.0
+
+
+def end_unanswered(row: ReviewRow, now: float) -> None:
+    """Close what was escalated to nobody; who judges it later settles it all the same."""
+    row.state, row.outcome, row.settled_at = State.DONE.value, Outcome.UNANSWERED.value, now
+    row.escalated = False
+    row.tier = Tier.USUAL if row.tier == Tier.ESCALATED else row.tier
+
+
 def _tier(row: ReviewRow, comes_to: Standing) -> int:
     raised = comes_to.escalated or comes_to.disputed
     if raised:
@@ -243,7 +255,7 @@ def _state_of_exchange(session: Session, row: ReviewRow, now: float) -> Exchange
     """In review from the first claim or verdict on."""
     if row.outcome == Outcome.GOLD:
         return ExchangeState.GOLD
-    if row.outcome == Outcome.REJECTED:
+    if row.outcome in {Outcome.REJECTED, Outcome.UNANSWERED}:
         return ExchangeState.REJECTED
     held = row.claimed_by is not None and row.claimed_until > now
     judged = any(each.undone_at is None for each in verdicts_of(session, row.id))

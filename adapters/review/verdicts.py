@@ -35,6 +35,8 @@ class Outcome(StrEnum):
     PERMITTED = "permitted"
     """Of a review before any answer: the request may be answered. Nothing to learn from."""
     REJECTED = "rejected"
+    UNANSWERED = "unanswered"
+    """Somebody asked for another verdict, and none came in time. Nothing to learn from."""
 
 
 @dataclass(frozen=True, slots=True)

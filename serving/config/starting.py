@@ -74,7 +74,7 @@ $auth$providers$frontier        # What may leave for whom, by default: placehold
         governance:
           pii:
             default: {local: allow, frontier: vault}
-    deployments:
+$capture    deployments:
       - name: router
         num_replicas: 1
         max_queued_requests: 2048
@@ -89,6 +89,20 @@ $auth$providers$frontier        # What may leave for whom, by default: placehold
         graceful_shutdown_timeout_s: 10
         ray_actor_options: {num_cpus: 0.1}
 """)
+_CAPTURE: Final = """\
+        # What tenants ask and are answered is kept, redacted, to learn adapters from, once they
+        # consent (docs/capture.md): nothing is kept of a tenant that is not named here.
+        # capture:
+        #   tenants:
+        #     default: {consent: true, share: 0.2}   # a fifth, and what a signal speaks for
+"""
+_CAPTURE_ALONE: Final = """\
+        # What you ask and are answered is kept on this machine, redacted, to learn adapters from
+        # (docs/capture.md): who starts it without keys on loopback consents. This takes it back:
+        # capture:
+        #   tenants:
+        #     default: {consent: false}
+"""
 _CPU: Final = """\
           dtype: float32
           max_model_len: 2048
@@ -137,6 +151,7 @@ def deploy_file(answers: Answers) -> str:
         auth=_auth(answers),
         providers=_providers(answers) if has_frontier else "",
         frontier=_frontier(answers) if has_frontier else "",
+        capture=_CAPTURE if answers.key_hash else _CAPTURE_ALONE,
         gpus=", num_gpus: 1" if answers.gpu else "",
     )
 

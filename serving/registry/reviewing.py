@@ -18,6 +18,7 @@ from adapters.review.erasing import ReviewsOfPersons
 from adapters.review.guidelines import Guidelines
 from adapters.review.item import Demanded
 from adapters.review.measuring import Measuring
+from adapters.review.parts import ReviewParts
 from adapters.review.queue import Queue
 from adapters.review.reviews import Reviews
 from adapters.review.tidying import Tidying
@@ -48,15 +49,10 @@ class Reviewing:
         redaction: Redaction,
         consent: Consent,
     ) -> None:
-        self.reviews = Reviews(
-            store,
-            corpus,
-            config,
-            events,
-            consents=lambda tenant: not consent.said_no(tenant),
-        )
-        self.queue = Queue(store, corpus, config, events)
-        self._tidying = Tidying(store, corpus, config, events)
+        parts = ReviewParts(store, corpus, config, events)
+        self.reviews = Reviews(parts, consents=lambda tenant: not consent.said_no(tenant))
+        self.queue = Queue(parts)
+        self._tidying = Tidying(parts)
         self._checks = Checks(store, corpus, config.check_share)
         self.persons = ReviewsOfPersons(store, redaction.hashed)
         self._desk = reviews.ReviewDesk(

@@ -11,6 +11,7 @@ from adapters.corpus.exchanges import Exchanges
 from adapters.events import EventBus
 from adapters.flywheel.config import ReviewsConfig
 from adapters.flywheel.database import FlywheelStore
+from adapters.review.parts import ReviewParts
 from adapters.review.reviews import Reviews
 from tests.fakes.corpus import corpus, exchange
 
@@ -27,17 +28,12 @@ class Reviewing:
     consents: Callable[[str], bool]
     events: EventBus
     now: float = 1_800_000_000.0
+    parts: ReviewParts = field(init=False)
     reviews: Reviews = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reviews = Reviews(
-            self.store,
-            self.exchanges,
-            self.config,
-            self.events,
-            consents=self.consents,
-            clock=self.tick,
-        )
+        self.parts = ReviewParts(self.store, self.exchanges, self.config, self.events, self.tick)
+        self.reviews = Reviews(self.parts, consents=self.consents)
 
     def tick(self) -> float:
         """Time goes on between any two looks at the clock."""

@@ -48,12 +48,56 @@ def written(directory: Path) -> bytes:
 
 def queue_of(desk: Reviewing) -> Queue:
     """What fills it."""
-    return Queue(desk.store, desk.exchanges, desk.config, desk.events, desk.tick)
+    return Queue(desk.parts)
 
 
 def tidying_of(desk: Reviewing) -> Tidying:
     """What keeps it in order."""
-    return Tidying(desk.store, desk.exchanges, desk.config, desk.events, desk.tick)
+    return Tidying(desk.parts)
+
+
+_DAY_S = 86_400.0
+
+
+def test_what_is_escalated_to_nobody_ends(desk: Reviewing) -> None:
+    """A team of one: after the time for it the item is done, no gold, and still to be settled."""
+    review = desk.asked("May I?", details={})
+    desk.reviews.judge(review, "ann", Verdict.ESCALATE)
+    tidying, days = tidying_of(desk), desk.config.escalated_days
+    desk.now += (days - 1) * _DAY_S
+    tidying.tidy()
+    assert desk.reviews.find(review).state is State.OPEN
+    desk.now += 2 * _DAY_S
+    tidying.tidy()
+    ended = desk.reviews.find(review)
+    assert (ended.state, ended.outcome, ended.escalated) == (State.DONE, "unanswered", False)
+    assert (ended.tier, desk.state(review)) == (Tier.USUAL, "rejected")
+    assert desk.told("review")[-1] == (review, "done")
+    assert desk.reviews.gold() == []
+    desk.reviews.judge(review, "bob", Verdict.ACCEPT)
+    assert desk.reviews.find(review).outcome == "gold"
+    assert [gold.reviewers for gold in desk.reviews.gold()] == [("bob",)]
+
+
+def test_the_time_for_an_escalation_begins_with_the_last_one(desk: Reviewing) -> None:
+    """Who holds it has time as well; undone, there is nothing to end."""
+    review, undone = desk.asked("May I?"), desk.asked("And she?")
+    for each in (review, undone):
+        desk.reviews.judge(each, "ann", Verdict.ESCALATE)
+    desk.now += (desk.config.escalated_days - 1) * _DAY_S
+    desk.reviews.judge(review, "bob", Verdict.ESCALATE)
+    desk.reviews.undo(undone, "ann")
+    desk.now += 2 * _DAY_S
+    tidying = tidying_of(desk)
+    tidying.tidy()
+    assert [desk.reviews.find(each).state for each in (review, undone)] == [State.OPEN] * 2
+    desk.now += desk.config.escalated_days * _DAY_S
+    desk.reviews.claim(review, "cleo")
+    tidying.tidy()
+    assert desk.reviews.find(review).state is State.CLAIMED
+    desk.now += LOCK_S + 1
+    tidying.tidy()
+    assert desk.reviews.find(review).outcome == "unanswered"
 
 
 def opened(desk: Reviewing) -> list[str]:

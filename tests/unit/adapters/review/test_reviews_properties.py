@@ -67,9 +67,8 @@ class Queues(RuleBasedStateMachine):
         """Each of another question."""
         self.items = [self.desk.asked(f"question {number}") for number in range(3)]
         self.models = [Model() for _ in self.items]
-        desk = self.desk
-        given = (desk.store, desk.exchanges, desk.config, desk.events, desk.tick)
-        self.queue, self.tidying = Queue(*given), Tidying(*given)
+        parts = self.desk.parts
+        self.queue, self.tidying = Queue(parts), Tidying(parts)
 
     @rule(item=_ITEMS, name=_NAMES)
     def claim(self, item: int, name: str) -> None:
