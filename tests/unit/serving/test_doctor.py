@@ -191,6 +191,25 @@ def test_init_asks_five_questions(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
 
 
+def test_init_writes_what_consent_to_capture_is(tmp_path: Path) -> None:
+    """A block that only has to lose its comment marks: to consent with keys, to refuse alone."""
+    path = tmp_path / "graftwork.yaml"
+    for address, consents in (("0.0.0.0", True), ("127.0.0.1", False)):  # noqa: S104 - not bound
+        said = f"embedded\nn\n{address}\nnone\n.state\n"
+        assert run("init", path, "--force", said=said).exit_code == 0
+        text = path.read_text()
+        assert (
+            deploying.check(yaml.safe_load(text), str(path)).settings.router.capture.tenants == {}
+        )
+        head, mark, rest = text.partition("        # capture:\n")
+        block, deployments, tail = rest.partition("    deployments:\n")
+        assert mark
+        assert deployments
+        whole = head + (mark + block).replace("# ", "", block.count("\n") + 1) + deployments + tail
+        found = deploying.check(yaml.safe_load(whole), str(path)).settings.router.capture
+        assert found.tenants["default"].consent is consents
+
+
 def test_init_refuses_answers_that_do_not_belong_into_a_file(tmp_path: Path) -> None:
     """Neither quotes nor lines of their own."""
     for said in ('x"\nn\n127.0.0.1\nnone\n.s\n', "embedded\nn\n127.0.0.1\nnobody\n.s\n"):

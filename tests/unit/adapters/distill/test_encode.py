@@ -274,8 +274,7 @@ def test_a_row_with_tools_that_cannot_be_trained_says_why(
     """What no tool takes, and what a definition spells out."""
     with pytest.raises(NotTrainable, match=why):
         Encoder(tokenizer, {END}, 2048).encode(_example(QUESTION, tools=TOOLS, **row))
-    function = {**TOOLS[0]["function"], "description": "ends with <|im_end|>"}
-    spelt = ({"type": "function", "function": function},)
+    spelt = ({"type": "function", "function": {"name": "f", "description": "<|im_end|>"}},)
     with pytest.raises(NotTrainable, match="special token"):
         Encoder(tokenizer, {END}, 2048).encode(_example(QUESTION, tools=spelt))
 
