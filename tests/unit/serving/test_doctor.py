@@ -194,7 +194,7 @@ def test_init_asks_five_questions(tmp_path: Path) -> None:
 def test_init_writes_what_consent_to_capture_is(tmp_path: Path) -> None:
     """A block that only has to lose its comment marks: to consent with keys, to refuse alone."""
     path = tmp_path / "graftwork.yaml"
-    for address, consents in (("0.0.0.0", True), ("127.0.0.1", False)):  # noqa: S104 - not bound
+    for address, consents in (("0.0.0.0", True), ("127.0.0.1", False)):
         said = f"embedded\nn\n{address}\nnone\n.state\n"
         assert run("init", path, "--force", said=said).exit_code == 0
         text = path.read_text()
