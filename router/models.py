@@ -56,7 +56,14 @@ def _models(
         yield from _alias(table, alias, named=alias.name not in taken)
     for name, frontier in catalog.frontiers.items():
         owner, window = name.partition("/")[0], frontier.card.context_window
-        yield _entry(name, kind="frontier", owned_by=owner, max_model_len=window)
+        listed = frontier.price_list
+        yield _entry(
+            name,
+            kind="frontier",
+            owned_by=owner,
+            max_model_len=window,
+            price_list=None if listed is None else listed.read.isoformat(),
+        )
 
 
 def _alias(table: RoutingTable, alias: Alias, *, named: bool) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ and ``p * input price + g * output price`` is what the time cost.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -33,9 +34,14 @@ class Price:
     input_usd: float = 0.0
     output_usd: float = 0.0
     cached_usd: float = 0.0
+    long_above: float = math.inf
+    """Prompts of more tokens have another price, ``long``."""
+    long: Price | None = None
 
     def expected(self, input_tokens: float, output_tokens: float, cached: float = 0.0) -> float:
         """What an answer will cost, USD."""
+        if self.long is not None and input_tokens > self.long_above:
+            return self.long.expected(input_tokens, output_tokens, cached)
         cached = min(cached, input_tokens)
         fresh = input_tokens - cached
         return fresh * self.input_usd + cached * self.cached_usd + output_tokens * self.output_usd

@@ -121,7 +121,7 @@ def fill_in(exchange: Exchange, attempt: Attempt) -> Usage:
     output = max(counted.output_tokens or 0, attempt.streamed)
     if not exchange.request.stream and FORMATS[exchange.request.endpoint].generates:
         output = max(output, _asked(exchange.request.body, TYPICAL_ANSWER_TOKENS))
-    return Usage(prompt, output, counted.cached_input_tokens)
+    return Usage(prompt, output, counted.cached_input_tokens, counted.told_usd)
 
 
 def _asked(body: dict[str, Any], otherwise: int) -> int:

@@ -14,6 +14,7 @@ from adapters.aliases import Alias, RoutingTable, engine_name
 from adapters.evaluation import GateResult
 from router.config.providers import Capability, ModelCard, ProviderConfig
 from router.config.routing import LocalConfig
+from router.config.vendors import LongPrompt
 from router.prices import FREE, LocalPricing, Price, Tariff
 from router.request import BASE
 from router.wire.endpoint import Endpoint
@@ -64,7 +65,6 @@ class Card:
 
 def frontier_card(provider: ProviderConfig, model: ModelCard) -> Card:
     """The card of a provider's model."""
-    cached = model.cached_input_usd_per_mtok
     return Card(
         target=f"frontier:{provider.name}/{model.id}",
         endpoints=provider.endpoints(model),
@@ -72,14 +72,26 @@ def frontier_card(provider: ProviderConfig, model: ModelCard) -> Card:
         features=_features(model.capabilities) | {LOGPROBS, STORED},
         context_window=model.context_window,
         max_output_tokens=model.max_output_tokens,
-        price=Price(
-            model.input_usd_per_mtok / 1e6,
-            model.output_usd_per_mtok / 1e6,
-            (model.input_usd_per_mtok if cached is None else cached) / 1e6,
-        ),
+        price=_price(model),
         intents=frozenset(model.intents),
         regions=model.regions,
         tenants=model.tenants,
+    )
+
+
+def _price(model: ModelCard) -> Price:
+    price, long = _per_token(model), model.long_prompt
+    if long is None:
+        return price
+    return replace(price, long_above=long.above_tokens, long=_per_token(long))
+
+
+def _per_token(prices: ModelCard | LongPrompt) -> Price:
+    cached = prices.cached_input_usd_per_mtok
+    return Price(
+        prices.input_usd_per_mtok / 1e6,
+        prices.output_usd_per_mtok / 1e6,
+        (prices.input_usd_per_mtok if cached is None else cached) / 1e6,
     )
 
 

@@ -19,7 +19,17 @@ from pydantic import (
 )
 
 from adapters.aliases import Roles
+from router.config.egress import EgressConfig
 from router.config.google import BadAccount, GoogleAuth, read_service_account
+from router.config.vendors import (
+    PRICES,
+    LongPrompt,
+    PriceList,
+    Vendor,
+    completed,
+    fields_of,
+    known,
+)
 from router.wire.dialects import DIALECTS, dialect_of
 from router.wire.dialects.base import Dialect, Traits
 from router.wire.endpoint import Endpoint, Usage
@@ -62,12 +72,23 @@ class ModelCard(_Record):
     """One model of a provider."""
 
     id: ModelId = Field(description="what the provider calls it")
-    context_window: int = Field(default=128_000, ge=1, description="prompt and answer, tokens")
+    context_window: int = Field(
+        default=128_000,
+        ge=1,
+        description="prompt and answer, tokens; of a known model its own",
+    )
     max_output_tokens: int = Field(default=4096, ge=1, description="longest answer, tokens")
-    input_usd_per_mtok: Usd = Field(description="price of a million prompt tokens, USD")
-    output_usd_per_mtok: Usd = Field(description="price of a million answer tokens, USD")
+    input_usd_per_mtok: Usd = Field(
+        description="price of a million prompt tokens, USD; absent: a known model's"
+    )
+    output_usd_per_mtok: Usd = Field(
+        description="price of a million answer tokens, USD; absent: a known model's"
+    )
     cached_input_usd_per_mtok: Usd | None = Field(
         default=None, description="price of a million cached prompt tokens, USD; absent: full price"
+    )
+    long_prompt: LongPrompt | None = Field(
+        default=None, description="other prices of requests with long prompts"
     )
     capabilities: frozenset[Capability] = Field(
         default=frozenset({Capability.CHAT}), description="endpoints and features that it has"
@@ -113,15 +134,17 @@ class ModelCard(_Record):
         """What an answer cost, USD; None when the provider did not count its tokens."""
         if usage.input_tokens is None or usage.output_tokens is None:
             return None
-        cached_price = self.cached_input_usd_per_mtok
+        long = self.long_prompt
+        prices = self if long is None or usage.input_tokens <= long.above_tokens else long
+        cached_price = prices.cached_input_usd_per_mtok
         if cached_price is None:
-            cached_price = self.input_usd_per_mtok
+            cached_price = prices.input_usd_per_mtok
         cached = min(usage.cached_input_tokens or 0, usage.input_tokens)
         fresh = usage.input_tokens - cached
         return (
-            fresh * self.input_usd_per_mtok
+            fresh * prices.input_usd_per_mtok
             + cached * cached_price
-            + usage.output_tokens * self.output_usd_per_mtok
+            + usage.output_tokens * prices.output_usd_per_mtok
         ) / 1e6
 
 
@@ -134,40 +157,15 @@ class CallLimits:
     idle_s: float | None = None
 
 
-class EgressConfig(_Record):
-    """How a provider is reached."""
-
-    proxy: str | None = Field(
-        default=None,
-        pattern=r"^http://[^/@\s?#]+$",
-        description="`http://host:port` of a proxy that connects (CONNECT) and reads nothing",
-    )
-    proxy_credentials_file: Path | None = Field(
-        default=None, description="file with `user:password` for the proxy"
-    )
-    ca_file: Path | None = Field(
-        default=None, description="PEM: certificates to trust, in place of the machine's"
-    )
-    client_certificate_file: Path | None = Field(
-        default=None, description="PEM: our own certificate, for servers that ask who calls"
-    )
-    client_key_file: Path | None = Field(
-        default=None, description="PEM: its key, unless it is in the same file"
-    )
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if self.client_key_file is not None and self.client_certificate_file is None:
-            raise ValueError("client_key_file needs client_certificate_file")
-        if self.proxy_credentials_file is not None and self.proxy is None:
-            raise ValueError("proxy_credentials_file needs proxy")
-        return self
-
-
 class ProviderConfig(_Record):
     """One upstream that speaks an API that we know."""
 
     name: ProviderName = Field(description="first part of the public name `<provider>/<model>`")
+    vendor: str | None = Field(
+        default=None,
+        description="one of those that are known: address, API and its habits follow from it; "
+        "absent: none is assumed, and prices go by the address",
+    )
     dialect: str = Field(
         default="openai", description=f"the API that it speaks: {', '.join(DIALECTS)}"
     )
@@ -230,6 +228,11 @@ class ProviderConfig(_Record):
         "message, for models that have `prefill`",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_completed(cls, raw: object) -> object:
+        return completed(raw) if isinstance(raw, dict) else raw
+
     @field_validator("dialect")
     @classmethod
     def _dialect_is_known(cls, value: str) -> str:
@@ -278,6 +281,20 @@ class ProviderConfig(_Record):
         return dialect_of(self.dialect)
 
     @property
+    def known_vendor(self) -> Vendor | None:
+        """What is known about who is behind it."""
+        return known().of(self.vendor, self.base_url)
+
+    def price_list(self, card: ModelCard) -> PriceList | None:
+        """The list that a model's prices are from; None: they were configured."""
+        vendor = self.known_vendor
+        listed = None if vendor is None else vendor.models.get(card.id)
+        if vendor is None or listed is None:
+            return None
+        same = all(getattr(card, name) == getattr(listed, name) for name in PRICES)
+        return vendor.prices if same else None
+
+    @property
     def _signing_region(self) -> str | None:
         return self.region or self.api.region_in(self.base_url)
 
@@ -302,6 +319,7 @@ class ProviderConfig(_Record):
             max_output_tokens=card.max_output_tokens,
             max_tokens_field=self.max_tokens_field,
             stream_usage=self.stream_usage,
+            fields=fields_of(self.known_vendor),
         )
 
     def limits(self) -> CallLimits:

@@ -58,4 +58,4 @@ class Catalog:
         """
         if option.is_local:
             return option.price.paid(usage)
-        return self.frontier(option).card.cost_usd(usage) or 0.0
+        return self.frontier(option).cost_usd(usage) or 0.0

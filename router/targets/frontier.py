@@ -10,7 +10,8 @@ from typing import Any, Final
 import orjson
 from yarl import URL
 
-from router.config.providers import CallLimits, EgressConfig, ModelCard, ProviderConfig
+from router.config.egress import EgressConfig
+from router.config.providers import CallLimits, ModelCard, ProviderConfig
 from router.errors import Failure, InvalidRequest, TargetError, TargetUnavailable
 from router.targets.base import Answer, Call
 from router.targets.counting import COUNT_TOKENS, count
@@ -21,7 +22,7 @@ from router.targets.keys import Keys
 from router.targets.quota import Quota
 from router.targets.translated import TranslatedAnswer
 from router.wire.dialects.base import Asked
-from router.wire.endpoint import Endpoint
+from router.wire.endpoint import Endpoint, Usage
 from router.wire.upstream_error import (
     UpstreamError,
     failure_of,
@@ -242,9 +243,18 @@ class FrontierTarget:
         self.card = card
         self.name = f"frontier:{provider.config.name}/{card.id}"
         self.limits: CallLimits = provider.config.limits()
+        self.price_list = provider.config.price_list(card)
+        vendor = provider.config.known_vendor
+        self._tells_cost = vendor is not None and vendor.tells_cost
         self._provider = provider
         self._traits = provider.config.traits(card)
         self._quota = Quota(self.name, card.requests_per_minute, card.tokens_per_minute)
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What an answer cost, USD; None when its tokens were not counted."""
+        if self._tells_cost and usage.told_usd is not None:
+            return usage.told_usd
+        return self.card.cost_usd(usage)
 
     def can_continue(self, endpoint: Endpoint) -> bool:
         """Whether a call may carry a ``prefill``."""

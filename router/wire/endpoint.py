@@ -18,8 +18,13 @@ class Endpoint(StrEnum):
 
 @dataclass
 class Usage:
-    """Token counts as the target reported them; None when it did not."""
+    """Token counts as the target reported them; None when it did not.
+
+    Attributes:
+        told_usd: what it says was charged; believed only of vendors that are known to say so.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
+    told_usd: float | None = None

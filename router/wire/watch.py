@@ -7,6 +7,7 @@ It is cheap: most events are searched for three short byte strings and passed on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -229,6 +230,9 @@ def _from_chat(usage: Usage, found: dict[str, Any]) -> None:
     usage.input_tokens = _count(found, "prompt_tokens", usage.input_tokens)
     usage.output_tokens = _count(found, "completion_tokens", usage.output_tokens)
     usage.cached_input_tokens = _cached(found.get("prompt_tokens_details"), usage)
+    told: object = found.get("cost")
+    if isinstance(told, int | float) and 0 <= told < math.inf:
+        usage.told_usd = float(told)
 
 
 def _from_messages(usage: Usage, found: dict[str, Any]) -> None:

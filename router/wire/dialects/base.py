@@ -14,6 +14,7 @@ from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, Format, PrefillStyle
 from router.wire.translate.answer_to_messages import lost_in_messages, messages_answer
 from router.wire.translate.stream_to_messages import MessagesStream
+from router.wire.vendor_fields import AS_THEY_ARE, Fields
 from router.wire.watch import Correct, Decodes
 
 
@@ -43,6 +44,7 @@ class Traits:
         max_output_tokens: the longest answer, where the API demands a bound.
         max_tokens_field: what an OpenAI-compatible server calls the bound.
         stream_usage: streams may be asked for their counts.
+        fields: what of chat the vendor does not take.
     """
 
     native: frozenset[Endpoint] = frozenset()
@@ -51,6 +53,7 @@ class Traits:
     max_output_tokens: int = 4096
     max_tokens_field: str = "max_tokens"
     stream_usage: bool = True
+    fields: Fields = AS_THEY_ARE
 
 
 def _nothing(_found: Body) -> Iterable[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from router.wire.dialects.base import (
@@ -27,6 +28,7 @@ from router.wire.translate.messages_to_chat import chat_request
 from router.wire.translate.responses_to_chat import talk_of
 from router.wire.translate.stream_to_responses import ResponsesPieces
 from router.wire.translate.vocabulary import unsupported
+from router.wire.vendor_fields import AS_THEY_ARE
 
 
 class OpenAI(Dialect):
@@ -59,7 +61,17 @@ class OpenAI(Dialect):
         return traits.can_prefill
 
     def ask(self, call: Asking, traits: Traits) -> Asked:
-        """The client's own body, or chat's."""
+        """The client's own body, or chat's; without what the vendor does not take."""
+        asked = self._asked(call, traits)
+        if traits.fields is AS_THEY_ARE or asked.wire.endpoint is not Endpoint.CHAT:
+            return asked
+        body, lost = traits.fields.fitted(asked.body)
+        names = {theirs: ours for ours, theirs in traits.fields.renames.items()}
+        return replace(
+            asked, body=body, names={**names, **asked.names}, warnings=asked.warnings + lost
+        )
+
+    def _asked(self, call: Asking, traits: Traits) -> Asked:
         if call.endpoint is Endpoint.MESSAGES and Endpoint.MESSAGES not in traits.native:
             return self._messages_as_chat(call, traits)
         if call.endpoint is Endpoint.RESPONSES and call.prefill:

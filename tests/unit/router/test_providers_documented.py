@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from router.config.providers import EgressConfig, ProviderConfig
+from router.config.egress import EgressConfig
+from router.config.providers import ProviderConfig
 from router.wire.dialects import DIALECTS
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "providers.md").read_text()
