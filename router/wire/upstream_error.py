@@ -110,7 +110,13 @@ def read_error(status: int, body: bytes) -> UpstreamError:
     if isinstance(error, str):
         return UpstreamError(error[:_MAX_TEXT] or f"HTTP {status}", payload=payload)
     if error is None and isinstance(payload, dict):
-        error = {"message": payload.get("message", payload.get("Message"))}  # AWS's, at the top
+        error = payload.get("message", payload.get("Message"))  # AWS's, at the top
+        if isinstance(error, dict):
+            error = error.get("detail")  # Mistral's, of bodies that it cannot read
+        elif error is not None:
+            error = {"message": error}
+    if isinstance(error, list):
+        error = _first_of(error)
     if not isinstance(error, dict):
         return UpstreamError(f"HTTP {status}", payload=payload)
     return UpstreamError(
@@ -120,6 +126,17 @@ def read_error(status: int, body: bytes) -> UpstreamError:
         payload=payload,
         **{"param": _text(error.get("param")), **_googles(error)},
     )
+
+
+def _first_of(details: list[Any]) -> dict[str, Any]:
+    """The first of what FastAPI found wrong with a body."""
+    first = details[0] if details else None
+    if not isinstance(first, dict):
+        return {}
+    place = first.get("loc")
+    names = [str(each) for each in place if each != "body"] if isinstance(place, list) else []
+    param, said = ".".join(names), _text(first.get("msg"))
+    return {"message": f"{param}: {said}" if param and said else said, "param": param}
 
 
 def _googles(error: dict[str, Any]) -> dict[str, Any]:

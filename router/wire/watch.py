@@ -231,7 +231,7 @@ def _from_chat(usage: Usage, found: dict[str, Any]) -> None:
     usage.output_tokens = _count(found, "completion_tokens", usage.output_tokens)
     usage.cached_input_tokens = _cached(found.get("prompt_tokens_details"), usage)
     told: object = found.get("cost")
-    if isinstance(told, int | float) and 0 <= told < math.inf:
+    if isinstance(told, int | float) and told is not True and 0 <= told < math.inf:
         usage.told_usd = float(told)
 
 

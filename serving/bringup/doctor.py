@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
@@ -41,6 +42,8 @@ _CALL_S: Final = 20.0
 _SKEW_S: Final = 30.0
 """Signed requests, budgets' windows and checkpoints bear no more."""
 _DRIVER_S: Final = 20.0
+_OLD_DAYS: Final = 365
+"""Of lists of prices."""
 
 
 class Grade(StrEnum):
@@ -88,6 +91,7 @@ def examine(
     yield _store(deploy)
     for provider in deploy.settings.router.providers:
         yield from _provider(provider, environ, calls=calls)
+        yield from prices_of(provider, datetime.now(UTC).date())
 
 
 # The machine
@@ -270,6 +274,19 @@ def _provider(
         skew = parsedate_to_datetime(date).timestamp() - (began + time.time()) / 2
         if abs(skew) > _SKEW_S:
             yield _clock("clock", f"{config.name} says it is another time", skew)
+
+
+def prices_of(config: ProviderConfig, today: date) -> Iterator[Finding]:
+    """Those that nobody configured, and from when they are."""
+    lists = {card.id: config.price_list(card) for card in config.models}
+    listed = [model for model, prices in lists.items() if prices is not None]
+    prices = next((each for each in lists.values() if each is not None), None)
+    if prices is None:
+        return
+    detail = f"of {', '.join(listed)}: as {prices.page} said on {prices.read}"
+    is_old = (today - prices.read).days > _OLD_DAYS
+    remedy = "Look them up and set input_usd_per_mtok and output_usd_per_mtok." if is_old else ""
+    yield Finding(f"prices {config.name}", Grade.WARN if is_old else Grade.OK, detail, remedy)
 
 
 async def _access_token(config: ProviderConfig, auth: GoogleAuth) -> str:

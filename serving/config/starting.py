@@ -7,6 +7,8 @@ from enum import StrEnum
 from string import Template
 from typing import Final
 
+from router.config.vendors import known
+
 
 class Vendor(StrEnum):
     """Whose frontier model answers what the local ones cannot."""
@@ -181,11 +183,24 @@ def _providers(answers: Answers) -> str:
         f'            base_url: "{answers.base_url or url}"\n'
         f"            api_key_env: {variable}\n"
         "            models:\n"
+        f"{_model(answers, url)}"
+        f"                capabilities: [{capabilities}]\n"
+    )
+
+
+def _model(answers: Answers, url: str) -> str:
+    vendor = known().at(answers.base_url or url)
+    if vendor is not None and vendor.prices is not None and answers.model_id in vendor.models:
+        return (
+            f"              # Priced as {vendor.prices.page} said on {vendor.prices.read};\n"
+            "              # input_usd_per_mtok and output_usd_per_mtok, written here, count more.\n"
+            f'              - id: "{answers.model_id}"\n'
+        )
+    return (
         "              # USD per million tokens: look them up, budgets and choices go by them.\n"
         f'              - id: "{answers.model_id}"\n'
         "                input_usd_per_mtok: 1.0\n"
         "                output_usd_per_mtok: 5.0\n"
-        f"                capabilities: [{capabilities}]\n"
     )
 
 

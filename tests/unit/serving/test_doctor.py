@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from router.config.providers import ProviderConfig
 from serving.bringup.edge import free_port
 from serving.cli.main import app
 from tests.fakes.deploying import deploy as deploying
@@ -130,6 +132,22 @@ def test_a_provider_with_access_tokens(tmp_path: Path, status: int, grade: str) 
     assert findings(result)["provider cloud"]["grade"] == grade, result.output
 
 
+def test_prices_of_a_list_are_said_to_be(tmp_path: Path) -> None:
+    """With their page and day; when they are old, look them up. Configured ones are not named."""
+    with FakeFrontier() as frontier:
+        known = {"id": "gpt-5-mini"}
+        cloud = provider(frontier.openai_url, vendor="openai")
+        path = deploy_file(tmp_path, providers=[{**cloud, "models": [*cloud["models"], known]}])
+        found = findings(run("doctor", "--config", path, "--json", "--no-calls"))["prices cloud"]
+    assert found["grade"] == "ok"
+    assert found["detail"].startswith("of gpt-5-mini: as https://")
+    from serving.bringup.doctor import prices_of  # which brings Ray, as the command did
+
+    config = ProviderConfig.model_validate({"name": "a", "vendor": "openai", "models": [known]})
+    [old] = prices_of(config, date(2099, 1, 1))
+    assert (old.grade.value, "input_usd_per_mtok" in old.remedy) == ("warn", True)
+
+
 def test_what_is_missing(tmp_path: Path) -> None:
     """A key that is not there, a database that is not, a port that is taken."""
     with FakeFrontier() as frontier:
@@ -183,12 +201,15 @@ def test_init_asks_five_questions(tmp_path: Path) -> None:
     assert deploy.host == "0.0.0.0"
     assert [each.name for each in deploy.settings.router.auth.keys] == ["operator"]
     assert deploy.settings.router.auto.frontier == "openai/gpt-5-mini"
+    assert deploy.settings.router.providers[0].models[0].input_usd_per_mtok == 0.25
+    assert "look them up" not in path.read_text()
     assert "OPENAI_API_KEY" in result.stdout
     for vendor in ("anthropic", "other"):
         more = "https://llm.example/v1\n" if vendor == "other" else ""
         said = f"embedded\nn\n127.0.0.1\n{vendor}\nbig\n{more}.state\n"
         result = run("init", path, "--force", said=said)
         assert result.exit_code == 0, result.output
+        assert "look them up" in path.read_text()
 
 
 def test_init_writes_what_consent_to_capture_is(tmp_path: Path) -> None:
