@@ -193,7 +193,7 @@ def _model(answers: Answers, url: str) -> str:
     if vendor is not None and vendor.prices is not None and answers.model_id in vendor.models:
         return (
             f"              # Priced as {vendor.prices.page} said on {vendor.prices.read};\n"
-            "              # input_usd_per_mtok and output_usd_per_mtok, written here, count more.\n"
+            "              # input_usd_per_mtok and output_usd_per_mtok, if given, count more.\n"
             f'              - id: "{answers.model_id}"\n'
         )
     return (
