@@ -9,7 +9,7 @@ taken away, and a part of the others' examples: what was taken is read by a head
 it. The intents' examples should be recognised; those of the intents that are gone should not, and
 neither should texts about anything else (``unrelated.txt``). A logistic curve through these scores
 says how likely a text is recognised rightly, so the line is where that is even, and what is above
-it is the confidence.
+it is the confidence; both move with the share of messages that have none (``share.py``).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from router.intent.encoder import Encoder, Once
 from router.intent.head import Head, Recognition, ranked
+from router.intent.share import ASSUMED, Outsiders
 from router.learn import logistic
 
 Floats = NDArray[np.float32]
@@ -39,15 +40,14 @@ _ROUNDS_OF_MANY: Final = 6
 _MANY: Final = 1000
 _INTENTS_AWAY: Final = 0.4
 _EXAMPLES_AWAY: Final = 0.25
-_OUTSIDE: Final = 0.2
-"""Share of messages that have none of the intents, before anything is known: one in five."""
 _UNRELATED: Final = 0.6
-"""Of these, share that is about anything else; the rest is about matters like the intents."""
+"""Of messages with none of the intents, share about anything else; the rest is like the intents."""
 _RELATED: Final = 0.2
 """Share of the unrelated texts that may be near an example after all: they are left out."""
 _PENALTY: Final = 1e-3
 _STEPS: Final = 50
 _EVEN: Final = 0.5
+_TINY: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,28 @@ class Curve:
         """The probability."""
         return float(1.0 / (1.0 + np.exp(-np.clip(self.slope * score + self.offset, -60, 60))))
 
+
+@dataclass(frozen=True)
+class Doubt:
+    """What speaks against an answer: odds against its being right."""
+
+    none: float
+    """The text has none of the intents; under the share that is assumed."""
+    other: float
+    """It has another one."""
+
     @property
-    def even(self) -> float:
-        """The score at which it is one half."""
-        return -self.offset / self.slope
+    def inside(self) -> float:
+        """Odds that it has none against one of them, whichever."""
+        return self.none / (1 + self.other)
+
+    def right(self, factor: float) -> float:
+        """The probability that the answer is right, where none is more or less usual."""
+        return 1 / (1 + self.other + factor * self.none)
+
+    def meant(self, factor: float) -> float:
+        """The same, if it can only be the right one or none."""
+        return 1 / (1 + factor * self.none)
 
 
 class FewHead:
@@ -150,6 +168,7 @@ class FewHead:
         self._threshold = threshold
         known = np.concatenate([outside, _unrelated(encoder, examples)])
         self._line, self._sure = _curves(list(_rounds(examples, known)))
+        self._outsiders = Outsiders()
 
     def judge(self, encoder: Encoder, text: str) -> Recognition:
         """The verdict on a text, read by the encoder that the head was made with."""
@@ -157,18 +176,25 @@ class FewHead:
         reading = self._few.read(vector)
         both = reading.both[0]
         best = int(both.argmax())
-        score = float(both[best])
-        sure = self._sure.at(score)
+        doubt = self._doubt(float(both[best]))
+        factor = self._outsiders.factor
+        self._outsiders.saw(doubt.inside)
+        sure, meant = doubt.right(factor), doubt.meant(factor)
         posterior = ranked(self._names, _posterior(reading.probabilities[0], best, sure))
         cosine = float(reading.cosines[0, best])
         if len(self._outside) and float((self._outside @ vector[0]).max()) >= cosine:
             return Recognition(None, 1.0 - sure, True, posterior)
-        if self._is_outside(score, cosine):
-            return Recognition(None, 1.0 - self._line.at(score), True, posterior)
+        if self._is_outside(meant, cosine):
+            return Recognition(None, 1.0 - meant, True, posterior)
         return Recognition(self._names[best], sure, False, posterior)
 
-    def _is_outside(self, score: float, cosine: float) -> bool:
-        return score < self._line.even if self._threshold is None else cosine < self._threshold
+    def _doubt(self, score: float) -> Doubt:
+        meant = max(self._line.at(score), _TINY)
+        sure = min(meant, max(self._sure.at(score), _TINY))
+        return Doubt(1 / meant - 1, 1 / sure - 1 / meant)
+
+    def _is_outside(self, meant: float, cosine: float) -> bool:
+        return meant < _EVEN if self._threshold is None else cosine < self._threshold
 
 
 def _posterior(probabilities: Floats, best: int, sure: float) -> NDArray[np.floating]:
@@ -269,10 +295,10 @@ def _curves(rounds: Sequence[_Round]) -> tuple[Curve, Curve]:
     inside = max(1, len(right) + len(wrong))
     far = _UNRELATED if len(away) else 1.0
     weights = [
-        np.full(len(right), (1 - _OUTSIDE) / inside),
-        np.full(len(wrong), (1 - _OUTSIDE) / inside),
-        np.full(len(away), _OUTSIDE * (1 - far) / max(1, len(away))),
-        np.full(len(outside), _OUTSIDE * far / max(1, len(outside))),
+        np.full(len(right), (1 - ASSUMED) / inside),
+        np.full(len(wrong), (1 - ASSUMED) / inside),
+        np.full(len(away), ASSUMED * (1 - far) / max(1, len(away))),
+        np.full(len(outside), ASSUMED * far / max(1, len(outside))),
     ]
     scores = np.concatenate([right, wrong, away, outside])
     good = np.repeat([1.0, 0.0], [len(right), len(scores) - len(right)])
