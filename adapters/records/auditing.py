@@ -13,11 +13,11 @@ from adapters.records import checkpoints, merkle
 from adapters.records.checkpoints import Checkpoint, Leaves
 from adapters.records.holds import Holds
 from adapters.records.line import Kind, Record
-from adapters.records.problems import Problem, Verdict
+from adapters.records.problems import Problem, Verification
 from adapters.records.reader import After, RecordReader, Wanted
 from adapters.records.subjects import Subjects
 from adapters.records.tree import Incomplete
-from adapters.records.verify import Question, verify
+from adapters.records.verify import Reference, verify
 from adapters.records.writer import RecordLog
 
 KINDS = (Kind.BEGIN, Kind.END, Kind.ADMIN, Kind.POLICY, Kind.ERASURE, Kind.CHECKPOINT)
@@ -95,10 +95,10 @@ class Audit:
             for key in found
         ]
 
-    def verify(self, checkpoint: Checkpoint | None = None) -> Verdict:
+    def verify(self, checkpoint: Checkpoint | None = None) -> Verification:
         """All of it, one at a time. Raises ``Unreadable``."""
         with self._verifying:
-            return verify(self._log.layout.root, Question(checkpoint))
+            return verify(self._log.layout.root, Reference(checkpoint))
 
     def check_certificate(self, certificate: dict[str, Any]) -> list[Problem]:
         """Whether an erasure's certificate is one of this log's. Raises ``OSError``, ``BadKey``."""

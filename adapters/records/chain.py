@@ -15,7 +15,7 @@ from adapters.records import payloads
 from adapters.records.files import Layout, Segment, is_held
 from adapters.records.line import GENESIS, Kind, Record, read_line, recomputed
 from adapters.records.merkle import HASH_BYTES
-from adapters.records.problems import Problem, ProblemKind, Verdict
+from adapters.records.problems import Problem, ProblemKind, Verification
 from adapters.records.retention import removals
 from adapters.records.scan import Scan
 
@@ -103,7 +103,7 @@ class Chain:
         writer: str,
         said: Said,
         heads: Mapping[int, str],
-        verdict: Verdict,
+        verification: Verification,
         start: Start | None = None,
     ) -> None:
         self._layout = layout
@@ -112,7 +112,7 @@ class Chain:
         self.hashes = Hashes()
         self._writer = writer
         self._said = said
-        self._verdict = verdict
+        self._verification = verification
         self._expected = 0
         self._prev: str | None = GENESIS
         """None after something that breaks the chain, and was told already."""
@@ -121,7 +121,7 @@ class Chain:
         self._file = ""
 
     def verify(self, scans: Sequence[Scan]) -> None:
-        """Add what is wrong to the verdict."""
+        """Add what is wrong to the verification."""
         segments = [scan.segment for scan in scans]
         number = self._start(segments[0])
         for scan in scans:
@@ -158,8 +158,8 @@ class Chain:
             if scan.first <= sequence <= scan.last and said != digest:
                 return False
         self.hashes.runs.append((scan.first, scan.leaves))
-        self._verdict.records += scan.last - scan.first + 1
-        self._verdict.erased += len(scan.erased)
+        self._verification.records += scan.last - scan.first + 1
+        self._verification.erased += len(scan.erased)
         self._expected, self._prev = scan.last + 1, scan.hash
         return True
 
@@ -231,7 +231,7 @@ class Chain:
             )
 
     def _record(self, record: Record) -> None:
-        self._verdict.records += 1
+        self._verification.records += 1
         sequence = record["sequence"]
         computed = recomputed(record)
         whole = computed == record["hash"]
@@ -290,7 +290,7 @@ class Chain:
             if (self._writer, sequence) not in self._said.lost:
                 self._problem(sequence, "removed", "its payload is missing")
         elif kept.commitment is None:
-            self._verdict.erased += 1
+            self._verification.erased += 1
             if (self._writer, sequence) not in self._said.erased:
                 self._problem(sequence, "removed", "its payload was blanked, and no record says so")
         elif kept.commitment != commitment:
@@ -310,5 +310,5 @@ class Chain:
 
     def _problem(self, sequence: int | None, kind: ProblemKind, detail: str) -> None:
         found = Problem(self._writer, sequence, self._file, kind, detail)
-        if found not in self._verdict.problems[-50:]:
-            self._verdict.problems.append(found)
+        if found not in self._verification.problems[-50:]:
+            self._verification.problems.append(found)

@@ -24,7 +24,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class Verdict:
+class Verification:
     """What a verification found."""
 
     records: int = 0

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from adapters.records.chain import Hashes
 from adapters.records.checkpoints import Checkpoint, Leaves, order
 from adapters.records.merkle import Frontier, frontier_of
-from adapters.records.problems import Verdict
+from adapters.records.problems import Verification
 from adapters.records.signing import PublicKey
 from adapters.records.tree import Incomplete, Tree
 
@@ -27,7 +27,7 @@ def check_lines(
     keys: Mapping[str, PublicKey],
     *,
     may_begin_late: bool,
-    verdict: Verdict,
+    verification: Verification,
 ) -> None:
     """Signatures, and that each line follows the one before it."""
     before: Checkpoint | None = None
@@ -37,17 +37,17 @@ def check_lines(
         if key is None:
             strangers[line.key_id] += 1
         elif not key.vouches(line.document):
-            _told(verdict, line, "altered", f"line {number} is not what its signature says")
+            _told(verification, line, "altered", f"line {number} is not what its signature says")
         if before is None:
             if line.prev is not None and not may_begin_late:
-                _told(verdict, line, "removed", "lines before the first one are missing")
+                _told(verification, line, "removed", "lines before the first one are missing")
         elif line.prev != before.digest:
             kind = "altered" if line.tree_size < before.tree_size else "removed"
-            _told(verdict, line, kind, f"line {number} does not follow the line before it")
+            _told(verification, line, kind, f"line {number} does not follow the line before it")
         before = line
     for key_id, count in strangers.items():
         detail = f"{count} checkpoints are signed with {key_id}, which is none of the trusted keys"
-        verdict.add("", None, "keys.json", "replaced", detail)
+        verification.add("", None, "keys.json", "replaced", detail)
 
 
 class TreeCheck:
@@ -56,7 +56,7 @@ class TreeCheck:
     Args:
         tree: what its own files say.
         hashes: by writer, what the records say.
-        verdict: told of every problem.
+        verification: told of every problem.
         start: of a verification that goes on from another: what the tree was made of.
     """
 
@@ -64,12 +64,12 @@ class TreeCheck:
         self,
         tree: Tree,
         hashes: Mapping[str, Hashes],
-        verdict: Verdict,
+        verification: Verification,
         start: Frontier | None = None,
     ) -> None:
         self._tree = tree
         self._hashes = hashes
-        self._verdict = verdict
+        self._verification = verification
         self._start = start
         self.frontier = Frontier() if start is None else start.copy()
 
@@ -90,16 +90,16 @@ class TreeCheck:
         try:
             self.frontier = frontier_of(line.tree_size, self._tree.subtree)
         except Incomplete as error:
-            self._verdict.add("", None, "tree", "removed", str(error))
+            self._verification.add("", None, "tree", "removed", str(error))
             return False
         if self.frontier.root().hex() != line.root:
-            _told(self._verdict, line, "replaced", "its root is not that of the tree's files")
+            _told(self._verification, line, "replaced", "its root is not that of the tree's files")
             return False
         return True
 
     def _grow(self, line: Checkpoint, added: list[Leaves]) -> bool:
         if sum(each.last - each.first + 1 for each in added) + self.frontier.size != line.tree_size:
-            _told(self._verdict, line, "altered", "its heads do not add up to its size")
+            _told(self._verification, line, "altered", "its heads do not add up to its size")
             return False
         found: list[bytes | None] = []
         for each in added:
@@ -122,7 +122,7 @@ class TreeCheck:
             stored = []
         grown = _grown(self.frontier, stored)
         if not stored or grown.root().hex() != line.root:
-            if not (None in found and self._verdict.problems):
+            if not (None in found and self._verification.problems):
                 self._replaced(line)
             return False
         self.frontier = grown
@@ -139,10 +139,10 @@ class TreeCheck:
         return True
 
     def _altered(self, writer: str, sequence: int) -> None:
-        known = {(each.writer, each.sequence) for each in self._verdict.problems}
+        known = {(each.writer, each.sequence) for each in self._verification.problems}
         if (writer, sequence) not in known:
             detail = "a checkpoint covers another record in its place"
-            self._verdict.add(writer, sequence, _FILE, "altered", detail)
+            self._verification.add(writer, sequence, _FILE, "altered", detail)
 
     def _replaced(self, line: Checkpoint) -> None:
         """Named by the heads that differ; the root alone says only that something does."""
@@ -152,10 +152,10 @@ class TreeCheck:
             hashes = self._hashes.get(writer)
             found = None if hashes is None else hashes.of(head.sequence)
             if found is not None and found.hex() != head.hash:
-                self._verdict.add(writer, head.sequence, _FILE, "replaced", detail)
+                self._verification.add(writer, head.sequence, _FILE, "replaced", detail)
                 named = True
         if not named:
-            _told(self._verdict, line, "replaced", detail)
+            _told(self._verification, line, "replaced", detail)
 
 
 def _grown(frontier: Frontier, leaves: Sequence[bytes]) -> Frontier:
@@ -165,8 +165,8 @@ def _grown(frontier: Frontier, leaves: Sequence[bytes]) -> Frontier:
     return grown
 
 
-def _told(verdict: Verdict, line: Checkpoint, kind: str, detail: str) -> None:
+def _told(verification: Verification, line: Checkpoint, kind: str, detail: str) -> None:
     """A problem of a line; located by the first writer that it names."""
     writer = min(line.heads, default="")
     sequence = line.heads[writer].sequence if writer else None
-    verdict.add(writer, sequence, _FILE, kind, detail)  # type: ignore[arg-type]
+    verification.add(writer, sequence, _FILE, kind, detail)  # type: ignore[arg-type]

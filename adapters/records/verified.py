@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adapters.records.chain import Said, Start
 from adapters.records.files import Segment
 from adapters.records.merkle import Frontier
-from adapters.records.problems import Unreadable, Verdict
+from adapters.records.problems import Unreadable, Verification
 from adapters.records.scan import Scan
 
 
@@ -42,14 +42,14 @@ class Verified(BaseModel):
     @classmethod
     def of(
         cls,
-        verdict: Verdict,
+        verification: Verification,
         frontier: Frontier,
         scans: Mapping[Segment, Scan],
         said: Said,
         since: Verified | None,
     ) -> Self:
         """What to remember. Of a log with problems, what was remembered before."""
-        if not verdict.ok:
+        if not verification.ok:
             return cls() if since is None else cls(**since.model_dump())
         writers = {} if since is None else dict(since.writers)
         for segment in sorted(scans):

@@ -20,21 +20,21 @@ from adapters.records.checkpoints import Checkpoint, Checkpoints
 from adapters.records.files import Layout, Segment, by_writer, is_held, parse_name
 from adapters.records.following import closes
 from adapters.records.line import Record
-from adapters.records.problems import Problem, ProblemKind, Unreadable, Verdict
+from adapters.records.problems import Problem, ProblemKind, Unreadable, Verification
 from adapters.records.scan import Scan, scan
 from adapters.records.signing import KEYS_FILE, BadKey, PublicKey, read_keys, trusted
 from adapters.records.tree import Tree
 from adapters.records.treecheck import TreeCheck, check_lines
 from adapters.records.verified import Verified
 
-__all__ = ["Problem", "Question", "Unreadable", "Verdict", "verify", "verify_more"]
+__all__ = ["Problem", "Reference", "Unreadable", "Verification", "verify", "verify_more"]
 
 _WORTH_PROCESSES = 32 * 1024 * 1024
 """Below so many bytes, starting processes takes longer than reading."""
 
 
 @dataclass(frozen=True)
-class Question:
+class Reference:
     """What a log is verified against, beside itself.
 
     Attributes:
@@ -50,47 +50,47 @@ class Question:
     processes: int = 1
 
 
-def verify(root: Path, question: Question = Question()) -> Verdict:
+def verify(root: Path, reference: Reference = Reference()) -> Verification:
     """Verify a log's directory; also while it is written to. Raises ``Unreadable``."""
-    return verify_more(root, question)[0]
+    return verify_more(root, reference)[0]
 
 
-def verify_more(root: Path, question: Question) -> tuple[Verdict, Verified]:
+def verify_more(root: Path, reference: Reference) -> tuple[Verification, Verified]:
     """The same, and what the next verification may go on from. Raises ``Unreadable``."""
     layout = Layout(root)
     if not layout.segments.is_dir():
         raise Unreadable(f"{root} is no log: it has no directory named segments")
     try:
         try:
-            found = _Verification(layout, question).run()
+            found = _Verifier(layout, reference).run()
         except FileNotFoundError:  # retention was faster
-            found = _Verification(layout, question).run()
+            found = _Verifier(layout, reference).run()
         if not found[0].ok and any(is_held(layout.records_of(s)) for s in layout.found()):
             # An erasure or a removal may have come between two looks: what stays is a problem.
-            found = _Verification(layout, question).run()
+            found = _Verifier(layout, reference).run()
     except OSError as error:
         raise Unreadable(f"{root} cannot be read: {error}") from error
     return found
 
 
 @dataclass
-class _Verification:
+class _Verifier:
     """One look at all of it."""
 
     layout: Layout
-    question: Question
-    verdict: Verdict = field(default_factory=Verdict)
+    reference: Reference
+    verification: Verification = field(default_factory=Verification)
     said: Said = field(default_factory=Said)
     hashes: dict[str, Hashes] = field(default_factory=dict)
 
-    def run(self) -> tuple[Verdict, Verified]:
+    def run(self) -> tuple[Verification, Verified]:
         """Raises ``OSError``."""
         # Checkpoints first: whoever writes to the log meanwhile writes them last.
         written = checkpoints.read(self.layout)
         lines = self._lines(written)
         segments = self.layout.found()
-        since = self.question.since
-        self.verdict.problems += _strangers(self.layout)
+        since = self.reference.since
+        self.verification.problems += _strangers(self.layout)
         if since is not None:
             since.tell(self.said)
         scans = self._scans([s for s in segments if since is None or since.wants(s)])
@@ -105,22 +105,24 @@ class _Verification:
             if start is not None:
                 starts[writer] = start
             chain = Chain(
-                self.layout, writer, self.said, heads.pop(writer, {}), self.verdict, start
+                self.layout, writer, self.said, heads.pop(writer, {}), self.verification, start
             )
             chain.verify(read)
             self.hashes[writer] = chain.hashes
         self._missing_writers(heads)
         self._check_tree(written, lines)
         self._check_end(written, by_writer(segments), scans)
-        return self.verdict, Verified.of(self.verdict, self._tree.frontier, scans, self.said, since)
+        return self.verification, Verified.of(
+            self.verification, self._tree.frontier, scans, self.said, since
+        )
 
     def _lines(self, written: Checkpoints) -> list[tuple[int, Checkpoint]]:
         """The file's checkpoints, and the one that was kept elsewhere at its place."""
-        self.verdict.checkpoints = len(written.lines)
+        self.verification.checkpoints = len(written.lines)
         for number in written.damaged:
             name = self.layout.checkpoints.name
-            self.verdict.add("", None, name, "altered", f"line {number} is no checkpoint")
-        kept, lines = self.question.checkpoint, list(written.lines)
+            self.verification.add("", None, name, "altered", f"line {number} is no checkpoint")
+        kept, lines = self.reference.checkpoint, list(written.lines)
         if kept is None or any(line.document == kept.document for _, line in lines):
             return lines
         if lines and kept.tree_size < lines[0][1].tree_size and lines[0][1].prev is not None:
@@ -132,10 +134,10 @@ class _Verification:
     def _scans(self, segments: Sequence[Segment]) -> dict[Segment, Scan]:
         root = self.layout.root
         size = sum(self.layout.records_of(segment).stat().st_size for segment in segments)
-        if self.question.processes <= 1 or size < _WORTH_PROCESSES:
+        if self.reference.processes <= 1 or size < _WORTH_PROCESSES:
             return {segment: scan(root, segment) for segment in segments}
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.question.processes, context) as pool:
+        with ProcessPoolExecutor(self.reference.processes, context) as pool:
             roots = [root] * len(segments)
             return dict(zip(segments, pool.map(scan, roots, segments, chunksize=2), strict=True))
 
@@ -146,47 +148,47 @@ class _Verification:
             if newest > self.said.removed.get(writer, (0, -1, ""))[1]:
                 detail = "a checkpoint names its records, and it has no files"
                 name = self.layout.checkpoints.name
-                self.verdict.add(writer, newest, name, "removed", detail)
+                self.verification.add(writer, newest, name, "removed", detail)
 
     def _check_tree(self, written: Checkpoints, lines: list[tuple[int, Checkpoint]]) -> None:
         own = self._own_keys()
         known = {each.key_id: each for each in own}
-        keys = trusted(own, self.question.keys) if self.question.keys else known
-        kept, since = self.question.checkpoint, self.question.since
+        keys = trusted(own, self.reference.keys) if self.reference.keys else known
+        kept, since = self.reference.checkpoint, self.reference.since
         begins_late = bool(self.said.removed)
         new = [
             each for each in written.lines if since is None or each[1].tree_size >= since.tree_size
         ]
-        before = len(self.verdict.problems)
+        before = len(self.verification.problems)
         check_lines(
             new,
             keys,
             may_begin_late=begins_late or since is not None,
-            verdict=self.verdict,
+            verification=self.verification,
         )
         if kept is not None and all(line.document != kept.document for _, line in written.lines):
-            is_whole = len(self.verdict.problems) == before
+            is_whole = len(self.verification.problems) == before
             newest_s = written.lines[-1][1].at if written.lines else 0.0
             # What goes on without a gap and without it is another history.
             gone: ProblemKind = "replaced" if is_whole else "removed"
             self._strange_checkpoint(kept, keys, "truncated" if newest_s < kept.at else gone)
         tree = Tree(self.layout.tree)
         start = None if since is None else since.frontier()
-        self._tree = TreeCheck(tree, self.hashes, self.verdict, start)
+        self._tree = TreeCheck(tree, self.hashes, self.verification, start)
         self._tree.run([line for _, line in lines])
         if written.lines:
             newest = written.lines[-1][1]
-            self.verdict.tree_size, self.verdict.root = newest.tree_size, newest.root
-        if since is not None and self.verdict.tree_size < since.tree_size:
+            self.verification.tree_size, self.verification.root = newest.tree_size, newest.root
+        if since is not None and self.verification.tree_size < since.tree_size:
             name = self.layout.checkpoints.name
             detail = f"an earlier verification saw {since.tree_size} records under a checkpoint"
-            self.verdict.add("", None, name, "truncated", detail)
+            self.verification.add("", None, name, "truncated", detail)
 
     def _own_keys(self) -> list[PublicKey]:
         try:
             return read_keys(self.layout.root)
         except BadKey as error:
-            self.verdict.add("", None, KEYS_FILE, "altered", str(error))
+            self.verification.add("", None, KEYS_FILE, "altered", str(error))
             return []
 
     def _strange_checkpoint(
@@ -199,13 +201,13 @@ class _Verification:
         key = keys.get(kept.key_id)
         if key is None:
             detail = f"the checkpoint that was kept is signed with {kept.key_id}, unknown here"
-            self.verdict.add(writer, sequence, KEYS_FILE, "replaced", detail)
+            self.verification.add(writer, sequence, KEYS_FILE, "replaced", detail)
         elif not key.vouches(kept.document):
             detail = "the checkpoint that was kept is not what its signature says"
-            self.verdict.add(writer, sequence, name, "altered", detail)
+            self.verification.add(writer, sequence, name, "altered", detail)
         else:
             detail = f"the checkpoint of {kept.time} that was kept is missing here"
-            self.verdict.add(writer, sequence, name, kind, detail)
+            self.verification.add(writer, sequence, name, kind, detail)
 
     def _check_end(
         self,
@@ -227,10 +229,10 @@ class _Verification:
             if last is None or last["actor"] != last["writer"]:
                 continue  # closed by another process, after a crash
             if last["sequence"] > reached.get(last["writer"], -1):
-                if self.question.since is not None and last["writer"] not in reached:
+                if self.reference.since is not None and last["writer"] not in reached:
                     continue
                 name, detail = self.layout.checkpoints.name, "the newest checkpoint is missing"
-                self.verdict.add(last["writer"], last["sequence"], name, "truncated", detail)
+                self.verification.add(last["writer"], last["sequence"], name, "truncated", detail)
                 return
 
 

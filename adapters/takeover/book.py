@@ -18,7 +18,7 @@ _LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class TargetUsage:
     """What one target answered of one intent."""
 
     intent: str
@@ -36,15 +36,15 @@ class TokenPrice:
     input: float
     output: float
 
-    def of(self, used: Used) -> float:
+    def of(self, used: TargetUsage) -> float:
         """What the same tokens would cost at this price."""
         return used.input_tokens * self.input + used.output_tokens * self.output
 
 
-class Usage(Protocol):
+class UsageByTarget(Protocol):
     """Where it is counted. Blocks."""
 
-    def by_target(self, since: float) -> Sequence[Used]:
+    def by_target(self, since: float) -> Sequence[TargetUsage]:
         """By intent and target, from ``since`` on, seconds since the epoch."""
         ...
 
@@ -64,7 +64,7 @@ class TakeoverBook:
         self,
         config: FlywheelConfig,
         registry: Registry,
-        usage: Usage,
+        usage: UsageByTarget,
         prices: Prices,
         evidence: Callable[[str], VersionTraffic],
         default: str | None,
@@ -78,7 +78,7 @@ class TakeoverBook:
 
     def rows(self, since: float) -> list[dict[str, Any]]:
         """One row for each intent that was asked, or that an adapter answers or learns."""
-        used: dict[str, list[Used]] = {}
+        used: dict[str, list[TargetUsage]] = {}
         for each in self._usage.by_target(since):
             used.setdefault(each.intent, []).append(each)
         aliases = {alias.name: alias for alias in self._registry.aliases()}
@@ -94,7 +94,9 @@ class TakeoverBook:
         found = {intent: alias.name for alias in aliases for intent in alias.intents}
         return found | {intent: route.alias for intent, route in self._config.routes.items()}
 
-    def _row(self, intent: str, used: list[Used], alias: AliasRecord | None) -> dict[str, Any]:
+    def _row(
+        self, intent: str, used: list[TargetUsage], alias: AliasRecord | None
+    ) -> dict[str, Any]:
         live = None if alias is None else alias.live
         name = None if alias is None or live is None else engine_name(alias.name, live)
         requests = sum(each.requests for each in used)
@@ -121,12 +123,12 @@ class TakeoverBook:
             "gate": gate,
         }
 
-    def _replaced(self, used: list[Used]) -> str | None:
+    def _replaced(self, used: list[TargetUsage]) -> str | None:
         """The frontier that answered most of it, or would answer it."""
         frontiers = [each for each in used if each.target.startswith(_FRONTIER)]
         return _most(frontiers) or self._default
 
-    def _saved(self, local: list[Used], replaced: str | None) -> float:
+    def _saved(self, local: list[TargetUsage], replaced: str | None) -> float:
         """What the frontier would have asked for what local targets answered, less their cost."""
         price = None if replaced is None else self._prices(replaced)
         if price is None:
@@ -147,7 +149,7 @@ class TakeoverBook:
         return iso(flips[-1].at.timestamp()) if flips else None
 
 
-def _most(used: Sequence[Used]) -> str | None:
+def _most(used: Sequence[TargetUsage]) -> str | None:
     most = max(used, key=lambda each: each.requests, default=None)
     return None if most is None else most.target
 

@@ -24,8 +24,8 @@ from router.embed.threads import Threads
 from router.govern.safety.answers import OVERLAP, STEP
 from router.govern.safety.checks import HARM, INJECTION, Case, Check, Passage, Source
 from router.govern.safety.linear import words
-from router.govern.safety.local import Classifier, Models, parts
-from router.govern.safety.rules import Rules
+from router.govern.safety.local import Classifier, ClassifierModels, parts
+from router.govern.safety.rules import InjectionRules
 from router.wire.characters import normalised
 
 _TARGET_FALSE: Final = 0.01
@@ -91,7 +91,7 @@ async def harm(checks: Sequence[Check], sets: Sets) -> None:
         print(f"  {name:<22} {_share([not each for each in found])}")
 
 
-async def injection(checks: Sequence[Check], sets: Sets, models: Models) -> None:
+async def injection(checks: Sequence[Check], sets: Sets, models: ClassifierModels) -> None:
     """Recall as shipped, and at 1 % false positives on what only looks alike."""
     print("Injections: refused without need")
     negatives = {"XSTest, safe": sets.safe, **sets.everyday, "XQuAD paragraphs": sets.paragraphs}
@@ -108,7 +108,7 @@ async def injection(checks: Sequence[Check], sets: Sets, models: Models) -> None
         print(f"  PurpleLlama, {name:<9} {_share(found)}; {_share(at_one)}")
 
 
-def _scores(models: Models, texts: Sequence[str]) -> list[float]:
+def _scores(models: ClassifierModels, texts: Sequence[str]) -> list[float]:
     return [
         max(models.injection.find(words(part))[0] for part in parts(normalised(text).text))
         for text in texts
@@ -135,7 +135,7 @@ def _steps(text: str) -> Iterator[str]:
         yield kept
 
 
-async def cost(models: Models, sets: Sets) -> None:
+async def cost(models: ClassifierModels, sets: Sets) -> None:
     """Microseconds of CPU on the event loop, of a prompt that nobody saw before."""
     everyday = sets.everyday["BANKING77"]
     for count in (12, 150, 500):
@@ -147,7 +147,7 @@ async def cost(models: Models, sets: Sets) -> None:
         for _ in range(_REPEATS):
             classifier = Classifier(models, threads)
             began = time.perf_counter()
-            await Rules(threads).judge(case)
+            await InjectionRules(threads).judge(case)
             rules.append(time.perf_counter() - began)
             classifier.read(text, Source.USER)
             whole.append(time.perf_counter() - began)
@@ -163,9 +163,9 @@ async def cost(models: Models, sets: Sets) -> None:
 
 async def measure(data: Path) -> None:
     """All of it."""
-    sets, models, threads = Sets(data), Models.packaged(), Threads("bench")
+    sets, models, threads = Sets(data), ClassifierModels.packaged(), Threads("bench")
     classifier = Classifier(models, threads)
-    checks: list[Check] = [Rules(threads), classifier]
+    checks: list[Check] = [InjectionRules(threads), classifier]
     await harm(checks, sets)
     await injection(checks, sets, models)
     await answers(classifier, sets)

@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from router.admit.tokens import Tokens, looks_like_token
+from router.admit.tokens import AccessTokens, looks_like_token
 from router.config.auth import ApiKey, AuthConfig, KeyScope
 from router.config.priority import Priority
 from router.errors import Forbidden, Unauthenticated
@@ -78,9 +78,9 @@ class Keyring:
     Made without keys and without issuers of tokens, everybody is ``LOCAL``, and that for good.
     """
 
-    def __init__(self, keys: Iterable[ApiKey], tokens: Tokens | None = None) -> None:
+    def __init__(self, keys: Iterable[ApiKey], tokens: AccessTokens | None = None) -> None:
         self._callers: dict[str, Caller] = {}
-        self.tokens = tokens or Tokens(())
+        self.tokens = tokens or AccessTokens(())
         self.replace(keys)
         self._is_open = not self._callers and not self.tokens
 

@@ -69,7 +69,7 @@ class _Known:
     until: float
 
 
-class Tokens:
+class AccessTokens:
     """Finds who a token speaks of.
 
     Raises:

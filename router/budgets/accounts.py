@@ -25,7 +25,7 @@ class Metric(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class BudgetAccount:
     """One running count: a budget's limit of one metric, for whom, in one window."""
 
     id: str
@@ -41,7 +41,7 @@ class Account:
 
 def accounts_of(
     budgets: Sequence[BudgetConfig], key: str, tenant: str, route: str, now_s: float
-) -> Iterator[Account]:
+) -> Iterator[BudgetAccount]:
     """The accounts that a request of this caller for this route falls under now."""
     for budget in budgets:
         scope = _scope(budget, key, tenant, route)
@@ -50,7 +50,7 @@ def accounts_of(
         starts, ends = window_at(budget.window, now_s)
         for metric, limit in _limits(budget):
             identity = orjson.dumps([budget.name, metric, starts, *scope]).decode()
-            yield Account(identity, budget.name, metric, budget.window, limit, ends)
+            yield BudgetAccount(identity, budget.name, metric, budget.window, limit, ends)
 
 
 def _scope(

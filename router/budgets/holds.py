@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from router.budgets.accounts import NANO, Account, Metric
+from router.budgets.accounts import NANO, BudgetAccount, Metric
 from router.budgets.leased import LeasedLimit, LeasedLimits, LimitScope
 from router.budgets.lessee import Lessee
 from router.config.budgets import BudgetsConfig, Window
@@ -334,11 +334,11 @@ def _when(leased: LeasedLimit, amount: int, now: float) -> tuple[str, float | No
     return f"it starts anew in {resets:.0f} s", resets
 
 
-def _said(account: Account, amount: int) -> str:
+def _said(account: BudgetAccount, amount: int) -> str:
     if account.metric is Metric.MONEY:
         return f"{amount / NANO:.6f}".rstrip("0").rstrip(".") + " US dollars"
     return f"{amount} {account.metric.value}"
 
 
-def _resets_in(account: Account, now: float) -> float:
+def _resets_in(account: BudgetAccount, now: float) -> float:
     return 0.0 if account.ends is None else max(0.0, account.ends - now)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from router.budgets.accounts import Account, Metric, accounts_of
+from router.budgets.accounts import BudgetAccount, Metric, accounts_of
 from router.budgets.tally import Tally
 from router.config.budgets import BudgetsConfig
 from router.errors import Overloaded
@@ -22,7 +22,7 @@ class LeasedLimit:
     ``spent + held`` stays within ``granted``, unless a target used more than it had promised.
     """
 
-    account: Account
+    account: BudgetAccount
     granted: int = 0
     spent: int = 0
     held: int = 0
@@ -127,7 +127,7 @@ class LeasedLimits:
         until = min((a.ends for a in accounts if a.ends is not None), default=float("inf"))
         return LimitScope(of(Metric.REQUESTS), of(Metric.TOKENS), of(Metric.MONEY), until)
 
-    def _leased(self, account: Account) -> LeasedLimit:
+    def _leased(self, account: BudgetAccount) -> LeasedLimit:
         found = self._leased_limits.get(account.id)
         if found is None:
             if len(self._leased_limits) >= self._config.max_accounts:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from router.budgets.accounts import Account
+from router.budgets.accounts import BudgetAccount
 
 _SLOT = 1024
 """Bytes per account; one whose name does not fit has no slot, and is not given back."""
@@ -79,7 +79,7 @@ class Tally:
         """The holder is about to send the ask with this number."""
         self._cells[_USED] = number
 
-    def open(self, account: Account) -> int:
+    def open(self, account: BudgetAccount) -> int:
         """Begin to count an account; returns its slot, 0 when there is none for it."""
         last = self._cells[_LIMIT]
         fits = len(account.id.encode()) <= _SLOT - _HEAD.size

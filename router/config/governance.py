@@ -60,7 +60,7 @@ def entity_name(name: str) -> str:
     return _SPELLINGS.get(found, found)
 
 
-class Action(StrEnum):
+class PiiAction(StrEnum):
     """What becomes of a value that was found, on its way to a target."""
 
     ALLOW = "allow"
@@ -78,8 +78,8 @@ class Action(StrEnum):
 class PiiDefault(Section):
     """What holds where no rule does."""
 
-    local: Action = Field(default=Action.ALLOW, description="towards the base and adapters")
-    frontier: Action = Field(default=Action.VAULT, description="towards providers")
+    local: PiiAction = Field(default=PiiAction.ALLOW, description="towards the base and adapters")
+    frontier: PiiAction = Field(default=PiiAction.VAULT, description="towards providers")
 
 
 class PiiRule(Section):
@@ -95,7 +95,7 @@ class PiiRule(Section):
         default=EVERYTHING,
         description="`local`, `frontier`, or globs over targets, with or without `frontier:`",
     )
-    action: Action = Field(description="what becomes of the value")
+    action: PiiAction = Field(description="what becomes of the value")
 
     @field_validator("entities")
     @classmethod

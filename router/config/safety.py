@@ -51,7 +51,7 @@ class GuardConfig(Section):
     )
 
 
-class Action(StrEnum):
+class SafetyAction(StrEnum):
     """What becomes of a request in which something was found."""
 
     BLOCK = "block"
@@ -91,16 +91,20 @@ class SafetyConfig(Section):
     """What may be asked, what may be answered, and who else is asked about both."""
 
     enabled: bool = Field(default=True, description="look at prompts and answers at all")
-    harm: Action = Field(default=Action.BLOCK, description="requests for help in hurting people")
-    injection: Action = Field(
-        default=Action.BLOCK,
+    harm: SafetyAction = Field(
+        default=SafetyAction.BLOCK, description="requests for help in hurting people"
+    )
+    injection: SafetyAction = Field(
+        default=SafetyAction.BLOCK,
         description="users who tell the model to forget what it was told, or to show it",
     )
-    untrusted: Action = Field(
-        default=Action.BLOCK,
+    untrusted: SafetyAction = Field(
+        default=SafetyAction.BLOCK,
         description="the same in what tools found; documents that have it are left out",
     )
-    answers: Action = Field(default=Action.BLOCK, description="answers that help to hurt people")
+    answers: SafetyAction = Field(
+        default=SafetyAction.BLOCK, description="answers that help to hurt people"
+    )
     guard: GuardConfig | None = None
     topics: tuple[TopicConfig, ...] = ()
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from router.config.governance import SECRETS, Action, PiiConfig, PiiRule
+from router.config.governance import SECRETS, PiiAction, PiiConfig, PiiRule
 from router.request import Option
 
 _KEPT: Final = 4096
@@ -22,20 +22,20 @@ class Actions:
 
     __slots__ = ("_known", "_personal", "_rules", "default")
 
-    def __init__(self, rules: tuple[PiiRule, ...], personal: tuple[str, ...], default: Action):
+    def __init__(self, rules: tuple[PiiRule, ...], personal: tuple[str, ...], default: PiiAction):
         self._rules = rules
         self._personal = personal
         self.default = default
-        self._known: dict[str, Action] = {}
+        self._known: dict[str, PiiAction] = {}
 
-    def of(self, entity: str) -> Action:
+    def of(self, entity: str) -> PiiAction:
         """What becomes of it."""
         found = self._known.get(entity)
         if found is None:
             found = self._known[entity] = self._decide(entity)
         return found
 
-    def _decide(self, entity: str) -> Action:
+    def _decide(self, entity: str) -> PiiAction:
         is_secret = entity in SECRETS
         for rule in self._rules:
             if is_secret:
@@ -44,22 +44,23 @@ class Actions:
             elif _matches(rule.entities or self._personal, entity):
                 return rule.action
         if is_secret:
-            return Action.BLOCK
-        return self.default if _matches(self._personal, entity) else Action.ALLOW
+            return PiiAction.BLOCK
+        return self.default if _matches(self._personal, entity) else PiiAction.ALLOW
 
     def change(self, entities: Iterable[str]) -> bool:
         """Whether any of these is not simply sent."""
-        return any(self.of(entity) is not Action.ALLOW for entity in entities)
+        return any(self.of(entity) is not PiiAction.ALLOW for entity in entities)
 
     def blocked(self, found: Iterable[str]) -> list[str]:
         """Those for whose sake the target may not be asked."""
-        return [entity for entity in found if self.of(entity) is Action.BLOCK]
+        return [entity for entity in found if self.of(entity) is PiiAction.BLOCK]
 
     @property
     def changes_personal(self) -> bool:
         """Whether anything but secrets can be kept from the target."""
-        return self.default is not Action.ALLOW or any(
-            rule.action is not Action.ALLOW and not (rule.entities and {*rule.entities} <= SECRETS)
+        return self.default is not PiiAction.ALLOW or any(
+            rule.action is not PiiAction.ALLOW
+            and not (rule.entities and {*rule.entities} <= SECRETS)
             for rule in self._rules
         )
 
@@ -78,17 +79,17 @@ class PiiPolicy:
     @property
     def kept(self) -> Actions:
         """What holds for what outlives its request."""
-        return Actions((), self._config.personal, Action.MASK)
+        return Actions((), self._config.personal, PiiAction.MASK)
 
     @property
     def learned_from(self) -> Actions:
         """What holds for what is learned from: it can be told that two values are the same."""
-        return Actions((), self._config.personal, Action.VAULT)
+        return Actions((), self._config.personal, PiiAction.VAULT)
 
     def always_blocks(self, tenant: str, secret: str) -> bool:
         """Whether a secret leaves for no target at all."""
         return not any(
-            secret in rule.entities and rule.action is not Action.BLOCK
+            secret in rule.entities and rule.action is not PiiAction.BLOCK
             for rule in self._config.rules
             if _matches(rule.tenants, tenant)
         )

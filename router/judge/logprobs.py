@@ -28,7 +28,7 @@ class Features:
     """Mean over positions, nats; None when no alternatives were told."""
 
 
-class Tokens:
+class TokenLogprobs:
     """Adds up the log-probabilities of the first choice's tokens as they go by."""
 
     __slots__ = ("_entropies", "_entropy", "_minimum", "_sum", "_wire", "count")

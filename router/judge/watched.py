@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from router.exchange import Outgoing
-from router.judge.logprobs import Features, Tokens
+from router.judge.logprobs import Features, TokenLogprobs
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Event, Events, Piece
 from router.wire.formats.base import Format
@@ -31,7 +31,7 @@ class WatchedAnswer:
     def __init__(self, answer: Outgoing, wire: Format, *, strip: bool) -> None:
         self._answer = answer
         self._strip = strip
-        self._tokens = Tokens(wire)
+        self._tokens = TokenLogprobs(wire)
         self._held: list[Piece] = []
         self._held_bytes = 0
         self._source: AsyncIterator[Piece] = answer.chunks()

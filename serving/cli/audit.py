@@ -14,8 +14,8 @@ from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
 from serving.cli.output import emit, fail, table
 
 if TYPE_CHECKING:
-    from adapters.records.problems import Verdict
-    from adapters.records.verify import Question
+    from adapters.records.problems import Verification
+    from adapters.records.verify import Reference
 
 _CHANGED, _UNREADABLE = 1, 2
 _SHOWN = 20
@@ -59,8 +59,8 @@ def verify(
     if incremental and state is None:
         state = directory.with_name(f"{directory.name}.verified.json")
     try:
-        verdict, seen = verify_more(directory, _question(checkpoint, key, state))
-        if state is not None and verdict.ok:
+        verification, seen = verify_more(directory, _reference(checkpoint, key, state))
+        if state is not None and verification.ok:
             seen.write(state)
     except Unreadable as error:
         typer.echo(f"graftwork: {error}; name the log's directory with --dir", err=True)
@@ -69,27 +69,27 @@ def verify(
         typer.echo(f"graftwork: {state} cannot be written: {error}", err=True)
         raise typer.Exit(_UNREADABLE) from error
     if as_json:
-        emit(verdict.as_dict())
+        emit(verification.as_dict())
     else:
-        _show(directory, verdict)
-    if not verdict.ok:
+        _show(directory, verification)
+    if not verification.ok:
         raise typer.Exit(_CHANGED)
 
 
-def _question(checkpoint: Path | None, key: Path | None, state: Path | None) -> Question:
+def _reference(checkpoint: Path | None, key: Path | None, state: Path | None) -> Reference:
     """Raises ``Unreadable``."""
     from adapters.records import checkpoints
     from adapters.records.problems import Unreadable
     from adapters.records.signing import BadKey, parse_keys
     from adapters.records.verified import Verified
-    from adapters.records.verify import Question
+    from adapters.records.verify import Reference
 
     try:
         kept = None if checkpoint is None else checkpoints.parse_kept(checkpoint.read_bytes())
         keys = [] if key is None else parse_keys(key.read_bytes())
     except (OSError, BadKey, ValueError) as error:
         raise Unreadable(f"what was kept elsewhere cannot be read: {error}") from error
-    return Question(
+    return Reference(
         checkpoint=kept,
         keys=keys,
         since=None if state is None else Verified.read(state),
@@ -97,20 +97,21 @@ def _question(checkpoint: Path | None, key: Path | None, state: Path | None) -> 
     )
 
 
-def _show(directory: Path, verdict: Verdict) -> None:
-    verb = "whole" if verdict.ok else "CHANGED"
+def _show(directory: Path, verification: Verification) -> None:
+    verb = "whole" if verification.ok else "CHANGED"
     typer.echo(
-        f"{directory}: {verb}, {verdict.records} records, {verdict.checkpoints} checkpoints, "
-        f"tree {verdict.tree_size} {verdict.root}"
+        f"{directory}: {verb}, {verification.records} records, "
+        f"{verification.checkpoints} checkpoints, "
+        f"tree {verification.tree_size} {verification.root}"
     )
     rows = [
         (each.kind, each.writer, each.sequence, each.file, each.detail)
-        for each in verdict.problems[:_SHOWN]
+        for each in verification.problems[:_SHOWN]
     ]
     if rows:
         table(("problem", "writer", "sequence", "file", "detail"), rows)
-    if len(verdict.problems) > _SHOWN:
-        typer.echo(f"and {len(verdict.problems) - _SHOWN} more: --json shows all")
+    if len(verification.problems) > _SHOWN:
+        typer.echo(f"and {len(verification.problems) - _SHOWN} more: --json shows all")
 
 
 @app.command("export")

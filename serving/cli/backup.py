@@ -19,11 +19,11 @@ def backup(
 ) -> None:
     """Write registry, adapters and decision records into one file. The system may run."""
     from serving.operations.backup import backup as make
-    from serving.operations.places import Refused, read_places
+    from serving.operations.places import OperationRefused, read_places
 
     try:
         found = make(read_places(config), output)
-    except Refused as error:
+    except OperationRefused as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or output}: {error.strerror}")
@@ -41,11 +41,11 @@ def restore(
     """Put a backup in place. Stop the system first; everything is verified before it is touched."""
     from serving.operations.backup import restore as put
     from serving.operations.backup import verify
-    from serving.operations.places import Refused, read_places
+    from serving.operations.places import OperationRefused, read_places
 
     try:
         found = verify(source) if check else put(read_places(config), source, force=force)
-    except Refused as error:
+    except OperationRefused as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or source}: {error.strerror}")

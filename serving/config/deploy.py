@@ -13,7 +13,7 @@ from ray.serve.schema import ServeDeploySchema
 from adapters.registry.database import SHARED_REMEDY
 from adapters.registry.storage import shared_file_system
 from router.admit.keys import load_keys
-from router.admit.tokens import Tokens
+from router.admit.tokens import AccessTokens
 from serving.config.parallel import parallel_problems
 from serving.config.settings import Settings
 from serving.names import APPLICATION, ENGINE, REGISTRY, ROUTER
@@ -216,7 +216,7 @@ def _security_problems(raw: dict[str, Any], settings: Settings) -> list[str]:
     except (OSError, ValueError) as error:
         return [f"{auth}.keys_file: {error}"]
     try:
-        tokens = Tokens(settings.router.auth.tokens)
+        tokens = AccessTokens(settings.router.auth.tokens)
     except (OSError, ValueError) as error:
         return [f"{auth}.tokens: {error}"]
     if host not in _LOOPBACK and not keys and not tokens:

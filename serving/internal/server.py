@@ -29,7 +29,7 @@ KEEPALIVE_S = 120
 _UNAUTHORIZED = orjson.dumps(Unauthenticated("This surface is internal.").body())
 
 
-class Guard:
+class RequireSecret:
     """ASGI middleware that lets only requests with the secret through."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
@@ -83,7 +83,7 @@ class InternalServer:
         listener = tcp_listener(self._host)
         self._port = listener.getsockname()[1]
         config = uvicorn.Config(
-            Guard(app, self._secret),
+            RequireSecret(app, self._secret),
             lifespan="off",
             access_log=False,
             log_config=None,

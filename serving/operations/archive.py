@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from serving.operations.places import Refused
+from serving.operations.places import OperationRefused
 
 LIST = "backup.json"
 FORMAT = 1
 _CHUNK = 1 << 20
 
 
-class Writer:
+class ArchiveWriter:
     """Adds files and remembers their hashes."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
@@ -67,12 +67,12 @@ class _Hashing:
 
 
 @contextmanager
-def writing(target: Path, facts: dict[str, Any]) -> Iterator[Writer]:
+def writing(target: Path, facts: dict[str, Any]) -> Iterator[ArchiveWriter]:
     """A new archive at ``target``: there when it is complete and on the disk, or not at all."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
-            writer = Writer(tar)
+            writer = ArchiveWriter(tar)
             yield writer
             text = json.dumps({"format": FORMAT, **facts, "files": writer.files}, indent=1)
             info = tarfile.TarInfo(LIST)
@@ -87,24 +87,27 @@ def writing(target: Path, facts: dict[str, Any]) -> Iterator[Writer]:
 
 
 def unpack(source: Path, target: Path) -> dict[str, Any]:
-    """Unpack into an empty directory and verify all; what the list says. Raises ``Refused``."""
+    """Unpack into an empty directory and verify all; what the list says.
+
+    Raises ``OperationRefused``.
+    """
     try:
         with tarfile.open(source, "r:") as tar:
             found = {member.name: _unpack_one(tar, member, target) for member in tar}
     except (tarfile.TarError, EOFError) as error:
-        raise Refused(f"{source} is no whole backup: {error}") from error
+        raise OperationRefused(f"{source} is no whole backup: {error}") from error
     except OSError as error:
-        raise Refused(f"{source}: {error.strerror}") from error
+        raise OperationRefused(f"{source}: {error.strerror}") from error
     return _verified(source, target, found)
 
 
 def _unpack_one(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> str:
     name = PurePosixPath(member.name)
     if not member.isreg() or name.is_absolute() or ".." in name.parts or not name.parts:
-        raise Refused(f"{member.name!r} has no place in a backup")
+        raise OperationRefused(f"{member.name!r} has no place in a backup")
     path = target.joinpath(*name.parts)
     if path.exists():
-        raise Refused(f"{member.name} is in it twice")
+        raise OperationRefused(f"{member.name} is in it twice")
     path.parent.mkdir(parents=True, exist_ok=True)
     content = tar.extractfile(member)
     assert content is not None
@@ -118,12 +121,14 @@ def _unpack_one(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> 
 
 def _verified(source: Path, target: Path, found: dict[str, str]) -> dict[str, Any]:
     if found.pop(LIST, None) is None:
-        raise Refused(f"{source} is no whole backup: {LIST} is missing")
+        raise OperationRefused(f"{source} is no whole backup: {LIST} is missing")
     facts: dict[str, Any] = json.loads((target / LIST).read_text(encoding="utf-8"))
     if facts.get("format") != FORMAT:
-        raise Refused(f"{source} has format {facts.get('format')}; this version reads {FORMAT}")
+        raise OperationRefused(
+            f"{source} has format {facts.get('format')}; this version reads {FORMAT}"
+        )
     wanted = facts["files"]
     wrong = sorted({k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k)})
     if wrong:
-        raise Refused(f"{source} is damaged: {', '.join(wrong[:5])}")
+        raise OperationRefused(f"{source} is damaged: {', '.join(wrong[:5])}")
     return facts

@@ -30,8 +30,8 @@ from adapters.store.objects import open_store
 from adapters.store.store import VersionStore
 from serving.config.settings import DOCUMENTS_FILE, FLYWHEEL_FILE
 from serving.operations import databases
-from serving.operations.archive import Writer, unpack, writing
-from serving.operations.places import Places, Refused
+from serving.operations.archive import ArchiveWriter, unpack, writing
+from serving.operations.places import OperationRefused, Places
 
 LOGS = ("audit", "feedback")
 """Directories of the state directory that hold append-only logs (`adapters/records/`)."""
@@ -55,7 +55,7 @@ class Summary:
 
 
 def backup(places: Places, target: Path) -> Summary:
-    """Write a backup while the system runs. Raises ``Refused``; then there is no file."""
+    """Write a backup while the system runs. Raises ``OperationRefused``; then there is no file."""
     kind = SQLITE if places.sqlite else POSTGRES
     made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     facts: dict[str, Any] = {"kind": kind, "made_at": made_at}
@@ -76,7 +76,7 @@ def backup(places: Places, target: Path) -> Summary:
 
 
 def restore(places: Places, source: Path, *, force: bool = False) -> Summary:
-    """Put a backup in place; nothing of Graftwork may run. Raises ``Refused``.
+    """Put a backup in place; nothing of Graftwork may run. Raises ``OperationRefused``.
 
     ``force``: over what is there. Versions that the backup does not have stay.
     """
@@ -96,7 +96,7 @@ def restore(places: Places, source: Path, *, force: bool = False) -> Summary:
 
 
 def verify(source: Path) -> Summary:
-    """Read all of a backup and change nothing. Raises ``Refused``."""
+    """Read all of a backup and change nothing. Raises ``OperationRefused``."""
     with tempfile.TemporaryDirectory(prefix="graftwork-verify-") as folder:
         return _summary(Path(folder), source)
 
@@ -104,19 +104,19 @@ def verify(source: Path) -> Summary:
 def _served(places: Places) -> set[str]:
     """Names of the versions that have to have files."""
     if places.sqlite is not None and not places.sqlite.is_file():
-        raise Refused(f"there is no registry at {places.sqlite}")
+        raise OperationRefused(f"there is no registry at {places.sqlite}")
     engine = database.connect(places.database_url)
     try:
         with engine.execution_options(**{database.READ_ONLY: True}).connect() as connection:
             rows = connection.execute(select(VersionRow.name, VersionRow.state)).all()
     except SQLAlchemyError as error:
-        raise Refused(f"the registry cannot be read: {error}") from error
+        raise OperationRefused(f"the registry cannot be read: {error}") from error
     finally:
         engine.dispose()
     return {name for name, state in rows if State(state) in _SERVED}
 
 
-def _add_databases(writer: Writer, places: Places, scratch: Path, kind: str) -> None:
+def _add_databases(writer: ArchiveWriter, places: Places, scratch: Path, kind: str) -> None:
     registry = scratch / _REGISTRY[kind]
     if places.sqlite is not None:
         databases.copy_sqlite(places.sqlite.absolute(), registry)
@@ -135,7 +135,7 @@ def _add_databases(writer: Writer, places: Places, scratch: Path, kind: str) -> 
             writer.add(f"state/{path.name}", copy)
 
 
-def _add_versions(writer: Writer, places: Places, scratch: Path) -> set[str]:
+def _add_versions(writer: ArchiveWriter, places: Places, scratch: Path) -> set[str]:
     """Add every version of the content store; their names."""
     found: set[str] = set()
     try:
@@ -151,7 +151,9 @@ def _add_versions(writer: Writer, places: Places, scratch: Path) -> set[str]:
             found.add(f"{files.alias}@{files.digest[:12]}")
             _remove(cache)
     except AdapterError as error:
-        raise Refused(f"the content store at {places.content} cannot be read: {error}") from error
+        raise OperationRefused(
+            f"the content store at {places.content} cannot be read: {error}"
+        ) from error
     return found
 
 
@@ -193,7 +195,9 @@ def _versions(content: Path) -> Iterator[tuple[str, str, Path]]:
 def _check_target(places: Places, kind: str, *, force: bool) -> None:
     have = SQLITE if places.sqlite else POSTGRES
     if have != kind:
-        raise Refused(f"the backup is of {kind} and the deploy file names {have}: change the file")
+        raise OperationRefused(
+            f"the backup is of {kind} and the deploy file names {have}: change the file"
+        )
     if force:
         return
     taken = [path for name in LOGS if (path := places.state_dir / name).exists()]
@@ -203,7 +207,9 @@ def _check_target(places: Places, kind: str, *, force: bool) -> None:
         taken.append(Path("the database"))
     if taken:
         names = ", ".join(map(str, taken))
-        raise Refused(f"{names}: already there; move it away, or overwrite it with --force")
+        raise OperationRefused(
+            f"{names}: already there; move it away, or overwrite it with --force"
+        )
 
 
 def _has_tables(places: Places) -> bool:
@@ -211,7 +217,7 @@ def _has_tables(places: Places) -> bool:
     try:
         return bool(inspect(engine).get_table_names())
     except SQLAlchemyError as error:
-        raise Refused(f"the database cannot be reached: {error}") from error
+        raise OperationRefused(f"the database cannot be reached: {error}") from error
     finally:
         engine.dispose()
 
@@ -224,7 +230,7 @@ def _put_versions(content: Path, places: Places) -> None:
                 # The store hashes what it takes: a version is what its name says, or refused.
                 store.put(path, alias, digest, read_manifest(path) or Manifest())
         except AdapterError as error:
-            raise Refused(f"the content store did not take a version: {error}") from error
+            raise OperationRefused(f"the content store did not take a version: {error}") from error
 
 
 def _put_state(source: Path, state_dir: Path) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 
-from serving.operations.places import Refused
+from serving.operations.places import OperationRefused
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
-    """A consistent copy of a database that others write to. Raises ``Refused``."""
+    """A consistent copy of a database that others write to. Raises ``OperationRefused``."""
     if not source.is_file():
-        raise Refused(f"there is no database at {source}")
+        raise OperationRefused(f"there is no database at {source}")
     try:
         with (
             closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as reader,
@@ -25,18 +25,18 @@ def copy_sqlite(source: Path, target: Path) -> None:
         ):
             reader.backup(writer)
     except sqlite3.Error as error:
-        raise Refused(f"{source} cannot be copied: {error}") from error
+        raise OperationRefused(f"{source} cannot be copied: {error}") from error
 
 
 def check_sqlite(path: Path) -> None:
-    """Raises ``Refused`` for a file that SQLite finds damaged."""
+    """Raises ``OperationRefused`` for a file that SQLite finds damaged."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
     except sqlite3.Error as error:
         verdict = str(error)
     if verdict != "ok":
-        raise Refused(f"{path.name} is damaged: {verdict}")
+        raise OperationRefused(f"{path.name} is damaged: {verdict}")
 
 
 def put_sqlite(source: Path, target: Path) -> None:
@@ -52,12 +52,15 @@ def put_sqlite(source: Path, target: Path) -> None:
 
 
 def dump_postgres(url: str, target: Path) -> None:
-    """``pg_dump`` in its own format: one snapshot, others may write. Raises ``Refused``."""
+    """``pg_dump`` in its own format: one snapshot, others may write.
+
+    Raises ``OperationRefused``.
+    """
     _run("pg_dump", make_url(url), ["--format=custom", f"--file={target}"])
 
 
 def restore_postgres(url: str, source: Path) -> None:
-    """``pg_restore`` over what is there, in one transaction. Raises ``Refused``."""
+    """``pg_restore`` over what is there, in one transaction. Raises ``OperationRefused``."""
     more = ["--clean", "--if-exists", "--no-owner", "--exit-on-error", "--single-transaction"]
     _run("pg_restore", make_url(url), [*more, str(source)])
 
@@ -65,7 +68,9 @@ def restore_postgres(url: str, source: Path) -> None:
 def _run(program: str, url: URL, arguments: list[str]) -> None:
     found = shutil.which(program)
     if found is None:
-        raise Refused(f"{program} is not on the PATH: install PostgreSQL's client programs")
+        raise OperationRefused(
+            f"{program} is not on the PATH: install PostgreSQL's client programs"
+        )
     # In the environment, because everybody may read a command line.
     environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
     where = url.set(drivername="postgresql", password=None).render_as_string()
@@ -78,4 +83,4 @@ def _run(program: str, url: URL, arguments: list[str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise Refused(f"{program} failed: {' '.join(done.stderr.split())[-400:]}")
+        raise OperationRefused(f"{program} failed: {' '.join(done.stderr.split())[-400:]}")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from serving.config.settings import Settings
 
 
-class Refused(Exception):
+class OperationRefused(Exception):
     """Nothing was changed; the message says why, and what to do."""
 
 
@@ -32,14 +32,16 @@ class Places:
 
 
 def read_places(config: Path) -> Places:
-    """The places that a deploy file names, whatever its keys are. Raises ``Refused``."""
+    """The places that a deploy file names, whatever its keys are. Raises ``OperationRefused``."""
     try:
         raw = yaml.safe_load(config.read_text(encoding="utf-8"))
         settings = Settings.model_validate(raw["applications"][0]["args"])
     except OSError as error:
-        raise Refused(f"{config} cannot be read: {error.strerror}") from error
+        raise OperationRefused(f"{config} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, KeyError, IndexError, TypeError, ValidationError) as error:
-        raise Refused(f"{config} is no deploy file: run `graftwork check {config}`") from error
+        raise OperationRefused(
+            f"{config} is no deploy file: run `graftwork check {config}`"
+        ) from error
     adapters = settings.adapters_here()
     assert adapters.database_url is not None
     assert adapters.content is not None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from adapters.admin import takeover
 from adapters.distill.triggers import GoldCount, Triggers
 from adapters.jobs.periodic import Every, PeriodicJobs
-from adapters.takeover.book import TakeoverBook, TokenPrice, Used
+from adapters.takeover.book import TakeoverBook, TargetUsage, TokenPrice
 from adapters.takeover.watch import Watch
 from router.admin.usage import UsageQuestion
 from router.choose.cards import frontier_cards
@@ -29,11 +29,11 @@ class _Usage:
     def __init__(self, accounts: AccountsSurface) -> None:
         self._accounts = accounts
 
-    def by_target(self, since: float) -> Sequence[Used]:
+    def by_target(self, since: float) -> Sequence[TargetUsage]:
         """By intent and target. Blocks."""
         question = UsageQuestion(since, time.time() + 1, by=("intent", "target"))
         return [
-            Used(
+            TargetUsage(
                 str(row["intent"]),
                 str(row["target"]),
                 row["requests"],

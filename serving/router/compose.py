@@ -27,7 +27,7 @@ from router.admin import audit, decisions, documents, drift, holds, policy, usag
 from router.admin.proxy import AdminProxy
 from router.admit.admission import Admission
 from router.admit.keys import LOOK_S, Keyring, KeysFile, load_keys
-from router.admit.tokens import Tokens
+from router.admit.tokens import AccessTokens
 from router.audit.logs import DecisionLog, FeedbackLog, open_logs
 from router.audit.lookup import Records
 from router.audit.requests import REFUSALS_EVERY_S, RequestRecords
@@ -134,7 +134,7 @@ class RouterProcess:
         self._registry.register(Gauges(self._context.readings()))
         self._rules = RegistryRules(self.holder)
         self._policies = PolicySource(self._rules.fetch)
-        keyring = Keyring(load_keys(config.auth), Tokens(config.auth.tokens))
+        keyring = Keyring(load_keys(config.auth), AccessTokens(config.auth.tokens))
         self._keys_file = KeysFile(config.auth, keyring)
         decided, feedback = DecisionLog(self._log), FeedbackLog(self._feedback_log)
         admission = Admission(keyring, limits, config.priority)

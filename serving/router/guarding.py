@@ -16,9 +16,9 @@ from router.embed.threads import Threads
 from router.errors import TargetBroken
 from router.govern.governance import Governance
 from router.govern.safety.guard import Guard
-from router.govern.safety.local import Classifier, Models
+from router.govern.safety.local import Classifier, ClassifierModels
 from router.govern.safety.metrics import SafetyMetrics
-from router.govern.safety.rules import Rules
+from router.govern.safety.rules import InjectionRules
 from router.govern.safety.stage import Safety
 from router.govern.safety.topics import Topics
 from router.request import Option, Request
@@ -85,8 +85,8 @@ def safety(
     guard = None
     if chosen.guard is not None:
         guard = _guard(chosen.guard, config, client, environ, governance)
-    classifier = Classifier(Models.packaged(), threads)
-    return Safety(chosen, Rules(threads), classifier, guard, topics, metrics, threads)
+    classifier = Classifier(ClassifierModels.packaged(), threads)
+    return Safety(chosen, InjectionRules(threads), classifier, guard, topics, metrics, threads)
 
 
 def _guard(

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from adapters.errors import ArchiveError
-from adapters.format.archive.members import ArchiveLimits, Writer, refused, safe_path
+from adapters.format.archive.members import ArchiveLimits, MemberWriter, refused, safe_path
 from adapters.format.archive.tars import BLOCK_BYTES, Tar, is_tar
 from adapters.format.archive.zips import MAGIC, unpack_zip
 from adapters.format.files import open_regular
@@ -50,7 +50,7 @@ def unpack(source: Path, destination: Path, limits: ArchiveLimits | None = None)
         raise ArchiveError("the destination is not empty", code="destination-not-empty")
     try:
         with _opened(source) as file:
-            writer = Writer(destination, limits, _archive_bytes(file, limits))
+            writer = MemberWriter(destination, limits, _archive_bytes(file, limits))
             _unpack_by_magic(file, writer, limits)
         writer.finish()
     except BaseException:
@@ -66,7 +66,7 @@ def _archive_bytes(file: BinaryIO, limits: ArchiveLimits) -> int:
     return size
 
 
-def _unpack_by_magic(file: BinaryIO, writer: Writer, limits: ArchiveLimits) -> None:
+def _unpack_by_magic(file: BinaryIO, writer: MemberWriter, limits: ArchiveLimits) -> None:
     head = file.read(BLOCK_BYTES)
     file.seek(0)
     with _typed_errors():

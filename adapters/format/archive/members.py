@@ -73,7 +73,7 @@ def safe_path(name: str, limits: ArchiveLimits) -> tuple[str, ...]:
     return parts
 
 
-class Writer:
+class MemberWriter:
     """Writes members below one directory and keeps count of what they cost."""
 
     def __init__(self, root: Path, limits: ArchiveLimits, archive_bytes: int) -> None:

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Protocol
 
-from adapters.format.archive.members import ArchiveLimits, Writer, refused
+from adapters.format.archive.members import ArchiveLimits, MemberWriter, refused
 from adapters.format.checkpoint import is_left_out
 from adapters.format.files import CHUNK_BYTES
 
@@ -35,7 +35,7 @@ class Tar:
     an end; only its parser for one header block is used here.
     """
 
-    def __init__(self, file: _Readable, writer: Writer, limits: ArchiveLimits) -> None:
+    def __init__(self, file: _Readable, writer: MemberWriter, limits: ArchiveLimits) -> None:
         self._file = file
         self._writer = writer
         self._limits = limits

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, BinaryIO
 
-from adapters.format.archive.members import ArchiveLimits, Writer, refused
+from adapters.format.archive.members import ArchiveLimits, MemberWriter, refused
 from adapters.format.checkpoint import is_left_out
 from adapters.format.files import CHUNK_BYTES
 
@@ -21,7 +21,7 @@ _MAX_ZIP_COMMENT_BYTES = 65_535
 _UNIX_KINDS = {0, stat.S_IFREG, stat.S_IFDIR}
 
 
-def unpack_zip(file: BinaryIO, writer: Writer, limits: ArchiveLimits) -> None:
+def unpack_zip(file: BinaryIO, writer: MemberWriter, limits: ArchiveLimits) -> None:
     """Write every member. Raises ``ArchiveError``, and what ``zipfile`` raises."""
     _check_central_directory(file, limits)
     with zipfile.ZipFile(file) as archive:
@@ -29,7 +29,9 @@ def unpack_zip(file: BinaryIO, writer: Writer, limits: ArchiveLimits) -> None:
             _unpack_zip_member(archive, info, writer)
 
 
-def _unpack_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, writer: Writer) -> None:
+def _unpack_zip_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, writer: MemberWriter
+) -> None:
     # `filename` is cut at a NUL; `orig_filename` is what the archive says.
     name = info.orig_filename
     shown = repr(name[:120])
@@ -52,7 +54,7 @@ def _unpack_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, writer: 
         writer.file(name, _counted(member, writer))
 
 
-def _counted(member: IO[bytes], writer: Writer) -> Iterator[bytes]:
+def _counted(member: IO[bytes], writer: MemberWriter) -> Iterator[bytes]:
     while piece := member.read(CHUNK_BYTES):
         writer.count(len(piece))
         yield piece

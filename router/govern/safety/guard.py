@@ -14,13 +14,13 @@ from router.config.safety import GuardConfig
 from router.errors import GuardUnavailable, RouterError
 from router.govern.safety.checks import Case, Finding, Source, Turn
 from router.govern.safety.guard_formats import (
+    Moderation,
     Question,
     Unreadable,
-    Verdict,
     as_messages,
+    moderation,
     questions,
     resolved,
-    verdict,
 )
 from router.request import Request
 
@@ -66,7 +66,7 @@ class Guard:
             async with asyncio.timeout(self._config.timeout_s):
                 shown = await self._redact(request, {"messages": as_messages(_end(case.turns))})
                 asked = questions(self._form, shown["messages"])
-                verdicts = await _all([self._verdict(each) for each in asked])
+                answers = await _all([self._moderation(each) for each in asked])
         except TimeoutError as error:
             raise _unavailable("did not answer in time") from error
         except GuardUnavailable:
@@ -76,14 +76,14 @@ class Guard:
         source = Source.ANSWER if is_answer else Source.USER
         return [
             Finding("guard", category, source, each.score)
-            for each in verdicts
+            for each in answers
             for category in each.categories
         ]
 
-    async def _verdict(self, question: Question) -> Verdict:
+    async def _moderation(self, question: Question) -> Moderation:
         answer = await self._model.ask(question.body, self._config.timeout_s)
         try:
-            return verdict(question, answer, self._config.threshold)
+            return moderation(question, answer, self._config.threshold)
         except Unreadable as error:
             raise _unavailable(f"was not understood: {error}") from error
 
@@ -101,7 +101,7 @@ def _end(turns: Sequence[Turn]) -> Sequence[Turn]:
     return kept
 
 
-async def _all(calls: Sequence[Awaitable[Verdict]]) -> list[Verdict]:
+async def _all(calls: Sequence[Awaitable[Moderation]]) -> list[Moderation]:
     """All results, or the first failure as itself; then the others are stopped."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:

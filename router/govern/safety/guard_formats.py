@@ -88,7 +88,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Moderation:
     """What the guard says.
 
     Attributes:
@@ -129,7 +129,7 @@ def questions(form: GuardFormat, messages: Sequence[Message]) -> list[Question]:
     ]
 
 
-def verdict(question: Question, answer: Body, threshold: float) -> Verdict:
+def moderation(question: Question, answer: Body, threshold: float) -> Moderation:
     """What an answer says. Raises ``Unreadable``."""
     try:
         choice = answer["choices"][0]
@@ -142,10 +142,10 @@ def verdict(question: Question, answer: Body, threshold: float) -> Verdict:
     word = found["word"].lower()
     score = _probability(choice) if word in ("yes", "no") else None
     if score is not None:
-        return Verdict((question.category or "unsafe",) if score >= threshold else (), score)
+        return Moderation((question.category or "unsafe",) if score >= threshold else (), score)
     if word not in _UNSAFE:
-        return Verdict(())
-    return Verdict(_categories(text) or (question.category or "unsafe",))
+        return Moderation(())
+    return Moderation(_categories(text) or (question.category or "unsafe",))
 
 
 def _categories(text: str) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
+class ClassifierModels:
     """What the classifier consists of."""
 
     harm: Linear
@@ -53,7 +53,7 @@ class Models:
     encoder: Encoder
 
     @classmethod
-    def packaged(cls) -> Models:
+    def packaged(cls) -> ClassifierModels:
         """Those that come with Graftwork."""
         return cls(
             weights.linear(HARM),
@@ -104,7 +104,7 @@ class Classifier:
         threads: for what takes long.
     """
 
-    def __init__(self, models: Models, threads: Threads) -> None:
+    def __init__(self, models: ClassifierModels, threads: Threads) -> None:
         self._models = models
         self._threads = threads
         self._known: Memory[_Judged] = Memory()

@@ -108,7 +108,7 @@ def _opened(encoded: str) -> str:
     return text if text.isprintable() and " " in text else ""
 
 
-class Rules:
+class InjectionRules:
     """The signs, in prompts and in what nobody vouches for.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from router.config.safety import Action, SafetyConfig
+from router.config.safety import SafetyAction, SafetyConfig
 from router.embed.threads import Threads
 from router.errors import RouterError
 from router.exchange import Exchange
@@ -128,15 +128,15 @@ class Safety:
         refused = self._refuses(findings)
         self._note(exchange, findings, refused=refused)
         if refused:
-            worst = next(each for each in findings if self._action(each) is Action.BLOCK)
+            worst = next(each for each in findings if self._action(each) is SafetyAction.BLOCK)
             raise ContentRefused(_message(worst))
 
     def _refuses(self, findings: Sequence[Finding]) -> bool:
-        return any(self._action(each) is Action.BLOCK for each in findings)
+        return any(self._action(each) is SafetyAction.BLOCK for each in findings)
 
-    def _action(self, finding: Finding) -> Action:
+    def _action(self, finding: Finding) -> SafetyAction:
         if finding.check in ("guard", "topic"):
-            return Action.BLOCK
+            return SafetyAction.BLOCK
         if finding.source is Source.UNTRUSTED:
             return self._config.untrusted
         if finding.source is Source.ANSWER:
@@ -144,7 +144,7 @@ class Safety:
         return self._config.harm if finding.category == HARM else self._config.injection
 
     def _note(self, exchange: Exchange, findings: Sequence[Finding], *, refused: bool) -> None:
-        told = [each for each in findings if self._action(each) is not Action.OFF]
+        told = [each for each in findings if self._action(each) is not SafetyAction.OFF]
         for finding in told:
             self._metrics.found(finding, refused=refused)
         names = ",".join(dict.fromkeys(each.category for each in told))
@@ -164,7 +164,7 @@ class Safety:
 
         One that may not holds orders for the model. Raises ``GuardUnavailable``.
         """
-        if not self._config.enabled or self._config.untrusted is Action.OFF:
+        if not self._config.enabled or self._config.untrusted is SafetyAction.OFF:
             return [None] * len(texts)
         return [await self._against(text) for text in texts]
 
@@ -180,7 +180,7 @@ class Safety:
 
     async def check_answer(self, text: str) -> tuple[str, ...]:
         """What local checks find in an answer that goes to nobody. Raises ``GuardUnavailable``."""
-        if not self._config.enabled or self._config.answers is Action.OFF:
+        if not self._config.enabled or self._config.answers is SafetyAction.OFF:
             return ()
         case = Case([Passage(text, Source.ANSWER)])
         found = [each for check in self._local for each in await check.judge(case)]
@@ -194,7 +194,9 @@ class Safety:
         found = self._outbound(exchange)
         checks: list[OutputCheck] = []
         # What is asked says best what the answer is about: without a doubt about it, there is none.
-        if config.answers is not Action.OFF and self._classifier.in_doubt(passages(request.texts)):
+        if config.answers is not SafetyAction.OFF and self._classifier.in_doubt(
+            passages(request.texts)
+        ):
             checks.append(ClassifiedAnswer(self._classifier, found))
         if self._guard is not None and config.guard is not None and config.guard.output:
             window = config.guard.window_chars

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from router.config.governance import Action
+from router.config.governance import PiiAction
 from router.govern.actions import Actions
 from router.govern.scan import Found
 from router.govern.vault.placeholders import word_of
@@ -53,7 +53,7 @@ class Replacing:
             for span in found.get(text.text, ()):
                 value = text.text[span.start : span.end]
                 action = self._actions.of(span.entity)
-                if action is Action.ALLOW or value in self._values:
+                if action is PiiAction.ALLOW or value in self._values:
                     continue
                 self._values[value] = self._stand_in(span.entity, action, value)
                 self._kinds[value] = span.entity, action.value
@@ -69,10 +69,10 @@ class Replacing:
             return _NONE
         return Counter(self._kinds[value] for value in self._replaced)
 
-    def _stand_in(self, entity: str, action: Action, value: str) -> str:
-        if action is Action.VAULT:
+    def _stand_in(self, entity: str, action: PiiAction, value: str) -> str:
+        if action is PiiAction.VAULT:
             return str(self._vault.placeholder(entity, value))
-        if action is Action.HASH:
+        if action is PiiAction.HASH:
             return f"{word_of(entity)}-{self._digest(value)[:_HASH_DIGITS]}"
         # What forbids the target was found before it was chosen: this stands in retrieved text.
         return f"[{word_of(entity)}]"
@@ -101,7 +101,7 @@ class Replacing:
 
     def _identity(self, value: str) -> str:
         """Who it is about: providers want to tell persons apart, not to know them."""
-        if self._actions.default is Action.ALLOW and not self._edits(value):
+        if self._actions.default is PiiAction.ALLOW and not self._edits(value):
             return value
         stand_in = f"id_{self._digest(value)[:_IDENTITY_DIGITS]}"
         self._vault.literal[stand_in] = value
@@ -109,7 +109,7 @@ class Replacing:
 
     def _name(self, value: str, edits: list[_Edit]) -> str:
         entity = next((s.entity for s in self._found.get(value, ())), "PERSON")
-        if self._actions.of(entity) is not Action.VAULT:
+        if self._actions.of(entity) is not PiiAction.VAULT:
             return "".join(letter for letter in edits[0][2] if letter.isalnum() or letter in "_-")
         return self._vault.placeholder(entity, value).bare
 
@@ -119,7 +119,7 @@ class Replacing:
         for span in self._found.get(text, ()):
             value = text[span.start : span.end]
             stand_in = self._values.get(value)
-            if stand_in is not None and self._actions.of(span.entity) is not Action.ALLOW:
+            if stand_in is not None and self._actions.of(span.entity) is not PiiAction.ALLOW:
                 edits.append((span.start, span.end, stand_in))
                 self._replaced.add(value)
         if self._words:

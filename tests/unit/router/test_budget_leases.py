@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from adapters.registry import Registry
-from router.budgets.accounts import Account, Metric
+from router.budgets.accounts import BudgetAccount, Metric
 from router.budgets.authority import (
     AuthorityUnreachable,
     LeaseAnswer,
@@ -48,7 +48,7 @@ LIMIT = 100
 CONFIG = BudgetsConfig(
     limits=(BudgetConfig(name="all", window=Window.TOTAL, usd=1.0),), lease_share=0.2
 )
-ACCOUNT = Account("all", "all", Metric.MONEY, Window.TOTAL, LIMIT, None)
+ACCOUNT = BudgetAccount("all", "all", Metric.MONEY, Window.TOTAL, LIMIT, None)
 SLOW = [HealthCheck.too_slow]
 """A disk that is slow is no fault of these tests."""
 ROUTERS = st.integers(0, 2)

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from router.budgets.accounts import Account, Metric
+from router.budgets.accounts import BudgetAccount, Metric
 from router.budgets.authority import AuthorityUnreachable, LeaseAnswer, LeaseAsk, LocalAuthority
 from router.budgets.leased import LeasedLimits
 from router.budgets.reclaim import Reclaim
 from router.budgets.tally import Tally, left_behind, remove_ancient
 from router.config.budgets import BudgetsConfig, Window
 
-ACCOUNT = Account("all", "all", Metric.TOKENS, Window.TOTAL, 1000, None)
+ACCOUNT = BudgetAccount("all", "all", Metric.TOKENS, Window.TOTAL, 1000, None)
 CHILD = """
 import sys
 from pathlib import Path
-from router.budgets.accounts import Account, Metric
+from router.budgets.accounts import BudgetAccount, Metric
 from router.budgets.leased import LeasedLimits
 from router.budgets.tally import Tally
 from router.config.budgets import BudgetsConfig, Window
@@ -30,7 +30,7 @@ from router.config.budgets import BudgetsConfig, Window
 tally = Tally(Path(sys.argv[1]), "dead/1", 8)
 tally.asked(7)
 limits = LeasedLimits(BudgetsConfig(), tally=tally)
-leased = limits._leased(Account("all", "all", Metric.TOKENS, Window.TOTAL, 1000, None))
+leased = limits._leased(BudgetAccount("all", "all", Metric.TOKENS, Window.TOTAL, 1000, None))
 leased.hold(300)
 leased.settle(300, 40)
 leased.hold(25)
@@ -68,7 +68,7 @@ def test_slots_are_used_again_and_bounded(tmp_path: Path) -> None:
     """A window that is over makes room; an account without a slot is only not given back."""
     tally = Tally(tmp_path, "one", 2)
     limits = LeasedLimits(BudgetsConfig(), tally=tally)
-    names = [Account(f"a{n}", "b", Metric.TOKENS, Window.TOTAL, 9, 5) for n in range(4)]
+    names = [BudgetAccount(f"a{n}", "b", Metric.TOKENS, Window.TOTAL, 9, 5) for n in range(4)]
     first, second, third = (limits._leased(account) for account in names[:3])
     assert [each.slot for each in (first, second, third)] == [1, 2, 0]
     third.hold(3)
@@ -85,7 +85,7 @@ def test_a_name_that_does_not_fit_has_no_slot(tmp_path: Path) -> None:
     """Its budget works as ever."""
     tally = Tally(tmp_path, "one", 2)
     leased = LeasedLimits(BudgetsConfig(), tally=tally)._leased(
-        Account("ä" * 600, "b", Metric.TOKENS, Window.TOTAL, 9, None)
+        BudgetAccount("ä" * 600, "b", Metric.TOKENS, Window.TOTAL, 9, None)
     )
     leased.hold(1)
     assert leased.slot == 0

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from router.admit.keys import Keyring, KeysFile, hash_key
-from router.admit.tokens import Tokens
+from router.admit.tokens import AccessTokens
 from router.config.auth import ApiKey, AuthConfig, KeyScope, TokenIssuer
 from router.errors import Unauthenticated
 from tests.fakes.identity_provider import AUDIENCE, ISSUER, IdentityProvider
@@ -32,7 +32,7 @@ def provider(tmp_path: Path) -> IdentityProvider:
     return IdentityProvider(tmp_path / "jwks.json")
 
 
-def refused(tokens: Tokens, token: str) -> str:
+def refused(tokens: AccessTokens, token: str) -> str:
     """The error's code."""
     with pytest.raises(Unauthenticated) as caught:
         tokens.identify(token)
@@ -62,7 +62,7 @@ def test_a_signed_token_says_who_it_is(tmp_path: Path, algorithm: str) -> None:
         groups=["a", "b"],
         salary=3,
     )
-    caller = Keyring([], Tokens([config])).identify(f"Bearer {token}", None)
+    caller = Keyring([], AccessTokens([config])).identify(f"Bearer {token}", None)
     assert (caller.name, caller.tenant, caller.subject) == (
         "acme/desk",
         "retail",
@@ -89,12 +89,12 @@ def test_what_does_not_hold_is_refused(
     provider: IdentityProvider, claims: dict[str, Any], code: str
 ) -> None:
     """Past, for others, by others."""
-    assert refused(Tokens([issuer(provider)]), provider.token(**claims)) == code
+    assert refused(AccessTokens([issuer(provider)]), provider.token(**claims)) == code
 
 
 def test_no_trick_with_the_algorithm_works(provider: IdentityProvider) -> None:
     """Unsigned, and signed with the public key as if it were a shared secret."""
-    tokens = Tokens([issuer(provider)])
+    tokens = AccessTokens([issuer(provider)])
     said = {"iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 60}
     assert refused(tokens, jwt.encode(said, "", "none", headers={"kid": provider.kid}))
     public = provider.key.public_key().public_bytes(
@@ -111,12 +111,12 @@ def test_no_trick_with_the_algorithm_works(provider: IdentityProvider) -> None:
 @pytest.mark.parametrize("junk", ["ey..", "eyJ.a.b", "ey" + "A" * 20_000 + "..", "eyé.ü.x"])
 def test_junk_is_refused(provider: IdentityProvider, junk: str) -> None:
     """Whatever it is."""
-    assert refused(Tokens([issuer(provider)]), junk) == "invalid_token"
+    assert refused(AccessTokens([issuer(provider)]), junk) == "invalid_token"
 
 
 def test_keys_of_a_provider_change_while_we_run(provider: IdentityProvider) -> None:
     """A withdrawn key's tokens end with the next look, remembered ones as well."""
-    ring = Keyring([], Tokens([issuer(provider)]))
+    ring = Keyring([], AccessTokens([issuer(provider)]))
     watch = KeysFile(AuthConfig(), ring)
     assert watch.is_there
     first = f"Bearer {provider.token()}"
@@ -134,7 +134,7 @@ def test_keys_of_a_provider_change_while_we_run(provider: IdentityProvider) -> N
 
 def test_a_broken_key_set_changes_nothing(provider: IdentityProvider) -> None:
     """It is named, and what was read last counts."""
-    tokens = Tokens([issuer(provider)])
+    tokens = AccessTokens([issuer(provider)])
     token = provider.token()
     for text in ("{", "[]", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "AAAA", "kid": "x"}]}'):
         provider.jwks_file.write_text(text)
@@ -142,22 +142,23 @@ def test_a_broken_key_set_changes_nothing(provider: IdentityProvider) -> None:
             tokens.look()
         assert tokens.identify(token).name == "acme"
         with pytest.raises(ValueError, match="jwks"):
-            Tokens([issuer(provider)])
+            AccessTokens([issuer(provider)])
 
 
 def test_a_token_without_its_tenant_is_refused(provider: IdentityProvider) -> None:
     """It is nobody's default."""
     assert (
-        refused(Tokens([issuer(provider, tenant_claim="org")]), provider.token()) == "invalid_token"
+        refused(AccessTokens([issuer(provider, tenant_claim="org")]), provider.token())
+        == "invalid_token"
     )
 
 
 def test_keys_go_on_beside_tokens(provider: IdentityProvider) -> None:
     """And with issuers alone nothing is open."""
     key = ApiKey(name="app", sha256=hash_key("gw-x"))
-    ring = Keyring([key], Tokens([issuer(provider)]))
+    ring = Keyring([key], AccessTokens([issuer(provider)]))
     assert ring.identify("Bearer gw-x", None).name == "app"
-    alone = Keyring([], Tokens([issuer(provider)]))
+    alone = Keyring([], AccessTokens([issuer(provider)]))
     assert not alone.is_open
     for said in (None, "Bearer gw-x"):
         with pytest.raises(Unauthenticated):

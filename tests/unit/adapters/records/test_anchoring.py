@@ -13,7 +13,7 @@ import pytest
 from adapters.records.anchoring import Anchoring, NotAnchored, open_anchor
 from adapters.records.checkpoints import newest, parse_kept
 from adapters.records.files import Layout
-from adapters.records.verify import Question, verify
+from adapters.records.verify import Reference, verify
 from tests.fakes.records import begin, fill, running_log
 
 
@@ -71,7 +71,7 @@ async def test_each_checkpoint_is_put_once_and_verifies_the_log_from_there(
     assert lines == objects == hook.heard
     assert len(lines) == 2
     for text in lines:
-        assert verify(layout.root, Question(parse_kept(text))).problems == []
+        assert verify(layout.root, Reference(parse_kept(text))).problems == []
     assert parse_kept((tmp_path / "far/anchor.jsonl").read_bytes()).document == json.loads(lines[1])
 
 

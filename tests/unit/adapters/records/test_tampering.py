@@ -19,7 +19,7 @@ from adapters.records.files import Layout
 from adapters.records.sealing import Sealer
 from adapters.records.signing import PublicKey, Signer, read_keys
 from adapters.records.verified import Verified
-from adapters.records.verify import Question, Verdict, verify, verify_more
+from adapters.records.verify import Reference, Verification, verify, verify_more
 from tests.fakes.records import begin, files, fill, lines, rehashed, running_log
 
 LINES = "checkpoints.jsonl"
@@ -46,11 +46,11 @@ class Log:
         self.keys = read_keys(self.root)
         assert self.ask().problems == []
 
-    def ask(self) -> Verdict:
+    def ask(self) -> Verification:
         """Verify it against what was kept."""
-        return verify(self.root, Question(self.kept, self.keys))
+        return verify(self.root, Reference(self.kept, self.keys))
 
-    def alone(self) -> Verdict:
+    def alone(self) -> Verification:
         """Verify it against nothing but itself."""
         return verify(self.root)
 
@@ -206,7 +206,7 @@ async def test_keys_that_were_replaced_are_noticed(log: Log, tmp_path: Path) -> 
     log.sign_anew()
     assert log.alone().problems == []
     assert {
-        (each.file, each.kind) for each in verify(log.root, Question(None, log.keys)).problems
+        (each.file, each.kind) for each in verify(log.root, Reference(None, log.keys)).problems
     } == {("keys.json", "replaced")}
     assert ("keys.json", "replaced") in {(each.file, each.kind) for each in log.ask().problems}
 
@@ -292,24 +292,24 @@ async def test_a_crash_is_no_problem_and_what_came_after_it_is_covered(log: Log)
 
 async def test_a_verification_goes_on_from_the_one_before(log: Log, tmp_path: Path) -> None:
     """Only new files are read, and what is wrong in them is found."""
-    verdict, seen = verify_more(log.root, Question())
-    assert verdict.ok
+    found, seen = verify_more(log.root, Reference())
+    assert found.ok
     seen.write(tmp_path / "seen.json")
     again = Verified.read(tmp_path / "seen.json")
     assert again == seen
     with running_log(log.root, "three") as three:
         await fill(three, 3)
-    second, later = verify_more(log.root, Question(since=again))
+    second, later = verify_more(log.root, Reference(since=again))
     assert second.problems == []
-    assert 8 <= second.records < verdict.records / 2
-    assert later.tree_size == verdict.tree_size + 8
+    assert 8 <= second.records < found.records / 2
+    assert later.tree_size == found.tree_size + 8
     path = log.root / "segments" / "three-000000.jsonl"
     kept = lines(path)
     path.write_bytes(b"".join([*kept[:3], *kept[4:]]))
-    third, unchanged = verify_more(log.root, Question(since=later))
+    third, unchanged = verify_more(log.root, Reference(since=later))
     assert {(each.writer, each.kind) for each in third.problems} == {("three", "removed")}
     assert unchanged == later  # what has a problem is not remembered as verified
     shutil.copy(tmp_path / "seen.json", tmp_path / "kept.json")
     log.edit(lambda found: found[:1])
-    fourth, _ = verify_more(log.root, Question(since=later))
+    fourth, _ = verify_more(log.root, Reference(since=later))
     assert (LINES, "truncated") in {(each.file, each.kind) for each in fourth.problems}

@@ -171,11 +171,11 @@ async def test_a_change_is_detected_and_located(name: str, tmp_path: Path) -> No
     root = await written(tmp_path)
     change, kind = CHANGES[name]
     change(root)
-    verdict = verify(root)
-    assert not verdict.ok
-    assert kind in {problem.kind for problem in verdict.problems}, verdict.problems
-    assert all(problem.writer in ("", "one", "two") for problem in verdict.problems)
-    assert all(problem.file for problem in verdict.problems)
+    verification = verify(root)
+    assert not verification.ok
+    assert kind in {problem.kind for problem in verification.problems}, verification.problems
+    assert all(problem.writer in ("", "one", "two") for problem in verification.problems)
+    assert all(problem.file for problem in verification.problems)
 
 
 async def test_the_altered_record_itself_is_named(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ async def test_an_erasure_keeps_the_chain_whole(tmp_path: Path) -> None:
         log.add(end(9))
         await log.flushed()
         assert verify(tmp_path).ok  # while it is written to
-    verdict = verify(tmp_path)
-    assert (verdict.ok, verdict.erased) == (True, 1)
+    verification = verify(tmp_path)
+    assert (verification.ok, verification.erased) == (True, 1)
     kept = b"".join(path.read_bytes() for path in (tmp_path / "payloads").iterdir())
     assert (kept.count(b'"id": "dec_1"'), kept.count(b'"id": "dec_2"')) == (0, 1)
 
@@ -222,8 +222,8 @@ async def test_a_torn_checkpoint_is_no_problem_and_the_next_one_stands_alone(
     assert verify(tmp_path).ok
     with running_log(tmp_path, "two") as log:
         await fill(log, 1)
-    verdict = verify(tmp_path)
-    assert (verdict.problems, verdict.checkpoints) == ([], count + 1)
+    verification = verify(tmp_path)
+    assert (verification.problems, verification.checkpoints) == ([], count + 1)
 
 
 def test_where_there_is_no_log_is_said(tmp_path: Path) -> None:

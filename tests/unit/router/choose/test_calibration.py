@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from router.judge import scorer
 from router.judge.calibration import MIN_JUDGED, Calibration
-from router.judge.logprobs import Features, Tokens, entropy
+from router.judge.logprobs import Features, TokenLogprobs, entropy
 from router.learn import isotonic
 from router.wire.dialects.vllm import DIALECT
 from router.wire.endpoint import Endpoint
@@ -125,7 +125,7 @@ def test_features_of_a_chat_answer() -> None:
         {"token": "b", "logprob": -0.1, "top_logprobs": [{"logprob": 0.0}]},
     ]
     other = {"index": 1, "logprobs": {"content": [{"logprob": -9.0}]}}
-    tokens = Tokens(FORMATS[Endpoint.CHAT])
+    tokens = TokenLogprobs(FORMATS[Endpoint.CHAT])
     answer = {"choices": [{"index": 0, "logprobs": {"content": content}}, other]}
     assert not tokens.read(answer, strip=False)
     found = tokens.features()
@@ -146,7 +146,7 @@ def test_entropy_of_what_is_told() -> None:
 
 def test_minus_infinity_is_floored() -> None:
     """vLLM writes -9999 for a token that it thought impossible."""
-    tokens = Tokens(FORMATS[Endpoint.CHAT])
+    tokens = TokenLogprobs(FORMATS[Endpoint.CHAT])
     told = {"token_logprobs": [None, -9999.0, 0.5], "top_logprobs": None}
     tokens.read({"choices": [{"index": 0, "logprobs": told}]}, strip=False)
     found = tokens.features()
@@ -171,7 +171,7 @@ JSON = st.recursive(
 @given(value=JSON)
 def test_any_answer(endpoint: Endpoint, value: object) -> None:
     """Whatever an engine says, reading it does not fail."""
-    tokens = Tokens(FORMATS[endpoint])
+    tokens = TokenLogprobs(FORMATS[endpoint])
     tokens.read({"choices": [{"index": 0, "logprobs": value}, value]}, strip=True)
     tokens.read(value, strip=True)
     found = tokens.features()
@@ -203,7 +203,7 @@ def test_what_responses_repeat_counts_once() -> None:
         {"type": "response.output_item.done", "item": item},
         {"type": "response.completed", "response": {"output": [item], "top_logprobs": 5}},
     ]
-    tokens = Tokens(FORMATS[Endpoint.RESPONSES])
+    tokens = TokenLogprobs(FORMATS[Endpoint.RESPONSES])
     changed = [tokens.read(copy.deepcopy(event), strip=True) for event in found]
     assert tokens.count == 1
     assert changed == [True, False, True, True, True]

@@ -1,4 +1,4 @@
-"""Guard models: what is asked, and what an answer means; whatever else it says is no verdict."""
+"""Guard models: what is asked, and what an answer means; whatever else it says is no moderation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from router.govern.safety.guard_formats import (
     Question,
     Unreadable,
     as_messages,
+    moderation,
     questions,
     resolved,
-    verdict,
 )
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -70,7 +70,7 @@ def test_the_form_is_known_by_the_models_name(model: str, form: GuardFormat) -> 
 )  # fmt: skip
 def test_known_answers_are_read(text: str, categories: tuple[str, ...]) -> None:
     """Llama Guard's, Qwen3Guard's, Granite Guardian's, a plain yes or no."""
-    assert verdict(Question({}), answered(text), 0.5).categories == categories
+    assert moderation(Question({}), answered(text), 0.5).categories == categories
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_known_answers_are_read(text: str, categories: tuple[str, ...]) -> None:
 def test_anything_else_is_no_verdict(answer: dict[str, Any]) -> None:
     """So that it refuses."""
     with pytest.raises(Unreadable):
-        verdict(Question({}), answer, 0.5)
+        moderation(Question({}), answer, 0.5)
 
 
 @given(text=st.text(max_size=60))
 def test_no_answer_passes_that_does_not_begin_with_a_verdict(text: str) -> None:
     """Only these words at the beginning let something pass."""
     try:
-        found = verdict(Question({}), answered(text), 0.5)
+        found = moderation(Question({}), answered(text), 0.5)
     except Unreadable:
         return
     assert found.categories or any(word in text.lower() for word in ("safe", "no"))
@@ -110,7 +110,7 @@ def test_shieldgemma_is_read_by_the_probability_of_yes(
     """Whichever word it wrote."""
     top = [{"token": "Yes", "logprob": log(yes)}, {"token": " No", "logprob": log(1 - yes)}]
     logprobs = {"content": [{"token": "No", "logprob": log(1 - yes), "top_logprobs": top}]}
-    found = verdict(Question({}, "hate"), answered("No", logprobs=logprobs), threshold)
+    found = moderation(Question({}, "hate"), answered("No", logprobs=logprobs), threshold)
     assert found.categories == (("hate",) if violates else ())
     assert found.score == pytest.approx(yes)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from router.embed.threads import Threads
 from router.errors import GuardUnavailable
 from router.govern.safety.checks import INJECTION, LONG, Case, Passage, Source
-from router.govern.safety.rules import Rules, hidden, signs
+from router.govern.safety.rules import InjectionRules, hidden, signs
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_other_marks_count_only_in_what_nobody_vouches_for(text: str) -> None:
 
 async def test_answers_are_not_looked_at_for_injections(threads: Threads) -> None:
     """A model may explain what an injection is."""
-    rules = Rules(threads)
+    rules = InjectionRules(threads)
     assert await rules.judge(Case([Passage(ORDER, Source.ANSWER)])) == []
     (found,) = await rules.judge(Case([Passage(ORDER, Source.USER), Passage("x", Source.USER)]))
     assert (found.check, found.category, found.source) == ("rules", INJECTION, Source.USER)
@@ -89,10 +89,10 @@ async def test_answers_are_not_looked_at_for_injections(threads: Threads) -> Non
 
 async def test_long_texts_are_read_in_a_thread_once(threads: Threads) -> None:
     """The event loop does not wait for them; who comes when too many wait is refused."""
-    rules, text = Rules(threads), "word " * LONG
+    rules, text = InjectionRules(threads), "word " * LONG
     case = Case([Passage(text, Source.UNTRUSTED), Passage(text + ORDER, Source.UNTRUSTED)])
     assert len(await rules.judge(case)) == 1
-    full = Rules(Threads("full", limit=0))
+    full = InjectionRules(Threads("full", limit=0))
     with pytest.raises(GuardUnavailable):
         await full.judge(case)
     threads.close()

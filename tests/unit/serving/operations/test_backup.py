@@ -25,7 +25,7 @@ from router.context.documents.sqlite import SqliteIndex
 from serving.cli.main import app
 from serving.operations.archive import LIST
 from serving.operations.backup import Summary, backup, restore, verify
-from serving.operations.places import Places, Refused, read_places
+from serving.operations.places import OperationRefused, Places, read_places
 from tests.fakes.adapter_path import AdapterPath
 from tests.fakes.corpus import corpus, exchange
 from tests.fakes.documents import WIDTH, WordEncoder, document
@@ -189,7 +189,7 @@ async def test_nothing_is_overwritten_unasked(system: AdapterPath, tmp_path: Pat
     backup(where, file)
     await system.push("later", 6)
     await system.aclose()
-    with pytest.raises(Refused, match="already there"):
+    with pytest.raises(OperationRefused, match="already there"):
         restore(where, file)
     assert any(alias.name == "later" for alias in state(where.database_url)[0].aliases)
     restore(where, file, force=True)
@@ -221,7 +221,7 @@ async def test_a_damaged_backup_changes_nothing(
     damaged[offset] ^= 1
     file.write_bytes(damaged)
     remove(system.root)
-    with pytest.raises(Refused):
+    with pytest.raises(OperationRefused):
         restore(where, file)
     assert not system.root.exists()
 
@@ -235,7 +235,7 @@ async def test_half_a_backup_is_refused(system: AdapterPath, tmp_path: Path) -> 
         last = tar.getmember(LIST)
     for end in (0, last.offset // 3, last.offset, last.offset + 100, last.offset_data + 20):
         file.write_bytes(whole[:end])
-        with pytest.raises(Refused):
+        with pytest.raises(OperationRefused):
             verify(file)
 
 
@@ -245,7 +245,7 @@ def test_a_backup_writes_only_where_it_may(tmp_path: Path, name: str) -> None:
     file = tmp_path / "evil.tar"
     with tarfile.open(file, "w") as tar:
         tar.addfile(tarfile.TarInfo(name))
-    with pytest.raises(Refused, match="no place in a backup"):
+    with pytest.raises(OperationRefused, match="no place in a backup"):
         verify(file)
 
 
@@ -256,14 +256,14 @@ def test_a_link_has_no_place_in_it(tmp_path: Path) -> None:
         link = tarfile.TarInfo(LIST)
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    with pytest.raises(Refused, match="no place in a backup"):
+    with pytest.raises(OperationRefused, match="no place in a backup"):
         verify(file)
 
 
 def test_without_a_registry_there_is_no_backup(tmp_path: Path) -> None:
     """A wrong path is not taken for an empty registry, and leaves no file behind."""
     where = Places(f"sqlite:///{tmp_path}/no.db", str(tmp_path / "store"), tmp_path)
-    with pytest.raises(Refused, match="no registry"):
+    with pytest.raises(OperationRefused, match="no registry"):
         backup(where, tmp_path / "backup.tar")
     assert not list(tmp_path.iterdir())
 
@@ -308,7 +308,7 @@ def test_postgresql_comes_back_too(postgres: NewDatabase, tmp_path: Path) -> Non
     target = Places(second, str(tmp_path / "store2"), tmp_path / "state2")
     assert isinstance(restore(target, file), Summary)
     assert state(second) == before
-    with pytest.raises(Refused, match="already there"):
+    with pytest.raises(OperationRefused, match="already there"):
         restore(target, file)
     again = Registry.open(second)
     again.claim()
@@ -316,5 +316,5 @@ def test_postgresql_comes_back_too(postgres: NewDatabase, tmp_path: Path) -> Non
     again.close()
     restore(target, file, force=True)
     assert state(second) == before
-    with pytest.raises(Refused, match="names sqlite"):
+    with pytest.raises(OperationRefused, match="names sqlite"):
         restore(Places(f"sqlite:///{tmp_path}/r.db", str(tmp_path / "s"), tmp_path / "s3"), file)

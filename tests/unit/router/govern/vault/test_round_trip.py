@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.config.governance import Action
+from router.config.governance import PiiAction
 from router.govern.actions import Actions
 from router.govern.detect import Span
 from router.govern.vault.replacing import Replacing
@@ -39,7 +39,7 @@ FILLERS = (
 SAID = st.lists(st.sampled_from(FILLERS) | st.sampled_from(sorted(VALUES)), max_size=12).map(
     "".join
 )
-ACTIONS = Actions((), ("*",), Action.VAULT)
+ACTIONS = Actions((), ("*",), PiiAction.VAULT)
 
 
 def find(text: str) -> list[Span]:
