@@ -37,7 +37,7 @@ _TAKEN: Final = frozenset({"none", "auto", "base"})
 
 
 @dataclass(frozen=True)
-class Desk:
+class ClustersAdmin:
     """What the resource needs.
 
     Attributes:
@@ -76,7 +76,7 @@ class IntentRequest(BaseModel):
 
 
 @describes(query={"state": "`open`, `intent`, `dismissed` or `all`; default: open and intent"})
-async def clusters(desk: Desk, request: Request) -> Response:
+async def clusters(admin: ClustersAdmin, request: Request) -> Response:
     """What is asked alike and answered poorly, the most frequent first."""
     page = page_of(request.query_params)
     wanted = choice(request.query_params, "state", _STATES)
@@ -85,64 +85,64 @@ async def clusters(desk: Desk, request: Request) -> Response:
         states = (*_SHOWN, ClusterState.DISMISSED)
     elif wanted is not None:
         states = (ClusterState(wanted),)
-    found, after = await asyncio.to_thread(desk.clusters.page, states, page.limit, page.after)
+    found, after = await asyncio.to_thread(admin.clusters.page, states, page.limit, page.after)
     more = None if after is None else cursor_of(after)
     return _json({"object": "list", "data": [*map(_shown, found)], "next": more})
 
 
-async def cluster(desk: Desk, request: Request) -> Response:
+async def cluster(admin: ClustersAdmin, request: Request) -> Response:
     """One, with its newest exchanges and what became of it."""
     identity = request.path_params["id"]
-    found = await asyncio.to_thread(desk.clusters.find, identity)
-    exchanges = await asyncio.to_thread(desk.clusters.exchanges, identity)
-    history = await asyncio.to_thread(desk.clusters.history, identity)
+    found = await asyncio.to_thread(admin.clusters.find, identity)
+    exchanges = await asyncio.to_thread(admin.clusters.exchanges, identity)
+    history = await asyncio.to_thread(admin.clusters.history, identity)
     return _json({**_shown(found), "exchanges": exchanges, "history": [*map(_move, history)]})
 
 
 @describes(body=IntentRequest)
-async def make(desk: Desk, request: Request) -> Response:
+async def make(admin: ClustersAdmin, request: Request) -> Response:
     """Make it an intent: routers learn its examples, its exchanges get it and are reviewed."""
     body = await body_of(request, IntentRequest)
-    alias = _alias(desk, body)
+    alias = _alias(admin, body)
     identity = request.path_params["id"]
     made = await asyncio.to_thread(
-        desk.clusters.intents.make, identity, body.name, alias, actor(request)
+        admin.clusters.intents.make, identity, body.name, alias, actor(request)
     )
-    found = await asyncio.to_thread(desk.clusters.find, made.cluster)
-    desk.changed(found)
+    found = await asyncio.to_thread(admin.clusters.find, made.cluster)
+    admin.changed(found)
     return _json({**_shown(found), "exchanges": made.exchanges}, 201)
 
 
-async def unmake(desk: Desk, request: Request) -> Response:
+async def unmake(admin: ClustersAdmin, request: Request) -> Response:
     """Undo that: routers forget the examples, exchanges get their old intents back."""
     identity = request.path_params["id"]
-    made = await asyncio.to_thread(desk.clusters.intents.unmake, identity, actor(request))
-    found = await asyncio.to_thread(desk.clusters.find, made.cluster)
-    desk.changed(found)
+    made = await asyncio.to_thread(admin.clusters.intents.unmake, identity, actor(request))
+    found = await asyncio.to_thread(admin.clusters.find, made.cluster)
+    admin.changed(found)
     return _json({**_shown(found), "exchanges": made.exchanges})
 
 
-async def dismiss(desk: Desk, request: Request) -> Response:
+async def dismiss(admin: ClustersAdmin, request: Request) -> Response:
     """Show it no more, nor what comes like it."""
     found = await asyncio.to_thread(
-        desk.clusters.dismiss, request.path_params["id"], actor(request)
+        admin.clusters.dismiss, request.path_params["id"], actor(request)
     )
-    desk.changed(found)
+    admin.changed(found)
     return _json(_shown(found))
 
 
-async def restore(desk: Desk, request: Request) -> Response:
+async def restore(admin: ClustersAdmin, request: Request) -> Response:
     """Show it again."""
     found = await asyncio.to_thread(
-        desk.clusters.restore, request.path_params["id"], actor(request)
+        admin.clusters.restore, request.path_params["id"], actor(request)
     )
-    desk.changed(found)
+    admin.changed(found)
     return _json(_shown(found))
 
 
-def _alias(desk: Desk, body: IntentRequest) -> str | None:
+def _alias(admin: ClustersAdmin, body: IntentRequest) -> str | None:
     """The adapter. Raises ``BadName`` for what can be no alias, ``BadField`` for what none may."""
-    wanted = body.alias or desk.aliases.get(body.name)
+    wanted = body.alias or admin.aliases.get(body.name)
     if wanted is not None:
         if wanted in _TAKEN:
             raise BadField(f"'alias' may not be {wanted!r}.", "alias")
@@ -182,7 +182,7 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 
-RESOURCES: tuple[Resource[Desk], ...] = (
+RESOURCES: tuple[Resource[ClustersAdmin], ...] = (
     Resource("admin", "GET", _PATH, clusters),
     Resource("admin", "GET", _ONE, cluster),
     Resource("admin", "POST", _INTENT, make),

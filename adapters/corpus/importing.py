@@ -43,7 +43,7 @@ class Bringing:
 
 
 @dataclass(slots=True)
-class Told:
+class ImportReport:
     """What became of a file's lines."""
 
     imported: int = 0
@@ -77,9 +77,9 @@ class Importer:
         self._redact = redact
         self._hash_of = hash_of
 
-    async def take(self, pieces: AsyncIterator[bytes], bringing: Bringing) -> Told:
+    async def take(self, pieces: AsyncIterator[bytes], bringing: Bringing) -> ImportReport:
         """Take the lines of a file; what was taken stays when the rest does not arrive."""
-        told = Told()
+        told = ImportReport()
         group: list[tuple[int, Exchange]] = []
         async for number, line in lines(pieces):
             try:
@@ -97,7 +97,7 @@ class Importer:
         told.rejected.sort(key=lambda each: int(each["line"]))
         return told
 
-    async def _keep(self, group: list[tuple[int, Exchange]], told: Told) -> None:
+    async def _keep(self, group: list[tuple[int, Exchange]], told: ImportReport) -> None:
         taken = await asyncio.to_thread(self._exchanges.take_all, [each for _, each in group])
         for (number, _), each in zip(group, taken, strict=True):
             if each.id is None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from adapters.distill.asking import Asking, NotDistillable
 from adapters.distill.distillations import Distillation, Distillations, TooManyOpen
 from adapters.events import EventBus
-from adapters.flywheel.config import FlywheelConfig, RouteConfig, TriggersConfig
+from adapters.flywheel.config import FlywheelConfig, LearningRouteConfig, TriggersConfig
 
 _BY = "trigger"
 
@@ -114,7 +114,7 @@ class Triggers:
             if cause := await asyncio.to_thread(self._due, intent, route):
                 await self._start(intent, cause)
 
-    def _due(self, intent: str, route: RouteConfig) -> str | None:
+    def _due(self, intent: str, route: LearningRouteConfig) -> str | None:
         triggers, fallen = route.triggers, intent in self._owed
         asks = triggers.new_gold is not None or triggers.every_h is not None or triggers.drift
         if not asks and not fallen:

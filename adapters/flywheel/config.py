@@ -170,7 +170,7 @@ class TrainerConfig(_Section):
     )
 
 
-class RouteConfig(_Section):
+class LearningRouteConfig(_Section):
     """What becomes of one intent's traffic."""
 
     alias: str = Field(description="the adapter that learns it")
@@ -191,7 +191,7 @@ class FlywheelConfig(_Section):
     outcomes: OutcomesConfig = OutcomesConfig()
     datasets: DatasetsConfig = DatasetsConfig()
     trainer: TrainerConfig = TrainerConfig()
-    routes: dict[str, RouteConfig] = Field(
+    routes: dict[str, LearningRouteConfig] = Field(
         default_factory=dict, description="by intent; without one an intent's alias has its name"
     )
 

@@ -65,14 +65,14 @@ def with_routes(snapshot: Snapshot, learns: Mapping[str, Iterable[str]]) -> Snap
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """How many versions one replica may hold, and how many replicas hold each alias."""
 
     capacity: int
     copies: int | None = None
 
 
-def with_cold(table: RoutingTable, snapshot: Snapshot, room: Room) -> RoutingTable:
+def with_cold(table: RoutingTable, snapshot: Snapshot, room: Capacity) -> RoutingTable:
     """The table, telling which live versions no replica holds because all are wanted too much.
 
     That is where more versions than it has room for are wanted on each replica that would hold it.

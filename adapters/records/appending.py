@@ -9,7 +9,7 @@ from pathlib import Path
 
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, sync_directory, take, write_all
-from adapters.records.index import OpenIndex, Place
+from adapters.records.index import IndexEntry, OpenIndex
 from adapters.records.line import GENESIS, Entry, Record, seal
 
 # O_DSYNC: a write returns when it is on disk. One system call where write and fdatasync would be
@@ -123,7 +123,7 @@ class OpenSegment:
             group.records, group.lines, group.payload_lines, strict=True
         ):
             where, size = (-1, 0) if payload is None else (self._payload_size, len(payload) - 1)
-            self.index.add(record, Place(at, self._size, len(line) - 1, where, size))
+            self.index.add(record, IndexEntry(at, self._size, len(line) - 1, where, size))
             self._size += len(line)
             self._payload_size += 0 if payload is None else len(payload)
 

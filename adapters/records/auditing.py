@@ -14,7 +14,7 @@ from adapters.records.checkpoints import Checkpoint, Leaves
 from adapters.records.holds import Holds
 from adapters.records.line import Kind, Record
 from adapters.records.problems import Problem, Verification
-from adapters.records.reader import After, RecordReader, Wanted
+from adapters.records.reader import RecordCursor, RecordFilter, RecordReader
 from adapters.records.subjects import Subjects
 from adapters.records.tree import Incomplete
 from adapters.records.verify import Reference, verify
@@ -55,7 +55,7 @@ class Audit:
         kinds: Sequence[Kind],
         subject: str | None,
         since_s: float,
-        after: After | None,
+        after: RecordCursor | None,
         limit: int,
     ) -> list[Record]:
         """The oldest that fit. Raises ``OSError``.
@@ -63,7 +63,7 @@ class Audit:
         ``subject``: the name that clients gave.
         """
         name = None if subject is None else Subjects(self._log.layout.root).hash(subject)
-        wanted = Wanted(kinds, name, since_s, after)
+        wanted = RecordFilter(kinds, name, since_s, after)
         found = islice(self._reader.oldest(wanted), limit)
         return [each.record for _, each in found]
 
@@ -111,7 +111,7 @@ class Audit:
         if not key.vouches(certificate):
             detail = f"the certificate {identity} is not what its signature says"
             return [Problem("", None, "certificate", "altered", detail)]
-        for _, found in self._reader.oldest(Wanted([Kind.ERASURE])):
+        for _, found in self._reader.oldest(RecordFilter([Kind.ERASURE])):
             if found.record.get("erasure") == identity:
                 return []
         return [Problem("", None, "certificate", "removed", f"no record names erasure {identity}")]

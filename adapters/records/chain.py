@@ -21,7 +21,7 @@ from adapters.records.scan import Scan
 
 
 @dataclass(slots=True)
-class Said:
+class Declared:
     """What records say of files and payloads, gathered in a first pass."""
 
     removed: dict[str, tuple[int, int, str]] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Chain:
         self,
         layout: Layout,
         writer: str,
-        said: Said,
+        said: Declared,
         heads: Mapping[int, str],
         verification: Verification,
         start: Start | None = None,
@@ -269,8 +269,8 @@ class Chain:
 
     # Payloads
 
-    def _payloads(self, segment: Segment) -> dict[int, payloads.Kept]:
-        found: dict[int, payloads.Kept] = {}
+    def _payloads(self, segment: Segment) -> dict[int, payloads.KeptPayload]:
+        found: dict[int, payloads.KeptPayload] = {}
         for _, text in payloads.lines(self._layout.payloads_of(segment)):
             kept = payloads.read(text)
             if kept is None:
@@ -281,7 +281,7 @@ class Chain:
                 found[kept.sequence] = kept
         return found
 
-    def _payload(self, record: Record, kept: payloads.Kept | None) -> None:
+    def _payload(self, record: Record, kept: payloads.KeptPayload | None) -> None:
         sequence, commitment = record["sequence"], record.get("commitment")
         if commitment is None:
             if kept is not None:
@@ -297,7 +297,12 @@ class Chain:
             self._problem(sequence, "altered", "its payload is not what the record commits to")
 
     def _orphans(
-        self, segment: Segment, kept: dict[int, payloads.Kept], seen: set[int], *, is_last: bool
+        self,
+        segment: Segment,
+        kept: dict[int, payloads.KeptPayload],
+        seen: set[int],
+        *,
+        is_last: bool,
     ) -> None:
         """Payloads whose record is not there: of one that was cut off, or that never was."""
         left = sorted(sequence for sequence in kept if sequence not in seen)

@@ -11,7 +11,7 @@ from adapters.records import payloads
 from adapters.records.files import Segment
 from adapters.records.holds import Holds
 from adapters.records.line import Entry, Kind, Record
-from adapters.records.reader import RecordReader, Wanted
+from adapters.records.reader import RecordFilter, RecordReader
 from adapters.records.subjects import Subjects
 from adapters.records.writer import RecordLog
 
@@ -63,8 +63,8 @@ class RecordPayloads:
             if each.payload is not None and not self._is_held(each.record)
         ]
 
-    def _wanted(self, subject: str) -> Wanted:
-        return Wanted(_KINDS, Subjects(self._log.layout.root).hash(subject))
+    def _wanted(self, subject: str) -> RecordFilter:
+        return RecordFilter(_KINDS, Subjects(self._log.layout.root).hash(subject))
 
     def _is_held(self, record: Record) -> bool:
         return any(hold.covers(record) for hold in self._holds.all())
@@ -95,7 +95,7 @@ class FeedbackPayloads:
             return []
         return [
             _Payload(Segment(where.writer, where.segment), each.record["sequence"])
-            for where, each in self._reader.oldest(Wanted((Kind.FEEDBACK,)))
+            for where, each in self._reader.oldest(RecordFilter((Kind.FEEDBACK,)))
             if each.payload is not None and each.record.get("decision_id") in about
         ]
 

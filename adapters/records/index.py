@@ -28,7 +28,7 @@ _KEYS = np.dtype([("key", "<u8"), ("line", "<u4")])
 _NONE = -1
 
 
-class Place(NamedTuple):
+class IndexEntry(NamedTuple):
     """Where one record is, and its payload."""
 
     at: float
@@ -53,7 +53,7 @@ class SegmentIndex(Protocol):
         """Line numbers with a key, ascending."""
         ...
 
-    def place(self, line: int) -> Place:
+    def place(self, line: int) -> IndexEntry:
         """Where a line is."""
         ...
 
@@ -112,7 +112,7 @@ class OpenIndex:
         self._keys = array("Q")
         self._key_lines = array("L")
 
-    def add(self, record: Record, place: Place) -> None:
+    def add(self, record: Record, place: IndexEntry) -> None:
         """Take the next line."""
         number = len(self._at)
         self._at.append(place.at)
@@ -131,9 +131,9 @@ class OpenIndex:
         found = np.nonzero(np.frombuffer(self._keys.tobytes(), np.uint64) == np.uint64(key))[0]
         return [self._key_lines[int(place)] for place in found]
 
-    def place(self, line: int) -> Place:
+    def place(self, line: int) -> IndexEntry:
         """Where a line is."""
-        return Place(
+        return IndexEntry(
             self._at[line],
             self._offsets[line],
             self._sizes[line],
@@ -179,10 +179,10 @@ class ClosedIndex:
         last = int(np.searchsorted(column, wanted, "right"))
         return [int(line) for line in self._table["line"][first:last]]
 
-    def place(self, line: int) -> Place:
+    def place(self, line: int) -> IndexEntry:
         """Where a line is."""
         at, offset, size, payload, payload_size = self._lines[line].item()
-        return Place(at, offset, size, payload, payload_size)
+        return IndexEntry(at, offset, size, payload, payload_size)
 
     def span(self) -> tuple[float, float]:
         """Times of the first and the last record."""
@@ -238,7 +238,7 @@ class Tail:
 
     def _take(self, record: Record, offset: int, size: int) -> None:
         where, payload_size = self._payloads.pop(record["sequence"], (_NONE, 0))
-        place = Place(seconds(record["time"]), offset, size, where, payload_size)
+        place = IndexEntry(seconds(record["time"]), offset, size, where, payload_size)
         self.index.add(record, place)
         self.ended = record["kind"] == Kind.CHECKPOINT and record.get("about") == "closed"
 

@@ -22,7 +22,7 @@ _ERASED = re.compile(rb'\{"sequence":(\d+),"erased":true\} *')
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptPayload:
     """One line of a payload file."""
 
     sequence: int
@@ -43,13 +43,13 @@ def line(sequence: int, payload: bytes) -> tuple[bytes, str]:
     return head + payload + b"}\n", commit(salt, payload)
 
 
-def read(text: bytes) -> Kept | None:
+def read(text: bytes) -> KeptPayload | None:
     """What a line without its end holds; None when it is damaged."""
     if found := _LINE.fullmatch(text):
         sequence, salt, body = found.groups()
-        return Kept(int(sequence), body, commit(bytes.fromhex(salt.decode()), body))
+        return KeptPayload(int(sequence), body, commit(bytes.fromhex(salt.decode()), body))
     if erased := _ERASED.fullmatch(text):
-        return Kept(int(erased[1]), None, None)
+        return KeptPayload(int(erased[1]), None, None)
     return None
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, by_writer
-from adapters.records.index import ClosedIndex, Place, SegmentIndex, Tail, key_of, load
+from adapters.records.index import ClosedIndex, IndexEntry, SegmentIndex, Tail, key_of, load
 from adapters.records.line import Kind, Record, read_line, recorded
 from adapters.records.writer import Current
 
@@ -25,7 +25,7 @@ _MAPPED = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRecord:
     """One record, and what it committed to."""
 
     at: float
@@ -35,7 +35,7 @@ class Found:
     """None: it has none, or it was erased."""
 
 
-class Where(NamedTuple):
+class Position(NamedTuple):
     """Where a record stands in a list by time, and in which file."""
 
     at: float
@@ -45,20 +45,20 @@ class Where(NamedTuple):
     line: int
 
 
-class After(NamedTuple):
+class RecordCursor(NamedTuple):
     """A record that a list goes on from: the same on every machine."""
 
     at: float
     writer: str
     sequence: int
 
-    def is_before(self, where: Where, record: Record) -> bool:
+    def is_before(self, where: Position, record: Record) -> bool:
         """Whether a record comes later in the list."""
         return (where.at, where.writer, record["sequence"]) > self
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RecordFilter:
     """Which records somebody wants to see.
 
     Attributes:
@@ -71,9 +71,9 @@ class Wanted:
     kinds: Sequence[Kind]
     subject: str | None = None
     since_s: float = 0.0
-    after: After | None = None
+    after: RecordCursor | None = None
 
-    def fits(self, where: Where, record: Record) -> bool:
+    def fits(self, where: Position, record: Record) -> bool:
         """Two keys of an index may fall together: the record itself decides."""
         if record["kind"] not in self.kinds:
             return False
@@ -113,7 +113,7 @@ class RecordReader:
         *,
         since_s: float = 0.0,
         until_s: float = math.inf,
-    ) -> Iterator[Found]:
+    ) -> Iterator[FoundRecord]:
         """Records of a kind by their time, the newest first; none out of the range of times.
 
         Args:
@@ -138,12 +138,12 @@ class RecordReader:
             if read is not None and _is(read.record, kind, name, value):
                 yield read
 
-    def oldest(self, wanted: Wanted) -> Iterator[tuple[Where, Found]]:
+    def oldest(self, wanted: RecordFilter) -> Iterator[tuple[Position, FoundRecord]]:
         """Records by their time, the oldest first, with their places."""
         with self._lock:
             found = sorted(self._indexes(), key=lambda each: each[1].span()[0])
         waiting = [each for each in found if each[1].span()[1] + _DISORDER_S >= wanted.since_s]
-        heap: list[tuple[Where, Iterator[tuple[Where, Place]], Place, Segment]] = []
+        heap: list[tuple[Position, Iterator[tuple[Position, IndexEntry]], IndexEntry, Segment]] = []
         while waiting or heap:
             while waiting and (not heap or waiting[0][1].span()[0] - _DISORDER_S <= heap[0][0].at):
                 segment, index = waiting.pop(0)
@@ -161,7 +161,7 @@ class RecordReader:
 
     def _of_segment(
         self, segment: Segment, index: SegmentIndex, key: int, since_s: float, until_s: float
-    ) -> Iterator[tuple[float, Segment, Place]]:
+    ) -> Iterator[tuple[float, Segment, IndexEntry]]:
         for line in reversed(index.lines_of(key)):
             place = index.place(line)
             if place.at < since_s:
@@ -169,7 +169,7 @@ class RecordReader:
             if place.at <= until_s:
                 yield place.at, segment, place
 
-    def _read(self, segment: Segment, place: Place) -> Found | None:
+    def _read(self, segment: Segment, place: IndexEntry) -> FoundRecord | None:
         try:
             text = _piece(self._layout.records_of(segment), place.offset, place.size)
             record = read_line(text)
@@ -179,7 +179,7 @@ class RecordReader:
             if place.has_payload:
                 path = self._layout.payloads_of(segment)
                 kept = payloads.read(_piece(path, place.payload, place.payload_size))
-            return Found(place.at, record, kept.body if kept is not None else None)
+            return FoundRecord(place.at, record, kept.body if kept is not None else None)
         except FileNotFoundError:  # retention was faster
             return None
 
@@ -227,13 +227,15 @@ class RecordReader:
         return index
 
 
-def _sorted(segment: Segment, index: SegmentIndex, wanted: Wanted) -> list[tuple[Where, Place]]:
+def _sorted(
+    segment: Segment, index: SegmentIndex, wanted: RecordFilter
+) -> list[tuple[Position, IndexEntry]]:
     found = []
     for line in wanted.lines(index):
         place = index.place(line)
         at = recorded(place.at)
         if at >= wanted.since_s and (wanted.after is None or at >= wanted.after.at):
-            found.append((Where(at, segment.writer, segment.number, line), place))
+            found.append((Position(at, segment.writer, segment.number, line), place))
     return sorted(found)
 
 

@@ -63,7 +63,7 @@ def scan(root: Path, segment: Segment) -> Scan:
     return found
 
 
-def _read(found: Scan, lines: list[bytes], kept: dict[int, payloads.Kept]) -> bool:
+def _read(found: Scan, lines: list[bytes], kept: dict[int, payloads.KeptPayload]) -> bool:
     writer, expected, prev = found.segment.writer, -1, ""
     leaves: list[bytes] = []
     for line in lines:
@@ -109,9 +109,9 @@ def _opened(record: Record) -> int | None:
     return None
 
 
-def _payloads(layout: Layout, segment: Segment) -> dict[int, payloads.Kept] | None:
+def _payloads(layout: Layout, segment: Segment) -> dict[int, payloads.KeptPayload] | None:
     """By sequence; None when a line is damaged or there twice."""
-    found: dict[int, payloads.Kept] = {}
+    found: dict[int, payloads.KeptPayload] = {}
     for _, text in payloads.lines(layout.payloads_of(segment)):
         kept = payloads.read(text)
         if kept is None or kept.sequence in found:
@@ -120,7 +120,7 @@ def _payloads(layout: Layout, segment: Segment) -> dict[int, payloads.Kept] | No
     return found
 
 
-def _committed(found: Scan, record: Record, kept: dict[int, payloads.Kept]) -> bool:
+def _committed(found: Scan, record: Record, kept: dict[int, payloads.KeptPayload]) -> bool:
     sequence, commitment = record["sequence"], record.get("commitment")
     if commitment is None:
         return sequence not in kept

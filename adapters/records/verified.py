@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adapters.records.chain import Said, Start
+from adapters.records.chain import Declared, Start
 from adapters.records.files import Segment
 from adapters.records.merkle import Frontier
 from adapters.records.problems import Unreadable, Verification
@@ -45,7 +45,7 @@ class Verified(BaseModel):
         verification: Verification,
         frontier: Frontier,
         scans: Mapping[Segment, Scan],
-        said: Said,
+        said: Declared,
         since: Verified | None,
     ) -> Self:
         """What to remember. Of a log with problems, what was remembered before."""
@@ -93,7 +93,7 @@ class Verified(BaseModel):
         seen = self.writers.get(writer)
         return None if seen is None else Start(seen.segment, seen.sequence, seen.prev)
 
-    def tell(self, said: Said) -> None:
+    def tell(self, said: Declared) -> None:
         """Take in what older records said."""
         for writer, (number, sequence, digest) in self.removed.items():
             said.removed[writer] = (number, sequence, digest)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.records import checkpoints
-from adapters.records.chain import Chain, Hashes, Said, Start
+from adapters.records.chain import Chain, Declared, Hashes, Start
 from adapters.records.checkpoints import Checkpoint, Checkpoints
 from adapters.records.files import Layout, Segment, by_writer, is_held, parse_name
 from adapters.records.following import closes
@@ -80,7 +80,7 @@ class _Verifier:
     layout: Layout
     reference: Reference
     verification: Verification = field(default_factory=Verification)
-    said: Said = field(default_factory=Said)
+    said: Declared = field(default_factory=Declared)
     hashes: dict[str, Hashes] = field(default_factory=dict)
 
     def run(self) -> tuple[Verification, Verified]:

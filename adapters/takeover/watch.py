@@ -10,7 +10,7 @@ from adapters.distill.triggers import Triggers
 from adapters.errors import AdapterError
 from adapters.evaluation import GateResult, Tally
 from adapters.events import EventBus
-from adapters.flywheel.config import FlywheelConfig, RouteConfig
+from adapters.flywheel.config import FlywheelConfig, LearningRouteConfig
 from adapters.publish.rollout import Rollout
 from adapters.registry import Registry, VersionBrief
 from adapters.takeover.quality import Baseline, fallen
@@ -56,7 +56,7 @@ class Watch:
             if version is not None:
                 await self._look(intent, route, version)
 
-    async def _look(self, intent: str, route: RouteConfig, version: VersionBrief) -> None:
+    async def _look(self, intent: str, route: LearningRouteConfig, version: VersionBrief) -> None:
         baseline = _baseline(version.gate, intent, route)
         if baseline is None:
             return
@@ -73,7 +73,7 @@ class Watch:
         self._triggers.owe(intent)
 
 
-def _baseline(gate: GateResult | None, intent: str, route: RouteConfig) -> Baseline | None:
+def _baseline(gate: GateResult | None, intent: str, route: LearningRouteConfig) -> Baseline | None:
     """What the gate counted for the intent, or over all; None where nobody tested it."""
     drop = route.triggers.quality_drop
     tally: Tally | None = None if gate is None else gate.intents.get(intent) or gate.overall

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from router.context.documents.cutting import chunks
-from router.context.documents.model import Chunk, Document, Hits, Passage, Scope
+from router.context.documents.model import Chunk, Document, Hits, Passage, TenantCollection
 from router.context.documents.sqlite import SqliteIndex
 from router.context.fit import fitted
 from router.context.retrieve import Question, Retriever, fused
@@ -29,7 +29,7 @@ from router.embed.encoder import BgeSmall
 from router.embed.threads import Threads
 from serving.embedded import BASE_DIR
 
-SCOPE = Scope("bench", "all")
+SCOPE = TenantCollection("bench", "all")
 BUDGETS = (128, 256, 512, 1024)
 """Tokens of the embedded base, whose small vocabulary makes more of them than usual ones do."""
 RERANK_S = 0.150

@@ -16,7 +16,7 @@ from adapters.records import checkpoints
 from adapters.records.auditing import KINDS, Audit, NoProof
 from adapters.records.line import Kind, Record, seconds
 from adapters.records.problems import Unreadable
-from adapters.records.reader import After
+from adapters.records.reader import RecordCursor
 from adapters.records.signing import BadKey
 from adapters.records.tree import Incomplete
 from adapters.resources import BadField, Resource, body_of, cursor_of, describes, moment, page_of
@@ -44,7 +44,7 @@ class VerifyRequest(BaseModel):
         return self
 
 
-class Elsewhere(Protocol):
+class AuditPeers(Protocol):
     """The logs of other machines, as far as these answer; what shares a disk tells the same."""
 
     async def pages(self, query: str) -> tuple[list[Page], list[str]]:
@@ -68,7 +68,7 @@ class Auditing:
     """What the resource needs: this machine's log, and those of the others."""
 
     audit: Audit
-    elsewhere: Elsewhere
+    elsewhere: AuditPeers
 
 
 @describes(
@@ -226,14 +226,14 @@ def _page(rows: list[Record], *, goes_on: bool) -> Page:
     }
 
 
-def _key(record: Record) -> After:
-    return After(seconds(record["time"]), record["writer"], record["sequence"])
+def _key(record: Record) -> RecordCursor:
+    return RecordCursor(seconds(record["time"]), record["writer"], record["sequence"])
 
 
-def _after(text: str) -> After:
+def _after(text: str) -> RecordCursor:
     try:
         at, writer, sequence = text.split(",")
-        return After(float(at), writer, int(sequence))
+        return RecordCursor(float(at), writer, int(sequence))
     except ValueError as error:
         raise BadField("'cursor' must be the 'next' of an earlier answer.", "cursor") from error
 

@@ -47,7 +47,7 @@ _JSON: Final = "application/json"
 
 
 @dataclass(frozen=True)
-class Desk:
+class DocumentsAdmin:
     """Where documents are handed in."""
 
     library: Library
@@ -94,19 +94,19 @@ class NewDocument(BaseModel):
         422: "It cannot be read, or holds no text.",
     },
 )
-async def add(desk: Desk, request: Request) -> Response:
+async def add(admin: DocumentsAdmin, request: Request) -> Response:
     """Add a document: text, Markdown, HTML, PDF, CSV or DOCX."""
-    async with desk.receiving:
-        raw = await _body(request, desk.library.config.max_mb)
+    async with admin.receiving:
+        raw = await _body(request, admin.library.config.max_mb)
         upload = _upload(request, raw)
-        if len(upload.raw) > desk.library.config.max_mb * _MB:
-            raise _too_large(desk.library.config.max_mb)
-        document = await _answered(desk.library.add(upload))
+        if len(upload.raw) > admin.library.config.max_mb * _MB:
+            raise _too_large(admin.library.config.max_mb)
+        document = await _answered(admin.library.add(upload))
     return _json(_shown(document), 201)
 
 
 @describes(query={"tenant": "only this tenant's", "collection": "only of this collection"})
-async def documents(desk: Desk, request: Request) -> Response:
+async def documents(admin: DocumentsAdmin, request: Request) -> Response:
     """Every document, by id."""
     page, query = page_of(request.query_params), request.query_params
     wanted = query.get("collection")
@@ -114,7 +114,7 @@ async def documents(desk: Desk, request: Request) -> Response:
     after = page.after
     # One more than is shown says whether another page follows.
     while len(rows) <= page.limit:
-        found = await _answered(desk.library.page(query.get("tenant"), after, page.limit + 1))
+        found = await _answered(admin.library.page(query.get("tenant"), after, page.limit + 1))
         rows += [each for each in found if wanted in (None, each.collection)]
         if len(found) <= page.limit:
             break
@@ -129,9 +129,9 @@ async def documents(desk: Desk, request: Request) -> Response:
     )
 
 
-async def document(desk: Desk, request: Request) -> Response:
+async def document(admin: DocumentsAdmin, request: Request) -> Response:
     """One document with its chunks."""
-    found = await _answered(desk.library.get(request.path_params["id"]))
+    found = await _answered(admin.library.get(request.path_params["id"]))
     if found is None:
         raise _unknown(request)
     own, texts = found
@@ -139,9 +139,9 @@ async def document(desk: Desk, request: Request) -> Response:
     return _json({**_shown(own), "chunks": chunks})
 
 
-async def delete(desk: Desk, request: Request) -> Response:
+async def delete(admin: DocumentsAdmin, request: Request) -> Response:
     """Delete a document: the next answer does not draw on it."""
-    if not await _answered(desk.library.delete(request.path_params["id"])):
+    if not await _answered(admin.library.delete(request.path_params["id"])):
         raise _unknown(request)
     return _json({"id": request.path_params["id"], "deleted": True})
 
@@ -154,7 +154,7 @@ async def delete(desk: Desk, request: Request) -> Response:
     },
     answers={404: "The tenant has no such collection."},
 )
-async def search(desk: Desk, request: Request) -> Response:
+async def search(admin: DocumentsAdmin, request: Request) -> Response:
     """What would be found for a question."""
     query = request.query_params
     words = query.get("q", "").strip()
@@ -163,7 +163,7 @@ async def search(desk: Desk, request: Request) -> Response:
     tenant, collection = query.get("tenant") or _tenant(request), query.get("collection")
     limit = min(page_of(query).limit, 40)
     try:
-        found = await _answered(desk.library.search(tenant, collection, words[:4000], limit))
+        found = await _answered(admin.library.search(tenant, collection, words[:4000], limit))
     except UnknownCollection as error:
         raise NotFound(
             f"Tenant {tenant!r} has no collection {str(error)!r}.", param="collection"
@@ -330,7 +330,7 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, media_type=_JSON)
 
 
-RESOURCES: tuple[Resource[Desk], ...] = (
+RESOURCES: tuple[Resource[DocumentsAdmin], ...] = (
     Resource("admin", "POST", "/admin/v1/documents", add),
     Resource("admin", "GET", "/admin/v1/documents", documents),
     Resource("admin", "GET", "/admin/v1/documents/search", search),

@@ -47,7 +47,7 @@ class Terms(BaseModel):
     time: str
 
 
-class Elsewhere(Protocol):
+class HoldPeers(Protocol):
     """The logs of other machines. Both methods name who did not answer."""
 
     async def hold(self, terms: Terms) -> list[str]:
@@ -64,7 +64,7 @@ class Holding:
     """What the resource needs: this machine's holds, and those of the others."""
 
     holds: Holds
-    elsewhere: Elsewhere
+    elsewhere: HoldPeers
 
 
 @describes(body=HoldRequest)

@@ -60,7 +60,7 @@ class File(Protocol):
     def created_at(self) -> datetime: ...
 
 
-class Shelf(Protocol):
+class PolicyFiles(Protocol):
     """Where rules files are kept. Methods block."""
 
     def put(self, version: str, source: str, *, by: str, shadow: bool = False) -> Move: ...
@@ -71,22 +71,22 @@ class Shelf(Protocol):
     def history(self, limit: int = 200) -> Sequence[Move]: ...
 
 
-class Desk:
+class PolicyAdmin:
     """What the handlers work with.
 
     Args:
-        shelf: where the files are.
+        files: where the files are.
         changed: tells the routers; whether all of them hold the change already.
         differences: what the shadow would have decided otherwise, as the routers counted it.
     """
 
     def __init__(
         self,
-        shelf: Shelf,
+        files: PolicyFiles,
         changed: Callable[[Move], Awaitable[bool]],
         differences: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        self.shelf = shelf
+        self.files = files
         self.changed = changed
         self.differences = differences
         self._compiled: dict[str, Rules] = {}
@@ -113,44 +113,48 @@ class Desk:
 
     async def file(self, version: str | None) -> File | None:
         """A kept file; None of none."""
-        return await asyncio.to_thread(self.shelf.record, version) if version else None
+        return await asyncio.to_thread(self.files.record, version) if version else None
 
 
 @describes(
     query={"stage": "`live` (default), or `shadow`: evaluated, never enforced"},
     content={"application/yaml": {"schema": {"type": "string"}}},
 )
-async def put(desk: Desk, request: Request) -> Response:
+async def put(admin: PolicyAdmin, request: Request) -> Response:
     """Have this rules file (YAML) hold from now on, or be tried in the shadow."""
     stage = request.query_params.get("stage", "live")
     if stage not in ("live", "shadow"):
         raise BadField("'stage' must be live or shadow.", "stage")
     source = await _body(request)
-    rules = await desk.compiled(source)
+    rules = await admin.compiled(source)
     move = await asyncio.to_thread(
-        desk.shelf.put, rules.version, source.decode(), by=_actor(request), shadow=stage == "shadow"
+        admin.files.put,
+        rules.version,
+        source.decode(),
+        by=_actor(request),
+        shadow=stage == "shadow",
     )
-    return await _moved(desk, request, move, rules)
+    return await _moved(admin, request, move, rules)
 
 
-async def promote(desk: Desk, request: Request) -> Response:
+async def promote(admin: PolicyAdmin, request: Request) -> Response:
     """Have the rules in the shadow hold."""
-    move = await asyncio.to_thread(desk.shelf.promote, by=_actor(request))
-    return await _moved(desk, request, move)
+    move = await asyncio.to_thread(admin.files.promote, by=_actor(request))
+    return await _moved(admin, request, move)
 
 
-async def rollback(desk: Desk, request: Request) -> Response:
+async def rollback(admin: PolicyAdmin, request: Request) -> Response:
     """Have those rules hold that held before."""
-    move = await asyncio.to_thread(desk.shelf.rollback, by=_actor(request))
-    return await _moved(desk, request, move)
+    move = await asyncio.to_thread(admin.files.rollback, by=_actor(request))
+    return await _moved(admin, request, move)
 
 
-async def show(desk: Desk, _: Request) -> Response:
+async def show(admin: PolicyAdmin, _: Request) -> Response:
     """Which rules hold, their text, and what is in the shadow."""
-    move = await asyncio.to_thread(desk.shelf.now)
-    active = await desk.file(None if move is None else move.active)
-    shadow = await desk.file(None if move is None else move.shadow)
-    rules = await _rules(desk, active)
+    move = await asyncio.to_thread(admin.files.now)
+    active = await admin.file(None if move is None else move.active)
+    shadow = await admin.file(None if move is None else move.shadow)
+    rules = await _rules(admin, active)
     return _json(
         {
             "active": _file(active),
@@ -160,32 +164,32 @@ async def show(desk: Desk, _: Request) -> Response:
     )
 
 
-async def history(desk: Desk, request: Request) -> Response:
+async def history(admin: PolicyAdmin, request: Request) -> Response:
     """What held when, and who decided it; the newest first."""
     page = page_of(request.query_params)
-    moves = await asyncio.to_thread(desk.shelf.history, 10_000)
+    moves = await asyncio.to_thread(admin.files.history, 10_000)
     return _json(listed(page, moves, lambda each: f"{10**9 - each.id:010d}", _move))
 
 
-async def version(desk: Desk, request: Request) -> Response:
+async def version(admin: PolicyAdmin, request: Request) -> Response:
     """One rules file, by its version."""
-    return _json(_file(await desk.file(request.path_params["version"])))
+    return _json(_file(await admin.file(request.path_params["version"])))
 
 
 @describes(query={"from": "a version; default: what holds", "to": "a version; default: the shadow"})
-async def diff(desk: Desk, request: Request) -> Response:
+async def diff(admin: PolicyAdmin, request: Request) -> Response:
     """What differs between two rules files, line by line."""
-    move = await asyncio.to_thread(desk.shelf.now)
+    move = await asyncio.to_thread(admin.files.now)
     active, shadow = (None, None) if move is None else (move.active, move.shadow)
     query = request.query_params
-    one = await desk.file(query.get("from", active))
-    two = await desk.file(query.get("to", shadow))
+    one = await admin.file(query.get("from", active))
+    two = await admin.file(query.get("to", shadow))
     return _json({"from": _named(one), "to": _named(two), "diff": await _diff(one, two)})
 
 
-async def differences(desk: Desk, _: Request) -> Response:
+async def differences(admin: PolicyAdmin, _: Request) -> Response:
     """What the rules in the shadow would have decided otherwise, counted over all routers."""
-    return _json(desk.differences())
+    return _json(admin.differences())
 
 
 class Question(BaseModel):
@@ -210,12 +214,12 @@ class Question(BaseModel):
 
 
 @describes(body=Question)
-async def asked(desk: Desk, request: Request) -> Response:
+async def asked(admin: PolicyAdmin, request: Request) -> Response:
     """What the rules say about a request, and about an answer to it. Decides nothing."""
     question = await body_of(request, Question)
-    move = await asyncio.to_thread(desk.shelf.now)
+    move = await asyncio.to_thread(admin.files.now)
     wanted = None if move is None else move.active if question.stage == "active" else move.shadow
-    rules = await _rules(desk, await desk.file(wanted))
+    rules = await _rules(admin, await admin.file(wanted))
     given = question.model_dump(exclude={"answer", "stage", "target"}, exclude_none=True)
     target = None if question.target is None else given_target(question.target)
     answer = await asyncio.to_thread(
@@ -224,19 +228,21 @@ async def asked(desk: Desk, request: Request) -> Response:
     return _json({"version": rules.version, **answer.shown()})
 
 
-async def _rules(desk: Desk, file: File | None) -> Rules:
+async def _rules(admin: PolicyAdmin, file: File | None) -> Rules:
     if file is None or file.source is None:
         return NO_RULES
-    return await desk.compiled(file.source.encode())
+    return await admin.compiled(file.source.encode())
 
 
-async def _moved(desk: Desk, request: Request, move: Move, rules: Rules | None = None) -> Response:
+async def _moved(
+    admin: PolicyAdmin, request: Request, move: Move, rules: Rules | None = None
+) -> Response:
     if rules is None:
-        rules = await _rules(desk, await desk.file(move.active))
+        rules = await _rules(admin, await admin.file(move.active))
     noted = request.scope.get("recorded")
     if isinstance(noted, dict):  # for the log of admin actions
         noted |= {"active": move.active, "shadow": move.shadow}
-    applied = await desk.changed(move)
+    applied = await admin.changed(move)
     return _json(
         {
             "version": rules.version,
@@ -311,7 +317,7 @@ def _json(value: Any) -> Response:
     return Response(orjson.dumps(value), media_type=_JSON)
 
 
-RESOURCES: tuple[Resource[Desk], ...] = (
+RESOURCES: tuple[Resource[PolicyAdmin], ...] = (
     Resource("admin", "PUT", "/admin/v1/policy", put),
     Resource("admin", "GET", "/admin/v1/policy", show),
     Resource("admin", "POST", "/admin/v1/policy/promote", promote),

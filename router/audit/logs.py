@@ -13,7 +13,7 @@ import orjson
 
 from adapters.records.config import AuditConfig, RecordsConfig
 from adapters.records.line import Entry, Kind
-from adapters.records.reader import Found, RecordReader
+from adapters.records.reader import FoundRecord, RecordReader
 from adapters.records.sealing import AUDIT, open_sealer
 from adapters.records.writer import RecordLog, Unavailable
 from router.audit.decision import Record, to_json
@@ -144,7 +144,7 @@ async def _settled(log: RecordLog) -> None:
         await log.flushed()
 
 
-def _decision(found: Found) -> Record:
+def _decision(found: FoundRecord) -> Record:
     """The decision of an end; of one without, or whose was erased, what the record itself says."""
     if found.payload is not None:
         return dict(orjson.loads(found.payload))
@@ -161,7 +161,7 @@ def _decision(found: Found) -> Record:
     }
 
 
-def _payloads(found: Iterator[Found]) -> Iterator[dict[str, Any]]:
+def _payloads(found: Iterator[FoundRecord]) -> Iterator[dict[str, Any]]:
     for each in found:
         if each.payload is not None:
             yield orjson.loads(each.payload)

@@ -21,7 +21,7 @@ Hears = Callable[[Feedback, Mapping[str, Any], Caller], None]
 """Told of a judgement, the decision that it is about, and who judges."""
 
 
-class Elsewhere(Protocol):
+class RecordPeers(Protocol):
     """The other router replicas, as far as they answer."""
 
     async def newest(self, query: RecordQuery) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ class Records:
         self,
         decisions: DecisionLog,
         feedback: FeedbackLog,
-        elsewhere: Elsewhere,
+        elsewhere: RecordPeers,
         on_judged: Callable[[Mapping[str, Any]], None] = lambda _: None,
         kept: Callable[[Any], Awaitable[Any]] | None = None,
         hears: Hears = lambda _given, _record, _caller: None,

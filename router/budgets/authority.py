@@ -22,7 +22,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Wish(_Message):
+class LeaseWish(_Message):
     """What a router wants to hold of one account."""
 
     account: str
@@ -42,7 +42,7 @@ class LeaseAsk(_Message):
 
     holder: str
     number: int
-    wishes: tuple[Wish, ...]
+    wishes: tuple[LeaseWish, ...]
 
 
 class Lease(_Message):
@@ -122,7 +122,7 @@ class LocalAuthority:
         self._numbers[ask.holder] = ask.number
         return LeaseAnswer(leases=tuple(self._one(ask.holder, wish) for wish in ask.wishes))
 
-    def _one(self, holder: str, wish: Wish) -> Lease:
+    def _one(self, holder: str, wish: LeaseWish) -> Lease:
         book = self._books.setdefault(wish.account, _Book(wish.ends))
         others = sum(held.granted for name, held in book.holders.items() if name != holder)
         held = book.holders.setdefault(holder, _Held())

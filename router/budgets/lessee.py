@@ -17,7 +17,7 @@ from router.budgets.authority import (
     AuthorityUnreachable,
     LeaseAnswer,
     LeaseAsk,
-    Wish,
+    LeaseWish,
 )
 from router.budgets.leased import LeasedLimit, LeasedLimits
 from router.budgets.tally import Tally
@@ -173,9 +173,9 @@ class Lessee:
             self._tally.close(settled=given_back)
 
 
-def _wish(leased: LeasedLimit, want: int) -> Wish:
+def _wish(leased: LeasedLimit, want: int) -> LeaseWish:
     account = leased.account
-    return Wish(
+    return LeaseWish(
         account=account.id,
         budget=account.budget,
         metric=account.metric.value,

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from router.budgets.authority import Authority, AuthorityUnreachable, LeaseAsk, Wish
+from router.budgets.authority import Authority, AuthorityUnreachable, LeaseAsk, LeaseWish
 from router.budgets.tally import LeftBehind, left_behind, remove_ancient
 
 RECLAIM_S = 30.0
@@ -44,7 +44,7 @@ class Reclaim:
 
     async def _give_back(self, found: LeftBehind) -> None:
         wishes = [
-            Wish(
+            LeaseWish(
                 account=each.account,
                 limit=each.limit,
                 ends=each.ends,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Final
 
-from router.context.documents.model import EVERYBODY, Hits, Index, Passage, Scope
+from router.context.documents.model import EVERYBODY, Hits, Index, Passage, TenantCollection
 from router.context.documents.words import overlap, words_of
 from router.embed.cross import Reranker
 from router.embed.encoder import Encoder
@@ -114,7 +114,7 @@ class Retriever:
         found = distinct(found, max(question.limit, _RERANKED))
         return Retrieved(self._reranked(question, found)[: question.limit], unknown)
 
-    def _scopes(self, question: Question) -> tuple[list[Scope], frozenset[str]]:
+    def _scopes(self, question: Question) -> tuple[list[TenantCollection], frozenset[str]]:
         """What the tenant may read of what it asks for. Nobody's else, whatever it is called."""
         there = {
             scope

@@ -57,7 +57,7 @@ class Grade(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at."""
 
     what: str
@@ -72,7 +72,7 @@ class Finding:
 
 def examine(
     deploy: Deploy, environ: Mapping[str, str], *, is_free: Callable[[str, int], bool], calls: bool
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """Look at everything, one after the other.
 
     Args:
@@ -97,38 +97,38 @@ def examine(
 # The machine
 
 
-def _cores() -> Finding:
+def _cores() -> Diagnosis:
     cores = len(os.sched_getaffinity(0))
     grade = Grade.OK if cores >= _ENOUGH_CORES else Grade.WARN
     remedy = "" if grade is Grade.OK else "Router and engine share it: give them two or more."
-    return Finding("cores", grade, f"{cores} to run on", remedy)
+    return Diagnosis("cores", grade, f"{cores} to run on", remedy)
 
 
-def _memory(meminfo: Path = Path("/proc/meminfo")) -> Finding:
+def _memory(meminfo: Path = Path("/proc/meminfo")) -> Diagnosis:
     free = (available_memory_mib(meminfo) or 0) << 20
     if free >= _LEAST_MEMORY:
-        return Finding("memory", Grade.OK, f"{free / _GIB:.1f} GiB available")
+        return Diagnosis("memory", Grade.OK, f"{free / _GIB:.1f} GiB available")
     detail = f"{free / _GIB:.1f} GiB available, {_LEAST_MEMORY // _GIB} are needed"
-    return Finding("memory", Grade.FAIL, detail, "Close something, or use a larger machine.")
+    return Diagnosis("memory", Grade.FAIL, detail, "Close something, or use a larger machine.")
 
 
-def _disk(state_dir: Path) -> Finding:
+def _disk(state_dir: Path) -> Diagnosis:
     place = state_dir.absolute()
     while not place.exists():
         place = place.parent
     if not os.access(place, os.W_OK):
-        return Finding(
+        return Diagnosis(
             "disk", Grade.FAIL, f"{place} cannot be written", "Set state_dir to a place that can."
         )
     free = shutil.disk_usage(place).free
     if free >= _LEAST_DISK:
-        return Finding("disk", Grade.OK, f"{free / _GIB:.0f} GiB free for {state_dir}")
+        return Diagnosis("disk", Grade.OK, f"{free / _GIB:.0f} GiB free for {state_dir}")
     detail = f"{free / _GIB:.1f} GiB free for {state_dir}"
     remedy = "Without room for records nothing is answered (law 8): free some, or move state_dir."
-    return Finding("disk", Grade.WARN, detail, remedy)
+    return Diagnosis("disk", Grade.WARN, detail, remedy)
 
 
-def _driver(deploy: Deploy) -> Iterator[Finding]:
+def _driver(deploy: Deploy) -> Iterator[Diagnosis]:
     """Of GPUs, where the configuration asks for some."""
     wanted = any(
         (each.get("ray_actor_options") or {}).get("num_gpus")
@@ -139,7 +139,7 @@ def _driver(deploy: Deploy) -> Iterator[Finding]:
         return
     program = shutil.which("nvidia-smi")
     if program is None:
-        yield Finding(
+        yield Diagnosis(
             "driver", Grade.FAIL, "nvidia-smi is not here", "Install NVIDIA's driver, or EXTRA=cpu."
         )
         return
@@ -150,32 +150,32 @@ def _driver(deploy: Deploy) -> Iterator[Finding]:
         )
     except (OSError, subprocess.SubprocessError) as error:
         remedy = "Load the driver's kernel module; `dmesg | grep -i nvrm` may say why it is not."
-        yield Finding("driver", Grade.FAIL, f"nvidia-smi fails: {error}", remedy)
+        yield Diagnosis("driver", Grade.FAIL, f"nvidia-smi fails: {error}", remedy)
         return
     for line in found.stdout.strip().splitlines():
-        yield Finding("driver", Grade.OK, line)
+        yield Diagnosis("driver", Grade.OK, line)
 
 
-def _model(deploy: Deploy) -> Finding:
+def _model(deploy: Deploy) -> Diagnosis:
     base = deploy.settings.base
     try:
         where = local_directory(base)
     except ModelMissing as error:
-        return Finding("base", Grade.FAIL, str(error), "Set base.model.")
+        return Diagnosis("base", Grade.FAIL, str(error), "Set base.model.")
     if where is not None:
-        return Finding("base", Grade.OK, f"{base.model}, in {where}")
+        return Diagnosis("base", Grade.OK, f"{base.model}, in {where}")
     detail = f"{base.model} is fetched when the engine starts"
-    return Finding("base", Grade.WARN, detail, "Needs the network, and HF_TOKEN if it is gated.")
+    return Diagnosis("base", Grade.WARN, detail, "Needs the network, and HF_TOKEN if it is gated.")
 
 
-def _port(deploy: Deploy, is_free: Callable[[str, int], bool]) -> Finding:
+def _port(deploy: Deploy, is_free: Callable[[str, int], bool]) -> Diagnosis:
     where = f"{deploy.host}:{deploy.port}"
     if is_free(deploy.host, deploy.port):
-        return Finding("port", Grade.OK, f"{where} is free")
+        return Diagnosis("port", Grade.OK, f"{where} is free")
     if _is_ours(deploy):
-        return Finding("port", Grade.OK, f"Graftwork listens on {where} already")
+        return Diagnosis("port", Grade.OK, f"Graftwork listens on {where} already")
     remedy = "Stop what listens there, or choose another with --port."
-    return Finding("port", Grade.FAIL, f"{where} is taken", remedy)
+    return Diagnosis("port", Grade.FAIL, f"{where} is taken", remedy)
 
 
 def _is_ours(deploy: Deploy) -> bool:
@@ -190,12 +190,12 @@ def _is_ours(deploy: Deploy) -> bool:
 # Stores
 
 
-def _database(deploy: Deploy) -> Finding:
+def _database(deploy: Deploy) -> Diagnosis:
     url = deploy.settings.adapters_here().database_url or ""
     kind, _, place = url.partition("://")
     shown = place.rpartition("@")[2]
     if kind == "sqlite":
-        return Finding("database", Grade.OK, f"SQLite in {url.removeprefix('sqlite:///')}")
+        return Diagnosis("database", Grade.OK, f"SQLite in {url.removeprefix('sqlite:///')}")
     began = time.time()
     try:
         engine = database.connect(url)
@@ -205,15 +205,15 @@ def _database(deploy: Deploy) -> Finding:
         engine.dispose()
     except (AdapterError, SQLAlchemyError) as error:
         remedy = "Check adapters.database_url, the server, and that its user may create tables."
-        return Finding("database", Grade.FAIL, f"{shown}: {_one_line(error)}", remedy)
+        return Diagnosis("database", Grade.FAIL, f"{shown}: {_one_line(error)}", remedy)
     skew = there - (began + time.time()) / 2
     return _clock("database", f"{shown} answers", skew)
 
 
-def _store(deploy: Deploy) -> Finding:
+def _store(deploy: Deploy) -> Diagnosis:
     store = deploy.settings.adapters_here().content or ""
     if "://" not in store:
-        return Finding("store", Grade.OK, store)
+        return Diagnosis("store", Grade.OK, store)
     try:
         import obstore
         from obstore.store import from_url
@@ -222,8 +222,8 @@ def _store(deploy: Deploy) -> Finding:
         next(iter(obstore.list(opened, chunk_size=1)), None)
     except Exception as error:  # noqa: BLE001 - whatever a store's client raises
         remedy = "Check adapters.content and the credentials in the environment."
-        return Finding("store", Grade.FAIL, f"{store}: {_one_line(error)}", remedy)
-    return Finding("store", Grade.OK, f"{store} answers")
+        return Diagnosis("store", Grade.FAIL, f"{store}: {_one_line(error)}", remedy)
+    return Diagnosis("store", Grade.OK, f"{store} answers")
 
 
 # Providers
@@ -231,26 +231,26 @@ def _store(deploy: Deploy) -> Finding:
 
 def _provider(
     config: ProviderConfig, environ: Mapping[str, str], *, calls: bool
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     what = f"provider {config.name}"
     try:
         key = read_key(config, environ)
     except MissingKey as error:
-        yield Finding(what, Grade.FAIL, str(error), "Set it, and start again.")
+        yield Diagnosis(what, Grade.FAIL, str(error), "Set it, and start again.")
         return
     if not calls:
-        yield Finding(what, Grade.OK, "its key is there; not called (--no-calls)")
+        yield Diagnosis(what, Grade.OK, "its key is there; not called (--no-calls)")
         return
     card = next((c for c in config.models if c.native & {Endpoint.CHAT, Endpoint.MESSAGES}), None)
     if card is None:
-        yield Finding(what, Grade.OK, "its key is there; no model of it chats")
+        yield Diagnosis(what, Grade.OK, "its key is there; no model of it chats")
         return
     if config.google_auth is not None:
         try:
             key = asyncio.run(_access_token(config, config.google_auth))
         except TargetUnavailable as error:
             remedy = "Check the account, its key, and whether this machine may reach Google's."
-            yield Finding(what, Grade.FAIL, error.message, remedy)
+            yield Diagnosis(what, Grade.FAIL, error.message, remedy)
             return
     messages = Capability.CHAT not in card.capabilities
     endpoint = Endpoint.MESSAGES if messages else Endpoint.CHAT
@@ -266,7 +266,7 @@ def _provider(
         answer = httpx.post(url, content=payload, headers=headers, timeout=_CALL_S)
     except httpx.HTTPError as error:
         remedy = "Check base_url, DNS, and whether this machine may reach it."
-        yield Finding(what, Grade.FAIL, f"cannot be reached: {type(error).__name__}", remedy)
+        yield Diagnosis(what, Grade.FAIL, f"cannot be reached: {type(error).__name__}", remedy)
         return
     yield _answered(what, card.id, answer)
     date = answer.headers.get("date")
@@ -295,30 +295,32 @@ async def _access_token(config: ProviderConfig, auth: GoogleAuth) -> str:
         return await AccessTokens(client, auth, config.name, way=way).take()
 
 
-def _answered(what: str, model: str, answer: httpx.Response) -> Finding:
+def _answered(what: str, model: str, answer: httpx.Response) -> Diagnosis:
     status = answer.status_code
     if status == 200:
         took = answer.elapsed.total_seconds()
-        return Finding(what, Grade.OK, f"{model} answers in {took:.1f} s")
+        return Diagnosis(what, Grade.OK, f"{model} answers in {took:.1f} s")
     is_ours = status != 200 and read_error(status, answer.content).is_ours
     if is_ours or status in {401, 403}:  # what it says may repeat parts of the key
-        return Finding(
+        return Diagnosis(
             what, Grade.FAIL, f"{status}: it does not accept the key", "Make a new one there."
         )
     if status == 404:
         remedy = "Check the model's id and base_url."
-        return Finding(what, Grade.FAIL, f"404 for {model}", remedy)
+        return Diagnosis(what, Grade.FAIL, f"404 for {model}", remedy)
     if status == 429:
         remedy = "Its limits or its account's credit are used up."
-        return Finding(what, Grade.WARN, "429: the key is known, and limited", remedy)
-    return Finding(what, Grade.WARN, f"{status} for a one-token call of {model}", "Try it by hand.")
+        return Diagnosis(what, Grade.WARN, "429: the key is known, and limited", remedy)
+    return Diagnosis(
+        what, Grade.WARN, f"{status} for a one-token call of {model}", "Try it by hand."
+    )
 
 
-def _clock(what: str, detail: str, skew_s: float) -> Finding:
+def _clock(what: str, detail: str, skew_s: float) -> Diagnosis:
     if abs(skew_s) <= _SKEW_S:
-        return Finding(what, Grade.OK, detail)
+        return Diagnosis(what, Grade.OK, detail)
     remedy = "Have this machine's clock set by NTP (`timedatectl set-ntp true`)."
-    return Finding(what, Grade.WARN, f"{detail}; its clock differs by {skew_s:+.0f} s", remedy)
+    return Diagnosis(what, Grade.WARN, f"{detail}; its clock differs by {skew_s:+.0f} s", remedy)
 
 
 def _one_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print the findings as JSON")] = False,
 ) -> None:
     """Look at machine, ports, driver, keys, stores and clock. Exits with 1 when one will not do."""
-    from serving.bringup.doctor import Finding, Grade, examine
+    from serving.bringup.doctor import Diagnosis, Grade, examine
     from serving.bringup.edge import port_is_free
     from serving.config.deploy import ConfigError, load
 
@@ -27,10 +27,11 @@ def doctor(
         deploy = load(config)
     except ConfigError as error:
         findings = [
-            Finding("config", Grade.FAIL, problem, f"Edit {config}.") for problem in error.problems
+            Diagnosis("config", Grade.FAIL, problem, f"Edit {config}.")
+            for problem in error.problems
         ]
     else:
-        findings = [Finding("config", Grade.OK, f"{config} is valid")]
+        findings = [Diagnosis("config", Grade.OK, f"{config} is valid")]
         findings += examine(deploy, os.environ, is_free=port_is_free, calls=calls)
     if as_json:
         emit([each.as_dict() for each in findings])

@@ -39,11 +39,13 @@ def plan(  # noqa: PLR0913, PLR0917 - one parameter for each option
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Say how many GPUs, replicas and routers a demand needs, and what will be tight."""
-    from serving.operations.plan import Demand, Engine, Impossible, Site
+    from serving.operations.plan import EngineCapacity, Impossible, PeakDemand, Site
     from serving.operations.plan import plan as planned
 
-    demand = Demand(requests_per_s, seconds, adapters, zipf, copies)
-    engine = Engine(replica_rps, concurrent, gpus, max_loras, max_cpu_loras, adapter_mib, load_s)
+    demand = PeakDemand(requests_per_s, seconds, adapters, zipf, copies)
+    engine = EngineCapacity(
+        replica_rps, concurrent, gpus, max_loras, max_cpu_loras, adapter_mib, load_s
+    )
     site = Site(utilisation, spare, router_rps, gpus_per_node, gpu_usd_per_hour)
     try:
         found = planned(demand, engine, site)

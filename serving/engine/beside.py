@@ -43,7 +43,7 @@ class _Load:
     copied: Future[None] | None = None
 
 
-class Beside:
+class ConcurrentLoads:
     """Loads of one worker. Everything but ``_read`` and ``_copy`` belongs to the engine's loop.
 
     Args:

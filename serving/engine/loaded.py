@@ -43,7 +43,7 @@ class EngineRefused(EngineError):
 
 
 @dataclass(frozen=True)
-class Held:
+class LoadedAdapter:
     """An adapter that the engine holds now."""
 
     seconds: float
@@ -135,7 +135,7 @@ class LoadedAdapters:
         async with self._lock:
             return await self._settle()
 
-    async def add(self, name: str, path: str) -> Held:
+    async def add(self, name: str, path: str) -> LoadedAdapter:
         """Load the adapter directory ``path`` under ``name``; idempotent.
 
         Raises ``EngineRefused`` when the engine will never take it, ``EngineError`` for anything
@@ -143,7 +143,7 @@ class LoadedAdapters:
         """
         async with self._lock:
             if (self._in_doubt or name in self._requests) and name in await self._settle():
-                return Held(0.0, self._served)
+                return LoadedAdapter(0.0, self._served)
             return await self._load(name, path)
 
     async def remove(self, name: str) -> frozenset[str]:
@@ -180,7 +180,7 @@ class LoadedAdapters:
         answers = await _said(self._client.collective_rpc("graftwork_slots"))
         return frozenset(n for n, r in self._requests.items() if r.lora_int_id in answers[0])
 
-    async def _load(self, name: str, path: str) -> Held:
+    async def _load(self, name: str, path: str) -> LoadedAdapter:
         request = self._make_request(name, next(self._numbers), path)
         # Before the call: whatever becomes of it, the engine's word finds a name for the number.
         self._requests[name] = request
@@ -195,7 +195,7 @@ class LoadedAdapters:
         self._unfit.discard(name)
         if name not in self._take(await self._word() if held is None else held):
             raise EngineError(f"the engine did not take {name}")
-        return Held(time.perf_counter() - started, self._served, in_slot)
+        return LoadedAdapter(time.perf_counter() - started, self._served, in_slot)
 
     async def _add(self, request: Any) -> tuple[BaseException | None, set[int] | None, bool]:
         """Why it failed, if it did, what the engine holds then, and whether it is in a slot."""

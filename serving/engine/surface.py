@@ -32,7 +32,7 @@ from serving.engine.loaded import EngineError, EngineRefused
 from serving.engine.slots import Slots
 from serving.engine.staging import Stager, StagingError
 from serving.engine.vllm import Engine
-from serving.engine.work import Busy
+from serving.engine.work import BusyTime
 from serving.internal import paths
 from serving.internal.server import ASGIApp, Receive, Scope, Send
 
@@ -96,7 +96,7 @@ class EngineSurface:
         self._said: frozenset[str] = frozenset()
         self._answers = 0
         self._ask_at = 0.0
-        self._busy = Busy()
+        self._busy = BusyTime()
         self._idle = asyncio.Event()
         self._idle.set()
 

@@ -35,7 +35,7 @@ def processed(registry: CollectorRegistry = REGISTRY) -> Processed | None:
     return Processed(max(0.0, found[PROMPT] - found[CACHED]), found[GENERATED])
 
 
-class Busy:
+class BusyTime:
     """A stopwatch that runs while at least one ``with`` block is open, on one event loop.
 
     It also adds up how long each of the blocks was open: what of that falls to a second of the

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.engine.beside import Beside
+from serving.engine.beside import ConcurrentLoads
 
 
 class WorkerExtension:
@@ -40,11 +40,11 @@ class WorkerExtension:
         """Forget it; idempotent."""
         self._graftwork_beside().abandon(number)
 
-    def _graftwork_beside(self) -> Beside:
+    def _graftwork_beside(self) -> ConcurrentLoads:
         runner = self.model_runner
-        found: Beside | None = vars(runner).get("graftwork_beside")
+        found: ConcurrentLoads | None = vars(runner).get("graftwork_beside")
         if found is None:
-            found = runner.graftwork_beside = Beside(runner.lora_manager, runner.device)
+            found = runner.graftwork_beside = ConcurrentLoads(runner.lora_manager, runner.device)
         return found
 
     def _graftwork_manager(self) -> Any:

@@ -20,7 +20,7 @@ class Impossible(Exception):
 
 
 @dataclass(frozen=True)
-class Demand:
+class PeakDemand:
     """What is asked of the system at its peak."""
 
     requests_per_s: float
@@ -35,7 +35,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineCapacity:
     """What one engine replica can do."""
 
     requests_per_s: float
@@ -68,7 +68,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CapacityPlan:
     """The answer."""
 
     replicas: int
@@ -94,7 +94,7 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def plan(demand: Demand, engine: Engine, site: Site) -> Plan:
+def plan(demand: PeakDemand, engine: EngineCapacity, site: Site) -> CapacityPlan:
     """The smallest system for a demand. Raises ``Impossible``."""
     _check(demand, engine, site)
     in_flight = demand.requests_per_s * demand.seconds_per_request
@@ -112,7 +112,7 @@ def plan(demand: Demand, engine: Engine, site: Site) -> Plan:
     here = [share / copies for share in shares]
     distinct = expected_distinct(here, in_flight) * copies / replicas
     gpus = replicas * engine.gpus
-    found = Plan(
+    found = CapacityPlan(
         replicas=replicas,
         because=busiest,
         gpus=gpus,
@@ -152,7 +152,7 @@ def expected_distinct(shares: list[float], requests: float) -> float:
     return math.fsum(1.0 - (1.0 - share) ** requests for share in shares)
 
 
-def _for_residency(demand: Demand, engine: Engine) -> int:
+def _for_residency(demand: PeakDemand, engine: EngineCapacity) -> int:
     """Replicas that hold every adapter ``copies`` times; with all on all, more do not help."""
     if demand.copies is None or not demand.adapters:
         return 1
@@ -163,7 +163,7 @@ def _held(adapters: int, replicas: int, copies: int, places: int) -> int:
     return min(math.ceil(adapters * copies / replicas), places)
 
 
-def _check(demand: Demand, engine: Engine, site: Site) -> None:
+def _check(demand: PeakDemand, engine: EngineCapacity, site: Site) -> None:
     positive = {
         "requests/s": demand.requests_per_s,
         "seconds per request": demand.seconds_per_request,
@@ -182,7 +182,7 @@ def _check(demand: Demand, engine: Engine, site: Site) -> None:
         )
 
 
-def _with_warnings(found: Plan, demand: Demand, engine: Engine) -> Plan:
+def _with_warnings(found: CapacityPlan, demand: PeakDemand, engine: EngineCapacity) -> CapacityPlan:
     warnings = []
     if found.distinct_in_batch > engine.max_loras:
         warnings.append(

@@ -50,13 +50,15 @@ def registry_surface(
     return surface
 
 
-def admin_rows(parts: Parts, books: Books, desk: documents.Desk, rules: policy.Desk) -> list[Bound]:
+def admin_rows(
+    parts: Parts, books: Books, library: documents.DocumentsAdmin, rules: policy.PolicyAdmin
+) -> list[Bound]:
     """The admin plane's resources about adapters, usage, documents and rules."""
     return [
         *bound(RESOURCES, parts),
         *bound(usage.RESOURCES, books),
         *bound(drift.RESOURCES, books),
-        *bound(documents.RESOURCES, desk),
+        *bound(documents.RESOURCES, library),
         *bound(policy.RESOURCES, rules),
     ]
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.admin import clusters
-from adapters.admin.clusters import Desk
+from adapters.admin.clusters import ClustersAdmin
 from adapters.corpus.cluster import Cluster
 from adapters.corpus.clusters import Clusters
 from adapters.corpus.exchange import Exchange
@@ -87,7 +87,7 @@ class Clustering:
 
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
-        return bound(clusters.RESOURCES, Desk(self.clusters, self._changed, self._aliases))
+        return bound(clusters.RESOURCES, ClustersAdmin(self.clusters, self._changed, self._aliases))
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""

@@ -22,7 +22,7 @@ from adapters.records.writer import RecordLog
 from adapters.registry import Registry
 from router.account.gauges import Gauges
 from router.admin import audit, holds
-from router.admin.documents import Desk
+from router.admin.documents import DocumentsAdmin
 from router.audit.logs import FEEDBACK
 from router.wire.table import bound
 from serving.config.settings import Settings
@@ -154,7 +154,7 @@ class RegistryProcess:
         )
         own = Audit(self._log)
         resources = [
-            *admin_rows(self._parts(), self.accounts, Desk(self.documents), rules.desk),
+            *admin_rows(self._parts(), self.accounts, DocumentsAdmin(self.documents), rules.admin),
             *bound(audit.RESOURCES, audit.Auditing(own, self._router_logs)),
             *bound(holds.RESOURCES, holds.Holding(own.holds, self._router_logs)),
             *bound(erasures.RESOURCES, self._erasing.add_to(self.service.jobs)),

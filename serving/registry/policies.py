@@ -1,4 +1,4 @@
-"""The rules in the registry: the admin plane's desk, and the files that routers fetch."""
+"""The rules in the registry: what the admin plane works with, and the files that routers fetch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adapters.events import EventBus
 from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.registry.policies import Policies
 from adapters.resources import Resource
-from router.admin.policy import Desk, Move
+from router.admin.policy import Move, PolicyAdmin
 from router.policy.reviews import HeardReviews
 from router.wire.table import Bound, bound
 from serving.internal.paths import POLICY
@@ -31,7 +31,7 @@ class RulesOffice:
     ``demand`` opens a review that rules want.
 
     Attributes:
-        desk: what the admin plane's handlers work with.
+        admin: what the admin plane's handlers work with.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RulesOffice:
         self._events = events
         self._demand = demand
         self._heard = HeardReviews()
-        self.desk = Desk(policies, self._changed, self._differences)
+        self.admin = PolicyAdmin(policies, self._changed, self._differences)
 
     async def _changed(self, move: Move) -> bool:
         self._publish()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from adapters.aliases import Peer, RoutingTable
 from adapters.errors import FleetError
 from adapters.jobs.periodic import Every, JobStopped, PeriodicJobs
-from adapters.publish.table import Room, build_table, with_cold, with_routes
+from adapters.publish.table import Capacity, build_table, with_cold, with_routes
 from serving.registry.adapters import Adapters
 from serving.registry.fleet import HttpFleet
 from serving.registry.membership import Membership
@@ -47,7 +47,9 @@ class Tables:
         self._membership = membership
         self._fleet = fleet
         rollout = adapters.config.rollout
-        self._room = None if rollout.capacity is None else Room(rollout.capacity, rollout.copies)
+        self._room = (
+            None if rollout.capacity is None else Capacity(rollout.capacity, rollout.copies)
+        )
         self._highest = 0
         self._peer: Peer | None = None
         self._job = jobs.add("publish", self._make, Every(None, retry_s=_RETRY_S))

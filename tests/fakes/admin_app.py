@@ -9,7 +9,7 @@ from adapters.admin.parts import Parts
 from adapters.admin.upload import Uploads
 from adapters.config import AdaptersConfig
 from router.admin import policy
-from router.admin.documents import Desk
+from router.admin.documents import DocumentsAdmin
 from router.admin.usage import UsageQuestion
 from router.learn.drift import Drift
 from router.wire.table import ResourceApp
@@ -56,6 +56,6 @@ def registry_admin(
         return True
 
     library = open_library(Settings(state_dir=path.root), path.registry)
-    rules = policy.Desk(path.registry.policies, told)
-    rows = admin.admin_rows(parts, NoBooks(), Desk(library), rules)
+    rules = policy.PolicyAdmin(path.registry.policies, told)
+    rows = admin.admin_rows(parts, NoBooks(), DocumentsAdmin(library), rules)
     return ResourceApp(rows, explain=admin.explain)

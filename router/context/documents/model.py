@@ -13,7 +13,7 @@ EVERYBODY: Final = "*"
 """The tenant of documents that every tenant may read."""
 
 
-class Scope(NamedTuple):
+class TenantCollection(NamedTuple):
     """Whose documents, and which of them."""
 
     tenant: str
@@ -40,9 +40,9 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> TenantCollection:
         """Where it is found."""
-        return Scope(self.tenant, self.collection)
+        return TenantCollection(self.tenant, self.collection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,13 @@ class Index(Protocol):
         """How many there are."""
         ...
 
-    def scopes(self, tenants: Sequence[str]) -> set[Scope]:
+    def scopes(self, tenants: Sequence[str]) -> set[TenantCollection]:
         """Where these tenants have documents."""
         ...
 
-    def find(self, scopes: Sequence[Scope], words: str, vector: Vector, limit: int) -> Hits:
+    def find(
+        self, scopes: Sequence[TenantCollection], words: str, vector: Vector, limit: int
+    ) -> Hits:
         """The best chunks of some scopes by each measure."""
         ...
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection
 
-from router.context.documents.model import Chunk, Document, IndexUnavailable, Scope
+from router.context.documents.model import Chunk, Document, IndexUnavailable, TenantCollection
 from router.context.documents.rows import Rows
 from router.context.documents.sql import SCHEMA, SqlIndex
 from router.context.documents.vectors import unpacked
@@ -153,7 +153,7 @@ class PostgresIndex(SqlIndex):
         """They go with their row."""
 
     def _lexical(
-        self, rows: Rows, scopes: Sequence[Scope], words: str, limit: int
+        self, rows: Rows, scopes: Sequence[TenantCollection], words: str, limit: int
     ) -> list[tuple[int, float]]:
         asked = keywords(words)
         if not asked:
@@ -170,7 +170,7 @@ class PostgresIndex(SqlIndex):
         return [(number, float(rank)) for number, rank in found]
 
     def _nearest(
-        self, rows: Rows, scopes: Sequence[Scope], vector: Vector, limit: int
+        self, rows: Rows, scopes: Sequence[TenantCollection], vector: Vector, limit: int
     ) -> list[tuple[int, float]]:
         if not self._has_pgvector:
             return super()._nearest(rows, scopes, vector, limit)
@@ -222,7 +222,7 @@ def _text(vector: Vector) -> str:
     return "[" + ",".join(f"{number:.6g}" for number in vector) + "]"
 
 
-def _within(scopes: Sequence[Scope]) -> tuple[str, list[str]]:
+def _within(scopes: Sequence[TenantCollection]) -> tuple[str, list[str]]:
     """A condition on ``chunks`` and its values."""
     where = " OR ".join(["(tenant = ? AND collection = ?)"] * len(scopes))
     return f"({where})", [value for scope in scopes for value in scope]

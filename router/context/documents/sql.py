@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from router.context.documents.model import Chunk, Document, Hits, Index, Passage, Scope
+from router.context.documents.model import Chunk, Document, Hits, Index, Passage, TenantCollection
 from router.context.documents.rows import Rows
 from router.context.documents.vectors import Vectors, packed, unpacked
 from router.embed.encoder import Vector
@@ -68,12 +68,12 @@ class SqlIndex(Index, ABC):
 
     @abstractmethod
     def _lexical(
-        self, rows: Rows, scopes: Sequence[Scope], words: str, limit: int
+        self, rows: Rows, scopes: Sequence[TenantCollection], words: str, limit: int
     ) -> list[tuple[int, float]]:
         """Chunks by number with their score by words, best first."""
 
     def _nearest(
-        self, rows: Rows, scopes: Sequence[Scope], vector: Vector, limit: int
+        self, rows: Rows, scopes: Sequence[TenantCollection], vector: Vector, limit: int
     ) -> list[tuple[int, float]]:
         return self._vectors.nearest(rows, scopes, vector, limit)
 
@@ -127,10 +127,10 @@ class SqlIndex(Index, ABC):
         rows.run("DELETE FROM chunks WHERE document = ?", document_id)
         rows.run("DELETE FROM documents WHERE id = ?", document_id)
         rows.run("INSERT INTO left_behind (what) VALUES ('words') ON CONFLICT DO NOTHING")
-        self._changed(rows, Scope(*found[0]))
+        self._changed(rows, TenantCollection(*found[0]))
         return True
 
-    def _changed(self, rows: Rows, scope: Scope) -> None:
+    def _changed(self, rows: Rows, scope: TenantCollection) -> None:
         rows.run(
             "INSERT INTO collections (tenant, name, version) VALUES (?,?,1)"
             " ON CONFLICT (tenant, name) DO UPDATE SET version = collections.version + 1",
@@ -183,7 +183,7 @@ class SqlIndex(Index, ABC):
         with self._reading() as rows:
             return int(rows.run("SELECT count(*) FROM chunks")[0][0]) if rows else 0
 
-    def scopes(self, tenants: Sequence[str]) -> set[Scope]:
+    def scopes(self, tenants: Sequence[str]) -> set[TenantCollection]:
         """Where these tenants have documents."""
         marks = ",".join("?" * len(tenants))
         with self._reading() as rows:
@@ -195,9 +195,11 @@ class SqlIndex(Index, ABC):
                 if rows
                 else []
             )
-            return {Scope(*row) for row in found}
+            return {TenantCollection(*row) for row in found}
 
-    def find(self, scopes: Sequence[Scope], words: str, vector: Vector, limit: int) -> Hits:
+    def find(
+        self, scopes: Sequence[TenantCollection], words: str, vector: Vector, limit: int
+    ) -> Hits:
         """The best chunks of some scopes by each measure."""
         with self._reading() as rows:
             if rows is None or not scopes:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from router.context.documents.model import Chunk, Document, IndexUnavailable, Scope
+from router.context.documents.model import Chunk, Document, IndexUnavailable, TenantCollection
 from router.context.documents.rows import Rows
 from router.context.documents.sql import SCHEMA, SqlIndex
 from router.context.documents.words import keywords
@@ -120,13 +120,13 @@ class SqliteIndex(SqlIndex):
             rows.run(
                 "INSERT INTO words (words, rowid, scope, title, text) VALUES ('delete',?,?,?,?)",
                 number,
-                _token(Scope(tenant, collection)),
+                _token(TenantCollection(tenant, collection)),
                 title,
                 text,
             )
 
     def _lexical(
-        self, rows: Rows, scopes: Sequence[Scope], words: str, limit: int
+        self, rows: Rows, scopes: Sequence[TenantCollection], words: str, limit: int
     ) -> list[tuple[int, float]]:
         asked = keywords(words)
         if not asked:
@@ -160,7 +160,7 @@ class SqliteIndex(SqlIndex):
                 self._connection = None
 
 
-def _token(scope: Scope) -> str:
+def _token(scope: TenantCollection) -> str:
     """A word that stands for a scope, and that no text can say: it has a column of its own."""
     raw = "\0".join(scope).encode("utf-8", "surrogatepass")
     return "x" + hashlib.blake2b(raw, digest_size=12).hexdigest()

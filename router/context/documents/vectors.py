@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from router.embed.encoder import Vector
 
 if TYPE_CHECKING:
-    from router.context.documents.model import Scope
+    from router.context.documents.model import TenantCollection
     from router.context.documents.rows import Rows
 
 
@@ -42,7 +42,7 @@ class Vectors:
 
     def __init__(self, width: int) -> None:
         self._width = width
-        self._held: dict[Scope, _Held] = {}
+        self._held: dict[TenantCollection, _Held] = {}
 
     @property
     def held(self) -> int:
@@ -50,7 +50,7 @@ class Vectors:
         return sum(len(each.numbers) for each in list(self._held.values()))
 
     def nearest(
-        self, rows: Rows, scopes: Sequence[Scope], vector: Vector, limit: int
+        self, rows: Rows, scopes: Sequence[TenantCollection], vector: Vector, limit: int
     ) -> list[tuple[int, float]]:
         """Chunks by number with their cosine, best first."""
         found: list[tuple[int, float]] = []
@@ -61,7 +61,7 @@ class Vectors:
             found += [(int(held.numbers[place]), float(scores[place])) for place in best]
         return sorted(found, key=lambda each: -each[1])[:limit]
 
-    def _current(self, rows: Rows, scope: Scope) -> _Held:
+    def _current(self, rows: Rows, scope: TenantCollection) -> _Held:
         version = rows.run("SELECT version FROM collections WHERE tenant = ? AND name = ?", *scope)
         held = self._held.get(scope) or _Held(
             0, np.zeros(0, np.int64), np.zeros((0, self._width), np.float32)
@@ -75,7 +75,7 @@ class Vectors:
                 self._held.pop(scope, None)
         return held
 
-    def _read(self, rows: Rows, scope: Scope, old: _Held, version: int) -> _Held:
+    def _read(self, rows: Rows, scope: TenantCollection, old: _Held, version: int) -> _Held:
         """What is gone goes, what is new is read; numbers are never given twice."""
         last = int(old.numbers[-1]) if len(old.numbers) else 0
         where = "FROM chunks WHERE tenant = ? AND collection = ? AND number"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from adapters.registry import database
 from adapters.registry.claim import Claim
-from router.budgets.authority import Lease, LeaseAnswer, LeaseAsk, Wish, grant
+from router.budgets.authority import Lease, LeaseAnswer, LeaseAsk, LeaseWish, grant
 from serving.registry.accounts.models import HolderRow, LeaseRow
 
 GONE = "(gone)"
@@ -148,7 +148,7 @@ def _used(session: Session, accounts: list[str], silent_since: int) -> dict[str,
 def _grant(
     session: Session,
     holder: str,
-    wish: Wish,
+    wish: LeaseWish,
     mine: dict[str, LeaseRow],
     owned: dict[str, int],
 ) -> Lease:

@@ -20,7 +20,7 @@ from adapters.registry.claim import Claim
 from adapters.registry.database import migration_config
 from router.account.usage import OTHER, UsageMeter, UsageReport, UsageRow
 from router.admin.usage import UsageQuestion
-from router.budgets.authority import LeaseAsk, Wish
+from router.budgets.authority import LeaseAsk, LeaseWish
 from router.config.budgets import Window
 from router.stages import Heading
 from serving.cli.main import app
@@ -162,7 +162,7 @@ def ask(
     number: int, holder: str, *, want: int, spent: int = 0, ends: int | None = None
 ) -> LeaseAsk:
     """A router's wish about one account."""
-    wish = Wish(
+    wish = LeaseWish(
         account="a", budget="b", metric="usd", window=Window.DAY, limit=100,
         ends=ends, spent=spent, want=want,
     )  # fmt: skip
@@ -192,7 +192,9 @@ def test_amounts_are_as_large_as_money_gets(engine: Engine, claim: Claim) -> Non
     """Ten million dollars in billionths; SQLite takes any number, PostgreSQL what its column is."""
     book = LeaseBook(engine, claim)
     millions = 10**7 * 10**9
-    wish = Wish(account="a", window=Window.TOTAL, limit=millions, spent=millions - 1, want=millions)
+    wish = LeaseWish(
+        account="a", window=Window.TOTAL, limit=millions, spent=millions - 1, want=millions
+    )
     [lease] = book.lease(LeaseAsk(holder="one", number=2**40, wishes=(wish,))).leases
     assert (lease.granted, lease.free) == (millions, 0)
     assert book.committed("a") == millions

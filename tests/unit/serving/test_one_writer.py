@@ -20,7 +20,7 @@ from adapters.errors import Superseded
 from adapters.registry import Plan, Registry
 from router.account.usage import UsageReport, UsageRow
 from router.admin.usage import UsageQuestion
-from router.budgets.authority import LeaseAsk, Wish
+from router.budgets.authority import LeaseAsk, LeaseWish
 from router.config.budgets import Window
 from serving.config.settings import Settings
 from serving.internal.reports import EngineReport, RouterReport
@@ -58,7 +58,9 @@ class Writer:
 
     def lease(self, number: int) -> None:
         """A router asks."""
-        wish = Wish(account='["b","usd",0]', window=Window.TOTAL, limit=10**9, spent=0, want=number)
+        wish = LeaseWish(
+            account='["b","usd",0]', window=Window.TOTAL, limit=10**9, spent=0, want=number
+        )
         self.leases.lease(LeaseAsk(holder=f"{self.name}-{number}", number=1, wishes=(wish,)))
 
     def count(self, number: int) -> None:

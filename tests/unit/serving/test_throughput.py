@@ -16,7 +16,7 @@ from adapters.aliases import Peer
 from router.config.routing import LocalPrice
 from router.prices import LocalPricing, Work
 from serving.config.settings import Settings
-from serving.engine.work import CACHED, GENERATED, PROMPT, Busy, Processed, processed
+from serving.engine.work import CACHED, GENERATED, PROMPT, BusyTime, Processed, processed
 from serving.internal.reports import EngineReport, RouterReply, RouterReport
 from serving.registry.compose import RegistryProcess
 from serving.registry.throughput import ENOUGH_BUSY_S, Throughput
@@ -44,7 +44,7 @@ def rate(found: Work | None) -> float:
 def test_a_stopwatch_counts_overlapping_requests_once() -> None:
     """Busy is the time in which anything was under way."""
     now = 0.0
-    busy = Busy(lambda: now)
+    busy = BusyTime(lambda: now)
     with busy:
         now = 1.0
         with busy:

@@ -22,7 +22,7 @@ from adapters.records.line import (
     seal,
     seconds,
 )
-from adapters.records.reader import After, Where
+from adapters.records.reader import Position, RecordCursor
 
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8)
 JSON = st.recursive(
@@ -90,7 +90,7 @@ def test_a_commitment_tells_nothing_of_its_payload_and_holds_it() -> None:
     two, second = payloads.line(4, b'{"id":"dec_1"}')
     assert first != second
     kept = payloads.read(one[:-1])
-    assert kept == payloads.Kept(3, b'{"id":"dec_1"}', first)
+    assert kept == payloads.KeptPayload(3, b'{"id":"dec_1"}', first)
     changed = payloads.read(two[:-1].replace(b"dec_1", b"dec_2"))
     assert changed is not None
     assert changed.commitment != second
@@ -103,5 +103,5 @@ def test_a_list_goes_on_after_the_record_that_a_page_ended_with(at: float) -> No
     told = seconds(iso(at))
     assert recorded(at) == told
     record = {"sequence": 4}
-    cursor = After(told, "router-1", record["sequence"])
-    assert not cursor.is_before(Where(recorded(at), "router-1", 0, 4), record)
+    cursor = RecordCursor(told, "router-1", record["sequence"])
+    assert not cursor.is_before(Position(recorded(at), "router-1", 0, 4), record)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from router.context.documents.model import Index, IndexUnavailable, Scope
+from router.context.documents.model import Index, IndexUnavailable, TenantCollection
 from router.context.documents.postgres import PostgresIndex
 from router.context.documents.sqlite import SqliteIndex
 from tests.fakes.documents import WIDTH, WordEncoder, document, files_of
 from tests.fakes.postgres import NewDatabase
 
-MANUALS = Scope("acme", "manuals")
+MANUALS = TenantCollection("acme", "manuals")
 Open = Callable[[bool], Index]
 
 
@@ -52,7 +52,9 @@ def encoder() -> WordEncoder:
     return WordEncoder()
 
 
-def texts_of(index: Index, encoder: WordEncoder, words: str, *scopes: Scope) -> list[str]:
+def texts_of(
+    index: Index, encoder: WordEncoder, words: str, *scopes: TenantCollection
+) -> list[str]:
     """What is found by either measure, the best by words first."""
     hits = index.find(scopes or [MANUALS], words, encoder.encode([words])[0], 10)
     found = index.passages([number for number, _ in [*hits.lexical, *hits.vectors]])
@@ -109,12 +111,12 @@ def test_only_the_scopes_that_are_asked_for_are_searched(
     index.put(*document("d1", ["the secret kettle"], encoder))
     index.put(*document("d2", ["the secret kettle of others"], encoder, tenant="other"))
     index.put(*document("d3", ["the secret kettle in boards"], encoder, collection="boards"))
-    tricky = Scope("acme manuals", "")
+    tricky = TenantCollection("acme manuals", "")
     index.put(*document("d4", ["the kettle of a trickster"], encoder, tenant=tricky.tenant))
     assert set(texts_of(index, encoder, "secret kettle")) == {"the secret kettle"}
-    both = texts_of(index, encoder, "secret kettle", MANUALS, Scope("acme", "boards"))
+    both = texts_of(index, encoder, "secret kettle", MANUALS, TenantCollection("acme", "boards"))
     assert len(set(both)) == 2
-    assert texts_of(index, encoder, "secret kettle", Scope("nobody", "manuals")) == []
+    assert texts_of(index, encoder, "secret kettle", TenantCollection("nobody", "manuals")) == []
 
 
 def test_what_did_not_change_keeps_its_vector(opened: Open, encoder: WordEncoder) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.operations.plan import (
-    Demand,
-    Engine,
+    EngineCapacity,
     Impossible,
+    PeakDemand,
     Site,
     expected_distinct,
     plan,
@@ -21,7 +21,7 @@ from serving.operations.plan import (
 
 rates = st.floats(min_value=0.1, max_value=50_000)
 demands = st.builds(
-    Demand,
+    PeakDemand,
     requests_per_s=rates,
     seconds_per_request=st.floats(min_value=0.01, max_value=120),
     adapters=st.integers(0, 3000),
@@ -29,7 +29,7 @@ demands = st.builds(
     copies=st.none() | st.integers(1, 8),
 )
 engines = st.builds(
-    Engine,
+    EngineCapacity,
     requests_per_s=st.floats(min_value=0.5, max_value=500),
     concurrent=st.integers(1, 256),
     max_loras=st.integers(1, 32),
@@ -44,7 +44,7 @@ sites = st.builds(
 
 
 @given(demand=demands, engine=engines, site=sites)
-def test_what_is_planned_suffices(demand: Demand, engine: Engine, site: Site) -> None:
+def test_what_is_planned_suffices(demand: PeakDemand, engine: EngineCapacity, site: Site) -> None:
     """With the spare replicas lost, rate, concurrency and places still suffice."""
     found = plan(demand, engine, site)
     left = found.replicas - site.spare
@@ -62,7 +62,9 @@ def test_what_is_planned_suffices(demand: Demand, engine: Engine, site: Site) ->
 
 
 @given(demand=demands, engine=engines, site=sites)
-def test_one_replica_less_would_not_suffice(demand: Demand, engine: Engine, site: Site) -> None:
+def test_one_replica_less_would_not_suffice(
+    demand: PeakDemand, engine: EngineCapacity, site: Site
+) -> None:
     """The plan is the smallest: without one more replica, what it is `because` of fails."""
     found = plan(demand, engine, site)
     less = found.replicas - site.spare - 1
@@ -77,9 +79,11 @@ def test_one_replica_less_would_not_suffice(demand: Demand, engine: Engine, site
 
 
 @given(demand=demands, engine=engines, more=st.floats(min_value=1, max_value=3))
-def test_more_requests_never_need_less(demand: Demand, engine: Engine, more: float) -> None:
+def test_more_requests_never_need_less(
+    demand: PeakDemand, engine: EngineCapacity, more: float
+) -> None:
     """Replicas and routers grow with the rate."""
-    grown = Demand(
+    grown = PeakDemand(
         demand.requests_per_s * more,
         demand.seconds_per_request,
         demand.adapters,
@@ -105,7 +109,7 @@ def test_popularity_is_a_distribution(adapters: int, zipf: float) -> None:
 
 def test_figures_by_hand() -> None:
     """Ten requests/s of 4 s are 40 under way; 0.7 of 2 requests/s ask for 8 replicas."""
-    found = plan(Demand(10, 4), Engine(2, concurrent=16), Site(spare=1))
+    found = plan(PeakDemand(10, 4), EngineCapacity(2, concurrent=16), Site(spare=1))
     assert (found.replicas, found.because, found.in_flight) == (9, "rate", 40)
     assert (found.routers, found.resident_share, found.publish_s) == (2, 1.0, 0)
     # Two coins: one sort for sure, the second with one half.
@@ -115,14 +119,16 @@ def test_figures_by_hand() -> None:
 
 def test_thousands_of_adapters_on_hundreds_of_replicas() -> None:
     """On paper: 5000 adapters in two copies, 4000 requests/s; and what will be tight is said."""
-    demand = Demand(4000, 3, adapters=5000, copies=2)
-    found = plan(demand, Engine(20, concurrent=48, max_cpu_loras=64), Site(gpus_per_node=8))
+    demand = PeakDemand(4000, 3, adapters=5000, copies=2)
+    found = plan(demand, EngineCapacity(20, concurrent=48, max_cpu_loras=64), Site(gpus_per_node=8))
     assert found.because == "rate"
     assert found.replicas == math.ceil(4000 / 14) + 1
     assert found.nodes == math.ceil(found.gpus / 8)
     assert found.resident_share == pytest.approx(1.0)
     everywhere = plan(
-        Demand(4000, 3, adapters=5000), Engine(20, max_cpu_loras=64), Site(gpus_per_node=8)
+        PeakDemand(4000, 3, adapters=5000),
+        EngineCapacity(20, max_cpu_loras=64),
+        Site(gpus_per_node=8),
     )
     assert everywhere.publish_s > 60
     assert any("cold" in warning for warning in everywhere.warnings)
@@ -132,14 +138,16 @@ def test_thousands_of_adapters_on_hundreds_of_replicas() -> None:
 @pytest.mark.parametrize(
     ("demand", "engine", "site", "said"),
     [
-        (Demand(0, 1), Engine(1), Site(), "requests/s must be"),
-        (Demand(1, math.inf), Engine(1), Site(), "seconds per request"),
-        (Demand(1, 1), Engine(0), Site(), "of a replica"),
-        (Demand(1, 1), Engine(1), Site(utilisation=1.5), "utilisation"),
-        (Demand(1, 1), Engine(1, gpus=4), Site(gpus_per_node=2), "does not fit a node"),
+        (PeakDemand(0, 1), EngineCapacity(1), Site(), "requests/s must be"),
+        (PeakDemand(1, math.inf), EngineCapacity(1), Site(), "seconds per request"),
+        (PeakDemand(1, 1), EngineCapacity(0), Site(), "of a replica"),
+        (PeakDemand(1, 1), EngineCapacity(1), Site(utilisation=1.5), "utilisation"),
+        (PeakDemand(1, 1), EngineCapacity(1, gpus=4), Site(gpus_per_node=2), "does not fit a node"),
     ],
 )
-def test_nonsense_is_refused(demand: Demand, engine: Engine, site: Site, said: str) -> None:
+def test_nonsense_is_refused(
+    demand: PeakDemand, engine: EngineCapacity, site: Site, said: str
+) -> None:
     """In one line that names the figure."""
     with pytest.raises(Impossible, match=said):
         plan(demand, engine, site)
