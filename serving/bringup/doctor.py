@@ -276,7 +276,7 @@ def _provider(
             yield _clock("clock", f"{config.name} says it is another time", skew)
 
 
-def prices_of(config: ProviderConfig, today: date) -> Iterator[Finding]:
+def prices_of(config: ProviderConfig, today: date) -> Iterator[Diagnosis]:
     """Those that nobody configured, and from when they are."""
     lists = {card.id: config.price_list(card) for card in config.models}
     listed = [model for model, prices in lists.items() if prices is not None]
@@ -286,7 +286,7 @@ def prices_of(config: ProviderConfig, today: date) -> Iterator[Finding]:
     detail = f"of {', '.join(listed)}: as {prices.page} said on {prices.read}"
     is_old = (today - prices.read).days > _OLD_DAYS
     remedy = "Look them up and set input_usd_per_mtok and output_usd_per_mtok." if is_old else ""
-    yield Finding(f"prices {config.name}", Grade.WARN if is_old else Grade.OK, detail, remedy)
+    yield Diagnosis(f"prices {config.name}", Grade.WARN if is_old else Grade.OK, detail, remedy)
 
 
 async def _access_token(config: ProviderConfig, auth: GoogleAuth) -> str:
