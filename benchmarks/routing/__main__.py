@@ -14,13 +14,15 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from benchmarks.routing import few, intents, latency, prehoc, tracer
+from benchmarks.routing import after, confidence, few, intents, latency, prehoc, tracer
 from benchmarks.routing.data import DataMissing, banking77, gsm8k
 from benchmarks.routing.encoded import Reader
 from router.config.auto import AutoConfig
-from router.intent.encoder import MAX_READ, EncoderMissing, SentenceEncoder
+from router.intent.encoder import EncoderMissing, SentenceEncoder
 from router.intent.vectors import VectorCache
 
+_OTHER_DIVISIONS = (1, 2)
+_CONFIDENCE = Path(".graftwork/bench-confidence")
 _VECTORS = Path(".graftwork/bench-routing")
 
 
@@ -66,8 +68,7 @@ def _tracer(reader: Reader) -> None:
 
 def _prehoc(reader: Reader) -> None:
     problems = gsm8k()
-    # The problems are long: all of each is read.
-    reader = Reader(SentenceEncoder(MAX_READ), reader.cache)
+    vectors = reader.vectors([p.text for p in problems])
     weak, strong, best = prehoc.accuracies(problems)
     print(f"\nGSM8K, {len(problems)} problems: weak {weak:.1%}, strong {strong:.1%}, ", end="")
     print(f"the better of both on each {best:.1%}.\n")
@@ -75,12 +76,33 @@ def _prehoc(reader: Reader) -> None:
         "| router | strong calls for 95 % of its quality | 95 % interval | cost | APGR | less kNN |"
     )
     print("| --- | --: | --: | --: | --: | --: |")
-    for row in prehoc.table(problems, reader.vectors([p.text for p in problems])):
+    for row in prehoc.table(problems, vectors):
         gap = "" if row.apgr != row.apgr else f"{row.apgr:.3f}"
         interval = f"{row.low:.1%} to {row.high:.1%}"
         beside = " to ".join(f"{100 * end:+.1f}" for end in row.against_knn)
         figures = f"{row.share:.1%} | {interval} | {row.cost:.1%} | {gap} | {beside}"
         print(f"| {row.name} | {figures} |", flush=True)
+    done = prehoc.as_decided(problems, vectors)
+    print(
+        f"\nWith worth_usd {done.worth_usd:.4f} the router sent {done.share:.1%} to the strong one, "
+        f"for {done.quality:.2%} of its quality."
+    )
+    for seed in _OTHER_DIVISIONS:
+        again = {row.name: row.share for row in prehoc.table(problems, vectors, seed)}
+        shares = ", ".join(f"{name} {again[name]:.1%}" for name in prehoc.COMPARED)
+        print(f"Other folds: {shares}.", flush=True)
+    print("\n| evidence after generation | AUROC | strong calls | 95 % interval | at once |")
+    print("| --- | --: | --: | --: | --: |")
+    try:
+        sure = confidence.features(problems, _CONFIDENCE)
+    except confidence.NoModel as missing:
+        print(f"Without SmolLM2's confidence: {missing}")
+        sure = None
+    answers = reader.vectors([p.answer for p in problems])
+    for each in after.table(problems, vectors, answers, sure):
+        interval = f"{each.low:.1%} to {each.high:.1%}"
+        figures = f"{each.auroc:.3f} | {each.share:.1%} | {interval} | {each.at_once:.1%}"
+        print(f"| {each.name} | {figures} |", flush=True)
 
 
 def _few(reader: Reader) -> None:

@@ -31,6 +31,8 @@ class Problem:
     text: str
     weak: bool
     strong: bool
+    answer: str = ""
+    """What the weak model said."""
 
 
 def folder() -> Path:
@@ -61,6 +63,11 @@ def gsm8k() -> list[Problem]:
     """1,319 grade-school problems (the test set) with the outcomes of Mixtral and GPT-4."""
     with _file("routellm_gsm8k_responses.csv").open(encoding="utf-8", newline="") as lines:
         return [
-            Problem(row["prompt"], row[_WEAK] == "True", row[_STRONG] == "True")
+            Problem(
+                row["prompt"],
+                row[_WEAK] == "True",
+                row[_STRONG] == "True",
+                row[f"{_WEAK}_response"],
+            )
             for row in csv.DictReader(lines)
         ]

@@ -68,7 +68,8 @@ def _hint3(path: Path) -> list[Example]:
 
 
 def _few(examples: Sequence[Example], count: int) -> list[Example]:
-    chance, by = np.random.default_rng(_SEED), {}
+    chance = np.random.default_rng(_SEED)
+    by: dict[str, list[Example]] = {}
     for example in examples:
         by.setdefault(str(example.intent), []).append(example)
     return [own[n] for own in by.values() for n in chance.permutation(len(own))[:count]]

@@ -4,36 +4,38 @@ Each problem has a weak and a strong model's outcome. A router orders the proble
 would gain from the strong model; the share that must go there to reach 95 % of the strong model's
 accuracy is its cost. Scores are cross-validated: no problem is scored by a fit that saw it.
 
-Two orders are told apart. By the weak model's expected failure is what a risk bound does
-(``router.choose.ranking``). By the expected gain leaves the problems that neither solves to the
-weak model; it needs a fit of the strong model's outcomes as well.
+What is measured is the router's own ranking (``benchmarks.routing.product``), in both orders that
+it has. By the weak model's expected failure is what a risk bound does. By the expected gain, which
+is what the worth of a good answer does, the problems that neither solves stay with the weak model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.routing.data import Problem
-from router.learn.logistic import fit, one_hot, softmax
+from benchmarks.routing.product import (
+    STRONG_PRICE,
+    WEAK_PRICE,
+    chooser,
+    to_strong,
+    weighed,
+)
 
-_FOLDS = 5
+FOLDS = 5
 _NEAREST = 40
 KNN = f"kNN ({_NEAREST}) on the embedding"
 KNN_GAIN = f"kNN ({_NEAREST}), by expected gain"
-HEAD = "logistic head on the embedding, with lengths"
-HEADS_GAIN = "two such heads, by expected gain"
-_PEERS = {HEAD: KNN, HEADS_GAIN: KNN_GAIN}
+BY_WORTH = "the router, by what a good answer is worth"
+BY_RISK = "the router, by a bound on the error"
+_PEERS = {BY_RISK: KNN, BY_WORTH: KNN_GAIN}
 """Each with kNN in the same order."""
-_DECAYS = (0.03, 0.1, 0.3, 1.0, 3.0)
-_LENGTHS = 3
-_RESAMPLES = 1000
-_QUALITY = 0.95
-_WEAK_PRICE, _STRONG_PRICE = 0.24, 24.7
-"""US$ per million tokens, as RouteLLM counts them (arXiv 2406.18665, table 6)."""
+COMPARED = (BY_WORTH, BY_RISK, KNN_GAIN, KNN)
+RESAMPLES = 1000
+QUALITY = 0.95
 
 Floats = NDArray[np.floating]
 
@@ -54,23 +56,18 @@ class Row:
 
 def table(problems: list[Problem], vectors: NDArray[np.float32], seed: int = 0) -> list[Row]:
     """Every router's row, with a 95 % bootstrap interval over problems."""
-    weak = np.array([p.weak for p in problems], float)
-    strong = np.array([p.strong for p in problems], float)
-    rng = np.random.default_rng(seed)
-    fold = rng.permutation(len(problems)) % _FOLDS
-    centred = vectors - vectors.mean(axis=0)
-    features = np.hstack([centred, np.log1p(_lengths(problems))]).astype(np.float32)
-    failing = _out_of_fold(features, weak, fold, _logistic)
+    weak, strong, fold, rng = divided(problems, seed)
+    expected, _ = weighed(problems, vectors, fold)
+    near = [_out_of_fold(vectors, outcomes, fold) for outcomes in (weak, strong)]
     scores: dict[str, Floats] = {
         "oracle": strong - weak + 0.5 * strong,
-        HEAD: failing,
-        HEADS_GAIN: failing - _out_of_fold(features, strong, fold, _logistic),
-        KNN: _out_of_fold(vectors, weak, fold, _neighbours),
-        KNN_GAIN: _out_of_fold(vectors, weak, fold, _neighbours)
-        - _out_of_fold(vectors, strong, fold, _neighbours),
+        BY_WORTH: expected.worth,
+        BY_RISK: -expected.weak,
+        KNN_GAIN: near[0] - near[1],
+        KNN: near[0],
         "random": rng.random(len(problems)),
     }
-    samples = rng.integers(0, len(problems), (_RESAMPLES, len(problems)))
+    samples = rng.integers(0, len(problems), (RESAMPLES, len(problems)))
     rows = [_row(name, score, weak, strong, samples) for name, score in scores.items()]
     for row in rows:
         peer = _PEERS.get(row.name)
@@ -79,6 +76,38 @@ def table(problems: list[Problem], vectors: NDArray[np.float32], seed: int = 0) 
             fewer = fewer - _resampled(scores[peer], weak, strong, samples)
             row.against_knn = tuple(map(float, np.percentile(fewer, [2.5, 97.5])))
     return [*rows, Row("always the strong model", 1.0, 1.0, 1.0, 1.0, float("nan"))]
+
+
+def divided(
+    problems: list[Problem], seed: int
+) -> tuple[Floats, Floats, NDArray[np.integer], np.random.Generator]:
+    """Outcomes of the weak and the strong model, the fold of each problem, and more chance."""
+    weak = np.array([p.weak for p in problems], float)
+    strong = np.array([p.strong for p in problems], float)
+    rng = np.random.default_rng(seed)
+    return weak, strong, rng.permutation(len(problems)) % FOLDS, rng
+
+
+@dataclass(frozen=True)
+class AsDecided:
+    """What a router with this worth of a good answer did: no score, only its decisions."""
+
+    worth_usd: float
+    share: float
+    quality: float
+    """Over that of the strong model alone."""
+
+
+def as_decided(problems: list[Problem], vectors: NDArray[np.float32], seed: int = 0) -> AsDecided:
+    """Decisions at the worth that the order needs for 95 %, taken one by one."""
+    weak, strong, fold, _ = divided(problems, seed)
+    expected, looked = weighed(problems, vectors, fold)
+    count = round(_share(expected.worth, weak, strong, random=False) * len(problems))
+    last = np.sort(expected.worth)[::-1][max(0, count - 1)]
+    worth_usd = float(1.0 / last) * (1 + 1e-9) if last > 0 else 1e9
+    asked = to_strong(problems, looked, chooser(worth_usd=worth_usd))
+    reached = np.where(asked, strong, weak).mean() / strong.mean()
+    return AsDecided(worth_usd, float(asked.mean()), float(reached))
 
 
 def _resampled(
@@ -99,7 +128,7 @@ def _row(name: str, score: Floats, weak: Floats, strong: Floats, samples: NDArra
     random = name == "random"
     share = _share(score, weak, strong, random=random)
     low, high = np.percentile(_resampled(score, weak, strong, samples, random=random), [2.5, 97.5])
-    cost = (share * _STRONG_PRICE + (1 - share) * _WEAK_PRICE) / _STRONG_PRICE
+    cost = (share * STRONG_PRICE + (1 - share) * WEAK_PRICE) / STRONG_PRICE
     return Row(
         name, share, float(low), float(high), cost, _apgr(score, weak, strong, random=random)
     )
@@ -117,7 +146,7 @@ def _curve(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> Floa
 
 def _share(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> float:
     curve = _curve(score, weak, strong, random=random)
-    return float(np.argmax(curve >= _QUALITY * strong.mean() - 1e-12) / len(weak))
+    return float(np.argmax(curve >= QUALITY * strong.mean() - 1e-12) / len(weak))
 
 
 def _apgr(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> float:
@@ -127,52 +156,17 @@ def _apgr(score: Floats, weak: Floats, strong: Floats, *, random: bool) -> float
 
 
 def _out_of_fold(
-    features: NDArray[np.float32],
-    outcomes: Floats,
-    fold: NDArray[np.integer],
-    score: Callable[[NDArray[np.float32], Floats, NDArray[np.float32]], Floats],
+    features: NDArray[np.float32], outcomes: Floats, fold: NDArray[np.integer]
 ) -> Floats:
-    """How likely a model with these outcomes fails, by fits that have not seen the problem."""
+    """How likely a model with these outcomes fails, by neighbours of other folds."""
     out = np.zeros(len(outcomes))
-    for index in range(_FOLDS):
+    for index in range(FOLDS):
         held = fold == index
-        out[held] = score(features[~held], outcomes[~held], features[held])
+        out[held] = _neighbours(features[~held], outcomes[~held], features[held])
     return out
-
-
-def _logistic(train: NDArray[np.float32], weak: Floats, test: NDArray[np.float32]) -> Floats:
-    """The strength of the penalty is chosen on a fifth of the training problems."""
-    classes = weak.astype(int)
-    held = np.arange(len(train)) % _FOLDS == 0
-
-    def loss(decay: float) -> float:
-        wanted = _failing(train[~held], classes[~held], train[held], decay)
-        return -float(np.log(np.where(classes[held] == 1, 1 - wanted, wanted)).mean())
-
-    return _failing(train, classes, test, min(_DECAYS, key=loss))
-
-
-def _failing(
-    train: NDArray[np.float32],
-    classes: NDArray[np.integer],
-    test: NDArray[np.float32],
-    decay: float,
-) -> Floats:
-    mean, scale = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-6)
-    scale[:-_LENGTHS] = train[:, :-_LENGTHS].std()  # directions keep their relative spread
-    weights, bias = fit((train - mean) / scale, one_hot(classes, 2), decay=decay)
-    return np.clip(softmax((test - mean) / scale @ weights + bias)[:, 0], 1e-6, 1 - 1e-6)
 
 
 def _neighbours(train: NDArray[np.float32], weak: Floats, test: NDArray[np.float32]) -> Floats:
     nearest = np.argpartition(-(test @ train.T), _NEAREST, axis=1)[:, :_NEAREST]
     failing: Floats = 1 - weak[nearest].mean(axis=1)
     return failing
-
-
-def _lengths(problems: list[Problem]) -> Floats:
-    """Characters, words and numbers of each problem."""
-    words = [problem.text.split() for problem in problems]
-    numbers = [sum(word.strip("$")[:1].isdigit() for word in each) for each in words]
-    rows = zip(problems, words, numbers, strict=True)
-    return np.array([(len(p.text), len(w), n) for p, w, n in rows], float)

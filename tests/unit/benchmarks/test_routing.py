@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.routing.after import table as after
 from benchmarks.routing.data import DataMissing, Problem, banking77
 from benchmarks.routing.intents import auroc
-from benchmarks.routing.prehoc import HEAD, HEADS_GAIN, accuracies, table
+from benchmarks.routing.prehoc import BY_RISK, BY_WORTH, accuracies, as_decided, table
 from benchmarks.routing.tracer import AGREEMENT, threshold
 
 
@@ -46,7 +47,7 @@ def test_routers_are_between_random_and_the_oracle() -> None:
     rows = {row.name: row for row in table(problems, vectors)}
     shares = {name: row.share for name, row in rows.items()}
     assert shares["oracle"] <= min(shares.values())
-    assert shares[HEAD] < 0.8 * shares["random"]
+    assert shares[BY_RISK] < 0.8 * shares["random"]
     assert rows["random"].apgr == pytest.approx(0.5)
     assert all(row.low - 0.05 <= row.share <= row.high + 0.05 for row in rows.values())
 
@@ -61,10 +62,33 @@ def test_the_gain_leaves_what_neither_solves_to_the_weak_model() -> None:
         for index, vector in enumerate(vectors)
     ]
     rows = {row.name: row for row in table(problems, vectors)}
-    assert rows[HEADS_GAIN].share < 0.8 * rows[HEAD].share
-    low, high = rows[HEADS_GAIN].against_knn
+    assert rows[BY_WORTH].share < 0.8 * rows[BY_RISK].share
+    low, high = rows[BY_WORTH].against_knn
     assert low <= high
     assert rows["random"].against_knn == ()
+    done = as_decided(problems, vectors)
+    assert done.share == pytest.approx(rows[BY_WORTH].share, abs=2 / len(problems))
+    assert done.quality >= 0.95 - 1e-9
+
+
+def test_evidence_after_generation_saves_calls() -> None:
+    """The more it tells, the fewer; what tells nothing does no harm worth a word."""
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(500, 8)).astype(np.float32)
+    right = rng.random(500) < 1 / (1 + np.exp(-vectors[:, 0]))
+    problems = [
+        Problem(f"how much is {index}", bool(right[index]), rng.random() < 0.9, "so much")
+        for index in range(500)
+    ]
+    confidence = rng.normal(size=(500, 3)) + 2.0 * right[:, np.newaxis]
+    rows = {each.name: each for each in after(problems, vectors, vectors, confidence)}
+    before = rows["none: before generation alone"]
+    assert before.at_once == before.share
+    assert rows["SmolLM2's, of the answer"].share < 0.7 * before.share
+    assert rows["SmolLM2's, of the answer"].auroc > 0.9
+    simulated = [rows[f"simulated, AUROC {area}"] for area in (0.65, 0.75, 0.85)]
+    assert simulated[2].share < simulated[0].share < before.share + 0.05
+    assert all(each.low - 0.05 <= each.share <= each.high + 0.05 for each in rows.values())
 
 
 def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
