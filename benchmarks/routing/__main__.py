@@ -84,7 +84,7 @@ def _prehoc(reader: Reader) -> None:
         print(f"| {row.name} | {figures} |", flush=True)
     done = prehoc.as_decided(problems, vectors)
     print(
-        f"\nWith worth_usd {done.worth_usd:.4f} the router sent {done.share:.1%} to the strong one, "
+        f"\nWith worth_usd {done.worth_usd:.4f} the strong model was asked {done.share:.1%}, "
         f"for {done.quality:.2%} of its quality."
     )
     for seed in _OTHER_DIVISIONS:

@@ -7,8 +7,9 @@ weak model answers, its answer is judged, and the strong one is asked after all 
 
 The file has no token probabilities of the weak model, so P comes from elsewhere, in three ways:
 
-* by SmolLM2's token probabilities of the recorded answers (``benchmarks.routing.confidence``), scored
-  as a router scores an answer's own (``router.judge.scorer``) together with q_weak, out of fold.
+* by SmolLM2's token probabilities of the recorded answers (``benchmarks.routing.confidence``),
+  scored as a router scores an answer's own (``router.judge.scorer``) together with q_weak, out of
+  fold.
 * by the embedded encoder: the same heads, fitted to the vectors of problem and recorded answer and
   to the answer's lengths and numbers, out of fold. It is real evidence from the real answers.
 * simulated: a score that is N(d, 1) for right answers and N(0, 1) for wrong ones, d for a given

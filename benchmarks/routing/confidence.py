@@ -1,10 +1,10 @@
-"""How sure an embedded model is of each recorded answer: SmolLM2-135M-Instruct's token probabilities.
+"""How sure an embedded model is of each recorded answer: SmolLM2-135M-Instruct's probabilities.
 
 GSM8K's file holds the weak model's answers but none of its probabilities. The small model that the
 product can serve (``serving.smollm2``) reads problem and answer and says how likely it finds each
-token: mean, least and entropy over its five likeliest, the very features by which a router judges an
-answer (``router.judge``). One reading a problem, about a quarter of a second of one core; kept in a
-file, since it takes minutes.
+token: mean, least and entropy over its five likeliest, the very features by which a router judges
+an answer (``router.judge``). One reading a problem, about a quarter of a second of one core; kept
+in a file, since it takes minutes.
 """
 
 from __future__ import annotations
