@@ -27,8 +27,8 @@ _AT_ONCE: Final = 200
 _SHOWN: Final = 1000
 _MAX_NAME: Final = 256
 _MAX_TARGETS: Final = 256
-_END: Final = 2000
-"""Characters that are kept of a text's head, and as many of its tail."""
+_END: Final = 500
+"""Characters that are kept of a text's head, and as many of its tail: encoders read less."""
 _YES: Final = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 Redact = Callable[[str, frozenset[str]], Awaitable[str]]
@@ -116,9 +116,9 @@ class Importer:
         text, intent, subject = (_text(raw, each) for each in ("text", "intent", "subject"))
         target, good = target_of(raw["target"]), _share(raw["good"])
         persons = frozenset([subject] if subject else ())
-        kept = text if dry else await self._redact(text, persons)
+        ends = text if len(text) <= 2 * _END else f"{text[:_END]}\n{text[-_END:]}"
         return Outcome(
-            text=kept if len(kept) <= 2 * _END else f"{kept[:_END]}\n{kept[-_END:]}",
+            text=ends if dry else await self._redact(ends, persons),
             target=target,
             good=good,
             intent=intent or ANY,

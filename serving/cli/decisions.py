@@ -44,17 +44,21 @@ def decide(
             _usd(each["cost_usd"]),
             "-" if each["quality"] is None else f"{each['quality']:.3f}",
             each.get("prior") or "-",
+            each.get("difficulty") or "-",
             each["reason"],
         )
         for each in decision["candidates"]
     ]
-    table(("rank", "candidate", "code", "expected USD", "quality", "prior", "reason"), rows)
+    columns = ("rank", "candidate", "code", "expected USD", "quality", "prior", "this request")
+    table((*columns, "reason"), rows)
 
 
 def _headline(decision: dict[str, Any]) -> list[tuple[str, str]]:
     intent, decided = decision["intent"], decision["decided"]
     confidence = "" if intent["confidence"] is None else f" ({intent['confidence']:.2f})"
     risk = "no bound" if decided["risk"] is None else f"bound {decided['risk']:g}"
+    if decided.get("worth_usd") is not None:
+        risk += f", a good answer is worth {decided['worth_usd']:g} USD"
     refused = f"none: {decision['error']}" if decision.get("error") else None
     lines = [
         ("intent", f"{intent['name'] or 'none'}{confidence}"),

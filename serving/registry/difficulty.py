@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,7 @@ from router.capture.consent import Consent
 from router.choose.difficulty import traits
 from router.choose.heads import Outcome, fitted
 from router.errors import GuardUnavailable
-from router.intent.encoder import Encoder, SentenceEncoder, Vector
+from router.intent.encoder import Encoder, SentenceEncoder
 from router.intent.model import is_english
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
@@ -45,8 +46,12 @@ from serving.registry.redacting import Redaction
 _READ_AT_ONCE: Final = 200
 _REMEMBERED: Final = 20_000
 """Vectors of texts in other rooms, halves: 15 MiB."""
+_PATIENCE_S: Final = (0.2, 0.5, 1.0, 2.0)
 _NO_NEEDS: Final[frozenset[str]] = frozenset()
 _TOOLS: Final = frozenset({"tools"})
+
+
+Halves = NDArray[np.float16]
 
 
 class Learning:
@@ -82,7 +87,7 @@ class Learning:
         self._publish = publish
         self._load = load
         self._encoder: Encoder | None = None
-        self._vectors: OrderedDict[str, NDArray[np.float16] | None] = OrderedDict()
+        self._vectors: OrderedDict[str, Halves | None] = OrderedDict()
         self._basis = ""
         self.fits = 0
         self.outcomes = Outcomes(store, config.max_rows)
@@ -91,16 +96,9 @@ class Learning:
         self._wake: Callable[[], None] = lambda: None
         self.persons = OutcomesOfPersons(self.outcomes, store.compact, redaction.hashed, self._soon)
 
-        async def redact(text: str, persons: frozenset[str]) -> str:
-            try:
-                kept = await redaction.learned_from(text, persons)
-            except GuardUnavailable as error:
-                raise BadLine("what of it must not be kept cannot be told now") from error
-            return str(kept)
-
         self._desk = quality.Desk(
             self.outcomes,
-            Importer(self.outcomes, redact, redaction.hashed, traits_of),
+            Importer(self.outcomes, partial(_redacted, redaction), redaction.hashed, traits_of),
             self._soon,
             Consent(settings.router.capture).said_no,
             config.import_max_mb,
@@ -158,10 +156,10 @@ class Learning:
         encoder = self._reader()
         unread = self.outcomes.unread(encoder.name, _READ_AT_ONCE)
         if unread:
-            self.outcomes.read_by(
-                encoder.name,
-                [(number, _halves(meaning(encoder, text))) for number, text in unread],
-            )
+            # A table has each text once a target.
+            vectors = [(number, self._meaning(text)) for number, text in unread]
+            found = [(number, None if v is None else v.tobytes()) for number, v in vectors]
+            self.outcomes.read_by(encoder.name, found)
         return len(unread) == _READ_AT_ONCE
 
     def _fit(self) -> bool:
@@ -204,9 +202,10 @@ class Learning:
             needs=_TOOLS if asked.tools else _NO_NEEDS,
             foreign=not is_english(language_of(asked.text)),
         )
+        vector = self._meaning(asked.text)
         return Outcome(
             asked.text,
-            self._meaning(asked.text),
+            None if vector is None else vector.astype(np.float32),
             known,
             asked.target,
             asked.good,
@@ -215,21 +214,19 @@ class Learning:
             levels=False,
         )
 
-    def _meaning(self, text: str) -> Vector | None:
+    def _meaning(self, text: str) -> Halves | None:
+        """What a text means, as halves; None in languages that the encoder does not know."""
         key = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         if key in self._vectors:
             self._vectors.move_to_end(key)
-            found = self._vectors[key]
-        else:
-            found = self._halved(text)
-            self._vectors[key] = found
-            if len(self._vectors) > _REMEMBERED:
-                self._vectors.popitem(last=False)
-        return None if found is None else found.astype(np.float32)
-
-    def _halved(self, text: str) -> NDArray[np.float16] | None:
-        vector = meaning(self._reader(), text)
-        return None if vector is None else vector.astype(np.float16)
+            return self._vectors[key]
+        encoder = self._reader()
+        english = is_english(language_of(text))
+        found = encoder.encode(encoder.read(text)).astype("<f2") if english else None
+        self._vectors[key] = found
+        if len(self._vectors) > _REMEMBERED:
+            self._vectors.popitem(last=False)
+        return found
 
     def _reader(self) -> Encoder:
         """Raises ``EncoderMissing``."""
@@ -242,20 +239,21 @@ class Learning:
         await self._judged.aclose()
 
 
+async def _redacted(redaction: Redaction, text: str, persons: frozenset[str]) -> str:
+    """As it may be kept. A machine that is busy gets more time than a request would have."""
+    for pause_s in _PATIENCE_S:
+        try:
+            return str(await redaction.learned_from(text, persons))
+        except GuardUnavailable:
+            await asyncio.sleep(pause_s)
+    raise BadLine("what of it must not be kept cannot be told now; send the line again")
+
+
 def traits_of(text: str) -> tuple[float, ...]:
     """Of a text of which no more is known."""
     size, foreign = len(text.encode("utf-8", "replace")), not is_english(language_of(text))
     known = traits(text, turns=1, input_tokens=size // 4, needs=_NO_NEEDS, foreign=foreign)
     return tuple(float(each) for each in known)
-
-
-def meaning(encoder: Encoder, text: str) -> Vector | None:
-    """A text's vector; None in languages that the encoder does not know."""
-    return encoder.encode(encoder.read(text)) if is_english(language_of(text)) else None
-
-
-def _halves(vector: Vector | None) -> bytes | None:
-    return None if vector is None else vector.astype("<f2").tobytes()
 
 
 def _basis(found: list[Outcome]) -> str:

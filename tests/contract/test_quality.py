@@ -279,6 +279,9 @@ def test_the_command(system: System, boss: httpx.Client, tmp_path: Path) -> None
     assert code == 0
     assert "base" in {each["target"] for each in json.loads(said)["outcomes"]}
     assert "told apart" in call("show")[1]
+    said = run.invoke(app, ["decide", riddle(77), *where]).output
+    assert "harder than its usual request" in said
+    assert "worth 0.05 USD" in said
     assert call("clear", "--target", "base") == (0, "1 removed\n")
     (tmp_path / "x.txt").write_text("")
     assert call("import", str(tmp_path / "x.txt"))[0] == 1
@@ -291,3 +294,20 @@ def test_cleared_it_is_as_before(boss: httpx.Client) -> None:
     soon(lambda: boss.get(QUALITY).json()["model"] is None)
     soon(lambda: decision(boss, riddle(1004))["features"]["difficulty"] is None)
     assert first(decision(boss, riddle(1004))) == SMALL
+
+
+def test_what_was_learned_outlives_the_registry(tmp_path: Path, frontier: FakeFrontier) -> None:
+    """A system that comes back knows the model before anything is fitted anew."""
+    models = [{"id": "small", "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 1.0}]
+    router = {
+        "providers": [{"name": "cloud", "base_url": frontier.openai_url, "models": models}],
+        "routing": {"frontiers": ["*"]},
+    }
+    with whole_system(tmp_path, router, replicas=1) as running, client(running) as http:
+        put(http, table())
+        model = soon(lambda: http.get(QUALITY).json()["model"])
+    with whole_system(tmp_path, router, replicas=1) as running, client(running) as http:
+        assert http.get(QUALITY).json()["model"] == model
+        found = soon(lambda: decision(http, riddle(1005))["features"]["difficulty"])
+        assert found["model"] == model
+        assert found["shifts"][SMALL] < 0
