@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from adapters.admin.lines import LINES, pieces
 from adapters.admin.parts import actor, choice, number
 from adapters.dataset import errors, files, lines
 from adapters.dataset.bringing import Bringing, Importer, NothingTaken
@@ -29,11 +30,6 @@ from adapters.resources import BadField, Resource, body_of, describes, listed, m
 _PATH: Final = "/admin/v1/datasets"
 _TENANT: Final = "x-graftwork-tenant"
 _HUGGINGFACE: Final = "huggingface"
-_LINES: Final = "application/x-ndjson"
-_LINES_KINDS: Final = frozenset(
-    {"", _LINES, "application/jsonl", "application/x-jsonlines", "application/json"}
-    | {"application/octet-stream", "text/plain"}
-)
 _MB: Final = 1 << 20
 _AT_ONCE: Final = 2
 _REJECTED_SHOWN: Final = 1000
@@ -118,7 +114,7 @@ async def freeze(desk: Desk, request: Request) -> Response:
         "intent": "of all rows; default: each line's `intent`",
         "holdout": "share that is only tested on, of rows without a `split` of their own",
     },
-    content={_LINES: {"schema": {"type": "string"}}},
+    content={LINES: {"schema": {"type": "string"}}},
     answers={
         413: "Larger than `flywheel.datasets.max_import_mb`.",
         415: "Not JSON lines.",
@@ -143,7 +139,8 @@ async def bring(desk: Desk, request: Request) -> Response:
         holdout=share,
     )
     async with desk.receiving:
-        raw = await _body(request, desk.max_import_mb)
+        sent = pieces(request, desk.max_import_mb, "flywheel.datasets.max_import_mb")
+        raw = b"".join([piece async for piece in sent])
         try:
             taken = await desk.importer.take(raw, bringing)
         except DatasetError as error:
@@ -207,7 +204,7 @@ async def export(desk: Desk, request: Request) -> Response:
         packed = await asyncio.to_thread(_packed, found, read)
         return Response(packed, media_type="application/gzip", headers=_named(found, "tar.gz"))
     written = lines.write(read, cast(lines.Format, form), beside=beside)
-    return StreamingResponse(_in_pieces(written), media_type=_LINES, headers=_named(found, "jsonl"))
+    return StreamingResponse(_in_pieces(written), media_type=LINES, headers=_named(found, "jsonl"))
 
 
 # Within
@@ -308,28 +305,6 @@ def _packed(found: Dataset, read: Iterable[Row]) -> bytes:
             member.size = len(raw)
             archive.addfile(member, io.BytesIO(raw))
     return packed.getvalue()
-
-
-async def _body(request: Request, max_mb: float) -> bytes:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _LINES_KINDS:
-        raise BadField(
-            f"send JSON lines as {_LINES}; got {kind}",
-            "content-type",
-            code="unsupported_media_type",
-            status=415,
-        )
-    raw = bytearray()
-    async for piece in request.stream():
-        raw += piece
-        if len(raw) > max_mb * _MB:
-            raise BadField(
-                f"The file is larger than flywheel.datasets.max_import_mb ({max_mb:g} MiB).",
-                None,
-                code="request_too_large",
-                status=413,
-            )
-    return bytes(raw)
 
 
 RESOURCES: tuple[Resource[Desk], ...] = (

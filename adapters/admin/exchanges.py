@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from adapters.admin.lines import LINES, pieces
 from adapters.admin.parts import choice
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import Exchanges
@@ -20,11 +21,7 @@ from adapters.resources import BadField, Resource, cursor_of, describes, page_of
 _PATH: Final = "/admin/v1/exchanges"
 _TENANT: Final = "x-graftwork-tenant"
 _NO_TENANT: Final = "default"
-_LINES: Final = "application/x-ndjson"
-_LINES_KINDS: Final = frozenset(
-    {"", _LINES, "application/jsonl", "application/x-jsonlines", "application/json"}
-    | {"application/octet-stream", "text/plain"}
-)
+_IN_PARTS: Final = "Send it in parts; the lines before are kept."
 _MAX_NAME: Final = 256
 
 
@@ -110,7 +107,7 @@ async def exchange(corpus: Corpus, request: Request) -> Response:
         "intent": "what all of them are about; default: each line's `intent`, or `none`",
         "tenant": "whose they are; default: the key's",
     },
-    content={_LINES: {"schema": {"type": "string"}}},
+    content={LINES: {"schema": {"type": "string"}}},
     answers={
         403: "The tenant has refused its consent.",
         413: "Larger than `flywheel.corpus.import_max_mb`; what came before is kept.",
@@ -131,16 +128,8 @@ async def bring(corpus: Corpus, request: Request) -> Response:
             code="no_consent",
             status=403,
         )
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _LINES_KINDS:
-        raise BadField(
-            f"Send JSON lines as {_LINES}, not {kind}.",
-            "content-type",
-            code="unsupported_media_type",
-            status=415,
-        )
-    pieces = _bounded(request, corpus.import_max_mb)
-    told = await corpus.importer.take(pieces, Bringing(form, tenant, _name(query, "intent")))
+    sent = pieces(request, corpus.import_max_mb, "flywheel.corpus.import_max_mb", remedy=_IN_PARTS)
+    told = await corpus.importer.take(sent, Bringing(form, tenant, _name(query, "intent")))
     answer = {
         "imported": told.imported,
         "duplicates": told.duplicates,
@@ -148,21 +137,6 @@ async def bring(corpus: Corpus, request: Request) -> Response:
         "rejected_total": told.refused,
     }
     return JSONResponse(answer)
-
-
-async def _bounded(request: Request, max_mb: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > max_mb * 2**20:
-            raise BadField(
-                f"The file is larger than flywheel.corpus.import_max_mb ({max_mb} MiB); send it in "
-                "parts. The lines before are kept.",
-                None,
-                code="request_too_large",
-                status=413,
-            )
-        yield piece
 
 
 def _name(query: Mapping[str, str], name: str) -> str | None:

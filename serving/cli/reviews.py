@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from serving.cli.client import Client, connected
+from serving.cli.client import connected
 from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
 from serving.cli.output import clean, emit, fail, table
 
@@ -99,28 +99,37 @@ def take_next(
         _tell(client.post(f"{_PATH}/next{query}", {}), as_json)
 
 
-@app.command("claim")
-def claim(
-    review: Id,
-    who: As = None,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take an item: nobody else can judge it until the claim ends."""
-    _act(review, "/claim", {}, who, url, key, as_json=as_json)
+def _command(name: str, told: str) -> None:
+    """A command that does one thing to an item and takes nothing else."""
+
+    @app.command(name, help=told)
+    def command(
+        review: Id,
+        who: As = None,
+        url: Url = DEFAULT_URL,
+        key: Key = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _act(review, f"/{name}", {}, who, url, key, as_json=as_json)
 
 
-@app.command("release")
-def release(
-    review: Id,
-    who: As = None,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Give an item back."""
-    _act(review, "/release", {}, who, url, key, as_json=as_json)
+def _verdict(name: str, told: str) -> None:
+    """A verdict that says nothing of the answer."""
+
+    @app.command(name, help=told)
+    def command(
+        review: Id,
+        comment: Comment = "",
+        who: As = None,
+        url: Url = DEFAULT_URL,
+        key: Key = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _act(review, "", {"verdict": name, "comment": comment}, who, url, key, as_json=as_json)
+
+
+_command("claim", "Take an item: nobody else can judge it until the claim ends.")
+_command("release", "Give an item back.")
 
 
 @app.command("accept")
@@ -167,42 +176,9 @@ def edit(
     _act(review, "", body, who, url, key, as_json=as_json)
 
 
-@app.command("reject")
-def reject(
-    review: Id,
-    comment: Comment = "",
-    who: As = None,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say that nothing is to be learnt from it."""
-    _act(review, "", {"verdict": "reject", "comment": comment}, who, url, key, as_json=as_json)
-
-
-@app.command("escalate")
-def escalate(
-    review: Id,
-    comment: Comment = "",
-    who: As = None,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Leave it to somebody else."""
-    _act(review, "", {"verdict": "escalate", "comment": comment}, who, url, key, as_json=as_json)
-
-
-@app.command("undo")
-def undo(
-    review: Id,
-    who: As = None,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take your verdict back."""
-    _act(review, "/undo", {}, who, url, key, as_json=as_json)
+_verdict("reject", "Say that nothing is to be learnt from it.")
+_verdict("escalate", "Leave it to somebody else.")
+_command("undo", "Take your verdict back.")
 
 
 @app.command("agreement")
@@ -273,15 +249,11 @@ def _act(
     as_json: bool,
 ) -> None:
     with connected(url, key, as_json=as_json, actor=who) as client:
-        found = _posted(client, review, what, body)
+        found = client.post(f"{_one(review)}{what}", body)
     if as_json:
         emit(found)
     else:
         _state(found)
-
-
-def _posted(client: Client, review: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    return client.post(f"{_one(review)}{what}", body)
 
 
 def _one(review: str) -> str:

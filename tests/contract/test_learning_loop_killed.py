@@ -41,10 +41,16 @@ class Loop:
         route = {
             "alias": "sender",
             "gate": _GATE,
-            "ladder": ["canary", "live"],
+            "ladder": ["shadow", "canary", "live"],
             "triggers": {"new_gold": len(ASKED), "cooldown_s": 0},
         }
-        ladder = {"auto_promote": True, "min_requests": 20, "canary_percent": 50.0}
+        ladder = {
+            "auto_promote": True,
+            "min_requests": 20,
+            "canary_percent": 50.0,
+            "min_shadowed": 5,
+            "min_agreement": 0.0,  # it has learned to answer otherwise
+        }
         self.root = root
         self._process = LoopProcess(
             root,
@@ -124,11 +130,12 @@ def judge(loop: Loop, reviews: list[dict[str, Any]]) -> None:
 
 @pytest.mark.timeout(180)
 def test_everything_dies_at_each_step_and_the_loop_comes_to_its_end(loop: Loop) -> None:
-    """Captured, half reviewed, training, gating, canary: killed in each of them."""
+    """Captured, half reviewed, training, gating, shadow, canary: killed in each of them."""
     captured_and_reviewed(loop)
     trained(loop)
     gated(loop)
-    digest = str(until(lambda: climbing(loop, {"canary", "live"}), "the canary"))
+    digest = str(until(lambda: climbing(loop, {"shadow"}), "the shadow"))
+    shadowed(loop, digest)
     gate = until(lambda: loop.distillation()["gate"], "the verdict, where one looks for it")
     assert gate["verdict"] == "passed"
     taken_over(loop, digest)
@@ -180,6 +187,21 @@ def gated(loop: Loop) -> None:
     loop.dies()
     if loop.distillation()["state"] == "gating":
         assert loop.target(ASKED[1]) == FRONTIER
+
+
+def shadowed(loop: Loop, digest: str) -> None:
+    """In secret before and after a death, however little was counted; then it climbs on."""
+    assert {loop.target(text) for text in ASKED[:2]} == {FRONTIER}
+    loop.dies()
+    assert climbing(loop, {"shadow"}) == digest
+    seen: set[str] = set()
+
+    def has_climbed() -> bool:
+        seen.update(loop.target(text) for text in ASKED[:4] if climbing(loop, {"shadow"}))
+        return climbing(loop, {"canary"}) == digest
+
+    until(has_climbed, "the canary")
+    assert FRONTIER in seen
 
 
 def taken_over(loop: Loop, digest: str) -> None:

@@ -3,106 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from router.admit.keys import hash_key
 from tests.contract.client import ADMIN, chat, client, error_of
 from tests.contract.conftest import router_args
+from tests.contract.reviewing import LOCK_S, REVIEWS, act, demanded, listed, shown, soon
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
-
-REVIEWS = f"{ADMIN}/reviews"
-LOCK_S = 1.5
-SOON_S = 5.0
-SCOPES = {
-    "app": ["inference"],
-    "ops": ["inference", "admin"],
-    "auditor": ["auditor"],
-    "ann": ["reviewer"],
-    "bob": ["reviewer"],
-    "cleo": ["reviewer"],
-}
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
-    """A system with three reviewers, whose claims end soon; every request is demanded."""
-    keys = [
-        {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": scopes}
-        for name, scopes in SCOPES.items()
-    ]
-    args = {**router_args(frontier), "auth": {"keys": keys}}
-    flywheel = {"reviews": {"per_item": 1, "lock_s": LOCK_S}}
-    with whole_system(tmp_path_factory.mktemp("desk"), args, flywheel=flywheel) as running:
-        with client(running, "ops") as ops:
-            rules = b"rules: [{id: look-first, when: tenant == 'app', review: before}]"
-            headers = {"content-type": "application/yaml"}
-            assert ops.put(f"{ADMIN}/policy", content=rules, headers=headers).status_code == 200
-        yield running
-
-
-@pytest.fixture
-def ann(desk: System) -> Iterator[httpx.Client]:
-    """A reviewer."""
-    with client(desk, "ann") as found:
-        yield found
-
-
-@pytest.fixture
-def bob(desk: System) -> Iterator[httpx.Client]:
-    """Another one."""
-    with client(desk, "bob") as found:
-        yield found
-
-
-def soon(look: Callable[[], Any]) -> Any:
-    """What is found within the time that the contract gives."""
-    until = time.monotonic() + SOON_S
-    while not (found := look()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return found
-
-
-def shown(http: httpx.Client, review: str) -> dict[str, Any]:
-    """One item."""
-    answer = http.get(f"{REVIEWS}/{review}")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def listed(http: httpx.Client, **query: str) -> list[str]:
-    """Ids of a whole list."""
-    ids: list[str] = []
-    while True:
-        answer = http.get(REVIEWS, params=query)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        assert page["object"] == "list"
-        ids += [row["id"] for row in page["data"]]
-        if page["next"] is None:
-            return ids
-        query = {**query, "cursor": page["next"]}
-
-
-def act(http: httpx.Client, review: str, what: str = "", **body: Any) -> httpx.Response:
-    """Claim, release, undo; or judge."""
-    return http.post(f"{REVIEWS}/{review}{what and '/' + what}", json=body or None)
-
-
-def demanded(desk: System, text: str = "Hello") -> str:
-    """A review that the rule wants."""
-    with client(desk, "app") as app, client(desk, "ops") as ops:
-        answer = chat(app, "base", text)
-        assert answer.status_code == 202, answer.text
-        review = str(answer.json()["id"])
-        soon(lambda: ops.get(f"{REVIEWS}/{review}").status_code == 200)
-    return review
 
 
 def test_a_rules_review_opens_within_seconds(desk: System, ann: httpx.Client) -> None:

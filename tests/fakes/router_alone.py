@@ -2,18 +2,21 @@
 
 ``python -m tests.fakes.router_alone --state DIR --provider URL --port PORT`` serves until it is
 stopped, or for ``--seconds`` at most. ``--registry`` is a ``Peer`` as JSON: the registry that it
-knows, whose tenants then consent to capture.
+knows, whose tenants then consent to capture. ``--config`` is what stands under ``router``, as JSON;
+``--internal`` a file for its own ``Peer``: then it waits for tables (``joined``).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,10 @@ import httpx
 import uvicorn
 
 from adapters.aliases import Peer, RoutingTable
+from adapters.distill.job import replace_file
 from serving.bringup.edge import free_port
 from serving.config.settings import Settings
+from serving.internal.server import InternalServer
 from serving.router.compose import RouterProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +39,13 @@ class RouterAlone:
     """A running process; ``url`` is its door."""
 
     def __init__(
-        self, state: Path, provider: str, name: str = "alone", registry: Peer | None = None
+        self,
+        state: Path,
+        provider: str,
+        name: str = "alone",
+        registry: Peer | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -42,6 +53,9 @@ class RouterAlone:
         command += ["--provider", provider, "--port", str(port), "--name", name]
         if registry is not None:
             command += ["--registry", registry.model_dump_json()]
+        self._peer = state / f"{name}.peer"
+        if config is not None:
+            command += ["--config", json.dumps(config), "--internal", str(self._peer)]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(command, cwd=ROOT, env=environ)
         deadline = time.monotonic() + _START_S
@@ -55,6 +69,11 @@ class RouterAlone:
             return httpx.get(f"{self.url}/healthz", timeout=1.0).status_code == 200
         except httpx.TransportError:
             return False
+
+    @property
+    def peer(self) -> Peer:
+        """How the registry reaches it, where ``config`` was given."""
+        return Peer.model_validate_json(self._peer.read_text())
 
     def kill(self) -> None:
         """As a crash ends it."""
@@ -73,13 +92,19 @@ async def _serve(given: argparse.Namespace) -> None:
         "providers": [{"name": "cloud", "base_url": given.provider, "models": [card]}],
         "records": {"segment_bytes": 65_536},
     }
+    router |= json.loads(given.config)
     registry = None
     if given.registry:
         registry = Peer.model_validate_json(given.registry)
         router["capture"] = {"tenants": {"default": {"consent": True, "share": 1.0}}}
     settings = Settings.model_validate({"state_dir": str(given.state), "router": router})
     process = RouterProcess(settings, given.name, {})
-    process.holder.apply(RoutingTable(revision=1, base_id="tiny", registry=registry))
+    internal = InternalServer("127.0.0.1")
+    if given.internal:
+        await internal.start(process.surface)
+        replace_file(Path(given.internal), internal.peer(given.name).model_dump_json())
+    else:
+        process.holder.apply(RoutingTable(revision=1, base_id="tiny", registry=registry))
     process.start()
     app: Any = process.door
     config = uvicorn.Config(
@@ -88,6 +113,7 @@ async def _serve(given: argparse.Namespace) -> None:
     server = uvicorn.Server(config)
     asyncio.get_running_loop().call_later(given.seconds, setattr, server, "should_exit", True)
     await server.serve()
+    await internal.stop()
     await process.aclose()
 
 
@@ -100,6 +126,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--name", default="alone")
     parser.add_argument("--registry", default="")
+    parser.add_argument("--config", default="{}")
+    parser.add_argument("--internal", default="")
     asyncio.run(_serve(parser.parse_args()))
 
 
