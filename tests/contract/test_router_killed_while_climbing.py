@@ -14,7 +14,7 @@ import pytest
 from tests.contract.client import ADMIN, archive, chat, client, post_version
 from tests.contract.conftest import router_args
 from tests.contract.test_datasets import LINES
-from tests.contract.test_gates import settled, teach
+from tests.contract.test_gates import settled, state, teach
 from tests.contract.test_learning_loop_killed import ASKED, FRONTIER, RIGHT
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.joined import joined
@@ -117,21 +117,21 @@ def test_a_canary_stays_where_it_is_and_climbs_on(system: System, frontier: Fake
     """What the dead one had served counts, its death is nobody's error; an heir serves at once."""
     with client(system) as http:
         assert post_version(http, "climber", archive(3), "wait=live").status_code == 201
-        made = post_version(http, "climber", archive(4), "wait=live&stage=canary")
+        made = post_version(http, "climber", archive(4), "wait=live&stage=canary&percent=50")
+        assert made.status_code == 201, made.text
         digest = made.json()["digest"]
-        one = f"{ADMIN}/adapters/climber/versions/{digest}"
         with second(system, frontier) as (router, beside):
             for number in range(16):
                 assert chat(beside, "climber", f"Number {number}?").status_code == 200
-            assert http.get(one).json()["state"] == "canary"
+            assert state(http, "climber", digest) == "canary"
             router.kill()
-        assert http.get(one).json()["state"] == "canary"
+        assert state(http, "climber", digest) == "canary"
 
         def climbed() -> bool:
             assert chat(http, "climber", "And on?").status_code == 200
-            state = http.get(one).json()["state"]
-            assert state in {"canary", "live"}
-            return bool(state == "live")
+            now = state(http, "climber", digest)
+            assert now in {"canary", "live"}
+            return now == "live"
 
         until(climbed, "live")
         with second(system, frontier) as (_, beside):
