@@ -59,9 +59,12 @@ def kept(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_of(name: str, arguments: Any) -> dict[str, Any]:
-    """One call in chat's shape."""
+    """One call in chat's shape; arguments that are JSON without the spaces that say nothing."""
     text = arguments if isinstance(arguments, str) else _json(arguments)
-    return {"type": "function", "function": {"name": name, "arguments": text}}
+    call = {"type": "function", "function": {"name": name, "arguments": text}}
+    if (known := arguments_of(call)) is not None:
+        call["function"] = {"name": name, "arguments": _json(known)}
+    return call
 
 
 def calls_in(answer: str, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -105,7 +108,7 @@ def arguments_of(call: Call) -> dict[str, Any] | None:
         found = json.loads(call["function"]["arguments"] or "{}")
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and _is_json(found) else None
 
 
 def same_calls(ours: Sequence[Call], theirs: Sequence[Call]) -> bool:
@@ -159,5 +162,15 @@ def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
+def _is_json(value: Any) -> bool:
+    """Python also reads numbers that no JSON can hold."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    return text.encode("utf-8", "replace").decode()

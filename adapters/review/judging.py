@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from adapters.corpus import tools
 from adapters.review.errors import AlreadyJudged, BadAnswer, Held
 from adapters.review.item import Review, State
 from adapters.review.models import ReviewRow, VerdictRow
@@ -48,12 +49,19 @@ def answer_of(item: Review, verdict: Verdict, answer: str | None) -> tuple[str, 
     if verdict is Verdict.EDIT:
         if answer is None or not answer.strip():
             raise BadAnswer("edit needs the right answer")
-        return answer, ""
+        return _in_one_spelling(item, answer), ""
     exchange = item.exchange
     given = ("", "") if exchange is None else (exchange.response, exchange.target)
     if answer is None and not given[0].strip() and item.tier != Tier.AWAITED:
         raise BadAnswer("no answer went out; to write one, edit")
     return given if answer is None else _there(item, given, answer)
+
+
+def _in_one_spelling(item: Review, answer: str) -> str:
+    """Calls of the offered tools as answers have them, so that two who write the same agree."""
+    details = {} if item.exchange is None else item.exchange.details
+    calls = tools.calls_in(answer, tools.offered(details).names)
+    return tools.written(calls) if calls else answer
 
 
 def _there(item: Review, given: tuple[str, str], answer: str) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from adapters.corpus import tools
 from adapters.corpus.exchange import Exchange
 from adapters.corpus.merging import ANSWERS, DEMONSTRATIONS
 from adapters.review.item import Candidate
@@ -16,8 +17,9 @@ _SAYING = ("response", "answer", "text", "content", "value")
 
 def offered(exchange: Exchange, more: Iterable[Candidate] = ()) -> tuple[Candidate, ...]:
     """Each answer once: demonstrations, what other targets answered, and ``more``."""
+    names = tools.offered(exchange.details).names
     found = [
-        *(_demonstrated(each) for each in _list(exchange.details.get(DEMONSTRATIONS))),
+        *(_demonstrated(each, names) for each in _list(exchange.details.get(DEMONSTRATIONS))),
         *(_answered(each) for each in _list(exchange.details.get(ANSWERS))),
         *more,
     ]
@@ -28,8 +30,10 @@ def offered(exchange: Exchange, more: Iterable[Candidate] = ()) -> tuple[Candida
     return tuple(distinct.values())
 
 
-def _demonstrated(told: Any) -> Candidate:
-    return Candidate(DEMONSTRATION, _text(told))
+def _demonstrated(told: Any, names: Collection[str]) -> Candidate:
+    """A demonstration that calls tools is what it calls."""
+    calls = tools.calls_of(told.get(tools.CALLS), names) if isinstance(told, Mapping) else []
+    return Candidate(DEMONSTRATION, tools.written(calls) if calls else _text(told))
 
 
 def _answered(told: Any) -> Candidate:

@@ -11,7 +11,7 @@ from adapters.corpus import tools
 from adapters.corpus.bringing import BadLine, Brought
 from adapters.resources import BadField, moment
 from router.capture.conversation import Unreadable, chat_messages, conversation
-from router.capture.entries import calls_of, response_of
+from router.capture.entries import calls_beside, response_of
 from router.wire.answered import Answered, ToolCall, answered
 from router.wire.endpoint import Endpoint
 
@@ -35,13 +35,14 @@ def brought(form: str, line: Mapping[str, Any]) -> Brought:
 def _messages(line: Mapping[str, Any]) -> Brought:
     """``{"messages": […]}``, of which the last is the assistant's, or with the answer beside."""
     messages = chat_messages(line.get("messages"))
-    answer = _answer(line)
-    if answer is None:
+    said = _answer(line)
+    if said is None:
         last = messages.pop()
         if last["role"] != "assistant":
             raise BadLine("the last message is not the assistant's, and there is no answer")
-        answer = _of_message(last)
-    return _with(line, messages, answer, _filled(line, ("response_format",)) | tools.kept(line))
+        said = _of_message(last)
+    form = _filled(line, ("response_format",))
+    return _with(line, messages, said, form | tools.kept(line))
 
 
 def _completed(line: Mapping[str, Any]) -> Brought:
@@ -51,10 +52,10 @@ def _completed(line: Mapping[str, Any]) -> Brought:
         messages = [{"role": "user", "content": prompt}]
     else:
         messages = chat_messages(prompt)
-    answer = _answer(line)
-    if answer is None:
+    said = _answer(line)
+    if said is None:
         raise BadLine("it has no 'completion'")
-    return _with(line, messages, answer, tools.kept(line))
+    return _with(line, messages, said, tools.kept(line))
 
 
 def _logged(line: Mapping[str, Any]) -> Brought:
@@ -74,13 +75,10 @@ def _logged(line: Mapping[str, Any]) -> Brought:
     if not response_of(said):
         raise BadLine("there is no answer in it")
     about = {**request, **line}
-    more = dict(asked.more)
-    if said.text.strip() and said.calls:
-        more["tool_calls"] = calls_of(said)
     model = response.get("model") or request.get("model")
     about["model"] = model
     about.setdefault("created", response.get("created", response.get("created_at")))
-    return _with(about, asked.messages, response_of(said), more)
+    return _with(about, asked.messages, said, asked.more)
 
 
 def _inner(value: Any) -> Any:
@@ -99,31 +97,29 @@ def _endpoint(request: Mapping[str, Any]) -> Endpoint:
     return Endpoint.RESPONSES if "input" in request else Endpoint.COMPLETIONS
 
 
-def _answer(line: Mapping[str, Any]) -> str | None:
+def _answer(line: Mapping[str, Any]) -> Answered | None:
     value = next((line[name] for name in _ANSWERS if line.get(name) is not None), None)
     if value is None or isinstance(value, str):
-        return value
+        return None if value is None else Answered(text=value)
     messages = chat_messages(value if isinstance(value, list) else [value])
     return _of_message(messages[-1])
 
 
-def _of_message(message: Mapping[str, Any]) -> str:
+def _of_message(message: Mapping[str, Any]) -> Answered:
     calls = tuple(
         ToolCall(call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls", ())
     )
-    found = response_of(Answered(text=message["content"], calls=calls))
-    if not found:
-        raise BadLine("the answer is empty")
-    return found
+    return Answered(text=message["content"], calls=calls)
 
 
 def _with(
     line: Mapping[str, Any],
     messages: list[dict[str, Any]],
-    answer: str,
+    said: Answered,
     more: Mapping[str, Any],
 ) -> Brought:
+    answer, calls = response_of(said), calls_beside(said)
     if not answer.strip():
         raise BadLine("the answer is empty")
     if not any(each["content"] for each in messages):
@@ -134,7 +130,7 @@ def _with(
     return Brought(
         messages=messages,
         response=answer,
-        more=more,
+        more={**more, **({tools.CALLS: calls} if calls else {})},
         intent=_text(line.get("intent") or about.get("intent")) or None,
         session=_text(line.get("session") or line.get("session_id") or about.get("session")),
         persons=frozenset(each for each in persons if isinstance(each, str) and each),

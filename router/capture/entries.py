@@ -77,7 +77,7 @@ class Entries:
             "messages": asked.messages,
             "response": response_of(answer),
             "more": dict(asked.more),
-            "tool_calls": _beside(answer),
+            "tool_calls": calls_beside(answer),
         }
         shown = await self._redacted(finished, own)
         chosen = finished.exchange.delivery.chosen
@@ -129,7 +129,7 @@ class Entries:
                 "messages": asked.messages,
                 "response": response_of(answer),
                 "more": dict(asked.more),
-                "tool_calls": _beside(answer),
+                "tool_calls": calls_beside(answer),
                 "later": _said(details),
             },
         )
@@ -212,7 +212,7 @@ def response_of(answer: Answered) -> str:
     return said if said.strip() or not answer.calls else orjson.dumps(calls_of(answer)).decode()
 
 
-def _beside(answer: Answered) -> list[dict[str, Any]]:
+def calls_beside(answer: Answered) -> list[dict[str, Any]]:
     """The calls of an answer that says something too."""
     return calls_of(answer) if answer.text.strip() else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -228,8 +229,6 @@ def guideline(
     as_json: AsJson = False,
 ) -> None:
     """Write down what reviewers are to go by."""
-    import json
-
     query = "" if intent is None else f"?{urlencode({'intent': intent})}"
     raw = json.dumps({"text": text}).encode()
     with connected(url, key, as_json=as_json, actor=who) as client:
@@ -274,6 +273,7 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
     _state(found)
     exchange = found["exchange"] or {}
     lines = [("asked", _asked(found)), ("answered", exchange.get("response"))]
+    lines += [(name, _kept(exchange, name)) for name in ("tools", "tool_calls", "tools_left_out")]
     lines += [(each["source"], each["answer"]) for each in found["candidates"]]
     lines += [("guidelines", found["guidelines"])] if found["guidelines"] else []
     lines += [("settled on", found["answer"])] if found["answer"] else []
@@ -291,6 +291,14 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
             for line in found["history"]
         ],
     )
+
+
+def _kept(exchange: dict[str, Any], name: str) -> str | None:
+    """What is known of tools: names of those that were offered, the rest as it is kept."""
+    value = exchange.get("details", {}).get(name)
+    if name == "tools" and value:
+        return ", ".join(tool["function"]["name"] for tool in value)
+    return json.dumps(value) if value else None
 
 
 def _state(found: dict[str, Any]) -> None:

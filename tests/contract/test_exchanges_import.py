@@ -195,6 +195,28 @@ def test_calls_are_the_answer_of_who_only_calls(ops: httpx.Client) -> None:
     assert row["details"]["tools"] == [tool]
 
 
+def test_calls_beside_words_are_kept_with_them(ops: httpx.Client) -> None:
+    """In every format: with half of an answer another one would be learned."""
+    call = {"type": "function", "function": {"name": "find", "arguments": '{"q":1}'}}
+    said = {"role": "assistant", "content": "One moment.", "tool_calls": [{"id": "c", **call}]}
+    asked = {"role": "user", "content": "Find a moment"}
+    tool = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    lines: dict[str, dict[str, Any]] = {
+        "messages": {"messages": [asked, said]},
+        "prompt_completion": {"prompt": "Complete a moment", "completion": [said]},
+        "openai_logs": {
+            "request": {"messages": [{**asked, "content": "Log a moment"}], "tools": [tool]},
+            "response": {"choices": [{"index": 0, "message": said}]},
+        },
+    }
+    for form, line in lines.items():
+        assert taken(bring(ops, form, {**line, "tools": [tool]})) == (1, 0, [])
+        row = newest(ops)
+        assert row["response"] == "One moment."
+        assert row["details"]["tool_calls"] == [call]
+        assert row["details"]["tools"] == [tool]
+
+
 def test_lines_are_counted_from_one_and_wrong_ones_named(ops: httpx.Client) -> None:
     """Empty ones are passed over; the others are taken."""
     good = {"prompt": "Which line am I?", "completion": "The seventh."}

@@ -30,7 +30,7 @@ TOOL: dict[str, Any] = {
         "parameters": {"type": "object", "properties": {"id": {"type": "string"}}},
     },
 }
-CALL = {"name": "look_up", "arguments": '{"id": "x"}'}
+CALL = {"name": "look_up", "arguments": '{"id":"x"}'}
 _GATE = {"margin": 0.2, "alpha": 0.05, "min_power": 0.8}
 _LONG_S = 40.0
 
@@ -180,10 +180,34 @@ def test_who_reviews_sees_what_could_be_called(http: httpx.Client) -> None:
     right = json.dumps({"name": "look_up", "arguments": {"id": "A7"}}, indent=4)
     judged = http.post(f"{ADMIN}/reviews/{row['id']}", json={"verdict": "edit", "answer": right})
     assert judged.status_code == 200
+    text = '[{"type":"function","function":{"name":"look_up","arguments":"{\\"id\\":\\"A7\\"}"}}]'
+    assert judged.json()["answer"] == text
     made = http.post(DATASETS, json={"name": "rest", "intents": ["rest"]}).json()
     [line] = lines(http, made["digest"])
     [call] = line["messages"][-1]["tool_calls"]
     assert json.loads(call["function"]["arguments"]) == {"id": "A7"}
+
+
+def test_an_answer_that_says_and_calls_stays_whole(http: httpx.Client) -> None:
+    """Accepted, it is both in the row."""
+    said = {"role": "assistant", "content": "One moment.", "tool_calls": [{"function": CALL}]}
+    line = {"messages": [{"role": "user", "content": "Where?"}, said], "tools": [TOOL]}
+    brought = http.post(
+        f"{ADMIN}/exchanges/import",
+        params={"format": "messages", "intent": "both"},
+        content=json.dumps(line),
+        headers=LINES,
+    )
+    assert brought.json()["imported"] == 1, brought.text
+    [row] = waiting(http, "both", 1)
+    page = http.get(f"/console/reviews/{row['id']}").text
+    assert page.index("One moment.") < page.index("calls look_up {")
+    accepted(http, "both", 1)
+    made = http.post(DATASETS, json={"name": "both", "intents": ["both"]}).json()
+    [found] = lines(http, made["digest"])
+    last = found["messages"][-1]
+    assert last["content"] == "One moment."
+    assert last["tool_calls"] == [{"type": "function", "function": CALL}]
 
 
 def test_what_offered_more_than_is_kept_is_left_out_and_counted(http: httpx.Client) -> None:

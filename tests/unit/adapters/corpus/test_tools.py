@@ -24,6 +24,7 @@ from adapters.corpus.tools import (
     same_calls,
     written,
 )
+from adapters.review.offered import offered as candidates
 from tests.fakes.corpus import exchange
 
 FUNCTION: dict[str, Any] = {"name": "order", "parameters": {"type": "object"}}
@@ -150,6 +151,28 @@ def test_arguments_that_are_no_object_are_none() -> None:
     """No tool takes them; without any, there are none."""
     assert arguments_of(_call("")) == {}
     assert [arguments_of(_call(text)) for text in ("[1]", "{", "[" * 3000)] == [None] * 3
+
+
+def test_what_json_cannot_hold_is_left_as_it_is() -> None:
+    """Numbers beyond doubles, and half characters: nothing that no reader reads is written."""
+    assert call_of("f", '{"a": 1e999}')["function"]["arguments"] == '{"a": 1e999}'
+    assert arguments_of(call_of("f", '{"a": NaN}')) is None
+    halved = calls_in('{"name": "order", "arguments": {"a": "\\ud800"}}', {"order"})
+    assert written(halved).encode()
+
+
+def test_a_demonstration_that_calls_is_its_calls() -> None:
+    """Where those tools were offered; else it is what it was."""
+    shown = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c", **_call('{"id": 1}')}],
+    }
+    given = exchange("Where?", details={"tools": [TOOL], "demonstrations": [shown]})
+    [candidate] = candidates(given)
+    assert candidate.answer == written([_call({"id": 1})])
+    bare = exchange("Where?", details={"demonstrations": [shown]})
+    assert candidates(bare)[0].answer == json.dumps(shown)
 
 
 def test_the_same_asked_with_other_tools_is_another_exchange() -> None:
