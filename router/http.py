@@ -42,7 +42,7 @@ from router.wire.asgi import (
 )
 from router.wire.endpoint import Endpoint
 from router.wire.paths import canonical, meant
-from router.wire.protocols import refuse_websocket, websocket_refused, whole
+from router.wire.protocols import WholeAnswers, refuse_websocket, websocket_refused
 from router.wire.table import Bound, Direct, ResourceApp, bound, refuse
 
 _INFERENCE = {endpoint.value: endpoint for endpoint in Endpoint}
@@ -51,6 +51,7 @@ _ID_BYTES = 12
 _IDS_AT_ONCE = 256
 _DATA_PLANE = "/v1/"
 _DECISION = "/v1/decision"
+_REFUSED = frozenset({401, 403, 429})
 _log = logging.getLogger("graftwork.router")
 
 
@@ -80,6 +81,7 @@ class Door:
         self._browsers = Browsers(config.auth.allowed_origins, lambda: keyring.is_open)
         self._counts = counting.TokenCounts(holder, catalog)
         self._slow = SlowReaders(limits.write_timeout_s)
+        self._whole = WholeAnswers()
         self._hot = {
             **dict.fromkeys(_INFERENCE, self._infer),
             _DECISION: self._decide,
@@ -108,6 +110,10 @@ class Door:
                 "Bodies that are on their way, as far as they arrived.",
                 lambda: self._bodies.receiving_bytes,
             ),
+            "graftwork_held_for_http10_bytes": (
+                "Of answers to HTTP/1.0 clients, which are held until they are whole.",
+                lambda: self._whole.held_bytes,
+            ),
             "graftwork_slow_readers_given_up": (
                 "Answers cut because their client took nothing for too long, since the start.",
                 lambda: self.given_up,
@@ -132,10 +138,14 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._other_protocol(scope, receive, send)
-            return
+        elif scope.get("http_version") == "1.0":
+            with self._whole.held(scope, send) as whole:
+                await self._answer(scope, receive, whole)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = header_map(scope)
-        if scope.get("http_version") == "1.0":
-            send = whole(send)
         send = self._slow.guarded(send)
         if "origin" in headers:
             send = self._browsers.marked(scope, headers["origin"], send)
@@ -153,7 +163,13 @@ class Door:
             return
         except RouterError as error:
             scope["request_id"] = self._request_id(headers)
+            self._count_refused(error.status)
             await refuse(scope, error, send)
+
+    def _count_refused(self, status: int) -> None:
+        """Of requests that leave no records: who has no key, not the scope, or asks too often."""
+        if status in _REFUSED:
+            self._pipeline.records.refused(status)
 
     def _respelled(self, scope: Scope) -> str:
         """A wrong spelling of a path of the data plane is answered like the right one.
@@ -180,11 +196,12 @@ class Door:
         await self._table(scope, receive, self._named(scope["request_id"], send))
 
     def _named(self, request_id: str, send: Send) -> Send:
-        """The same ``send``; every answer says which request it is of."""
+        """The same ``send``; every answer says which request it is of, and refusals are counted."""
         name = (b"x-request-id", request_id.encode())
 
         async def naming(message: Message) -> None:
             if message["type"] == "http.response.start":
+                self._count_refused(message["status"])
                 headers = [each for each in message["headers"] if each[0] != name[0]]
                 message = {**message, "headers": [*headers, name]}
             await send(message)

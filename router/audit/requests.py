@@ -60,7 +60,7 @@ class RequestRecords:
         self.seen += 1
         request, account = exchange.request, exchange.account
         if not account.begin_position:
-            self._refused[str(account.status)] += 1
+            self.refused(account.status)
             return
         fields = {
             "tenant": request.tenant,
@@ -80,6 +80,10 @@ class RequestRecords:
             payload,
         )
         account.ended(self._log.add(entry))
+
+    def refused(self, status: int) -> None:
+        """Count one that was not admitted, of any route."""
+        self._refused[str(status)] += 1
 
     async def first_byte(self, account: Account) -> None:
         """Wait until the begin is on disk, if an answer is to. Raises ``AuditUnavailable``."""

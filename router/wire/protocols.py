@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from router.errors import RouterError
-from router.wire.asgi import Message, Receive, Scope, Send
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
-_MAX_HELD_BYTES = 64 * 1024 * 1024
+from router.errors import RouterError
+from router.wire.asgi import ClientLeft, Message, Receive, Scope, Send
+from router.wire.table import refuse
 
 
 class UpgradeRequired(RouterError):
@@ -33,33 +36,70 @@ async def refuse_websocket(scope: Scope, receive: Receive, send: Send, body: byt
     await send({"type": "websocket.http.response.body", "body": body})
 
 
-def whole(send: Send) -> Send:
-    """The same ``send`` for an HTTP/1.0 client, which cannot read chunks: it gets the length.
+class WholeAnswers:
+    """Answers for HTTP/1.0 clients, which cannot read chunks: each gets its length, when it ends.
 
     The server below writes chunk sizes into whatever comes without a length, whoever asks.
+
+    Args:
+        limit_bytes: held at most, of all such answers together.
     """
-    start: Message = {}
-    parts: list[bytes] = []
-    size = 0
 
-    async def holding(message: Message) -> None:
-        nonlocal start, size
-        if message["type"] == "http.response.start":
-            if any(name.lower() == b"content-length" for name, _ in message["headers"]):
-                await send(message)
-            else:
-                start = message
-            return
-        if not start:
-            await send(message)
-            return
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > _MAX_HELD_BYTES:
-            raise UpgradeRequired("So long an answer needs HTTP/1.1.", code="http_version")
-        if not message.get("more_body", False):
-            length = (b"content-length", str(size).encode())
-            await send({**start, "headers": [*start["headers"], length]})
-            await send({"type": "http.response.body", "body": b"".join(parts)})
+    def __init__(self, limit_bytes: int = 64 * 1024 * 1024) -> None:
+        self._limit_bytes = limit_bytes
+        self.held_bytes = 0
 
-    return holding
+    @contextmanager
+    def held(self, scope: Scope, send: Send) -> Iterator[Send]:
+        """The same ``send``, for one request. An answer without room ends as 426, and the request
+        as one whose client has left: nobody generates what cannot be delivered.
+        """
+        one = _Whole(scope, send)
+        try:
+            yield partial(self._take, one)
+        finally:
+            self.held_bytes -= one.size
+
+    async def _take(self, one: _Whole, message: Message) -> None:
+        size = 0 if one.passes(message) else len(message.get("body", b""))
+        if self.held_bytes + size > self._limit_bytes:
+            error = UpgradeRequired("So long an answer needs HTTP/1.1.", code="http_version")
+            await refuse(one.scope, error, one.send)
+            raise ClientLeft
+        self.held_bytes += size
+        one.size += size
+        await one.take(message)
+
+
+class _Whole:
+    """One answer: its start and its parts, until it is whole."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.send = send
+        self.size = 0
+        self._start: Message | None = None
+        self._parts: list[bytes] = []
+
+    def passes(self, message: Message) -> bool:
+        """Whether it needs not be held: it is of an answer with a length, or not of a body."""
+        return message["type"] == "http.response.start" or self._start is None
+
+    async def take(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and not _has_length(message):
+            self._start = message
+        elif self._start is None:
+            await self.send(message)
+        else:
+            self._parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                await self._ended(self._start)
+
+    async def _ended(self, start: Message) -> None:
+        length = (b"content-length", str(self.size).encode())
+        await self.send({**start, "headers": [*start["headers"], length]})
+        await self.send({"type": "http.response.body", "body": b"".join(self._parts)})
+
+
+def _has_length(start: Message) -> bool:
+    return any(name.lower() == b"content-length" for name, _ in start["headers"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from backports import zstd
 
 from adapters.aliases import Replica, RoutingTable
-from router.wire.asgi import ClientLeft, Message, SlowReaders
+from router.wire.asgi import ClientLeft, Message, Send, SlowReaders, send_body
+from router.wire.protocols import WholeAnswers
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import ask
 from tests.fakes.engine import FakeEngine, Says
@@ -76,6 +78,53 @@ async def test_an_old_client_gets_lists_too(door: tuple[str, RouterProcess]) -> 
     head, answer = await raw(door[0], b"GET /v1/models HTTP/1.0\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert orjson.loads(answer)["object"] == "list"
+
+
+async def _streamed(send: Send, *parts: bytes) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_answers_to_old_clients_share_a_limit() -> None:
+    """What is held of all of them is bounded; who finds no room hears which version to speak."""
+    answers, told = WholeAnswers(limit_bytes=10), list[list[Message]]([[], [], []])
+    scope = {"type": "http", "method": "POST", "path": "/v1/messages"}
+
+    async def tell(number: int, message: Message) -> None:
+        told[number].append(message)
+
+    first, second, third = (partial(tell, number) for number in range(3))
+    with answers.held(scope, first) as slow:
+        await slow({"type": "http.response.start", "status": 200, "headers": []})
+        await slow({"type": "http.response.body", "body": b"123456", "more_body": True})
+        assert answers.held_bytes == 6
+        with answers.held(scope, second) as short:
+            await _streamed(short, b"12", b"34")
+        with pytest.raises(ClientLeft), answers.held(scope, third) as long:
+            await _streamed(long, b"123", b"45")
+        assert answers.held_bytes == 6
+        await slow({"type": "http.response.body", "body": b"7890"})
+    assert answers.held_bytes == 0
+    assert [each[1]["body"] for each in told[:2]] == [b"1234567890", b"1234"]
+    start, body = told[2]
+    assert start["status"] == 426
+    assert (b"upgrade", b"HTTP/1.1") in start["headers"]
+    assert orjson.loads(body["body"])["error"]["message"] == "So long an answer needs HTTP/1.1."
+
+
+async def test_an_answer_with_its_length_is_not_held() -> None:
+    """It passes as it comes, however long it is."""
+    answers, told = WholeAnswers(limit_bytes=1), list[Message]()
+
+    async def tell(message: Message) -> None:
+        told.append(message)
+
+    with answers.held({}, tell) as send:
+        await send_body(send, 200, b"12345", b"text/plain")
+        assert answers.held_bytes == 0
+    assert [each["type"][14:] for each in told] == ["start", "body"]
 
 
 # WebSockets

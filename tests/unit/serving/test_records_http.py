@@ -355,3 +355,30 @@ async def test_what_ended_badly_is_not_kept(tmp_path: Path, frontier: FakeFronti
             for _ in range(2):
                 asked = await ask(client, url, temperature=0, stream=stream, messages=prompt)
                 assert asked[1].headers.get("x-graftwork-cache", "miss") == "miss"
+
+
+async def test_strangers_are_summed_up_whatever_they_ask_for(
+    tmp_path: Path, frontier: FakeFrontier
+) -> None:
+    """Lists, the admin plane and feedback, as inference: without a key and without the scope.
+    What is answered or unknown is not counted.
+    """
+    keys = [{"name": "app", "sha256": hash_key("app"), "tenant": "shop", "scopes": ["inference"]}]
+    config = settings(tmp_path, frontier, auth={"keys": keys})
+    wrong, mine = {"x-api-key": "wrong"}, {"x-api-key": "app"}
+    asked: list[tuple[str, str, dict[str, str], int]] = [
+        ("GET", "/v1/models", wrong, 401),
+        ("GET", "/v1/models", mine, 200),
+        ("GET", "/admin/v1/decisions", {}, 401),
+        ("GET", "/admin/v1/decisions", mine, 403),
+        ("POST", "/v1/feedback", wrong, 401),
+        ("POST", "/v1/chat/completions", wrong, 401),
+        ("GET", "/nowhere", wrong, 404),
+    ]
+    async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
+        for method, path, headers, status in asked:
+            json = {} if method == "POST" else None
+            async with client.request(method, f"{url}{path}", headers=headers, json=json) as answer:
+                assert (path, answer.status) == (path, status)
+    [refused] = [each for each in records(tmp_path / "audit") if each.get("about") == "refused"]
+    assert refused["counts"] == {"401": 4, "403": 1}
