@@ -377,7 +377,7 @@ async def test_strangers_are_summed_up_whatever_they_ask_for(
     ]
     async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
         for method, path, headers, status in asked:
-            json = {} if method == "POST" else None
+            json: dict[str, str] | None = {} if method == "POST" else None
             async with client.request(method, f"{url}{path}", headers=headers, json=json) as answer:
                 assert (path, answer.status) == (path, status)
     [refused] = [each for each in records(tmp_path / "audit") if each.get("about") == "refused"]
