@@ -104,7 +104,8 @@ def _changed(chat: Body) -> list[str]:
     """What Gemini does not get, or in another way than it was said."""
     found = list(left_out(chat, CHAT_TO_GEMINI))
     messages = chat.get("messages")
-    roles = [str(each.get("role")) for each in messages or () if isinstance(each, dict)]
+    said = messages if isinstance(messages, list) else []  # what else it is, is refused
+    roles = [str(each.get("role")) for each in said if isinstance(each, dict)]
     spoken = next((n for n, role in enumerate(roles) if role not in _SYSTEM), len(roles))
     if any(role in _SYSTEM for role in roles[spoken:]):
         found.append("messages (system messages come first)")

@@ -96,6 +96,8 @@ class WholeAnswer:
                     "finish_reason": candidate.finish,
                 }
             )
+        if not choices:
+            raise ValueError("it has no answer")
         usage = _usage(found.get("usageMetadata"))
         return {**self._head.of(found), "choices": choices, **({"usage": usage} if usage else {})}
 
