@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from router.wire.translate.signatures import without_signatures
 from router.wire.translate.vocabulary import unsupported
 
 Body = dict[str, Any]
@@ -28,7 +29,8 @@ class Fields:
 
     Attributes:
         takes: those that are taken; None: all.
-        leaves_out: those that are not; ``messages.name`` is one of each message.
+        leaves_out: those that are not; ``messages.name`` is one of each message, and
+            ``messages.extra_content`` also of its calls of tools.
         renames: other names.
         one_answer: ``n`` must be 1.
     """
@@ -58,6 +60,8 @@ class Fields:
         if "messages.name" in self.leaves_out and _has_names(found.get("messages")):
             found["messages"] = [_without_name(each) for each in found["messages"]]
             lost.append("messages.name")
+        if "messages.extra_content" in self.leaves_out and "messages" in found:
+            found["messages"] = without_signatures(found["messages"])
         return found, tuple(lost)
 
 

@@ -13,6 +13,7 @@ from router.wire.formats.base import Body, PrefillStyle
 from router.wire.translate.answer_to_chat import chat_answer, lost_in_chat
 from router.wire.translate.chat_to_messages import HOTTEST, messages_request
 from router.wire.translate.leftovers import CHAT_TO_MESSAGES, left_out
+from router.wire.translate.signatures import without_foreign_thoughts
 from router.wire.translate.stream_to_chat import ChatStream
 
 VERSION: Final = "2023-06-01"
@@ -55,7 +56,10 @@ class Anthropic(Dialect):
             wire = FORMATS[call.endpoint]
             body = wire.prefilled(body, call.prefill, PrefillStyle.MESSAGE)
         if call.endpoint is Endpoint.MESSAGES:
-            return as_it_is(call, body)
+            own = without_foreign_thoughts(body.get("messages"))
+            return as_it_is(
+                call, body if own is body.get("messages") else {**body, "messages": own}
+            )
         options = call.body.get("stream_options")
         include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
         created = int(time.time())

@@ -41,5 +41,48 @@ def signature_of(block: Json) -> str | None:
     return _opaque(found.removeprefix(_MARK))
 
 
+def without_signatures(messages: Any) -> Any:
+    """Chat's messages for a model to which they mean nothing; the same where there are none."""
+    return _each(messages, _unsigned)
+
+
+def without_foreign_thoughts(messages: Any) -> Any:
+    """Messages' turns for Claude, which refuses thoughts that it did not sign.
+
+    Those of other models came through this router: they have no signature, or one of Google's.
+    """
+    return _each(messages, _claudes)
+
+
+def _each(found: Any, change: Any) -> Any:
+    if not isinstance(found, list):
+        return found
+    changed = [change(each) if isinstance(each, dict) else each for each in found]
+    return found if all(new is old for new, old in zip(changed, found, strict=True)) else changed
+
+
+def _unsigned(said: Json) -> Json:
+    calls = _each(said.get("tool_calls"), _unsigned)
+    if "extra_content" not in said and calls is said.get("tool_calls"):
+        return said
+    found = {name: value for name, value in said.items() if name != "extra_content"}
+    return found if calls is None else {**found, "tool_calls": calls}
+
+
+def _claudes(turn: Json) -> Json:
+    content = turn.get("content")
+    if turn.get("role") != "assistant" or not isinstance(content, list):
+        return turn
+    kept = [block for block in content if not _is_foreign(block)]
+    return turn if len(kept) == len(content) or not kept else {**turn, "content": kept}
+
+
+def _is_foreign(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") != "thinking":
+        return False
+    signature = block.get("signature")
+    return signature == "" or (isinstance(signature, str) and signature.startswith(_MARK))
+
+
 def _opaque(found: object) -> str | None:
     return found if isinstance(found, str) and _OPAQUE.fullmatch(found) else None

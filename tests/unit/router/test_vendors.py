@@ -262,6 +262,40 @@ async def test_bytes_of_others_stay_as_they_are(client: HttpClient) -> None:
             assert server.requests[-1].body["of_tomorrow"] == 1
 
 
+async def test_signatures_of_google_go_to_google_only(client: HttpClient) -> None:
+    """A conversation that goes on elsewhere must not fail on them; nobody else is changed."""
+    extra = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+    spoken = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [USER, {"role": "assistant", "tool_calls": [{**spoken, **extra}], **extra}]
+    with FakeFrontier() as server:
+        for vendor in ("openai", "groq", "mistral"):
+            assert await ask(target_of(client, server, vendor), messages=turns) == set()
+            own = {"role": "assistant", "tool_calls": [spoken]}
+            assert server.requests[-1].body["messages"] == [USER, own]
+        await ask(target_of(client, server, "openrouter"), messages=turns)
+        assert server.requests[-1].body["messages"] == turns
+
+
+async def test_claude_gets_its_own_thoughts_only(client: HttpClient) -> None:
+    """It refuses those that others signed, or nobody."""
+    used = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    own = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+    others = [{**own, "signature": signature} for signature in ("", "google.c2ln")]
+    done = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]}
+    with FakeFrontier() as server:
+        models = [{"id": "claude-sonnet-5", "capabilities": ["messages"]}]
+        config = configured(vendor="anthropic", base_url=server.url, models=models)
+        [target] = frontier_targets(client, [config]).values()
+        for said, sent in (
+            ([own, used], [own, used]),
+            ([*others, own, used], [own, used]),
+            (others[:1], others[:1]),  # nothing would be left
+        ):
+            turns = [USER, {"role": "assistant", "content": said}, done]
+            await ask(target, Endpoint.MESSAGES, max_tokens=5, messages=turns)
+            assert server.requests[-1].body["messages"][1]["content"] == sent
+
+
 @pytest.mark.parametrize(
     "body",
     [
