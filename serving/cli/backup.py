@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from serving.cli.output import fail
+from serving.cli.options import DoneAsJson
+from serving.cli.output import emit, fail
 
 Config = Annotated[Path, typer.Option(help="deploy file, which says where everything is")]
 _LOCAL = Path("config/local.yaml")
@@ -16,6 +18,7 @@ _LOCAL = Path("config/local.yaml")
 def backup(
     output: Annotated[Path, typer.Argument(help="file to write, for example graftwork.tar")],
     config: Config = _LOCAL,
+    as_json: DoneAsJson = False,
 ) -> None:
     """Write registry, adapters and decision records into one file. The system may run."""
     from serving.operations.backup import backup as make
@@ -27,6 +30,9 @@ def backup(
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or output}: {error.strerror}")
+    if as_json:
+        emit({"file": str(output), **asdict(found)})
+        return
     typer.echo(f"{output}: {found.versions} versions, {found.files} files, {found.kind}")
     for name in found.missing:
         typer.echo(f"note: {name} is served, and its files are not in the store", err=True)
@@ -37,6 +43,7 @@ def restore(
     config: Config = _LOCAL,
     force: Annotated[bool, typer.Option("--force", help="over what is there")] = False,
     check: Annotated[bool, typer.Option("--check", help="verify it and change nothing")] = False,
+    as_json: DoneAsJson = False,
 ) -> None:
     """Put a backup in place. Stop the system first; everything is verified before it is touched."""
     from serving.operations.backup import restore as put
@@ -49,5 +56,8 @@ def restore(
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or source}: {error.strerror}")
+    if as_json:
+        emit({"file": str(source), "restored": not check, **asdict(found)})
+        return
     done = "is whole" if check else "restored"
     typer.echo(f"{source} {done}: {found.versions} versions, {found.files} files, {found.made_at}")

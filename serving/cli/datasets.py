@@ -14,7 +14,7 @@ import typer
 
 from serving.cli.client import connected
 from serving.cli.files import complete_or_absent
-from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
+from serving.cli.options import DEFAULT_URL, AsJson, DoneAsJson, Key, Url
 from serving.cli.output import clean, emit, fail, table
 
 app = typer.Typer(
@@ -125,8 +125,12 @@ def export(
     ] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    as_json: DoneAsJson = False,
 ) -> None:
-    """Write a dataset as JSON lines, or as a directory for Hugging Face's `datasets`."""
+    """Write a dataset as JSON lines, or as a directory for Hugging Face's `datasets`.
+
+    Without --output the rows themselves are printed, which are JSON.
+    """
     query = {"format": form, "metadata": "true" if metadata else "false"}
     query |= {} if split is None else {"split": split}
     if form == "huggingface" and output is None:
@@ -145,6 +149,9 @@ def export(
                 file.write(raw)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}")
+    if as_json:
+        emit({"digest": digest, "file": str(output), "bytes": len(raw)})
+        return
     typer.echo(f"{output}: {len(raw):,} bytes", err=True)
 
 

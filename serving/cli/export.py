@@ -12,8 +12,8 @@ import typer
 
 from serving.cli.client import adapter_path, connected
 from serving.cli.files import complete_or_absent
-from serving.cli.options import DEFAULT_URL, Key, Url
-from serving.cli.output import fail
+from serving.cli.options import DEFAULT_URL, DoneAsJson, Key, Url
+from serving.cli.output import emit, fail
 
 _FILE_NAME = re.compile(r'filename="([A-Za-z0-9._@-]+)"')
 
@@ -42,15 +42,23 @@ def export(
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
+    as_json: DoneAsJson = False,
 ) -> None:
     """Write a version to a tar.gz file. Graftwork, vLLM and PEFT load it."""
     if merged is None:
         target = _download(version, output, url, key)
-        typer.echo(f"{target}: {target.stat().st_size:,} bytes")
+        size_bytes = target.stat().st_size
+        if as_json:
+            emit({"version": version, "file": str(target), "bytes": size_bytes})
+        else:
+            typer.echo(f"{target}: {size_bytes:,} bytes")
         return
     with tempfile.TemporaryDirectory(prefix="graftwork-export-") as scratch:
         bundle = _download(version, Path(scratch) / "bundle.tar.gz", url, key)
         _merge(bundle, Path(scratch), merged, base)
+    if as_json:
+        emit({"version": version, "directory": str(merged)})
+        return
     typer.echo(f"{merged}: the base with {version} merged into it")
 
 

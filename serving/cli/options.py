@@ -15,6 +15,7 @@ Key = Annotated[
     typer.Option(envvar="GRAFTWORK_API_KEY", help="API key, where the server has keys"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print the server's answer as JSON")]
+DoneAsJson = Annotated[bool, typer.Option("--json", help="print what was done as JSON")]
 Alias = Annotated[str, typer.Argument(help="the adapter's name", metavar="ALIAS")]
 Digest = Annotated[
     str, typer.Argument(help="the version: its digest, or the first 12 digits", metavar="DIGEST")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from serving.bringup.system import LocalSystem
     from serving.config.deploy import Deploy
 
+_Say = Callable[[str], None]
 BaseName = Literal["embedded", "smollm2"]
 _CONFIGS: dict[BaseName, Path] = {
     "embedded": Path("config/local.yaml"),
@@ -48,8 +52,13 @@ def serve(
         Path | None, typer.Option(help="database, adapters and logs; default: as in the file")
     ] = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="engine replicas")] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="print one line of JSON when it is up; all else to stderr"),
+    ] = False,
 ) -> None:
     """Bring the whole system up on this machine. Ctrl-C drains and stops it."""
+    say: _Say = partial(typer.echo, err=as_json)
     if base is not None and model is not None:
         fail("--base and --model are two answers to one question: give one")
     stop = threading.Event()
@@ -64,17 +73,17 @@ def serve(
         overrides = _overrides(model or base, host, port, state_dir)
         deploy = _load(config or _CONFIGS[base or "embedded"], overrides, replicas)
         check(deploy, dict(os.environ))
-        _have_base(deploy)
-        system = _bring_up(deploy, stop)
+        _have_base(deploy, say)
+        system = _bring_up(deploy, stop, say)
         if not stop.is_set():
-            _say_what_is_there(system, deploy, time.monotonic() - started)
+            _say_what_is_there(system, deploy, time.monotonic() - started, as_json=as_json)
         while not stop.wait(0.5):
             system.check()
     except (CannotServe, Broken) as error:
         typer.echo(f"graftwork: {error}", err=True)
         raise typer.Exit(1) from error
     finally:
-        _take_down(system, run_dir)
+        _take_down(system, run_dir, say)
 
 
 def _prepared_run_directory() -> Path:
@@ -138,7 +147,7 @@ def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Depl
         raise CannotServe(f"{config} has {len(error.problems)} problem(s), listed above") from error
 
 
-def _have_base(deploy: Deploy) -> None:
+def _have_base(deploy: Deploy, say: _Say) -> None:
     """Fetch what takes long now, while somebody looks on, and not in an engine."""
     from serving.bringup.preconditions import CannotServe
     from serving.config.settings import SMOLLM2
@@ -147,12 +156,12 @@ def _have_base(deploy: Deploy) -> None:
     if deploy.settings.base.model != SMOLLM2:
         return
     try:
-        prepared(typer.echo)
+        prepared(say)
     except ModelMissing as error:
         raise CannotServe(str(error)) from error
 
 
-def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:
+def _bring_up(deploy: Deploy, stop: threading.Event, say: _Say) -> LocalSystem:
     from serving.bringup.preconditions import CannotServe
     from serving.bringup.system import LocalSystem, StartFailed
     from serving.engine.model import base_id
@@ -160,11 +169,11 @@ def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:
     logging.getLogger("ray").setLevel(logging.ERROR)
     system = LocalSystem(deploy)
     try:
-        typer.echo(f"starting Ray, the router and vLLM with {base_id(deploy.settings.base)} …")
+        say(f"starting Ray, the router and vLLM with {base_id(deploy.settings.base)} …")
         system.start()
         _stop_on_signals(stop)  # again: Ray has put its own handlers in place
         timeout_s = deploy.settings.engine.start_timeout_s
-        system.wait(lambda news: typer.echo(indent(news, "  ")), timeout_s, stop)
+        system.wait(lambda news: say(indent(news, "  ")), timeout_s, stop)
     except StartFailed as error:
         where = system.logs
         system.stop()
@@ -175,21 +184,27 @@ def _bring_up(deploy: Deploy, stop: threading.Event) -> LocalSystem:
     return system
 
 
-def _say_what_is_there(system: LocalSystem, deploy: Deploy, seconds: float) -> None:
+def _say_what_is_there(
+    system: LocalSystem, deploy: Deploy, seconds: float, *, as_json: bool
+) -> None:
     models = None
     if not has_keys(deploy):
         # It is up: that it is busy just now is no reason to say otherwise.
         with contextlib.suppress(OSError):
             models = [m["id"] for m in system.get("/v1/models")["data"] if m["kind"] == "adapter"]
+    if as_json:
+        told = {"url": system.url, "seconds": round(seconds, 1), "adapters": models}
+        typer.echo(json.dumps({**told, "logs": str(system.log_directory)}))
+        return
     typer.echo(f"\nGraftwork is up on {system.url} after {seconds:.0f} s")
     for line in banner(deploy, system.url, models, system.log_directory):
         typer.echo(line)
 
 
-def _take_down(system: LocalSystem | None, run_dir: Path | None) -> None:
+def _take_down(system: LocalSystem | None, run_dir: Path | None, say: _Say) -> None:
     if system is not None:
-        typer.echo("\nstopping: requests under way may finish …")
+        say("\nstopping: requests under way may finish …")
         system.stop()
-        typer.echo("stopped.")
+        say("stopped.")
     if run_dir is not None:
         shutil.rmtree(run_dir, ignore_errors=True)

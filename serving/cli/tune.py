@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from serving.cli.options import DoneAsJson
+from serving.cli.output import emit, fail
 
 _GPU = Path("config/gpu.yaml")
 
@@ -18,6 +22,7 @@ def tune(
     processes: Annotated[
         int, typer.Option(min=1, help="that compile at once; each takes 1 GiB of the GPU")
     ] = min(8, os.cpu_count() or 1),
+    as_json: DoneAsJson = False,
 ) -> None:
     """Measure settings of vLLM's LoRA kernels on this GPU; engines take them at their next start.
 
@@ -32,8 +37,7 @@ def tune(
     settings = load(config).settings
     card = choice.card()
     if card is None:
-        typer.echo("There is no CUDA GPU here: tune on the card that will serve.", err=True)
-        raise typer.Exit(1)
+        fail("there is no CUDA GPU here: tune on the card that will serve")
     choice.keep_caches(settings)
     base = read_base(
         model_directory(settings.base),
@@ -43,9 +47,15 @@ def tune(
     from serving.engine.kernels.measure import tune as measure
 
     wanted = choice.wanted(settings, base, card)
-    tables = measure(wanted, typer.echo, processes=processes)
+    tables = measure(wanted, partial(typer.echo, err=as_json), processes=processes)
     folder = choice.measured(settings)
+    written = []
     for kernel, table in tables.items():
         path = folder / wanted.file(kernel)
         files.write(path, files.merged(files.read(path), table))
-        typer.echo(f"wrote {path}")
+        written.append(str(path))
+    if as_json:
+        emit({"card": card, "files": written})
+        return
+    for name in written:
+        typer.echo(f"wrote {name}")
