@@ -1,4 +1,4 @@
-"""What happens to adapters, as it happens: a bounded ring that many may follow.
+"""What happens, as it happens: a bounded ring that many may follow.
 
 Followers read from the ring by sequence number, so a slow one costs no memory: what it missed for
 longer than the ring remembers is announced to it as one ``gap`` event.
@@ -12,7 +12,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+PASSING: Final = frozenset({"decision"})
+"""Kinds that come with every request: they have a small ring of their own, so that they push out
+nothing else, and the listener, which has the other records of them, is not told."""
+_PASSING_KEPT = 200
 
 Listener = Callable[["Event"], None]
 
@@ -42,6 +47,7 @@ class EventBus:
 
     def __init__(self, capacity: int = 1000, listener: Listener | None = None) -> None:
         self._ring: deque[Event] = deque(maxlen=capacity)
+        self._passing: deque[Event] = deque(maxlen=_PASSING_KEPT)
         self._listener = listener
         self._lock = threading.Lock()
         self._wakers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
@@ -60,9 +66,9 @@ class EventBus:
         with self._lock:
             self._last += 1
             event = Event(self._last, time.time(), kind, alias, digest, data)
-            self._ring.append(event)
+            (self._passing if kind in PASSING else self._ring).append(event)
             wakers = list(self._wakers.items())
-        if self._listener is not None:
+        if self._listener is not None and kind not in PASSING:
             self._listener(event)
         for waker, loop in wakers:
             _wake(waker, loop)
@@ -71,7 +77,8 @@ class EventBus:
     def since(self, seq: int) -> list[Event]:
         """Events after ``seq`` that are still remembered, led by a ``gap`` if some are not."""
         with self._lock:
-            events = [event for event in self._ring if event.seq > seq]
+            kept = (event for ring in (self._ring, self._passing) for event in ring)
+            events = sorted((event for event in kept if event.seq > seq), key=_number)
         if events and events[0].seq > seq + 1:
             gap = Event(events[0].seq - 1, events[0].at, "gap", data={"after": seq})
             return [gap, *events]
@@ -103,6 +110,10 @@ class EventBus:
             wakers = list(self._wakers.items())
         for waker, loop in wakers:
             _wake(waker, loop)
+
+
+def _number(event: Event) -> int:
+    return event.seq
 
 
 def _wake(waker: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:

@@ -90,7 +90,7 @@ class Api:
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """Adapter events that the server remembers, then those to come."""
-        async with self._session.get(f"{self.url}/admin/v1/events?after=0") as answer:
+        async with self._session.get(f"{self.url}/admin/v1/events?after=0&detail=true") as answer:
             async for line in answer.content:
                 if line.startswith(b"data: {"):
                     yield orjson.loads(line.removeprefix(b"data: "))

@@ -69,7 +69,8 @@ class Arrivals:
                 registry.revive, alias, digest, plan=plan, by=by
             )
         if drained:
-            self._events.emit("version-revived", alias, digest, author=by)
+            state = version.state.value
+            self._events.emit("version-revived", alias, digest, state=state, author=by)
             return version, True
         return await self._ledger.call(receive)
 

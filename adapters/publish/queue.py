@@ -87,7 +87,7 @@ class FirstEngineQueue:
         """Write down why the version goes no further, for all who look."""
         registry, alias, digest = self._ledger.registry, version.alias, version.digest
         version = await self._ledger.call(registry.learn, alias, digest, error=WAITS)
-        self._ledger.report("version-waiting", version, state=version.state.value, reason=WAITS)
+        self._ledger.report("version-waiting", version, reason=WAITS)
         return version
 
     async def advance(self) -> None:

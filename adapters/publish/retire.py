@@ -79,8 +79,6 @@ class Retirer:
         epoch, draining = await self._ledger.call(
             registry.begin_drain, alias, digests, states, by=by, forget=forget
         )
-        for digest in draining:
-            self._events.emit("version-moved", alias, digest, state=State.DRAINING.value)
         if draining:
             await self._ledger.announce(epoch, alias, None, "retire")
         for digest in draining:

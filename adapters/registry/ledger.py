@@ -1,21 +1,27 @@
-"""The registry as the event loop sees it: in a thread, and with an event for each move."""
+"""The registry as the event loop sees it: in a thread, and with an event for each move.
+
+A move that requests can see is told of once the routers have it: who hears that a version is live
+and asks for it is answered by it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from adapters.config import RolloutSettings
 from adapters.errors import FleetError
 from adapters.events import EventBus
 from adapters.fleet import Fleet
 from adapters.registry import Registry, VersionRecord
-from adapters.registry.lifecycle import State
+from adapters.registry.lifecycle import CALLABLE, State
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_UNTOLD_KEPT: Final = 1000
 
 
 class Ledger:
@@ -34,6 +40,8 @@ class Ledger:
         self._publish = publish
         self._settings = settings
         self._events = events
+        self._untold: deque[tuple[VersionRecord, State]] = deque(maxlen=_UNTOLD_KEPT)
+        registry.on_moved = self._moved
 
     async def call(self, method: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run one of the registry's methods in a thread."""
@@ -47,7 +55,7 @@ class Ledger:
         self, version: VersionRecord, to: State, *, by: str, detail: str = "", **facts: Any
     ) -> VersionRecord:
         """Move a version and say so."""
-        moved = await self.call(
+        return await self.call(
             self.registry.move,
             version.alias,
             version.digest,
@@ -56,19 +64,11 @@ class Ledger:
             detail=detail,
             **facts,
         )
-        self._events.emit(
-            "version-moved",
-            moved.alias,
-            moved.digest,
-            before=version.state.value,
-            state=to.value,
-            error=moved.error,
-        )
-        return moved
 
     def report(self, kind: str, version: VersionRecord, **facts: Any) -> None:
         """Say something about a version that did not move."""
-        self._events.emit(kind, version.alias, version.digest, **facts)
+        state = version.state.value
+        self._events.emit(kind, version.alias, version.digest, state=state, **facts)
 
     async def announce(self, epoch: int, alias: str, digest: str | None, action: str) -> bool:
         """Make a change visible and wait until the routers have it; False when some are late.
@@ -79,6 +79,7 @@ class Ledger:
         began = time.perf_counter()
         self.show()
         applied = await self.applied(epoch)
+        self._tell(alias)
         seconds = time.perf_counter() - began
         self._events.emit(
             "alias-changed",
@@ -90,6 +91,31 @@ class Ledger:
             seconds=round(seconds, 4),
         )
         return applied
+
+    def _moved(self, version: VersionRecord, before: State) -> None:
+        if version.state in CALLABLE:
+            self._untold.append((version, before))
+        else:
+            self._say(version, before)
+
+    def _tell(self, alias: str) -> None:
+        """Say what routers have now of this alias; without one, of all."""
+        for _ in range(len(self._untold)):
+            version, before = self._untold.popleft()
+            if alias in ("", version.alias):
+                self._say(version, before)
+            else:
+                self._untold.append((version, before))
+
+    def _say(self, version: VersionRecord, before: State) -> None:
+        self._events.emit(
+            "version-moved",
+            version.alias,
+            version.digest,
+            before=before.value,
+            state=version.state.value,
+            error=version.error,
+        )
 
     def show(self) -> None:
         """Make the registry's present content visible to the routers."""

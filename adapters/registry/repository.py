@@ -61,6 +61,8 @@ class Registry(RegistryReads):
     Attributes:
         writing: this process's right to write; the first write takes it.
         policies: rules files, and which of them hold.
+        on_moved: told of each version that moved, with its state before, once that is written.
+            Called in whichever thread wrote; must not block.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
@@ -70,6 +72,7 @@ class Registry(RegistryReads):
         self._write_lock = threading.Lock()
         self.writing = Claim(engine)
         self.policies = Policies(self._write, self._read)
+        self.on_moved: Callable[[VersionRecord, State], None] = lambda _version, _before: None
         self._idle = threading.Condition()
         self._under_way = 0
         self._closed = False
@@ -381,4 +384,8 @@ class Registry(RegistryReads):
             with translated():
                 self.writing.ensure()
             with self.session(self._engine) as session:
-                yield Transaction(session, self._clock(), by, self.writing.lock(session))
+                tx = Transaction(session, self._clock(), by, self.writing.lock(session))
+                yield tx
+                moved = [(row.record(), before) for row, before in tx.moves]
+            for version, before in moved:
+                self.on_moved(version, before)

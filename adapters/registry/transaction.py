@@ -23,6 +23,8 @@ class Transaction:
         self.now = now
         self._actor = actor
         self.control = control
+        self.moves: list[tuple[VersionRow, State]] = []
+        """Versions that were moved, each with the state that it was in before."""
 
     def next_epoch(self) -> int:
         """Take the next epoch; every change that routers must apply has its own."""
@@ -56,6 +58,7 @@ class Transaction:
         require(before, to)
         row.state = to.value
         row.updated_at = self.now
+        self.moves.append((row, before))
         self.note(action, row.alias, row.digest, before.value, to.value, detail)
 
     def drop_candidate(self, alias: str, digest: str) -> None:

@@ -13,11 +13,14 @@ from adapters.records.writer import RecordLog, Unavailable
 from router.audit.decision import record_of, to_json
 from router.errors import AuditUnavailable, ReviewPending
 from router.exchange import Account, Exchange
+from router.newest import Newest
 from router.request import Request
 
 REFUSALS_EVERY_S: Final = 60.0
 _CLIENT_LEFT = 499
 _RETRY_AFTER_S = 2.0
+_TOLD = 32
+"""Decisions that the registry is told of when it asks; of more in that time, the newest."""
 
 
 class RequestRecords:
@@ -35,6 +38,7 @@ class RequestRecords:
         self.durability = durability
         self.seen = 0
         """Requests since the start, refused ones too."""
+        self.decided = Newest(_TOLD)
         self._refused: Counter[str] = Counter()
         self._refused_since_s = time.time()
 
@@ -62,9 +66,10 @@ class RequestRecords:
         if not account.begin_position:
             self.refused(account.status)
             return
+        outcome = _outcome(account)
         fields = {
             "tenant": request.tenant,
-            "outcome": _outcome(account),
+            "outcome": outcome,
             "status": account.status,
             "target": exchange.chosen.target if exchange.chosen else None,
             **self._subjects_of(request),
@@ -80,6 +85,7 @@ class RequestRecords:
             payload,
         )
         account.ended(self._log.add(entry))
+        self.decided.add({"id": request.decision_id, "state": outcome})
 
     def refused(self, status: int) -> None:
         """Count one that was not admitted, of any route."""

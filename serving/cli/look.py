@@ -13,6 +13,7 @@ from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
 from serving.cli.output import clean, emit, table
 
 _DIGITS = 12
+_DECISION = "decision"
 _QUIET_S = 1.0
 """A stream without news for so long has told everything that is remembered."""
 _SILENT_S = 60.0
@@ -50,14 +51,14 @@ def events(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what happened to adapters. With --json, one object per line."""
+    """Show what happened, decisions aside. With --json, one object per line."""
     import httpx
 
     quiet_s = _SILENT_S if follow else _QUIET_S
     try:
         with (
             connected(url, key) as client,
-            client.stream(f"/admin/v1/events?after={after}", quiet_s) as answer,
+            client.stream(f"/admin/v1/events?after={after}&detail=true", quiet_s) as answer,
         ):
             try:
                 for event in _events(answer.iter_lines()):
@@ -73,7 +74,9 @@ def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Graftwork's events from the lines of a server-sent stream: one ``data`` line each."""
     for line in lines:
         if line.startswith("data:"):
-            yield json.loads(line.removeprefix("data:"))
+            event = json.loads(line.removeprefix("data:"))
+            if event.get("kind") != _DECISION:  # one for each request: `decisions` lists them
+                yield event
 
 
 def _line(event: dict[str, Any]) -> str:

@@ -110,7 +110,7 @@ def _scope(caller: Caller, request_id: str, after: str) -> dict[str, Any]:
         "method": "GET",
         "path": EVENTS,
         "raw_path": EVENTS.encode(),
-        "query_string": b"",
+        "query_string": b"detail=true",
         "headers": headers,
         "client": None,
         "server": ("console", 80),

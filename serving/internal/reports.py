@@ -77,6 +77,8 @@ class RouterState(_Frozen):
     """What the rules in the shadow would have decided otherwise."""
     reviews: dict[str, Any] = Field(default_factory=dict)
     """The newest reviews that rules wanted."""
+    decisions: dict[str, Any] = Field(default_factory=dict)
+    """The newest decisions, each with how it ended."""
 
 
 class RouterReply(_Frozen):

@@ -179,6 +179,10 @@ class HttpFleet:
         """What each live router said last of reviews that rules want."""
         return [state.reviews for state in self._broadcast.states().values()]
 
+    def decisions(self) -> list[dict[str, Any]]:
+        """What each live router said last of its newest decisions."""
+        return [state.decisions for state in self._broadcast.states().values()]
+
     def in_flight(self, name: str) -> int:
         """Requests under way on an engine name, as the routers last said."""
         return sum(s.in_flight.get(name, 0) for s in self._broadcast.states().values())

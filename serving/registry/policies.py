@@ -15,7 +15,7 @@ from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.registry.policies import Policies
 from adapters.resources import Resource
 from router.admin.policy import Move, PolicyAdmin
-from router.policy.reviews import HeardReviews
+from router.newest import Heard
 from router.wire.table import Bound, bound
 from serving.internal.paths import POLICY
 from serving.registry.fleet import ROUTERS_POLL_S, HttpFleet
@@ -47,7 +47,7 @@ class RulesOffice:
         self._publish = publish
         self._events = events
         self._demand = demand
-        self._heard = HeardReviews()
+        self._heard = Heard()
         self.admin = PolicyAdmin(policies, self._changed, self._differences)
 
     async def _changed(self, move: Move) -> bool:

@@ -16,6 +16,7 @@ from adapters.errors import AdapterError, Superseded
 from adapters.jobs.periodic import Every, PeriodicJobs, in_thread
 from adapters.publish.reconcile import ReplicaReport
 from router.config.routing import LocalPrice
+from router.newest import Heard
 from serving.config.settings import Settings
 from serving.embedded import ADAPTERS_DIR
 from serving.internal.reports import EngineReport, RouterReply, RouterReport
@@ -66,6 +67,7 @@ class RegistryService:
         )
         self._resuming = self.jobs.add("resume", self._resume, Every(None, limit_s=_LONGEST_PASS_S))
         self._add_jobs()
+        self._heard = Heard()
         self._failed_passes: dict[str, int] = {}
         self._next_prefetch = 0.0
         self._base_is_up = False
@@ -205,8 +207,11 @@ class RegistryService:
             self.tables.publish()
 
     async def _listen(self) -> None:
-        """Hear what routers have in flight and what they counted."""
+        """Hear what routers have in flight, what they counted and what they decided."""
         await self._fleet.ask_routers()
+        for router, decision in self._heard.new(self._fleet.decisions()):
+            self.adapters.events.emit("decision", id=decision["id"], state=decision["state"])
+            self._heard.done(router, decision)
         deltas = self.adapters.evidence.feed(self._fleet.traffic())
         if self._rollout.heat.observe(deltas):
             self._converge_soon()

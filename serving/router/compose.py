@@ -73,7 +73,7 @@ from serving.router.accounting import Accounting
 from serving.router.capturing import Capturing
 from serving.router.context import Context
 from serving.router.guarding import safety
-from serving.router.internal import RouterSurface
+from serving.router.internal import RouterSurface, Told
 from serving.router.name_models import name_detector
 from serving.router.peers import Peers
 from serving.router.readings import gauges
@@ -238,10 +238,9 @@ class RouterProcess:
             self._scrape,
         )
         self.surface = RouterSurface(
-            self.holder,
+            Told(self.holder, self._traffic, self._policies, self._requests.decided),
             decided,
             feedback,
-            self._traffic,
             self._registry,
             [
                 *bound(auditing.ROWS, Audit(self._log)),
@@ -250,7 +249,6 @@ class RouterProcess:
                 *bound(asked.LOOKING, asked.Checks(self._safety, self._policies)),
             ],
             self._erasable(settings, cache, governance),
-            self._policies,
         ).asgi_app()
         self._registry.register(Gauges(self.door.readings()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,6 +17,7 @@ from adapters.resources import Resource, body_of
 from router.account.usage import Traffic
 from router.audit.logs import DecisionLog, FeedbackLog
 from router.audit.query import parse_query
+from router.newest import Newest
 from router.policy.source import PolicySource
 from router.replicas.table import TableHolder
 from router.wire.table import Bound, ResourceApp, bound
@@ -23,52 +25,59 @@ from serving.internal import paths
 from serving.internal.reports import RouterState
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the registry is told of this router."""
+
+    holder: TableHolder
+    traffic: Traffic
+    policies: PolicySource
+    decided: Newest
+
+    def state(self) -> RouterState:
+        """All of it, as it is now."""
+        table = self.holder.current
+        return RouterState(
+            revision=table.revision,
+            epoch=table.epoch,
+            in_flight=self.holder.in_flight(),
+            traffic=self.traffic.snapshot(),
+            policy=self.policies.version,
+            policy_differences=self.policies.differences.shown(),
+            reviews=self.policies.reviews.shown(),
+            decisions=self.decided.shown(),
+        )
+
+
 class RouterSurface:
     """Routes below ``/internal`` and ``/metrics``."""
 
     def __init__(
         self,
-        holder: TableHolder,
+        told: Told,
         decisions: DecisionLog,
         feedback: FeedbackLog,
-        traffic: Traffic,
         metrics: CollectorRegistry,
         more: Iterable[Bound],
         rooms: Sequence[Erasable],
-        policies: PolicySource,
     ) -> None:
         self._more = tuple(more)
         self._rooms = rooms
-        self._traffic = traffic
-        self._holder = holder
+        self._told = told
         self._log = decisions
         self._said = feedback
         self._metrics_registry = metrics
-        self._policies = policies
 
     def asgi_app(self) -> Any:
         """The application, to be guarded by a secret."""
         return ResourceApp([*bound(_ROWS, self), *self._more])
 
-    def state(self) -> RouterState:
-        """What the registry wants to know."""
-        table = self._holder.current
-        return RouterState(
-            revision=table.revision,
-            epoch=table.epoch,
-            in_flight=self._holder.in_flight(),
-            traffic=self._traffic.snapshot(),
-            policy=self._policies.version,
-            policy_differences=self._policies.differences.shown(),
-            reviews=self._policies.reviews.shown(),
-        )
-
     async def put_table(self, request: Request) -> JSONResponse:
-        self._holder.apply(RoutingTable.model_validate_json(await request.body()))
+        self._told.holder.apply(RoutingTable.model_validate_json(await request.body()))
         return await self.get_state(request)
 
     async def get_state(self, _: Request) -> JSONResponse:
-        return JSONResponse(self.state().model_dump(mode="json"))
+        return JSONResponse(self._told.state().model_dump(mode="json"))
 
     async def decisions(self, request: Request) -> JSONResponse:
         return JSONResponse(await self._log.newest(parse_query(request.url.query)))

@@ -520,24 +520,59 @@ async def test_an_export_can_be_pushed_elsewhere(door: Door, tmp_path: Path) -> 
 async def test_events_are_followed_and_resumed() -> None:
     """What was missed first, then what happens; a comment when nothing does."""
     bus = EventBus()
-    bus.emit("version-received", "returns", "d" * 64)
+    bus.emit("version-received", "returns", "d" * 64, state="received")
     bus.emit("alias-changed", "returns", epoch=1)
-    stream = sse(bus, after=1, heartbeat_s=0.02)
+    stream = sse(bus, after=1, heartbeat_s=0.02, detail=True)
     assert await anext(stream) == b": connected\n\n"
     assert b"event: alias-changed\n" in await anext(stream)
     assert await anext(stream) == b": heartbeat\n\n"
-    bus.emit("version-moved", "returns")
+    bus.emit("version-moved", "returns", "d" * 64, state="live")
     while (piece := await anext(stream)) == b": heartbeat\n\n":
         pass
-    assert piece.startswith(b"id: 3\nevent: version-moved\ndata: {")
+    assert piece.startswith(b"id: 3\nevent: version\ndata: {")
     await stream.aclose()
+
+
+async def test_who_does_not_ask_for_details_hears_of_objects_only() -> None:
+    """An alias, a copy or a job is none; a heartbeat comes all the same while they change."""
+    bus = EventBus()
+    bus.emit("alias-changed", "returns", "d" * 64, epoch=1)
+    bus.emit("version-moved", "returns", "d" * 64, state="live")
+    bus.emit("job-failed", job="reconcile")
+    stream = sse(bus, after=0, heartbeat_s=0.05)
+    assert await anext(stream) == b": connected\n\n"
+    assert (await anext(stream)).startswith(b"id: 2\nevent: version\ndata: {")
+
+    async def failing() -> None:
+        while True:
+            bus.emit("job-failed", job="reconcile")
+            await asyncio.sleep(0.005)
+
+    others = asyncio.create_task(failing())
+    async with asyncio.timeout(5):
+        assert await anext(stream) == b": heartbeat\n\n"
+    others.cancel()
+    await stream.aclose()
+
+
+async def test_decisions_push_out_nothing_else() -> None:
+    """There is one for each request: what happens to versions is remembered all the same."""
+    heard: list[str] = []
+    bus = EventBus(listener=lambda event: heard.append(event.kind))
+    bus.emit("version-moved", "returns", "d" * 64, state="live")
+    for number in range(2000):
+        bus.emit("decision", id=f"dec_{number}", state="answered")
+    kinds = [event.kind for event in bus.since(0)]
+    assert kinds.count("version-moved") == 1
+    assert 1 < len(kinds) < 1000
+    assert heard == ["version-moved"]
 
 
 async def test_the_stream_ends_when_the_server_does(door: Door) -> None:
     """Followers do not keep a process from stopping."""
     door.path.events.emit("one")
     asyncio.get_running_loop().call_later(0.05, door.path.events.close)
-    answer = await door.http.get("/admin/v1/events", params={"after": 0})
+    answer = await door.http.get("/admin/v1/events", params={"after": 0, "detail": "true"})
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "event: one" in answer.text
 
