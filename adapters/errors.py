@@ -78,6 +78,14 @@ class AdapterError(Exception):
         if remedy is not None:
             self.remedy = remedy
 
+    @property
+    def advice(self) -> str:
+        """What went wrong and what to do about it, as sentences."""
+        said = str(self)
+        if not self.remedy:
+            return said
+        return f"{said}{'' if said.endswith(('.', '!', '?')) else '.'} {self.remedy}"
+
 
 class ArchiveError(AdapterError):
     """The archive is unsafe, broken or too large; ``code`` names the kind."""

@@ -130,6 +130,8 @@ def moment(text: str, param: str = "since") -> float:
 
 
 def _iso(text: str, param: str) -> float:
+    if "T" in text:  # a zone's plus sign that was not escaped in a URL arrives as a space
+        text = text.replace(" ", "+")
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:
@@ -154,10 +156,15 @@ async def body_of(request: Request, model: type[M]) -> M:
     try:
         return model.model_validate_json(bytes(raw) or b"{}")
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        param = ".".join(str(part) for part in problem["loc"]) or None
-        what = f"{param}: {problem['msg']}" if param else str(problem["msg"])
-        raise BadField(what, param) from error
+        raise bad_field(error) from error
+
+
+def bad_field(error: ValidationError, whole: str = "") -> BadField:
+    """What a client is told of a body that does not fit; ``whole`` is what all of it is called."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    param = ".".join(str(part) for part in problem["loc"]) or None
+    what = str(problem["msg"]).removeprefix("Value error, ")
+    return BadField(f"{param or whole}: {what}" if param or whole else what, param)
 
 
 # Reference

@@ -44,11 +44,13 @@ class ClustersAdmin:
         clusters: all of them.
         changed: told of each that somebody decided on.
         aliases: which adapter learns an intent, where the configuration says.
+        means_otherwise: why a name cannot be an alias, though it looks like one; None: it can.
     """
 
     clusters: Clusters
     changed: Callable[[Cluster], None]
     aliases: Mapping[str, str]
+    means_otherwise: Callable[[str], str | None]
 
 
 class IntentRequest(BaseModel):
@@ -146,11 +148,14 @@ def _alias(admin: ClustersAdmin, body: IntentRequest) -> str | None:
     if wanted is not None:
         if wanted in _TAKEN:
             raise BadField(f"'alias' may not be {wanted!r}.", "alias")
-        return validate_alias(wanted)
+        if other := admin.means_otherwise(validate_alias(wanted)):
+            raise BadField(f"alias: {other}. Name another one.", "alias")
+        return wanted
     try:
-        return validate_alias(body.name)
+        named = validate_alias(body.name)
     except BadName:
         return None
+    return None if admin.means_otherwise(named) else named
 
 
 def _shown(found: Cluster) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def explain(error: AdapterError) -> Explanation:
     if isinstance(error, VersionRefused):
         return _outcome(error)
     status = status_of(error)
-    message = f"{error} {error.remedy}".strip() if status < 500 else str(error)
+    message = error.advice if status < 500 else str(error)
     if status == 422:
         more = {"alias": "", "digest": "", "state": "rejected", "checks": _checks(error)}
         return Explanation(422, message, REJECTED, more=more)

@@ -190,7 +190,7 @@ async def _imported(request: Request, scratch: Path, config: AdaptersConfig) -> 
 
 
 def _from_local(text: str, scratch: Path, config: AdaptersConfig, alias: str) -> Path:
-    path = Path(os.path.realpath(text))
+    path = _resolved(text)
     roots = [Path(os.path.realpath(root)) for root in _roots(config)]
     # Resolved first: a link inside an allowed root must not lead out of it.
     if not any(path.is_relative_to(root) and path != root for root in roots):
@@ -204,6 +204,13 @@ def _from_local(text: str, scratch: Path, config: AdaptersConfig, alias: str) ->
     if not path.is_dir():
         raise BadField("there is no such directory or archive", "uri", code="uri_not_found")
     return _copied(path, scratch / "files", config, alias)
+
+
+def _resolved(text: str) -> Path:
+    try:
+        return Path(os.path.realpath(text))
+    except (OSError, ValueError) as error:  # too long a name, or one that no path can have
+        raise BadField("this is no path", "uri", code="uri_not_allowed") from error
 
 
 def _copied(directory: Path, target: Path, config: AdaptersConfig, alias: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
@@ -82,6 +83,8 @@ class Importer:
         told = ImportReport()
         group: list[tuple[int, Exchange]] = []
         async for number, line in lines(pieces):
+            if number == 1 and line is not None:
+                line = line.removeprefix(BOM_UTF8)  # noqa: PLW2901 - some editors begin files so
             try:
                 found = await self._exchange(line, bringing)
             except BadLine as error:

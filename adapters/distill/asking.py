@@ -39,6 +39,7 @@ class Asking:
         datasets: what may be distilled.
         learners: the alias that an intent got when it was made of a cluster; None: it was not.
             May block.
+        means_otherwise: why a name cannot be an alias, though it looks like one; None: it can.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Asking:
         config: FlywheelConfig,
         datasets: TrainingData,
         learners: Callable[[str], str | None] = lambda _intent: None,
+        means_otherwise: Callable[[str], str | None] = lambda _alias: None,
     ) -> None:
         self._config = config
         self._datasets = datasets
         self._learners = learners
+        self._means_otherwise = means_otherwise
 
     def wish(
         self,
@@ -71,7 +74,10 @@ class Asking:
         try:
             validate_alias(alias)
         except BadName as error:
-            raise NotDistillable(f"alias: {error} {error.remedy}", "alias") from error
+            raise NotDistillable(f"alias: {error.advice}", "alias") from error
+        # Now, and not when a training of hours is to be pushed.
+        if other := self._means_otherwise(alias):
+            raise NotDistillable(f"alias: {other}. Name another 'alias'.", "alias")
         return Wish(
             alias=alias,
             intent=intent,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from adapters.aliases import DIGEST_PREFIX_LENGTH
 from adapters.errors import BadName
 
 ALIAS_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}"
+RESERVED_ALIASES = frozenset({"auto", "base", "frontier"})
+"""Mean something else in a request's ``model`` or in a target, whatever is configured."""
 
 _ALIAS = re.compile(ALIAS_PATTERN)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -32,6 +35,21 @@ def validate_alias(alias: str) -> str:
             remedy="Choose a name of lower-case letters, digits, dots, dashes and underscores.",
         )
     return alias
+
+
+def means_otherwise(alias: str, taken: Collection[str], base: str | None) -> str | None:
+    """Why a name cannot be an alias: it means something else in a request; None: it can.
+
+    Args:
+        alias: the name.
+        taken: names of providers and virtual models.
+        base: the base's id, as far as it is known.
+    """
+    if alias in RESERVED_ALIASES:
+        return f"{alias!r} is reserved"
+    if alias in taken:
+        return f"{alias!r} is a provider or a virtual model"
+    return f"{alias!r} is the base" if alias == base else None
 
 
 def validate_digest(digest: str) -> str:

@@ -19,7 +19,16 @@ from adapters.records.problems import Unreadable
 from adapters.records.reader import RecordCursor
 from adapters.records.signing import BadKey
 from adapters.records.tree import Incomplete
-from adapters.resources import BadField, Resource, body_of, cursor_of, describes, moment, page_of
+from adapters.resources import (
+    BadField,
+    Resource,
+    body_of,
+    cursor_of,
+    describes,
+    listed,
+    moment,
+    page_of,
+)
 from router.errors import AuditUnavailable
 
 _PATH = "/admin/v1/audit"
@@ -141,9 +150,11 @@ async def checkpoint(auditing: Auditing, _: Request) -> Response:
     return _json(dict((await in_thread(auditing.audit.checkpoint)).document))
 
 
-async def keys(auditing: Auditing, _: Request) -> Response:
-    """The public keys that checkpoints and certificates are signed with."""
-    return _json({"object": "list", "data": await in_thread(auditing.audit.keys), "next": None})
+async def keys(auditing: Auditing, request: Request) -> Response:
+    """The public keys that checkpoints and certificates are signed with, the oldest first."""
+    page = page_of(request.query_params)
+    known = enumerate(await in_thread(auditing.audit.keys))
+    return _json(listed(page, known, lambda each: f"{each[0]:08d}", lambda each: each[1]))
 
 
 @describes(query={"writer": "whose record; may be left out where only one has this sequence"})

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.records.line import iso
-from adapters.resources import BadField, Resource, cursor_of, describes, page_of
+from adapters.resources import BadField, Resource, bad_field, cursor_of, describes, page_of
 from router.context.documents.form import BadForm, read_form
 from router.context.documents.model import Document, IndexUnavailable
 from router.context.documents.parsing import UnknownKind, Unreadable, kind_of
@@ -214,9 +214,7 @@ def _upload(request: Request, raw: bytes) -> Upload:
     try:
         given = NewDocument.model_validate_json(raw)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        param = ".".join(str(part) for part in problem["loc"]) or None
-        raise BadField(f"{param or 'the body'}: {problem['msg']}", param) from error
+        raise bad_field(error, "the body") from error
     if not given.text.strip():
         raise Refused(422, "The document holds no text.", code="unreadable", param="text")
     return _made(request, given, "markdown", given.text.encode("utf-8", "replace"), "untitled")
@@ -235,7 +233,7 @@ def _from_form(request: Request, raw: bytes) -> Upload:
     try:
         given = NewDocument(text="", **known)
     except ValidationError as error:
-        raise BadField("a field of the form makes no sense", "file") from error
+        raise bad_field(error) from error
     name = PurePath((form.name or "").replace("\\", "/")).name
     try:
         kind = kind_of(name, form.media_type, form.content)
@@ -265,7 +263,7 @@ def _made(request: Request, given: NewDocument, kind: str, raw: bytes, name: str
     if given.id is not None and not _ID.fullmatch(given.id):
         raise BadField("'id' may have letters, digits and . _ : -", "id")
     return Upload(
-        title=(given.title.strip() or name)[:_MAX_TITLE],
+        title=(_printable(given.title) or _printable(name) or "untitled")[:_MAX_TITLE],
         collection=_name(given.collection, "collection"),
         tenant=_name(given.tenant or _tenant(request), "tenant"),
         kind=kind,
@@ -274,6 +272,11 @@ def _made(request: Request, given: NewDocument, kind: str, raw: bytes, name: str
         metadata=given.metadata,
         id=given.id,
     )
+
+
+def _printable(text: str) -> str:
+    """One line of text: a title is shown in lists, headers and terminals."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _name(text: str, param: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlencode
 
+from adapters.resources import moment
 from router.audit.decision import Record
 from router.errors import InvalidRequest
 from router.request import NO_INTENT
@@ -13,6 +14,7 @@ from router.request import NO_INTENT
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1001
 """A page of the admin plane, and one more that says whether another page follows."""
+_STATUS = re.compile(r"[1-5][0-9]{2}", re.ASCII)
 _KNOWN = frozenset({"limit", "since", "target", "tenant", "intent", "status", "before"})
 
 
@@ -82,14 +84,19 @@ def place_of(text: str) -> tuple[float, str]:
 
 
 def parse_query(query: str) -> RecordQuery:
-    """Read a query string. Raises ``InvalidRequest`` that says what may be asked."""
+    """Read a query string. Raises ``InvalidRequest``, ``BadField``: they say what may be asked."""
     given = {name: values[-1] for name, values in parse_qs(query).items()}
     if unknown := sorted(given.keys() - _KNOWN):
-        raise InvalidRequest(f"Unknown parameters {unknown}; known: {sorted(_KNOWN)}.")
+        raise InvalidRequest(
+            f"Unknown parameters {unknown}; known: {sorted(_KNOWN)}.", param=unknown[0]
+        )
     text = given.get("limit", str(_DEFAULT_LIMIT))
     if not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
         raise InvalidRequest(f"'limit' must be 1 to {_MAX_LIMIT - 1}.", param="limit")
-    since_s = _moment(given["since"]) if "since" in given else 0.0
+    status = given.get("status")
+    if status is not None and not _STATUS.fullmatch(status):
+        raise InvalidRequest("'status' must be that of an answer, such as 200.", param="status")
+    since_s = moment(given["since"]) if "since" in given else 0.0
     before = place_of(given["before"]) if "before" in given else None
     return RecordQuery(
         int(text),
@@ -97,20 +104,6 @@ def parse_query(query: str) -> RecordQuery:
         given.get("target"),
         given.get("tenant"),
         given.get("intent"),
-        given.get("status"),
+        status,
         before,
     )
-
-
-def _moment(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRequest(
-            "'since' must be seconds since the epoch or an ISO 8601 time.", param="since"
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -50,8 +50,10 @@ def _completed(line: Mapping[str, Any]) -> Brought:
     prompt = line.get("prompt")
     if isinstance(prompt, str):
         messages = [{"role": "user", "content": prompt}]
-    else:
+    elif isinstance(prompt, list) and prompt:
         messages = chat_messages(prompt)
+    else:
+        raise BadLine("it has no 'prompt'")
     said = _answer(line)
     if said is None:
         raise BadLine("it has no 'completion'")

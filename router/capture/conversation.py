@@ -129,8 +129,10 @@ def call_of(identity: Any, name: Any, arguments: Any) -> Message:
 def _prompt(value: Any) -> Conversation:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if value is None:
+        raise Unreadable("it has no prompt")
     if not isinstance(value, str):
-        raise Unreadable("it has several prompts, or one that is given as tokens")
+        raise Unreadable("it has several prompts, or one that is no text")
     return Conversation([{"role": "user", "content": value}])
 
 

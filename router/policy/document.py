@@ -101,7 +101,9 @@ def read(source: bytes) -> Node:
         told = error.problem or error.context or "cannot be read"
         raise PolicyInvalid([Problem(f"This is not YAML: {told}.", line)]) from error
     except yaml.YAMLError as error:
-        raise PolicyInvalid([Problem(f"This is not YAML: {error}.")]) from error
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        told = " ".join(str(error).partition("\n")[0].split())
+        raise PolicyInvalid([Problem(f"This is not YAML: {told}.", line)]) from error
 
 
 class _Reader:

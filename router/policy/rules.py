@@ -99,6 +99,9 @@ class _Parsing:
 
     def file(self) -> RulesFile:
         if self._root.value is None:
+            if self._checked:  # a file that was cut or never written must not take all rules away
+                why = "the file says nothing: write 'rules: []' where no rule is to hold"
+                self.problems.append(Problem(why, 1))
             return RulesFile()
         try:
             top = _mapping(self._root, _TOP, "the file")

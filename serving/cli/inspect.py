@@ -57,7 +57,7 @@ def inspected(
             report = preflight(found, facts, _limits(max_rank), alias=alias)
             digest = _digest(found) if report.ok else None
     except AdapterError as error:
-        fail(f"{error}. {error.remedy}")
+        fail(error.advice)
     return {"base": facts.base_id, "digest": digest, **report.model_dump(mode="json")}
 
 

@@ -87,9 +87,8 @@ class Stager:
                 del self._paths[next(iter(self._paths))]
             self._staged, self._usage = await asyncio.to_thread(self._look, dict(self._paths))
         except (AdapterError, OSError) as error:
-            remedy = error.remedy if isinstance(error, AdapterError) else ""
-            message = f"cannot stage {alias}@{digest[:12]} on this node: {reason(error)} {remedy}"
-            raise StagingError(message.strip()) from error
+            why = error.advice if isinstance(error, AdapterError) else reason(error)
+            raise StagingError(f"cannot stage {alias}@{digest[:12]} on this node: {why}") from error
         return lease.path
 
     def _look(self, paths: dict[str, Path]) -> tuple[frozenset[str], StagedFiles]:

@@ -13,6 +13,7 @@ from adapters.config import AdaptersConfig
 from adapters.events import EventBus
 from adapters.fleet import Fleet
 from adapters.format.base_model import BaseFacts
+from adapters.format.names import means_otherwise
 from adapters.ladder.evidence import Evidence
 from adapters.ladder.steps import Ladder
 from adapters.publish.reconcile import Reconciler
@@ -57,3 +58,9 @@ class Adapters:
         self.evidence = Evidence()
         self.ladder = Ladder(registry, rollout, self.evidence, config.ladder, events)
         self.watcher = Watcher(rollout, registry, config, events)
+
+    def means_otherwise(self, alias: str) -> str | None:
+        """Why a name cannot be an alias, though it looks like one; None: it can."""
+        base = self.base()
+        taken = self.config.preflight.taken_names
+        return means_otherwise(alias, taken, base.base_id if base is not None else None)

@@ -85,9 +85,10 @@ class Clustering:
         except ReviewError as error:
             _log.warning("review_not_opened", extra={"why": error.code})
 
-    def resources(self) -> list[Bound]:
-        """Rows of the admin plane."""
-        return bound(clusters.RESOURCES, ClustersAdmin(self.clusters, self._changed, self._aliases))
+    def resources(self, means_otherwise: Callable[[str], str | None]) -> list[Bound]:
+        """Rows of the admin plane, given why a name cannot be an alias."""
+        admin = ClustersAdmin(self.clusters, self._changed, self._aliases, means_otherwise)
+        return bound(clusters.RESOURCES, admin)
 
     def routes(self) -> list[Bound]:
         """What routers ask of the registry's internal surface."""

@@ -69,7 +69,7 @@ class Distilling:
         self._adapters = adapters
         self._job: Periodic | None = None
         self.distillations = Distillations(store, adapters.events)
-        self.asking = Asking(settings.flywheel, data, learners)
+        self.asking = Asking(settings.flywheel, data, learners, adapters.means_otherwise)
         self.lineage = Lineage(store)
         self.origins = Origins(adapters.registry, self.lineage, data, gates)
         self.directories = JobDirectories(settings.state_dir.absolute() / "distillations")

@@ -189,7 +189,7 @@ class Flywheel:
         return [
             *bound(exchanges.RESOURCES, self._corpus_desk),
             *self.reviewing.resources(),
-            *self.clustering.resources(),
+            *self.clustering.resources(self._adapters.means_otherwise),
             *bound(datasets.RESOURCES, self._dataset_desk),
             *self.gating.resources(),
             *self.distilling.resources(),

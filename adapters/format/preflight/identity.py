@@ -23,6 +23,7 @@ from adapters.format.base_model import is_local_path
 from adapters.format.files import is_regular, parse_json_object, read_bounded
 from adapters.format.manifest import MANIFEST_FILE, Manifest, declared_targets, largest_rank
 from adapters.format.manifest import verify_signature as verify
+from adapters.format.names import means_otherwise
 from adapters.format.preflight.subject import Finding, NotChecked, Subject, failed, passed, verdict
 
 _QUANTISATION = re.compile(
@@ -31,23 +32,17 @@ _QUANTISATION = re.compile(
 )
 
 
-RESERVED_ALIASES = frozenset({"auto", "base", "frontier"})
-"""Mean something else in a request's ``model`` or in a target, whatever is configured."""
-
-
 def _alias_name(subject: Subject) -> Finding:
     alias = subject.alias
     if alias is None:
         raise NotChecked("no alias was given")
-    taken = dict.fromkeys(RESERVED_ALIASES, "is reserved")
-    taken |= dict.fromkeys(subject.limits.taken_names, "is a provider or a virtual model")
-    if subject.has_base:
-        taken[subject.base.base_id] = "is the base"
+    base = subject.base.base_id if subject.has_base else None
+    other = means_otherwise(alias, subject.limits.taken_names, base)
     expected = "a name that means nothing else in a request's model"
-    if alias not in taken:
+    if other is None:
         return passed(repr(alias), expected)
     return failed(
-        f"{alias!r} {taken[alias]}",
+        other,
         expected,
         "Whoever names it could not know who answers. Push under another alias.",
     )

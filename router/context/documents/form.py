@@ -31,7 +31,7 @@ class Form:
 
 class _Part:
     def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
+        self.headers: dict[str, bytes] = {}
         self.data = bytearray()
         self.field = bytearray()
         self.value = bytearray()
@@ -86,19 +86,19 @@ class _Reader:
     def _header(self) -> None:
         part = self._part
         name = part.field.decode("latin-1").lower()
-        part.headers[name] = part.value.decode("utf-8", "replace")
+        part.headers[name] = bytes(part.value)
         part.field.clear()
         part.value.clear()
 
     def _end(self) -> None:
         part = self._part
-        options = parse_options_header(part.headers.get("content-disposition", ""))[1]
+        options = parse_options_header(part.headers.get("content-disposition", b""))[1]
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name == _FILE and b"filename" in options:
             if self.form.name is not None:
                 raise BadForm("the form has more than one file")
             self.form.name = options[b"filename"].decode("utf-8", "replace")
-            self.form.media_type = part.headers.get("content-type", "")
+            self.form.media_type = part.headers.get("content-type", b"").decode("latin-1")
             self.form.content = bytes(part.data)
             return
         if len(self.form.fields) >= _MAX_FIELDS or len(part.data) > _MAX_FIELD_BYTES:

@@ -96,7 +96,9 @@ async def text_of(kind: str, raw: bytes, timeout_s: float = _TIMEOUT_S) -> str:
                 process.kill()
             await process.wait()
     if process.returncode == reading.UNREADABLE:
-        raise Unreadable(errors.decode("utf-8", "replace"))
+        # Libraries warn in lines of their own before it.
+        *_, why = errors.decode("utf-8", "replace").splitlines() or [""]
+        raise Unreadable(why)
     if process.returncode != 0:
         raise Unreadable("reading it took too much time or memory")
     text = cleaned(out.decode("utf-8", "replace"))

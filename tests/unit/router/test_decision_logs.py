@@ -16,6 +16,7 @@ from adapters.records import writer as writing
 from adapters.records.config import AuditConfig, RecordsConfig
 from adapters.records.line import Entry, Kind
 from adapters.records.writer import RecordLog
+from adapters.resources import BadField
 from router.audit.decision import to_json
 from router.audit.logs import DecisionLog, FeedbackLog, open_logs
 from router.audit.query import RecordQuery, parse_query, place
@@ -124,10 +125,13 @@ def test_queries_are_read_and_written(query: str, found: RecordQuery) -> None:
     assert parse_query(found.encoded()) == found
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1002", "limit=x", "since=soon", "taget=base"])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=1002", "limit=x", "since=soon", "since=nan", "taget=base", "status=ok"],
+)
 def test_odd_queries_are_explained(query: str) -> None:
     """400, not an empty list."""
-    with pytest.raises(InvalidRequest):
+    with pytest.raises((InvalidRequest, BadField)):
         parse_query(query)
 
 

@@ -1,0 +1,169 @@
+"""The admin plane with what nobody should send, and what everybody sends by mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.client import ADMIN, chat, error_of, move, push
+
+YAML = {"content-type": "application/yaml"}
+LINES = {"content-type": "application/x-ndjson"}
+
+
+# Texts and names
+
+
+@pytest.mark.parametrize("name", ["é.txt", "ключ.txt", "報告 😀.txt"])
+def test_a_documents_name_in_any_script(ops: httpx.Client, name: str) -> None:
+    """As browsers and HTTP libraries write it: UTF-8 in the form's header."""
+    answer = ops.post(f"{ADMIN}/documents", files={"file": (name, b"Lamps are returned here.")})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["title"] == name
+
+
+def test_a_title_is_a_line_of_text(ops: httpx.Client) -> None:
+    """Lists, terminals and databases have to bear it."""
+    given = {"title": "A\x00 title\nof\x1b[31m two", "text": "Some text."}
+    answer = ops.post(f"{ADMIN}/documents", json=given)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["title"] == "A title of [31m two"
+
+
+def test_a_damaged_document_is_told_of_in_one_sentence(ops: httpx.Client) -> None:
+    """And not in what a library says to its log."""
+    answer = ops.post(f"{ADMIN}/documents", files={"file": ("a.pdf", b"%PDF-1.4 broken")})
+    assert answer.status_code == 422
+    assert error_of(answer)["message"] == "The document cannot be read: it is damaged."
+
+
+@pytest.mark.parametrize("uri", ["file:///a%00b", "/a\x00b", "file:///" + "a" * 900, "\x00"])
+def test_places_that_no_path_can_name(ops: httpx.Client, uri: str) -> None:
+    """Refused as any other place from which nothing may be taken."""
+    answer = ops.post(f"{ADMIN}/adapters/placeless/versions", json={"uri": uri})
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["code"] == "uri_not_allowed"
+
+
+def test_a_remedy_is_a_sentence_of_its_own(ops: httpx.Client) -> None:
+    """What is wrong ends before what to do about it begins."""
+    answer = ops.post(f"{ADMIN}/adapters/Bad/versions", content=b"x")
+    assert "}). Choose a name" in error_of(answer)["message"]
+
+
+def test_whose_mistake_it_is_is_said_without_a_librarys_words(ops: httpx.Client) -> None:
+    """No class name in front of the sentence."""
+    answer = ops.post(f"{ADMIN}/audit/verify", json={})
+    assert error_of(answer)["message"] == "give either 'checkpoint' or 'certificate'"
+
+
+@pytest.mark.parametrize("percent", [True, "10", None, 0, -1, 100.1])
+def test_a_share_is_a_number(ops: httpx.Client, percent: Any) -> None:
+    """Of more than 0 and up to 100; ``true`` is not one percent."""
+    version = push(ops, "shared", 81)
+    answer = move(ops, "shared", "canary", digest=version.digest, percent=percent)
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] == "percent"
+
+
+@pytest.mark.parametrize("alias", ["auto", "base", "tiny", "cloud", "frontier"])
+def test_nothing_is_distilled_into_a_name_that_means_something_else(
+    ops: httpx.Client, alias: str
+) -> None:
+    """Refused when it is asked for, not when the training of hours is to be pushed."""
+    given = {"intent": "returns", "alias": alias}
+    answer = ops.post(f"{ADMIN}/distillations", json=given)
+    assert answer.status_code == 422, answer.text
+    assert error_of(answer)["param"] == "alias"
+
+
+# Rules
+
+
+@pytest.mark.parametrize("rules", [b"", b"\n\n", b"# nothing\n", b"null\n", b"---\n"])
+def test_a_file_that_says_nothing_takes_no_rules_away(ops: httpx.Client, rules: bytes) -> None:
+    """A file that was cut, or never written, is an error; ``rules: []`` says it."""
+    held = b"rules:\n  - {id: held, when: tenant == 'nobody', deny: no}\n"
+    assert ops.put(f"{ADMIN}/policy", content=held, headers=YAML).status_code == 200
+    answer = ops.put(f"{ADMIN}/policy", content=rules, headers=YAML)
+    assert answer.status_code == 422, answer.text
+    assert "rules: []" in answer.json()["errors"][0]["message"]
+    assert ops.get(f"{ADMIN}/policy").json()["active"]["source"] == held.decode()
+    answer = ops.put(f"{ADMIN}/policy", content=b"rules: []\n", headers=YAML)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_control_character_is_found_by_its_line(ops: httpx.Client) -> None:
+    """As every other mistake in the file."""
+    answer = ops.put(f"{ADMIN}/policy", content=b"rules: []\n# \x00\n", headers=YAML)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert problem["line"] == 2
+    assert "unicode string" not in problem["message"]
+
+
+# Questions
+
+
+@pytest.mark.parametrize("since", ["nan", "inf", "-inf", "1e400", "yesterday", "2026-13-01"])
+@pytest.mark.parametrize("path", ["decisions", "usage", "audit"])
+def test_what_is_no_time(ops: httpx.Client, path: str, since: str) -> None:
+    """Refused by every list that takes one."""
+    answer = ops.get(f"{ADMIN}/{path}", params={"since": since})
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] == "since"
+
+
+@pytest.mark.parametrize("path", ["decisions", "usage", "audit"])
+def test_a_zone_whose_plus_nobody_escaped(ops: httpx.Client, path: str) -> None:
+    """In a URL a plus sign means a space: the time is meant all the same."""
+    for zone in ("+02:00", "%2B02:00", "Z", ""):
+        answer = ops.get(f"{ADMIN}/{path}?since=2026-01-01T00:00:00{zone}")
+        assert answer.status_code == 200, answer.text
+
+
+def test_decisions_by_what_cannot_be(ops: httpx.Client) -> None:
+    """A status that is none is a mistake, not an empty list; an unknown parameter is named."""
+    for query, param in (("status=ok", "status"), ("status=2000", "status"), ("state=1", "state")):
+        answer = ops.get(f"{ADMIN}/decisions?{query}")
+        assert answer.status_code == 400, answer.text
+        assert error_of(answer)["param"] == param
+    chat(ops, "base")
+    assert ops.get(f"{ADMIN}/decisions?status=200").json()["data"]
+
+
+def test_keys_of_the_log_are_a_list(ops: httpx.Client) -> None:
+    """With pages, as all are."""
+    answer = ops.get(f"{ADMIN}/audit/keys", params={"limit": 1}).json()
+    assert (answer["object"], len(answer["data"]), answer["next"]) == ("list", 1, None)
+    assert ops.get(f"{ADMIN}/audit/keys", params={"limit": 0}).status_code == 400
+    assert ops.get(f"{ADMIN}/audit/keys", params={"cursor": "no!"}).status_code == 400
+
+
+# Files
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(ops: httpx.Client) -> None:
+    """As some editors write it."""
+    line = b'{"prompt": "Who marks the order of bytes?", "completion": "Nobody."}\n'
+    answer = ops.post(
+        f"{ADMIN}/exchanges/import?format=prompt_completion",
+        content=b"\xef\xbb\xbf" + line,
+        headers=LINES,
+    )
+    assert answer.json()["imported"] == 1, answer.text
+
+
+def test_the_reason_names_what_a_line_lacks(ops: httpx.Client) -> None:
+    """Of the format that was named."""
+    for form, line, reason in (
+        ("prompt_completion", b'{"prompt": 5, "completion": "x"}', "it has no 'prompt'"),
+        ("prompt_completion", b'{"prompt": "x"}', "it has no 'completion'"),
+        ("openai_logs", b'{"request": {}, "response": {}}', "it has no prompt"),
+    ):
+        answer = ops.post(
+            f"{ADMIN}/exchanges/import?format={form}", content=line + b"\n", headers=LINES
+        )
+        assert answer.json()["rejected"] == [{"line": 1, "reason": reason}], form
