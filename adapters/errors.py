@@ -185,6 +185,7 @@ class UnknownAlias(RegistryError):
     """No such alias."""
 
     code = "unknown-alias"
+    remedy = "List them: `graftwork adapters`."
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -195,6 +196,7 @@ class UnknownVersion(RegistryError):
     """No such version of the alias."""
 
     code = "unknown-version"
+    remedy = "List them: `graftwork adapters ALIAS`."
 
     def __init__(self, alias: str, digest: str) -> None:
         self.alias = alias
@@ -206,6 +208,7 @@ class IllegalMove(RegistryError):
     """The lifecycle has no edge for this step."""
 
     code = "illegal-move"
+    remedy = "Look where it stands: `graftwork adapters ALIAS`."
 
     def __init__(self, message: str, *, state: str = "", wanted: str = "") -> None:
         self.state = state
@@ -224,6 +227,7 @@ class NothingToRollBack(RegistryError):
     """The alias has no earlier version to return to."""
 
     code = "nothing-to-roll-back"
+    remedy = "Make a version live: `graftwork promote ALIAS DIGEST`."
 
 
 class Superseded(RegistryError):

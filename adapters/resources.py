@@ -161,10 +161,15 @@ async def body_of(request: Request, model: type[M]) -> M:
 
 def bad_field(error: ValidationError, whole: str = "") -> BadField:
     """What a client is told of a body that does not fit; ``whole`` is what all of it is called."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    param = ".".join(str(part) for part in problem["loc"]) or None
-    what = str(problem["msg"]).removeprefix("Value error, ")
+    param, what = first_problem(error)
     return BadField(f"{param or whole}: {what}" if param or whole else what, param)
+
+
+def first_problem(error: ValidationError) -> tuple[str | None, str]:
+    """The field, and what is wrong with it, without the library's words around our own."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or None
+    return field, str(problem["msg"]).removeprefix("Value error, ")
 
 
 # Reference

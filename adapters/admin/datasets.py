@@ -237,7 +237,9 @@ async def _found(desk: Desk, request: Request) -> Dataset:
     def find() -> Dataset:
         found = desk.datasets.find(digest)
         if found is None:
-            raise UnknownDataset(f"There is no dataset {digest[:80]!r}.")
+            raise UnknownDataset(
+                f"There is no dataset {digest[:80]!r}. List them: `graftwork datasets list`."
+            )
         if found.erased:
             raise ErasedDataset(found.digest, found.rebuilt_as)
         return found

@@ -190,4 +190,9 @@ def _number(after: str) -> int | None:
 
 
 def _unknown() -> BadField:
-    return BadField("There is no such distillation.", None, code="not_found", status=404)
+    return BadField(
+        "There is no such distillation. List them: `graftwork distill list`.",
+        None,
+        code="not_found",
+        status=404,
+    )

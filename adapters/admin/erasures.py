@@ -54,7 +54,12 @@ async def erasure(eraser: Eraser, request: Request) -> Response:
     """How far one erasure is, and its certificate once it is done."""
     found = await asyncio.to_thread(eraser.erasures.find, request.path_params["id"])
     if found is None:
-        raise BadField("There is no such erasure.", None, code="not_found", status=404)
+        raise BadField(
+            "There is no such erasure; GET /admin/v1/erasures lists them.",
+            None,
+            code="not_found",
+            status=404,
+        )
     return JSONResponse(found.shown())
 
 

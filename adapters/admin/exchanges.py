@@ -97,7 +97,12 @@ async def exchange(corpus: Corpus, request: Request) -> Response:
     """One captured exchange."""
     found = await asyncio.to_thread(corpus.exchanges.find, request.path_params["id"])
     if found is None:
-        raise BadField("There is no such exchange.", None, code="not_found", status=404)
+        raise BadField(
+            "There is no such exchange. List them: `graftwork exchanges list`.",
+            None,
+            code="not_found",
+            status=404,
+        )
     return JSONResponse(row(found))
 
 

@@ -196,7 +196,9 @@ class Datasets:
         with self._store.read() as session:
             found = session.get(DatasetRow, digest)
             if found is None:
-                raise UnknownDataset(f"There is no dataset {digest!r}.")
+                raise UnknownDataset(
+                    f"There is no dataset {digest!r}. List them: `graftwork datasets list`."
+                )
             if found.erased:
                 raise ErasedDataset(digest, found.rebuilt_as)
             hashes = dict(found.files)

@@ -14,6 +14,7 @@ from adapters.corpus.tools import CALLS, TOOLS, Call, Offered, Tool, calls_in, c
 from adapters.dataset.files import line_of, said
 from adapters.dataset.frozen import Row, Split
 from adapters.dataset.groups import text_of
+from adapters.resources import first_problem
 from adapters.review.gold import Provenance
 
 Format = Literal["messages", "prompt_completion"]
@@ -178,8 +179,8 @@ def _beside(found: Mapping[str, Any]) -> Beside:
     try:
         beside = Beside.model_validate(given)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise ValueError(f"{problem['loc'][0]}: {problem['msg']}") from error
+        field, what = first_problem(error)
+        raise ValueError(f"{field}: {what}") from error
     if not all(re.fullmatch(_HASH, each) for each in beside.subjects):
         raise ValueError("subjects: must be keyed hashes; a name goes into `subject`")
     if beside.intent is not None and not _NAME.fullmatch(beside.intent):

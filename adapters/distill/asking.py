@@ -15,6 +15,7 @@ from adapters.distill.settings import TrainingSettings
 from adapters.errors import BadName
 from adapters.flywheel.config import FlywheelConfig
 from adapters.format.names import validate_alias
+from adapters.resources import first_problem
 
 _NO_NAME: Final = re.compile(r"[^a-z0-9._-]+")
 
@@ -104,7 +105,12 @@ class Asking:
     def _dataset(self, digest: str) -> Dataset:
         found = self._datasets.known(digest)
         if found is None:
-            raise NotDistillable(f"There is no dataset {digest}.", "dataset", 404, "not_found")
+            raise NotDistillable(
+                f"There is no dataset {digest}. List them: `graftwork datasets list`.",
+                "dataset",
+                404,
+                "not_found",
+            )
         if found.erased or found.rebuilt_as is not None:
             left = found.rebuilt_as or "nothing"
             raise NotDistillable(
@@ -120,7 +126,7 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked = TrainingSettings.model_validate(dict(given))
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(("settings", *(str(part) for part in problem["loc"])))
-        raise NotDistillable(f"{field}: {problem['msg']}", field) from error
+        name, what = first_problem(error)
+        field = f"settings.{name}" if name else "settings"
+        raise NotDistillable(f"{field}: {what}", field) from error
     return checked.model_dump(mode="json", exclude_unset=True)

@@ -27,12 +27,14 @@ class UnknownReview(ReviewError):
     """There is none of this name."""
 
     code = "review-not-found"
+    remedy = "List them: `graftwork reviews list`."
 
 
 class UnknownExchange(ReviewError):
     """Nothing to review: it is gone, or was never there."""
 
     code = "exchange-not-found"
+    remedy = "List them: `graftwork exchanges list`."
 
 
 class Held(ReviewError):

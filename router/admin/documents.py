@@ -166,7 +166,9 @@ async def search(admin: DocumentsAdmin, request: Request) -> Response:
         found = await _answered(admin.library.search(tenant, collection, words[:4000], limit))
     except UnknownCollection as error:
         raise NotFound(
-            f"Tenant {tenant!r} has no collection {str(error)!r}.", param="collection"
+            f"Tenant {tenant!r} has no collection {str(error)!r}."
+            " `graftwork documents list` shows which documents are in which.",
+            param="collection",
         ) from error
     rows = [
         {
@@ -311,7 +313,8 @@ async def _answered(asked: Any) -> Any:
 
 
 def _unknown(request: Request) -> NotFound:
-    return NotFound(f"There is no document {request.path_params['id'][:_MAX_NAME]!r}.")
+    name = request.path_params["id"][:_MAX_NAME]
+    return NotFound(f"There is no document {name!r}. List them: `graftwork documents list`.")
 
 
 def _shown(document: Document) -> Mapping[str, Any]:

@@ -115,7 +115,12 @@ async def release(holding: Holding, request: Request) -> Response:
     was_here = await asyncio.to_thread(holding.holds.remove, identity)
     missing = await holding.elsewhere.release(identity)
     if not was_here:
-        raise BadField("There is no such hold.", None, code="not_found", status=404)
+        raise BadField(
+            "There is no such hold; GET /admin/v1/audit/holds lists them.",
+            None,
+            code="not_found",
+            status=404,
+        )
     return JSONResponse(_with({"id": identity}, missing))
 
 

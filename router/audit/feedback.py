@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from adapters.resources import first_problem
 from router.errors import InvalidRequest
 
 Kind = Literal["boolean", "float", "comment", "demonstration"]
@@ -38,6 +39,5 @@ def parse(raw: bytes) -> Feedback:
     try:
         return Feedback.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"{field or 'body'}: {first['msg']}.", param=field or None) from error
+        field, what = first_problem(error)
+        raise InvalidRequest(f"{field or 'body'}: {what}.", param=field) from error

@@ -115,7 +115,10 @@ class Records:
 
 
 def _nothing(decision_id: str) -> NotFound:
-    return NotFound(f"There is no decision {decision_id!r}, or it is no longer kept.")
+    return NotFound(
+        f"There is no decision {decision_id!r}, or it is no longer kept;"
+        " GET /admin/v1/decisions lists those that are."
+    )
 
 
 def _judged(record: Mapping[str, Any]) -> dict[str, Any]:

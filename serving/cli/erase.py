@@ -16,7 +16,10 @@ _POLL_S = 0.25
 
 
 def erase(
-    subject: Annotated[str, typer.Argument(help="the person, as clients named them")],
+    person: Annotated[
+        str | None, typer.Argument(help="the person, as clients named them", metavar="SUBJECT")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="the same")] = None,
     wait_s: Annotated[
         float, typer.Option("--wait", min=0, help="wait so long until it is done, seconds")
     ] = 60.0,
@@ -25,9 +28,11 @@ def erase(
     as_json: AsJson = False,
 ) -> None:
     """Erase a person's data everywhere. Prints the certificate with --json."""
+    if (person is None) == (subject is None):
+        raise typer.BadParameter("say once whose data: graftwork erase SUBJECT")
     until = time.monotonic() + wait_s
     with connected(url, key, as_json=as_json) as client:
-        found = client.post(_PATH, {"subject": subject})
+        found = client.post(_PATH, {"subject": person or subject})
         while found["state"] != "done" and time.monotonic() < until:
             time.sleep(_POLL_S)
             found = client.get(f"{_PATH}/{found['id']}")

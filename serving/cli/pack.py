@@ -30,7 +30,9 @@ class Pack:
         if not names:
             raise CannotPack(f"{directory} holds no files: name a PEFT directory")
         if len(entries) > MAX_ENTRIES:
-            raise CannotPack(f"{directory} holds more than {MAX_ENTRIES} files")
+            raise CannotPack(
+                f"{directory} holds more than {MAX_ENTRIES} files: name the PEFT directory itself"
+            )
         selection = select(names, alias)
         if selection.ambiguity:
             raise CannotPack(f"{directory}: {selection.ambiguity}")
