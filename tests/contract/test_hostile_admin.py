@@ -6,8 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from serving.cli.main import app
 from tests.contract.client import ADMIN, chat, error_of, move, push
+from tests.fakes.whole_system import System
 
 YAML = {"content-type": "application/yaml"}
 LINES = {"content-type": "application/x-ndjson"}
@@ -167,3 +170,44 @@ def test_the_reason_names_what_a_line_lacks(ops: httpx.Client) -> None:
             f"{ADMIN}/exchanges/import?format={form}", content=line + b"\n", headers=LINES
         )
         assert answer.json()["rejected"] == [{"line": 1, "reason": reason}], form
+
+
+# What to do next
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "adapters/nobody",
+        "adapters/shared/versions/ffffffffffff",
+        "reviews/nobody",
+        "exchanges/nobody",
+        "datasets/nobody",
+        "distillations/nobody",
+        "decisions/nobody",
+        "documents/nobody",
+        "documents/search?q=lamp&collection=nobody",
+        "clusters/nobody",
+        "erasures/nobody",
+    ],
+)
+def test_what_is_not_there_says_where_to_look(ops: httpx.Client, path: str) -> None:
+    """A message without a remedy leaves a stranger alone."""
+    push(ops, "shared", 81)
+    answer = ops.get(f"{ADMIN}/{path}")
+    assert answer.status_code == 404, answer.text
+    message = error_of(answer)["message"]
+    assert "`graftwork " in message or "GET /admin/v1/" in message, message
+
+
+def test_a_person_is_named_once(keyed: System) -> None:
+    """As an argument or as ``--subject``; neither or both is a mistake of usage."""
+    server = ["--url", keyed.url, "--key", "key-ops"]
+    for words, code in (
+        (["--subject", "nobody@example.com"], 0),
+        (["nobody@example.com"], 0),
+        ([], 2),
+        (["one@example.com", "--subject", "two@example.com"], 2),
+    ):
+        done = CliRunner().invoke(app, ["erase", *words, *server])
+        assert done.exit_code == code, done.output
