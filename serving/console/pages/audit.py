@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from adapters.records.line import Kind
+from adapters.records.auditing import KINDS
 from router.errors import InvalidRequest, RouterError
 from serving.console.api import part
 from serving.console.page import Page, Visit
@@ -25,7 +25,7 @@ async def show(visit: Visit) -> dict[str, Any]:
     kept = {name: value for name, value in asked.items() if value}
     return {
         "asked": asked,
-        "kinds": [kind.value for kind in Kind],
+        "kinds": [kind.value for kind in KINDS],
         "rows": found["data"],
         "missing": found.get("missing", ()),
         "more": urlencode({**kept, "cursor": found["next"]}) if found["next"] else "",
