@@ -323,3 +323,35 @@ def test_several_verdicts_an_item(
         agreed = http.get(f"{REVIEWS}/agreement").json()
         assert (agreed["items"], agreed["reviewers"], agreed["agreement"]) == (1, 2, 1.0)
         assert agreed["alpha"] == 1.0
+
+
+def test_an_escalation_that_nobody_answers_ends(
+    tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier
+) -> None:
+    """`flywheel.reviews.escalated_days` later: done, no gold, with the reason in the history."""
+    flywheel = {"reviews": {"escalated_days": 1e-6}}
+    with (
+        whole_system(
+            tmp_path_factory.mktemp("one"), router_args(frontier), flywheel=flywheel
+        ) as running,
+        client(running) as http,
+    ):
+        assert chat(http, "base", "Is the lamp in stock?").status_code == 200
+        [review] = soon(lambda: listed(http, state="open"))
+        ann, bob = {"x-graftwork-actor": "ann"}, {"x-graftwork-actor": "bob"}
+        path = f"{REVIEWS}/{review}"
+        asked = http.post(path, json={"verdict": "escalate"}, headers=ann).json()
+        assert (asked["state"], asked["escalated"]) == ("open", True)
+        until = time.monotonic() + 20
+        while (found := shown(http, review))["state"] == "open":
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert (found["outcome"], found["answer"]) == ("unanswered", None)
+        assert found["exchange"]["state"] == "rejected"
+        assert found["history"][-1]["action"] == "closed"
+        assert "Closed: escalated" in http.get(f"/console/reviews/{review}").text
+        refused = http.post(f"{ADMIN}/datasets", json={"name": "none"})
+        assert refused.status_code == 422
+        settled = http.post(path, json={"verdict": "accept"}, headers=bob).json()
+        assert (settled["state"], settled["outcome"]) == ("done", "gold")
+        assert settled["history"][-1]["action"] == "verdict"
