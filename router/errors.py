@@ -344,6 +344,8 @@ class TargetUnavailable(TargetError):
         super().__init__(message, retry_after_s=retry_after_s)
         self.status = status
         self.failure = failure
+        if status == RateLimited.status:
+            self.type = RateLimited.type
 
 
 class TargetTimeout(TargetUnavailable):

@@ -25,6 +25,7 @@ from router.config.auth import KeyScope
 from router.config.root import RouterConfig
 from router.errors import RouterError, error_body
 from router.exchange import Exchange
+from router.govern.detectors import holds_secret
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
 from router.request import Caller, Request
@@ -47,6 +48,7 @@ from router.wire.table import Bound, Direct, ResourceApp, bound, refuse
 
 _INFERENCE = {endpoint.value: endpoint for endpoint in Endpoint}
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_DIGITS_ID = re.compile(r"[0-9a-f-]*")
 _ID_BYTES = 12
 _IDS_AT_ONCE = 256
 _DATA_PLANE = "/v1/"
@@ -74,7 +76,7 @@ class Door:
         self._pipeline = pipeline
         self._holder = holder
         self._ids = Ids()
-        virtual = pipeline.chooser.virtuals.names
+        virtuals = pipeline.chooser.virtuals
         limits = config.limits
         self._bodies = Bodies(limits.max_body_bytes, limits.body_timeout_s)
         judgements = Bodies(limits.max_feedback_bytes, limits.body_timeout_s)
@@ -91,7 +93,7 @@ class Door:
             *(Resource("inference", "POST", path, self._inferred) for path in _INFERENCE),
             Resource("inference", "POST", _DECISION, self._decided),
             Resource("inference", "POST", counting.PATH, self._counted),
-            *bound(models.RESOURCES, models.Models(holder, catalog, virtual)),
+            *bound(models.RESOURCES, models.Models(holder, catalog, virtuals)),
             *bound(feedback.RESOURCES, feedback.Judging(records, judgements, pipeline.admission)),
             *bound(system.RESOURCES, system.System(holder, pipeline.records.durability, scrape)),
             *bound(decisions.RESOURCES, records),
@@ -215,7 +217,12 @@ class Door:
 
     def _request_id(self, headers: dict[str, str]) -> str:
         given = headers.get("x-request-id", "")
-        return given if _SAFE_ID.fullmatch(given) else self._ids.new("req")
+        if not _SAFE_ID.fullmatch(given):
+            return self._ids.new("req")
+        # It goes into logs, records and to providers; gateways' own are of digits and dashes.
+        if not _DIGITS_ID.fullmatch(given) and holds_secret(given):
+            return self._ids.new("req")
+        return given
 
     def _authorize(self, request: HttpRequest, scope: str) -> None:
         if scope != "open":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,7 +19,22 @@ from router.request import AUTO, BASE
 from router.targets.directory import Catalog
 
 _STARTED = int(time.time())
+_STARTED_AT = datetime.fromtimestamp(_STARTED, UTC).isoformat().replace("+00:00", "Z")
+"""OpenAI's clients read seconds, Anthropic's a time."""
 _OWNER = "graftwork"
+
+
+class Virtuals(Protocol):
+    """The configured virtual models."""
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are no globs."""
+        ...
+
+    def of(self, model: str, table: RoutingTable, /) -> tuple[str, object] | None:
+        """The name under which what ``model`` stands for is configured, and that."""
+        ...
 
 
 def list_models(table: RoutingTable, catalog: Catalog, virtual: Sequence[str]) -> dict[str, Any]:
@@ -34,13 +50,33 @@ def list_models(table: RoutingTable, catalog: Catalog, virtual: Sequence[str]) -
 
 
 def find_model(
-    table: RoutingTable, catalog: Catalog, virtual: Sequence[str], name: str
+    table: RoutingTable, catalog: Catalog, virtuals: Virtuals, name: str
 ) -> dict[str, Any]:
-    """One entry. Raises ``NotFound`` (``model_not_found``)."""
-    for model in _models(table, catalog, virtual):
+    """What a request's ``model`` of this name means: also ``base``, a whole digest, what a glob
+    takes; then ``root`` is what is listed.
+
+    Raises ``NotFound`` (``model_not_found``).
+    """
+    for model in _models(table, catalog, virtuals.names):
         if model["id"] == name:
             return model
-    raise NotFound(f"The model {name!r} does not exist.", code="model_not_found", param="model")
+        is_base = name == BASE and model["kind"] == "base"
+        if is_base or ("digest" in model and name == _whole(model)):
+            return {**model, "id": name, "display_name": name}
+    means = virtuals.of(name, table)
+    if means is not None:
+        return _entry(name, kind="virtual", root=means[0])
+    raise NotFound(
+        f"The model {name!r} does not exist. GET /v1/models lists what does.",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _whole(version: Mapping[str, Any]) -> str:
+    """A version's name with its whole digest, which requests may say as well."""
+    alias = str(version["root"]).partition("@")[0]
+    return f"{alias}@{version['digest']}"
 
 
 def _models(
@@ -83,6 +119,7 @@ def _entry(name: str, **facts: Any) -> dict[str, Any]:
         "type": "model",
         "display_name": name,
         "created": _STARTED,
+        "created_at": _STARTED_AT,
         "owned_by": _OWNER,
         "root": name,
         "parent": None,
@@ -96,18 +133,18 @@ class Models:
 
     holder: TableHolder
     catalog: Catalog
-    virtual: Sequence[str] = ()
+    virtuals: Virtuals
 
 
 async def _list(models: Models, _: Request) -> Response:
     """Everything that `model` may name now."""
-    return JSONResponse(list_models(models.holder.current, models.catalog, models.virtual))
+    return JSONResponse(list_models(models.holder.current, models.catalog, models.virtuals.names))
 
 
 async def _one(models: Models, request: Request) -> Response:
     """One of them."""
     name = request.path_params["id"]
-    return JSONResponse(find_model(models.holder.current, models.catalog, models.virtual, name))
+    return JSONResponse(find_model(models.holder.current, models.catalog, models.virtuals, name))
 
 
 RESOURCES: tuple[Resource[Models], ...] = (

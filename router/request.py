@@ -139,6 +139,10 @@ class Request:
     """Every text of the body, in its order."""
     entities: frozenset[str] = frozenset()
     """The kinds of personal data and secrets in them, as far as their form gives them away."""
+    names: tuple[str, ...] = ()
+    """Its keys, ids and words of the protocol that are not plainly one (``wire.names``)."""
+    named: frozenset[str] = frozenset()
+    """The kinds of personal data in these: there they cannot be replaced."""
 
     @property
     def tenant(self) -> str:

@@ -117,7 +117,8 @@ class Keyring:
         key = bearer or x_api_key
         if not key:
             raise Unauthenticated(
-                "You did not provide an API key. Send it as 'Authorization: Bearer KEY'.",
+                "You did not provide an API key. Send it as 'Authorization: Bearer KEY' or "
+                "'x-api-key: KEY'.",
                 code="missing_api_key",
             )
         # The lookup is by the hash, so its timing tells nothing about the key.

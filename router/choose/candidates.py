@@ -261,8 +261,13 @@ def _meant(
 def _require_known(exchange: Exchange, model: str) -> None:
     """A name that nothing has is unknown, whatever the endpoint."""
     table, alias = exchange.decision.table, model.partition(_PIN)[0]
-    if model not in (AUTO, BASE, table.base_id) and alias not in table.aliases:
+    if model in (AUTO, BASE, table.base_id):
+        return
+    if alias not in table.aliases:
         raise _not_found(model)
+    digest = model.partition(_PIN)[2]
+    if digest:
+        _version(table.aliases[alias], digest, model)
 
 
 def _embedders(model: str, frontiers: Frontiers) -> list[Candidate]:
@@ -348,16 +353,25 @@ def _pinned(
 ) -> list[Candidate]:
     """That version and nobody else: a pin is a promise, unless the client says otherwise."""
     digest, may_fall_back = model.partition(_PIN)[2], exchange.request.hints.fallback
+    try:
+        full = _version(alias, digest, model)
+    except Gone:
+        if not may_fall_back:
+            raise
+        why = f"in place of {model!r}, which is retired"
+        return _alias(exchange, card_set, frontiers, alias, why)
+    card = card_set.adapter(alias, full)
+    pinned = Candidate(card, Code.NAMED, "pinned by the client", named=True)
+    others = _in_place_of(model, card_set, frontiers) if may_fall_back else ()
+    return [pinned, *others]
+
+
+def _version(alias: Alias, digest: str, model: str) -> str:
+    """The whole digest of a pin. Raises ``NotFound`` and ``Gone``."""
     full = _full_digest(alias.versions, digest)
     if full is not None:
-        card = card_set.adapter(alias, full)
-        pinned = Candidate(card, Code.NAMED, "pinned by the client", named=True)
-        others = _in_place_of(model, card_set, frontiers) if may_fall_back else ()
-        return [pinned, *others]
+        return full
     if _full_digest(alias.retired, digest) is not None:
-        if may_fall_back:
-            why = f"in place of {model!r}, which is retired"
-            return _alias(exchange, card_set, frontiers, alias, why)
         raise Gone(
             f"{model!r} was retired. Name {alias.name!r} for the version that is live, or allow "
             f"another answer with x-graftwork-fallback: true.",

@@ -51,6 +51,12 @@ class RetryConfig(Section):
         description="longest Retry-After that is waited for while another target could be asked, "
         "seconds",
     )
+    patience_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="longest that one request waits in all before further calls, where nobody "
+        "else could be asked; then the client hears the Retry-After, seconds",
+    )
     budget_ratio: float = Field(
         default=0.2, ge=0, description="retries and hedges of a target per request to it"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from router.config.governance import SECRETS
 from router.govern.detect import AwaitedDetector
 from router.govern.detect.custom import custom
 from router.govern.detect.names.tagger import ENTITIES
@@ -28,3 +29,11 @@ def detectors(
     """
     patterns = Patterns(custom(more or {}))
     return Detectors(patterns, names, OF_NAMES if names is not None else frozenset())
+
+
+_BY_FORM: Final = Patterns()
+
+
+def holds_secret(name: str) -> bool:
+    """Whether an id that a client gave is, or has in it, a key or a token."""
+    return any(span.entity in SECRETS for span in _BY_FORM.find(name))

@@ -17,6 +17,7 @@ from router.govern.vault.replacing import Replacing
 from router.govern.vault.vault import Vault
 from router.request import WITHHELD, Decision, Option, Request
 from router.wire.kinds import Kind
+from router.wire.names import is_spelled_out
 from router.wire.texts import Text, survey
 from router.wire.texts import replace as replace_texts
 
@@ -56,16 +57,25 @@ class Governance:
             GuardUnavailable: nobody could look.
         """
         entities = _entities(await self._scanner.secrets(request.texts))
+        named = await self._in_names(request.names)
         blocked = [
             secret
-            for secret in sorted(entities & SECRETS)
+            for secret in sorted((entities | named) & SECRETS)
             if self._policy.always_blocks(request.tenant, secret)
         ]
         if blocked:
             raise _secret(blocked)
-        if entities:
-            request = replace(request, entities=entities)
+        if entities or named:
+            request = replace(request, entities=entities, named=named)
         return replace(request, entities=await self._named(request)) if names else request
+
+    async def _in_names(self, names: Sequence[str]) -> frozenset[str]:
+        """The kinds of data that hide in keys, ids and words of the protocol."""
+        if not names:
+            return frozenset()
+        found = await self._scanner.secrets(Text(name, "", Kind.KEY, ()) for name in names)
+        plain = {name: spans for name, spans in found.items() if is_spelled_out(name)}
+        return _entities(plain) | (_entities(found) & SECRETS)
 
     async def _named(self, request: Request) -> frozenset[str]:
         """The kinds of data in a request, names included. Raises ``GuardUnavailable``."""
@@ -88,7 +98,7 @@ class Governance:
         withheld = {
             option.target: blocked
             for option, actions in towards
-            if option.allowed and (blocked := actions.blocked(entities))
+            if option.allowed and (blocked := _kept_from(actions, entities, request.named))
         }
         if not withheld:
             return self._with_shadow(request, decision, entities)
@@ -105,7 +115,9 @@ class Governance:
         self, request: Request, decision: Decision, entities: frozenset[str]
     ) -> Decision:
         shadow = decision.shadow
-        if shadow is None or not self._towards(request, shadow).blocked(entities):
+        if shadow is None or not _kept_from(
+            self._towards(request, shadow), entities, request.named
+        ):
             return decision
         return replace(decision, shadow=None)
 
@@ -181,6 +193,14 @@ def unnamed(text: str, persons: Iterable[str]) -> str:
 
 def _entities(found: Found) -> frozenset[str]:
     return frozenset(span.entity for spans in found.values() for span in spans)
+
+
+def _kept_from(actions: Actions, entities: Iterable[str], named: Iterable[str]) -> list[str]:
+    """For whose sake the target may not be asked: what is blocked, and what must not go as it is
+    and stands where nothing can be put in its place.
+    """
+    fixed = [entity for entity in named if actions.change([entity])]
+    return sorted({*actions.blocked(entities), *fixed})
 
 
 def _without(option: Option, withheld: dict[str, list[str]]) -> Option:

@@ -23,11 +23,13 @@ from router.errors import InvalidRequest, TooLarge
 from router.policy.instruct import instructed
 from router.prepare.cleaning import cleaned
 from router.prepare.parameters import BOUNDS, with_parameters
+from router.prepare.shape import check_shape
 from router.request import AUTO, Hints, Needs, Request
 from router.wire.characters import normalised
 from router.wire.endpoint import Endpoint
 from router.wire.formats.base import asks_for_logprobs
 from router.wire.kinds import Kind
+from router.wire.names import names
 from router.wire.nulls import without_nulls
 from router.wire.texts import Survey, TooDeep, TooMany, survey
 
@@ -90,6 +92,7 @@ def parse(
         body = with_parameters(request.endpoint, body, means)
     _check_choices(request.endpoint, body, limits)
     found = _survey(body, limits.max_body_values)
+    check_shape(request.endpoint, body)
     removed: tuple[str, ...] = ()
     if may_hide(raw):
         body, found, removed = cleaned(body, found)
@@ -106,6 +109,7 @@ def parse(
         text=_spelled(turns[-1][-_MAX_TEXT_CHARS:]) if turns else "",
         turns=tuple(map(_spelled, turns[-_TURNS_KEPT:])),
         texts=tuple(found.texts),
+        names=names(body),
     )
     return parsed if means is None or not means.system else instructed(parsed, [means.system])
 
@@ -195,7 +199,9 @@ def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) 
     return Hints(
         subject=subject,
         max_cost_usd=_number(
-            headers.get("x-graftwork-max-cost-usd", extension.get("max_cost_usd")), "max_cost_usd"
+            headers.get("x-graftwork-max-cost-usd", extension.get("max_cost_usd")),
+            "max_cost_usd",
+            is_zero_one=True,
         ),
         session=session,
         timeout_s=timeout_ms / 1000 if timeout_ms else None,
@@ -292,15 +298,17 @@ def _flag(header: str | None, value: Any, name: str) -> bool:
     return value
 
 
-def _number(value: Any, name: str) -> float | None:
+def _number(value: Any, name: str, *, is_zero_one: bool = False) -> float | None:
     if value is None:
         return None
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if isinstance(value, bool) or not 0 < number < float("inf"):
-        raise InvalidRequest(f"'{name}' must be a number above 0.", param=f"{EXTENSION}.{name}")
+    fits = 0 < number < float("inf") or (is_zero_one and number == 0)
+    if isinstance(value, bool) or not fits:
+        least = "of at least" if is_zero_one else "above"
+        raise InvalidRequest(f"'{name}' must be a number {least} 0.", param=f"{EXTENSION}.{name}")
     return number
 
 

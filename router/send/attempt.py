@@ -30,8 +30,8 @@ from router.wire.endpoint import Usage
 from router.wire.events import Body as WholeBody
 from router.wire.events import Events, Piece
 from router.wire.formats import FORMATS
+from router.wire.headers import passed_on
 
-_PASSED_ON = ("traceparent", "tracestate", "anthropic-version", "anthropic-beta")
 _MOMENT_S = 0.001
 _PING = b"event: ping"
 _DATA = b"data:"
@@ -310,7 +310,7 @@ class Calls:
                     "No replica had room for this request in time.", retry_after_s=1.0
                 ) from error
             raise TargetTimeout(
-                f"{upstream.target.name} did not answer in {wait_s:g} s."
+                f"{upstream.target.name} did not answer in {wait_s:.3g} s."
             ) from error
 
     def _wait_s(self, own: CallLimits, call: Call, others: Callable[[], bool] | None) -> float:
@@ -344,14 +344,13 @@ def _call(
     warn: Callable[[str], None],
 ) -> Call:
     request = exchange.request
-    headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
     return Call(
         endpoint=request.endpoint,
         body=body,
         stream=request.stream,
         request_id=request.id,
         timeout_s=timeout_s,
-        headers=headers,
+        headers=passed_on(request.headers, warn),
         prefill=prefill,
         probe=probe,
         warn=warn,

@@ -343,16 +343,18 @@ class Sender:
 
     async def send(self, exchange: Exchange) -> Delivered:
         """The first answer that has begun. Raises the failure that the client should hear of."""
-        plan = RetryPlan(exchange, self._calls, self._config.retry)
+        config = self._config.retry
+        plan, patience_s = RetryPlan(exchange, self._calls, config), config.patience_s
         while True:
             left_s = self._left_s(exchange)
-            if left_s <= 0 or len(exchange.delivery.attempts) >= self._config.retry.max_attempts:
+            if left_s <= 0 or len(exchange.delivery.attempts) >= config.max_attempts:
                 raise plan.failure or TargetTimeout("no time left to answer")
             found = plan.next(time.monotonic())
-            if found is None or found[1] >= left_s:
+            if found is None or found[1] >= left_s or found[1] > patience_s:
                 raise plan.failure or _nobody(exchange, plan)
             upstream, pause_s = found
             if pause_s:
+                patience_s -= pause_s
                 with exchange.waiting():
                     await asyncio.sleep(pause_s)
                 left_s = self._left_s(exchange)
@@ -398,8 +400,11 @@ class Sender:
 
 
 def _nobody(exchange: Exchange, plan: RetryPlan) -> RouterError:
+    who = f"nothing that may answer {exchange.request.model!r}"
     return TargetUnavailable(
-        f"nothing that may answer {exchange.request.model!r} is up; GET /readyz tells more",
+        f"{who} is up; GET /readyz tells more"
+        if plan.patience_s is None
+        else f"{who} takes requests now: it asked for patience; try again after Retry-After",
         status=503,
         retry_after_s=_RETRY_S if plan.patience_s is None else plan.patience_s,
     )

@@ -261,13 +261,18 @@ class FrontierTarget:
         return self._provider.config.api.can_continue(endpoint, self._traits)
 
     async def count(self, body: Mapping[str, Any]) -> int | None:
-        """Tokens of a Messages body; None when its provider's API does not count.
+        """Tokens of a Messages body; None when its provider does not count.
 
         Raises ``TargetRejected`` and ``TargetUnavailable``.
         """
         if not self._provider.config.api.counts_tokens:
             return None
-        return await self._provider.count(self.name, {**body, "model": self.card.id})
+        try:
+            return await self._provider.count(self.name, {**body, "model": self.card.id})
+        except TargetUnavailable as error:
+            if error.failure is Failure.MISSING:  # of many that speak this API else
+                return None
+            raise
 
     async def send(self, call: Call) -> Answer:
         """Call the model.

@@ -291,7 +291,7 @@ class HttpClient:
 def _no_answer(error: OSError, target: str, timeout_s: float) -> TargetTimeout | TargetUnavailable:
     """Why there is no status."""
     if isinstance(error, TimeoutError):
-        return TargetTimeout(f"{target} did not answer in {timeout_s:g} s.")
+        return TargetTimeout(f"{target} did not answer in {timeout_s:.3g} s.")
     if isinstance(error, NotHttp):
         return TargetUnavailable(
             f"{target} answered something that is not HTTP.", failure=Failure.BROKEN

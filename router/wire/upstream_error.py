@@ -211,7 +211,7 @@ def failure_of(status: int, error: UpstreamError, wait_s: float | None) -> Failu
         return Failure.LIMITED
     if status in {401, 402, 403}:
         return Failure.CREDENTIALS
-    if status == 404:
+    if status in {404, 405, 501}:
         return Failure.MISSING
     if status in {408, 504}:
         return Failure.TIMEOUT

@@ -26,7 +26,7 @@ class Anthropic(Dialect):
     """Anthropic's API."""
 
     name = "anthropic"
-    passed_on = frozenset({"traceparent", "tracestate", "anthropic-beta", "anthropic-version"})
+    passed_on = frozenset({"traceparent", "anthropic-beta", "anthropic-version"})
     counts_tokens = True
 
     def url(self, base_url: str, endpoint: Endpoint) -> str:

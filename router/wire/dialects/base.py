@@ -124,7 +124,7 @@ class Dialect(ABC):
     """
 
     name: ClassVar[str]
-    passed_on: ClassVar[frozenset[str]] = frozenset({"traceparent", "tracestate"})
+    passed_on: ClassVar[frozenset[str]] = frozenset({"traceparent"})
     counts_tokens: ClassVar[bool] = False
     versions: ClassVar[bool] = False
     signs: ClassVar[bool] = False

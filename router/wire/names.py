@@ -1,0 +1,89 @@
+"""What nobody reads as a text: keys, ids and words of the protocol, in which a value can hide.
+
+They are not rewritten: a changed id or key would mean something else. So who must not see what is
+in one is not asked (``govern.governance``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from router.wire import words
+
+MAX_CHARS: Final = 512
+"""A longer one is encoded media or a provider's own, and is no name."""
+LEAST_CHARS: Final = 16
+"""A shorter word of letters, digits and underscores is nobody's."""
+_READ_ELSEWHERE: Final = frozenset({"arguments", "input"})
+"""A tool's data, whose keys are texts."""
+_NO_NAMES: Final = words.MEDIA | {
+    "bytes",
+    "embedding",
+    "encrypted_content",
+    "kv_transfer_params",
+    "model",
+    "obfuscation",
+    "pattern",
+    "prompt_token_ids",
+    "signature",
+    "token_ids",
+}
+_Part = tuple[Any, frozenset[str], bool]
+"""What is looked at; the fields whose strings are names there; whether all of its strings are."""
+
+
+def names(body: dict[str, Any]) -> tuple[str, ...]:
+    """Those of a request that are not plainly a word, each once.
+
+    ``texts`` sees everything else. The body was surveyed before, so that its size is bounded.
+    """
+    found: dict[str, None] = {}
+    left: list[_Part] = [(body, words.PROTOCOL, False)]
+    while left:
+        value, ids, is_id = left.pop()
+        if type(value) is dict:
+            left += _of_object(value, ids, is_id, found)
+        elif not _is_flat(value):
+            left += [(each, ids, is_id) for each in value if type(each) in (dict, list)]
+        if is_id and type(value) is list:
+            found.update(dict.fromkeys(each for each in value if _may_hide(each)))
+    return tuple(found)
+
+
+def _of_object(
+    value: dict[str, Any], ids: frozenset[str], is_id: bool, found: dict[str, None]
+) -> Iterator[_Part]:
+    """Note the names of an object, and say what is to be looked at below it."""
+    called = "name" if "arguments" in value or value.get("type") in words.CALLS else ""
+    for key, each in value.items():
+        if _may_hide(key):
+            found[key] = None
+        kind = type(each)
+        if key in _NO_NAMES:
+            continue
+        if kind is str:
+            if (is_id or key in ids or key == called) and _may_hide(each):
+                found[each] = None
+        elif kind is list or (kind is dict and key not in _READ_ELSEWHERE):
+            inner = words.SCHEMA_WORDS if key in words.DEFINITIONS else ids
+            is_word = key in words.MACHINERY or (kind is list and key in inner)
+            yield each, inner, is_id or is_word
+
+
+def _is_flat(value: list[Any]) -> bool:
+    """Whether nothing is below it; looked at without a step for each: it may be token ids."""
+    return {dict, list}.isdisjoint(map(type, value))
+
+
+def _may_hide(value: Any) -> bool:
+    if type(value) is not str or len(value) > MAX_CHARS:
+        return False
+    return len(value) >= LEAST_CHARS or not value.isidentifier()
+
+
+def is_spelled_out(name: str) -> bool:
+    """Whether it has what no id has: an ``@`` or a space. What else there is in others is chance:
+    any long number is a telephone somewhere.
+    """
+    return "@" in name or " " in name
