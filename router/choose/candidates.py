@@ -263,11 +263,10 @@ def _require_known(exchange: Exchange, model: str) -> None:
     table, alias = exchange.decision.table, model.partition(_PIN)[0]
     if model in (AUTO, BASE, table.base_id):
         return
-    if alias not in table.aliases:
+    if alias not in table.aliases or model.endswith(_PIN):
         raise _not_found(model)
-    digest = model.partition(_PIN)[2]
-    if digest:
-        _version(table.aliases[alias], digest, model)
+    if alias != model:
+        _version(table.aliases[alias], model.partition(_PIN)[2], model)
 
 
 def _embedders(model: str, frontiers: Frontiers) -> list[Candidate]:

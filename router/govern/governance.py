@@ -102,7 +102,7 @@ class Governance:
         }
         if not withheld:
             return self._with_shadow(request, decision, entities)
-        options = tuple(_without(option, withheld) for option in decision.options)
+        options = tuple(_without(option, withheld, request.named) for option in decision.options)
         left = tuple(option for option in options if option.allowed)
         told = {entity for each in withheld.values() for entity in each}
         if not left and told <= SECRETS:
@@ -203,11 +203,12 @@ def _kept_from(actions: Actions, entities: Iterable[str], named: Iterable[str]) 
     return sorted({*actions.blocked(entities), *fixed})
 
 
-def _without(option: Option, withheld: dict[str, list[str]]) -> Option:
+def _without(option: Option, withheld: dict[str, list[str]], named: frozenset[str]) -> Option:
     blocked = withheld.get(option.target)
     if blocked is None:
         return option
-    reason = f"{', '.join(sorted(blocked))} in the request may not go there (governance.pii)"
+    where = "a key, an id or another name of the request" if {*blocked} <= named else "the request"
+    reason = f"{', '.join(sorted(blocked))} in {where} may not go there (governance.pii)"
     return replace(option, allowed=False, rank=None, code=WITHHELD, reason=reason)
 
 

@@ -121,6 +121,18 @@ async def test_a_frontier_counts_or_it_is_an_estimate(tmp_path: Path, dialect: s
         assert reply.headers["x-graftwork-warning"].startswith("input_tokens is an estimate")
 
 
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_not_everybody_who_speaks_the_api_counts(tmp_path: Path, status: int) -> None:
+    """Many have Messages without this route: an estimate keeps their clients going."""
+    async with counting(Counts(status)) as url:
+        config = {"providers": [provider("anthropic", url)]}
+        async with router(tmp_path, config, table(), {"KEY": "k"}) as (_, process):
+            reply = await ask(process.door, PATH, {**BODY, "model": "cloud/big"})
+    assert reply.status == 200, reply.body
+    assert reply.json()["input_tokens"] > 0
+    assert reply.headers["x-graftwork-warning"].startswith("input_tokens is an estimate")
+
+
 @pytest.mark.parametrize("status", [200, 400])
 async def test_who_counts_sees_no_more_than_who_answers(tmp_path: Path, status: int) -> None:
     """Placeholders, whose errors are put back; a secret is counted by nobody."""
