@@ -92,7 +92,6 @@ def parse(
         body = with_parameters(request.endpoint, body, means)
     _check_choices(request.endpoint, body, limits)
     found = _survey(body, limits.max_body_values)
-    check_shape(request.endpoint, body)
     removed: tuple[str, ...] = ()
     if may_hide(raw):
         body, found, removed = cleaned(body, found)
@@ -111,6 +110,7 @@ def parse(
         texts=tuple(found.texts),
         names=names(body),
     )
+    check_shape(request.endpoint, body)
     return parsed if means is None or not means.system else instructed(parsed, [means.system])
 
 

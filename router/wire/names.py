@@ -15,8 +15,6 @@ MAX_CHARS: Final = 512
 """A longer one is encoded media or a provider's own, and is no name."""
 LEAST_CHARS: Final = 16
 """A shorter word of letters, digits and underscores is nobody's."""
-_READ_ELSEWHERE: Final = frozenset({"arguments", "input"})
-"""A tool's data, whose keys are texts."""
 _NO_NAMES: Final = words.MEDIA | {
     "bytes",
     "embedding",
@@ -29,6 +27,7 @@ _NO_NAMES: Final = words.MEDIA | {
     "signature",
     "token_ids",
 }
+_DEFINED: Final = words.PROTOCOL | words.SCHEMA_WORDS
 _Part = tuple[Any, frozenset[str], bool]
 """What is looked at; the fields whose strings are names there; whether all of its strings are."""
 
@@ -55,20 +54,24 @@ def _of_object(
     value: dict[str, Any], ids: frozenset[str], is_id: bool, found: dict[str, None]
 ) -> Iterator[_Part]:
     """Note the names of an object, and say what is to be looked at below it."""
-    called = "name" if "arguments" in value or value.get("type") in words.CALLS else ""
+    own = value.get("type")
+    is_call = "arguments" in value or (type(own) is str and own in words.CALLS)
     for key, each in value.items():
         if _may_hide(key):
             found[key] = None
         kind = type(each)
         if key in _NO_NAMES:
             continue
+        is_word = is_id or key in words.MACHINERY or key in ids or (is_call and key == "name")
         if kind is str:
-            if (is_id or key in ids or key == called) and _may_hide(each):
+            if is_word and _may_hide(each):
                 found[each] = None
-        elif kind is list or (kind is dict and key not in _READ_ELSEWHERE):
-            inner = words.SCHEMA_WORDS if key in words.DEFINITIONS else ids
-            is_word = key in words.MACHINERY or (kind is list and key in inner)
-            yield each, inner, is_id or is_word
+        elif is_call and key in words.DATA_OF_A_CALL:
+            continue  # its keys are texts
+        elif kind is list or kind is dict:
+            is_defined = key in words.DEFINITIONS or (key == "text" and kind is dict)
+            inner = _DEFINED if is_defined else ids
+            yield each, inner, is_id or key in words.MACHINERY or (kind is list and key in ids)
 
 
 def _is_flat(value: list[Any]) -> bool:

@@ -138,3 +138,24 @@ def test_odd_values_are_never_our_own_failure(
 def test_one_bad_request_breaks_nothing_for_others(app: httpx.Client) -> None:
     """After all of that the base still answers."""
     assert chat(app, "tiny", messages=HELLO).status_code == 200
+
+
+def test_a_limit_of_nothing_means_what_costs_nothing(app: httpx.Client) -> None:
+    """The base has no price here; a provider's model has."""
+    free = {"x-graftwork-max-cost-usd": "0"}
+    assert chat(app, "auto", headers=free).headers["x-graftwork-target"] == "base"
+    dear = chat(app, "cloud/big", headers=free)
+    assert error_of(dear)["code"] == "max_cost_exceeded"
+    assert chat(app, "auto", graftwork={"max_cost_usd": 0}).status_code == 200
+    for wrong in ("-1", "nan", "inf", "x"):
+        headers = {"x-graftwork-max-cost-usd": wrong}
+        assert chat(app, "auto", headers=headers).status_code == 400, wrong
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", MESSAGES])
+def test_who_has_no_key_hears_both_ways_to_send_it(keyed: System, path: str) -> None:
+    """Anthropic's clients know the other one."""
+    with client(keyed) as stranger:
+        message = error_of(stranger.post(path, json=BODIES[path]))["message"]
+    assert "Authorization: Bearer" in message
+    assert "x-api-key" in message

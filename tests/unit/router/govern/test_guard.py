@@ -207,7 +207,9 @@ async def test_who_goes_on_from_a_broken_answer_sees_it_by_its_own_rules() -> No
 
 async def test_a_prompt_of_token_ids_is_for_those_who_may_see_everything() -> None:
     """In numbers nobody can look."""
-    asked = request("", input=[1, 2, 3])
+    caller = Caller("k", "acme", frozenset({KeyScope.INFERENCE}))
+    asked = Request("r", "d", Endpoint.COMPLETIONS, {}, caller=caller)
+    asked = parse(asked, orjson.dumps({"model": "m", "prompt": [1, 2, 3]}))
     guard = await guarded(governance(), asked)
     with pytest.raises(InvalidRequest):
         await guard.outgoing(CLOUD, asked.body)

@@ -1,0 +1,90 @@
+"""Nothing of a body is seen by neither: what is no text is a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from router.wire import words
+from router.wire.names import LEAST_CHARS, names
+from router.wire.texts import survey
+
+PLANTED = "ann.example@example.org"
+_ENCODED = words.MEDIA | {
+    *("bytes", "embedding", "encrypted_content", "kv_transfer_params", "model"),
+    *("obfuscation", "pattern", "prompt_token_ids", "signature", "token_ids"),
+}
+"""What is not looked into: encoded, or numbers, or what has to be a known name."""
+_KEYS = sorted(
+    (
+        words.PROTOCOL
+        | words.MACHINERY
+        | words.READ
+        | words.DEFINITIONS
+        | words.URLS
+        | words.TOKENS
+        | words.SCHEMA_WORDS
+        | words.NAMED_SCHEMAS
+        | words.DATA_OF_A_CALL
+        | {"metadata", "brand_new", "user", "name", "tool_calls", "function", "description"}
+    )
+    - _ENCODED
+)
+_TYPES = sorted(words.CALLS | words.RESULTS | words.IMAGES | words.KINDS.keys() | {"message"})
+
+
+@st.composite
+def _bodies(draw: st.DrawFn) -> dict[str, Any]:
+    """One value somewhere, as a string or as a key."""
+    inner: Any = PLANTED if draw(st.booleans()) else {PLANTED: draw(st.sampled_from([1, "x"]))}
+    for _ in range(draw(st.integers(1, 6))):
+        if draw(st.integers(0, 3)) == 0:
+            inner = [inner]
+        around: dict[str, Any] = {draw(st.sampled_from(_KEYS)): inner}
+        if draw(st.booleans()):
+            around.setdefault("type", draw(st.sampled_from(_TYPES)))
+        inner = around
+    return inner  # type: ignore[no-any-return]
+
+
+@given(body=_bodies())
+@example(body={"tools": [{"function": {"parameters": {"required": [PLANTED]}}}]})
+@example(body={"tool_choice": {"function": {"name": PLANTED}}})
+@example(body={"metadata": {PLANTED: "1"}})
+@settings(max_examples=500, deadline=None)
+def test_what_is_no_text_is_a_name(body: dict[str, Any]) -> None:
+    """Wherever a value stands, somebody looks at it."""
+    seen = [text.text for text in survey(body).texts] + list(names(body))
+    assert any(PLANTED in each for each in seen), orjson.dumps(body)
+
+
+def test_words_are_no_names() -> None:
+    """Nothing is looked for in an ordinary request."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = {
+        "model": "auto",
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hello"}]},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+        ],
+        "temperature": 1,
+        "stop": ["x"],
+    }
+    assert names(body) == ()
+
+
+def test_ids_are_looked_at_once() -> None:
+    """Long ones, and those of unusual letters; not what is encoded."""
+    long = "x" * LEAST_CHARS
+    body = {
+        "messages": [
+            {"role": "tool", "tool_call_id": long},
+            {"role": "tool", "tool_call_id": long},
+        ],
+        "service_tier": "a b",
+        "signature": long,
+    }
+    assert sorted(names(body)) == ["a b", long]
