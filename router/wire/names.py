@@ -6,7 +6,6 @@ in one is not asked (``govern.governance``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from router.wire import words
@@ -28,6 +27,8 @@ _NO_NAMES: Final = words.MEDIA | {
     "token_ids",
 }
 _DEFINED: Final = words.PROTOCOL | words.SCHEMA_WORDS
+_LOOKED_INTO: Final = frozenset({str, dict, list})
+_Names = dict[str, None]
 _Part = tuple[Any, frozenset[str], bool]
 """What is looked at; the fields whose strings are names there; whether all of its strings are."""
 
@@ -37,12 +38,13 @@ def names(body: dict[str, Any]) -> tuple[str, ...]:
 
     ``texts`` sees everything else. The body was surveyed before, so that its size is bounded.
     """
-    found: dict[str, None] = {}
+    found: _Names = {}
     left: list[_Part] = [(body, words.PROTOCOL, False)]
     while left:
         value, ids, is_id = left.pop()
         if type(value) is dict:
-            left += _of_object(value, ids, is_id, found)
+            has_data = not is_id and ids is not _DEFINED and value is not body
+            found |= _of_object(value, ids, is_id, left, has_data=has_data)
         elif not _is_flat(value):
             left += [(each, ids, is_id) for each in value if type(each) in (dict, list)]
         if is_id and type(value) is list:
@@ -51,27 +53,33 @@ def names(body: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _of_object(
-    value: dict[str, Any], ids: frozenset[str], is_id: bool, found: dict[str, None]
-) -> Iterator[_Part]:
-    """Note the names of an object, and say what is to be looked at below it."""
+    value: dict[str, Any], ids: frozenset[str], is_id: bool, left: list[_Part], *, has_data: bool
+) -> _Names:
+    """The names of an object itself; what is to be looked at below it goes to ``left``.
+
+    ``has_data``: the data of a call, if it is one, is looked at elsewhere.
+    """
+    found: _Names = {}
     own = value.get("type")
-    is_call = "arguments" in value or (type(own) is str and own in words.CALLS)
+    is_call = own in words.CALLS if type(own) is str else "arguments" in value
+    has_data = has_data and is_call
     for key, each in value.items():
-        if _may_hide(key):
+        if (len(key) >= LEAST_CHARS or not key.isidentifier()) and _may_hide(key):
             found[key] = None
         kind = type(each)
-        if key in _NO_NAMES:
+        if kind not in _LOOKED_INTO or key in _NO_NAMES:
             continue
-        is_word = is_id or key in words.MACHINERY or key in ids or (is_call and key == "name")
-        if kind is str:
-            if is_word and _may_hide(each):
-                found[each] = None
-        elif is_call and key in words.DATA_OF_A_CALL:
+        if has_data and key in words.DATA_OF_A_CALL:
             continue  # its keys are texts
-        elif kind is list or kind is dict:
-            is_defined = key in words.DEFINITIONS or (key == "text" and kind is dict)
-            inner = _DEFINED if is_defined else ids
-            yield each, inner, is_id or key in words.MACHINERY or (kind is list and key in ids)
+        is_word = is_id or key in words.MACHINERY or (is_call and key == "name")
+        if kind is str:
+            if (is_word or key in ids) and _may_hide(each):
+                found[each] = None
+            continue
+        is_defined = key in words.DEFINITIONS or (key == "text" and kind is dict)
+        is_words = kind is list and ids is _DEFINED and key in ids
+        left.append((each, _DEFINED if is_defined else ids, is_word or is_words))
+    return found
 
 
 def _is_flat(value: list[Any]) -> bool:
