@@ -54,7 +54,7 @@ def _bodies(draw: st.DrawFn) -> dict[str, Any]:
 @example(body={"tools": [{"function": {"parameters": {"required": [PLANTED]}}}]})
 @example(body={"tool_choice": {"function": {"name": PLANTED}}})
 @example(body={"metadata": {PLANTED: "1"}})
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_what_is_no_text_is_a_name(body: dict[str, Any]) -> None:
     """Wherever a value stands, somebody looks at it."""
     seen = [text.text for text in survey(body).texts] + list(names(body))
