@@ -24,6 +24,7 @@ _NO_NAMES: Final = words.MEDIA | {
     "pattern",
     "prompt_token_ids",
     "signature",
+    "thought_signature",
     "token_ids",
 }
 _DEFINED: Final = words.PROTOCOL | words.SCHEMA_WORDS

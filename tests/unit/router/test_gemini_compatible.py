@@ -15,6 +15,7 @@ from router.targets.base import Call
 from router.targets.frontier import FrontierTarget, frontier_targets
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint
+from router.wire.names import names
 from router.wire.texts import survey
 from router.wire.upstream_error import read_error
 from tests.fakes.exchanges import table
@@ -169,8 +170,9 @@ def test_a_signature_is_no_text() -> None:
             "extra_content": extra,
         }
     ]
-    found = survey({"messages": [{"role": "assistant", "tool_calls": calls}]})
-    assert [text.text for text in found.texts] == ["Ann Miller"]
+    body = {"messages": [{"role": "assistant", "tool_calls": calls}]}
+    assert [text.text for text in survey(body).texts] == ["Ann Miller"]
+    assert SIGNATURE not in names(body)
 
 
 @pytest.mark.parametrize("dialect", ["openai", "gemini"])

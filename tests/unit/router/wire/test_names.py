@@ -15,7 +15,8 @@ from router.wire.texts import survey
 PLANTED = "ann.example@example.org"
 _ENCODED = words.MEDIA | {
     *("bytes", "embedding", "encrypted_content", "kv_transfer_params", "model"),
-    *("obfuscation", "pattern", "prompt_token_ids", "signature", "token_ids"),
+    *("obfuscation", "pattern", "prompt_token_ids", "signature", "thought_signature"),
+    "token_ids",
 }
 """What is not looked into: encoded, or numbers, or what has to be a known name."""
 _KEYS = sorted(
