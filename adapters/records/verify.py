@@ -88,6 +88,7 @@ class _Verifier:
         # Checkpoints first: whoever writes to the log meanwhile writes them last.
         written = checkpoints.read(self.layout)
         lines = self._lines(written)
+        self._check_presence(written)
         segments = self.layout.found()
         since = self.reference.since
         self.verification.problems += _strangers(self.layout)
@@ -130,6 +131,14 @@ class _Verifier:
         place = sum(1 for _, line in lines if line.tree_size <= kept.tree_size)
         lines.insert(place, (0, kept))
         return lines
+
+    def _check_presence(self, written: Checkpoints) -> None:
+        """Leaves come with a checkpoint over them: without any, all were taken away."""
+        if written.lines or not Tree(self.layout.tree).size():
+            return
+        if not checkpoints.read(self.layout).lines:  # not the first, which was being written
+            name, detail = self.layout.checkpoints.name, "the tree has leaves, and none is signed"
+            self.verification.add("", None, name, "removed", detail)
 
     def _scans(self, segments: Sequence[Segment]) -> dict[Segment, Scan]:
         root = self.layout.root

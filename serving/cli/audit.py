@@ -15,11 +15,16 @@ from serving.cli.output import emit, fail, table
 
 if TYPE_CHECKING:
     from adapters.records.problems import Verification
+    from adapters.records.verified import Verified
     from adapters.records.verify import Reference
 
 _CHANGED, _UNREADABLE = 1, 2
 _SHOWN = 20
 _PATH = "/admin/v1/audit"
+_KEPT = (
+    "--checkpoint takes what GET /admin/v1/audit/checkpoint answered, --key a public key in PEM or"
+    " what GET /admin/v1/audit/keys answered"
+)
 
 app = typer.Typer(help="The log of requests and admin actions.", no_args_is_help=True)
 
@@ -58,8 +63,9 @@ def verify(
 
     if incremental and state is None:
         state = directory.with_name(f"{directory.name}.verified.json")
+    reference = _reference(checkpoint, key, state)
     try:
-        verification, seen = verify_more(directory, _reference(checkpoint, key, state))
+        verification, seen = verify_more(directory, reference)
         if state is not None and verification.ok:
             seen.write(state)
     except Unreadable as error:
@@ -77,24 +83,34 @@ def verify(
 
 
 def _reference(checkpoint: Path | None, key: Path | None, state: Path | None) -> Reference:
-    """Raises ``Unreadable``."""
+    """What is held against the log; ends the command when that cannot be read."""
     from adapters.records import checkpoints
-    from adapters.records.problems import Unreadable
     from adapters.records.signing import BadKey, parse_keys
-    from adapters.records.verified import Verified
     from adapters.records.verify import Reference
 
     try:
         kept = None if checkpoint is None else checkpoints.parse_kept(checkpoint.read_bytes())
         keys = [] if key is None else parse_keys(key.read_bytes())
     except (OSError, BadKey, ValueError) as error:
-        raise Unreadable(f"what was kept elsewhere cannot be read: {error}") from error
+        typer.echo(f"graftwork: what was kept elsewhere cannot be read: {error}; {_KEPT}", err=True)
+        raise typer.Exit(_UNREADABLE) from error
     return Reference(
         checkpoint=kept,
         keys=keys,
-        since=None if state is None else Verified.read(state),
+        since=_since(state),
         processes=os.cpu_count() or 1,
     )
+
+
+def _since(state: Path | None) -> Verified | None:
+    from adapters.records.problems import Unreadable
+    from adapters.records.verified import Verified
+
+    try:
+        return None if state is None else Verified.read(state)
+    except Unreadable as error:
+        typer.echo(f"graftwork: {error}; remove it, and all is verified again", err=True)
+        raise typer.Exit(_UNREADABLE) from error
 
 
 def _show(directory: Path, verification: Verification) -> None:

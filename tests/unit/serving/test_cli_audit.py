@@ -57,6 +57,19 @@ async def test_what_was_kept_elsewhere_is_verified_against_or_refused(tmp_path: 
         assert verify(tmp_path / "audit", option, str(file)).exit_code == 2
 
 
+async def test_what_cannot_be_held_against_a_log_says_what_can(tmp_path: Path) -> None:
+    """The remedy is about what was kept, not about the log's directory."""
+    root, kept = tmp_path / "audit", tmp_path / "kept"
+    with running_log(root) as log:
+        await fill(log, 1)
+    kept.write_text("{}")
+    for option in ("--checkpoint", "--key"):
+        done = verify(root, option, str(kept))
+        assert done.exit_code == 2
+        assert "GET /admin/v1/audit/" in done.stderr
+        assert "--dir" not in done.stderr
+
+
 async def test_a_second_verification_reads_only_what_is_new(tmp_path: Path) -> None:
     """What was found is remembered beside the log, or where one says; never of a changed log."""
     root = tmp_path / "audit"

@@ -313,3 +313,18 @@ async def test_a_verification_goes_on_from_the_one_before(log: Log, tmp_path: Pa
     log.edit(lambda found: found[:1])
     fourth, _ = verify_more(log.root, Reference(since=later))
     assert (LINES, "truncated") in {(each.file, each.kind) for each in fourth.problems}
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+async def test_all_checkpoints_of_a_log_that_is_being_written(tmp_path: Path, how: str) -> None:
+    """The tree knows that there were some, also where no writer has closed the log yet."""
+    with running_log(tmp_path / "log", "one") as one:
+        await fill(one, 10)
+        assert verify(tmp_path / "log").ok  # before the first, none is missing
+        one.sealer.seal()
+        assert verify(tmp_path / "log").ok
+        shutil.copytree(tmp_path / "log", tmp_path / "copy")
+    place = tmp_path / "copy" / LINES
+    place.unlink() if how == "removed" else place.write_bytes(b"")
+    (problem,) = verify(tmp_path / "copy").problems
+    assert (problem.kind, problem.file) == ("removed", LINES)
