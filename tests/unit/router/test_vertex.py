@@ -273,11 +273,12 @@ async def test_who_leaves_while_asking_spoils_nothing(
 ) -> None:
     """The next in line asks."""
     tokens = machine(client, google, Clock())
-    google.delay_s = 0.2
+    google.delay_s = 5.0
     first = asyncio.create_task(tokens.take())
     second = asyncio.create_task(tokens.take())
     while not google.asked:  # noqa: ASYNC110 - the server counts
         await asyncio.sleep(0.005)
+    google.delay_s = 0.0
     first.cancel()
     assert await second == "ya29.token-2"
     with pytest.raises(asyncio.CancelledError):
