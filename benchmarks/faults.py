@@ -1,9 +1,9 @@
 """`make bench-faults`: what a client gets for every way in which a provider can fail.
 
-Each fault is put on by a real HTTP server on loopback, for every call that it gets, chat and
-Responses, streamed and not; with a second provider that is well, and without one. Prints a table
-for each dialect, and fails when a row is wrong: an answer that is not the whole text exactly once,
-an error that is not well formed, or either of them after the deadline.
+Each fault is put on by a real HTTP server on loopback, one for each dialect, for every call that it
+gets; by every API, streamed and not; with a provider of another dialect that is well, and without
+one. Prints a table of all dialects, and fails when a cell is wrong: an answer that is not all of
+the text exactly once, an error that is not well formed, or either of them after the deadline.
 """
 
 from __future__ import annotations
@@ -11,56 +11,62 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.suite import CASES, CHAT, DEADLINE_S, RESPONSES, Row, bench
+from tests.fakes.standins import STANDINS
+from tests.faults.cases import CASES, Case
+from tests.faults.matrix import Row, cells, run
 
-_TIMEOUT_S = 1.5
-
-
-async def _run(state: Path, path: str) -> list[Row]:
-    with bench(state, _TIMEOUT_S) as running:
-        return [
-            await running.run(case, stream=stream, fallback=fallback, path=path)
-            for case in CASES
-            for fallback in (True, False)
-            for stream in (False, True)
-        ]
+_COLUMNS = ((False, True), (True, True), (False, False), (True, False))
+"""Streamed, and with a fallback."""
 
 
-def _cell(row: Row) -> str:
-    how = ", rescued" if row.rescued else ""
-    return f"{row.outcome}{how}; {row.attempts}; {row.seconds:.2f}"
+def _how(row: Row) -> str:
+    """What came, in a few words."""
+    outcome = row.outcome
+    if outcome is None or row.problem() is not None:
+        return "WRONG"
+    rescued = ", rescued" if outcome.facts.get("rescued") else ""
+    return f"{outcome.kind} {outcome.status}{rescued}"
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown: one line per fault, four columns."""
-    lines = [
-        "| fault | whole, with a fallback | streamed, with a fallback | whole, alone | "
-        "streamed, alone |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    of_case: dict[str, list[Row]] = defaultdict(list)
+def _cell(rows: Sequence[Row]) -> str:
+    """What came of most, who got something else, and the longest wait."""
+    who: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        of_case[row.case.name].append(row)
-    for name, found in of_case.items():
-        lines.append(f"| {name} | " + " | ".join(_cell(row) for row in found) + " |")
+        who[_how(row)].append(f"{row.cell.dialect} {row.cell.path.rpartition('/')[2]}")
+    (most, _), *others = sorted(who.items(), key=lambda each: -len(each[1]))
+    told = [most, *(f"{how} ({', '.join(names)})" for how, names in others)]
+    return f"{'; '.join(told)}; {max(row.seconds for row in rows):.1f} s"
+
+
+def _line(case: Case, rows: Sequence[Row]) -> str:
+    found = (
+        [r for r in rows if (r.cell.stream, r.cell.fallback is not None) == column]
+        for column in _COLUMNS
+    )
+    return f"| {case.name} | " + " | ".join(map(_cell, found)) + " |"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: one line per fault, four columns."""
+    head = "whole, with a fallback | streamed, with a fallback | whole, alone | streamed, alone"
+    lines = [f"| fault | {head} |", "| --- | --- | --- | --- | --- |"]
+    lines += [_line(case, [row for row in rows if row.cell.case is case]) for case in CASES]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run all, print a table for each dialect, and say how many are right."""
-    print(f"Outcome; attempts; seconds. Deadline {DEADLINE_S:g} s, timeouts {_TIMEOUT_S:g} s.")
-    rows: list[Row] = []
-    for path in (CHAT, RESPONSES):
-        with tempfile.TemporaryDirectory() as state:
-            found = asyncio.run(_run(Path(state), path))
-        print(f"\n`{path}`\n\n{table(found)}")
-        rows += found
-    wrong = [row for row in rows if not row.is_right]
-    print(f"\n{len(CASES)} faults, {len(rows)} requests, {len(rows) - len(wrong)} right.")
-    if wrong:
-        raise SystemExit("\n".join(str(row) for row in wrong))
+    """Run all, print the table, and say how many are right."""
+    with tempfile.TemporaryDirectory() as state:
+        result = asyncio.run(run(Path(state), cells(CASES)))
+    print(table(result.rows))
+    wrong = [str(row) for row in result.rows if row.problem()]
+    dialects = ", ".join(STANDINS)
+    print(f"\n{len(CASES)} faults of {dialects}: {len(result.rows)} requests, {len(wrong)} wrong.")
+    if wrong or result.leaks or result.left_behind or result.logged:
+        raise SystemExit("\n".join([*wrong, *result.leaks, str(result.left_behind)]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from yarl import URL
@@ -21,6 +21,7 @@ from router.targets.http_client import HttpClient, RawAnswer, json_headers
 from router.targets.keys import Keys
 from router.targets.quota import Quota
 from router.targets.translated import TranslatedAnswer
+from router.targets.unsaid import Unsaid
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint, Usage
 from router.wire.upstream_error import (
@@ -37,6 +38,7 @@ _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _CREDENTIALS: Final = frozenset({401, 403})
 _UNAUTHORIZED: Final = 401
 _LIMITED: Final = 429
+_Error = TypeVar("_Error", bound=TargetError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Provider:
         self._passed_on = config.api.passed_on
         self._before = {**json_headers(), **config.api.headers(), **config.headers}
         self._keys = Keys(config, environ)
+        self._unsaid = Unsaid()
         self._tokens: AccessTokens | None = None
         if config.google_auth is not None:
             self._tokens = AccessTokens(
@@ -142,6 +145,10 @@ class Provider:
         self.in_flight += 1
         try:
             answer = await self._answered(target, model, call, asked)
+        except TargetError as error:
+            self._ended()
+            self._hide(error)
+            raise
         except BaseException:
             self._ended()
             raise
@@ -152,7 +159,7 @@ class Provider:
                 usage = answer.usage
                 quota.used((usage.input_tokens or 0) + (usage.output_tokens or 0))
 
-        return answer.watch(asked, on_end=ended)
+        return answer.watch(asked, on_end=ended, hide=self._hide)
 
     async def _answered(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
         answer = await self._post(target, model, call, asked)
@@ -178,7 +185,10 @@ class Provider:
             left -= 1
 
     async def _key(self) -> str | None:
-        return self._keys.take() if self._tokens is None else await self._tokens.take()
+        key = self._keys.take() if self._tokens is None else await self._tokens.take()
+        if key is not None:
+            self._unsaid.add(key)
+        return key
 
     def _may_try_another(self, key: str | None, refusal: _Refusal) -> bool:
         if self._tokens is not None:
@@ -219,21 +229,33 @@ class Provider:
             way=self._way,
         )
 
+    def _hide(self, error: _Error) -> _Error:
+        """The error without what we sent as credentials, whatever the provider repeats."""
+        hidden = self._unsaid.without
+        error.message, error.code = hidden(error.message), hidden(error.code)
+        error.param = None if error.param is None else hidden(error.param)
+        error.args = (error.message,)
+        return error
+
     def _ended(self) -> None:
         self.in_flight -= 1
 
     async def count(self, target: str, body: Mapping[str, Any]) -> int:
         """Tokens of a Messages body. Raises ``TargetRejected`` and ``TargetUnavailable``."""
         key = await self._key()
-        return await count(
-            self._client,
-            self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
-            {**self._before, **({} if key is None else self.config.api.credentials(key))},
-            body,
-            target=target,
-            connect_timeout_s=self.config.connect_timeout_s,
-            way=self._way,
-        )
+        try:
+            return await count(
+                self._client,
+                self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
+                {**self._before, **({} if key is None else self.config.api.credentials(key))},
+                body,
+                target=target,
+                connect_timeout_s=self.config.connect_timeout_s,
+                way=self._way,
+            )
+        except TargetError as error:
+            self._hide(error)
+            raise
 
 
 class FrontierTarget:

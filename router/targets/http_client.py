@@ -39,7 +39,7 @@ class RawAnswer:
         usage: filled in as the body goes by, once ``watch`` was called.
     """
 
-    __slots__ = ("_connection", "_interrupted", "_on_end", "_pool", "_target", "_watch",
+    __slots__ = ("_connection", "_hide", "_interrupted", "_on_end", "_pool", "_target", "_watch",
                  "content_type", "headers", "status", "usage")  # fmt: skip
 
     def __init__(self, connection: Connection, pool: Pool, target: str) -> None:
@@ -49,17 +49,25 @@ class RawAnswer:
         self._watch: Watch | None = None
         self._interrupted: TargetBroken | None = None
         self._on_end: Callable[[], None] | None = None
+        self._hide: Callable[[TargetBroken], TargetBroken] = _as_it_is
         self.status: int = connection.status
         self.headers: Mapping[str, str] = connection.headers
         self.content_type: str = self.headers.get("content-type", "")
         self.usage = Usage()
 
-    def watch(self, asked: Asked, *, on_end: Callable[[], None] | None = None) -> RawAnswer:
+    def watch(
+        self,
+        asked: Asked,
+        *,
+        on_end: Callable[[], None] | None = None,
+        hide: Callable[[TargetBroken], TargetBroken] | None = None,
+    ) -> RawAnswer:
         """Check the body as it goes by, and count its tokens.
 
         Args:
             asked: the call that it answers.
             on_end: called once, when the body was read to its end or given up.
+            hide: takes out of an error that the target sent what nobody may read.
         """
         wire, correct = asked.wire, asked.correct
         if self.is_stream:
@@ -70,8 +78,9 @@ class RawAnswer:
             self._watch = BodyWatch(self._target, wire, self.usage, correct=correct)
         if asked.decoder is not None:
             self._watch = DecodingWatch(self._watch, asked.decoder)
-            self.content_type = _EVENTS if self.is_stream else "application/json"
-        self._on_end = on_end
+        # Not as the target calls it: SDKs hand over as text what is not called JSON.
+        self.content_type = _EVENTS if self.is_stream else "application/json"
+        self._on_end, self._hide = on_end, hide or _as_it_is
         return self
 
     @property
@@ -102,7 +111,7 @@ class RawAnswer:
                 yield passed
             if watch.failure is not None:
                 await self.aclose()
-                raise watch.failure
+                raise self._hide(watch.failure)
         if not connection.at_end:
             await self._await_end(connection)
         self._release()
@@ -164,6 +173,10 @@ class RawAnswer:
                 failure=Failure.TIMEOUT,
             )
         return TargetBroken(f"{self._target} cut its answer short.", failure=Failure.CUT)
+
+
+def _as_it_is(error: TargetBroken) -> TargetBroken:
+    return error
 
 
 class HttpClient:

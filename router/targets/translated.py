@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
-from router.errors import TargetBroken
+from router.errors import Failure, TargetBroken
 from router.targets.http_client import RawAnswer
 from router.wire.dialects.base import Translation
 from router.wire.endpoint import Usage
@@ -39,11 +39,10 @@ class TranslatedAnswer:
         """The translated answer. Raises ``TargetBroken`` as ``RawAnswer.chunks`` does."""
         parts: list[bytes] = []
         size = 0
-        async for piece in self._raw.chunks():
+        async for piece in self._pieces():
             if isinstance(piece, Events):
-                translated = await self._translate(self._run, piece)
-                if translated:
-                    yield translated
+                if piece:
+                    yield piece
                 continue
             size += len(piece.raw)
             if size > _MAX_TRANSLATED_BODY_BYTES:
@@ -53,6 +52,20 @@ class TranslatedAnswer:
             yield Body(b"")  # a sign of life
         if not self._raw.is_stream:
             yield await self._translate(self._whole, Body(b"".join(parts)))
+
+    async def _pieces(self) -> AsyncIterator[Piece]:
+        """As they came, events translated."""
+        try:
+            async for piece in self._raw.chunks():
+                if isinstance(piece, Events):
+                    yield await self._translate(self._run, piece)
+                else:
+                    yield piece
+        except TargetBroken as error:
+            # Nothing is missing of an answer that told why it ended: who reads it may end it.
+            if self._raw.is_stream and error.failure is Failure.CUT:
+                yield self._translation.cut()
+            raise
 
     def _run(self, run: Events) -> Events:
         for event in run:

@@ -32,16 +32,15 @@ class Event:
 
     __slots__ = ("_json", "raw")
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, found: Any = _UNREAD) -> None:
+        """``found``: its JSON, for who has read it; None: it is no object."""
         self.raw = raw
-        self._json: Any = _UNREAD
+        self._json = found
 
     @classmethod
     def of(cls, found: dict[str, Any], name: str | None = None) -> Event:
         """The event that says ``found``."""
-        event = cls(encode(found, name))
-        event._json = found
-        return event
+        return cls(encode(found, name), found)
 
     @property
     def data(self) -> bytes:
@@ -68,6 +67,13 @@ class Event:
         if found is None and not self.is_done and self.data:
             raise ValueError("an event's data is not a JSON object")
         return found
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it says a JSON object, or is a comment or ``[DONE]``; in UTF-8 all of them."""
+        if self.json is None and self.data and not self.is_done:
+            return False
+        return self.raw.isascii() or _is_utf8(self.raw)  # clients decode what they skip, too
 
     @property
     def name(self) -> str | None:
@@ -114,6 +120,18 @@ class Events:
 
     def __bool__(self) -> bool:
         return bool(self.raw)
+
+    def are_whole(self) -> bool:
+        """Whether each of them is: see ``Event.is_whole``."""
+        raw = self.raw
+        if self._events is None:
+            # As nearly all runs are: one event, its data one line, alone or below its name.
+            start = raw.find(b"\n") + 1 if raw.startswith(b"event: ") else 0
+            if raw.startswith(b"data: {", start) and raw.find(b"\n", start) == len(raw) - 2:
+                found = _object(raw[start + 6 : -2])
+                self._events = (Event(raw, found),)
+                return found is not None and (not start or raw.isascii() or _is_utf8(raw))
+        return all(event.is_whole for event in self)
 
     def count(self) -> int:
         """About how many there are, without looking closely."""
@@ -209,6 +227,14 @@ def _split(raw: bytes) -> Iterator[bytes]:
         yield event + b"\n\n"
     if rest:
         yield rest
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _object(data: bytes) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 A provider may cut a stream between two bytes, end it without its last event, or put an error object
 into a successful answer. Clients must see none of these as success, so every answer is watched.
-It is cheap: most events are searched for three short byte strings and passed on as they came.
+It is cheap: events are searched for two short byte strings, read as JSON, which whoever looks after
+it need not do again, and passed on as they came.
 """
 
 from __future__ import annotations
@@ -90,8 +91,7 @@ class StreamWatch:
             self.failure = TargetBroken(
                 f"{self._target} ended its stream before it was complete.", failure=Failure.CUT
             )
-        # JSON that breaks off, or anything else that is not a plain event, is looked at closely.
-        if b'"usage"' in raw or b'"error"' in raw or not raw.endswith(b"}\n\n"):
+        if b'"usage"' in raw or b'"error"' in raw or not run.are_whole():
             return self._inspect(run)
         return run
 
@@ -99,11 +99,11 @@ class StreamWatch:
         kept: list[Event] = []
         changed = False
         for event in run:
+            if not event.is_whole:
+                self.failure = TargetBroken(f"{self._target} sent an event that is not JSON.")
+                return Events.of(kept)
             found = event.json
             if found is None:
-                if event.data and not event.is_done:
-                    self.failure = TargetBroken(f"{self._target} sent an event that is not JSON.")
-                    return Events.of(kept)
                 kept.append(event)
                 continue
             failure = self._wire.error_in(found)
@@ -121,7 +121,7 @@ class StreamWatch:
 
 
 class BodyWatch:
-    """Watches one JSON body: its counts, and whether it is JSON and not an error at all.
+    """Watches one JSON body: its counts, and whether it is JSON, an answer and no error.
 
     A body is held back until it was looked at as a whole, unless it is very long.
     """
@@ -164,7 +164,10 @@ class BodyWatch:
             what = "JSON that is not an object" if body.is_json else "something that is not JSON"
             return TargetBroken(f"{self._target} answered with {what}.")
         record(self._usage, found.get("usage"))
-        return self._wire.error_in(found)
+        failure = self._wire.error_in(found)
+        if failure is None and not self._wire.is_answer(found):
+            failure = TargetBroken(f"{self._target} answered with JSON that is no answer.")
+        return failure
 
 
 class Decodes(Protocol):

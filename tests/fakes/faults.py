@@ -41,6 +41,8 @@ class Kind(StrEnum):
     """* Everything but the dialect's last event (``[DONE]``); a whole answer is not affected."""
     HTML = "html"
     """A 200 with a web page, as from a proxy."""
+    OTHER_JSON = "other_json"
+    """A 200 with JSON of something else."""
     REDIRECT = "redirect"
     """A 307 to somewhere else."""
     BAD_GZIP = "bad_gzip"
@@ -51,10 +53,36 @@ class Kind(StrEnum):
     """* ``after`` events, then one that never ends; or a body of the same size."""
     PINGS = "pings"
     """* ``after`` events, then comments for ever; or white space before a body."""
+    WRONG_TYPE = "wrong_type"
+    """Right, as ``text/plain``."""
+    OTHER_FORM = "other_form"
+    """A whole answer where a stream was asked for, and the other way round."""
+    ODD_HEADERS = "odd_headers"
+    """Right, with headers twice, empty, and of letters that are no ASCII."""
+    HUGE_HEADERS = "huge_headers"
+    """Right, below a header of a megabyte."""
+    TWO_LENGTHS = "two_lengths"
+    """A body of two lengths, as who smuggles sends it."""
+    BAD_JSON = "bad_json"
+    """* Like ``MALFORMED``, but it ends with a brace, as what is whole does."""
+    BAD_UTF8 = "bad_utf8"
+    """* A byte that is no UTF-8 inside the text."""
+    NO_USAGE = "no_usage"
+    """Right, but nothing is counted."""
+    NO_FINISH = "no_finish"
+    """Right, but it does not say why it ended."""
     SLOW_DRIP = "slow_drip"
     """Right, but one piece every ``delay_s``; a whole answer in eight pieces."""
     SLOW_START = "slow_start"
     """Right, but ``delay_s`` late."""
+
+
+_RIGHT = {Kind.SLOW_DRIP, Kind.SLOW_START, Kind.ODD_HEADERS, Kind.NO_USAGE, Kind.NO_FINISH}
+
+
+def is_harmless(kind: Kind, *, stream: bool) -> bool:
+    """Whether the answer is a right one all the same."""
+    return kind in _RIGHT or (not stream and kind in {Kind.NO_END, Kind.WRONG_TYPE})
 
 
 @dataclass(frozen=True)
@@ -64,7 +92,7 @@ class Fault:
     Attributes:
         kind: what goes wrong.
         status: HTTP status of ``STATUS``.
-        message: what the error says.
+        message: what the error says; ``{key}`` in it becomes the key that the request came with.
         code: its code.
         retry_after: the ``Retry-After`` header, verbatim.
         after: events that pass before a stream fails.

@@ -38,7 +38,16 @@ from tests.fakes.frontier_answers import (
     prompt_of,
     whole,
 )
-from tests.fakes.frontier_faults import error_response, fail_early, fail_whole, may_pass
+from tests.fakes.frontier_faults import (
+    WANTED,
+    Wanted,
+    amended,
+    error_response,
+    fail_early,
+    fail_whole,
+    headers_for,
+    may_pass,
+)
 from tests.fakes.frontier_streams import streamed
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -80,6 +89,9 @@ class FakeFrontier:
     """
 
     paths: ClassVar[tuple[str, ...]] = (CHAT, COMPLETIONS, RESPONSES, MESSAGES, EMBEDDINGS)
+    key_headers: ClassVar[tuple[str, ...]] = ("Authorization", "x-api-key")
+    """Where a request's key may be."""
+    event_type: ClassVar[str] = "text/event-stream; charset=utf-8"
 
     def __init__(
         self,
@@ -151,9 +163,26 @@ class FakeFrontier:
         self._received.clear()
         self._faults.clear()
 
+    def endpoint(self, request: web.Request) -> str:
+        """Which of the public endpoints a request's path stands for."""
+        return request.path
+
+    def streams(self, _request: web.Request, body: dict[str, Any]) -> bool:
+        """Whether a stream is asked for."""
+        return bool(body.get("stream"))
+
+    def ping(self) -> bytes:
+        """A piece of a stream that says nothing."""
+        return b": still here\n\n"
+
     def prompt(self, body: dict[str, Any]) -> str:
         """The last words of the user."""
         return prompt_of(body)
+
+    def key_of(self, request: web.Request) -> str:
+        """The key that a request came with."""
+        found = (request.headers.get(name, "") for name in self.key_headers)
+        return next(filter(None, found), "").removeprefix("Bearer ")
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -183,6 +212,13 @@ class FakeFrontier:
         fault = self._faults.popleft() if self._faults else None
         if fault is None and self.obeys:
             fault = fault_in_prompt(self.prompt(body))
+        if fault is not None:
+            told = fault.message.replace("{key}", self.key_of(request))
+            fault = replace(fault, message=told)
+        is_other = fault is not None and fault.kind is Kind.OTHER_FORM
+        streams = self.streams(request, body) is not is_other
+        kind = self.event_type if streams else _JSON
+        request[WANTED] = Wanted(self.endpoint(request), streams, kind, self.ping())
         try:
             return await self._answer(request, body, fault)
         except (asyncio.CancelledError, ConnectionError):
@@ -192,7 +228,7 @@ class FakeFrontier:
     async def _answer(
         self, request: web.Request, body: dict[str, Any], fault: Fault | None
     ) -> web.StreamResponse:
-        path = request.path
+        path = request[WANTED].endpoint
         refusal = self._refusal(request, body)
         if refusal is not None:
             return refusal
@@ -205,34 +241,34 @@ class FakeFrontier:
         if (size := self.piece_chars) is not None:
             cut = [reply.text[start : start + size] for start in range(0, len(reply.text), size)]
             reply = replace(reply, pieces=cut)
-        if body.get("stream"):
-            return await self._stream(request, streamed(path, body, reply), fault)
+        if request[WANTED].streams:
+            events = [amended(event, fault) for event in streamed(path, body, reply)]
+            return await self._stream(request, events, fault)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
-        content = orjson.dumps(whole(path, body, reply))
+        content = amended(orjson.dumps(whole(path, body, reply)), fault)
         if fault is None:
             return web.Response(body=content, content_type=_JSON)
         return await fail_whole(request, content, fault)
 
     def _refusal(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
         if self.api_key is not None:
-            bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if self.api_key not in {bearer, request.headers.get("x-api-key")}:
-                message = f"Incorrect API key provided: {bearer[:6]}***"
-                return error_response(request.path, 401, message, "invalid_api_key")
-        if request.path == MESSAGES and _ends_in_space(body):
+            brought = {request.headers.get(name, "") for name in self.key_headers}
+            if self.api_key not in {each.removeprefix("Bearer ") for each in brought}:
+                message = f"Incorrect API key provided: {self.key_of(request)[:6]}***"
+                return error_response(request[WANTED].endpoint, 401, message, "invalid_api_key")
+        if request[WANTED].endpoint == MESSAGES and _ends_in_space(body):
             message = "messages: final assistant content cannot end with trailing whitespace"
-            return error_response(request.path, 400, message, None)
+            return error_response(request[WANTED].endpoint, 400, message, None)
         if self.models and body.get("model") not in self.models:
-            return error_response(
-                request.path, 404, f"no model {body.get('model')}", "model_not_found"
-            )
+            message = f"no model {body.get('model')}"
+            return error_response(request[WANTED].endpoint, 404, message, "model_not_found")
         return None
 
     async def _stream(
         self, request: web.Request, events: list[bytes], fault: Fault | None
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        response = web.StreamResponse(headers=headers_for(request, fault))
         await response.prepare(request)
         for number, event in enumerate(events):
             if self.delay_s:

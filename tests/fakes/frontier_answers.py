@@ -58,7 +58,7 @@ class Reply:
 def compose(path: str, body: Json, text: str, cached_tokens: int) -> Reply:
     """Decide on the reply to a request."""
     prompt = prompt_of(body)
-    calls = _calls(body, prompt) if path in {CHAT, MESSAGES} else []
+    calls = _calls(body, prompt) if path in {CHAT, MESSAGES, RESPONSES} else []
     said = prompt[4:] if prompt.startswith("say ") else text
     prefill = _prefill(path, body)
     pieces = [] if calls else _pieces(said, prefill)
@@ -109,10 +109,13 @@ def _prefill(path: str, body: Json) -> str:
 
 
 def _calls(body: Json, prompt: str) -> list[ToolCall]:
-    last = body["messages"][-1]
+    said = body.get("messages") or body.get("input")
+    last = said[-1] if isinstance(said, list) else {}
     content = last.get("content")
-    answered = last.get("role") == "tool" or (
-        isinstance(content, list) and any(p.get("type") == "tool_result" for p in content)
+    answered = (
+        last.get("role") == "tool"
+        or last.get("type") == "function_call_output"
+        or (isinstance(content, list) and any(p.get("type") == "tool_result" for p in content))
     )
     choice = body.get("tool_choice")
     if answered or not body.get("tools") or choice in ("none", {"type": "none"}):
@@ -203,14 +206,6 @@ def ended(reply: Reply) -> str:
 
 def response_object(reply: Reply, status: str) -> Json:
     """A Responses API object."""
-    part = {"type": "output_text", "text": reply.text, "annotations": []}
-    item = {
-        "id": "msg_fake",
-        "type": "message",
-        "role": "assistant",
-        "status": status,
-        "content": [part],
-    }
     counts = {
         "input_tokens": reply.prompt_tokens,
         "input_tokens_details": {"cached_tokens": reply.cached_tokens},
@@ -228,12 +223,29 @@ def response_object(reply: Reply, status: str) -> Json:
         "incomplete_details": None,
         "instructions": None,
         "model": reply.model,
-        "output": [item] if done else [],
+        "output": response_items(reply, status) if done else [],
         "parallel_tool_calls": True,
         "tool_choice": "auto",
         "tools": [],
         "usage": counts if done else None,
     }
+
+
+def response_items(reply: Reply, status: str) -> list[Json]:
+    """What a response consists of: a message, or calls."""
+    part = {"type": "output_text", "text": reply.text, "annotations": []}
+    message: Json = {"id": "msg_fake", "type": "message", "role": "assistant", "content": [part]}
+    calls: list[Json] = [
+        {
+            "id": f"fc_{number}",
+            "type": "function_call",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": orjson.dumps(call.arguments).decode(),
+        }
+        for number, call in enumerate(reply.calls)
+    ]
+    return [{**item, "status": status} for item in calls or [message]]
 
 
 def error_body(path: str, message: str, code: str | None) -> Json:

@@ -25,7 +25,14 @@ from botocore.validate import ParamValidator
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.frontier_answers import MESSAGES, Reply, compose
-from tests.fakes.frontier_faults import fail_early, fail_whole, may_pass
+from tests.fakes.frontier_faults import (
+    WANTED,
+    amended,
+    fail_early,
+    fail_whole,
+    headers_for,
+    may_pass,
+)
 
 Json = dict[str, Any]
 EVENTS = "application/vnd.amazon.eventstream"
@@ -53,17 +60,32 @@ class FakeBedrock(FakeFrontier):
     """
 
     paths = ("/model/{model}/converse", "/model/{model}/converse-stream")
+    key_headers = ("X-Amz-Security-Token", "Authorization")
+    event_type = EVENTS
 
     def __init__(
-        self, *, access_key: AccessKey | None = None, region: str = "eu-west-1", **more: Any
+        self,
+        *,
+        access_key: AccessKey | None = None,
+        region: str = "eu-west-1",
+        obeys: bool = False,
+        **more: Any,
     ) -> None:
-        super().__init__(obeys=False, **more)
+        super().__init__(obeys=obeys, **more)
         self.access_key = access_key
         self.region = region
         self.stop_reason: str | None = None
         """In place of the reply's own."""
         self.thinks = False
         """Say a thought first."""
+
+    def streams(self, request: web.Request, _body: Json) -> bool:
+        """The path says it."""
+        return request.path.endswith("/converse-stream")
+
+    def ping(self) -> bytes:
+        """An event that is still to be invented."""
+        return frame("aliveAndWell", b"{}")
 
     async def _answer(
         self, request: web.Request, body: Json, fault: Fault | None
@@ -87,9 +109,13 @@ class FakeBedrock(FakeFrontier):
             return early
         text = self.text if self.says is None else self.says(body)
         reply = compose(MESSAGES, _as_messages(body), text, self.cached_tokens)
-        if request.path.endswith("/converse-stream"):
-            return await self._frames(request, self._streamed(reply), fault)
-        content = orjson.dumps(self._whole(reply))
+        if request[WANTED].streams:
+            frames = [
+                frame(kind, amended(orjson.dumps(payload), fault))
+                for kind, payload in self._streamed(reply)
+            ]
+            return await self._frames(request, frames, fault)
+        content = amended(orjson.dumps(self._whole(reply)), fault)
         if fault is None:
             return web.Response(body=content, content_type="application/json")
         return await fail_whole(request, content, fault)
@@ -97,7 +123,7 @@ class FakeBedrock(FakeFrontier):
     async def _frames(
         self, request: web.Request, frames: list[bytes], fault: Fault | None
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": EVENTS})
+        response = web.StreamResponse(headers=headers_for(request, fault))
         await response.prepare(request)
         for number, event in enumerate(frames):
             if fault is not None and number >= fault.after:
@@ -106,6 +132,9 @@ class FakeBedrock(FakeFrontier):
                     return response
                 if fault.kind is Kind.MALFORMED:
                     await response.write(event[:-5] + b"\0" + event[-4:])
+                    return response
+                if fault.kind is Kind.BAD_JSON:
+                    await response.write(frame("contentBlockDelta", b'{"delta":}'))
                     return response
             if fault is not None and not await may_pass(
                 request, response, fault, number, event, last=number == len(frames) - 1
@@ -136,35 +165,35 @@ class FakeBedrock(FakeFrontier):
             "metrics": {"latencyMs": 7},
         }
 
-    def _streamed(self, reply: Reply) -> list[bytes]:
-        frames = [frame("messageStart", {"role": "assistant"})]
+    def _streamed(self, reply: Reply) -> list[tuple[str, Json]]:
+        events: list[tuple[str, Json]] = [("messageStart", {"role": "assistant"})]
         index = 0
         if self.thinks:
             thoughts = ({"text": "Hm."}, {"signature": "c2ln"})
-            frames += [_delta(index, {"reasoningContent": part}) for part in thoughts]
-            frames.append(frame("contentBlockStop", {"contentBlockIndex": index}))
+            events += [_delta(index, {"reasoningContent": part}) for part in thoughts]
+            events.append(("contentBlockStop", {"contentBlockIndex": index}))
             index += 1
         if reply.pieces:
-            frames += [_delta(index, {"text": piece}) for piece in reply.pieces]
-            frames.append(frame("contentBlockStop", {"contentBlockIndex": index}))
+            events += [_delta(index, {"text": piece}) for piece in reply.pieces]
+            events.append(("contentBlockStop", {"contentBlockIndex": index}))
             index += 1
         for call in reply.calls:
             start = {"toolUse": {"toolUseId": call.id, "name": call.name}}
-            frames.append(frame("contentBlockStart", {"start": start, "contentBlockIndex": index}))
+            events.append(("contentBlockStart", {"start": start, "contentBlockIndex": index}))
             if call.arguments:
                 said = orjson.dumps(call.arguments).decode()
-                frames += [_delta(index, {"toolUse": {"input": p}}) for p in (said[:4], said[4:])]
-            frames.append(frame("contentBlockStop", {"contentBlockIndex": index}))
+                events += [_delta(index, {"toolUse": {"input": p}}) for p in (said[:4], said[4:])]
+            events.append(("contentBlockStop", {"contentBlockIndex": index}))
             index += 1
-        frames.append(frame("messageStop", {"stopReason": self._reason(reply)}))
+        events.append(("messageStop", {"stopReason": self._reason(reply)}))
         told = {"usage": _usage(reply), "metrics": {"latencyMs": 7}, "p": "abcdefgh"}
-        return [*frames, frame("metadata", told)]
+        return [*events, ("metadata", told)]
 
 
-def frame(kind: str, payload: Json) -> bytes:
+def frame(kind: str, payload: bytes) -> bytes:
     """One event as AWS frames it."""
     headers = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
-    return framed(headers, orjson.dumps(payload))
+    return framed(headers, payload)
 
 
 def exception(kind: str, message: str) -> bytes:
@@ -235,8 +264,8 @@ def _refused(status: int, kind: str, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status, headers=headers)
 
 
-def _delta(index: int, delta: Json) -> bytes:
-    return frame("contentBlockDelta", {"delta": delta, "contentBlockIndex": index, "p": "ab"})
+def _delta(index: int, delta: Json) -> tuple[str, Json]:
+    return "contentBlockDelta", {"delta": delta, "contentBlockIndex": index, "p": "ab"}
 
 
 def _usage(reply: Reply) -> Json:

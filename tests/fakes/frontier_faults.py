@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier_answers import error_body
@@ -17,14 +20,40 @@ from tests.fakes.frontier_streams import error_event
 JSON = "application/json"
 GIANT_BYTES = 17 * 1024 * 1024
 PING_S = 0.05
+_HUGE = "x" * 1024 * 1024
+_COUNTS = re.compile(rb'"(?:usage|usageMetadata)": ?(?=\{)')
+_REASONS = re.compile(rb'"(?:finish_reason|stop_reason|stopReason|finishReason)": ?"[^"]*"')
+_WORD = re.compile(rb"(?<=[ \"])(?:five|frontier|well)\b")
+"""Where a byte goes wrong; every text that is to be garbled has one of them."""
 _IN_PARTS = {Kind.CUT, Kind.BREAK_OFF, Kind.CUT_IN_EVENT, Kind.HANG_MIDWAY, Kind.SLOW_DRIP}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request wants.
+
+    Attributes:
+        endpoint: which of the public ones its path stands for.
+        streams: whether the answer is streamed.
+        content_type: of the answer.
+        ping: a piece of a stream that says nothing.
+    """
+
+    endpoint: str
+    streams: bool
+    content_type: str
+    ping: bytes
+
+
+WANTED: Final = web.RequestKey("wanted", Wanted)
 
 
 async def fail_early(request: web.Request, fault: Fault) -> web.StreamResponse | None:
     """Faults that come before, or instead of, an answer of either form."""
     match fault.kind:
         case Kind.STATUS:
-            response = error_response(request.path, fault.status, fault.message, fault.code)
+            path = request[WANTED].endpoint
+            response = error_response(path, fault.status, fault.message, fault.code)
             if fault.retry_after is not None:
                 response.headers["Retry-After"] = fault.retry_after
             return response
@@ -39,13 +68,64 @@ async def fail_early(request: web.Request, fault: Fault) -> web.StreamResponse |
         case Kind.SLOW_START:
             await asyncio.sleep(fault.delay_s)
         case Kind.ERROR_IN_200:
-            return error_response(request.path, 200, fault.message, fault.code)
+            return error_response(request[WANTED].endpoint, 200, fault.message, fault.code)
         case _ if fault.kind in _INSTEAD:
-            return _say_instead(request, fault.kind, _kind_of(await request.json()))
+            return _say_instead(request, fault.kind, request[WANTED].content_type)
     return None
 
 
-_INSTEAD = {Kind.EMPTY, Kind.REDIRECT, Kind.BAD_GZIP, Kind.NOT_HTTP, Kind.HTML}
+def amended(said: bytes, fault: Fault | None) -> bytes:
+    """An answer's or an event's bytes without what the fault leaves out, or with a wrong byte."""
+    match fault.kind if fault is not None else None:
+        case Kind.NO_USAGE:
+            return _without_counts(said)
+        case Kind.NO_FINISH:
+            return _REASONS.sub(lambda found: found[0].partition(b":")[0] + b":null", said)
+        case Kind.BAD_UTF8:
+            return _WORD.sub(b"\xff", said)
+        case _:
+            return said
+
+
+def _without_counts(said: bytes) -> bytes:
+    found = _COUNTS.search(said)
+    if found is None:
+        return said
+    depth, end = 0, found.end()
+    while True:  # counts hold no texts, so every brace is one
+        depth += {b"{": 1, b"}": -1}.get(said[end : end + 1], 0)
+        end += 1
+        if not depth:
+            return said[: found.end()] + b"null" + _without_counts(said[end:])
+
+
+def headers_for(request: web.Request, fault: Fault | None) -> CIMultiDict[str]:
+    """The headers of an answer."""
+    kind = fault.kind if fault is not None else None
+    headers = CIMultiDict({"Content-Type": request[WANTED].content_type})
+    match kind:
+        case Kind.WRONG_TYPE:
+            headers["Content-Type"] = "text/plain"
+        case Kind.HUGE_HEADERS:
+            headers["X-Huge"] = _HUGE
+        case Kind.ODD_HEADERS:
+            headers["content-type"] = request[WANTED].content_type.replace(
+                "; charset", " ;  CHARSET"
+            )
+            headers.extend({"X-Twice": "one", "Set-Cookie": "a=b", "X-Empty": "", "X-Odd": "grüße"})
+            headers.extend({"x-twice": "two", "Set-Cookie": "c=d", "Retry-After": "soon"})
+    return headers
+
+
+_INSTEAD = {
+    Kind.EMPTY,
+    Kind.REDIRECT,
+    Kind.BAD_GZIP,
+    Kind.NOT_HTTP,
+    Kind.HTML,
+    Kind.TWO_LENGTHS,
+    Kind.OTHER_JSON,
+}
 
 
 def _say_instead(request: web.Request, kind: Kind, content_type: str) -> web.Response:
@@ -59,24 +139,24 @@ def _say_instead(request: web.Request, kind: Kind, content_type: str) -> web.Res
         case Kind.NOT_HTTP:
             _say_raw(request, b"220 mail.example ESMTP ready\r\n")
             return web.Response()
+        case Kind.TWO_LENGTHS:
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n"
+            _say_raw(request, head.encode() + b"Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}")
+            return web.Response()
+        case Kind.OTHER_JSON:
+            return web.json_response({"status": "ok"})
         case Kind.HTML:
             return web.Response(text="<html>Welcome</html>", content_type="text/html")
         case _:
-            return web.Response(body=b"", content_type=content_type)
+            return web.Response(body=b"", headers={"Content-Type": content_type})
 
 
 async def fail_whole(request: web.Request, content: bytes, fault: Fault) -> web.StreamResponse:
     """Faults in the course of a whole answer."""
-    if fault.kind is Kind.ERROR_MIDWAY:
-        return error_response(request.path, 200, fault.message, fault.code)
-    if fault.kind is Kind.GIANT:
-        return web.Response(body=b'{"x":"' + b"x" * GIANT_BYTES + b'"}', content_type=JSON)
     if fault.kind is Kind.PINGS:
         return await _ping(await _begin(request, length=1_000_000), b" ")
-    if fault.kind is Kind.MALFORMED:
-        return web.Response(body=content[:-7], content_type=JSON)
     if fault.kind not in _IN_PARTS:
-        return web.Response(body=content, content_type=JSON)
+        return _said_at_once(request, content, fault)
     response = await _begin(request, length=len(content))
     step = len(content) // 8 + 1
     for start in range(0, len(content), step):
@@ -89,6 +169,19 @@ async def fail_whole(request: web.Request, content: bytes, fault: Fault) -> web.
             return response
         await response.write(content[start : start + step])
     return response
+
+
+def _said_at_once(request: web.Request, content: bytes, fault: Fault) -> web.Response:
+    match fault.kind:
+        case Kind.ERROR_MIDWAY:
+            return error_response(request[WANTED].endpoint, 200, fault.message, fault.code)
+        case Kind.GIANT:
+            content = b'{"x":"' + b"x" * GIANT_BYTES + b'"}'
+        case Kind.MALFORMED:
+            content = content[:-7]
+        case Kind.BAD_JSON:
+            content = content[:-7] + b"}"
+    return web.Response(body=content, headers=headers_for(request, fault))
 
 
 async def may_pass(
@@ -114,15 +207,16 @@ async def may_pass(
             await response.write(b"data: " + b"x" * GIANT_BYTES)
             await _hang()
         case Kind.PINGS:
-            await _ping(response, b": still here\n\n")
+            await _ping(response, request[WANTED].ping)
         case Kind.BREAK_OFF | Kind.CUT | Kind.CUT_IN_EVENT:
             await _break_off(request, response, fault.kind, event)
             return False
         case Kind.ERROR_MIDWAY:
-            await response.write(error_event(request.path, fault.message, fault.code))
+            await response.write(error_event(request[WANTED].endpoint, fault.message, fault.code))
             return False
-        case Kind.MALFORMED:
-            await response.write(b'data: {"choices":[{"delta":\n\n')
+        case Kind.MALFORMED | Kind.BAD_JSON:
+            end = b"}\n\n" if fault.kind is Kind.BAD_JSON else b"\n\n"
+            await response.write(b'data: {"choices":[{"delta":' + end)
             return False
     return True
 
@@ -138,16 +232,11 @@ async def _break_off(
 
 
 async def _begin(request: web.Request, length: int) -> web.StreamResponse:
-    kind = _kind_of(await request.json())
-    response = web.StreamResponse(headers={"Content-Type": kind})
-    if kind == JSON:
+    response = web.StreamResponse(headers={"Content-Type": request[WANTED].content_type})
+    if not request[WANTED].streams:
         response.content_length = length
     await response.prepare(request)
     return response
-
-
-def _kind_of(body: dict[str, Any]) -> str:
-    return "text/event-stream" if body.get("stream") else JSON
 
 
 def error_response(path: str, status: int, message: str, code: str | None) -> web.Response:

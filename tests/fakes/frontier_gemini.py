@@ -17,7 +17,14 @@ from aiohttp import web
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.frontier_answers import CHAT, Reply, ToolCall, compose, prompt_of, whole
-from tests.fakes.frontier_faults import fail_early, fail_whole, may_pass
+from tests.fakes.frontier_faults import (
+    WANTED,
+    amended,
+    fail_early,
+    fail_whole,
+    headers_for,
+    may_pass,
+)
 from tests.fakes.frontier_streams import streamed
 
 Json = dict[str, Any]
@@ -106,11 +113,6 @@ class FakeGemini(FakeFrontier):
         """The last words of the user."""
         return prompt_of(_as_chat(body))
 
-    def key_of(self, request: web.Request) -> str:
-        """The key that a request came with."""
-        found = (request.headers.get(name, "") for name in self.key_headers)
-        return next(filter(None, found), "").removeprefix("Bearer ")
-
     async def _answer(
         self, request: web.Request, body: Json, fault: Fault | None
     ) -> web.StreamResponse:
@@ -126,10 +128,10 @@ class FakeGemini(FakeFrontier):
             return early
         text = self.text if self.says is None else self.says(body)
         reply = compose(CHAT, {**_as_chat(body), "model": model}, text, self.cached_tokens)
-        if self.streams(request, body):
-            events = [_event(orjson.dumps(each)) for each in self._events(body, reply)]
-            return await self._stream(request, events, fault)
-        content = orjson.dumps(self._whole(body, reply))
+        if request[WANTED].streams:
+            found = (amended(orjson.dumps(each), fault) for each in self._events(body, reply))
+            return await self._stream(request, [_event(each) for each in found], fault)
+        content = amended(orjson.dumps(self._whole(body, reply)), fault)
         if fault is None:
             return web.Response(body=content, content_type="application/json")
         if fault.kind is Kind.ERROR_MIDWAY:
@@ -152,7 +154,7 @@ class FakeGemini(FakeFrontier):
     async def _stream(
         self, request: web.Request, events: list[bytes], fault: Fault | None
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": self.event_type})
+        response = web.StreamResponse(headers=headers_for(request, fault))
         await response.prepare(request)
         for number, each in enumerate(events):
             if fault is not None and number >= fault.after and fault.kind is Kind.ERROR_MIDWAY:

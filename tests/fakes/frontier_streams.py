@@ -19,6 +19,7 @@ from tests.fakes.frontier_answers import (
     error_body,
     message_head,
     messages_usage,
+    response_items,
     response_object,
     stop_reason,
     usage,
@@ -116,17 +117,23 @@ def _block(index: int, block: Json, deltas: list[dict[str, str]]) -> list[bytes]
 
 
 def _responses(reply: Reply) -> list[bytes]:
-    part = {"type": "output_text", "text": "", "annotations": []}
-    item: Json = {"id": "msg_fake", "type": "message", "role": "assistant", "content": []}
-    where: Json = {"item_id": "msg_fake", "output_index": 0, "content_index": 0}
     status = ended(reply)
     told: list[Json] = [
-        {"type": "response.created", "response": response_object(reply, "in_progress")},
-        {
-            "type": "response.output_item.added",
-            "output_index": 0,
-            "item": {**item, "status": "in_progress"},
-        },
+        {"type": "response.created", "response": response_object(reply, "in_progress")}
+    ]
+    for number, item in enumerate(response_items(reply, status)):
+        told += _call_told(number, item) if reply.calls else _message_told(reply, item)
+        told.append({"type": "response.output_item.done", "output_index": number, "item": item})
+    told.append({"type": f"response.{status}", "response": response_object(reply, status)})
+    return [_named(e["type"], {**e, "sequence_number": n}) for n, e in enumerate(told)]
+
+
+def _message_told(reply: Reply, item: Json) -> list[Json]:
+    part = {"type": "output_text", "text": "", "annotations": []}
+    where: Json = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    begun = {**item, "status": "in_progress", "content": []}
+    return [
+        {"type": "response.output_item.added", "output_index": 0, "item": begun},
         {"type": "response.content_part.added", **where, "part": part},
         *(
             {"type": "response.output_text.delta", **where, "delta": piece, "logprobs": []}
@@ -134,14 +141,19 @@ def _responses(reply: Reply) -> list[bytes]:
         ),
         {"type": "response.output_text.done", **where, "text": reply.text, "logprobs": []},
         {"type": "response.content_part.done", **where, "part": {**part, "text": reply.text}},
-        {
-            "type": "response.output_item.done",
-            "output_index": 0,
-            "item": response_object(reply, status)["output"][0],
-        },
-        {"type": f"response.{status}", "response": response_object(reply, status)},
     ]
-    return [_named(e["type"], {**e, "sequence_number": n}) for n, e in enumerate(told)]
+
+
+def _call_told(number: int, item: Json) -> list[Json]:
+    kind, said = "response.function_call_arguments", item["arguments"]
+    where: Json = {"item_id": item["id"], "output_index": number}
+    begun = {**item, "status": "in_progress", "arguments": ""}
+    halves = (said[: len(said) // 2], said[len(said) // 2 :])
+    return [
+        {"type": "response.output_item.added", "output_index": number, "item": begun},
+        *({"type": f"{kind}.delta", **where, "delta": half} for half in halves),
+        {"type": f"{kind}.done", **where, "name": item["name"], "arguments": said},
+    ]
 
 
 def _typed(kind: str, **fields: Any) -> bytes:

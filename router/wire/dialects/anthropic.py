@@ -63,13 +63,15 @@ class Anthropic(Dialect):
         options = call.body.get("stream_options")
         include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
         created = int(time.time())
+        stream = ChatStream(created=created, include_usage=include_usage)
         return Asked(
             FORMATS[Endpoint.MESSAGES],
             messages_request(body, default_max_tokens=traits.max_output_tokens),
             translation=Translation(
-                ChatStream(created=created, include_usage=include_usage),
+                stream,
                 lambda answer: chat_answer(answer, created=created),
                 lost_in_chat,
+                stream.cut,
             ),
             names=_NAMES,
             warnings=left_out(call.body, CHAT_TO_MESSAGES) + _changed(call.body),

@@ -12,6 +12,7 @@ from router.wire.endpoint import Endpoint
 from router.wire.events import Events
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, Format, PrefillStyle
+from router.wire.formats.messages import counted
 from router.wire.translate.answer_to_messages import lost_in_messages, messages_answer
 from router.wire.translate.stream_to_messages import MessagesStream
 from router.wire.vendor_fields import AS_THEY_ARE, Fields
@@ -60,6 +61,10 @@ def _nothing(_found: Body) -> Iterable[str]:
     return ()
 
 
+def _no_events() -> Events:
+    return Events(b"")
+
+
 class StreamTranslator(Protocol):
     """Turns one format's events into another's, run by run."""
 
@@ -80,11 +85,13 @@ class Translation:
         stream: its events.
         whole: its body.
         lost: what of a body, or of an event, the client's format has no place for.
+        cut: what was told and is held back when no more comes, up to the last event, without it.
     """
 
     stream: StreamTranslator
     whole: Callable[[Body], Body]
     lost: Callable[[Body], Iterable[str]] = _nothing
+    cut: Callable[[], Events] = _no_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +227,12 @@ def back_to_messages(call: Asking, model: str, *, tells: bool = False) -> Transl
     """
     model = str(call.body.get("model", model))
     fallback_id = f"msg_{time.time_ns():x}"
+    stream = MessagesStream(model=model, fallback_id=fallback_id, tells=tells)
     return Translation(
-        MessagesStream(model=model, fallback_id=fallback_id, tells=tells),
+        stream,
         lambda answer: messages_answer(answer, model=model, fallback_id=fallback_id, tells=tells),
         lost_in_messages,
+        stream.cut,
     )
 
 
@@ -237,6 +246,8 @@ def as_it_is(
 ) -> Asked:
     """A call in the client's own format."""
     wire, hidden = FORMATS[call.endpoint], False
+    if call.endpoint is Endpoint.MESSAGES:
+        correct = correct or counted
     if ask_for_usage:
         body, hidden = wire.ask_for_usage(body, stream=call.stream)
     names = NAMES.get(call.endpoint, {})

@@ -15,7 +15,8 @@ from router.wire.aws import sigv4
 from router.wire.dialects.anthropic import Anthropic
 from router.wire.dialects.base import Asked, Asking, Dialect, Traits
 from router.wire.endpoint import Endpoint
-from router.wire.translate.converse_to_messages import StreamedAnswer, WholeAnswer, counted
+from router.wire.formats.messages import counted
+from router.wire.translate.converse_to_messages import StreamedAnswer, WholeAnswer
 from router.wire.translate.leftovers import MESSAGES_TO_CONVERSE, left_out
 from router.wire.translate.messages_to_converse import OWN, converse_request
 

@@ -154,6 +154,10 @@ class Format:
 
     # What an event says
 
+    def is_answer(self, _found: Body) -> bool:
+        """Whether a body that is no error is a whole answer, and not JSON of something else."""
+        return True
+
     def error_in(self, found: Body) -> TargetBroken | None:
         """The error that an event or body of a successful answer carries instead of content."""
         error = found.get("error")

@@ -168,6 +168,10 @@ class Completions(Continued):
     continues = COMMON | {"prompt"}
     tells_usage = False
 
+    def is_answer(self, found: Body) -> bool:
+        """It has choices."""
+        return isinstance(found.get("choices"), list)
+
     def carries(self, event: Event) -> bool:
         """A role alone, or counts, are no content."""
         found = event.json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.wire.endpoint import Endpoint
-from router.wire.formats.base import Format
+from router.wire.formats.base import Body, Format
 
 
 class Embeddings(Format):
@@ -12,3 +12,7 @@ class Embeddings(Format):
     endpoint = Endpoint.EMBEDDINGS
     generates = False
     takes_many = True
+
+    def is_answer(self, found: Body) -> bool:
+        """It has vectors."""
+        return isinstance(found.get("data"), list)

@@ -45,6 +45,7 @@ _KNOWN_BLOCKS = frozenset(
         "signature_delta",
     }
 )
+_COUNTED = frozenset({"message", "message_delta"})
 _EMPTY_START = frozenset({"message_start", "ping", "content_block_start"})
 
 
@@ -173,6 +174,10 @@ class Messages(Continued):
         message = found.get("message")
         return (message if isinstance(message, dict) else found).get("usage")
 
+    def is_answer(self, found: Body) -> bool:
+        """It has blocks."""
+        return isinstance(found.get("content"), list)
+
     def carries(self, event: Event) -> bool:
         """The message's and a block's beginning are empty."""
         found = event.json
@@ -253,6 +258,23 @@ def _said_in(block: Any, number: Any) -> Iterator[Said]:
     for name, kind in _FIELDS_OF_A_BLOCK:
         if said := block.get(name):
             yield Said(Place(0, kind, str(number)), as_json(said))
+
+
+def counted(found: Body) -> Body | None:
+    """An answer or event as SDKs need it: counts that nobody told are 0; None: it is so."""
+    inner = found.get("message")
+    said = inner if isinstance(inner, dict) else found
+    if "usage" not in said or said.get("type") not in _COUNTED:
+        return None
+    usage = said["usage"]
+    if isinstance(usage, dict):
+        if None not in usage.values():
+            return None
+        told = {name: count or 0 for name, count in usage.items()}
+    else:
+        told = {"input_tokens": 0, "output_tokens": 0}
+    said = {**said, "usage": told}
+    return {**found, "message": said} if said["type"] == "message" and inner is not None else said
 
 
 def unfinished_turn(body: Body) -> tuple[Body, str]:

@@ -111,6 +111,10 @@ class Responses(Continued):
         """A failed response is not worth keeping."""
         return _GOOD_END.search(raw) is not None
 
+    def is_answer(self, found: Body) -> bool:
+        """It says so; one that failed may have no output."""
+        return found.get("object") == "response" or isinstance(found.get("output"), list)
+
     def counts(self, found: Body) -> Any:
         """In the response that the last event has."""
         response = found.get("response")

@@ -177,18 +177,6 @@ class StreamedAnswer:
         yield _event("message_stop")
 
 
-def counted(found: Json) -> Json | None:
-    """An event as clients have to see it: counts that are not known yet are 0; None: as it is."""
-    inner = found.get("message")
-    usage = (inner if isinstance(inner, dict) else found).get("usage")
-    if not isinstance(usage, dict) or None not in usage.values():
-        return None
-    usage = {name: count or 0 for name, count in usage.items()}
-    if isinstance(inner, dict):
-        return {**found, "message": {**inner, "usage": usage}}
-    return {**found, "usage": usage}
-
-
 def _message(found: Json, model: str) -> Json:
     stop = str(found["stopReason"])
     if stop in _MALFORMED:

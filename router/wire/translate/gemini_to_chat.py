@@ -76,8 +76,11 @@ class WholeAnswer:
             found = found[0]
         if "error" in found:
             return _error(found["error"])
-        choices = []
-        for each in _candidates(found, self._answers):
+        choices: list[Json] = []
+        candidates = _candidates(found, self._answers)
+        if not candidates:
+            raise ValueError("nobody answers")
+        for each in candidates:
             candidate = _Candidate()
             message = candidate.say(each)
             if candidate.finish is None:

@@ -29,6 +29,7 @@ class ChatStream:
         self._usage: dict[str, Any] = {}
         self._tool_of_block: dict[int, int] = {}
         self._without_arguments: set[int] = set()
+        self._has_ended = False
 
     def feed(self, run: Events) -> Events:
         """The chunks that say what ``run`` says.
@@ -43,6 +44,10 @@ class ChatStream:
             for chunk in self._translate(found)
         )
 
+    def cut(self) -> Events:
+        """The counts, which chat tells after the reason for the end."""
+        return Events.of(self._counts() if self._has_ended else ())
+
     def _translate(self, event: dict[str, Any]) -> list[Event]:
         match event.get("type"):
             case "message_start":
@@ -55,6 +60,7 @@ class ChatStream:
                 return self._block_stop(event["index"])
             case "message_delta":
                 self._count(event.get("usage"))
+                self._has_ended = True
                 delta = event["delta"]
                 reason = finish_reason(delta.get("stop_reason"))
                 return self._chunk({}, reason, matched(delta.get("stop_sequence")))
@@ -104,12 +110,12 @@ class ChatStream:
         return self._call(self._tool_of_block[index], {"arguments": "{}"})
 
     def _stop(self) -> list[Event]:
+        return [*self._counts(), Event(DONE)]
+
+    def _counts(self) -> list[Event]:
         if not self._include_usage:
-            return [Event(DONE)]
-        return [
-            Event.of({**self._head(), "choices": [], "usage": chat_usage(self._usage)}),
-            Event(DONE),
-        ]
+            return []
+        return [Event.of({**self._head(), "choices": [], "usage": chat_usage(self._usage)})]
 
     def _call(
         self, tool: int, function: dict[str, str], head: dict[str, str] | None = None

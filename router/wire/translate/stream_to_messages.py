@@ -36,6 +36,7 @@ class MessagesStream:
         self._block_of_tool: dict[int, int] = {}
         self._arguments: list[str] = []  # of the newest call, the only one that can be cut short
         self._end: tuple[str, str | None] = ("end_turn", None)
+        self._has_ended = False
         self._usage: object = None
         self._tells = tells
         self._told: list[Any] = []
@@ -47,6 +48,12 @@ class MessagesStream:
             ValueError, KeyError, TypeError: it is not a chat stream.
         """
         return Events.of(translated for event in run for translated in self._event(event))
+
+    def cut(self) -> Events:
+        """The reason for the end, which is held back for the counts that come after it."""
+        return (
+            Events.of(self._close() + self._delta_of_the_end()) if self._has_ended else Events(b"")
+        )
 
     def _event(self, event: Event) -> list[Event]:
         if event.is_done:
@@ -67,6 +74,7 @@ class MessagesStream:
             out += self._delta(choice.get("delta") or {})
             if choice.get("finish_reason"):
                 self._end = stop_reason(choice, calls=_is_json("".join(self._arguments)))
+                self._has_ended = True
         return out
 
     def _start(self, chunk: dict[str, Any]) -> list[Event]:
@@ -147,11 +155,13 @@ class MessagesStream:
         return _event("content_block_stop", index=self._block)
 
     def _stop(self) -> list[Event]:
+        return self._delta_of_the_end() + _event("message_stop")
+
+    def _delta_of_the_end(self) -> list[Event]:
         reason, sequence = self._end
         delta = {"stop_reason": reason, "stop_sequence": sequence}
         usage = messages_usage(self._usage)
-        end = _event("message_delta", delta=delta, usage=usage, **self._tell())
-        return end + _event("message_stop")
+        return _event("message_delta", delta=delta, usage=usage, **self._tell())
 
 
 def _is_json(text: str) -> bool:

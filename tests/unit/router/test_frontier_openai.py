@@ -32,7 +32,7 @@ from router.targets.frontier import FrontierTarget, frontier_targets
 from router.targets.http_client import HttpClient
 from router.wire.endpoint import Endpoint, Usage
 from tests.fakes.door import door
-from tests.fakes.faults import Fault, Kind
+from tests.fakes.faults import Fault, Kind, is_harmless
 from tests.fakes.frontier import FakeFrontier
 
 KEY = "sk-secret-0123456789"
@@ -244,8 +244,8 @@ async def test_every_fault_is_noticed(
     frontier.misbehave(Fault(kind, delay_s=0.01))
     call = _call(stream=stream)
     # Whole bodies of any size pass here; the send stage bounds them.
-    harmless = {Kind.SLOW_DRIP, Kind.SLOW_START} | (set() if stream else {Kind.NO_END, Kind.GIANT})
-    call = Call(call.endpoint, call.body, stream, "req-1", 30.0 if kind in harmless else 0.3)
+    harmless = is_harmless(kind, stream=stream) or (kind is Kind.GIANT and not stream)
+    call = Call(call.endpoint, call.body, stream, "req-1", 30.0 if harmless else 0.3)
     seen, error = b"", None
     try:
         answer = await _target(client, frontier).send(call)
@@ -253,7 +253,7 @@ async def test_every_fault_is_noticed(
             seen += chunk.raw
     except (TargetUnavailable, TargetBroken) as raised:
         error = raised
-    assert (error is None) == (kind in harmless)
+    assert (error is None) == harmless
     if error is None:
         assert b"frontier." in seen or kind is Kind.GIANT
     else:

@@ -363,3 +363,20 @@ def test_retry_after(value: str, seconds: float | None) -> None:
 def test_chunk_helper_matches_http() -> None:
     """The fake's own encoding is right: a length in hex, then the data."""
     assert chunk(b"x" * 17) == b"11\r\n" + b"x" * 17 + b"\r\n"
+
+
+@pytest.mark.parametrize("half", [b'data: {"choices":[{"delta":}\n\n', b'data: {"a":"\xff"}\n\n'])
+def test_an_event_that_nobody_can_read_ends_the_stream_before_it(half: bytes) -> None:
+    """Also one that ends as whole ones do; those before it are the client's."""
+    watch = StreamWatch("base", FORMATS[Endpoint.CHAT], Usage())
+    whole = b'data: {"choices":[]}\n\n'
+    assert watch.feed(whole + half + whole, last=False).raw == whole
+    assert watch.failure is not None
+
+
+async def test_a_whole_answer_is_json_whatever_its_target_calls_it(client: HttpClient) -> None:
+    """SDKs hand over as text what is not called JSON."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    sent = head + b"Content-Length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER)
+    async with wire([sent]) as server:
+        assert (await _chat(client, server)).content_type == "application/json"

@@ -58,7 +58,10 @@ def _vllm_error(status: int, message: str, kind: str, param: str | None = None) 
 @pytest.mark.parametrize("endpoint", list(Endpoint))
 async def test_every_endpoint_passes_through(client: HttpClient, endpoint: Endpoint) -> None:
     """Body, request identity and secret arrive; the answer comes back as it is."""
-    content = b'{ "usage": {"prompt_tokens":1, "completion_tokens": 2}, "odd" :"spacing"}'
+    content = (
+        b'{ "usage": {"prompt_tokens":1, "completion_tokens": 2}, "odd" :"spacing",'
+        b'"choices": [], "content": [], "output": [], "data": []}'
+    )
     async with wire([body(content)]) as server:
         call = _call(endpoint, top_k=3, vllm_xargs={"a": 1})
         answer = await _target(client, server).send(call)

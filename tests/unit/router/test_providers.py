@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from yarl import URL
 
 from router.config.providers import ProviderConfig
-from router.errors import TargetUnavailable
+from router.errors import TargetError, TargetUnavailable
 from router.targets.base import Call
 from router.targets.egress import Way
 from router.targets.frontier import FrontierTarget, Provider, frontier_targets
 from router.targets.http_client import HttpClient
 from router.targets.keys import Keys
+from router.targets.unsaid import Unsaid
 from router.wire.endpoint import Endpoint
 from tests.fakes.certificate import certificate
 from tests.fakes.faults import Fault, Kind
@@ -33,6 +34,12 @@ def call() -> Call:
     """A chat."""
     body = {"model": "big", "messages": [{"role": "user", "content": "hi"}]}
     return Call(Endpoint.CHAT, body, False, "req-1", 10.0)
+
+
+async def answered(target: FrontierTarget) -> bytes:
+    """A whole answer."""
+    answer = await target.send(call())
+    return b"".join([piece.raw async for piece in answer.chunks()])
 
 
 def configured(url: str = "https://llm.example/v1", **more: Any) -> ProviderConfig:
@@ -132,6 +139,49 @@ async def test_when_no_key_is_accepted_the_call_fails(tmp_path: Path) -> None:
                 await target.send(call())
             assert len(frontier.requests) == 2
     assert "secret" not in str(raised.value)
+
+
+def test_keys_are_taken_out_of_what_is_said() -> None:
+    """Also the parts of one, and one that was changed while calls with it were under way."""
+    unsaid = Unsaid()
+    unsaid.add("AKIAEXAMPLE:the-secret:t")
+    said = "the-secret of AKIAEXAMPLE, the-secret:t, t and new-secret"
+    assert unsaid.without(said) == "[key] of [key], [key]:t, t and new-secret"
+    unsaid.add("new-secret")
+    assert unsaid.without(said) == "[key] of [key], [key]:t, t and [key]"
+    for number in range(300):  # tokens come and go for ever
+        unsaid.add(f"token-number-{number}")
+    assert unsaid.without("new-secret, token-number-299") == "new-secret, [key]"
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+@pytest.mark.parametrize("status", [200, 400, 413, 429, 500])
+async def test_no_error_repeats_a_key(dialect: str, status: int) -> None:
+    """Whatever the status, in what is counted as in what is answered."""
+    with FakeFrontier() as frontier:
+        async with HttpClient() as client:
+            config = configured(frontier.url, dialect=dialect, api_key_env="K")
+            [target] = frontier_targets(client, [config], {"K": "the-secret"}).values()
+            kind = Kind.ERROR_IN_200 if status == 200 else Kind.STATUS
+            fault = Fault(kind, status, "what is {key}?", "bad the-secret")
+            frontier.misbehave(fault)
+            with pytest.raises(TargetError) as raised:
+                await answered(target)
+            assert "what is [key]?" in raised.value.message
+            assert "secret" not in repr(raised.value) + repr(vars(raised.value))
+
+
+async def test_no_count_repeats_a_key() -> None:
+    """The route beside Messages that counts is another way out."""
+    refused = b'{"error": {"message": "the-secret is no key"}}'
+    head = b"HTTP/1.1 401 No\r\nContent-Type: application/json\r\n"
+    sent = head + b"Content-Length: %d\r\n\r\n%b" % (len(refused), refused)
+    async with wire([sent]) as server, HttpClient() as client:
+        config = configured(server.url, dialect="anthropic", api_key_env="K")
+        [target] = frontier_targets(client, [config], {"K": "the-secret"}).values()
+        with pytest.raises(TargetError) as raised:
+            await target.count({"messages": []})
+    assert raised.value.message.endswith("[key] is no key")
 
 
 # The way out

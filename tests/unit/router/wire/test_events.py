@@ -124,3 +124,27 @@ def test_a_body_is_what_it_is() -> None:
     assert (Body(b'{"a":1}').json, Body(b'{"a":1}').is_json) == ({"a": 1}, True)
     assert (Body(b"[1]").json, Body(b"[1]").is_json) == (None, True)
     assert (Body(b"<html>").json, Body(b"<html>").is_json) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("raw", "whole"),
+    [
+        (b'data: {"a": "b"}\n\n', True),
+        (b"data: [DONE]\n\n", True),
+        (b": a comment\n\n", True),
+        ('event: x\ndata: {"a": "é"}\n\n: é\n\n'.encode(), True),
+        (b'data: {"a": }\n\n', False),
+        (b'data: {"a": "b"\n\n', False),
+        (b'data: {"a": "\xff"}\n\n', False),
+        (b'data: {"a": "b"}\n\n: \xff\n\n', False),
+        (b'event: \xff\ndata: {"a": "b"}\n\n', False),
+        (b'data: "a"\n\n', False),
+        (b'data: 1\ndata: {"a": "b"}\n\n', False),
+        (b'event: x\ndata: {"a": "b"}\n\n', True),
+        (b'event: x\ndata: {"a": "b"\n\n', False),
+        (b'event: x\r\ndata: {"a": "b"}\r\n\r\nevent: y\r\ndata: {"a":\r\n\r\n', False),
+    ],
+)
+def test_what_a_client_can_read(raw: bytes, whole: bool) -> None:
+    """Half a JSON is none, wherever it ends; nor is what is no UTF-8, in a comment too."""
+    assert Events(raw).are_whole() is whole
