@@ -50,12 +50,16 @@ class Hardness:
         odds = quality / (1.0 - quality) * math.exp(shift)
         return odds / (1.0 + odds)
 
-    def known(self, target: str, intent: str) -> list[Tally]:
-        """What was imported of a target's answers: to whatever was asked, then to the intent."""
+    def known(self, target: str, intent: str, *, general: bool = True) -> list[Tally]:
+        """What was imported of a target's answers: where no intent was named, then to the intent.
+
+        ``general``: what names no intent is about this one as well.
+        """
         if not self.levels:
             return []
         name = family(target)
-        found = [self.levels.get((name, each)) for each in (ANY, intent)]
+        wanted = (ANY, intent) if general else (intent,)
+        found = [self.levels.get((name, each)) for each in wanted]
         return [each for each in found if each is not None]
 
     def told(self, target: str) -> str:

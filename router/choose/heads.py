@@ -118,13 +118,12 @@ def _standard(groups: Iterable[Sequence[Outcome]], width: int) -> tuple[Floats, 
 
 
 def _levels(kept: Mapping[str, Sequence[Outcome]]) -> dict[tuple[str, str], Tally]:
-    """Shares of good answers, of outcomes whose share means something."""
+    """Shares of good answers by intent, of outcomes whose share means something."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for name, own in kept.items():
         for each in own:
             if each.levels:
-                for intent in {each.intent, ANY}:
-                    found[name, intent].append(each.good)
+                found[name, each.intent].append(each.good)
     return {key: tally(round(sum(good), 3), len(good)) for key, good in found.items()}
 
 

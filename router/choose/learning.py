@@ -173,9 +173,13 @@ class Quality:
         return Prior(min(1.0, good / (weight + rest)), weight + rest, f"gate, {tally}")
 
     def _imported(self, card: Card, intent: str, convention: float, hardness: Hardness) -> Prior:
-        """The shares of imported outcomes: of all, then of the intent, each as far as it goes."""
+        """The shares of imported outcomes: in general, then of the intent, each as far as it goes.
+
+        An adapter was tried with what it is for: in general, that says nothing of other intents.
+        """
         found = Prior(convention, DEFAULT_STRENGTH, "convention")
-        for tally in hardness.known(card.target, intent):
+        general = card.alias is None or intent in card.intents
+        for tally in hardness.known(card.target, intent, general=general):
             weight = min(tally.judged, self._config.outcome_strength)
             rest = max(0.0, DEFAULT_STRENGTH - weight)
             if weight:

@@ -115,12 +115,14 @@ def test_picked_outcomes_hardly_move_the_level() -> None:
 
 
 def test_levels_are_of_imported_outcomes() -> None:
-    """By intent and over all; versions of an adapter are one family."""
+    """By intent, and of those that name none; versions of an adapter are one family."""
     version = "adapter:returns@" + "1" * 12
     found = [
         Outcome("a", None, plain(), version, 1.0, "returns"),
         Outcome("b", None, plain(), version, 0.0, "hours"),
         Outcome("c", None, plain(), version, 0.0, "hours", origin="review", levels=False),
+        Outcome("d", None, plain(), version, 1.0),
+        Outcome("e", None, plain(), version, 0.0),
     ]
     model, _ = fitted(found, "e", WIDTH)
     known = model.judge(None, plain()).known("adapter:returns@" + "2" * 12, "returns")
@@ -376,3 +378,18 @@ def test_an_adapter_keeps_what_was_learned_over_its_versions() -> None:
     after = decide(found, chooser())[0].quality
     assert before == pytest.approx(0.9)
     assert after == pytest.approx(0.549, abs=1e-3)
+
+
+def test_an_adapters_share_is_of_what_it_is_for() -> None:
+    """A table that names no intents says nothing of how it answers others; a base's does."""
+    alias = returns(previous=None)
+    levels = {("adapter:returns", "*"): tally(99, 100), ("base", "*"): tally(1, 100)}
+    priors = {}
+    for intent in ("returns", "hours"):
+        found = exchange("returns", table=world(alias))
+        put(found, intent=Intent(intent, 1.0), difficulty=Hardness("m", {}, levels))
+        options = decide(found, chooser())
+        priors[intent] = {option.target.partition("@")[0]: option.prior for option in options}
+    assert priors["returns"]["adapter:returns"] == "0.990 (outcomes, 99 of 100 good)"
+    assert priors["hours"]["adapter:returns"] == "0.500 (convention)"
+    assert priors["hours"]["base"] == "0.010 (outcomes, 1 of 100 good)"
