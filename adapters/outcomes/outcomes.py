@@ -199,11 +199,13 @@ class Outcomes:
         with self._store.read() as session:
             return [(number, text) for number, text in session.execute(query)]
 
-    def all(self) -> Iterator[Outcome]:
-        """Every one, oldest first, a part at a time."""
+    def all(self, encoder: str | None = None) -> Iterator[Outcome]:
+        """Every one, or those that an encoder has read: oldest first, a part at a time."""
         after = 0
         while True:
             query = select(OutcomeRow).where(OutcomeRow.number > after).order_by(OutcomeRow.number)
+            if encoder is not None:
+                query = query.where(OutcomeRow.encoder == encoder)
             with self._store.read() as session:
                 found = session.scalars(query.limit(_AT_ONCE)).all()
                 made = [(row.number, _outcome(row)) for row in found]

@@ -182,6 +182,9 @@ class Learning:
         return Learned(model.digest, model.document(), said, time.time())
 
     def _imported(self) -> list[Outcome]:
+        """What was read; what came since is in the next fit."""
+        if not self.outcomes.kept:
+            return []
         return [
             Outcome(
                 each.text,
@@ -191,7 +194,7 @@ class Learning:
                 each.good,
                 each.intent,
             )
-            for each in self.outcomes.all()
+            for each in self.outcomes.all(self._reader().name)
         ]
 
     def _outcome(self, asked: Asked) -> Outcome:

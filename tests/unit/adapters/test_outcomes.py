@@ -59,6 +59,8 @@ def test_each_text_is_read_once_by_an_encoder(store: FlywheelStore) -> None:
     assert [text for _, text in outcomes.unread("one", 9)] == ["c"]
     assert len(outcomes.unread("another", 9)) == 3
     assert [each.vector for each in outcomes.all()] == [b"12", None, None]
+    assert [each.text for each in outcomes.all("one")] == ["a", "b"]
+    assert [*outcomes.all("another")] == []
 
 
 def test_removed_by_target_and_by_person(store: FlywheelStore) -> None:
