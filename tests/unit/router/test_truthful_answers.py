@@ -216,6 +216,19 @@ async def test_a_provider_that_cannot_go_on_is_not_asked(
         assert bool(frontier.requests) is (status == 200)
 
 
+async def test_an_engine_hears_no_null_that_means_absent(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    """Typed SDKs send every field that was not set as null; engines differ in which they bear."""
+    unset: dict[str, None] = dict.fromkeys(["temperature", "stop", "tools", "seed", "user"])
+    asks = {"model": "base", "messages": HELLO, "max_tokens": 5, **unset}
+    answer = await client.post("/v1/chat/completions", json=asks)
+    assert answer.status_code == 200, answer.text
+    [heard] = engine.requests
+    assert heard["max_tokens"] == 5
+    assert not unset.keys() & heard.keys()
+
+
 # Responses that refer to an earlier one
 
 
