@@ -102,6 +102,12 @@ def written(calls: Sequence[Call]) -> str:
     )
 
 
+def in_one_spelling(answer: str, names: Iterable[str]) -> str:
+    """An answer that consists of calls as all of them are written; any other as it is."""
+    calls = calls_in(answer, names)
+    return written(calls) if calls else answer
+
+
 def arguments_of(call: Call) -> dict[str, Any] | None:
     """A call's arguments; None when they are no JSON object."""
     try:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from adapters.corpus.tools import calls_in, written
+from adapters.corpus.tools import in_one_spelling
 from adapters.dataset.frozen import Row
 from adapters.review.gold import Gold
 
@@ -38,8 +38,7 @@ def row_of(gold: Gold) -> Row:
 
 def settled(answer: str, tools: Sequence[Mapping[str, Any]]) -> str:
     """An answer in the one spelling that calls of the offered tools have; any other as it is."""
-    calls = calls_in(answer, (tool["function"]["name"] for tool in tools))
-    return written(calls) if calls else answer
+    return in_one_spelling(answer, (tool["function"]["name"] for tool in tools))
 
 
 def conversation_of(tenant: str, session: str) -> str:

@@ -60,8 +60,7 @@ def answer_of(item: Review, verdict: Verdict, answer: str | None) -> tuple[str, 
 def _in_one_spelling(item: Review, answer: str) -> str:
     """Calls of the offered tools as answers have them, so that two who write the same agree."""
     details = {} if item.exchange is None else item.exchange.details
-    calls = tools.calls_in(answer, tools.offered(details).names)
-    return tools.written(calls) if calls else answer
+    return tools.in_one_spelling(answer, tools.offered(details).names)
 
 
 def _there(item: Review, given: tuple[str, str], answer: str) -> tuple[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from adapters.corpus import tools
@@ -19,21 +20,20 @@ def offered(exchange: Exchange, more: Iterable[Candidate] = ()) -> tuple[Candida
     """Each answer once: demonstrations, what other targets answered, and ``more``."""
     names = tools.offered(exchange.details).names
     found = [
-        *(_demonstrated(each, names) for each in _list(exchange.details.get(DEMONSTRATIONS))),
+        *(_demonstrated(each) for each in _list(exchange.details.get(DEMONSTRATIONS))),
         *(_answered(each) for each in _list(exchange.details.get(ANSWERS))),
         *more,
     ]
     distinct: dict[str, Candidate] = {}
-    for each in found:
+    for one in found:
+        each = replace(one, answer=tools.in_one_spelling(one.answer, names))
         if each.answer.strip() and each.answer != exchange.response:
             distinct.setdefault(folded(each.answer), each)
     return tuple(distinct.values())
 
 
-def _demonstrated(told: Any, names: Collection[str]) -> Candidate:
-    """A demonstration that calls tools is what it calls."""
-    calls = tools.calls_of(told.get(tools.CALLS), names) if isinstance(told, Mapping) else []
-    return Candidate(DEMONSTRATION, tools.written(calls) if calls else _text(told))
+def _demonstrated(told: Any) -> Candidate:
+    return Candidate(DEMONSTRATION, _text(told))
 
 
 def _answered(told: Any) -> Candidate:

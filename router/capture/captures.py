@@ -26,7 +26,7 @@ from adapters.corpus.signals import Signal
 from router.capture.consent import Consent
 from router.capture.conversation import Unreadable
 from router.capture.counts import CaptureCounts, Dropped
-from router.capture.entries import Entries
+from router.capture.entries import Entries, offer_of
 from router.capture.recent import Finished, Recent
 from router.capture.repeats import Repeats
 from router.capture.signals import of_shadow, speaks
@@ -290,7 +290,7 @@ class Captures:
                 answer, _ = await self._entries.look(heard.content_with)
                 chosen = heard.content_with.exchange.delivery.chosen
                 target = "none" if chosen is None else chosen.target
-                details = {ANSWERS: [{"target": target, "response": answer.text}]}
+                details = {ANSWERS: [{"target": target, "response": offer_of(answer)}]}
             self.tell(heard.decision_id, heard.signs, details)
 
     async def _later(self, job: _Later) -> None:

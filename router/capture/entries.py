@@ -14,6 +14,7 @@ import orjson
 from adapters.corpus.delivery import Afterwards
 from adapters.corpus.exchange import Exchange as Kept
 from adapters.corpus.merging import SAID
+from adapters.corpus.tools import written
 from router.capture.conversation import Conversation, Unreadable, call_of, conversation
 from router.capture.recent import Finished
 from router.capture.signals import Signs, signs
@@ -209,7 +210,12 @@ def _asked(finished: Finished) -> Conversation:
 def response_of(answer: Answered) -> str:
     """The text; of an answer that only calls tools, the calls as JSON."""
     said = answer.text or answer.refusal
-    return said if said.strip() or not answer.calls else orjson.dumps(calls_of(answer)).decode()
+    return said if said.strip() or not answer.calls else written(calls_of(answer))
+
+
+def offer_of(answer: Answered) -> str:
+    """What reviewers may choose in place of another answer: its calls, where it makes any."""
+    return written(calls_of(answer)) if answer.calls else answer.text
 
 
 def calls_beside(answer: Answered) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from adapters.corpus.merging import DEMONSTRATIONS
+from adapters.corpus.tools import CALLS
 from adapters.corpus.worth import DEMONSTRATION
 from router.audit.feedback import Feedback
 from router.capture.captures import Captures
@@ -51,8 +52,13 @@ class Judgements:
 
 
 def said(value: Any) -> str:
-    """The text of a demonstration: as it is, of a message or of the last of several."""
+    """The text of a demonstration: as it is, of a message or of the last of several.
+
+    Of one that calls tools it is the calls, which decide.
+    """
     last = value[-1] if isinstance(value, list) and value else value
+    if isinstance(last, dict) and last.get(CALLS):
+        return orjson.dumps(last[CALLS]).decode()
     content = last.get("content") if isinstance(last, dict) else last
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]

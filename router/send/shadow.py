@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from adapters.corpus.tools import call_of, same_calls, written
 from router.account.usage import Traffic
 from router.errors import RouterError
 from router.exchange import HIT, Exchange
@@ -17,7 +18,8 @@ from router.replicas.table import TableHolder
 from router.request import Option
 from router.targets.base import Call
 from router.targets.directory import Catalog
-from router.wire.said import answer_text, overlap
+from router.wire.answered import Answered, answered
+from router.wire.said import overlap
 
 _AT_ONCE: Final = 4
 OnCompared = Callable[[Exchange, Option, str, float], object]
@@ -54,24 +56,27 @@ class Shadow:
             return
         if exchange.delivery.chosen != exchange.decision.first:
             return  # somebody else answered in its place: nothing to compare with
-        text = answer_text(live, streamed=exchange.request.stream)
-        task = asyncio.create_task(self._compare(exchange, option, text))
+        request = exchange.request
+        said = answered(request.endpoint, live, streamed=request.stream)
+        task = asyncio.create_task(self._compare(exchange, option, said))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _compare(self, exchange: Exchange, option: Option, live: str) -> None:
+    async def _compare(self, exchange: Exchange, option: Option, live: Answered) -> None:
         assert option.engine_name is not None
         with self._holder.pinned([option]):
             try:
                 secret = await self._ask(exchange, option)
             except RouterError:
                 secret = None
-        agreement = None if secret is None else overlap(secret, live)
+        agreement = None if secret is None else _agreement(secret, live)
         self._traffic.shadowed(option.engine_name, agreement)
         if secret is not None and agreement is not None:
-            self._on_compared(exchange, option, secret, agreement)
+            calls = _calls(secret)
+            said = written(calls) if calls else secret.text
+            self._on_compared(exchange, option, said, agreement)
 
-    async def _ask(self, exchange: Exchange, option: Option) -> str | None:
+    async def _ask(self, exchange: Exchange, option: Option) -> Answered | None:
         places = self._holder.places(option)
         if not places:
             return None
@@ -88,10 +93,21 @@ class Shadow:
             raw = b"".join([piece.raw async for piece in answer.chunks()])
         finally:
             await answer.aclose()
-        return answer_text(raw, streamed=exchange.request.stream)
+        return answered(exchange.request.endpoint, raw, streamed=exchange.request.stream)
 
     async def aclose(self) -> None:
         """Stop what is under way."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _agreement(ours: Answered, theirs: Answered) -> float:
+    """How much two answers have in common, 0 to 1; calls of tools are the same or are not."""
+    if ours.calls or theirs.calls:
+        return float(same_calls(_calls(ours), _calls(theirs)))
+    return overlap(ours.text, theirs.text)
+
+
+def _calls(answer: Answered) -> list[dict[str, Any]]:
+    return [call_of(call.name, call.arguments) for call in answer.calls]

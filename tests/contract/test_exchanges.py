@@ -415,6 +415,39 @@ def test_a_shadow_that_answers_otherwise_is_kept_beside(
     assert captured(ops, silent, within_s=0.5) is None
 
 
+def test_a_shadow_that_calls_otherwise_is_kept_beside(capturing: System, ops: httpx.Client) -> None:
+    """Calls of tools are the same, in whatever spelling, or are not: silence is no agreement."""
+    tool = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    answer = post_version(ops, "caller", archive(5), "wait=live&stage=live")
+    live = Pushed("caller", answer.json()["digest"])
+    answer = post_version(ops, "caller", archive(6), "wait=live&stage=shadow&percent=100")
+    candidate = Pushed("caller", answer.json()["digest"])
+
+    def asked(text: str, arguments: str) -> str:
+        before = capturing.asked().count(candidate.name)
+        for engine in capturing.engines.values():
+            engine.says[live.name] = Says(calls=(("find", '{"id":1}'),))
+            engine.says[candidate.name] = Says(calls=(("find", arguments),))
+        with client(capturing, "none-sampled") as app:
+            told = decision(chat(app, "caller", text, tools=[tool]))
+        deadline = time.monotonic() + 10
+        while capturing.asked().count(candidate.name) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return told
+
+    same = asked("Find the very same", '{ "id": 1 }')
+    other = asked("Find another one", '{"id": 2}')
+    deadline = time.monotonic() + 10
+    while (row := captured(ops, other)) is None or not row["details"].get("answers"):
+        assert time.monotonic() < deadline
+    assert "shadow_differs" in row["signals"]
+    call = {"type": "function", "function": {"name": "find", "arguments": '{"id":2}'}}
+    [beside] = row["details"]["answers"]
+    assert json.loads(beside["response"]) == [call]
+    assert captured(ops, same, within_s=0.5) is None
+
+
 def test_what_a_killed_router_left_on_the_disk_arrives(tmp_path: Path) -> None:
     """Another process of its machine takes it over."""
     spool = Spool(tmp_path / "capture", "router-dead", 2**20)

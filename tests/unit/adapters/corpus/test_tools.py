@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,18 +162,16 @@ def test_what_json_cannot_hold_is_left_as_it_is() -> None:
     assert written(halved).encode()
 
 
-def test_a_demonstration_that_calls_is_its_calls() -> None:
-    """Where those tools were offered; else it is what it was."""
-    shown = {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [{"id": "c", **_call('{"id": 1}')}],
-    }
+def test_a_candidate_that_calls_is_offered_in_one_spelling() -> None:
+    """Where those tools were offered; one that calls what was called is no other answer."""
+    shown = {"answer": json.dumps([{"id": "c", **_call({"id": 1})}], indent=1)}
     given = exchange("Where?", details={"tools": [TOOL], "demonstrations": [shown]})
     [candidate] = candidates(given)
     assert candidate.answer == written([_call({"id": 1})])
+    same = replace(given, response=written([_call({"id": 1})]))
+    assert candidates(same) == ()
     bare = exchange("Where?", details={"demonstrations": [shown]})
-    assert candidates(bare)[0].answer == json.dumps(shown)
+    assert candidates(bare)[0].answer == shown["answer"]
 
 
 def test_the_same_asked_with_other_tools_is_another_exchange() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from adapters.corpus.delivery import Afterwards
@@ -30,6 +31,14 @@ def heard(tmp_path: Path, kind: str, value: Any, **record: Any) -> list[Afterwar
 
     run(tmp_path, work)
     return found
+
+
+def test_a_demonstration_that_calls_is_its_calls() -> None:
+    """Beside whatever it says: they are what reviewers choose."""
+    call = {"type": "function", "function": {"name": "find", "arguments": "{}"}}
+    for content in (None, "One moment."):
+        shown = {"role": "assistant", "content": content, "tool_calls": [call]}
+        assert orjson.loads(said([shown])) == orjson.loads(said(shown)) == [call]
 
 
 @pytest.mark.parametrize(
