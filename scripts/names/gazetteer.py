@@ -24,6 +24,7 @@ from router.embed.weights import BGE_SMALL, TOKENIZER, read
 from router.govern.detect.names.features import DATA, LISTS
 from scripts.names.words import (
     ALONE,
+    CHAT,
     DEMONYMS,
     FIRMS,
     JOBS,
@@ -49,10 +50,10 @@ _PLAIN: Final = re.compile(r"[a-z]{3,15}")
 _COMMON: Final = 5000
 
 
-def names(kind: str) -> list[str]:
-    """Every given or family name that Faker draws from, of the countries in ``LOCALES``."""
+def names(kind: str, locales: Iterable[str] = LOCALES) -> list[str]:
+    """Every given or family name that Faker draws from, of these countries."""
     found: set[str] = set()
-    for locale in LOCALES:
+    for locale in locales:
         one = Faker(locale)
         for provider in one.get_providers():
             for attribute in dir(provider):
@@ -80,6 +81,25 @@ def dictionary(part: str, names: set[str]) -> str:
     table = Lookups().from_disk(path / "lemmatizer" / "lookups").get_table("lemma_index")
     found = table[part]
     return " ".join(sorted({word for word in found if _PLAIN.fullmatch(word)} - names))
+
+
+def everyday(proper: set[str], towns: Iterable[str]) -> set[str]:
+    """Names that are ordinary words in English: ``gravel``, ``joke``, ``gold``.
+
+    Names elsewhere only, or parts of towns' names only; of nouns those whose plural is a frequent
+    word, since WordNet has persons and places among its nouns.
+    """
+    here = [locale for locale in LOCALES if locale.startswith("en")]
+    english = words([*names("first_name", here), *names("last_name", here)], 2).split()
+    whole = {town.lower() for town in towns if _WORD.fullmatch(town)}
+    foreign = proper - set(english) - whole
+    frequent = set(json.loads(read(BGE_SMALL, TOKENIZER))["model"]["vocab"])
+    nouns, *others = ({*dictionary(part, set()).split()} & foreign for part in _PARTS)
+    return set().union(*others) | {noun for noun in nouns if _plurals(noun) & frequent}
+
+
+def _plurals(noun: str) -> set[str]:
+    return {f"{noun}s", f"{noun}es", *([f"{noun[:-1]}ies"] if noun[-1] == "y" else [])}
 
 
 def main() -> None:
@@ -111,6 +131,7 @@ def main() -> None:
         words(towns),
     )
     proper = {*given.split(), *family.split(), *cities.split()}
+    proper -= everyday(proper, towns)
     kinds = {
         "given": given,
         "family": family,
@@ -126,8 +147,8 @@ def main() -> None:
         "months": _MONTHS,
         "provinces": words(STATES, 2),
         "units": words(UNITS, 1),
-        "common": common(),
-        "nouns": dictionary("noun", proper),
+        "common": " ".join(dict.fromkeys([*common().split(), *CHAT])),
+        "nouns": dictionary("noun", proper | {*words(states, 2).split()}),
         "verbs": dictionary("verb", proper),
         "adjectives": dictionary("adj", proper),
         "adverbs": dictionary("adv", proper),

@@ -23,6 +23,8 @@ PLAIN: Final = made("plain")
 LOCALES: Final = made("locales")
 STATES: Final = made("states")
 UNITS: Final = made("units")
+CHAT: Final = made("chat")
+"""What people type to shops and banks that no dictionary has."""
 BEFORE: Final = made("before")
 """What stands before a street's name in some languages."""
 AFTER: Final = made("after")

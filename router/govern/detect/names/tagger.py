@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from router.govern.detect import Span
+from router.govern.detect.names.codes import is_code
 from router.govern.detect.names.features import (
     CAPITAL,
     CASED,
@@ -125,10 +126,16 @@ def _spans(text: str, words: Words, logits: Array, caution: float) -> Iterator[S
             score = float(1 - sure[place:end, 0].mean())
             start, until = _trimmed(text, words.spans[place][0], words.spans[end - 1][1])
             entity = ENTITIES[(tag - 1) // 2]
-            is_code = entity in _OF_PERSONS and _is_code(text, start, until)
-            if start < until and not is_code and not _is_marker(text, start, until):
+            if start < until and not _is_other(text, start, until, entity):
                 yield Span(start, until, entity, min(score, 0.89))
         place = end
+
+
+def _is_other(text: str, start: int, end: int, entity: str) -> bool:
+    """Whether its form says that it is something else."""
+    if entity in _OF_PERSONS and _is_program(text, start, end):
+        return True
+    return _is_marker(text, start, end) or is_code(text, start, end, entity)
 
 
 def _is_marker(text: str, start: int, end: int) -> bool:
@@ -137,7 +144,7 @@ def _is_marker(text: str, start: int, end: int) -> bool:
     return inside.isdigit() and "[" in text[max(0, start - 1) : start + 1]
 
 
-def _is_code(text: str, start: int, end: int) -> bool:
+def _is_program(text: str, start: int, end: int) -> bool:
     """Whether it is a name in a program: called, indexed, or in several humps (``TextTooLong``,
     but not ``MacKenzie`` or ``AnnaSchmidt``).
     """

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.govern.detect import Span, merged
-from router.govern.detect.names.features import words_of
+from router.govern.detect.names.features import LISTS, lists, words_of
 from router.govern.detect.names.tagger import Tagger
 
 TAGGER = Tagger()
@@ -42,6 +42,19 @@ def test_it_finds_what_only_the_sentence_gives_away(entity: str, text: str, valu
         "The transfer has not arrived yet, although three days have passed.",
         "Water boils at 100 degrees, and nobody asked why.",
         "def total(items): return sum(item.price for item in items)",
+        "The order F5245 must be stopped.",
+        "Order F5245 must arrive before Friday.",
+        "i have to find my bil #00108 i need assistance",
+        "remove some products from purchase 113542617735902",
+        "I am waiting for a reimbursement of 1499 dollars",
+        "refunding $1200",
+        "put the volume to 4",
+        "please set the temperature to 70 f",
+        "i want to rollover my 401k",
+        "edit details on my account",
+        "help me unsubscribe from your newsletter",
+        "As a Gold member I ask for a refund.",
+        "Which tyres are good for gravel paths?",
         "",
         " \n\t ",
     ],
@@ -49,6 +62,30 @@ def test_it_finds_what_only_the_sentence_gives_away(entity: str, text: str, valu
 def test_it_leaves_ordinary_sentences_alone(text: str) -> None:
     """Nothing is found where nothing is."""
     assert TAGGER.find(text) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "N5245 County Road, Poynette, WI 53955",
+        "12 Hauptstrasse, D-54321 Kleinkleckersdorf",
+        "Kerkstraat 12, 1234 AB Utrecht",
+        "Apt #1204, 5 Elm Street, Springfield, IL 62704",
+        "P.O. Box 1234, Kleindorf",
+    ],
+)
+def test_addresses_with_numbers_that_look_like_codes_are_addresses(address: str) -> None:
+    """What hangs on a letter or a sign is a code only where no place is named beside it."""
+    text = f"Please send it to {address}."
+    found = "".join(text[s.start : s.end] for s in TAGGER.find(text) if s.entity == "ADDRESS")
+    assert len(found) >= len(address) - 2, TAGGER.find(text)
+
+
+@pytest.mark.parametrize("word", ["gravel", "gold", "edit", "joke", "server", "near", "wanna"])
+def test_everyday_words_are_known_as_such_although_somebody_is_called_so(word: str) -> None:
+    """A name of some country, or a part of a town's, is still a word of English."""
+    ordinary = sum(1 << LISTS.index(n) for n in LISTS[LISTS.index("common") :])
+    assert lists()[word] & ordinary
 
 
 def test_names_of_programs_are_no_persons() -> None:
