@@ -185,7 +185,7 @@ class Onlooker(Client):
             await self._refuse(exchange, self._error)
             return
         decision = {"object": "decision", "dry_run": True, **shown(record_of(exchange))}
-        await send_json(self._send, 200, decision)
+        await send_json(self._send, 200, decision, response_headers(exchange))
 
 
 def _before_the_end(run: Events, wire: Format) -> tuple[bytes, bytes]:

@@ -22,6 +22,12 @@ def test_a_dry_run_calls_nobody(
     decided = answer.json()
     assert decided["object"] == "decision"
     assert decided["dry_run"] is True
+    assert answer.headers["x-graftwork-target"] == returns.target
+    assert answer.headers["x-graftwork-intent"] == "returns"
+    assert answer.headers["x-graftwork-attempts"] == "0"
+    assert answer.headers["x-graftwork-decision-id"] == decided["id"]
+    assert answer.headers["x-request-id"] == decided["request_id"]
+    assert "choose" in answer.headers["server-timing"]
     assert not keyed.asked()
     assert not frontier.requests
     real = app.post("/v1/chat/completions", json=body)
