@@ -21,6 +21,7 @@ from router.govern.detect import (
     TextTooLong,
     merged,
 )
+from router.govern.detect.names.products import is_product
 from router.wire.kinds import Kind
 from router.wire.texts import Text
 
@@ -36,6 +37,7 @@ _SENTENCES: Final = frozenset(Kind) - {
 """Kinds of text in which a model can find names; in the others their form gives values away."""
 _TEXTS_KEPT: Final = 16_384
 _SPANS_KEPT: Final = 64
+_PERSON: Final = "PERSON"
 _OF_FEW_SIGNS: Final = frozenset({"AGE", "DATE_TIME"})
 _log = logging.getLogger("graftwork.router")
 
@@ -145,7 +147,9 @@ class Scanner:
 
 
 def _says_something(text: str, span: Span) -> bool:
-    """Whether a name can be meant: the mark of a citation, ``[1]``, is nobody's address."""
+    """Whether somebody can be meant: the mark of a citation, ``[1]``, is nobody's address."""
+    if span.entity == _PERSON and is_product(text, span.start, span.end):
+        return False
     if span.entity in _OF_FEW_SIGNS:
         return True
     value = text[span.start : span.end]

@@ -39,6 +39,7 @@ OUR_KEY = frozenset(
 """Google's reasons and statuses that find fault with our account, whatever the HTTP status."""
 MAX_RETRY_AFTER_S = 24 * 3600.0
 _MAX_TEXT = 500
+_BODY = "body."
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 # vLLM names the field; Anthropic and older servers give no code for this at all, so their words
 # have to do. The pattern decides whether a larger window may be tried, and nothing else.
@@ -120,12 +121,21 @@ def read_error(status: int, body: bytes) -> UpstreamError:
     if not isinstance(error, dict):
         return UpstreamError(f"HTTP {status}", payload=payload)
     return UpstreamError(
-        message=_text(error.get("message")) or f"HTTP {status}",
+        message=_in_clients_words(_text(error.get("message"))) or f"HTTP {status}",
         type=_text(error.get("type")),
         code=_text(error.get("code")),
         payload=payload,
-        **{"param": _text(error.get("param")), **_googles(error)},
+        **{"param": _named(_text(error.get("param"))), **_googles(error)},
     )
+
+
+def _named(param: str | None) -> str | None:
+    """The field as the client wrote it: vLLM says ``body.max_tokens`` of what it cannot read."""
+    return param.removeprefix(_BODY) if param else param
+
+
+def _in_clients_words(message: str | None) -> str | None:
+    return message.replace(f"'loc': '{_BODY}", "'loc': '") if message else message
 
 
 def _first_of(details: list[Any]) -> dict[str, Any]:

@@ -89,3 +89,18 @@ def test_responses_may_go_on_without_input(app: httpx.Client, frontier: FakeFron
     body = {"model": "cloud/big", "prompt": {"id": "pmpt_1"}}
     answer = app.post("/v1/responses", json=body)
     assert frontier.requests, answer.text
+
+
+def test_tools_that_only_a_provider_runs_are_named(app: httpx.Client) -> None:
+    """The engine takes them without a word; functions and nothing else are offered to a model."""
+    tools = [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}},
+        {"type": "web_search"},
+        {"type": "custom", "name": "apply_patch"},
+    ]
+    answer = app.post("/v1/responses", json={"model": "base", "input": "Hello", "tools": tools})
+    assert answer.status_code == 200, answer.text
+    warning = answer.headers["x-graftwork-warning"]
+    assert warning == "not taken by base: tools.web_search, tools.custom"
+    functions = {"model": "base", "input": "Hello", "tools": tools[:1]}
+    assert "x-graftwork-warning" not in app.post("/v1/responses", json=functions).headers

@@ -474,3 +474,24 @@ def test_who_somebody_is_stays_here_and_what_is_asked_about_the_world_does_not(
     sent = received(frontier).decode()
     assert not [value for value in ("Maria", "Schmidt", "Baker") if value in sent]
     assert "What is the capital of France?" in sent
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("You are Claude Code, Anthropic's official CLI for Claude.", None),
+        ("You are Codex, a coding agent based on GPT-5.", None),
+        ("You are ChatGPT, a large language model trained by OpenAI.", None),
+        ("You are Cline, a highly skilled software engineer.", None),
+        ("My doctor is Claude Martin.", "My doctor is [PERSON_1]."),
+        ("My lawyer is Patsy Cline from Berlin.", "My lawyer is [PERSON_1] from Berlin."),
+    ],
+)
+def test_assistants_are_nobody(
+    app: httpx.Client, frontier: FakeFrontier, text: str, sent: str | None
+) -> None:
+    """An agent's own name reaches the model; persons of the same name do not."""
+    messages = [{"role": "system", "content": text}, {"role": "user", "content": "Hello"}]
+    answer = chat(app, "cloud/big", messages=messages)
+    assert answer.status_code == 200, answer.text
+    assert frontier.requests[-1].body["messages"][0]["content"] == (sent or text)

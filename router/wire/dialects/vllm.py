@@ -49,6 +49,7 @@ _TELL_COMPLETIONS: Final[Mapping[str, Any]] = {"logprobs": ALTERNATIVES}
 
 
 _SUSPECT: Final = frozenset(chain.from_iterable(IGNORED.values()))
+_MAX_KIND: Final = 64
 _NOT_LOCAL: Final = "is not offered by local models"
 _REFUSED: Final[Mapping[Endpoint, Mapping[str, str]]] = {
     Endpoint.CHAT: {
@@ -107,6 +108,8 @@ class Vllm(Dialect):
         warnings: tuple[str, ...] = ()
         if not _SUSPECT.isdisjoint(body):
             warnings = ignored_by_vllm(call.endpoint, call.body)
+        if call.endpoint is Endpoint.RESPONSES and "tools" in body:
+            warnings += _tools_of_servers(body["tools"])
         return as_it_is(call, body, correct=correct, warnings=warnings)
 
     def _messages(self, call: Asking) -> Asked:
@@ -162,6 +165,15 @@ class Vllm(Dialect):
             included = [*(body.get("include") or []), LOGPROBS]
             return {"include": included, "top_logprobs": ALTERNATIVES}
         return _TELL_CHAT if endpoint is Endpoint.CHAT else _TELL_COMPLETIONS
+
+
+def _tools_of_servers(tools: Any) -> tuple[str, ...]:
+    """Those that are no functions: vLLM takes them, and neither calls nor offers them."""
+    if not isinstance(tools, list):
+        return ()
+    kinds = (tool.get("type") for tool in tools if isinstance(tool, dict))
+    others = (kind for kind in kinds if isinstance(kind, str) and kind != "function")
+    return tuple(f"tools.{kind[:_MAX_KIND]}" for kind in dict.fromkeys(others))
 
 
 def _refuse_what_is_ignored(endpoint: Endpoint, body: Body) -> None:

@@ -309,6 +309,15 @@ def test_what_is_wrong_with_a_body_is_understood(body: Any) -> None:
     assert (error.message, error.param) == ("seed: no", "seed")
 
 
+def test_vllm_names_the_field_as_the_client_does() -> None:
+    """What it says of a body that it cannot read begins with ``body.``."""
+    said = "1 validation error:\n  {'type': 'int_parsing', 'loc': 'body.max_tokens', 'msg': 'no'}"
+    body = {"error": {"message": said, "param": "body.max_tokens", "code": 400}}
+    error = read_error(400, orjson.dumps(body))
+    assert error.param == "max_tokens"
+    assert "'loc': 'max_tokens'" in error.message
+
+
 @pytest.mark.parametrize(
     "body", [{"detail": []}, {"detail": [3]}, {"message": {"detail": 3}}, {"message": {}}, {}, 3]
 )
