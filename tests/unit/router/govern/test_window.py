@@ -142,7 +142,7 @@ def text_of(path: str, raw: bytes) -> str:
     return "".join(found)
 
 
-LETTERS = st.characters(exclude_characters="§")  # begins the word that is looked for
+LETTERS = st.characters(codec="utf-8", exclude_characters="§")  # begins the word that is looked for
 TOKENS = st.lists(st.text(LETTERS, min_size=1, max_size=6), min_size=1, max_size=25)
 SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=5)
 
