@@ -36,7 +36,7 @@ _GAP: Final = "gap"
 )
 async def events(parts: Parts, request: Request) -> Response:
     """Follow what happens (SSE)."""
-    after = request.query_params.get("after", request.headers.get("last-event-id"))
+    after = request.query_params.get("after", request.headers.get("last-event-id")) or None
     if after is not None and not (after.isascii() and after.isdigit()):
         raise BadField("after: must be the number of an event", "after")
     seen = None if after is None else int(after[:18])

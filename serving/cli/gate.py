@@ -47,7 +47,10 @@ def judge(
         bool, typer.Option("--jsonl", help="read one question a line, and write one answer a line")
     ] = False,
     file: Annotated[
-        Path | None, typer.Argument(help="default: standard input", exists=True, dir_okay=False)
+        Path | None,
+        typer.Argument(
+            help="default, or -: standard input", exists=True, dir_okay=False, allow_dash=True
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,10 +60,10 @@ def judge(
     one object, and with --json, whatever else was found. Asks no server. Exits 0 when everything
     was judged, whatever the verdict; 2 when something could not be read.
     """
-    stream = sys.stdin.buffer if file is None else file.open("rb")
+    stream = sys.stdin.buffer if file in {None, Path("-")} else file.open("rb")
     with stream:
         if jsonl:
-            for number, line in enumerate(_lines(stream), start=1):
+            for number, line in _lines(stream):
                 found = _judged(line, f"line {number}")
                 short = {name: found[name] for name in ("id", "verdict", "power")}
                 _write(found if as_json else short)
@@ -72,10 +75,13 @@ def judge(
         _print(found)
 
 
-def _lines(stream: Any) -> Iterator[bytes]:
+def _lines(stream: Any) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not empty, each with its number in the file, from 1."""
+    number = 0
     while line := stream.readline(_MAX_LINE + 1):
+        number += 1
         if line.strip():
-            yield line
+            yield number, line
 
 
 def _judged(raw: bytes, where: str) -> dict[str, Any]:

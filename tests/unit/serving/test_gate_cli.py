@@ -51,6 +51,7 @@ def test_one_object_is_shown_whole() -> None:
         ("{", "no JSON"),
         ("[]", "must be an object"),
         ('{"id": 1, "items": [3]}', "line 2"),
+        ('\n\n{"id": 1, "items": [3]}', "line 4"),
         (_line(1, 8, 0, margin=2), "margin"),
         (_line(1, 8, 0, alpha=0), "alpha"),
         ('{"id": 1, "items": [{"id": 1, "candidate": 1}]}', "current"),
@@ -58,7 +59,7 @@ def test_one_object_is_shown_whole() -> None:
 )
 def test_what_cannot_be_read_is_named(line: str, said: str) -> None:
     """With the line; what came before it was judged; exit 2."""
-    done = _run(f"{_line(1, 40, 0)}\n{line}\n", "--jsonl")
+    done = _run(f"{_line(1, 40, 0)}\n{line}\n", "--jsonl", "-")
     assert done.exit_code == 2
     assert said in done.stderr
     assert len(done.stdout.splitlines()) == 1
