@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, BinaryIO, NoReturn
 
 import typer
 
@@ -47,10 +47,7 @@ def judge(
         bool, typer.Option("--jsonl", help="read one question a line, and write one answer a line")
     ] = False,
     file: Annotated[
-        Path | None,
-        typer.Argument(
-            help="default, or -: standard input", exists=True, dir_okay=False, allow_dash=True
-        ),
+        Path | None, typer.Argument(help="default, or -: standard input", metavar="FILE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,8 +57,7 @@ def judge(
     one object, and with --json, whatever else was found. Asks no server. Exits 0 when everything
     was judged, whatever the verdict; 2 when something could not be read.
     """
-    stream = sys.stdin.buffer if file in {None, Path("-")} else file.open("rb")
-    with stream:
+    with _opened(file) as stream:
         if jsonl:
             for number, line in _lines(stream):
                 found = _judged(line, f"line {number}")
@@ -73,6 +69,15 @@ def judge(
         emit(found)
     else:
         _print(found)
+
+
+def _opened(file: Path | None) -> BinaryIO:
+    if file is None or file == Path("-"):
+        return sys.stdin.buffer
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _lines(stream: Any) -> Iterator[tuple[int, bytes]]:
