@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from adapters.resources import Resource
 from router.account.gauges import Reading
 from router.admit.keys import Keyring
-from router.errors import Refused, RouterError, Unauthenticated
+from router.errors import NotFound, Refused, RouterError, Unauthenticated
 from router.request import Caller
 from router.wire.table import Bound
 from serving.console import pages, words
@@ -41,6 +41,9 @@ _HEADERS: Final = {
     "x-content-type-options": "nosniff",
 }
 _FILES: Final = {"console.css": "text/css", "console.js": "text/javascript"}
+_NO_PAGE: Final = (
+    "The key {!r} opens no page. Log out, and log in with one of scope admin, reviewer or auditor."
+)
 _Handler = Callable[[None, Request], Awaitable[Response]]
 
 
@@ -84,6 +87,7 @@ class Console:
             _row("POST", f"{ROOT}/logout", self._log_out),
             _row("GET", f"{ROOT}/events", self._events),
             *(_row("GET", f"{ROOT}/{name}", _file(name)) for name in _FILES),
+            _row("GET", f"{ROOT}/{{page:path}}", self._nothing),
         ]
 
     def _shown(self, page: Page) -> _Handler:
@@ -93,8 +97,10 @@ class Console:
                 if caller is None:
                     return _go("/login")
                 visit = self._visit(request, caller)
-                if page.place == 0 and not visit.may(page.scope) and (others := _open_to(visit)):
-                    return _go(others[0].path)
+                if page.place == 0 and not visit.may(page.scope):
+                    if others := _open_to(visit):
+                        return _go(others[0].path)
+                    raise Refused(403, _NO_PAGE.format(visit.name), code="missing_scope")
                 self._keyring.authorize(caller, page.scope)
                 facts = await page.show(visit)
             except RouterError as error:
@@ -156,6 +162,9 @@ class Console:
 
     async def _first(self, _: None, __: Request) -> Response:
         return RedirectResponse(ROOT, 308, _HEADERS)
+
+    async def _nothing(self, _: None, request: Request) -> Response:
+        return self._failed(request, NotFound("There is no such page."))
 
     async def _ask_for_key(self, _: None, __: Request) -> Response:
         if self._sessions.is_open:

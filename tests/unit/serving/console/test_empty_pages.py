@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from router.admit.keys import hash_key
 from tests.fakes.whole_system import whole_system
 
 
@@ -60,3 +61,24 @@ def test_every_kind_that_the_audit_page_offers_can_be_asked_for(http: httpx.Clie
     assert "request.begin" in offered
     for kind in offered:
         assert http.get("/audit", params={"kind": kind}).status_code == 200, kind
+
+
+def test_a_page_that_is_not_there_is_a_page(http: httpx.Client) -> None:
+    """With the way back, in the language of the rest."""
+    answer = http.get("/nowhere/at/all")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "There is no such page." in answer.text
+
+
+def test_a_key_that_opens_no_page_is_told_so(tmp_path: Path) -> None:
+    """Applications' keys do nothing here; which ones do is said."""
+    key = {"name": "app", "sha256": hash_key("key-app"), "scopes": ["inference"]}
+    with (
+        whole_system(tmp_path, {"auth": {"keys": [key]}}, replicas=1) as system,
+        httpx.Client(base_url=system.url, follow_redirects=True, timeout=30) as http,
+    ):
+        origin = {"origin": system.url}
+        answer = http.post("/console/login", data={"key": "key-app"}, headers=origin)
+    assert answer.status_code == 403
+    assert "scope admin, reviewer or auditor" in answer.text
