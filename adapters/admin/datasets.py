@@ -20,10 +20,11 @@ from adapters.admin.parts import actor, choice, number
 from adapters.dataset import errors, files, lines
 from adapters.dataset.bringing import Bringing, Importer, NothingTaken
 from adapters.dataset.card import markdown
-from adapters.dataset.datasets import ERASED, FROZEN, Datasets, Selection
+from adapters.dataset.datasets import ERASED, FROZEN, Datasets
 from adapters.dataset.errors import DatasetError, ErasedDataset, UnknownDataset
 from adapters.dataset.frozen import SPLITS, Dataset, Row, Split
 from adapters.dataset.lines import Rejected
+from adapters.dataset.selection import Selection
 from adapters.records.line import iso
 from adapters.resources import BadField, Resource, body_of, describes, listed, moment, page_of
 

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.dataset.datasets import Datasets, imported_id
+from adapters.dataset.datasets import Datasets
 from adapters.dataset.errors import NothingReviewed
 from adapters.dataset.frozen import Dataset, Row, Split
-from adapters.dataset.gold_rows import settled, whole
+from adapters.dataset.gold_rows import imported_id, settled, whole
 from adapters.dataset.lines import Brought, Format, Rejected, read
 
 Redact = Callable[[Any, Sequence[str]], Awaitable[Any]]

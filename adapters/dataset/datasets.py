@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import threading
 import time
@@ -11,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 
@@ -26,43 +25,17 @@ from adapters.dataset.errors import (
     UnknownDataset,
 )
 from adapters.dataset.frozen import SPLITS, Dataset, Row, Split, dataset_digest, input_digest
-from adapters.dataset.gold_rows import row_of
 from adapters.dataset.models import DatasetRow
+from adapters.dataset.selection import GoldSource, Selection, learnable
 from adapters.dataset.split import counted, replayed, split
 from adapters.flywheel.config import DatasetsConfig
 from adapters.flywheel.database import FlywheelStore
-from adapters.review.gold import Gold
 
 DIRECTORY = "datasets"
 FROZEN, ERASED = "frozen", "erased"
 _log = logging.getLogger("graftwork.datasets")
 Told = Callable[[str, str], object]
 """Hears a dataset's digest and its new state."""
-
-
-class GoldSource(Protocol):
-    """Where reviewed answers come from."""
-
-    def gold(
-        self,
-        intents: Sequence[str] | None = None,
-        tenants: Sequence[str] | None = None,
-        since: float | None = None,
-    ) -> list[Gold]:
-        """Those of intents and tenants, from exchanges since a time; None: all. Blocks."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What goes into a dataset; None: no limit, or the configuration's number."""
-
-    name: str
-    intents: tuple[str, ...] | None = None
-    tenants: tuple[str, ...] | None = None
-    since: float | None = None
-    holdout: float | None = None
-    replay: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +232,13 @@ class Datasets:
         """Rows, and how many are left out, by reason."""
         gold = self._gold.gold(selection.intents, selection.tenants, selection.since)
         self._check_size(len(gold))
-        return _rows(gold), dict(Counter(each.left_out for each in gold if each.left_out))
+        return learnable(gold)
 
     def _others(self, selection: Selection) -> list[Row]:
         """Gold of the intents that were not asked for."""
         gold = self._gold.gold(None, selection.tenants, None)
-        return _rows([each for each in gold if each.intent not in (selection.intents or ())])
+        rows, _ = learnable(e for e in gold if e.intent not in (selection.intents or ()))
+        return rows
 
     def _check_size(self, rows: int) -> None:
         if rows > self._config.max_rows:
@@ -396,13 +370,6 @@ class Datasets:
         self._store.write(work)
 
 
-def _rows(gold: Iterable[Gold]) -> list[Row]:
-    """Without those of whose tools something is missing: what is trained would be another prompt
-    than the one that is served.
-    """
-    return [row_of(each) for each in gold if not each.left_out]
-
-
 def _dataset(rows: Sequence[Row], name: str, about: Mapping[str, Any]) -> Dataset:
     splits = Counter(row.split for row in rows)
     return Dataset(
@@ -420,12 +387,3 @@ def _once(rows: Iterable[Row], wanted: set[tuple[str, str, str]]) -> list[Row]:
     """The rows that are wanted, each once."""
     found = {(row.intent, row.exchange_id, row.digest): row for row in rows}
     return [row for key, row in found.items() if key in wanted]
-
-
-def imported_id(
-    messages: Iterable[Mapping[str, Any]], intent: str, tools: Sequence[Mapping[str, Any]] = ()
-) -> str:
-    """What stands for the exchange of a row that came from a file: the same for the same input."""
-    asked = [*messages, {"tools": list(tools)}] if tools else messages
-    digest = hashlib.sha256(f"{intent}\n{input_digest(asked)}".encode("utf-8", "replace"))
-    return f"imp_{digest.hexdigest()[:32]}"

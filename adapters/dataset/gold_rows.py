@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from adapters.corpus.tools import in_one_spelling
-from adapters.dataset.frozen import Row
+from adapters.dataset.frozen import Row, input_digest
 from adapters.review.gold import Gold
 
 _EXACT: Final = 2**53
@@ -59,3 +59,12 @@ def whole(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _EXACT:
         return float(value)
     return value
+
+
+def imported_id(
+    messages: Iterable[Mapping[str, Any]], intent: str, tools: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """What stands for the exchange of a row that came from a file: the same for the same input."""
+    asked = [*messages, {"tools": list(tools)}] if tools else messages
+    digest = hashlib.sha256(f"{intent}\n{input_digest(asked)}".encode("utf-8", "replace"))
+    return f"imp_{digest.hexdigest()[:32]}"

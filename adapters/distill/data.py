@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.dataset.datasets import Datasets, Selection
+from adapters.dataset.datasets import Datasets
 from adapters.dataset.errors import DatasetError, ErasedDataset
 from adapters.dataset.frozen import Dataset, Row
+from adapters.dataset.selection import Selection
 from adapters.distill.ports import NothingToTrain
 
 

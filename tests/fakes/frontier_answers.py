@@ -120,7 +120,8 @@ def _calls(body: Json, prompt: str) -> list[ToolCall]:
     choice = body.get("tool_choice")
     if answered or not body.get("tools") or choice in ("none", {"type": "none"}):
         return []
-    tools = [tool.get("function", tool) for tool in body["tools"]]
+    given = [tool.get("function", tool) for tool in body["tools"]]
+    tools = [tool for tool in given if "name" in tool]  # hosted ones have none
     named = [tool for tool in tools if tool["name"] in prompt] or tools[:1]
     return [_call(number, tool) for number, tool in enumerate(named)]
 

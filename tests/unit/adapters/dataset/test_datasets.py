@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.dataset.datasets import DIRECTORY, Datasets, Selection
+from adapters.dataset.datasets import DIRECTORY, Datasets
 from adapters.dataset.errors import (
     DamagedDataset,
     ErasedDataset,
@@ -24,6 +24,7 @@ from adapters.dataset.frozen import Row, dataset_digest
 from adapters.dataset.gold_rows import row_of
 from adapters.dataset.groups import grouped, masked
 from adapters.dataset.leaks import check, failed
+from adapters.dataset.selection import Selection
 from adapters.dataset.split import split
 from adapters.flywheel.config import DatasetsConfig
 from adapters.flywheel.database import FlywheelStore
