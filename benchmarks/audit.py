@@ -22,7 +22,7 @@ import orjson
 from adapters.records.config import RecordsConfig
 from adapters.records.line import Entry, Kind
 from adapters.records.verified import Verified
-from adapters.records.verify import Question, verify_more
+from adapters.records.verify import Reference, verify_more
 from adapters.records.writer import RecordLog
 
 Found = TypeVar("Found")
@@ -78,7 +78,7 @@ def _timed(name: str, what: Callable[[], Found]) -> Found:
 
 
 def _verified(root: Path, processes: int, since: Verified | None = None) -> Verified:
-    verdict, seen = verify_more(root, Question(processes=processes, since=since))
+    verdict, seen = verify_more(root, Reference(processes=processes, since=since))
     if not verdict.ok:
         raise SystemExit(f"a log that nobody touched has problems: {verdict.problems[:3]}")
     print(f"  {verdict.records} records read, no problem", flush=True)
