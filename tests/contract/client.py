@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,19 @@ ENDS = {
     "/v1/responses": "response.completed",
     "/v1/messages": "message_stop",
 }
+
+
+LONG_S = 60.0
+"""Time for what takes a moment, on a machine that is busy."""
+
+
+def until(look: Callable[[], Any], what: str = "nothing came", within_s: float = LONG_S) -> Any:
+    """What is found once there is something."""
+    deadline = time.monotonic() + within_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return found
 
 
 def client(system: System, key: str | None = None) -> httpx.Client:

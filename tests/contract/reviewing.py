@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
-from tests.contract.client import ADMIN, chat, client
+from tests.contract.client import ADMIN, chat, client, until
 from tests.fakes.whole_system import System
 
 REVIEWS = f"{ADMIN}/reviews"
@@ -18,11 +17,7 @@ SOON_S = 5.0
 
 def soon(look: Callable[[], Any]) -> Any:
     """What is found within the time that the contract gives."""
-    until = time.monotonic() + SOON_S
-    while not (found := look()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return found
+    return until(look, within_s=SOON_S)
 
 
 def shown(http: httpx.Client, review: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app
-from tests.contract.client import ADMIN, archive, chat, client, error_of, post_version, said
+from tests.contract.client import ADMIN, archive, chat, client, error_of, post_version, said, until
 from tests.fakes.tiny_adapter import tiny_adapter
 from tests.fakes.whole_system import System, whole_system
 
@@ -37,14 +37,6 @@ def http(system: System) -> Iterator[httpx.Client]:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield http
-
-
-def until(holds: Callable[[], Any]) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def version(http: httpx.Client, alias: str, digest: str) -> dict[str, Any]:

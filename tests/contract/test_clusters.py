@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +12,7 @@ from typer.testing import CliRunner
 
 from router.admit.keys import hash_key
 from serving.cli.main import app
-from tests.contract.client import ADMIN, chat, client, error_of
+from tests.contract.client import ADMIN, chat, client, error_of, until
 from tests.contract.conftest import router_args
 from tests.contract.test_erasures import erase, holding
 from tests.fakes.frontier import FakeFrontier
@@ -35,8 +34,6 @@ GIFT = (
     "What is the balance of my gift card?",
     "Do your gift cards expire?",
 )
-_SOON_S = 30.0
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +70,6 @@ def asker(clustered: System) -> Iterator[httpx.Client]:
         yield found
 
 
-def soon(look: Callable[[], T | None]) -> T:
-    """What is there before long."""
-    deadline = time.monotonic() + _SOON_S
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
-
-
 def rows(boss: httpx.Client, **query: str) -> list[dict[str, Any]]:
     """All clusters."""
     answer = boss.get(CLUSTERS, params=query)
@@ -113,8 +101,8 @@ def test_what_is_answered_poorly_is_grouped(boss: httpx.Client, asker: httpx.Cli
     for text in (*WEATHER, *GIFT):
         dislikes(asker, text)
     chat(asker, MODEL, "Will it snow in Oslo on Sunday?")
-    weather = soon(lambda: about(boss, WEATHER))
-    gift = soon(lambda: about(boss, GIFT))
+    weather = until(lambda: about(boss, WEATHER))
+    gift = until(lambda: about(boss, GIFT))
     assert weather.keys() >= FIELDS
     assert set(weather["examples"]) == set(WEATHER)
     assert weather["volume"] == len(WEATHER)
@@ -141,7 +129,7 @@ def test_a_frontier_that_struggles_is_reviewed_first(
         fitting = [each for each in found if "Mars" in str(each["exchange"])]
         return fitting[0] if fitting else None
 
-    review = soon(refused)
+    review = until(refused)
     assert "refused" in str(review)
 
 
@@ -160,7 +148,7 @@ def test_what_is_asked_again_is_reviewed(boss: httpx.Client, asker: httpx.Client
         fitting = [each for each in found if "How long does a bank" in str(each["exchange"])]
         return fitting[0] if fitting else None
 
-    review = soon(asked_again)["id"]
+    review = until(asked_again)["id"]
 
     def candidate() -> bool:
         found = boss.get(f"{ADMIN}/reviews/{review}").json()
@@ -168,7 +156,7 @@ def test_what_is_asked_again_is_reviewed(boss: httpx.Client, asker: httpx.Client
         answers = [each["answer"] for each in found["candidates"]]
         return "When does money arrive that I transfer abroad?" in answers
 
-    soon(candidate)
+    until(candidate)
 
 
 def test_what_nobody_could_answer_within_the_rules_is_kept(
@@ -191,7 +179,7 @@ rules:
         found = boss.get(f"{ADMIN}/exchanges").json()["data"]
         return [each for each in found if "capybara" in str(each["request"])]
 
-    (row,) = soon(kept)
+    (row,) = until(kept)
     assert "violated" in row["signals"]
     assert row["response"] == ""
 
@@ -200,7 +188,7 @@ def test_one_becomes_an_intent_and_is_undone(
     clustered: System, boss: httpx.Client, asker: httpx.Client
 ) -> None:
     """Routers learn it; its exchanges have it and are reviewed."""
-    gift = soon(lambda: about(boss, GIFT))
+    gift = until(lambda: about(boss, GIFT))
     path = f"{CLUSTERS}/{gift['id']}/intent"
     assert decided(asker, "May I use a gift card to pay?") != "gift_cards"
     made = boss.post(path, json={"name": "gift_cards"})
@@ -208,7 +196,7 @@ def test_one_becomes_an_intent_and_is_undone(
     assert made.json()["state"] == "intent"
     assert made.json()["intent"] == made.json()["alias"] == "gift_cards"
     assert made.json()["exchanges"] == len(GIFT)
-    soon(lambda: decided(asker, "May I use a gift card to pay?") == "gift_cards")
+    until(lambda: decided(asker, "May I use a gift card to pay?") == "gift_cards")
     exchanges = boss.get(f"{ADMIN}/exchanges", params={"intent": "gift_cards"}).json()["data"]
     assert {each["request"]["messages"][-1]["content"] for each in exchanges} == set(GIFT)
 
@@ -217,16 +205,16 @@ def test_one_becomes_an_intent_and_is_undone(
         found = boss.get(f"{ADMIN}/reviews", params=query).json()["data"]
         return len(found) == len(GIFT)
 
-    soon(queue)
+    until(queue)
     assert boss.post(path, json={"name": "gift_cards"}).status_code == 201
     assert boss.post(path, json={"name": "others"}).status_code == 409
     assert boss.post(f"{CLUSTERS}/{gift['id']}/dismiss").status_code == 409
     dislikes(asker, "Is there a fee for using gift cards?")
-    soon(lambda: len(boss.get(f"{CLUSTERS}/{gift['id']}").json()["exchanges"]) == len(GIFT) + 1)
+    until(lambda: len(boss.get(f"{CLUSTERS}/{gift['id']}").json()["exchanges"]) == len(GIFT) + 1)
     undone = boss.delete(path)
     assert undone.status_code == 200, undone.text
     assert undone.json()["state"] == "open"
-    soon(lambda: decided(asker, "May I use a gift card to pay?") != "gift_cards")
+    until(lambda: decided(asker, "May I use a gift card to pay?") != "gift_cards")
     assert boss.delete(path).status_code == 409
     history = boss.get(f"{CLUSTERS}/{gift['id']}").json()["history"]
     assert [each["action"] for each in history] == ["intent-undone", "intent"]
@@ -245,7 +233,7 @@ def decided(asker: httpx.Client, text: str) -> str | None:
 
 def test_one_dismissed_does_not_come_back(boss: httpx.Client, asker: httpx.Client) -> None:
     """It is listed on request only, and can be shown again."""
-    weather = soon(lambda: about(boss, WEATHER))
+    weather = until(lambda: about(boss, WEATHER))
     path = f"{CLUSTERS}/{weather['id']}/dismiss"
     assert boss.post(path).json()["state"] == "dismissed"
     dislikes(asker, "What is the temperature in Oslo going to be on Monday?")
@@ -254,7 +242,7 @@ def test_one_dismissed_does_not_come_back(boss: httpx.Client, asker: httpx.Clien
         (row,) = rows(boss, state="dismissed")
         return bool(row["volume"] == len(WEATHER) + 1)
 
-    soon(grown)
+    until(grown)
     assert about(boss, WEATHER) is None
     assert weather["id"] in {row["id"] for row in rows(boss, state="all")}
     assert boss.delete(path).json()["state"] == "open"
@@ -292,7 +280,7 @@ def test_wrong_input(
 
 def test_the_command_line_says_the_same(clustered: System, boss: httpx.Client) -> None:
     """List, show, make an intent, undo, dismiss, undo; and what is wrong."""
-    cluster = soon(lambda: about(boss, GIFT))["id"]
+    cluster = until(lambda: about(boss, GIFT))["id"]
     environ = {"GRAFTWORK_URL": clustered.url, "GRAFTWORK_API_KEY": "key-ops", "COLUMNS": "300"}
 
     def run(*words: str, status: int = 0) -> str:
@@ -341,10 +329,10 @@ def test_who_is_erased_is_in_no_cluster(
     ]
     for text in texts:
         dislikes(asker, text, **{"x-graftwork-subject": "quillerby-7"})
-    found = soon(lambda: about(boss, tuple(texts)))
+    found = until(lambda: about(boss, tuple(texts)))
     made = boss.post(f"{CLUSTERS}/{found['id']}/intent", json={"name": "newsletter"})
     assert made.status_code == 201, made.text
-    soon(lambda: decided(asker, "How do I sign up for the zyxwvish newsletter?") == "newsletter")
+    until(lambda: decided(asker, "How do I sign up for the zyxwvish newsletter?") == "newsletter")
     assert holding(clustered.root, "zyxwvish")
     erase(boss, "quillerby-7")
     left = boss.get(f"{CLUSTERS}/{found['id']}").json()
@@ -352,4 +340,4 @@ def test_who_is_erased_is_in_no_cluster(
     assert left["volume"] == 0
     assert "zyxwvish" not in str(left)
     assert not holding(clustered.root, "zyxwvish")
-    soon(lambda: decided(asker, "How do I sign up for the zyxwvish newsletter?") != "newsletter")
+    until(lambda: decided(asker, "How do I sign up for the zyxwvish newsletter?") != "newsletter")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from router.admit.keys import hash_key
-from tests.contract.client import ADMIN, client
+from tests.contract.client import ADMIN, client, until
 from tests.contract.conftest import router_args
 from tests.contract.test_datasets import DATASETS, exported, question
 from tests.contract.test_erasures import erase
@@ -19,7 +19,6 @@ from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
 SUBJECT = "customer-4711"
-_SOON_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +49,6 @@ def ann(learning: System) -> Iterator[httpx.Client]:
         yield found
 
 
-def soon(look: Callable[[], Any]) -> Any:
-    """What is found before long."""
-    until = time.monotonic() + _SOON_S
-    while not (found := look()):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return found
-
-
 def reviewed(ops: httpx.Client, ann: httpx.Client, intent: str, *numbers: int) -> None:
     """Exchanges that a reviewer judged: even ones accepted, odd ones corrected, 13 rejected."""
     rows = [
@@ -84,7 +74,7 @@ def reviewed(ops: httpx.Client, ann: httpx.Client, intent: str, *numbers: int) -
         listed: list[dict[str, Any]] = found.json()["data"]
         return listed if len(listed) == len(numbers) else []
 
-    for row in soon(opened):
+    for row in until(opened):
         path = f"{ADMIN}/reviews/{row['id']}"
         number = int(ann.get(path).json()["exchange"]["response"].split()[1])
         ann.post(f"{path}/claim")

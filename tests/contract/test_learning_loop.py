@@ -5,8 +5,7 @@ reviewed, distilled, published, taken over, and given back. The trainer is a fak
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from serving.cli.main import app as commands
-from tests.contract.client import ADMIN, chat, client, move
+from tests.contract.client import ADMIN, chat, client, move, until
 from tests.contract.conftest import router_args
 from tests.contract.test_distillations import PATH, ended
 from tests.fakes.frontier import FakeFrontier
@@ -54,15 +53,6 @@ def http(system: System) -> Iterator[httpx.Client]:
     """Everybody: without keys each may do all."""
     with client(system) as found:
         yield found
-
-
-def until(look: Callable[[], Any], within_s: float = 20) -> Any:
-    """What is there once it is there."""
-    end = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
 
 
 def question(thing: str) -> str:
@@ -110,7 +100,7 @@ def test_traffic_becomes_an_adapter_that_takes_it_over_and_gives_it_back(
     made = ended(http, started["id"])
     assert made["state"] == "live", made["reason"]
     version = f"adapter:learner@{made['digest'][:12]}"
-    until(lambda: target(http, "lamp") == version, 5)
+    until(lambda: target(http, "lamp") == version, within_s=5)
     assert {target(http, thing) for thing in THINGS} == {version}
 
     became = told(system, "trace", asked["lamp"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from adapters.distill.lock import holder
-from tests.contract.client import ADMIN, chat
+from tests.contract.client import ADMIN, chat, until
 from tests.contract.conftest import router_args
 from tests.contract.test_distillations import PATH
 from tests.fakes.frontier import FakeFrontier
@@ -109,15 +109,6 @@ def loop(tmp_path: Path, frontier: FakeFrontier) -> Iterator[Loop]:
     running = Loop(tmp_path, frontier)
     yield running
     running.close()
-
-
-def until(look: Callable[[], Any], what: str, within_s: float = 30) -> Any:
-    """What is there once it is there."""
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-    return found
 
 
 def judge(loop: Loop, reviews: list[dict[str, Any]]) -> None:

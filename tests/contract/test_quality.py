@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from typer.testing import CliRunner
 
 from router.admit.keys import hash_key
 from serving.cli.main import app
-from tests.contract.client import ADMIN, client, error_of
+from tests.contract.client import ADMIN, client, error_of, until
 from tests.contract.test_erasures import erase, holding
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
@@ -23,7 +22,6 @@ QUALITY = f"{ADMIN}/quality"
 OUTCOMES = f"{QUALITY}/outcomes"
 SMALL, BIG = "frontier:cloud/small", "frontier:cloud/big"
 ROWS = 120
-_SOON_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +87,6 @@ def put(boss: httpx.Client, text: str | bytes, kind: str = "text/csv", **query: 
     return boss.post(OUTCOMES, content=text, headers={"content-type": kind}, params=query)
 
 
-def soon(look: Callable[[], Any]) -> Any:
-    """What is there before long."""
-    deadline = time.monotonic() + _SOON_S
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
-
-
 def decision(boss: httpx.Client, text: str) -> dict[str, Any]:
     """What would be decided."""
     body = {"model": "auto", "max_tokens": 200, "messages": [{"role": "user", "content": text}]}
@@ -157,7 +146,7 @@ def test_an_imported_table_tells_requests_apart(boss: httpx.Client) -> None:
         decided = decision(boss, riddle(1002))
         return decided if candidate(decided, SMALL)["difficulty"] else None
 
-    hard = soon(learned)
+    hard = until(learned)
     easy = decision(boss, chore(1003))
     assert first(hard) == BIG
     assert first(easy) == SMALL
@@ -291,8 +280,8 @@ def test_the_command(system: System, boss: httpx.Client, tmp_path: Path) -> None
 def test_cleared_it_is_as_before(boss: httpx.Client) -> None:
     """No outcomes, no model, conventions."""
     assert boss.delete(OUTCOMES).json()["removed"] == 2 * ROWS
-    soon(lambda: boss.get(QUALITY).json()["model"] is None)
-    soon(lambda: decision(boss, riddle(1004))["features"]["difficulty"] is None)
+    until(lambda: boss.get(QUALITY).json()["model"] is None)
+    until(lambda: decision(boss, riddle(1004))["features"]["difficulty"] is None)
     assert first(decision(boss, riddle(1004))) == SMALL
 
 
@@ -305,9 +294,9 @@ def test_what_was_learned_outlives_the_registry(tmp_path: Path, frontier: FakeFr
     }
     with whole_system(tmp_path, router, replicas=1) as running, client(running) as http:
         put(http, table())
-        model = soon(lambda: http.get(QUALITY).json()["model"])
+        model = until(lambda: http.get(QUALITY).json()["model"])
     with whole_system(tmp_path, router, replicas=1) as running, client(running) as http:
         assert http.get(QUALITY).json()["model"] == model
-        found = soon(lambda: decision(http, riddle(1005))["features"]["difficulty"])
+        found = until(lambda: decision(http, riddle(1005))["features"]["difficulty"])
         assert found["model"] == model
         assert found["shifts"][SMALL] < 0

@@ -13,9 +13,9 @@ from adapters.records.sealing import AUDIT
 from adapters.records.subjects import Subjects
 from adapters.review.verdicts import Verdict
 from router.admit.keys import hash_key
-from tests.contract.client import chat, client
+from tests.contract.client import chat, client, until
 from tests.contract.test_erasures import erase
-from tests.contract.test_quality import QUALITY, candidate, chore, decision, riddle, soon
+from tests.contract.test_quality import QUALITY, candidate, chore, decision, riddle
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
@@ -79,12 +79,12 @@ def test_feedback_on_what_was_captured_teaches(system: System, boss: httpx.Clien
     with client(system, "app") as app:
         for n in range(ASKED):
             says(app, "cloud/small", n)
-    soon(lambda: judged(boss, SMALL)["judged"] >= ASKED and judged(boss, SMALL)["used"])
+    until(lambda: judged(boss, SMALL)["judged"] >= ASKED and judged(boss, SMALL)["used"])
 
     def told() -> str:
         return str(candidate(decision(boss, riddle(901)), SMALL)["difficulty"])
 
-    soon(lambda: told().startswith("harder"))
+    until(lambda: told().startswith("harder"))
     easy = candidate(decision(boss, chore(902)), SMALL)
     assert easy["difficulty"].startswith("easier")
     # A share of what was picked is no share: the prior is what it was.
@@ -100,7 +100,7 @@ def test_without_consent_nothing_is_learned(system: System, boss: httpx.Client) 
         for n in range(4, 8):
             says(app, "cloud/other", n, **{"x-graftwork-no-capture": "true"})
         says(app, "cloud/other", 9)
-    soon(lambda: judged(boss, "frontier:cloud/other")["judged"])
+    until(lambda: judged(boss, "frontier:cloud/other")["judged"])
     assert judged(boss, "frontier:cloud/other")["judged"] == 1
 
 
@@ -130,7 +130,7 @@ def test_reviews_teach(system: System, boss: httpx.Client) -> None:
             reviews.judge(review, "ann", Verdict.EDIT, answer="Something else.")
         else:
             reviews.judge(review, "ann", Verdict.ACCEPT)
-    soon(lambda: judged(boss, target)["judged"] == 8)
+    until(lambda: judged(boss, target)["judged"] == 8)
     assert judged(boss, target)["good"] == 4
     assert judged(boss, target)["why"].startswith("too few")
 
@@ -143,9 +143,9 @@ def test_what_is_erased_is_learned_no_longer(system: System, boss: httpx.Client)
         subjects = (hashed,) if n < 3 else ()
         review = loop.reviews.open(kept(system, n, target=target, subjects=subjects), "sampled")
         loop.reviews.judge(review, "ann", Verdict.ACCEPT)
-    soon(lambda: judged(boss, target)["judged"] == 4)
+    until(lambda: judged(boss, target)["judged"] == 4)
     erase(boss, "eve-4711")
-    soon(lambda: judged(boss, target)["judged"] == 1)
+    until(lambda: judged(boss, target)["judged"] == 1)
 
 
 def test_gates_teach(system: System, boss: httpx.Client) -> None:
@@ -175,6 +175,6 @@ def test_gates_teach(system: System, boss: httpx.Client) -> None:
         "items": items,
     }
     loop.gating.reports.put("sums", "5" * 64, "evidence", report)
-    soon(lambda: judged(boss, "adapter:sums")["judged"] == len(rows))
+    until(lambda: judged(boss, "adapter:sums")["judged"] == len(rows))
     assert judged(boss, "adapter:sums")["good"] == len(rows)
     assert judged(boss, "frontier:cloud/before")["judged"] == len(rows)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +14,7 @@ from adapters.aliases import Peer
 from adapters.corpus.delivery import from_line
 from adapters.corpus.exchange import Exchange
 from serving.router.capturing import SPOOLS
-from tests.contract.client import ADMIN, chat, client
+from tests.contract.client import ADMIN, chat, client, until
 from tests.contract.conftest import router_args
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.router_alone import MODEL, RouterAlone
@@ -31,15 +29,6 @@ def system(tmp_path: Path, frontier: FakeFrontier) -> Iterator[System]:
     """The registry that lives on, and another router of the machine."""
     with whole_system(tmp_path, router_args(frontier), replicas=1) as running:
         yield running
-
-
-def until(look: Callable[[], Any], what: str, within_s: float = 30) -> Any:
-    """What is there once it is there."""
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-    return found
 
 
 @contextmanager

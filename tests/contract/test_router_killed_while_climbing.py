@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.client import ADMIN, archive, chat, client, post_version
+from tests.contract.client import ADMIN, archive, chat, client, post_version, until
 from tests.contract.conftest import router_args
 from tests.contract.test_datasets import LINES
 from tests.contract.test_gates import settled, state, teach
@@ -50,15 +49,6 @@ def system(tmp_path: Path, frontier: FakeFrontier) -> Iterator[System]:
         adapters={"ladder": {**ladder, "tick_s": 0.1}},
     ) as running:
         yield running
-
-
-def until(look: Callable[[], Any], what: str, within_s: float = 30) -> Any:
-    """What is there once it is there."""
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-    return found
 
 
 @contextmanager

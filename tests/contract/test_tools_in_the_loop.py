@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from adapters.format.manifest import digest_directory
-from tests.contract.client import ADMIN, archive, chat, client, post_version
+from tests.contract.client import ADMIN, archive, chat, client, post_version, until
 from tests.contract.conftest import router_args
 from tests.contract.test_datasets import DATASETS, LINES, question
 from tests.contract.test_gates import settled
@@ -32,7 +31,6 @@ TOOL: dict[str, Any] = {
 }
 CALL = {"name": "look_up", "arguments": '{"id":"x"}'}
 _GATE = {"margin": 0.2, "alpha": 0.05, "min_power": 0.8}
-_LONG_S = 40.0
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +66,6 @@ def dataset(http: httpx.Client) -> dict[str, Any]:
     made = http.post(DATASETS, json=body)
     assert made.status_code == 201, made.text
     found: dict[str, Any] = made.json()
-    return found
-
-
-def until(look: Callable[[], Any]) -> Any:
-    """What is there once it is there."""
-    end = time.monotonic() + _LONG_S
-    while not (found := look()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
     return found
 
 
