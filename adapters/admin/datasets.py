@@ -7,7 +7,7 @@ import gzip
 import io
 import re
 import tarfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -25,7 +25,7 @@ from adapters.dataset.errors import DatasetError, ErasedDataset, UnknownDataset
 from adapters.dataset.frozen import SPLITS, Dataset, Row, Split
 from adapters.dataset.lines import Rejected
 from adapters.dataset.selection import Selection
-from adapters.records.line import iso
+from adapters.records.line import iso, with_iso
 from adapters.resources import BadField, Resource, body_of, describes, listed, moment, page_of
 
 _PATH: Final = "/admin/v1/datasets"
@@ -163,7 +163,7 @@ async def datasets(desk: Desk, request: Request) -> Response:
 async def dataset(desk: Desk, request: Request) -> Response:
     """One dataset with its card: figures, leak checks, warnings."""
     found = await _found(desk, request)
-    return JSONResponse({**_shown(found), "names": list(found.names), **found.about})
+    return JSONResponse({**_shown(found), "names": list(found.names), **_about(found)})
 
 
 @describes(answers={200: "Markdown.", 410: "It was erased."})
@@ -182,7 +182,12 @@ async def rows(desk: Desk, request: Request) -> Response:
     read = await _answered(lambda: desk.datasets.rows(found.digest, split))
     numbered = [(f"{place:09d}", row) for place, row in enumerate(read)]
     return JSONResponse(
-        listed(page, numbered, lambda each: each[0], lambda each: files.line_of(each[1]))
+        listed(
+            page,
+            numbered,
+            lambda each: each[0],
+            lambda each: with_iso(files.line_of(each[1]), "at"),
+        )
     )
 
 
@@ -259,6 +264,14 @@ def _shown(found: Dataset) -> dict[str, Any]:
         "rebuilt_as": found.rebuilt_as,
         "rebuilt_from": found.rebuilt_from,
     }
+
+
+def _about(found: Dataset) -> dict[str, Any]:
+    about = dict(found.about)
+    for name, times in (("statistics", ("from", "to")), ("selection", ("since",))):
+        if isinstance(about.get(name), Mapping):
+            about[name] = with_iso(about[name], *times)
+    return about
 
 
 def _told(rejected: list[Rejected]) -> dict[str, Any]:

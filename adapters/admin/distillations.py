@@ -21,7 +21,7 @@ from adapters.distill.distillations import (
     UnknownDistillation,
 )
 from adapters.distill.states import DistillState
-from adapters.records.line import iso
+from adapters.records.line import iso, with_iso
 from adapters.resources import BadField, Resource, body_of, cursor_of, describes, page_of
 
 _PATH = "/admin/v1/distillations"
@@ -133,7 +133,8 @@ async def distillation(desk: DistillDesk, request: Request) -> Response:
     curve, log = await asyncio.to_thread(
         lambda: (desk.files.curve(identity), desk.files.log(identity))
     )
-    return JSONResponse({**shown(found), "curve": curve, "log": log})
+    points = [with_iso(each, "at") for each in curve]
+    return JSONResponse({**shown(found), "curve": points, "log": log})
 
 
 @describes(answers={409: "It has ended."})
@@ -173,7 +174,7 @@ def shown(each: Distillation) -> dict[str, Any]:
         "loss": each.loss,
         "eta_s": each.eta_s,
         "digest": each.digest or None,
-        "gate": None if each.gate is None else dict(each.gate),
+        "gate": None if each.gate is None else with_iso(each.gate, "at"),
         "starts": each.starts,
         "created_at": iso(each.created_at),
         "updated_at": iso(each.updated_at),

@@ -13,6 +13,7 @@ from adapters.admin.parts import choice
 from adapters.errors import RegistryError
 from adapters.gate.page import page
 from adapters.gate.reports import Reports
+from adapters.records.line import with_iso
 from adapters.registry import Registry
 from adapters.resources import Resource, describes
 
@@ -56,7 +57,7 @@ async def report(gates: Gates, request: Request) -> Response:
             await asyncio.to_thread(page, found),
             headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"},
         )
-    return JSONResponse(found)
+    return JSONResponse(with_iso(found, "at"))
 
 
 RESOURCES: tuple[Resource[Gates], ...] = (Resource("admin", "GET", _PATH, report),)

@@ -146,6 +146,12 @@ def iso(at: float) -> str:
     return f"{_whole_second(second)}.{micros:06d}Z"
 
 
+def with_iso(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The same, with these times as ISO 8601 where they are seconds since the epoch."""
+    times = {n: iso(found[n]) for n in names if isinstance(found.get(n), int | float)}
+    return {**found, **times}
+
+
 def recorded(at: float) -> float:
     """A time as ``seconds`` reads it from a record: what lists are ordered and continued by."""
     return _micros(at) / 1e6
