@@ -91,8 +91,9 @@ def _prehoc(reader: Reader) -> None:
         again = {row.name: row.share for row in prehoc.table(problems, vectors, seed)}
         shares = ", ".join(f"{name} {again[name]:.1%}" for name in prehoc.COMPARED)
         print(f"Other folds: {shares}.", flush=True)
-    print("\n| evidence after generation | AUROC | strong calls | 95 % interval | at once |")
-    print("| --- | --: | --: | --: | --: |")
+    print("\n| evidence after generation | AUROC | strong calls ", end="")
+    print("| 95 % interval | some at once | share at once |")
+    print("| --- | --: | --: | --: | --: | --: |")
     try:
         sure = confidence.features(problems, _CONFIDENCE)
     except confidence.NoModel as missing:
@@ -101,8 +102,13 @@ def _prehoc(reader: Reader) -> None:
     answers = reader.vectors([p.answer for p in problems])
     for each in after.table(problems, vectors, answers, sure):
         interval = f"{each.low:.1%} to {each.high:.1%}"
-        figures = f"{each.auroc:.3f} | {each.share:.1%} | {interval} | {each.at_once:.1%}"
+        rest = f"{each.with_at_once:.1%} | {each.at_once:.1%}"
+        figures = f"{each.auroc:.3f} | {each.share:.1%} | {interval} | {rest}"
         print(f"| {each.name} | {figures} |", flush=True)
+    for seed in _OTHER_DIVISIONS:
+        others = after.table(problems, vectors, answers, sure, seed)
+        shares = ", ".join(f"{each.name} {each.share:.1%}" for each in others)
+        print(f"Other folds: {shares}.", flush=True)
 
 
 def _few(reader: Reader) -> None:

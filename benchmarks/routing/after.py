@@ -1,9 +1,10 @@
 """Routing before and after generation together, simulated on GSM8K's recorded answers.
 
-A router that knows what a good answer is worth (V) asks the strong model at once where
-(q_strong - q_weak) V is above what it costs more (``benchmarks.routing.product``). Otherwise the
-weak model answers, its answer is judged, and the strong one is asked after all where
-(q_strong - P) V is above its cost. P is how likely the answer is right, given what is seen of it.
+The weak model answers, its answer is judged, and the strong one is asked after all where
+(q_strong - P) V is above what it costs: V is what a good answer is worth, P how likely this one is
+right, given what is seen of it, q_strong what the router expects (``benchmarks.routing.product``).
+Or else the strong model is asked at once where (q_strong - q_weak) V says so already, and the rest
+is judged: that saves waiting for an answer that is thrown away, and sees less.
 
 The file has no token probabilities of the weak model, so P comes from elsewhere, in three ways:
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,7 @@ from router.hardness import ANY
 from router.judge import scorer
 
 _SIMULATED = (0.65, 0.75, 0.85)
-_WORTHS = 400
+_WORTHS = 1500
 
 Floats = NDArray[np.floating]
 
@@ -48,10 +50,13 @@ class Together:
     auroc: float
     """Of right against wrong answers of the weak model."""
     share: float
+    """When the weak model always answers first."""
     low: float
     high: float
+    with_at_once: float
+    """When the strong model is asked at once where that pays before anything was answered."""
     at_once: float
-    """Of all problems, those that go to the strong model without an answer of the weak one."""
+    """Of all problems, those that then go to it without an answer of the weak one."""
 
 
 def table(
@@ -87,27 +92,41 @@ def _row(
     samples: NDArray[np.integer],
 ) -> Together:
     weak, strong = outcomes
-    worths = np.geomspace(1e-4, 1e2, _WORTHS)[:, np.newaxis]
-    at_once = (expected.strong - expected.weak) * worths > expected.extra_usd
-    after = (expected.strong - sure) * worths > expected.extra_usd
-    asked = at_once | after
-    good = np.where(asked, strong, weak)
-    share, place = _needed(asked, good, strong, np.ones((1, len(weak))))
-    shares, _ = _needed(asked, good, strong, samples)
-    low, high = np.percentile(shares, [2.5, 97.5])
+    worths = _worths(expected.extra_usd, expected.strong - expected.weak, expected.strong - sure)
+    at_once = (expected.strong - expected.weak) * worths >= expected.extra_usd
+    after = (expected.strong - sure) * worths >= expected.extra_usd
+    whole = np.ones((1, len(weak)))
+    share, _ = _needed(after, weak, strong, whole)
+    low, high = np.percentile(_needed(after, weak, strong, samples)[0], [2.5, 97.5])
+    both, place = _needed(at_once | after, weak, strong, whole)
     return Together(
-        name, area, float(share[0]), float(low), float(high), float(at_once[place[0]].mean())
+        name,
+        area,
+        float(share[0]),
+        float(low),
+        float(high),
+        float(both[0]),
+        float(at_once[place[0]].mean()),
     )
 
 
+def _worths(extra_usd: Floats, *gains: Floats) -> Floats:
+    """Where somebody's decision changes, thinned out; a column."""
+    changes = np.sort(np.concatenate([(extra_usd / gain)[gain > 0] for gain in gains]))
+    picked = np.linspace(0, len(changes) - 1, min(_WORTHS, len(changes))).astype(int)
+    found: Floats = changes[picked][:, np.newaxis] * (1 + 1e-12)
+    return found
+
+
 def _needed(
-    asked: NDArray[np.bool_], good: Floats, strong: Floats, weights: NDArray[np.number]
+    asked: NDArray[np.bool_], weak: Floats, strong: Floats, weights: NDArray[Any]
 ) -> tuple[Floats, NDArray[np.intp]]:
     """By sample: the least share of strong calls that reaches the quality, and at which worth."""
-    total = weights.sum(axis=1)
-    shares = weights @ asked.T / total[:, np.newaxis]
-    reached = weights @ good.T >= QUALITY * (weights @ strong)[:, np.newaxis] - 1e-9
-    shares = np.where(reached, shares, 1.0)
+    good = np.where(asked, strong, weak).astype(np.float32)
+    counted = weights.astype(np.float32)
+    shares = counted @ asked.T.astype(np.float32) / counted.sum(axis=1, keepdims=True)
+    enough = QUALITY * (counted @ strong.astype(np.float32))[:, np.newaxis] - 1e-3
+    shares = np.where(counted @ good.T >= enough, shares, 1.0)
     place = shares.argmin(axis=1)
     return shares[np.arange(len(weights)), place], place
 

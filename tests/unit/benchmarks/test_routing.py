@@ -83,7 +83,8 @@ def test_evidence_after_generation_saves_calls() -> None:
     confidence = rng.normal(size=(500, 3)) + 2.0 * right[:, np.newaxis]
     rows = {each.name: each for each in after(problems, vectors, vectors, confidence)}
     before = rows["none: before generation alone"]
-    assert before.at_once == before.share
+    assert before.at_once == pytest.approx(before.with_at_once, abs=1e-6)
+    assert before.at_once == pytest.approx(before.share, abs=1e-6)
     assert rows["SmolLM2's, of the answer"].share < 0.7 * before.share
     assert rows["SmolLM2's, of the answer"].auroc > 0.9
     simulated = [rows[f"simulated, AUROC {area}"] for area in (0.65, 0.75, 0.85)]
