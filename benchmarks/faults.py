@@ -35,7 +35,7 @@ def _cell(rows: Sequence[Row]) -> str:
     """What came of most, who got something else, and the longest wait."""
     who: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        who[_how(row)].append(f"{row.cell.dialect} {row.cell.path.rpartition('/')[2]}")
+        who[_how(row)].append(f"{row.cell.dialect} {row.cell.path.split('/')[2]}")
     (most, _), *others = sorted(who.items(), key=lambda each: -len(each[1]))
     told = [most, *(f"{how} ({', '.join(names)})" for how, names in others)]
     return f"{'; '.join(told)}; {max(row.seconds for row in rows):.1f} s"
