@@ -37,7 +37,7 @@ def features(problems: Sequence[Problem], kept: Path) -> NDArray[np.float64]:
     if not file.is_file():
         model = ready()
         if model is None:
-            raise NoModel("SmolLM2 is not prepared: `python -m serving.smollm2` makes it.")
+            raise NoModel("it is not here yet; `graftwork serve --base smollm2` fetches it.")
         kept.mkdir(parents=True, exist_ok=True)
         np.save(file, _read(problems, model))
     found: NDArray[np.float64] = np.load(file)
