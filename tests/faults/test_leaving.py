@@ -87,7 +87,7 @@ async def test_the_provider_is_let_go(tmp_path: Path, kind: Kind, stream: bool) 
 async def test_a_pause_is_given_up(tmp_path: Path) -> None:
     """The router was waiting until a retry made sense."""
     with FakeFrontier() as server:
-        server.misbehave(*[Fault(Kind.STATUS, status=429, retry_after="30")] * 2)
+        server.misbehave(*[Fault(Kind.STATUS, status=429, retry_after="15")] * 2)
         record = await _leave_when(
             tmp_path, server, lambda _: len(server.requests) == 2, stream=False, hedge=False
         )

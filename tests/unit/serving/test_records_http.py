@@ -174,7 +174,7 @@ async def test_everybody_who_was_admitted_has_both_records_and_nobody_else(
         nobody, _, _ = await ask(client, url, "nobody", headers=mine)
         async with client.post(f"{url}/v1/chat/completions", data=b"{", headers=mine) as unreadable:
             assert unreadable.status == 400
-        body = {"model": "cloud/big", "messages": []}
+        body = {"model": "cloud/big", "messages": [{"role": "user", "content": "hi"}]}
         async with client.post(f"{url}/v1/decision", json=body, headers=mine) as told:
             assert told.status == 200
         for _ in range(3):
@@ -285,7 +285,7 @@ async def test_feedback_and_dry_runs_are_limited(tmp_path: Path, frontier: FakeF
         for _ in range(3):
             async with client.post(f"{url}/v1/feedback", json=said) as answer:
                 statuses.append(answer.status)
-            body = {"model": "cloud/big", "messages": []}
+            body = {"model": "cloud/big", "messages": [{"role": "user", "content": "hi"}]}
             async with client.post(f"{url}/v1/decision", json=body) as answer:
                 statuses.append(answer.status)
         assert statuses == [200, 200, 200, 200, 429, 429]
