@@ -25,6 +25,9 @@ from router.wire.characters import normalised
 T = TypeVar("T")
 SUSPICION: Final = -4.0
 """Log odds of harm, by the words, from which the meaning is looked at."""
+SUSPICION_OF_ANSWERS: Final = -2.0
+"""The same of an answer, which needs more of both to be one and is read every few words: of a
+quarter of all prose the words are above the other line, of a twelfth above this one."""
 _WORDS_COUNT: Final = 0.5
 """How much the words' score counts beside the meaning's, and within which bounds."""
 _LEAST, _MOST = -6.0, 8.0
@@ -149,13 +152,14 @@ class Classifier:
     def read(self, text: str, source: Source) -> Read:
         """What the words say."""
         harm, doubtful = _LEAST, ""
+        doubt = SUSPICION_OF_ANSWERS if source is Source.ANSWER else SUSPICION
         found_in = parts(normalised(text).text)
         injections: list[float] = []
         for part in found_in:
             found = words(part)
             if source is not Source.UNTRUSTED:
                 score, start = self._models.harm.find(found)
-                if score > max(harm, SUSPICION):
+                if score > max(harm, doubt):
                     harm, doubtful = score, _stretch(part, found, start)
             if source is not Source.ANSWER:
                 injections.append(self._models.injection.find(found)[0])

@@ -80,6 +80,18 @@ async def test_harm_and_injections_are_found_and_look_alikes_are_not(threads: Th
         assert await categories(classifier, text) == [], text
 
 
+async def test_answers_are_read_closely_where_their_words_say_more(threads: Threads) -> None:
+    """Prose that is read every few words would else cost more than all the rest of a stream."""
+    encoder = Counting()
+    classifier = Classifier(with_encoder(encoder), threads)
+    mild = "nine " * 12  # by its words between the two lines
+    assert await categories(classifier, mild, Source.ANSWER) == []
+    assert not encoder.asked
+    assert await categories(classifier, mild) == []
+    assert await categories(classifier, HARMFUL, Source.ANSWER) == []
+    assert len(encoder.asked) == 2
+
+
 async def test_a_sentence_counts_as_much_in_a_long_text(threads: Threads) -> None:
     """A page of ordinary talk around it hides nothing, also where a thread has to read it."""
     classifier = Classifier(ClassifierModels.packaged(), threads)
