@@ -4,7 +4,8 @@
 
 DATA is the folder of public data; by default `../shared/data` or `GRAFTWORK_DATA`. What is
 measured here was not trained on: XSTest's even half, AdvBench's and PurpleLlama's odd rows, the
-test parts of BANKING77, CLINC150 and HINT3, Bitext's odd rows, XQuAD's odd articles.
+test parts of BANKING77, CLINC150 and HINT3, Bitext's odd rows, XQuAD's odd articles, and
+`directives.txt`: what tools and people tell models about their job, in words of our own.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Sets:
         purple = json.loads((data / "purplellama_prompt_injection.json").read_text())[1::2]
         self.direct = [c["user_input"] for c in purple if c["injection_type"] == "direct"]
         self.indirect = [c["user_input"] for c in purple if c["injection_type"] != "direct"]
+        directives = Path(__file__).with_name("directives.txt").read_text(encoding="utf-8")
+        self.directives = directives.splitlines()
         articles = json.loads((data / "xquad_en_even_articles.json").read_text())["data"]
         self.paragraphs = [p["context"] for each in articles[1::2] for p in each["paragraphs"]]
 
@@ -98,6 +101,8 @@ async def injection(checks: Sequence[Check], sets: Sets, models: ClassifierModel
     for name, texts in negatives.items():
         source = Source.UNTRUSTED if "XQuAD" in name else Source.USER
         print(f"  {name:<22} {_share(await caught(checks, texts, INJECTION, source))}")
+    told = await caught(checks, sets.directives, INJECTION, Source.USER)
+    print(f"  {'directives':<22} {_share(told)}")
     scores = sorted(_scores(models, [text for texts in negatives.values() for text in texts]))
     bound = scores[int(len(scores) * (1 - _TARGET_FALSE))]
     print("Injections: found, as shipped; by the classifier alone at 1 % false positives")

@@ -106,7 +106,7 @@ class Sources:
         yes += [case for case in cases if len(case) < 300]
         no = [row["text"] for row in rows if row["label"] == "0"]
         no += [*self.everyday(), *self.prose()]
-        close = [*lookalikes.obedient(), *lookalikes.safe(self._dice)]
+        close = [*lookalikes.obedient(random.Random(7)), *lookalikes.safe(self._dice)]
         somewhere = [*wild, *templates, *(case for case in cases if len(case) >= 300)]
         return Texts(yes, no, close, somewhere)
 
