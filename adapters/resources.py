@@ -219,3 +219,16 @@ def description(handler: Callable[..., Any]) -> Described:
     """What ``describes`` said; nothing, where it was not used."""
     found = getattr(handler, _ATTRIBUTE, None)
     return found if isinstance(found, Described) else Described()
+
+
+def refuse_unknown(query: Mapping[str, str], handler: Callable[..., Any]) -> None:
+    """For what changes something: a misspelt parameter must not be done without.
+
+    Raises ``BadField``.
+    """
+    known = description(handler).query
+    for name in query:
+        if name not in known:
+            raise BadField(
+                f"There is no parameter {name[:64]!r} here; known: {', '.join(known)}.", name[:64]
+            )

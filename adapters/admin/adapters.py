@@ -24,7 +24,15 @@ from adapters.format.names import validate_alias
 from adapters.publish.outcome import Outcome
 from adapters.registry import Stage, VersionRecord
 from adapters.registry.lifecycle import CALLABLE, State
-from adapters.resources import BadField, Resource, body_of, describes, listed, page_of
+from adapters.resources import (
+    BadField,
+    Resource,
+    body_of,
+    describes,
+    listed,
+    page_of,
+    refuse_unknown,
+)
 from adapters.store.lease import Lease
 
 _HISTORY_LINES = 200
@@ -66,6 +74,7 @@ async def push(parts: Parts, request: Request) -> Response:
     alias = request.path_params["alias"]
     validate_alias(alias)
     query = request.query_params
+    refuse_unknown(query, push)
     wait = choice(query, "wait", ("live",))
     stage = cast(Stage, choice(query, "stage", _STAGES) or "live")
     percent = number(query, "percent", 0, 100) or 0.0

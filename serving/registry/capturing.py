@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.corpus.bringing import BadLine
 from adapters.corpus.delivery import Afterwards, Entry, from_line
 from adapters.corpus.exchange import Exchange
 from adapters.corpus.exchanges import Exchanges
@@ -20,7 +18,6 @@ from adapters.resources import Resource
 from router.account.gauges import Reading
 from router.capture.brought import brought
 from router.capture.consent import Consent
-from router.errors import GuardUnavailable
 from router.wire.table import Bound, bound
 from serving.config.settings import Settings
 from serving.internal.paths import CAPTURES, SUBJECTS
@@ -69,14 +66,7 @@ def readings(exchanges: Exchanges) -> dict[str, Reading]:
 
 def importer(exchanges: Exchanges, redaction: Redaction) -> Importer:
     """Takes exchanges from elsewhere, redacted as captured ones are."""
-
-    async def redact(value: Any, persons: frozenset[str]) -> Any:
-        try:
-            return await redaction.learned_from(value, persons)
-        except GuardUnavailable as error:
-            raise BadLine("what of it must not be kept cannot be told now") from error
-
-    return Importer(exchanges, brought, redact, redaction.hashed)
+    return Importer(exchanges, brought, redaction.brought, redaction.hashed)
 
 
 def refuses(settings: Settings) -> Callable[[str], bool]:

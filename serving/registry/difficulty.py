@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -22,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.admin import quality
-from adapters.corpus.bringing import BadLine
 from adapters.corpus.language import language_of
 from adapters.flywheel.database import FlywheelStore
 from adapters.jobs.periodic import After, Every, PeriodicJobs
@@ -34,7 +32,6 @@ from router.account.gauges import Reading
 from router.capture.consent import Consent
 from router.choose.difficulty import traits
 from router.choose.heads import Outcome, fitted
-from router.errors import GuardUnavailable
 from router.intent.encoder import Encoder, SentenceEncoder
 from router.intent.model import is_english
 from router.wire.table import Bound, bound
@@ -46,7 +43,6 @@ from serving.registry.redacting import Redaction
 _READ_AT_ONCE: Final = 200
 _REMEMBERED: Final = 20_000
 """Vectors of texts in other rooms, halves: 15 MiB."""
-_PATIENCE_S: Final = (0.2, 0.5, 1.0, 2.0)
 _NO_NEEDS: Final[frozenset[str]] = frozenset()
 _TOOLS: Final = frozenset({"tools"})
 
@@ -98,7 +94,7 @@ class Learning:
 
         self._desk = quality.Desk(
             self.outcomes,
-            Importer(self.outcomes, partial(_redacted, redaction), redaction.hashed, traits_of),
+            Importer(self.outcomes, redaction.brought, redaction.hashed, traits_of),
             self._soon,
             Consent(settings.router.capture).said_no,
             config.import_max_mb,
@@ -240,16 +236,6 @@ class Learning:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._judged.aclose()
-
-
-async def _redacted(redaction: Redaction, text: str, persons: frozenset[str]) -> str:
-    """As it may be kept. A machine that is busy gets more time than a request would have."""
-    for pause_s in _PATIENCE_S:
-        try:
-            return str(await redaction.learned_from(text, persons))
-        except GuardUnavailable:
-            await asyncio.sleep(pause_s)
-    raise BadLine("what of it must not be kept cannot be told now; send the line again")
 
 
 def traits_of(text: str) -> tuple[float, ...]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from adapters.corpus.bringing import BadLine
 from adapters.records.sealing import AUDIT
 from adapters.records.subjects import Subjects
+from router.errors import GuardUnavailable
 from router.govern.detectors import detectors
 from router.govern.governance import Governance
 from serving.config.settings import Settings
 from serving.router.name_models import name_detector
+
+_PATIENCE_S: Final = (0.2, 0.5, 1.0, 2.0)
 
 
 class Redaction:
@@ -30,6 +35,18 @@ class Redaction:
     async def learned_from(self, value: Any, persons: Iterable[str] = ()) -> Any:
         """All of an exchange as it may be kept, given whose it is. Raises ``GuardUnavailable``."""
         return await self._governance.learned_from(value, persons)
+
+    async def brought(self, value: Any, persons: Iterable[str] = ()) -> Any:
+        """The same of a line of a file, which may wait for a busy machine as no request does.
+
+        Raises ``BadLine``.
+        """
+        for pause_s in _PATIENCE_S:
+            try:
+                return await self.learned_from(value, persons)
+            except GuardUnavailable:
+                await asyncio.sleep(pause_s)
+        raise BadLine("what of it must not be kept cannot be told now; send the line again")
 
     @property
     def key(self) -> bytes:

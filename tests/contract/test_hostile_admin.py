@@ -50,6 +50,17 @@ def test_places_that_no_path_can_name(ops: httpx.Client, uri: str) -> None:
     assert error_of(answer)["code"] == "uri_not_allowed"
 
 
+@pytest.mark.parametrize(
+    "query", ["stgae=shadow", "Stage=canary&percent=5", "stage=live&dry_run=true"]
+)
+def test_a_misspelt_parameter_sends_no_version_live(ops: httpx.Client, query: str) -> None:
+    """It is refused, by name, before the archive is read."""
+    answer = ops.post(f"{ADMIN}/adapters/misspelt/versions?{query}", content=b"x")
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] in query
+    assert "known: wait, stage, percent" in error_of(answer)["message"]
+
+
 def test_a_remedy_is_a_sentence_of_its_own(ops: httpx.Client) -> None:
     """What is wrong ends before what to do about it begins."""
     answer = ops.post(f"{ADMIN}/adapters/Bad/versions", content=b"x")
