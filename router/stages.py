@@ -112,8 +112,11 @@ class Stopwatch:
     def leave(self, booked: Booked) -> None:
         """From now on it is that of the stage around it."""
         self._move()
-        last = len(self._open) - 1
-        self._open.pop(next(n for n in range(last, 0, -1) if self._open[n] is booked))
+        running = self._open
+        if running[-1] is booked:
+            running.pop()
+            return
+        running.pop(next(n for n in range(len(running) - 1, 0, -1) if running[n] is booked))
 
 
 class Stage:

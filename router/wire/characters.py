@@ -22,10 +22,12 @@ from router.wire.lookalikes import LOOKALIKES
 
 _CLUSTERS: Final = regex.compile(r"(?P<plain>[\t\n\r\x20-\x7e]+(?!\p{M}))|\P{M}\p{M}*|\p{M}+")
 """Plain text in one piece, everything else a letter with its marks at a time."""
-_PLAIN: Final = regex.compile(r"[\t\n\r\x20-\x7e]*+")
+# By ``re``, not ``regex``: that one lets other threads run while it looks, which costs the event
+# loop more than the look.
+_PLAIN: Final = re.compile(r"[\t\n\r\x20-\x7e]*+")
 _WORD: Final = regex.compile(r"[\p{L}\p{N}]*[^\W\d_a-zA-Z][\p{L}\p{N}]*")
-_LATIN: Final = regex.compile(r"[A-Za-z]")
-_DIGIT_OR_LATIN: Final = regex.compile(r"[A-Za-z0-9]")
+_LATIN: Final = re.compile(r"[A-Za-z]")
+_DIGIT_OR_LATIN: Final = re.compile(r"[A-Za-z0-9]")
 _OTHER_LETTER: Final = regex.compile(r"[^\W\d_A-Za-z]")
 _LINE_ENDS: Final = frozenset("\u0085\u2028\u2029")
 _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800")
