@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.safety import lookalikes
+from scripts.safety import directives, lookalikes
 
 _SENTENCE = re.compile(r"(?<=[.!?\n])\s+")
 _YAML_VALUE = re.compile(r"^\s*- value: ['\"]?(.+?)['\"]?$", re.MULTILINE)
@@ -106,7 +106,7 @@ class Sources:
         yes += [case for case in cases if len(case) < 300]
         no = [row["text"] for row in rows if row["label"] == "0"]
         no += [*self.everyday(), *self.prose()]
-        close = [*lookalikes.obedient(random.Random(7)), *lookalikes.safe(self._dice)]
+        close = [*directives.obedient(random.Random(7)), *lookalikes.safe(self._dice)]
         somewhere = [*wild, *templates, *(case for case in cases if len(case) >= 300)]
         return Texts(yes, no, close, somewhere)
 
