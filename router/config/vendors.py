@@ -36,9 +36,18 @@ class LongPrompt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     above_tokens: int = Field(ge=1, description="prompts with more tokens are long")
-    input_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
-    output_usd_per_mtok: float = Field(ge=0, allow_inf_nan=False)
-    cached_input_usd_per_mtok: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    input_usd_per_mtok: float = Field(
+        ge=0, allow_inf_nan=False, description="price of a million prompt tokens then, USD"
+    )
+    output_usd_per_mtok: float = Field(
+        ge=0, allow_inf_nan=False, description="price of a million generated tokens then, USD"
+    )
+    cached_input_usd_per_mtok: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="price of a million cached prompt tokens then, USD; absent: full price",
+    )
 
 
 class PriceList(BaseModel):
