@@ -11,6 +11,7 @@ from adapters.aliases import engine_name
 from adapters.dataset.frozen import Row
 from adapters.distill.lineage import Lineage, Origin
 from adapters.distill.ports import GateReports, NothingToTrain, TrainingData
+from adapters.records.line import with_iso
 from adapters.registry import Registry, VersionRecord
 
 _FEWEST = 12
@@ -76,7 +77,7 @@ class Origins:
             "reviewers": sorted(_reviewers(origin, rows)),
             "teacher": _teacher(origin, rows),
             "teachers": dict(origin.teachers) if origin else _teachers(rows),
-            "gate": None if gate is None else dict(gate),
+            "gate": None if gate is None else with_iso(gate, "at"),
             "parents": [engine_name(version.alias, digest) for digest in parents],
         }
 

@@ -77,6 +77,7 @@ def test_no_answer_has_seconds_since_the_epoch(http: httpx.Client) -> None:
         f"adapters/sender/versions/{pushed}",
         "adapters/sender",
         "adapters/sender/lineage",
+        f"adapters/sender/lineage?digest={made}",
         "audit",
         "decisions",
         "usage",
