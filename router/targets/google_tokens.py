@@ -22,6 +22,7 @@ from router.config.google import BadAccount, GoogleAuth, ServiceAccount, read_se
 from router.errors import Failure, TargetUnavailable
 from router.targets.egress import STRAIGHT, Way
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
+from router.targets.keys import mark_of
 
 EARLY_S: Final = 225.0
 """A token is renewed so long before it expires; Google's own machines do no sooner."""
@@ -82,7 +83,7 @@ class AccessTokens:
         self._way = way
         self._connect_timeout_s = connect_timeout_s
         self._clock = clock
-        self._mark = self._marked()
+        self._mark = mark_of(self._auth.service_account_file)
         self._looked = clock()
         self._account: ServiceAccount | None = None
         if auth.service_account_file is not None:
@@ -216,7 +217,7 @@ class AccessTokens:
         if path is None or self._clock() - self._looked < _LOOK_S:
             return
         self._looked = self._clock()
-        mark = self._marked()
+        mark = mark_of(self._auth.service_account_file)
         if mark == self._mark:
             return
         try:
@@ -225,16 +226,6 @@ class AccessTokens:
             return
         self._mark = mark
         self._token = self._failure = None
-
-    def _marked(self) -> tuple[int, int, int] | None:
-        path = self._auth.service_account_file
-        if path is None:
-            return None
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read(raw: bytes) -> tuple[str, float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from router.config.providers import ProviderConfig, read_keys
@@ -36,7 +37,7 @@ class Keys:
         self._config = config
         self._environ = environ
         self._clock = clock
-        self._mark = self._marked()
+        self._mark = mark_of(self._config.api_key_file)
         self._keys = read_keys(config, environ)
         self._aside: dict[str, float] = {}
         self._looked = clock()
@@ -83,7 +84,7 @@ class Keys:
         if self._config.api_key_file is None or self._clock() - self._looked < _LOOK_S:
             return
         self._looked = self._clock()
-        mark = self._marked()
+        mark = mark_of(self._config.api_key_file)
         if mark == self._mark:
             return
         try:
@@ -93,12 +94,13 @@ class Keys:
         self._mark = mark
         self._aside.clear()
 
-    def _marked(self) -> tuple[int, int, int] | None:
-        path = self._config.api_key_file
-        if path is None:
-            return None
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+
+def mark_of(path: Path | None) -> tuple[int, int, int] | None:
+    """What changes with a file; None where there is none."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
