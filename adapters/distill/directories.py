@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,14 @@ _LOG_BYTES: Final = 16 * 1024
 _KEPT: Final = 200
 """Directories of trainings that ended: their curves and logs."""
 _STAYS: Final = frozenset(
-    {job.JOB_FILE, job.LOCK_FILE, job.LOG_FILE, job.OUTCOME_FILE, job.PROGRESS_FILE}
+    {
+        job.CANCEL_FILE,  # a trainer on another machine may not have seen it yet
+        job.JOB_FILE,
+        job.LOCK_FILE,
+        job.LOG_FILE,
+        job.OUTCOME_FILE,
+        job.PROGRESS_FILE,
+    }
 )
 
 
@@ -74,19 +81,31 @@ class JobDirectories:
         """Leave nothing of it."""
         shutil.rmtree(self.path(identity), ignore_errors=True)
 
-    def tidy(self, under_way: Iterable[str]) -> None:
-        """Empty what ended, and forget the oldest (law 9)."""
-        kept = set(under_way)
-        with contextlib.suppress(FileNotFoundError):
-            ended = sorted(
-                (path.stat().st_mtime, path.name)
-                for path in self._root.iterdir()
-                if path.name not in kept and _ID.fullmatch(path.name) is not None
-            )[::-1]
-            self._tidy([name for _, name in ended])
+    def leftovers(self, under_way: Collection[str]) -> list[str]:
+        """Trainings that ended and are not discarded yet."""
+        return [
+            name
+            for name in self._ended(under_way)
+            if any(path.name not in _STAYS for path in self.path(name).iterdir())
+        ]
 
-    def _tidy(self, ended: list[str]) -> None:
-        for name in ended[:_KEPT]:
-            self.discard(name)
-        for name in ended[_KEPT:]:
+    def forget(self, under_way: Collection[str]) -> None:
+        """Remove the oldest of those that ended (law 9)."""
+        for name in self._ended(under_way)[_KEPT:]:
             self.remove(name)
+
+    def _ended(self, under_way: Collection[str]) -> list[str]:
+        """Newest first."""
+        with contextlib.suppress(FileNotFoundError):
+            return [
+                name
+                for _, name in sorted(
+                    (
+                        (path.stat().st_mtime, path.name)
+                        for path in self._root.iterdir()
+                        if path.name not in under_way and _ID.fullmatch(path.name) is not None
+                    ),
+                    reverse=True,
+                )
+            ]
+        return []

@@ -96,6 +96,8 @@ class Loop:
         self._not_before: dict[str, float] = {}
         self._began_at_step: dict[str, int] = {}
         self.under_way = 0
+        self._cancelling: set[str] = set()
+        """Their directories are being written to by whoever cancels them."""
         self._stopped: dict[str, Distillation] = {}
         """Cancelled ones whose version may still be on its way."""
 
@@ -127,7 +129,7 @@ class Loop:
         await self._withdraw_stopped()
         left = await asyncio.to_thread(parts.distillations.under_way)
         self.under_way = len(left)
-        await asyncio.to_thread(parts.directories.tidy, [row.id for row in left])
+        await self._tidy({row.id for row in left} | self._cancelling)
         if failed is not None:
             raise failed
         return After(_pause(left))
@@ -136,15 +138,30 @@ class Loop:
         """Stop one; its version does not go live. Raises ``Ended``, ``UnknownDistillation``."""
         parts = self._parts
         reason = f"cancelled by {by}"
-        made = await asyncio.to_thread(
-            parts.distillations.move, identity, DistillState.CANCELLED, reason
-        )
-        if (parts.directories.path(identity) / job.JOB_FILE).exists():
-            await asyncio.to_thread(parts.trainer.cancel, parts.directories.path(identity))
+        self._cancelling.add(identity)
+        try:
+            made = await asyncio.to_thread(
+                parts.distillations.move, identity, DistillState.CANCELLED, reason
+            )
+            if (parts.directories.path(identity) / job.JOB_FILE).exists():
+                await asyncio.to_thread(parts.trainer.cancel, parts.directories.path(identity))
+        finally:
+            self._cancelling.discard(identity)
         if made.digest:
             self._stopped[made.id] = made
         self._wake()
         return made
+
+    async def _tidy(self, kept: Collection[str]) -> None:
+        """Leave of what ended only what is shown, and no process that works on it."""
+        parts = self._parts
+        for identity in await asyncio.to_thread(parts.directories.leftovers, kept):
+            path = parts.directories.path(identity)
+            if await asyncio.to_thread(parts.trainer.alive, path):
+                # Whoever cancelled it died before its trainer heard of it.
+                await asyncio.to_thread(parts.trainer.cancel, path)
+            await asyncio.to_thread(parts.directories.discard, identity)
+        await asyncio.to_thread(parts.directories.forget, kept)
 
     async def drop(self, datasets: Collection[str]) -> None:
         """Leave nothing of trainings on these datasets: a person's data is in them.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from pydantic import ValidationError
@@ -113,6 +115,22 @@ def test_an_outcome_is_there_or_not(tmp_path: Path) -> None:
     (tmp_path / "outcome.json").write_text("{")
     with pytest.raises(JobError):
         read_outcome(tmp_path)
+
+
+def test_an_outcome_that_two_write(tmp_path: Path) -> None:
+    """A trainer that ends while it is cancelled: one of the two stands, neither fails."""
+    either = [Outcome(state="done", digest="d" * 64), Outcome(state="cancelled", reason="asked to")]
+    begin = Barrier(8)
+
+    def write(number: int) -> None:
+        begin.wait(60)
+        for _ in range(20):
+            write_outcome(tmp_path, either[number % 2])
+
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(write, range(8)))
+    assert read_outcome(tmp_path) in either
+    assert [path.name for path in tmp_path.iterdir()] == ["outcome.json"]
 
 
 def test_one_process_holds_a_directory(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,54 @@ async def test_cancelling(make: Make) -> None:
         await world.loop.cancel("dst_none", "ops")
     third = world.ask()
     await world.run(third.id, "training")
+
+
+class SlowToCancel(FakeTrainer):
+    """Waits, once it has asked the process to end, until it may go on."""
+
+    def __init__(self, **behaviour: object) -> None:
+        super().__init__(**behaviour)
+        self.asked, self.may_go_on = threading.Event(), threading.Event()
+
+    def cancel(self, directory: Path) -> None:
+        """As every trainer, but with a pause where others only are lucky."""
+        (directory / job.CANCEL_FILE).touch()
+        self.asked.set()
+        assert self.may_go_on.wait(60)
+        super().cancel(directory)
+
+
+async def test_a_look_beside_a_cancel_leaves_its_files_alone(make: Make) -> None:
+    """What it writes is not tidied away under it: the mark reaches the trainer, the end the log."""
+    trainer = SlowToCancel(pause_s=0.2, steps=100)
+    world = make(trainer=trainer)
+    asked = world.ask()
+    await world.run(asked.id, "training")
+    path = world.directories.path(asked.id)
+    cancelling = asyncio.create_task(world.loop.cancel(asked.id, "ops"))
+    assert await asyncio.to_thread(trainer.asked.wait, 60)
+    await world.loop.tick()
+    assert (path / job.CANCEL_FILE).exists()
+    assert (path / job.EXAMPLES_FILE).exists()
+    trainer.may_go_on.set()
+    assert (await cancelling).state is DistillState.CANCELLED
+    await world.loop.tick()
+    outcome = job.read_outcome(path)
+    assert outcome is not None
+    assert outcome.state == "cancelled"
+    assert not (path / job.EXAMPLES_FILE).exists(), "persons' texts"
+
+
+async def test_a_death_between_a_cancel_and_its_trainer(make: Make) -> None:
+    """The next look ends the process: it would train on, and hold the machine."""
+    world = make(trainer=FakeTrainer(pause_s=0.2, steps=1000))
+    asked = world.ask()
+    await world.run(asked.id, "training")
+    world.distillations.move(asked.id, DistillState.CANCELLED, "cancelled by ops")
+    assert world.trainer.alive(world.directories.path(asked.id))
+    await world.loop.tick()
+    assert not world.trainer.alive(world.directories.path(asked.id))
+    assert not (world.directories.path(asked.id) / job.EXAMPLES_FILE).exists()
 
 
 async def test_what_is_cancelled_while_it_is_published_does_not_stay_live(make: Make) -> None:
