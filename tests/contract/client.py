@@ -49,7 +49,7 @@ def until(look: Callable[[], Any], what: str = "nothing came", within_s: float =
 def client(system: System, key: str | None = None) -> httpx.Client:
     """A client with somebody's key."""
     headers = {} if key is None else {"authorization": f"Bearer key-{key}"}
-    return httpx.Client(base_url=system.url, headers=headers, timeout=30, trust_env=False)
+    return httpx.Client(base_url=system.url, headers=headers, timeout=LONG_S, trust_env=False)
 
 
 def chat(http: httpx.Client, model: str, text: str = "Hello", **more: Any) -> httpx.Response:

@@ -10,7 +10,6 @@ import pytest
 
 from router.admit.keys import hash_key
 from tests.contract.client import ADMIN, Pushed, client, push
-from tests.contract.reviewing import LOCK_S
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
@@ -120,7 +119,7 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
-    """Three reviewers, whose claims end soon; rules want reviews of two tenants."""
+    """Three reviewers; rules want reviews of two tenants."""
     keys = [
         {"name": name, "sha256": hash_key(f"key-{name}"), "tenant": name, "scopes": scopes}
         for name, scopes in REVIEWING.items()
@@ -131,7 +130,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> It
         "auth": {"keys": keys},
         "capture": {"tenants": consent},
     }
-    flywheel = {"reviews": {"per_item": 1, "lock_s": LOCK_S}}
+    flywheel = {"reviews": {"per_item": 1}}
     with whole_system(tmp_path_factory.mktemp("desk"), args, flywheel=flywheel) as running:
         with client(running, "ops") as ops:
             rules = b"""rules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,13 +10,6 @@ from tests.contract.client import ADMIN, chat, client, until
 from tests.fakes.whole_system import System
 
 REVIEWS = f"{ADMIN}/reviews"
-LOCK_S = 1.5
-SOON_S = 5.0
-
-
-def soon(look: Callable[[], Any]) -> Any:
-    """What is found within the time that the contract gives."""
-    return until(look, within_s=SOON_S)
 
 
 def shown(http: httpx.Client, review: str) -> dict[str, Any]:
@@ -53,5 +45,5 @@ def demanded(desk: System, text: str = "Hello") -> str:
         answer = chat(app, "base", text)
         assert answer.status_code == 202, answer.text
         review = str(answer.json()["id"])
-        soon(lambda: ops.get(f"{REVIEWS}/{review}").status_code == 200)
+        until(lambda: ops.get(f"{REVIEWS}/{review}").status_code == 200)
     return review

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.contract.client import ADMIN, Pushed, archive, chat, error_of, move, post_version, push
+from tests.contract.client import (
+    ADMIN,
+    Pushed,
+    archive,
+    chat,
+    error_of,
+    move,
+    post_version,
+    push,
+    until,
+)
 from tests.contract.client import said as said_by
 from tests.fakes.tiny_adapter import tiny_adapter
 from tests.fakes.whole_system import System
@@ -40,10 +49,7 @@ def test_a_push_that_nobody_waits_for(ops: httpx.Client) -> None:
     answer = post_version(ops, "patient", archive(1), "stage=live")
     assert answer.status_code in {201, 202}
     version = Pushed("patient", answer.json()["digest"])
-    deadline = time.monotonic() + 10
-    while state_of(ops, version) != "live":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: state_of(ops, version) == "live")
 
 
 def test_a_push_as_a_form(ops: httpx.Client) -> None:
@@ -68,10 +74,7 @@ def test_a_directory_in_the_watched_store(ops: httpx.Client, keyed: System) -> N
     """Taken when ``_SUCCESS`` is in it."""
     place = tiny_adapter(keyed.root / "adapters" / "watched" / "run-1", 1)
     (place / "_SUCCESS").touch()
-    deadline = time.monotonic() + 15
-    while ops.get(f"{ADMIN}/adapters/watched").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: ops.get(f"{ADMIN}/adapters/watched").status_code == 200)
 
 
 def test_a_bad_version_is_refused_with_every_failed_check(
@@ -146,10 +149,7 @@ def test_a_shadow_answers_nobody(ops: httpx.Client, app: httpx.Client, keyed: Sy
     assert answer.json()["state"] == "shadow"
     shadow = Pushed("shady", answer.json()["digest"])
     assert said_by(chat(app, "shady")) == f"I am {live.name}"
-    deadline = time.monotonic() + 10
-    while shadow.name not in keyed.asked():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: shadow.name in keyed.asked())
 
 
 def test_a_retired_alias_is_no_model(ops: httpx.Client, app: httpx.Client) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,22 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app
-from tests.contract.client import ADMIN, archive, chat, client, error_of, post_version, said, until
+from tests.contract.client import (
+    ADMIN,
+    LONG_S,
+    archive,
+    chat,
+    client,
+    error_of,
+    post_version,
+    said,
+    until,
+)
 from tests.fakes.tiny_adapter import tiny_adapter
 from tests.fakes.whole_system import System, whole_system
 
 LIMIT = 2
-PUSH = {"waiting": LIMIT, "first_engine_s": 0.0, "wait_timeout_s": 15.0}
+PUSH = {"waiting": LIMIT, "first_engine_s": 0.0, "wait_timeout_s": LONG_S}
 
 
 @pytest.fixture
@@ -32,10 +41,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 def http(system: System) -> Iterator[httpx.Client]:
     """Without keys, on loopback."""
     with client(system) as http:
-        deadline = time.monotonic() + 15
-        while http.get(f"{ADMIN}/adapters").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: http.get(f"{ADMIN}/adapters").status_code == 200)
         yield http
 
 

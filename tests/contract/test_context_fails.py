@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from tests.contract.client import ADMIN, chat, client
 from tests.contract.conftest import router_args
+from tests.contract.test_erasures import erase
 from tests.fakes.documents import files_of
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
@@ -22,7 +22,8 @@ ASK = {"x-graftwork-context": "manuals"}
 @pytest.fixture
 def system(tmp_path: Path, frontier: FakeFrontier) -> Iterator[System]:
     """One of its own for each test: it is broken."""
-    with whole_system(tmp_path / "state", router_args(frontier), replicas=1) as running:
+    router = {**router_args(frontier), "context": {"timeout_ms": 60_000}}
+    with whole_system(tmp_path / "state", router, replicas=1) as running:
         yield running
 
 
@@ -99,15 +100,7 @@ def test_an_erased_persons_documents_are_in_no_file(system: System, http: httpx.
             json={"text": text, "collection": "people", "metadata": {"subject": subject}},
         )
         assert taken.status_code == 201
-    begun = http.post(f"{ADMIN}/erasures", json={"subject": "alice-q"})
-    assert begun.status_code == 202, begun.text
-    state = begun.json() | {"state": "queued"}
-    until = time.monotonic() + 60
-    while state["state"] in ("queued", "running") and time.monotonic() < until:
-        time.sleep(0.05)
-        state = http.get(f"{ADMIN}/erasures/{begun.json()['id']}").json()
-    assert state["state"] == "done", state
-    assert state["found"]["documents"] == 1
+    assert erase(http, "alice-q")["found"]["documents"] == 1
     left = files_of(system.root)
     assert b"Xylophonspieler" not in left
     assert b"xylophonspiel" not in left

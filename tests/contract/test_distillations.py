@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app as commands
-from tests.contract.client import ADMIN, client, error_of, push
+from tests.contract.client import ADMIN, LONG_S, client, error_of, push
 from tests.fakes.learning_loop import row
 from tests.fakes.trainer_process import FakeTrainer
 from tests.fakes.whole_system import System, whole_system
@@ -55,7 +55,7 @@ def dataset(system: System) -> str:
     return system.registry.flywheel.datasets.take_in("gold", rows).digest
 
 
-def ended(http: httpx.Client, identity: str, within_s: float = 30) -> dict[str, Any]:
+def ended(http: httpx.Client, identity: str, within_s: float = LONG_S) -> dict[str, Any]:
     """The distillation when it has ended."""
     until = time.monotonic() + within_s
     while True:
@@ -206,7 +206,7 @@ def command(system: System, *words: str) -> Result:
 def test_the_commands(system: System, dataset: str) -> None:
     """`distill --dataset … --wait`, `list`, `show`, `cancel`; a remedy on errors."""
     done = command(
-        system, "--dataset", dataset, "--alias", "typed", "--set", "seed=5", "--wait", "30",
+        system, "--dataset", dataset, "--alias", "typed", "--set", "seed=5", "--wait", "60",
         "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -219,7 +219,7 @@ def test_the_commands(system: System, dataset: str) -> None:
     assert found["id"] in listed.stdout
     again = command(system, "cancel", found["id"])
     assert (again.exit_code, "has ended" in again.stderr or "live" in again.stderr) == (1, True)
-    failed = command(system, "--intent", "nothing", "--wait", "30")
+    failed = command(system, "--intent", "nothing", "--wait", "60")
     assert failed.exit_code == 1
     assert "review some exchanges" in failed.stderr
     nothing = command(system)

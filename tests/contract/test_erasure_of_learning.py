@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from adapters.dataset.frozen import row_digest
 from adapters.records.sealing import AUDIT
 from adapters.records.subjects import Subjects
-from tests.contract.client import ADMIN, chat, client
+from tests.contract.client import ADMIN, chat, client, until
 from tests.contract.test_distillations import PATH, ended
 from tests.contract.test_erasures import erase, holding
 from tests.fakes.learning_loop import row
@@ -58,13 +57,12 @@ def frozen(system: System) -> str:
 
 def newest(http: httpx.Client, cause: str) -> dict[str, Any]:
     """The newest distillation that something caused, once there is one."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        for each in http.get(PATH).json()["data"]:
-            if each["cause"] == cause:
-                return dict(each)
-        time.sleep(0.05)
-    raise AssertionError(cause)
+
+    def found() -> dict[str, Any]:
+        rows = http.get(PATH).json()["data"]
+        return next((dict(each) for each in rows if each["cause"] == cause), {})
+
+    return dict(until(found, cause))
 
 
 def test_a_version_that_learned_from_a_person_goes(system: System, http: httpx.Client) -> None:
@@ -108,10 +106,7 @@ def test_a_training_on_a_persons_data_begins_again_without_it(
     trainer.behaviour = {"steps": 1000, "pause_s": 0.05}
     dataset = frozen(system)
     identity = http.post(PATH, json={"dataset": dataset}).json()["id"]
-    until = time.monotonic() + 20
-    while http.get(f"{PATH}/{identity}").json()["step"] < 1:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: http.get(f"{PATH}/{identity}").json()["step"] >= 1)
     assert holding(system.root / "distillations", SECRET) == ["train.jsonl"]
     trainer.behaviour = {"steps": 2}
     done = erase(http, NAME)

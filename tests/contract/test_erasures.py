@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.contract.client import ADMIN, Pushed, chat, client
+from tests.contract.client import ADMIN, Pushed, chat, client, until
 from tests.fakes.whole_system import System
 
 FOUND = {"exchanges", "reviews", "datasets", "adapters", "vault", "documents"}
@@ -35,15 +34,14 @@ def erase(ops: httpx.Client, subject: str) -> dict[str, Any]:
     """Ask for it and wait until it is done."""
     answer = ops.post(f"{ADMIN}/erasures", json={"subject": subject})
     assert answer.status_code == 202, answer.text
-    deadline = time.monotonic() + 60
-    while True:
+
+    def done() -> dict[str, Any]:
         told = ops.get(f"{ADMIN}/erasures/{answer.json()['id']}")
         assert told.status_code == 200
         assert told.json()["state"] in {"queued", "running", "done", "failed"}
-        if told.json()["state"] == "done":
-            return dict(told.json())
-        assert time.monotonic() < deadline, told.text
-        time.sleep(0.05)
+        return dict(told.json()) if told.json()["state"] == "done" else {}
+
+    return dict(until(done))
 
 
 def holding(root: Path, *values: str) -> list[str]:

@@ -44,7 +44,7 @@ def test_every_event_names_an_object_and_its_state(keyed: System, ops: httpx.Cli
     assert ops.put(f"{ADMIN}/policy", content=b"rules: []\n", headers=rules).status_code == 200
     asked = ops.post(f"{ADMIN}/erasures", json={"subject": "nobody@example.com"}).json()["id"]
     versions, seen = [], set()
-    with ops.stream("GET", EVENTS, params={"after": 0}, timeout=10) as answer:
+    with ops.stream("GET", EVENTS, params={"after": 0}) as answer:
         for name, data in followed(answer):
             assert name in OBJECTS, (name, data)
             assert data.get("id") or data.get("digest"), (name, data)
@@ -62,7 +62,7 @@ def test_every_event_names_an_object_and_its_state(keyed: System, ops: httpx.Cli
 
 def test_a_decision_is_told_of(ops: httpx.Client, app: httpx.Client) -> None:
     """Of a request that was answered, and of one that was not."""
-    with ops.stream("GET", EVENTS, timeout=10) as answer:
+    with ops.stream("GET", EVENTS) as answer:
         events = followed(answer)
         told = chat(app, "base").headers["x-graftwork-decision-id"]
         failed = chat(app, "cloud/big", max_tokens=1).headers["x-graftwork-decision-id"]
@@ -78,7 +78,7 @@ def test_a_decision_is_told_of(ops: httpx.Client, app: httpx.Client) -> None:
 def test_what_happens_to_no_object_is_told_to_who_asks(ops: httpx.Client) -> None:
     """``detail=true``: an alias that points elsewhere, for example."""
     push(ops, "detailed", 74)
-    with ops.stream("GET", EVENTS, params={"after": 0, "detail": "true"}, timeout=10) as answer:
+    with ops.stream("GET", EVENTS, params={"after": 0, "detail": "true"}) as answer:
         for name, data in followed(answer):
             if name == "alias-changed" and data["alias"] == "detailed":
                 break

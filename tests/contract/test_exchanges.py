@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,16 @@ import pytest
 from adapters.corpus.delivery import to_line
 from router.admit.keys import hash_key
 from router.capture.spool import Line, Spool
-from tests.contract.client import ADMIN, BODIES, Pushed, archive, chat, client, post_version
+from tests.contract.client import (
+    ADMIN,
+    BODIES,
+    Pushed,
+    archive,
+    chat,
+    client,
+    post_version,
+    until,
+)
 from tests.contract.conftest import router_args
 from tests.contract.test_erasures import erase, holding
 from tests.fakes.corpus import exchange
@@ -35,6 +44,7 @@ FIELDS = {
     "count",
     "session",
 }
+_MARKERS = itertools.count(1)
 _SHARES = {"acme": 1.0, "none-*": 0.0}
 _TENANTS = ("acme", "none-sampled", "silent", "unnamed")
 
@@ -79,15 +89,15 @@ def rows(ops: httpx.Client, **query: Any) -> list[dict[str, Any]]:
     return list(answer.json()["data"])
 
 
-def captured(ops: httpx.Client, decision_id: str, within_s: float = 10.0) -> dict[str, Any] | None:
-    """The exchange of a decision, as soon as it is there; None when it does not come."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        for row in rows(ops, limit=1000):
-            if row["decision_id"] == decision_id:
-                return row
-        time.sleep(0.05)
-    return None
+def kept(ops: httpx.Client, decision_id: str) -> dict[str, Any] | None:
+    """The exchange of a decision, if it is there."""
+    found = (row for row in rows(ops, limit=1000) if row["decision_id"] == decision_id)
+    return next(found, None)
+
+
+def captured(ops: httpx.Client, decision_id: str) -> dict[str, Any]:
+    """The exchange of a decision, as soon as it is there."""
+    return dict(until(lambda: kept(ops, decision_id), f"{decision_id} is not captured"))
 
 
 def decision(answer: httpx.Response) -> str:
@@ -98,9 +108,7 @@ def decision(answer: httpx.Response) -> str:
 
 def settled(ops: httpx.Client) -> None:
     """Whatever was asked before is captured, if it is going to be: this was asked after it."""
-    # Of few digits: one longer number in ten is a card's, and one such marker is like another.
-    last = decision(chat(ops, "base", f"The marker {time.monotonic_ns() % 10**6}"))
-    assert captured(ops, last) is not None
+    captured(ops, decision(chat(ops, "base", f"The marker {next(_MARKERS)}")))
 
 
 def test_a_row_says_what_the_contract_says(capturing: System, ops: httpx.Client) -> None:
@@ -110,7 +118,6 @@ def test_a_row_says_what_the_contract_says(capturing: System, ops: httpx.Client)
             app, "base", "Where is my refund?", headers={"x-graftwork-session": "session-1"}
         )
     row = captured(ops, decision(answer))
-    assert row is not None
     assert row.keys() >= FIELDS
     assert row["state"] == "captured"
     assert row["intent"] == "returns"
@@ -143,7 +150,6 @@ def test_every_api_and_its_streams(
         else:
             identity = decision(app.post(endpoint, json={**body, "model": model}))
     row = captured(ops, identity)
-    assert row is not None
     assert row["request"]["messages"] == [{"role": "user", "content": told}]
     assert row["response"] == "Hello from the frontier."
     assert row["target"] == f"frontier:{model}"
@@ -169,7 +175,8 @@ def test_numbers_make_a_difference(capturing: System, ops: httpx.Client) -> None
     """Another order is another matter."""
     with client(capturing, "acme") as app:
         asked = [decision(chat(app, "base", f"Is the box {n} mine?")) for n in (17, 18)]
-    assert all(captured(ops, each) is not None for each in asked)
+    for each in asked:
+        captured(ops, each)
 
 
 @pytest.mark.parametrize("key", ["silent", "unnamed"])
@@ -182,7 +189,7 @@ def test_nothing_is_kept_without_consent(capturing: System, ops: httpx.Client, k
         said = {"decision_id": asked, "kind": "demonstration", "value": "Unkept words"}
         assert app.post("/v1/feedback", json=said).status_code == 200
     settled(ops)
-    assert captured(ops, asked, within_s=0.5) is None
+    assert kept(ops, asked) is None
     assert "Unkept words" not in json.dumps(rows(ops, limit=1000))
 
 
@@ -202,7 +209,7 @@ def test_no_capture_excludes_storage(
         said = {"decision_id": asked, "kind": "demonstration", "value": "Unkept words"}
         assert app.post("/v1/feedback", json=said).status_code == 200
     settled(ops)
-    assert captured(ops, asked, within_s=0.5) is None
+    assert kept(ops, asked) is None
     assert "Unkept words" not in json.dumps(rows(ops, limit=1000))
 
 
@@ -231,15 +238,13 @@ def test_of_what_is_not_sampled_feedback_has_it_kept(capturing: System, ops: htt
             said = {"decision_id": identity, "kind": kind, "value": value}
             assert app.post("/v1/feedback", json=said).status_code == 200
     found = {each: captured(ops, each) for each in (poor, low, shown)}
-    assert all(row is not None for row in found.values())
-    assert "negative_feedback" in found[poor]["signals"]  # type: ignore[index]
+    assert "negative_feedback" in found[poor]["signals"]
     settled(ops)
     row = captured(ops, shown)
-    assert row is not None
     assert row["details"]["demonstrations"] == [
         {"answer": "So it should be, says [EMAIL_1]", "by": "none-sampled"}
     ]
-    assert captured(ops, plain, within_s=0.5) is None
+    assert kept(ops, plain) is None
 
 
 def test_planted_values_are_in_no_file(capturing: System, ops: httpx.Client) -> None:
@@ -249,7 +254,6 @@ def test_planted_values_are_in_no_file(capturing: System, ops: httpx.Client) -> 
         answer = chat(app, "cloud/big", f"say Write to {MAIL} about {card}, {MAIL} again")
     assert MAIL in answer.text  # the client gets its own values back
     row = captured(ops, decision(answer))
-    assert row is not None
     said = "Write to [EMAIL_1] about [CREDIT_CARD_1], [EMAIL_1] again"
     assert row["request"]["messages"][0]["content"] == f"say {said}"
     assert row["response"] == said
@@ -281,15 +285,15 @@ def test_a_person_is_found_and_erased(
     with client(capturing, "acme") as app:
         mine = decision(chat(app, "base", f"I am {name}, and asked this", **way))
         theirs = decision(chat(app, "base", f"I know of no person like {len(name)}{name[-1]}"))
-    assert captured(ops, theirs) is not None
-    assert captured(ops, mine) is not None
+    captured(ops, theirs)
+    captured(ops, mine)
     found = rows(ops, subject=name)
     assert [row["decision_id"] for row in found] == [mine]
     assert name not in json.dumps(found)
     done = erase(ops, name)
     assert done["found"]["exchanges"] == 1
     assert rows(ops, subject=name) == []
-    assert captured(ops, theirs, within_s=0.5) is not None
+    assert kept(ops, theirs) is not None
     assert holding(capturing.root, name) == []
 
 
@@ -339,7 +343,6 @@ def test_events_tell_of_each(capturing: System, ops: httpx.Client) -> None:
     with ops.stream("GET", f"{ADMIN}/events", params={"after": 0}) as stream:
         asked = decision(chat(ops, "base", "Does anybody hear of this?"))
         row = captured(ops, asked)
-        assert row is not None
         kind = ""
         for line in stream.iter_lines():
             name, _, data = line.partition(": ")
@@ -353,7 +356,7 @@ def test_without_keys_the_operator_has_consented(keyless: System) -> None:
     """Whoever runs it on a laptop is the only one that it serves."""
     with client(keyless) as http:
         asked = decision(chat(http, "base", "Just me here"))
-        assert captured(http, asked) is not None
+        captured(http, asked)
 
 
 def test_near_duplicates_are_one_and_other_products_are_not(
@@ -394,18 +397,9 @@ def test_a_shadow_that_answers_otherwise_is_kept_beside(
         silent = decision(
             chat(app, "shady", "Say it quietly", headers={"x-graftwork-no-capture": "true"})
         )
-        deadline = time.monotonic() + 10
-        while candidate.name not in capturing.asked():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: candidate.name in capturing.asked())
         told = decision(chat(app, "shady", "Say it aloud"))
-    assert captured(ops, told) is not None
-    deadline = time.monotonic() + 10
-    row = captured(ops, told)
-    while row is not None and not row["details"].get("answers"):
-        assert time.monotonic() < deadline
-        row = captured(ops, told)
-    assert row is not None
+    row = until(lambda: (it := captured(ops, told))["details"].get("answers") and it)
     assert "shadow_differs" in row["signals"]
     assert row["details"]["answers"] == [
         {
@@ -413,7 +407,8 @@ def test_a_shadow_that_answers_otherwise_is_kept_beside(
             "response": "Something else entirely was said by me",
         }
     ]
-    assert captured(ops, silent, within_s=0.5) is None
+    settled(ops)
+    assert kept(ops, silent) is None
 
 
 def test_a_shadow_that_calls_otherwise_is_kept_beside(capturing: System, ops: httpx.Client) -> None:
@@ -431,22 +426,18 @@ def test_a_shadow_that_calls_otherwise_is_kept_beside(capturing: System, ops: ht
             engine.says[candidate.name] = Says(calls=(("find", arguments),))
         with client(capturing, "none-sampled") as app:
             told = decision(chat(app, "caller", text, tools=[tool]))
-        deadline = time.monotonic() + 10
-        while capturing.asked().count(candidate.name) == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: capturing.asked().count(candidate.name) > before)
         return told
 
     same = asked("Find the very same", '{ "id": 1 }')
     other = asked("Find another one", '{"id": 2}')
-    deadline = time.monotonic() + 10
-    while (row := captured(ops, other)) is None or not row["details"].get("answers"):
-        assert time.monotonic() < deadline
+    row = until(lambda: (it := captured(ops, other))["details"].get("answers") and it)
     assert "shadow_differs" in row["signals"]
     call = {"type": "function", "function": {"name": "find", "arguments": '{"id":2}'}}
     [beside] = row["details"]["answers"]
     assert json.loads(beside["response"]) == [call]
-    assert captured(ops, same, within_s=0.5) is None
+    settled(ops)
+    assert kept(ops, same) is None
 
 
 def test_what_a_killed_router_left_on_the_disk_arrives(tmp_path: Path) -> None:
@@ -456,8 +447,6 @@ def test_what_a_killed_router_left_on_the_disk_arrives(tmp_path: Path) -> None:
     spool.add([Line(to_line(each), urgent=False) for each in left])
     spool.close()
     with whole_system(tmp_path, replicas=1) as system, client(system) as http:
-        assert all(captured(http, each.decision_id) is not None for each in left)
-        deadline = time.monotonic() + 10
-        while any((tmp_path / "capture").rglob("*.jsonl")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        for each in left:
+            captured(http, each.decision_id)
+        until(lambda: not any((tmp_path / "capture").rglob("*.jsonl")))

@@ -17,7 +17,17 @@ from typer.testing import CliRunner
 from adapters.format.manifest import digest_directory
 from router.admit.keys import hash_key
 from serving.cli.main import app as commands
-from tests.contract.client import ADMIN, archive, chat, client, error_of, move, post_version, said
+from tests.contract.client import (
+    ADMIN,
+    LONG_S,
+    archive,
+    chat,
+    client,
+    error_of,
+    move,
+    post_version,
+    said,
+)
 from tests.contract.conftest import router_args
 from tests.fakes.engine_speech import Says
 from tests.fakes.frontier import FakeFrontier
@@ -27,7 +37,6 @@ from tests.fakes.whole_system import System, whole_system
 ANSWER = "You may send it back within 30 days of receipt."
 _WORDS = ("lamp", "kettle", "chair", "river", "stamp", "garden", "letter", "window")
 _GATE = {"margin": 0.2, "alpha": 0.05, "min_power": 0.8}
-_LONG_S = 30.0
 _REPORT = {
     "n", "test", "alpha", "margin", "power", "candidate", "current", "current_target", "difference",
     "lower", "passed", "verdict", "reason", "n_missing", "slices", "items",
@@ -99,7 +108,7 @@ def teach(system: System, tmp_path: Path, alias: str, seed: int, says: str) -> s
 
 def until(found: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
     """Look until it is as wanted."""
-    deadline = time.monotonic() + _LONG_S
+    deadline = time.monotonic() + LONG_S
     while not wanted(now := found()):
         assert time.monotonic() < deadline, now
         time.sleep(0.05)

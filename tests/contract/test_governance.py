@@ -6,7 +6,6 @@ import base64
 import json
 import random
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,17 @@ import orjson
 import pytest
 
 from router.admit.keys import hash_key
-from tests.contract.client import ADMIN, BODIES, Pushed, chat, client, error_of, lines, said
+from tests.contract.client import (
+    ADMIN,
+    BODIES,
+    Pushed,
+    chat,
+    client,
+    error_of,
+    lines,
+    said,
+    until,
+)
 from tests.contract.conftest import router_args
 from tests.fakes.engine_speech import Says
 from tests.fakes.faults import Fault, Kind
@@ -435,13 +444,14 @@ def test_a_rule_may_ask_what_kinds_of_data_a_request_has(
     yaml = {"content-type": "application/yaml"}
     try:
         assert ops.put(f"{ADMIN}/policy", content=rules, headers=yaml).status_code == 200
-        time.sleep(2)
-        answer = chat(app, BIG, f"pay to {IBAN}")
+        answer = until(
+            lambda: (told := chat(app, BIG, f"pay to {IBAN}")).status_code != 200 and told
+        )
         assert (answer.status_code, error_of(answer)["code"]) == (403, "policy_denied")
         assert chat(app, BIG, f"write to {MAIL}").status_code == 200
     finally:
         ops.put(f"{ADMIN}/policy", content="rules: []", headers=yaml)
-        time.sleep(2)
+        until(lambda: chat(app, BIG, f"pay to {IBAN}").status_code == 200)
 
 
 def test_a_guard_model_sees_what_its_provider_may_see(

@@ -100,7 +100,7 @@ def test_traffic_becomes_an_adapter_that_takes_it_over_and_gives_it_back(
     made = ended(http, started["id"])
     assert made["state"] == "live", made["reason"]
     version = f"adapter:learner@{made['digest'][:12]}"
-    until(lambda: target(http, "lamp") == version, within_s=5)
+    until(lambda: target(http, "lamp") == version)
     assert {target(http, thing) for thing in THINGS} == {version}
 
     became = told(system, "trace", asked["lamp"])

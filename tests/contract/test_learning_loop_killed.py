@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from adapters.distill.lock import holder
 from tests.contract.client import ADMIN, chat, until
 from tests.contract.conftest import router_args
 from tests.contract.test_distillations import PATH
+from tests.contract.test_router_killed_while_capturing import spooled
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.loop_process import LoopProcess
 
@@ -90,6 +90,11 @@ class Loop:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["data"])
 
+    def on_disk(self) -> set[str]:
+        """Decisions whose exchanges no death takes: on their way, or in the corpus."""
+        left = spooled(self.root / "state")
+        return left | {str(row["decision_id"]) for row in self.rows("exchanges")}
+
     def distillation(self) -> dict[str, Any]:
         """The only one; empty before it begins."""
         found = self.rows("distillations")
@@ -144,7 +149,7 @@ def captured_and_reviewed(loop: Loop) -> None:
     """Nothing that was on the disk is lost, no verdict, and none counts twice."""
     for text in ASKED:
         assert loop.target(text) == FRONTIER
-    time.sleep(1.0)  # what is on the disk by then is promised
+    until(lambda: len(loop.on_disk()) == len(ASKED), "every exchange on the disk, as is promised")
     loop.dies()
     until(lambda: len(loop.rows("exchanges")) == len(ASKED), "every exchange")
     until(lambda: len(loop.rows("reviews", state="open")) == len(ASKED), "a review of each")

@@ -143,7 +143,7 @@ def test_usage_adds_up(ops: httpx.Client, keyed: System, by: str) -> None:
     before, spent, _ = totals(ops, by=by, tenant="other")
     with client(keyed, "other") as http:
         costs = [float(chat(http, "cloud/big").headers["x-graftwork-cost-usd"]) for _ in range(3)]
-    deadline = time.monotonic() + 12
+    deadline = time.monotonic() + 60
     requests, usd, rows = totals(ops, by=by, tenant="other")
     while requests < before + 3 and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -158,7 +158,7 @@ def test_usage_by_heading(ops: httpx.Client, keyed: System) -> None:
     with client(keyed, "reviewed") as http:
         overhead = [float(chat(http, "tiny").headers["x-graftwork-overhead-ms"]) for _ in range(5)]
     rows: list[dict[str, Any]] = []
-    deadline = time.monotonic() + 12
+    deadline = time.monotonic() + 60
     while sum(row["requests"] for row in rows) < 5 * len(HEADINGS):
         assert time.monotonic() < deadline
         time.sleep(0.2)

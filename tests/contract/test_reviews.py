@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.contract.client import ADMIN, chat, client, error_of
+from tests.contract.client import ADMIN, chat, client, error_of, until
 from tests.contract.conftest import router_args
-from tests.contract.reviewing import LOCK_S, REVIEWS, act, demanded, listed, shown, soon
+from tests.contract.reviewing import REVIEWS, act, demanded, listed, shown
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
@@ -31,7 +30,7 @@ def test_a_rules_review_opens_within_seconds(desk: System, ann: httpx.Client) ->
 
 
 def test_who_claims_it_holds_it(desk: System, ann: httpx.Client, bob: httpx.Client) -> None:
-    """Others get 409, until it is released, judged, or the claim ends."""
+    """Others get 409, until it is released or judged."""
     review = demanded(desk)
     claimed = act(ann, review, "claim")
     assert claimed.status_code == 200, claimed.text
@@ -47,10 +46,27 @@ def test_who_claims_it_holds_it(desk: System, ann: httpx.Client, bob: httpx.Clie
     assert review not in listed(bob, state="open")
     assert act(ann, review, "release").json()["state"] == "open"
     assert act(bob, review, "claim").status_code == 200
-    time.sleep(LOCK_S)
-    assert shown(ann, review)["claimed_by"] is None
-    assert act(ann, review, "claim").status_code == 200
-    assert act(ann, review, verdict="reject").json()["state"] == "done"
+    assert act(bob, review, verdict="reject").json()["state"] == "done"
+
+
+def test_a_claim_ends_by_itself(
+    tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier
+) -> None:
+    """`flywheel.reviews.lock_s` after it began: it is anybody's again."""
+    flywheel = {"reviews": {"lock_s": 0.5}}
+    with (
+        whole_system(
+            tmp_path_factory.mktemp("lock"), router_args(frontier), flywheel=flywheel
+        ) as running,
+        client(running) as http,
+    ):
+        assert chat(http, "base", "Is the lamp in stock?").status_code == 200
+        [review] = until(lambda: listed(http, state="open"))
+        dan, eve = {"x-graftwork-actor": "dan"}, {"x-graftwork-actor": "eve"}
+        path = f"{REVIEWS}/{review}/claim"
+        assert http.post(path, headers=dan).json()["claimed_by"] == "dan"
+        until(lambda: shown(http, review)["claimed_by"] is None)
+        assert http.post(path, headers=eve).json()["claimed_by"] == "eve"
 
 
 def test_a_verdict_is_one_and_may_be_taken_back(
@@ -246,7 +262,7 @@ def test_what_a_reviewer_writes_is_redacted(desk: System, ann: httpx.Client) -> 
 def test_an_event_tells_of_every_change(desk: System, ann: httpx.Client) -> None:
     """With the item's id and state."""
     review = demanded(desk)
-    with client(desk, "ops") as ops, ops.stream("GET", f"{ADMIN}/events", timeout=5) as stream:
+    with client(desk, "ops") as ops, ops.stream("GET", f"{ADMIN}/events") as stream:
         lines = stream.iter_lines()
         assert next(lines) == ": connected"
         act(ann, review, "claim")
@@ -272,7 +288,7 @@ def test_without_keys_the_header_names_the_reviewer(
         headers = {"content-type": "application/yaml"}
         assert http.put(f"{ADMIN}/policy", content=rules, headers=headers).status_code == 200
         review = chat(http, "base").json()["id"]
-        soon(lambda: http.get(f"{REVIEWS}/{review}").status_code == 200)
+        until(lambda: http.get(f"{REVIEWS}/{review}").status_code == 200)
         dan = {"x-graftwork-actor": "dan"}
         eve = {"x-graftwork-actor": "eve"}
         assert http.post(f"{REVIEWS}/{review}/claim", headers=dan).json()["claimed_by"] == "dan"
@@ -304,7 +320,7 @@ def test_several_verdicts_an_item(
             rows = http.get(REVIEWS, params={"state": "open"}).json()["data"]
             return next((str(row["id"]) for row in rows if row["decision_id"] == decision), None)
 
-        path = f"{REVIEWS}/{soon(opened)}"
+        path = f"{REVIEWS}/{until(opened)}"
         ann, bob = {"x-graftwork-actor": "ann"}, {"x-graftwork-actor": "bob"}
         accept = {"verdict": "accept", "comment": "as it was"}
         first = http.post(path, json=accept, headers=ann).json()
@@ -337,15 +353,13 @@ def test_an_escalation_that_nobody_answers_ends(
         client(running) as http,
     ):
         assert chat(http, "base", "Is the lamp in stock?").status_code == 200
-        [review] = soon(lambda: listed(http, state="open"))
+        [review] = until(lambda: listed(http, state="open"))
         ann, bob = {"x-graftwork-actor": "ann"}, {"x-graftwork-actor": "bob"}
         path = f"{REVIEWS}/{review}"
         asked = http.post(path, json={"verdict": "escalate"}, headers=ann).json()
         assert (asked["state"], asked["escalated"]) == ("open", True)
-        until = time.monotonic() + 20
-        while (found := shown(http, review))["state"] == "open":
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        until(lambda: shown(http, review)["state"] != "open")
+        found = shown(http, review)
         assert (found["outcome"], found["answer"]) == ("unanswered", None)
         assert found["exchange"]["state"] == "rejected"
         assert found["history"][-1]["action"] == "closed"

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from tests.contract.client import ADMIN, chat, client
-from tests.contract.reviewing import REVIEWS, act, demanded, listed, shown, soon
+from tests.contract.client import ADMIN, chat, client, until
+from tests.contract.reviewing import REVIEWS, act, demanded, listed, shown
 from tests.contract.test_erasures import erase
 from tests.fakes.whole_system import System
 
@@ -30,7 +30,7 @@ def captured(desk: System, text: str, tenant: str = "shop", **more: Any) -> tupl
                         return dict(row)
             return None
 
-        row = soon(found)
+        row = until(found)
     return row["exchange_id"], row["id"], decision
 
 
@@ -114,7 +114,7 @@ def test_a_demonstration_is_a_candidate(desk: System, ann: httpx.Client) -> None
     with client(desk, "shop") as app:
         said = {"decision_id": decision, "kind": "demonstration", "value": "At nine."}
         assert app.post("/v1/feedback", json=said).status_code in {200, 201, 202}
-    candidates = soon(lambda: shown(ann, review)["candidates"])
+    candidates = until(lambda: shown(ann, review)["candidates"])
     assert candidates == [{"source": "demonstration", "answer": "At nine."}]
     done = act(ann, review, verdict="accept", answer="At nine.").json()
     assert (done["answer"], done["provenance"]) == ("At nine.", "human")
@@ -127,8 +127,8 @@ def test_asked_often_goes_first(desk: System, ann: httpx.Client) -> None:
     with client(desk, "shop") as app:
         for _ in range(4):
             assert chat(app, "base", "Often about windows?").status_code == 200
-    soon(lambda: shown(ann, often)["exchange"]["count"] == 5)
-    soon(lambda: _before(listed(ann, state="open", limit="1000"), often, once))
+    until(lambda: shown(ann, often)["exchange"]["count"] == 5)
+    until(lambda: _before(listed(ann, state="open", limit="1000"), often, once))
 
 
 def _before(ids: list[str], first: str, second: str) -> bool:
@@ -142,8 +142,8 @@ def test_a_rule_wants_it_looked_at_without_consent(desk: System, ann: httpx.Clie
         assert answer.status_code == 200
         assert answer.headers["x-graftwork-policy"] == "look-later"
         review = "rev" + answer.headers["x-graftwork-decision-id"].removeprefix("dec")
-        soon(lambda: ops.get(f"{REVIEWS}/{review}").status_code == 200)
-        found = soon(lambda: (it := shown(ann, review))["exchange"] and it)
+        until(lambda: ops.get(f"{REVIEWS}/{review}").status_code == 200)
+        found = until(lambda: (it := shown(ann, review))["exchange"] and it)
         assert "A secret lamp for nobody." in str(found["exchange"]["request"])
         assert found["exchange"]["response"]
         assert found["why"][0] == "rule:look-later"
@@ -157,7 +157,7 @@ def test_a_rule_wants_it_looked_at_without_consent(desk: System, ann: httpx.Clie
 def test_what_waits_for_a_rule_shows_the_request(desk: System, ann: httpx.Client) -> None:
     """There is no answer yet: accepting it permits, and makes nothing to learn."""
     review = demanded(desk, "May I have all the kettles?")
-    found = soon(lambda: (it := shown(ann, review))["exchange"] and it)
+    found = until(lambda: (it := shown(ann, review))["exchange"] and it)
     assert "all the kettles" in str(found["exchange"]["request"])
     assert found["exchange"]["response"] == ""
     done = act(ann, review, verdict="accept").json()
@@ -218,6 +218,6 @@ def test_what_is_imported_is_reviewed(desk: System, ann: httpx.Client) -> None:
         }
         return own if len(own) == 3 else None
 
-    reviews = soon(opened)
+    reviews = until(opened)
     done = act(ann, reviews["Imported answer about anvils."], verdict="accept").json()
     assert (done["outcome"], done["answer"]) == ("gold", "Imported answer about anvils.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -45,13 +45,12 @@ def away(system: System) -> Iterator[None]:
 
 def spooled(root: Path) -> set[str]:
     """Decisions whose exchanges are on the disk, whole lines only."""
-    found = set()
+    found: set[str] = set()
     for path in (root / SPOOLS).glob("*/*.jsonl"):
-        whole, _, _torn = path.read_bytes().rpartition(b"\n")
-        for line in whole.splitlines():
-            entry = from_line(line)
-            if isinstance(entry, Exchange):
-                found.add(entry.decision_id)
+        with suppress(FileNotFoundError):  # it was delivered just now
+            whole, _, _torn = path.read_bytes().rpartition(b"\n")
+            entries = [from_line(line) for line in whole.splitlines()]
+            found |= {each.decision_id for each in entries if isinstance(each, Exchange)}
     return found
 
 

@@ -206,4 +206,4 @@ class AdapterPath:
 
     async def idle(self) -> None:
         """Wait until no background work is left."""
-        await asyncio.wait_for(self.rollout.idle(), 10)
+        await asyncio.wait_for(self.rollout.idle(), 60)

@@ -57,7 +57,7 @@ async def fronted(run: Path, server: str, headers_s: int = 2) -> AsyncIterator[s
         [script, "-f", str(config), "-db"], env=environment, stdout=sys.stderr, stderr=sys.stderr
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while edge.port_is_free("127.0.0.1", port):
                 assert process.poll() is None, config.read_text()
                 await asyncio.sleep(0.02)

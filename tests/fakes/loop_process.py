@@ -60,7 +60,7 @@ class LoopProcess:
         """As the kernel does when memory runs out."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process = None

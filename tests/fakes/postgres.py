@@ -178,7 +178,7 @@ def _running(initdb: str, server: str) -> Iterator[int]:
         finally:
             # At once: nobody wants its data, and some client may still be there.
             process.send_signal(signal.SIGQUIT)
-            process.wait(20)
+            process.wait(60)
 
 
 def _address(port: int, database: str) -> str:

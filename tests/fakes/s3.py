@@ -59,7 +59,7 @@ def fake_s3() -> Iterator[FakeS3]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 def _etag(content: bytes) -> str:

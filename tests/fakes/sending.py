@@ -134,6 +134,6 @@ async def desk(
 
 async def until(fact: Any) -> None:
     """Wait until ``fact()`` is true; a server in another thread has no event to wait for."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not fact():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

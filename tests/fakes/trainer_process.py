@@ -52,7 +52,7 @@ class FakeTrainer:
         self.started.append(
             subprocess.Popen([*command, str(directory)], env={**os.environ, **environ})
         )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not self.alive(directory) and read_outcome(directory) is None:
             if self.started[-1].poll() is not None or time.monotonic() > until:
                 return
@@ -76,7 +76,7 @@ class FakeTrainer:
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-                process.wait(10)
+                process.wait(60)
 
 
 class InstantTrainer(FakeTrainer):

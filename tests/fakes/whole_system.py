@@ -162,7 +162,7 @@ async def _engine(
 
     try:
         async with _beating(report):
-            await asyncio.wait_for(ready.wait(), 20)
+            await asyncio.wait_for(ready.wait(), 60)
             yield engine
     finally:
         await server.stop()
@@ -190,7 +190,7 @@ async def _router(
 
     try:
         async with _beating(report), served(router.door) as url:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while knows_engine and not router.has_engine():  # noqa: ASYNC110 - a table comes with a beat
                     await asyncio.sleep(_BEAT_S)
             yield url

@@ -46,7 +46,7 @@ async def _leave_when(
         task = asyncio.create_task(ask(process.door, PATH, body, leave=leave, reply=reply))
         await until(lambda: fact(reply))
         leave.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
         return await _newest(process)
     finally:
         await process.aclose()
@@ -54,7 +54,7 @@ async def _leave_when(
 
 async def _newest(process: RouterProcess) -> dict[str, Any]:
     """The record of who left, as the admin plane shows it once it is written."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             reply = await ask(process.door, "/admin/v1/decisions", None)
             for record in reply.json()["data"]:

@@ -85,7 +85,7 @@ async def leave(found: World, model: str, fact: Callable[[], bool], turns: int) 
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
     gone = asyncio.Event()
     asking = asyncio.create_task(ask(found.process.door, PATH, body, leave=gone))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not fact():  # noqa: ASYNC110 - every turn of the loop counts
             await asyncio.sleep(0)
         for _ in range(turns):

@@ -91,7 +91,7 @@ async def test_a_push_behind_one_that_waits_does_not_overtake_it(path: AdapterPa
 async def test_who_waits_for_the_end_is_told_of_it(path: AdapterPath) -> None:
     """``wait`` lasts until it serves."""
     pushing = asyncio.create_task(path.rollout.push("returns", path.adapter(1), wait=True))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not room(path).entries():  # noqa: ASYNC110 - it comes with a rename
             await asyncio.sleep(0.01)
     await engine_comes(path)
@@ -259,7 +259,7 @@ async def test_what_was_accepted_outlives_kill_9(tmp_path: Path) -> None:
         sys.executable, "-c", _PROCESS, str(tmp_path), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         said = [(await process.stdout.readline()).decode().strip() for _ in range(2)]
     process.kill()
     await process.wait()

@@ -395,7 +395,7 @@ async def test_a_blocking_run_is_waited_for_when_it_is_stopped() -> None:
 
     def work() -> None:
         began.set()
-        may_end.wait(5)
+        may_end.wait(60)
         ended.set()
 
     job = Periodic("j", in_thread(work), Every(1, at_once=True))

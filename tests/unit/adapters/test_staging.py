@@ -136,7 +136,7 @@ def test_many_who_want_one_copy_fetch_it_once(node: Node) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert fetched == [digest]
 
 

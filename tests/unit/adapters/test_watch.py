@@ -45,7 +45,7 @@ async def looking(
     jobs = PeriodicJobs(on_failure)
     watcher.add_to(jobs)
     jobs.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         yield jobs
     await jobs.aclose()
     await watcher.aclose()
@@ -430,7 +430,7 @@ async def test_the_loop_notices_a_new_directory(
     async with looking(Watcher(path.rollout, path.registry, config, path.events)):
         await asyncio.sleep(0.3)
         drop(root, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for event in path.events.follow(0):
                 if event.kind == "watch-taken":
                     break

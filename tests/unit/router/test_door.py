@@ -42,7 +42,7 @@ async def raw(url: str, request: bytes) -> tuple[bytes, bytes]:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -309,7 +309,7 @@ async def test_a_reader_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
 
                 await process.door(scope, receive, stuck)
 
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 reply = await ask(door, "/v1/chat/completions", {**CHAT, "stream": True})
             assert took == [1, 1]
             assert (admission.under_way, process.door._slow.given_up) == (0, 1)

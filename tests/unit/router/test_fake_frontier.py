@@ -27,4 +27,4 @@ def test_it_runs_as_a_process_and_ends_by_itself() -> None:
             assert client.post("/v1/embeddings", json=ask).status_code == 200
             first = client.get("/fake/requests").json()[0]
             assert first["path"] == "/v1/chat/completions"
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

@@ -266,8 +266,8 @@ async def test_hanging_provider_is_a_timeout(client: HttpClient, frontier: FakeF
     frontier.misbehave(Kind.HANG_BEFORE_HEADERS)
     left = frontier.left
     with pytest.raises(TargetTimeout):
-        await _target(client, frontier, total_timeout_s=0.1).send(_call())
-    async with asyncio.timeout(2):
+        await _target(client, frontier, total_timeout_s=1.0).send(_call())
+    async with asyncio.timeout(60):
         while frontier.left == left:  # noqa: ASYNC110 - the server runs in another thread
             await asyncio.sleep(0.01)
 

@@ -52,18 +52,18 @@ async def client() -> AsyncIterator[HttpClient]:
         yield client
 
 
-async def _post(client: HttpClient, server: Wire, timeout_s: float = 5.0) -> RawAnswer:
+async def _post(client: HttpClient, server: Wire, timeout_s: float = 30.0) -> RawAnswer:
     return await client.post(
         URL(server.url),
         json_headers(),
         b"{}",
         target="base",
-        connect_timeout_s=1.0,
+        connect_timeout_s=30.0,
         timeout_s=timeout_s,
     )
 
 
-async def _chat(client: HttpClient, server: Wire, timeout_s: float = 5.0) -> RawAnswer:
+async def _chat(client: HttpClient, server: Wire, timeout_s: float = 30.0) -> RawAnswer:
     return (await _post(client, server, timeout_s)).watch(ASKED)
 
 
@@ -125,7 +125,7 @@ async def test_leaving_early_cuts_the_connection(client: HttpClient) -> None:
         answer = await _chat(client, server)
         await anext(answer.chunks())
         await answer.aclose()
-        await asyncio.wait_for(server.left.wait(), 2)
+        await asyncio.wait_for(server.left.wait(), 60)
 
 
 async def test_cancelled_call_cuts_the_connection(client: HttpClient) -> None:
@@ -135,7 +135,7 @@ async def test_cancelled_call_cuts_the_connection(client: HttpClient) -> None:
         while not server.heads:  # noqa: ASYNC110 - the server has no event for this
             await asyncio.sleep(0.01)
         call.cancel()
-        await asyncio.wait_for(server.left.wait(), 2)
+        await asyncio.wait_for(server.left.wait(), 60)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,7 @@ async def test_cancelled_call_cuts_the_connection(client: HttpClient) -> None:
 async def test_cut_stream_is_never_a_success(client: HttpClient, script: list[bytes]) -> None:
     """However a stream is cut, whole events come through and then ``TargetBroken``."""
     async with wire(script) as server:
-        # aiohttp itself does not notice a bad chunk: the call's timeout must.
-        seen, error = await _read_until_broken(await _chat(client, server, timeout_s=0.3))
+        seen, error = await _read_until_broken(await _chat(client, server, timeout_s=1.0))
     assert b"".join(seen) == HELLO
     assert "base" in error.message
 
@@ -191,15 +190,15 @@ async def test_error_event_ends_the_stream(client: HttpClient) -> None:
 async def test_open_connection_after_the_last_event_is_not_waited_for(client: HttpClient) -> None:
     """A target that says ``[DONE]`` and never closes costs half a second, not the timeout."""
     async with wire([*events(HELLO, DONE, end=False), Hang()]) as server:
-        async with asyncio.timeout(2):
-            assert await _read(await _chat(client, server)) == [HELLO, DONE]
+        async with asyncio.timeout(20):
+            assert await _read(await _chat(client, server, timeout_s=60)) == [HELLO, DONE]
             await server.left.wait()
 
 
 async def test_total_timeout_holds_in_the_middle_of_a_stream(client: HttpClient) -> None:
     """A stream that stalls is broken off when the call's time is over."""
     async with wire([*events(HELLO, end=False), Hang()]) as server:
-        seen, error = await _read_until_broken(await _chat(client, server, timeout_s=0.2))
+        seen, error = await _read_until_broken(await _chat(client, server, timeout_s=1.0))
     assert seen == [HELLO]
     assert "in time" in error.message
 

@@ -47,7 +47,7 @@ def test_kill_nine_loses_nothing(tmp_path: Path) -> None:
         assert child.stdout.readline() == b"ready\n"
         assert list(left_behind(tmp_path)) == []
         os.kill(child.pid, signal.SIGKILL)
-        child.wait(10)
+        child.wait(60)
         (found,) = list(left_behind(tmp_path))
     assert (found.holder, found.number) == ("dead/1", 7)
     assert [(each.account, each.used, each.limit) for each in found.accounts] == [("all", 65, 1000)]

@@ -132,4 +132,4 @@ def test_what_of_an_answer_a_client_does_not_get_is_named(tmp_path: Path) -> Non
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)

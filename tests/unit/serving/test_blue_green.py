@@ -79,7 +79,7 @@ class Load:
         finally:
             self._stop.set()
             for thread in threads:
-                thread.join(30)
+                thread.join(60)
 
 
 def flips(system: System) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def test_one_alias_more_than_fits_does_not_keep_the_system_from_being_ready(
         (cold,) = answer["cold"]
         assert cold in names
         body = {"model": cold.partition("@")[0], "messages": [{"role": "user", "content": "hi"}]}
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while cold in ready(system.url, cold=1)["cold"]:
             # Asked for, it comes in, another leaves, and nothing is missing at any moment.
             assert httpx.post(f"{system.url}/v1/chat/completions", json=body).status_code == 200

@@ -232,7 +232,7 @@ def _asked(system: System, n: int) -> float:
 def test_drift_from_outside(system: System) -> None:
     """A list as every other, with its thresholds; a new deployment knows nothing yet."""
     _asked(system, 3)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         answer = httpx.get(f"{system.url}/admin/v1/drift").json()
         rows = {row["signal"]: row for row in answer["data"]}
@@ -276,7 +276,7 @@ def test_usage_equals_what_the_answers_said_they_cost(tmp_path: Path) -> None:
     with whole_system(tmp_path, {"routing": routing}, replicas=1) as system:
         cost = _asked(system, 20)
         assert cost > 0
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             rows = httpx.get(f"{system.url}/admin/v1/usage?by=target").json()["data"]
             if sum(row["requests"] for row in rows) == 20 or time.monotonic() > deadline:

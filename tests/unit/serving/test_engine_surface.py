@@ -138,7 +138,7 @@ async def test_a_report_waits_for_no_load(
     loading = asyncio.create_task(load(http))
     await asyncio.sleep(0.05)
     assert not loading.done()
-    said = await asyncio.wait_for(surface.residency(), 1)
+    said = await asyncio.wait_for(surface.residency(), 60)
     assert said.resident == frozenset()
     reading.set()
     await loading

@@ -209,7 +209,7 @@ async def test_a_registry_that_was_superseded_stops_and_says_so(
     ask = LeaseAsk(holder="before", number=1, wishes=())
     assert (await lease(old, ask)).status_code == 200
     new.service.engine_reported(ENGINE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not old.service.superseded:  # noqa: ASYNC110 - it looks once a second
             await asyncio.sleep(0.05)
     assert old.service.router_reported(ROUTER).table is None
@@ -266,7 +266,7 @@ def test_files_leave_the_store_before_a_successor_can_want_them(
 
     claiming = threading.Thread(target=claim)
     old.registry.as_writer(remove)
-    claiming.join(20)
+    claiming.join(60)
     assert steps == ["removed", "claimed"]
     with pytest.raises(Superseded):
         old.registry.as_writer(steps.clear)

@@ -207,7 +207,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     working, really = threading.Event(), os.write
 
     def write(handle: int, data: Any) -> int:
-        working.wait(10)
+        working.wait(60)
         return really(handle, data)
 
     monkeypatch.setattr(os, "write", write)

@@ -91,7 +91,7 @@ def test_never_more_adapters_than_slots(names: list[str], pins: int) -> None:
                 inside.remove(name)
                 served.append(name)
 
-        await asyncio.wait_for(asyncio.gather(*map(request, names)), 30)
+        await asyncio.wait_for(asyncio.gather(*map(request, names)), 60)
         assert sorted(served) == sorted(names)
         assert all(slots.requests(name) == 0 for name in names)
 

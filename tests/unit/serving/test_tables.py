@@ -81,7 +81,7 @@ async def test_the_bases_name_outlives_a_restart_without_engines(tmp_path: Path)
     await first.start(PEER)
     engine = Peer(id="e1", url="http://127.0.0.1:1", secret="s")
     first.service.engine_reported(EngineReport(peer=engine, base=BASE, max_model_len=64))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while first.adapters.registry.snapshot().base_id != BASE.base_id:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await first.aclose()
@@ -102,7 +102,7 @@ async def test_a_change_that_was_never_announced_reaches_the_table(tmp_path: Pat
     for state in (State.CHECKED, State.STORED, State.PREPARING, State.PREPARED):
         rows.move("returns", digest, state, by="test")
     epoch = rows.commit("returns", digest, by="test")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while found.service.tables.current.epoch < epoch:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert found.service.tables.current.aliases["returns"].live == digest

@@ -106,7 +106,7 @@ async def test_the_end_leaves_no_call(engines: Engines) -> None:
     job = Periodic("wake-engine", look, Every(0.001, limit_s=None))
     job.start()
     await looks(job)
-    await asyncio.wait_for(job.aclose(), 1)
+    await asyncio.wait_for(job.aclose(), 60)
     assert engines.calls == 1
 
 

@@ -33,7 +33,7 @@ def test_a_delivery_that_was_taken_is_durable_and_counts_once(tmp_path: Path) ->
             acknowledged = int(child.stdout.readline())
     finally:
         child.send_signal(signal.SIGKILL)
-        child.wait(10)
+        child.wait(60)
     child.stdout.close()
     with corpus(url) as (exchanges, _):
         assert exchanges.tally()[0] >= 5 * (acknowledged + 1)

@@ -48,7 +48,7 @@ def hook() -> Iterator[Hook]:
     yield made
     made.server.shutdown()
     made.server.server_close()
-    thread.join(10)
+    thread.join(60)
 
 
 async def test_each_checkpoint_is_put_once_and_verifies_the_log_from_there(

@@ -288,7 +288,7 @@ async def test_whoever_lives_closes_the_log_of_a_process_that_died(
         assert gone._file is not None
         gone._file.close()
         two.add(begin(2))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             lost: list[dict[str, Any]] = []
             while not lost:
                 await asyncio.to_thread(time.sleep, 0.02)
@@ -327,7 +327,7 @@ async def test_a_thread_that_ended_refuses_and_fails_the_health_check(
         log.check()
         monkeypatch.setattr(log, "_write", breaks)
         log.add(begin(1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while log.refusal() is None:  # noqa: ASYNC110 - a thread's end has no event
                 await asyncio.sleep(0.01)
         assert "any more" in (log.refusal() or "")
@@ -354,7 +354,7 @@ async def test_payloads_outlive_a_power_cut_soon_though_nobody_writes_more(
         assert len(synced) < 5
         file = log._file
         assert file is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while file.has_unsynced:  # noqa: ASYNC110 - the thread has no event for it
                 await asyncio.sleep(0.01)
         assert synced

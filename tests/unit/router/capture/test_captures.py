@@ -316,7 +316,7 @@ def test_a_slow_disk_costs_what_is_only_sampled(
 
         def slow(lines: Sequence[Line]) -> None:
             begun.set()
-            assert goes_on.wait(30)
+            assert goes_on.wait(60)
             real(lines)
 
         monkeypatch.setattr(router.spool, "add", slow)

@@ -109,7 +109,7 @@ def test_what_a_killed_process_took_is_all_there(tmp_path: Path) -> None:
             acknowledged = int(child.stdout.readline())
     finally:
         child.send_signal(signal.SIGKILL)
-        child.wait(10)
+        child.wait(60)
     acknowledged = max([acknowledged, *map(int, child.stdout.read().split()[:-1])])
     child.stdout.close()
     torn = next((root / "victim").glob("*-1-*.jsonl"))

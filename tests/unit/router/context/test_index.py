@@ -269,7 +269,7 @@ def test_readers_and_the_writer_do_not_stand_in_each_others_way(
         index.put(*document("d", [f"kettle {number}"] * 6, encoder))
     stop.set()
     for each in readers:
-        each.join(20)
+        each.join(60)
     index.close()
     assert problems == []
 

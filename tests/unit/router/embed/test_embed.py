@@ -98,7 +98,7 @@ async def test_more_than_may_wait_is_refused_and_the_place_comes_back() -> None:
     """At the limit a run is refused; when one is over, the next may come."""
     threads, gate = Threads("test", 1, limit=2), threading.Event()
     try:
-        runs = [asyncio.ensure_future(threads.run(lambda: gate.wait(10))) for _ in range(2)]
+        runs = [asyncio.ensure_future(threads.run(lambda: gate.wait(60))) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(Busy):
             await threads.run(lambda: None)
