@@ -13,8 +13,8 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app
-from tests.contract.client import ADMIN, chat, client
-from tests.contract.reviewing import REVIEWS, soon
+from tests.contract.client import ADMIN, chat, client, until
+from tests.contract.reviewing import REVIEWS
 from tests.fakes.whole_system import System, whole_system
 
 
@@ -38,7 +38,7 @@ def review(system: System, request: pytest.FixtureRequest) -> str:
             rows = http.get(REVIEWS, params={"state": "open", "limit": "1000"}).json()["data"]
             return next((str(row["id"]) for row in rows if row["decision_id"] == decision), None)
 
-        return str(soon(found))
+        return str(until(found))
 
 
 def command(system: System, *words: str, given: str | None = None) -> Result:
