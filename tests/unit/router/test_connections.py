@@ -40,10 +40,17 @@ async def client() -> AsyncIterator[HttpClient]:
         yield client
 
 
-async def post(client: HttpClient, server: Wire, **headers: str) -> RawAnswer:
+async def post(
+    client: HttpClient, server: Wire, connect_timeout_s: float = 30.0, **headers: str
+) -> RawAnswer:
     """Call the server."""
     answer = await client.post(
-        URL(server.url), headers, b"{}", target="base", connect_timeout_s=5.0, timeout_s=5.0
+        URL(server.url),
+        headers,
+        b"{}",
+        target="base",
+        connect_timeout_s=connect_timeout_s,
+        timeout_s=30.0,
     )
     return answer.watch(ASKED)
 
@@ -146,7 +153,7 @@ async def test_a_wait_for_a_connection_has_an_end() -> None:
     async with HttpClient(max_connections=1) as client, wire([body(ANSWER)]) as server:
         answer = await post(client, server)
         with pytest.raises(TargetTimeout, match="No connection to base"):
-            await post(client, server)
+            await post(client, server, 0.3)
         await read(answer)
         assert await read(await post(client, server)) == ANSWER
 
@@ -168,7 +175,7 @@ def test_nothing_is_left_of_calls_that_came_to_nothing(run: Run) -> None:
                 with pytest.raises(TargetUnavailable):
                     await post(client, gone)
             held = [await post(client, alive) for _ in range(2)]
-            waits = [asyncio.create_task(post(client, alive)) for _ in range(20)]
+            waits = [asyncio.create_task(post(client, alive, 0.3)) for _ in range(20)]
             results = await asyncio.gather(*waits, return_exceptions=True)
             assert all(isinstance(each, TargetTimeout) for each in results)
             assert not client._pool._waiting
@@ -197,10 +204,10 @@ def test_a_full_connection_that_is_cut_is_read_to_the_cut(run: Run) -> None:
         url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         async with HttpClient() as client:
             answer = await client.post(
-                url, {}, b"{}", target="base", connect_timeout_s=1, timeout_s=0.3
+                url, {}, b"{}", target="base", connect_timeout_s=30, timeout_s=1.0
             )
             answer.watch(ASKED)
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.3)
             with pytest.raises(TargetBroken, match="in time"):
                 await read(answer)
         server.close()

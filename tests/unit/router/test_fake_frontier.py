@@ -14,7 +14,7 @@ ASK = {"model": "m", "messages": [{"role": "user", "content": "[[fault:status:41
 
 def test_it_runs_as_a_process_and_ends_by_itself() -> None:
     """It says where it listens, takes faults by prompt and by request, and is gone in time."""
-    command = [sys.executable, "-m", "tests.fakes.frontier", "--seconds", "1.5"]
+    command = [sys.executable, "-m", "tests.fakes.frontier", "--seconds", "4"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()

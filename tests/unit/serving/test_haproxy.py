@@ -61,7 +61,7 @@ async def test_websockets_and_steering_headers(tmp_path: Path) -> None:
         await send({"type": "http.response.body", "body": b"ok"})
 
     async with served(app) as url, fronted(tmp_path / "run", url) as front:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             steering = {
                 "x-request-timeout-seconds": "0.001",
                 "x-request-disconnect-disabled": "?1",
@@ -99,7 +99,7 @@ async def test_two_hundred_slow_clients_do_not_keep_others_out(
     halves = (post[:30], post + b"Content-Length: 5000\r\n\r\n{", whole, whole)
     slow: list[socket.socket] = []
     for number in range(200):
-        each = socket.create_connection((host, int(port)), 5)
+        each = socket.create_connection((host, int(port)), 60)
         each.sendall(halves[number % len(halves)])
         slow.append(each)
     try:
@@ -138,7 +138,7 @@ async def test_headers_that_trickle_are_given_up(endpoint: tuple[str, FakeEngine
 
 
 def _end(connection: socket.socket) -> bytes:
-    connection.settimeout(20)
+    connection.settimeout(60)
     parts = []
     while part := connection.recv(65536):
         parts.append(part)

@@ -38,7 +38,6 @@ ROUTER = RouterReport(peer=Peer(id="r1", url="http://127.0.0.1:1", secret="s"))
 VERSIONS = "/admin/v1/adapters/returns/versions"
 TAR = {"content-type": "application/x-tar"}
 _THREADS = 4
-_LOAD_S = 0.4
 
 
 class Writer:
@@ -121,16 +120,17 @@ def test_after_a_successors_claim_no_write_of_the_old_registry_goes_through(
     load = Load(getattr(old, what))
     with ThreadPoolExecutor(_THREADS) as threads:
         running = [threads.submit(load.run, 1 + i * 1_000_000) for i in range(_THREADS)]
-        time.sleep(_LOAD_S)
+        while len(load.done) <= 2 * _THREADS:
+            time.sleep(0.01)
         new = writers("new")
         new.registry.claim()
         at_the_claim = written(new, what)
-        threading.Event().wait(_LOAD_S / 4)
+        time.sleep(0.1)
         after = written(new, what)
-        wait(running, timeout=10)
+        wait(running, timeout=60)
         load.stop.set()
         for each in running:
-            each.result(timeout=30)
+            each.result(timeout=60)
     assert len(load.done) > _THREADS
     assert len(load.refused) == _THREADS
     assert after == at_the_claim == len(load.done)

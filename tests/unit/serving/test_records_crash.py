@@ -44,7 +44,7 @@ class Heard:
 
 async def _keep_asking(url: str, heard: Heard, *, stream: bool) -> None:
     body = {"model": MODEL, "messages": _MESSAGES, "stream": stream}
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         while True:
             try:
                 async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as answer:
@@ -74,7 +74,7 @@ async def _load_until_killed(router: RouterAlone, heard: Heard, wanted: int) -> 
 
 
 def _decisions(url: str) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{url}/admin/v1/decisions?limit=1000", timeout=30).json()
+    answer = httpx.get(f"{url}/admin/v1/decisions?limit=1000", timeout=60).json()
     return list(answer["data"])
 
 
@@ -129,7 +129,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def _ask(url: str) -> httpx.Response:
     body = {"model": MODEL, "messages": _MESSAGES}
-    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=30)
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
 
 
 def _fill(path: Path) -> None:
