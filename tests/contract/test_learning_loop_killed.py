@@ -61,7 +61,7 @@ class Loop:
             },
             answer=RIGHT,
             delay_s=0.05,
-            steps=20,
+            steps=30,
             pause_s=0.1,
         )
         self._begin()

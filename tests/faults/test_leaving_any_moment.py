@@ -92,7 +92,7 @@ async def leave(found: World, model: str, fact: Callable[[], bool], turns: int) 
             await asyncio.sleep(0)
         gone.set()
         await asking
-        for _ in range(200):
+        for _ in range(6000):
             if not found.left_behind():
                 return
             await asyncio.sleep(0.005)

@@ -89,9 +89,10 @@ async def test_a_live_version_cannot_become_a_canary_of_itself(path: AdapterPath
 async def test_a_version_under_way_goes_where_it_was_asked_to_last(path: AdapterPath) -> None:
     """The same bytes come again, for another stage, before their publish has ended."""
     await path.push("returns", 1)
-    path.fleet.load_s = 0.1
+    path.fleet.load_s, loads = 0.3, path.fleet.count("load")
     first = asyncio.create_task(path.rollout.push("returns", path.adapter(2)))
-    await asyncio.sleep(0.05)
+    while path.fleet.count("load") == loads:  # noqa: ASYNC110 - the fake has no event for it
+        await asyncio.sleep(0.005)
     await path.rollout.push("returns", path.adapter(2), stage="canary", percent=7.0, wait=True)
     await first
     await path.idle()

@@ -190,7 +190,16 @@ async def test_a_round_beside_requests_is_not_quiet(world: World) -> None:
 async def test_two_probes_at_once_are_not_quiet(world: World) -> None:
     """They share batches as requests do."""
     await world.fleet.load("one", FILES)
-    world.engine.while_scoring = lambda _: asyncio.sleep(0.01)
+    both, scoring = asyncio.Event(), 0
+
+    async def together(_: str | None) -> None:
+        nonlocal scoring
+        scoring += 1
+        if scoring == 2:
+            both.set()
+        await both.wait()
+
+    world.engine.while_scoring = together
     results = await asyncio.gather(*(world.fleet.probe("one", NAME) for _ in range(2)))
     assert [result.rounds[0].quiet for result in results] == [False, False]
 

@@ -203,7 +203,7 @@ async def test_everybody_who_was_admitted_has_both_records_and_nobody_else(
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Writes wait while it is clear; whoever waits for them gives up soon."""
+    """Writes wait while it is clear."""
     working, really = threading.Event(), os.write
 
     def write(handle: int, data: Any) -> int:
@@ -211,7 +211,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         return really(handle, data)
 
     monkeypatch.setattr(os, "write", write)
-    monkeypatch.setattr(writing, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(writing, "PATIENCE_S", 60.0)
     working.set()
     yield working
     working.set()
@@ -219,7 +219,12 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_no_byte_leaves_before_the_begin_is_on_disk(
-    tmp_path: Path, frontier: FakeFrontier, disk: threading.Event, *, stream: bool
+    tmp_path: Path,
+    frontier: FakeFrontier,
+    disk: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    stream: bool,
 ) -> None:
     """The target has answered, and the client hears nothing until the disk has the record."""
     async with (
@@ -238,6 +243,7 @@ async def test_no_byte_leaves_before_the_begin_is_on_disk(
         assert answer.status == 200
         assert (b"[DONE]" in body) is stream
         # A disk that stays away: the answer is given up, and the error says why.
+        monkeypatch.setattr(writing, "PATIENCE_S", 0.5)
         disk.clear()
         _, refused, body = await ask(client, url, stream=stream)
         assert refused.status == 503
@@ -246,10 +252,13 @@ async def test_no_byte_leaves_before_the_begin_is_on_disk(
 
 
 async def test_a_stream_does_not_end_well_before_its_end_is_on_disk(
-    tmp_path: Path, frontier: FakeFrontier, disk: threading.Event
+    tmp_path: Path,
+    frontier: FakeFrontier,
+    disk: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When the disk goes away in its middle, an error event stands before the end mark."""
-    frontier.delay_s = 0.05
+    frontier.delay_s = 0.2
     async with (
         running_router(settings(tmp_path, frontier)) as (url, _),
         aiohttp.ClientSession() as client,
@@ -263,6 +272,7 @@ async def test_a_stream_does_not_end_well_before_its_end_is_on_disk(
             assert answer.status == 200
             heard = await answer.content.readany()
             disk.clear()
+            monkeypatch.setattr(writing, "PATIENCE_S", 0.5)
             heard += await answer.content.read()
         assert b'"code":"audit_unavailable"' in heard.split(b"[DONE]")[0]
         disk.set()

@@ -105,12 +105,13 @@ async def test_a_trainer_that_fails_says_why(make: Make) -> None:
 
 async def test_a_trainer_that_dies_goes_on_from_its_checkpoint(make: Make) -> None:
     """It is started again, and the alias's version is what it would have been."""
-    world = make(trainer=FakeTrainer(pause_s=0.05, steps=12))
+    world = make(trainer=(trainer := FakeTrainer(pause_s=0.05, steps=1000)))
     asked = world.ask()
     await world.run(asked.id, "training")
     while world.distillations.find(asked.id).step < 4:
         await world.loop.tick()
         await asyncio.sleep(0.02)
+    trainer.behaviour = {"steps": world.distillations.find(asked.id).step + 20}
     world.trainer.kill()
     done = await world.run(asked.id, "live", "failed")
     assert done.state is DistillState.LIVE

@@ -68,7 +68,7 @@ async def test_it_was_used_once_before_it_counts_as_loaded(awaited: Awaited, wor
 
 async def test_the_loop_goes_on_while_it_works(words: Words, awaited: Awaited) -> None:
     """Others are answered meanwhile."""
-    words.pause_s = 0.2
+    words.pause_s = 0.5
     looking = asyncio.ensure_future(awaited.find(["x"]))
     turns = 0
     while not looking.done():
