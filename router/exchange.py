@@ -84,6 +84,12 @@ class Assurance:
     """P(correct), 0 to 1."""
     calibrated: bool
     """Whether feedback stands behind the probability, or only the default map."""
+    expected: float | None = None
+    """P(correct) as it was expected before anything was said."""
+    by: str = "nothing"
+    """By what it was judged: ``threshold``, ``worth``, or ``nothing``."""
+    bar: float | None = None
+    """P(correct) below which somebody else was to be asked; None: nobody could be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,8 @@ class Decision:
     """What gates found about them, by target, as far as it is about this request's intents."""
     probe: Mapping[str, Any] | None = None
     """Fields that a local target's call gets so that its answer can be judged."""
+    judging: Mapping[str, Any] | None = None
+    """By what local answers will be judged, as records say it; None: they are not."""
     unjudged: str | None = None
     """Why a local answer is not judged although its route wants it; None: it is, or need not be."""
     shadow: Option | None = None

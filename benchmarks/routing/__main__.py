@@ -92,8 +92,8 @@ def _prehoc(reader: Reader) -> None:
         shares = ", ".join(f"{name} {again[name]:.1%}" for name in prehoc.COMPARED)
         print(f"Other folds: {shares}.", flush=True)
     print("\n| evidence after generation | AUROC | strong calls ", end="")
-    print("| 95 % interval | some at once | share at once |")
-    print("| --- | --: | --: | --: | --: | --: |")
+    print("| as decided one by one | 95 % interval | some at once | share at once |")
+    print("| --- | --: | --: | --: | --: | --: | --: |")
     try:
         sure = confidence.features(problems, _CONFIDENCE)
     except confidence.NoModel as missing:
@@ -103,7 +103,7 @@ def _prehoc(reader: Reader) -> None:
     for each in after.table(problems, vectors, answers, sure):
         interval = f"{each.low:.1%} to {each.high:.1%}"
         rest = f"{each.with_at_once:.1%} | {each.at_once:.1%}"
-        figures = f"{each.auroc:.3f} | {each.share:.1%} | {interval} | {rest}"
+        figures = f"{each.auroc:.3f} | {each.share:.1%} | {each.decided:.1%} | {interval} | {rest}"
         print(f"| {each.name} | {figures} |", flush=True)
     for seed in _OTHER_DIVISIONS:
         others = after.table(problems, vectors, answers, sure, seed)

@@ -1,18 +1,19 @@
-"""Routing before and after generation together, simulated on GSM8K's recorded answers.
+"""Routing before and after generation together, on GSM8K's recorded answers, by the router's rule.
 
-The weak model answers, its answer is judged, and the strong one is asked after all where
-(q_strong - P) V is above what it costs: V is what a good answer is worth, P how likely this one is
-right, given what is seen of it, q_strong what the router expects (``benchmarks.routing.product``).
-Or else the strong model is asked at once where (q_strong - q_weak) V says so already, and the rest
-is judged: that saves waiting for an answer that is thrown away, and sees less.
+The weak model answers, its answer is judged, and the strong one is asked after all where a router
+with this worth of a good answer would ask it (``router.judge.standard``): where (q_strong - P) V is
+above what it costs. V is the worth, P how likely this answer is right, given what is seen of it and
+what was expected before, q_strong what the router expects (``benchmarks.routing.product``). Or else
+the strong model is asked at once where that pays before anything was answered, and the rest is
+judged: that saves waiting for an answer that is thrown away, and sees less.
 
 The file has no token probabilities of the weak model, so P comes from elsewhere, in three ways:
 
-* by SmolLM2's token probabilities of the recorded answers (``benchmarks.routing.confidence``),
-  scored as a router scores an answer's own (``router.judge.scorer``) together with q_weak, out of
-  fold.
-* by the embedded encoder: the same heads, fitted to the vectors of problem and recorded answer and
-  to the answer's lengths and numbers, out of fold. It is real evidence from the real answers.
+* by SmolLM2's token probabilities of the recorded answers (``benchmarks.routing.confidence``), as a
+  router that was told how good the other folds' answers were makes P of an answer's own
+  probabilities and of what was expected (``router.judge.calibration``).
+* by the embedded encoder: heads fitted to the vectors of problem and recorded answer and to the
+  answer's lengths and numbers, out of fold. It is real evidence from the real answers.
 * simulated: a score that is N(d, 1) for right answers and N(0, 1) for wrong ones, d for a given
   AUROC, turned into P by Bayes' rule from q_weak. That is what a calibrated confidence of such a
   quality would bring; token probabilities are usually somewhere among these.
@@ -34,7 +35,9 @@ from benchmarks.routing.prehoc import QUALITY, RESAMPLES, divided
 from benchmarks.routing.product import WEAK, Weighed, known, weighed
 from router.choose.heads import Outcome, fitted
 from router.hardness import ANY
-from router.judge import scorer
+from router.judge.calibration import Calibration
+from router.judge.logprobs import Features
+from router.judge.standard import Standard
 
 _SIMULATED = (0.65, 0.75, 0.85)
 _WORTHS = 1500
@@ -57,6 +60,8 @@ class Together:
     """When the strong model is asked at once where that pays before anything was answered."""
     at_once: float
     """Of all problems, those that then go to it without an answer of the weak one."""
+    decided: float
+    """The share, decided one by one by a router with the worth that ``share`` needs."""
 
 
 def table(
@@ -92,13 +97,16 @@ def _row(
     samples: NDArray[np.integer],
 ) -> Together:
     weak, strong = outcomes
-    worths = _worths(expected.extra_usd, expected.strong - expected.weak, expected.strong - sure)
-    at_once = (expected.strong - expected.weak) * worths >= expected.extra_usd
-    after = (expected.strong - sure) * worths >= expected.extra_usd
+    usd, may = expected.strong_usd, expected.strong >= expected.weak
+    at_once_gain, gain = expected.strong - expected.weak, expected.strong - sure
+    worths = _worths((expected.extra_usd, at_once_gain), (usd, np.where(may, gain, 0.0)))
+    at_once = at_once_gain * worths >= expected.extra_usd
+    after = (gain * worths > usd) & may
     whole = np.ones((1, len(weak)))
-    share, _ = _needed(after, weak, strong, whole)
+    share, chosen = _needed(after, weak, strong, whole)
     low, high = np.percentile(_needed(after, weak, strong, samples)[0], [2.5, 97.5])
     both, place = _needed(at_once | after, weak, strong, whole)
+    standard = Standard(worth_usd=float(worths[chosen[0], 0]))
     return Together(
         name,
         area,
@@ -107,12 +115,22 @@ def _row(
         float(high),
         float(both[0]),
         float(at_once[place[0]].mean()),
+        _decided(standard, expected, sure),
     )
 
 
-def _worths(extra_usd: Floats, *gains: Floats) -> Floats:
-    """Where somebody's decision changes, thinned out; a column."""
-    changes = np.sort(np.concatenate([(extra_usd / gain)[gain > 0] for gain in gains]))
+def _decided(standard: Standard, expected: Weighed, sure: Floats) -> float:
+    """Share of problems whose answer is not good enough for a router that demands this."""
+    remedies = (
+        standard.remedies(weak, float(chance), [strong])
+        for (weak, strong), chance in zip(expected.options, sure, strict=True)
+    )
+    return sum(bool(found) for found in remedies) / len(sure)
+
+
+def _worths(*weighed: tuple[Floats, Floats]) -> Floats:
+    """Where somebody's decision changes, by cost and gain, thinned out; a column."""
+    changes = np.sort(np.concatenate([cost[gain > 0] / gain[gain > 0] for cost, gain in weighed]))
     picked = np.linspace(0, len(changes) - 1, min(_WORTHS, len(changes))).astype(int)
     found: Floats = changes[picked][:, np.newaxis] * (1 + 1e-12)
     return found
@@ -153,14 +171,18 @@ def _read(
     return found
 
 
-def _scored(prior: Floats, confidence: Floats, right: Floats, fold: NDArray[np.integer]) -> Floats:
-    """The judge's score of token probabilities and of what was expected before."""
-    rows = np.column_stack([confidence, np.log(prior / (1 - prior))])
+def _scored(
+    prior: Floats, confidence: Floats, right: Floats, fold: NDArray[np.integer]
+) -> Floats:
+    """P as a router makes it, which was told how good the other folds' answers were."""
     found = np.zeros(len(right))
+    features = [Features(1, *map(float, row)) for row in confidence]
     for number in np.unique(fold):
-        held = fold == number
-        score = scorer.fit(rows[~held], right[~held]).score
-        found[held] = [1 / (1 + np.exp(-score(tuple(row)))) for row in rows[held]]
+        told = Calibration()
+        for place in np.flatnonzero(fold != number):
+            told.judge(ANY, WEAK, features[place], float(right[place]), float(prior[place]))
+        for place in np.flatnonzero(fold == number):
+            found[place], _ = told.probability(ANY, WEAK, features[place], float(prior[place]))
     return found
 
 

@@ -25,7 +25,7 @@ from router.choose.learning import Learning
 from router.config.root import RouterConfig
 from router.exchange import Exchange
 from router.hardness import Hardness
-from router.request import BASE, Caller, Decision, Needs, Request
+from router.request import BASE, Caller, Decision, Needs, Option, Request
 from router.wire.endpoint import Endpoint
 
 WEAK_PRICE, STRONG_PRICE = 0.24, 24.7
@@ -47,8 +47,19 @@ class Weighed:
 
     weak: Floats
     strong: Floats
-    extra_usd: Floats
-    """What the strong one costs more."""
+    options: tuple[tuple[Option, Option], ...]
+    """The weak and the strong one of each decision."""
+
+    @property
+    def strong_usd(self) -> Floats:
+        """What the strong one is expected to cost."""
+        return np.array([strong.cost_usd or 0.0 for _, strong in self.options])
+
+    @property
+    def extra_usd(self) -> Floats:
+        """What it costs more."""
+        extra: Floats = self.strong_usd - np.array([weak.cost_usd or 0.0 for weak, _ in self.options])
+        return extra
 
     @property
     def worth(self) -> Floats:
@@ -65,18 +76,19 @@ def weighed(
     per_request: bool = True,
 ) -> tuple[Weighed, list[Hardness]]:
     """Decide about every problem by what the other folds taught, and how hard each looked."""
-    by, found, looked = chooser(per_request=per_request), [], []
+    by, looked = chooser(per_request=per_request), []
+    found: list[tuple[Option, Option]] = []
     for problem, vector, model in zip(
         problems, vectors, _models(problems, vectors, fold), strict=True
     ):
         hardness = model.judge(vector, known(problem.text))
         looked.append(hardness)
         options = {each.target: each for each in decided(problem, hardness, by).options}
-        weak, strong = options[WEAK], options[STRONG]
-        costs = (strong.cost_usd or 0.0) - (weak.cost_usd or 0.0)
-        found.append((weak.quality, strong.quality, costs))
-    weak, strong, extra = np.array(found, float).T
-    return Weighed(weak, strong, extra), looked
+        found.append((options[WEAK], options[STRONG]))
+    weak, strong = (
+        np.array([pair[place].quality for pair in found], float) for place in (0, 1)
+    )
+    return Weighed(weak, strong, tuple(found)), looked
 
 
 def _models(

@@ -106,6 +106,7 @@ def _decided(decision: Decision) -> dict[str, Any]:
         "route": decision.route,
         "risk": decision.risk,
         "worth_usd": decision.worth_usd,
+        "judging": decision.judging,
         "policy_version": decision.policy_version,
         "policy": _ruling(decision),
         "claims": decision.claims,
@@ -184,4 +185,7 @@ def _assurance(found: Assurance) -> dict[str, Any]:
         "entropy": found.entropy,
         "probability": found.probability,
         "calibrated": found.calibrated,
+        "expected": found.expected,
+        "by": found.by,
+        "bar": found.bar,
     }

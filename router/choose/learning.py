@@ -224,22 +224,6 @@ class Quality:
             del self._cells[key]
         self._estimates.clear()
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """All judgements, added up, as JSON."""
-        return [
-            {"intent": intent, "target": target, "good": cell.good, "bad": cell.bad}
-            for (intent, target), cell in self._cells.items()
-        ]
-
-    def restore(self, cells: list[dict[str, Any]]) -> None:
-        """Start from a snapshot. Raises ``ValueError`` or ``KeyError`` for another shape."""
-        for each in cells[-self._config.cells_kept :]:
-            good, bad = float(each["good"]), float(each["bad"])
-            if not (0 <= good < math.inf and 0 <= bad < math.inf):
-                raise ValueError(f"judgements must be numbers from 0, got {each}")
-            self._cells[str(each["intent"]), str(each["target"])] = _Cell(good, bad)
-        self._estimates.clear()
-
 
 def _convention(card: Card, intent: str, claimed: frozenset[str]) -> float:
     own = intent in card.intents
@@ -308,9 +292,11 @@ class Learning:
             self._heard.popitem(last=False)
         intent = judged.get("intent")
         first = self.quality.judge(str(said["decision_id"]), intent, str(target), success)
-        features = _features(judged.get("assurance"), str(target))
+        assurance = judged.get("assurance")
+        features = _features(assurance, str(target))
         if features is not None and first:
-            self.calibration.judge(intent or NO_INTENT, str(target), features, success)
+            expected = assurance.get("expected")
+            self.calibration.judge(intent or NO_INTENT, str(target), features, success, expected)
 
     def forget(self, target: str) -> None:
         """A target is gone: so is what was learned of it."""

@@ -3,8 +3,9 @@
 Each record has what its decision was made from, without content. The table is built from the
 adapters that were considered then, so an adapter that was not cannot be chosen now. Expected
 lengths are the records' own means, throughput is what was measured then, quality is the new
-configuration's priors and the feedback in the records, sessions are followed in order. Latency
-limits are not replayed: they depend on the moment. What a changed choice would have cost is the new
+configuration's priors and the feedback in the records, sessions are followed in order. Where the
+new choice was judged then, by its tokens, it is judged again by that P(correct), and another target
+is asked where the new configuration says so. Latency limits are not replayed: they depend on the moment. What a changed choice would have cost is the new
 target's price for the recorded tokens: that the other model would have said as much is an
 assumption.
 """
@@ -24,11 +25,13 @@ from router.choose.choose import Chooser
 from router.choose.learning import Learning
 from router.choose.refusals import Code, nobody
 from router.config.root import RouterConfig
+from router.config.routing import RouteConfig
 from router.errors import RouterError
-from router.exchange import Exchange
+from router.exchange import ESCALATED, Exchange
 from router.hardness import of_record
+from router.judge.standard import judging
 from router.prices import Work
-from router.request import BASE, Caller, Decision, Hints, Intent, Needs, Request
+from router.request import BASE, Caller, Decision, Hints, Intent, Needs, Option, Request
 from router.wire.endpoint import Endpoint, Usage
 
 Record = Mapping[str, Any]
@@ -63,7 +66,7 @@ def replay(records: Iterable[Record], config: RouterConfig) -> list[Replayed]:
     for record in usable:
         _learn(learning, record)
     chooser = Chooser(config, learning)
-    return [_again(record, chooser) for record in usable]
+    return [_again(record, chooser, config.routing.routes) for record in usable]
 
 
 def _when(record: Record) -> float:
@@ -84,7 +87,7 @@ def _learn(learning: Learning, record: Record) -> None:
         learning.judged(said)
 
 
-def _again(record: Record, chooser: Chooser) -> Replayed:
+def _again(record: Record, chooser: Chooser, routes: Mapping[str, RouteConfig]) -> Replayed:
     exchange = _exchange(record)
     chooser.pricing.recall(_work(record))
     try:
@@ -95,32 +98,62 @@ def _again(record: Record, chooser: Chooser) -> Replayed:
         error = nobody(exchange.decision.options).code if exchange.chosen is None else None
     except RouterError as refused:
         error = refused.code
-    after = exchange.chosen.target if exchange.chosen else None
+    asked = [] if exchange.chosen is None else _asked(record, exchange, exchange.chosen, routes)
+    if asked:
+        exchange.delivery.choose(asked[-1])
     before = record["target"] if record["status"] == 200 else None
     exchange.account.begins(200, 0.0)
     chooser.learning.sessions.observe(exchange)
     card_set = chooser.card_sets.of(exchange.decision.table)
+    targets = [option.target for option in asked]
     return Replayed(
         str(record["id"]),
         exchange.decision.intent.name,
         before,
-        after,
+        targets[-1] if targets else None,
         float(record["cost_usd"] or 0.0),
-        _cost_usd(record, before, after, card_set),
+        _cost_usd(record, before, targets, card_set),
         error,
     )
 
 
-def _cost_usd(record: Record, before: str | None, after: str | None, card_set: CardSet) -> float:
-    """At the new prices: all recorded calls when the choice stays, otherwise one call."""
-    if after is None:
+def _asked(
+    record: Record, exchange: Exchange, first: Option, routes: Mapping[str, RouteConfig]
+) -> list[Option]:
+    """Who would be asked, in order: the last one answers, the others' answers are not enough."""
+    by = judging(routes, exchange.decision.route)
+    judged = {each["target"]: each["probability"] for each in record.get("assurance") or ()}
+    limit, asked = exchange.request.hints.max_cost_usd, [first]
+    while by is not None and asked[-1].is_local and asked[-1].target in judged:
+        spent = sum(each.cost_usd or 0.0 for each in asked)
+        left = [
+            option
+            for option in exchange.decision.options
+            if option.allowed
+            and option not in asked
+            and (limit is None or spent + (option.cost_usd or 0.0) <= limit)
+        ]
+        found = by.standard.remedies(asked[-1], judged[asked[-1].target], left)
+        if not found:
+            break
+        asked.append(found[0])
+    return asked
+
+
+def _cost_usd(
+    record: Record, before: str | None, asked: Sequence[str], card_set: CardSet
+) -> float:
+    """At the new prices: all recorded calls when the same targets are asked, otherwise one each."""
+    if not asked:
         return 0.0
-    if after == before:
-        return sum(
-            _card(card_set, each["target"]).price.paid(_usage(each))
-            for each in record.get("attempts") or ()
-        )
-    return _card(card_set, after).price.paid(_usage(record["usage"]))
+    calls = record.get("attempts") or ()
+    escalated = [each["target"] for each in calls if each["outcome"] == ESCALATED]
+    if [*escalated, before] == list(asked):
+        return sum(_card(card_set, each["target"]).price.paid(_usage(each)) for each in calls)
+    usages = {each["target"]: _usage(each) for each in calls}
+    last = _card(card_set, asked[-1]).price.paid(_usage(record["usage"]))
+    earlier = (_card(card_set, name).price.paid(usages[name]) for name in asked[:-1])
+    return last + sum(earlier)
 
 
 def _card(card_set: CardSet, target: str) -> Card:

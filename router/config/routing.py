@@ -73,7 +73,9 @@ class ConfidenceConfig(Section):
 
     threshold: Share | None = Field(
         default=None,
-        description="P(correct) below which a better target is asked; null: only measure",
+        description="P(correct) below which a better target is asked; null: one is asked where its "
+        "expected gain times the route's `worth_usd` is more than it costs; without that, answers "
+        "are only measured",
     )
     stream: Literal["first_tokens", "hold"] = Field(
         default="first_tokens",
@@ -97,7 +99,8 @@ class RouteConfig(Section):
         default=None,
         gt=0,
         description="what a good answer is worth, USD: whose expected quality times this, less its "
-        "expected cost, is highest is asked first (of those within `risk`, where both are given)",
+        "expected cost, is highest is asked first (of those within `risk`, where both are given); "
+        "with `confidence` it also decides whether another one is asked after all",
     )
     max_cost_usd: float | None = Field(
         default=None, gt=0, description="expected cost above which a target is not asked, USD"

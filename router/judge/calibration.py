@@ -1,13 +1,14 @@
 """From token probabilities to P(correct), per intent and target, refitted from judgements.
 
-Mean, minimum and entropy of an answer's tokens become one score by a small logistic regression, and
-the score becomes a probability by isotonic regression, so that 0.8 means that 8 of 10 such answers
+Mean, minimum and entropy of an answer's tokens, and the log-odds that were expected of it before it
+was given, become one score by a small logistic regression, and the score becomes a probability by isotonic regression, so that 0.8 means that 8 of 10 such answers
 were judged good. What was judged for this intent and target counts first, then for the target, then
 for all versions of its adapter.
 
 Until ``MIN_JUDGED`` answers were judged there is nothing to calibrate with. Then P is exp(mean
 log-probability), the geometric mean of the tokens' probabilities: it grows with the model's own
-certainty, but is no frequency, and every decision says so (``calibrated: false``).
+certainty, but is no frequency, and every decision says so (``calibrated: false``). Where money
+depends on it, it is one opinion beside what was expected before (``pooled``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +36,9 @@ _REFIT_SHARE = 0.05
 ANY = "*"
 
 Key = tuple[str, str]
-Row = tuple[float, float, float]
+Row = tuple[float, float, float, float]
+"""Of an answer; the last number is NaN where nothing is known of what was expected."""
+_EDGE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class _Fitted:
     """So close to 0 and 1 no finite number of judgements can bring us."""
 
     def __call__(self, row: Row) -> float:
+        if math.isnan(row[3]):
+            row = (*row[:3], self.scorer.centre[3])
         probability = self.map(self.scorer.score(row))
         return min(1.0 - self.edge, max(self.edge, probability))
 
@@ -67,18 +71,30 @@ class Calibration:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def probability(self, intent: str, target: str, features: Features) -> tuple[float, bool]:
-        """P(correct), and whether judgements stand behind it."""
+    def probability(
+        self, intent: str, target: str, features: Features, expected: float | None = None
+    ) -> tuple[float, bool]:
+        """P(correct), and whether judgements stand behind it.
+
+        ``expected``: P(correct) of such a request's answer before anything was said.
+        """
         for key in _keys(intent, target):
             cell = self._cells.get(key)
             if cell is not None and cell.fitted is not None:
-                return cell.fitted(_row(features)), True
+                return cell.fitted(_row(features, expected)), True
         return math.exp(features.mean), False
 
-    def judge(self, intent: str, target: str, features: Features, success: float) -> None:
+    def judge(
+        self,
+        intent: str,
+        target: str,
+        features: Features,
+        success: float,
+        expected: float | None = None,
+    ) -> None:
         """Learn how good an answer with these probabilities was, 0 to 1."""
         for key in _keys(intent, target):
-            self._add(key, _row(features), success)
+            self._add(key, _row(features, expected), success)
 
     def _add(self, key: Key, row: Row, success: float) -> None:
         cell = self._cells.pop(key, None) or _Cell()
@@ -95,34 +111,17 @@ class Calibration:
         for key in [key for key in self._cells if key[1] == target]:
             del self._cells[key]
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """All judged answers, as JSON."""
-        return [
-            {"intent": intent, "target": target, "samples": [[*row, y] for row, y in cell.samples]}
-            for (intent, target), cell in self._cells.items()
-        ]
-
-    def restore(self, cells: list[dict[str, Any]]) -> None:
-        """Start from a snapshot. Raises ``ValueError``, ``KeyError`` or ``TypeError``."""
-        for each in cells[-_CELLS_KEPT:]:
-            cell = _Cell()
-            for mean, minimum, spread, label in each["samples"]:
-                row = (float(mean), float(minimum), float(spread))
-                if not all(map(math.isfinite, (*row, label))):
-                    raise ValueError("samples must be finite numbers")
-                cell.samples.append((row, float(label)))
-            self._cells[str(each["intent"]), str(each["target"])] = cell
-            _refit(cell)
-
 
 def _refit(cell: _Cell) -> None:
     labels = [label for _, label in cell.samples]
     good = sum(labels)
     if len(labels) < MIN_JUDGED or min(good, len(labels) - good) < MIN_OF_EACH:
         return
-    rows = [row for row, _ in cell.samples]
-    fitted = scorer.fit(np.array(rows), np.array(labels))
-    steps = isotonic.fit([fitted.score(row) for row in rows], labels)
+    rows = np.array([row for row, _ in cell.samples])
+    unknown = np.isnan(rows[:, 3])
+    rows[unknown, 3] = 0.0 if unknown.all() else rows[~unknown, 3].mean()
+    fitted = scorer.fit(rows, np.array(labels))
+    steps = isotonic.fit([fitted.score(tuple(row)) for row in rows.tolist()], labels)
     cell.fitted = _Fitted(fitted, steps, 1.0 / (len(labels) + 2.0))
     cell.since = 0
 
@@ -135,5 +134,21 @@ def _keys(intent: str, target: str) -> Iterator[Key]:
         yield ANY, alias
 
 
-def _row(features: Features) -> Row:
-    return features.mean, features.minimum, features.entropy or 0.0
+def _row(features: Features, expected: float | None) -> Row:
+    odds = math.nan if expected is None else _log_odds(expected)
+    return features.mean, features.minimum, features.entropy or 0.0, odds
+
+
+def pooled(one: float, other: float | None) -> float:
+    """Two opinions of one probability, each with half the say: the mean of their log-odds.
+
+    The logarithmic opinion pool (Genest and Zidek 1986).
+    """
+    if other is None:
+        return one
+    return 1.0 / (1.0 + math.exp(-(_log_odds(one) + _log_odds(other)) / 2.0))
+
+
+def _log_odds(probability: float) -> float:
+    bounded = min(1.0 - _EDGE, max(_EDGE, probability))
+    return math.log(bounded / (1.0 - bounded))

@@ -2,8 +2,9 @@
 
 A route with a ``confidence`` section has the answers of local targets judged by their tokens'
 probabilities: a whole answer when it is there, a stream by its first tokens before its first byte
-goes out, or held back to its end. Below the threshold the next better permitted target is asked;
-the first answer is kept until that one has begun, and goes out when it cannot.
+goes out, or held back to its end. Where it falls short of the route's standard
+(``router.judge.standard``) the next better permitted target is asked; the first answer is kept
+until that one has begun, and goes out when it cannot.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from router.config.routing import DEFAULT_ROUTE, ConfidenceConfig, RoutingConfig
+from router.config.routing import RoutingConfig
 from router.errors import RouterError
 from router.exchange import ESCALATED, Assurance, Attempt, Exchange, Outgoing
-from router.judge.calibration import Calibration
+from router.judge.calibration import Calibration, pooled
+from router.judge.standard import Judging, Standard, judging
 from router.judge.watched import WatchedAnswer
 from router.request import NO_INTENT, Decision, Option, Request
 from router.wire.dialects.vllm import DIALECT as _VLLM
@@ -68,22 +70,23 @@ class Judge:
 
     def prepare(self, request: Request, decision: Decision) -> Decision:
         """Have local targets tell the probabilities of their tokens, where they will be judged."""
-        if self._config(decision) is None:
+        by = self._by(decision)
+        if by is None:
             return decision
+        decision = replace(decision, judging=by.record(decision.options))
         unjudged = _VLLM.unable_to_tell(request.endpoint, request.body)
         if unjudged is not None:
             return replace(decision, unjudged=unjudged)
         return replace(decision, probe=_VLLM.probe(request.endpoint, request.body))
 
-    def _config(self, decision: Decision) -> ConfidenceConfig | None:
-        route = self._routes.get(decision.route or DEFAULT_ROUTE)
-        return None if route is None else route.confidence
+    def _by(self, decision: Decision) -> Judging | None:
+        return judging(self._routes, decision.route)
 
     async def examine(self, exchange: Exchange, answer: Outgoing) -> JudgedAnswer:
         """Read as much as the route says, and judge it."""
-        config, chosen = self._config(exchange.decision), exchange.chosen
+        by, chosen = self._by(exchange.decision), exchange.chosen
         exchange.account.answers(answer.usage)
-        if config is None or chosen is None or not chosen.is_local:
+        if by is None or chosen is None or not chosen.is_local:
             return JudgedAnswer(answer, good=True)
         if exchange.decision.unjudged is not None:
             return JudgedAnswer(answer, good=True)
@@ -91,21 +94,27 @@ class Judge:
         watched = WatchedAnswer(answer, wire, strip=exchange.decision.probe is not None)
         exchange.delivery.opens(watched)
         with exchange.waiting():
-            if not watched.is_stream or config.stream == "hold":
+            if not watched.is_stream or by.config.stream == "hold":
                 await watched.read(None, None)
             else:
-                await watched.read(config.first_tokens, config.deadline_s)
-        return self._judge(exchange, watched, config)
+                await watched.read(by.config.first_tokens, by.config.deadline_s)
+        return self._judge(exchange, watched, by)
 
     def _judge(
-        self, exchange: Exchange, watched: WatchedAnswer, config: ConfidenceConfig
+        self, exchange: Exchange, watched: WatchedAnswer, by: Judging
     ) -> JudgedAnswer:
         features, option = watched.features, exchange.chosen
         if features is None or option is None:  # nothing was said that could be judged
             exchange.delivery.not_judged("no probabilities were told in time")
             return JudgedAnswer(watched, good=True)
+        standard, expected = by.standard, option.quality
         intent = exchange.decision.intent.name or NO_INTENT
-        probability, calibrated = self._calibration.probability(intent, option.target, features)
+        probability, calibrated = self._calibration.probability(
+            intent, option.target, features, expected
+        )
+        if standard.by == "worth" and not calibrated:
+            probability = pooled(probability, expected)
+        open_to = _open(exchange)
         exchange.delivery.judge(
             Assurance(
                 option.target,
@@ -115,15 +124,18 @@ class Judge:
                 features.entropy,
                 probability,
                 calibrated,
+                expected,
+                standard.by,
+                standard.highest_bar(option, open_to),
             )
         )
-        good = config.threshold is None or probability >= config.threshold
-        if not good:
-            exchange.delivery.ask_for_review(
-                f"P(correct) of {option.target} is {probability:.3f}, below {config.threshold:.3f}"
-            )
+        short = _short(standard, option, probability, open_to)
+        if short is not None:
+            exchange.delivery.ask_for_review(short)
         attempt = exchange.delivery.attempts[-1] if exchange.delivery.attempts else None
-        return JudgedAnswer(watched, good, option, attempt, features.tokens, probability)
+        return JudgedAnswer(
+            watched, short is None, option, attempt, features.tokens, probability
+        )
 
     async def escalate(self, exchange: Exchange, judged: JudgedAnswer, send: Ask) -> Outgoing:
         """Ask better targets while the answer is not good enough and one of them is left."""
@@ -138,33 +150,47 @@ class Judge:
         return judged.answer
 
     def leaves_better(self, exchange: Exchange, judged: JudgedAnswer) -> bool:
-        """Give up everybody who is not better; whether anybody is left.
-
-        Better is who is expected to be right more often than this answer is, and usually at least
-        as often as who gave it: a weaker target is no remedy for a hard question. Nor is another
-        version of the same adapter.
-        """
-        asked = judged.option
-        if asked is None:
+        """Give up everybody who is not better; whether anybody is left."""
+        asked, by = judged.option, self._by(exchange.decision)
+        if asked is None or by is None:
             return False
-        limit = exchange.request.hints.max_cost_usd
-        spent = sum(attempt.option.cost_usd or 0.0 for attempt in exchange.delivery.attempts)
-        left = False
-        for option in exchange.decision.options:
-            quality = option.quality or 0.0
-            better = quality >= (asked.quality or 0.0) and quality > judged.probability
-            better = better and _kin(option) != _kin(asked)
-            too_dear = limit is not None and spent + (option.cost_usd or 0.0) > limit
-            if not better or too_dear:
-                judged.passed_over.add(option.target)
-            elif option.allowed and option.target not in exchange.delivery.given_up:
-                left = True
-        if left:
+        remedies = by.standard.remedies(asked, judged.probability, _open(exchange))
+        kept = {option.target for option in remedies}
+        judged.passed_over.update(
+            option.target for option in exchange.decision.options if option.target not in kept
+        )
+        if kept:
             judged.passed_over.difference_update(exchange.delivery.given_up)
             exchange.delivery.give_up(judged.passed_over)
-        return left
+        return bool(kept)
 
 
-def _kin(option: Option) -> str:
-    """The target, for all versions of an adapter the same."""
-    return option.target.partition("@")[0] if option.is_local else option.target
+def _open(exchange: Exchange) -> list[Option]:
+    """Who may still be asked, and is not too dear after what was spent."""
+    limit, given_up = exchange.request.hints.max_cost_usd, exchange.delivery.given_up
+    spent = sum(attempt.option.cost_usd or 0.0 for attempt in exchange.delivery.attempts)
+    return [
+        option
+        for option in exchange.decision.options
+        if option.allowed
+        and option.target not in given_up
+        and (limit is None or spent + (option.cost_usd or 0.0) <= limit)
+    ]
+
+
+def _short(
+    standard: Standard, asked: Option, probability: float, open_to: list[Option]
+) -> str | None:
+    """Why the answer falls short of what its route demands; None: it does not."""
+    if standard.threshold is not None:
+        if probability >= standard.threshold:
+            return None
+        return f"P(correct) of {asked.target} is {probability:.3f}, below {standard.threshold:.3f}"
+    remedies = standard.remedies(asked, probability, open_to)
+    if not remedies:
+        return None
+    first = remedies[0]
+    return (
+        f"P(correct) of {asked.target} is {probability:.3f}, below the {standard.bar(first):.3f} "
+        f"under which {first.target} is worth its {first.cost_usd or 0.0:.6f} USD"
+    )

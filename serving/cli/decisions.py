@@ -64,6 +64,7 @@ def _headline(decision: dict[str, Any]) -> list[tuple[str, str]]:
         ("intent", f"{intent['name'] or 'none'}{confidence}"),
         ("target", refused or str(decision["target"])),
         ("how", f"{decided['how']}, route {decided['route'] or '*'}, {risk}"),
+        *_judging(decided.get("judging")),
         ("policy", decided["policy_version"]),
         ("tokens", f"about {decision['features']['input_tokens']} in"),
     ]
@@ -72,6 +73,14 @@ def _headline(decision: dict[str, Any]) -> list[tuple[str, str]]:
         usd = f"{price['input_usd_per_mtok']:.4g}/{price['output_usd_per_mtok']:.4g}"
         lines.append(("price", f"local {usd} USD a million tokens in/out, {price['basis']}"))
     return lines
+
+
+def _judging(told: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """By what local answers are judged, where they are."""
+    if told is None:
+        return []
+    below = [f"another is asked below {bar:.3f} of {name}" for name, bar in told["below"].items()]
+    return [("judged by", "; ".join([told["by"], *below]))]
 
 
 def replay(

@@ -73,7 +73,7 @@ def test_the_same_configuration_changes_nothing(tmp_path: Path) -> None:
     with stage() as (runner, frontier, engine):
         for seed in range(SCENES):
             scene = dataclasses.replace(
-                drawn(seed), faults=[], broken=set(), threshold=None, hedge=False
+                drawn(seed), faults=[], broken=set(), hedge=False
             )
             found = runner.run(played(scene, tmp_path / str(seed), frontier, engine))
             config = RouterConfig.model_validate(config_of(scene, frontier))
@@ -145,6 +145,43 @@ def test_feedback_in_the_records_counts() -> None:
     ]
     config = RouterConfig.model_validate(router_config())
     assert {each.after for each in replay(judged, config)} == {"frontier:cloud/big"}
+
+
+def judged(probability: float, answered: str = "base") -> dict[str, Any]:
+    """The base answered, and was judged; somebody else may have been asked after it."""
+    counts = {"input_tokens": 1000, "output_tokens": 500, "cached_input_tokens": None}
+    calls = [{"target": "base", "outcome": "ok", **counts}]
+    if answered != "base":
+        calls[0]["outcome"] = "escalated"
+        calls.append({"target": answered, "outcome": "ok", **counts})
+    told = {"target": "base", "probability": probability}
+    return {"assurance": [told], "attempts": calls, "target": answered}
+
+
+def worth(usd: float, **confidence: Any) -> RouterConfig:
+    """A good answer is worth so much, before generation and after it."""
+    config = router_config()
+    config["routing"]["routes"]["*"] = {"worth_usd": usd, "confidence": confidence}
+    return RouterConfig.model_validate(config)
+
+
+def test_escalation_is_replayed() -> None:
+    """By the recorded P: the small model gains 0.9 - P, at 0.0016 USD (1000 in, 600 out)."""
+    doubtful = record(target="frontier:cloud/small", **judged(0.2, "frontier:cloud/small"))
+    (same,) = replay([doubtful], worth(0.005))
+    assert (same.changed, same.after) == (False, "frontier:cloud/small")
+    assert same.after_usd == pytest.approx(0.0015)
+    (less,) = replay([doubtful], worth(0.002))
+    assert (less.after, less.after_usd) == ("base", 0.0)
+    (strict,) = replay([record(**judged(0.85))], worth(0.005, threshold=0.88))
+    assert strict.after == "frontier:cloud/small"
+    assert strict.changed
+
+
+def test_what_was_not_judged_is_not_escalated() -> None:
+    """Nothing says how sure the answer was."""
+    (each,) = replay([record(target="base", attempts=[])], worth(0.005))
+    assert each.after == "base"
 
 
 def test_old_records_are_left_out() -> None:

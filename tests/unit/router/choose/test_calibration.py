@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.judge import scorer
-from router.judge.calibration import MIN_JUDGED, Calibration
+from router.judge.calibration import MIN_JUDGED, Calibration, pooled
 from router.judge.logprobs import Features, TokenLogprobs, entropy
 from router.learn import isotonic
 from router.wire.dialects.vllm import DIALECT
@@ -276,18 +276,44 @@ def test_what_was_learned_carries_over() -> None:
         assert calibration.probability(intent, target, features(-0.1))[1] is known
 
 
-def test_restart() -> None:
-    """Through JSON and back, the same probabilities."""
-    calibration = Calibration()
-    judged(calibration, 200)
-    again = Calibration()
-    again.restore(json.loads(json.dumps(calibration.snapshot())))
-    for mean in (-1.5, -0.7, -0.1):
-        expected = calibration.probability("returns", TARGET, features(mean))[0]
-        # The former was last fitted a few judgements ago, the latter to all of them.
-        assert again.probability("returns", TARGET, features(mean))[0] == pytest.approx(
-            expected, abs=0.1
-        )
+def test_what_was_expected_before_is_evidence_too() -> None:
+    """Of two answers with the same tokens, that of the harder request is less likely right."""
+    calibration, rng = Calibration(), random.Random(5)
+    for _ in range(400):
+        expected, mean = rng.uniform(0.1, 0.9), rng.uniform(-2.0, 0.0)
+        good = float(rng.random() < expected)
+        calibration.judge("returns", TARGET, features(mean), good, expected)
+    hard, easy = (
+        calibration.probability("returns", TARGET, features(-0.5), expected)[0]
+        for expected in (0.15, 0.85)
+    )
+    assert hard < 0.35
+    assert easy > 0.65
+
+
+def test_what_nobody_expected_changes_nothing() -> None:
+    """Judgements from before expectations were recorded teach as they did, beside those with."""
+    plain, mixed = Calibration(), Calibration()
+    judged(plain, 200)
+    judged(mixed, 200)
+    for mean in (-1.5, -0.5, -0.1):
+        known = plain.probability("returns", TARGET, features(mean))
+        assert mixed.probability("returns", TARGET, features(mean), 0.3) == known
+    mixed.judge("returns", TARGET, features(-0.1), 1.0, 0.9)
+    for _ in range(20):
+        mixed.judge("returns", TARGET, features(-0.1), 1.0)
+    probability, calibrated = mixed.probability("returns", TARGET, features(-0.1))
+    assert calibrated
+    assert probability > 0.8
+
+
+def test_two_opinions() -> None:
+    """Pooled they are between both; one alone stands."""
+    assert pooled(0.3, None) == 0.3
+    assert pooled(0.3, 0.3) == pytest.approx(0.3)
+    assert pooled(0.2, 0.8) == pytest.approx(0.5)
+    assert 0.0 < pooled(0.0, 0.9) < 0.1
+    assert 0.9 < pooled(1.0, 0.2) < 1.0
 
 
 @given(st.lists(st.tuples(st.floats(-30, 0), st.sampled_from([0.0, 1.0])), max_size=120))

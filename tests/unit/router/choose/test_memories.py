@@ -123,19 +123,15 @@ def test_caution() -> None:
     assert shy.expected(BASE, {}, CLAIMED) > 0.98
 
 
-def test_restart_and_forgetting() -> None:
-    """Through JSON and back; a target that is gone leaves nothing."""
-    quality = Quality(QualityConfig())
-    quality.judge("d", "returns", ADAPTER.target, 0.0)
-    again = Quality(QualityConfig())
-    again.restore(json.loads(json.dumps(quality.snapshot())))
-    told = {"returns": 1.0}
+def test_forgetting() -> None:
+    """A target that is gone leaves nothing."""
+    quality, told = Quality(QualityConfig()), {"returns": 1.0}
     before = quality.expected(ADAPTER, told, CLAIMED)
-    assert again.expected(ADAPTER, told, CLAIMED) == pytest.approx(before)
-    again.forget(ADAPTER.target)
-    assert again.snapshot() == []
-    with pytest.raises(ValueError, match="from 0"):
-        again.restore([{"intent": "i", "target": "t", "good": -1, "bad": 0}])
+    quality.judge("d", "returns", ADAPTER.target, 0.0)
+    assert quality.expected(ADAPTER, told, CLAIMED) < before
+    quality.forget(ADAPTER.target)
+    assert len(quality) == 0
+    assert quality.expected(ADAPTER, told, CLAIMED) == pytest.approx(before)
 
 
 def test_quality_is_bounded() -> None:
