@@ -116,7 +116,8 @@ class Pipeline:
             always = policies.reads_intents
             intent = self.intents.classify(request, table, always=always, trusted=trusted)
             wanted = self.context.collections(request, intent)
-            hardness = self.difficulty.judge(request, intent)
+            weighs = client.only_asks or self.chooser.weighs(request, intent, table)
+            hardness = self.difficulty.judge(request, intent, weighs=weighs)
             exchange.decision = Decision(table, intent, wanted, hardness)
             at(Heading.GOVERNANCE, "topics")
             await self.safety.on_route(exchange)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.aliases import Alias, engine_name
+from adapters.aliases import Alias, RoutingTable, engine_name
 from adapters.evaluation import GateResult
 from router.choose import candidates
 from router.choose.candidates import (
@@ -30,7 +30,7 @@ from router.config.routing import DEFAULT_ROUTE, RouteConfig
 from router.exchange import Exchange
 from router.policy.permission import Permits, PolicyBook
 from router.prices import FREE, LocalPricing
-from router.request import AUTO, NO_INTENT, Decision, Option, Request, digest
+from router.request import AUTO, NO_INTENT, Decision, Intent, Option, Request, digest
 
 _PIN = "@"
 _LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY, Code.BUDGET})
@@ -78,7 +78,8 @@ class Chooser:
         card_set = self.card_sets.of(exchange.decision.table)
         considered = candidates.consider(exchange, card_set, self._frontiers, self.virtuals)
         last = self._sessions.of(exchange)
-        name, route = self._route(exchange)
+        known = exchange.decision
+        name, route = self._route(exchange.request, known.intent, known.table)
         gates = self._weigh(exchange, considered, last, card_set)
         self._strike(exchange, considered, permit, route, card_set)
         how, asked = self._order(exchange, considered, last, route)
@@ -137,14 +138,26 @@ class Chooser:
             price=card.price,
         )
 
-    def _route(self, exchange: Exchange) -> tuple[str, RouteConfig]:
+    def weighs(self, request: Request, intent: Intent, table: RoutingTable) -> bool:
+        """Whether it makes a difference how hard this request is for a target.
+
+        By order of preference it makes none; it does to a session, which stays with who is about as
+        good.
+        """
+        _, route = self._route(request, intent, table)
+        by_quality = route.risk is not None or route.worth_usd is not None
+        return by_quality or route.confidence is not None or request.hints.session is not None
+
+    def _route(
+        self, request: Request, intent: Intent, table: RoutingTable
+    ) -> tuple[str, RouteConfig]:
         """The route's name, empty for the default one, and its settings."""
-        model = exchange.request.model
-        virtual = self.virtuals.of(model, exchange.decision.table)
+        model = request.model
+        virtual = self.virtuals.of(model, table)
         if virtual is not None:
             name: str | None = virtual[1].route or virtual[0]
         elif model == AUTO:
-            name = exchange.decision.intent.name
+            name = intent.name
         else:
             name = model.partition(_PIN)[0]
         routes = self._routing.routes

@@ -105,14 +105,20 @@ class DifficultySource:
                 raise ValueError(f"its heads read {made.encoder}, texts {self._encoder.name}")
         return made
 
-    def judge(self, request: Request, intent: Intent) -> Hardness:
-        """How hard a request is. Takes milliseconds where nobody has read its text yet."""
+    def judge(self, request: Request, intent: Intent, *, weighs: bool = True) -> Hardness:
+        """How hard a request is. Takes milliseconds where nobody has read its text yet.
+
+        ``weighs``: whether it makes a difference; else no text is read for it, and what is known of
+        all requests is told where nobody else has read it.
+        """
         made = self.current
         if made is None or request.model != AUTO:
             return NOT_JUDGED
         if not made.heads or not self._per_request or not request.text:
             return made.says_only_levels
         text = reading(request)
+        if not weighs and intent.vector is None and text not in self._remembered:
+            return made.says_only_levels
         english = is_english(intent.language or language_of(text))
         known = traits(
             text,

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -334,6 +335,42 @@ async def test_a_text_is_read_once() -> None:
     vector = encoder.encode(encoder.read("easy question 1"))
     source.judge(exchange(text="easy question 1").request, Intent(vector=vector))
     assert source.remembered == 0
+
+
+async def test_nobody_is_read_for_nothing() -> None:
+    """Where difficulty changes no order the encoder does not run; what is known is told."""
+    encoder = FakeEncoder()
+    model = real(encoder)
+    source = DifficultySource(32, _Registry(model.document()).fetch, lambda _: encoder)
+    source.heard(RoutingTable(revision=1, difficulty=model.digest))
+    await source.refresh()
+    request = exchange(text="easy question 1").request
+    before = source.judge(request, Intent(), weighs=False)
+    assert (before.model, before.shifts) == (model.digest, {})
+    assert source.remembered == 0
+    vector = encoder.encode(encoder.read("easy question 1"))
+    assert source.judge(request, Intent(vector=vector), weighs=False).of(SMALL) is not None
+    told = source.judge(request, Intent())
+    assert source.judge(request, Intent(), weighs=False) == told
+
+
+@pytest.mark.parametrize(
+    ("route", "matters"),
+    [
+        ({}, False),
+        ({"max_cost_usd": 1.0}, False),
+        ({"worth_usd": 0.1}, True),
+        ({"risk": 0.1}, True),
+        ({"confidence": {}}, True),
+    ],
+)
+def test_where_difficulty_matters(route: dict[str, Any], matters: bool) -> None:
+    """Where quality orders, judges, or may move a session."""
+    by, empty = chooser(routing={"routes": {"*": route}}), RoutingTable(revision=1)
+    request = exchange().request
+    assert by.weighs(request, Intent(), empty) is matters
+    kept = replace(request, hints=replace(request.hints, session="s"))
+    assert by.weighs(kept, Intent(), empty)
 
 
 @pytest.mark.parametrize("what", ["another", "encoder", "nothing"])
