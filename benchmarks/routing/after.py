@@ -171,9 +171,7 @@ def _read(
     return found
 
 
-def _scored(
-    prior: Floats, confidence: Floats, right: Floats, fold: NDArray[np.integer]
-) -> Floats:
+def _scored(prior: Floats, confidence: Floats, right: Floats, fold: NDArray[np.integer]) -> Floats:
     """P as a router makes it, which was told how good the other folds' answers were."""
     found = np.zeros(len(right))
     features = [Features(1, *map(float, row)) for row in confidence]

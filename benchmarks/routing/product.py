@@ -58,7 +58,9 @@ class Weighed:
     @property
     def extra_usd(self) -> Floats:
         """What it costs more."""
-        extra: Floats = self.strong_usd - np.array([weak.cost_usd or 0.0 for weak, _ in self.options])
+        extra: Floats = self.strong_usd - np.array(
+            [weak.cost_usd or 0.0 for weak, _ in self.options]
+        )
         return extra
 
     @property
@@ -85,9 +87,7 @@ def weighed(
         looked.append(hardness)
         options = {each.target: each for each in decided(problem, hardness, by).options}
         found.append((options[WEAK], options[STRONG]))
-    weak, strong = (
-        np.array([pair[place].quality for pair in found], float) for place in (0, 1)
-    )
+    weak, strong = (np.array([pair[place].quality for pair in found], float) for place in (0, 1))
     return Weighed(weak, strong, tuple(found)), looked
 
 

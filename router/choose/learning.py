@@ -292,7 +292,7 @@ class Learning:
             self._heard.popitem(last=False)
         intent = judged.get("intent")
         first = self.quality.judge(str(said["decision_id"]), intent, str(target), success)
-        assurance = judged.get("assurance")
+        assurance = judged.get("assurance") or {}
         features = _features(assurance, str(target))
         if features is not None and first:
             expected = assurance.get("expected")

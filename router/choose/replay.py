@@ -4,10 +4,10 @@ Each record has what its decision was made from, without content. The table is b
 adapters that were considered then, so an adapter that was not cannot be chosen now. Expected
 lengths are the records' own means, throughput is what was measured then, quality is the new
 configuration's priors and the feedback in the records, sessions are followed in order. Where the
-new choice was judged then, by its tokens, it is judged again by that P(correct), and another target
-is asked where the new configuration says so. Latency limits are not replayed: they depend on the moment. What a changed choice would have cost is the new
-target's price for the recorded tokens: that the other model would have said as much is an
-assumption.
+new choice was judged then, by its tokens, the recorded P(correct) decides whether another target is
+asked after it. Latency limits are not replayed: they depend on the moment. What a changed choice
+would have cost is the new target's price for the recorded tokens: that the other model would have
+said as much is an assumption.
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ def _asked(
     return asked
 
 
-def _cost_usd(
-    record: Record, before: str | None, asked: Sequence[str], card_set: CardSet
-) -> float:
+def _cost_usd(record: Record, before: str | None, asked: Sequence[str], card_set: CardSet) -> float:
     """At the new prices: all recorded calls when the same targets are asked, otherwise one each."""
     if not asked:
         return 0.0

@@ -1,9 +1,9 @@
 """From token probabilities to P(correct), per intent and target, refitted from judgements.
 
 Mean, minimum and entropy of an answer's tokens, and the log-odds that were expected of it before it
-was given, become one score by a small logistic regression, and the score becomes a probability by isotonic regression, so that 0.8 means that 8 of 10 such answers
-were judged good. What was judged for this intent and target counts first, then for the target, then
-for all versions of its adapter.
+was given, become one score by a small logistic regression, and the score becomes a probability by
+isotonic regression, so that 0.8 means that 8 of 10 such answers were judged good. What was judged
+for this intent and target counts first, then for the target, then for all versions of its adapter.
 
 Until ``MIN_JUDGED`` answers were judged there is nothing to calibrate with. Then P is exp(mean
 log-probability), the geometric mean of the tokens' probabilities: it grows with the model's own

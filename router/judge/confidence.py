@@ -100,9 +100,7 @@ class Judge:
                 await watched.read(by.config.first_tokens, by.config.deadline_s)
         return self._judge(exchange, watched, by)
 
-    def _judge(
-        self, exchange: Exchange, watched: WatchedAnswer, by: Judging
-    ) -> JudgedAnswer:
+    def _judge(self, exchange: Exchange, watched: WatchedAnswer, by: Judging) -> JudgedAnswer:
         features, option = watched.features, exchange.chosen
         if features is None or option is None:  # nothing was said that could be judged
             exchange.delivery.not_judged("no probabilities were told in time")
@@ -133,9 +131,7 @@ class Judge:
         if short is not None:
             exchange.delivery.ask_for_review(short)
         attempt = exchange.delivery.attempts[-1] if exchange.delivery.attempts else None
-        return JudgedAnswer(
-            watched, short is None, option, attempt, features.tokens, probability
-        )
+        return JudgedAnswer(watched, short is None, option, attempt, features.tokens, probability)
 
     async def escalate(self, exchange: Exchange, judged: JudgedAnswer, send: Ask) -> Outgoing:
         """Ask better targets while the answer is not good enough and one of them is left."""

@@ -10,6 +10,7 @@ import pytest
 
 from router.admit.keys import hash_key
 from tests.contract.client import ADMIN, chat, client
+from tests.fakes.engine_speech import Says
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.talking_engine import TalkingEngine
 from tests.fakes.tiny_adapter import BASE
@@ -48,7 +49,11 @@ def system(
     confidence = {"first_tokens": 3, "deadline_s": 60.0}
     router = {
         "providers": [
-            {"name": "cloud", "base_url": own_frontier.openai_url, "models": [{"id": "big", **price}]}
+            {
+                "name": "cloud",
+                "base_url": own_frontier.openai_url,
+                "models": [{"id": "big", **price}],
+            }
         ],
         "auth": {"keys": keys},
         "auto": {
@@ -97,8 +102,6 @@ def app(system: System) -> Iterator[httpx.Client]:
 
 def says(engine: TalkingEngine, logprob: float) -> None:
     """The base's answers from now on."""
-    from tests.fakes.engine_speech import Says
-
     engine.says[BASE.base_id] = Says(SAID, logprob)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import random
 
 import pytest
@@ -140,7 +139,7 @@ def test_quality_is_bounded() -> None:
     for n in range(100):
         quality.judge(f"d{n}", f"i{n}", "base", 1.0)
         quality.expected(BASE, {f"i{n}": 1.0}, frozenset())
-    assert len(quality.snapshot()) == 10
+    assert len(quality) == 10
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 1)), max_size=60))
