@@ -86,8 +86,6 @@ class Assurance:
     """Whether feedback stands behind the probability, or only the default map."""
     expected: float | None = None
     """P(correct) as it was expected before anything was said."""
-    by: str = "nothing"
-    """By what it was judged: ``threshold``, ``worth``, or ``nothing``."""
     bar: float | None = None
     """P(correct) below which somebody else was to be asked; None: nobody could be."""
 
@@ -329,9 +327,6 @@ class Delivery:
     def capture(self, body: bytes, *, cut: bool) -> None:
         """Keep what went out, or a beginning of it."""
         self.captured, self.cut = body, cut
-
-
-# What it took
 
 
 class Hold(Protocol):

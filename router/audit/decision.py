@@ -186,6 +186,5 @@ def _assurance(found: Assurance) -> dict[str, Any]:
         "probability": found.probability,
         "calibrated": found.calibrated,
         "expected": found.expected,
-        "by": found.by,
         "bar": found.bar,
     }

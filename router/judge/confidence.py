@@ -123,7 +123,6 @@ class Judge:
                 probability,
                 calibrated,
                 expected,
-                standard.by,
                 standard.highest_bar(option, open_to),
             )
         )

@@ -133,7 +133,7 @@ def test_a_doubtful_answer_is_replaced(
     found = record(system, answer)
     assert [each["outcome"] for each in found["attempts"]] == ["escalated", "ok"]
     (told,) = found["assurance"]
-    assert (told["by"], told["calibrated"]) == ("worth", False)
+    assert (found["decided"]["judging"]["by"], told["calibrated"]) == ("worth", False)
     assert told["expected"] == pytest.approx(BEFORE)
     assert told["probability"] < told["bar"] < BEFORE
     assert BIG in found["review"]
@@ -178,8 +178,8 @@ def test_a_threshold_goes_before_worth(
     says(engine, DOUBTFUL)
     answer = ask(app, "a strict matter")
     assert answer.headers["x-graftwork-target"] == BIG
-    (told,) = record(system, answer)["assurance"]
-    assert (told["by"], told["bar"]) == ("threshold", 0.9)
+    found = record(system, answer)
+    assert (found["decided"]["judging"]["by"], found["assurance"][0]["bar"]) == ("threshold", 0.9)
 
 
 def test_without_confidence_nothing_is_judged(
