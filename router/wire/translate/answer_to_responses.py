@@ -57,9 +57,7 @@ def custom_tools(request: Json) -> frozenset[str]:
     return frozenset(str(tool.get("name")) for tool in tools if tool.get("type") == "custom")
 
 
-def call_of(
-    call: Json, number: int, known_as: str, custom: frozenset[str]
-) -> Call:
+def call_of(call: Json, number: int, known_as: str, custom: frozenset[str]) -> Call:
     """The item of a call of chat, without its arguments."""
     name = call["function"]["name"]
     kind = CustomCall if name in custom else Call
@@ -85,13 +83,8 @@ def _items(choice: Json, known_as: str, custom: frozenset[str]) -> Iterator[Item
 
 
 def _saying(item: Item, text: str, choice: Json) -> Item:
-    if isinstance(item, Message):
-        told = (choice.get("logprobs") or {}).get("content")
-        events = item.add(text, told)
-    else:
-        events = item.add(text)
-    for _ in events:
-        pass
+    for _ in item.add(text, (choice.get("logprobs") or {}).get("content")):
+        pass  # nobody hears it piece by piece
     return item
 
 

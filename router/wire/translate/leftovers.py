@@ -119,6 +119,41 @@ MESSAGES_TO_CHAT: Final = {
     "speed": ("standard",),
 }
 
+# Responses, said in chat. Items, included things and tools of servers are named by their kind.
+
+_ITEM_PART: Final = {
+    **_fields(
+        "type text refusal image_url file_data filename file_id file_url input_audio annotations "
+        "logprobs detail prompt_cache_breakpoint"
+    ),
+}
+RESPONSES_TO_CHAT: Final = {
+    **_fields(
+        "model stream temperature top_p service_tier max_output_tokens instructions tool_choice "
+        "seed stop presence_penalty frequency_penalty logit_bias include top_logprobs "
+        "parallel_tool_calls user safety_identifier metadata truncation background prompt "
+        "previous_response_id conversation "
+        "prompt_cache_key prompt_cache_retention prompt_cache_options"
+    ),
+    "input": _fields(
+        "type role id status phase call_id name arguments input encrypted_content summary",
+        content=_ITEM_PART,
+        output=_ITEM_PART,
+        caller=({"type": "direct"},),
+    ),
+    "tools": {
+        **_fields("type name description parameters strict"),
+        "defer_loading": (False,),
+        "allowed_callers": (["direct"],),
+        "async": (False,),
+        "format": ({"type": "text"},),
+    },
+    "text": _fields("format verbosity"),
+    "reasoning": _fields("effort"),
+    "stream_options": {"include_obfuscation": (False,)},
+    "store": (False,),
+}
+
 # Messages, said in Bedrock's Converse. Its own fields go as they are.
 
 MESSAGES_TO_CONVERSE: Final = {

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
+from router.wire.translate.signatures import FOREIGN
+
 Json = dict[str, Any]
-FOREIGN: Final = "rs_graftwork_"
-"""How the ids of thoughts begin that came from a model whose API has no place for them."""
 COMPLETED: Final = "completed"
 _IN_PROGRESS: Final = "in_progress"
 
@@ -50,8 +50,11 @@ class Item(ABC):
         """The events that announce it."""
 
     @abstractmethod
-    def add(self, text: str) -> Iterator[Json]:
-        """The events of one more piece of its text."""
+    def add(self, text: str, logprobs: list[Any] | None = None) -> Iterator[Json]:
+        """The events of one more piece of its text.
+
+        ``logprobs``: of its tokens; only a message has a place for them.
+        """
 
     @abstractmethod
     def _ends(self) -> Iterator[Json]:
@@ -118,7 +121,7 @@ class Refusal(Message):
     """Why the model does not answer."""
 
     def add(self, text: str, logprobs: list[Any] | None = None) -> Iterator[Json]:
-        """A piece; Responses has no probabilities of a refusal's tokens."""
+        """A piece."""
         del logprobs
         self._pieces.append(text)
         yield self._in_part("response.refusal.delta", delta=text)
@@ -159,8 +162,9 @@ class Thoughts(Item):
         if self._sealed is None:
             yield self._in_part("part.added", part={"type": "summary_text", "text": ""})
 
-    def add(self, text: str) -> Iterator[Json]:
+    def add(self, text: str, logprobs: list[Any] | None = None) -> Iterator[Json]:
         """A piece."""
+        del logprobs
         self._pieces.append(text)
         yield self._in_part("text.delta", delta=text)
 
@@ -204,8 +208,15 @@ class Call(Item):
         """The call, which has no parts."""
         yield self._added(self._call(_IN_PROGRESS, ""))
 
-    def add(self, text: str) -> Iterator[Json]:
+    def ended(self, status: str) -> Iterator[Json]:
+        """Its end; clients parse the arguments, so a call without any has an empty object."""
+        if not self.said and status == COMPLETED:
+            yield from self.add("{}")
+        yield from super().ended(status)
+
+    def add(self, text: str, logprobs: list[Any] | None = None) -> Iterator[Json]:
         """A piece of the arguments."""
+        del logprobs
         self._pieces.append(text)
         yield self._about(f"{self._about_arguments}.delta", delta=text)
 
@@ -224,8 +235,9 @@ class CustomCall(Call):
     prefix = "ctc_"
     _about_arguments = "response.custom_tool_call_input"
 
-    def add(self, text: str) -> Iterator[Json]:
+    def add(self, text: str, logprobs: list[Any] | None = None) -> Iterator[Json]:
         """Nothing: half of a JSON string says nothing for sure."""
+        del logprobs
         self._pieces.append(text)
         yield from ()
 

@@ -1,8 +1,9 @@
 """Google's signatures of thoughts: opaque, and to be given back with the call that they came with.
 
 Chat has them where Google's own OpenAI-compatible API puts them, ``extra_content`` of a tool call.
-Messages has no such place; its thinking blocks have a ``signature``, which clients give back as it
-is. A mark tells those from the signatures of other models, which mean nothing to Google.
+Messages has no such place; its thinking blocks have a ``signature``, and the reasoning of Responses
+``encrypted_content``, which clients give back as they are. A mark tells those from the signatures
+of other models, which mean nothing to Google.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 Json = dict[str, Any]
 _MARK: Final = "google."
+FOREIGN: Final = "rs_graftwork_"
+"""How the ids of thoughts begin that a model had whose own API is not Responses."""
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9+/_=-]+")
 
 
@@ -39,6 +42,26 @@ def signature_of(block: Json) -> str | None:
     if not isinstance(found, str) or not found.startswith(_MARK):
         return None
     return _opaque(found.removeprefix(_MARK))
+
+
+def sealed(signature: str) -> str:
+    """The signature as ``encrypted_content`` of an item of reasoning, which clients give back."""
+    return _MARK + signature
+
+
+def unsealed(item: Json) -> str | None:
+    """The signature in an item of reasoning, where it is one of Google's."""
+    found = item.get("encrypted_content")
+    if not isinstance(found, str) or not found.startswith(_MARK):
+        return None
+    return _opaque(found.removeprefix(_MARK))
+
+
+def without_foreign_reasoning(items: Any) -> Any:
+    """The input of Responses for OpenAI, which refuses thoughts that it did not think itself."""
+    if not isinstance(items, list) or not any(map(_is_foreign_reasoning, items)):
+        return items
+    return [item for item in items if not _is_foreign_reasoning(item)]
 
 
 def without_signatures(messages: Any) -> Any:
@@ -75,6 +98,12 @@ def _claudes(turn: Json) -> Json:
         return turn
     kept = [block for block in content if not _is_foreign(block)]
     return turn if len(kept) == len(content) or not kept else {**turn, "content": kept}
+
+
+def _is_foreign_reasoning(item: Any) -> bool:
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    return str(item.get("id")).startswith(FOREIGN) or unsealed(item) is not None
 
 
 def _is_foreign(block: Any) -> bool:

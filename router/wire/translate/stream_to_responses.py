@@ -96,7 +96,7 @@ class ResponsesStream:
         if text := delta.get("content"):
             item, events = self._newest(Message)
             yield from events
-            yield from item.add(text, logprobs.get("content"))  # type: ignore[call-arg]
+            yield from item.add(text, logprobs.get("content"))
         if refusal := delta.get("refusal"):
             item, events = self._newest(Refusal)
             yield from events
