@@ -64,7 +64,10 @@ class TranslatedAnswer:
         except TargetBroken as error:
             # Nothing is missing of an answer that told why it ended: who reads it may end it.
             if self._raw.is_stream and error.failure is Failure.CUT:
-                yield self._translation.cut()
+                end = self._translation.cut()
+                yield end
+                if end and self._translation.completes:
+                    return
             raise
 
     def _run(self, run: Events) -> Events:

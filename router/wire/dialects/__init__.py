@@ -13,12 +13,12 @@ from types import MappingProxyType
 
 from router.wire.dialects.base import Dialect
 
-_SHARED = "base"
+_SHARED = frozenset({"base", "through_chat"})
 
 
 def found_in(path: Iterable[str]) -> Mapping[str, Dialect]:
     """The dialects of the files in these folders of this package, by name."""
-    names = sorted(each.name for each in pkgutil.iter_modules(path) if each.name != _SHARED)
+    names = sorted(each.name for each in pkgutil.iter_modules(path) if each.name not in _SHARED)
     modules = [import_module(f"{__name__}.{name}") for name in names]
     dialects: list[Dialect] = [module.DIALECT for module in modules]
     return MappingProxyType({dialect.name: dialect for dialect in dialects})

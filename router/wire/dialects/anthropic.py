@@ -1,12 +1,17 @@
-"""Anthropic's API. ``/v1/messages`` passes through untouched; chat is translated and back."""
+"""Anthropic's API. ``/v1/messages`` passes through untouched; chat is translated and back.
+
+Responses becomes chat first.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from router.wire.dialects.base import Asked, Asking, Dialect, Traits, Translation, as_it_is
+from router.wire.dialects.through_chat import through_chat
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, PrefillStyle
@@ -18,6 +23,9 @@ from router.wire.translate.stream_to_chat import ChatStream
 
 VERSION: Final = "2023-06-01"
 _CONVERSATION = frozenset({Endpoint.CHAT, Endpoint.MESSAGES})
+_TRANSLATED = _CONVERSATION | {Endpoint.RESPONSES}
+OWN: Final = ("thinking", "top_k")
+"""Fields of Messages that clients of other APIs may send."""
 _SYSTEM = frozenset({"system", "developer"})
 _NAMES: Final[Mapping[str, str]] = {"stop_sequences": "stop", "output_config": "response_format"}
 
@@ -42,8 +50,8 @@ class Anthropic(Dialect):
         return {"x-api-key": key}
 
     def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
-        """Messages, and chat through it."""
-        return _CONVERSATION if native & _CONVERSATION else frozenset()
+        """Messages, chat through it, and Responses through that."""
+        return _TRANSLATED if native & _CONVERSATION else frozenset()
 
     def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
         """Models that take a last message of the assistant; the newest do not."""
@@ -51,6 +59,8 @@ class Anthropic(Dialect):
 
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """The client's own body, or the same said in Messages."""
+        if call.endpoint is Endpoint.RESPONSES:
+            return through_chat(call, replace(traits, stream_usage=True), self.ask, OWN)
         body = call.body
         if call.prefill:
             wire = FORMATS[call.endpoint]

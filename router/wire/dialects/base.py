@@ -86,12 +86,14 @@ class Translation:
         whole: its body.
         lost: what of a body, or of an event, the client's format has no place for.
         cut: what was told and is held back when no more comes, up to the last event, without it.
+        completes: ``cut`` has the last event, too: where it has anything, nothing is missing.
     """
 
     stream: StreamTranslator
     whole: Callable[[Body], Body]
     lost: Callable[[Body], Iterable[str]] = _nothing
     cut: Callable[[], Events] = _no_events
+    completes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +211,11 @@ NAMES: Mapping[Endpoint, Mapping[str, str]] = {
     Endpoint.RESPONSES: {
         "max_completion_tokens": "max_output_tokens",
         "max_tokens": "max_output_tokens",
+        "messages": "input",
         "response_format": "text.format",
         "reasoning_effort": "reasoning.effort",
         "response_id": "previous_response_id",
+        "verbosity": "text.verbosity",
     },
 }
 """What clients of a format call the fields that servers name by chat's names."""

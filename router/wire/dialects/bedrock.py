@@ -1,4 +1,4 @@
-"""Amazon Bedrock's Converse, behind Messages and chat.
+"""Amazon Bedrock's Converse, behind Messages, chat and Responses.
 
 A call becomes one of Messages, as for Anthropic, and that one of Converse; the answer's bytes
 become those of a Messages answer before anybody looks at them.
@@ -12,8 +12,10 @@ from typing import Final
 from urllib.parse import quote
 
 from router.wire.aws import sigv4
+from router.wire.dialects.anthropic import OWN as MESSAGES_OWN
 from router.wire.dialects.anthropic import Anthropic
 from router.wire.dialects.base import Asked, Asking, Dialect, Traits
+from router.wire.dialects.through_chat import through_chat
 from router.wire.endpoint import Endpoint
 from router.wire.formats.messages import counted
 from router.wire.translate.converse_to_messages import StreamedAnswer, WholeAnswer
@@ -79,6 +81,9 @@ class Bedrock(Anthropic):
 
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """Messages, and then Converse."""
+        if call.endpoint is Endpoint.RESPONSES:
+            own = (*OWN, *MESSAGES_OWN)
+            return through_chat(call, replace(traits, stream_usage=True), self.ask, own)
         asked = super().ask(call, traits)
         messages = dict(asked.body)
         messages |= {name: call.body[name] for name in OWN if name in call.body}

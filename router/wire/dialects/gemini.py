@@ -1,4 +1,4 @@
-"""Gemini's own API, behind chat and Messages.
+"""Gemini's own API, behind chat, Messages and Responses.
 
 A call becomes one of chat, as for OpenAI, and that one of ``generateContent``; the answer's bytes
 become those of a chat answer before anybody looks at them.
@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from router.wire.dialects.base import NAMES, Asked, Asking, Traits
 from router.wire.dialects.openai import OpenAI
+from router.wire.dialects.through_chat import through_chat
 from router.wire.endpoint import Endpoint
 from router.wire.formats.base import Body, PrefillStyle
 from router.wire.translate.chat_to_gemini import OWN, gemini_request
@@ -40,6 +41,8 @@ _IN_MESSAGES: Final[Mapping[str, str]] = {
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "tools.function.strict": "tools.strict",
 }
+_SUMMARIES: Final = ("summary", "generate_summary")
+"""Fields of the ``reasoning`` of Responses."""
 _HEARD: Final = frozenset({"thinking", "output_config.effort"})
 """What of Messages chat has no words for, and Gemini has."""
 
@@ -68,11 +71,13 @@ class Gemini(OpenAI):
         return {"x-goog-api-key": key}
 
     def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
-        """Chat, and Messages through it."""
+        """Chat, and Messages and Responses through it."""
         return super().endpoints(native & {Endpoint.CHAT})
 
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """Chat, and then ``generateContent``."""
+        if call.endpoint is Endpoint.RESPONSES:
+            return self._through_chat(call, traits)
         chat_only = replace(
             traits,
             native=traits.native & {Endpoint.CHAT},
@@ -98,6 +103,17 @@ class Gemini(OpenAI):
             names=names,
             warnings=tuple(name for name in dict.fromkeys(warnings) if name not in OWN),
         )
+
+    def _through_chat(self, call: Asking, traits: Traits) -> Asked:
+        """A summary of the reasoning is what Gemini calls thoughts."""
+        reasoning = call.body.get("reasoning")
+        is_wanted = isinstance(reasoning, dict) and any(map(reasoning.get, _SUMMARIES))
+        more = {}
+        if is_wanted and "thinkingConfig" not in call.body:
+            more["thinkingConfig"] = {"includeThoughts": True}
+        asked = through_chat(call, replace(traits, stream_usage=True), self.ask, OWN, more)
+        heard = {f"reasoning.{name}" for name in _SUMMARIES}
+        return replace(asked, warnings=tuple(name for name in asked.warnings if name not in heard))
 
 
 def _changed(chat: Body) -> list[str]:

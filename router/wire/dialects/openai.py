@@ -1,6 +1,7 @@
 """OpenAI's API, and everybody who copied it. Bytes pass through untouched.
 
-``/v1/messages`` is translated to chat and back when the model has ``chat`` but not ``messages``.
+``/v1/messages`` and ``/v1/responses`` are translated to chat and back when the model has ``chat``
+but not them.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from router.wire.dialects.base import (
     as_it_is,
     back_to_messages,
 )
+from router.wire.dialects.through_chat import through_chat
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Body, PrefillStyle, unfinished_talk
 from router.wire.formats.messages import unfinished_turn
 from router.wire.translate.leftovers import MESSAGES_TO_CHAT, left_out
 from router.wire.translate.messages_to_chat import chat_request
-from router.wire.translate.responses_to_chat import talk_of
-from router.wire.translate.stream_to_responses import ResponsesPieces
+from router.wire.translate.signatures import without_foreign_reasoning
 from router.wire.translate.vocabulary import unsupported
 from router.wire.vendor_fields import AS_THEY_ARE
+
+_TRANSLATED = frozenset({Endpoint.MESSAGES, Endpoint.RESPONSES})
 
 
 class OpenAI(Dialect):
@@ -47,8 +50,8 @@ class OpenAI(Dialect):
         return {"Authorization": f"Bearer {key}"}
 
     def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
-        """Chat answers Messages too."""
-        return native | {Endpoint.MESSAGES} if Endpoint.CHAT in native else native
+        """Chat answers Messages and Responses too."""
+        return native | _TRANSLATED if Endpoint.CHAT in native else native
 
     def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
         """Any model that completes prompts does; a chat model only when its card says so."""
@@ -62,6 +65,10 @@ class OpenAI(Dialect):
 
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """The client's own body, or chat's; without what the vendor does not take."""
+        if call.endpoint is Endpoint.RESPONSES and (
+            call.prefill or Endpoint.RESPONSES not in traits.native
+        ):
+            return through_chat(call, traits, self.ask)
         asked = self._asked(call, traits)
         if traits.fields is AS_THEY_ARE or asked.wire.endpoint is not Endpoint.CHAT:
             return asked
@@ -74,9 +81,10 @@ class OpenAI(Dialect):
     def _asked(self, call: Asking, traits: Traits) -> Asked:
         if call.endpoint is Endpoint.MESSAGES and Endpoint.MESSAGES not in traits.native:
             return self._messages_as_chat(call, traits)
-        if call.endpoint is Endpoint.RESPONSES and call.prefill:
-            return self._response_as_chat(call, traits)
         body = call.body
+        if call.endpoint is Endpoint.RESPONSES:
+            own = without_foreign_reasoning(body.get("input"))
+            body = body if own is body.get("input") else {**body, "input": own}
         if call.prefill:
             native = call.endpoint is Endpoint.MESSAGES
             style = PrefillStyle.MESSAGE if native else traits.prefill_style
@@ -103,15 +111,6 @@ class OpenAI(Dialect):
             back_to_messages(call, "model"),
             left_out(call.body, MESSAGES_TO_CHAT),
         )
-
-    def _response_as_chat(self, call: Asking, traits: Traits) -> Asked:
-        """The rest of a Responses stream, asked for through chat."""
-        body = talk_of(
-            call.body,
-            max_tokens_field=traits.max_tokens_field,
-            ask_for_usage=traits.stream_usage,
-        )
-        return self._chat(call, body, call.prefill, traits, Translation(ResponsesPieces(), dict))
 
     def _chat(
         self,

@@ -21,6 +21,7 @@ from router.wire.dialects.base import (
     as_it_is,
     back_to_messages,
 )
+from router.wire.dialects.through_chat import through_chat
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
 from router.wire.formats.base import (
@@ -80,7 +81,9 @@ class Vllm(Dialect):
         return {"Authorization": f"Bearer {key}"}
 
     def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
-        """All that it has."""
+        """All that it has, and Responses through chat: older ones have none."""
+        if Endpoint.CHAT in native:
+            return native | {Endpoint.RESPONSES}
         return native or _ENDPOINTS
 
     def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
@@ -90,7 +93,8 @@ class Vllm(Dialect):
 
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """The client's own body; of Messages, chat's where only that says it."""
-        del traits
+        if call.endpoint is Endpoint.RESPONSES and _lacks_responses(traits.native):
+            return through_chat(call, traits, self.ask)
         if call.endpoint is Endpoint.MESSAGES:
             return self._messages(call)
         body = call.body
@@ -165,6 +169,11 @@ class Vllm(Dialect):
             included = [*(body.get("include") or []), LOGPROBS]
             return {"include": included, "top_logprobs": ALTERNATIVES}
         return _TELL_CHAT if endpoint is Endpoint.CHAT else _TELL_COMPLETIONS
+
+
+def _lacks_responses(native: frozenset[Endpoint]) -> bool:
+    """Whether a server is known to have others only; of local engines nothing is said."""
+    return bool(native) and Endpoint.RESPONSES not in native
 
 
 def _tools_of_servers(tools: Any) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -70,7 +69,7 @@ class Talk:
         self._show("input")
 
     def _item(self, item: Json, param: str) -> None:
-        kind = item.get("type", "message")
+        kind = str(item.get("type", "message"))  # a set cannot be asked about a list
         if kind in _RESULTS:
             self._result(item, param)
             return
@@ -88,17 +87,20 @@ class Talk:
             self._call(item, orjson.dumps({TEXT_OF_A_CUSTOM_CALL: text}).decode(), param)
         elif kind == "message" and "role" in item:
             self._message(item, param)
+        elif kind == "item_reference" or (kind == "message" and "id" in item):
+            raise unsupported(param, "names an item that another provider keeps: send it whole")
         else:
-            name = str(kind)[:64]
-            raise unsupported(param, f"is of type {name!r}, which this model does not take")
+            raise _unknown(kind, param)
 
     def _message(self, item: Json, param: str) -> None:
         role = str(item["role"])
         if role in _SYSTEM:
-            content: object = _system(item.get("content"), f"{param}.content")
+            content = self._content(item.get("content"), f"{param}.content")
+            if isinstance(content, list) and any(part["type"] != "text" for part in content):
+                raise malformed(f"{param}.content", "text in a message of the system")
             self._say({"role": "system", "content": content}, param)
         elif role == "user":
-            content = _content(item.get("content"), f"{param}.content")
+            content = self._content(item.get("content"), f"{param}.content")
             self._say({"role": "user", "content": content}, param)
         elif role == "assistant":
             self._answered(_words(item.get("content"), f"{param}.content"), param)
@@ -131,10 +133,25 @@ class Talk:
         call_id = a_string(item.get("call_id"), f"{param}.call_id")
         output = item.get("output")
         if not isinstance(output, str):
-            parts = [*_parts([] if output is None else output, f"{param}.output")]
+            parts = self._parts([] if output is None else output, f"{param}.output")
             output = "\n".join(part["text"] for part in parts if part["type"] == "text")
             self._shown += [part for part in parts if part["type"] != "text"]
         self._say({"role": "tool", "tool_call_id": call_id, "content": output}, param)
+
+    def _content(self, content: object, param: str) -> str | list[Json]:
+        if isinstance(content, str):
+            return content
+        parts = self._parts(content, param)
+        if len(parts) == 1 and parts[0]["type"] == "text":
+            return str(parts[0]["text"])
+        return parts
+
+    def _parts(self, content: object, param: str) -> list[Json]:
+        parts = records(content, param)
+        for part in parts:
+            if part.get("type") == "input_file" and part.get("detail") not in (None, "auto"):
+                self.left_out.append("input.content.detail")  # chat has it of pictures only
+        return [_part(part, f"{param}.{number}") for number, part in enumerate(parts)]
 
     def _think(self, item: Json) -> None:
         self._signature = unsealed(item)
@@ -152,21 +169,6 @@ class Talk:
         self.origins.append(param)
 
 
-def _content(content: object, param: str) -> object:
-    """Of a user."""
-    if isinstance(content, str):
-        return content
-    parts = [*_parts(content, param)]
-    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
-
-
-def _system(content: object, param: str) -> object:
-    found = _content(content, param)
-    if isinstance(found, list) and any(part["type"] != "text" for part in found):
-        raise malformed(param, "text")
-    return found
-
-
 def _words(content: object, param: str) -> str:
     """Of the assistant: what it said, or why it did not."""
     if isinstance(content, str):
@@ -175,14 +177,9 @@ def _words(content: object, param: str) -> str:
     for number, part in enumerate(records(content, param)):
         where, kind = f"{param}.{number}", str(part.get("type"))
         if kind not in _TEXTS and kind != "refusal":
-            raise unsupported(where, f"is of type {kind[:64]!r}, which this model does not take")
+            raise _unknown(kind, where)
         said.append(a_string(part.get("refusal" if kind == "refusal" else "text"), where))
     return "".join(said)
-
-
-def _parts(content: object, param: str) -> Iterator[Json]:
-    for number, part in enumerate(records(content, param)):
-        yield _part(part, f"{param}.{number}")
 
 
 def _part(part: Json, param: str) -> Json:
@@ -195,7 +192,11 @@ def _part(part: Json, param: str) -> Json:
         return _file(part, param)
     if kind == "input_audio":
         return {"type": "input_audio", "input_audio": part.get("input_audio")}
-    raise unsupported(param, f"is of type {kind[:64]!r}, which this model does not take")
+    raise _unknown(kind, param)
+
+
+def _unknown(kind: str, param: str) -> Exception:
+    return unsupported(param, f"is of type {kind[:64]!r}, which this model does not take")
 
 
 def _image(part: Json, param: str) -> Json:

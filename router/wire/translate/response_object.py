@@ -55,7 +55,7 @@ def begun(request: Json, answer: Json, known_as: str, created: int) -> Json:
         "temperature": request.get("temperature"),
         "text": request.get("text") or {"format": {"type": "text"}},
         "tool_choice": request.get("tool_choice") or "auto",
-        "tools": [each for each in tools or () if each.get("type") in _OWN_TOOLS],
+        "tools": [each for each in tools or () if str(each.get("type")) in _OWN_TOOLS],
         "top_p": request.get("top_p"),
         "truncation": "disabled",
         "usage": None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -134,7 +134,7 @@ def _tools(body: Json) -> Json:
     tools = [
         _tool(tool, f"tools.{number}")
         for number, tool in enumerate(given)
-        if tool.get("type") in _OWN
+        if _is_own(tool)
     ]
     choice = body.get("tool_choice")
     if not tools:
@@ -165,7 +165,7 @@ def _text_taker(tool: Json) -> Json:
     about = [tool.get("description")]
     form = tool.get("format")
     if isinstance(form, dict) and form.get("type") == "grammar":
-        about.append(f"The text follows this {form.get('syntax')} grammar:\n{form['definition']}")
+        about.append(f"The text follows this {form.get('syntax')} grammar:\n{form.get('definition')}")
     return {
         "name": tool["name"],
         "description": "\n\n".join(str(each) for each in about if each),
@@ -184,10 +184,10 @@ def _choice(choice: object) -> object:
     told = an_object(choice, "tool_choice")
     if told.get("type") == "allowed_tools":
         tools = records(told.get("tools"), "tool_choice.tools")
-        named = [_named(tool) for tool in tools if tool.get("type") in _OWN]
+        named = [_named(tool) for tool in tools if _is_own(tool)]
         allowed = {"mode": told.get("mode"), "tools": named}
         return {"type": "allowed_tools", "allowed_tools": allowed}
-    if told.get("type") not in _OWN:
+    if not _is_own(told):
         raise unsupported("tool_choice", "names a tool that this model does not have")
     return _named(told)
 
@@ -196,23 +196,23 @@ def _named(tool: Json) -> Json:
     return {"type": "function", "function": {"name": tool.get("name")}}
 
 
+def _is_own(tool: Json) -> bool:
+    """Whether it is the client who does what it does."""
+    return str(tool.get("type")) in _OWN
+
+
 def _plain(body: Json) -> Json:
-    """The body without those tools and parts that are named in another way."""
+    """The body without those tools that are named by their kind."""
     tools = body.get("tools")
-    if not isinstance(tools, list):
-        return body
-    return {**body, "tools": [tool for tool in tools if tool.get("type") in _OWN]}
+    return {**body, "tools": list(filter(_is_own, tools))} if tools else body
 
 
-def _unsaid(body: Json) -> list[str]:
+def _unsaid(body: Json) -> Iterator[str]:
     """What is left out by its value, not by its name."""
     included = body.get("include")
-    found = [
-        f"include.{str(each)[:_MAX_KIND]}"
-        for each in (included if isinstance(included, list) else [])
-        if each != LOGPROBS
-    ]
+    for each in included if isinstance(included, list) else ():
+        if each != LOGPROBS:
+            yield f"include.{str(each)[:_MAX_KIND]}"
     for tool in body.get("tools") or ():
-        if tool.get("type") not in _OWN:
-            found.append(f"tools.{str(tool.get('type'))[:_MAX_KIND]}")
-    return found
+        if not _is_own(tool):
+            yield f"tools.{str(tool.get('type'))[:_MAX_KIND]}"
