@@ -69,7 +69,9 @@ def frontier_card(provider: ProviderConfig, model: ModelCard) -> Card:
         target=f"frontier:{provider.name}/{model.id}",
         endpoints=provider.endpoints(model),
         # A provider that has no logprobs says so itself: cards do not tell.
-        features=_features(model.capabilities) | {LOGPROBS, STORED},
+        features=_features(model.capabilities)
+        | {LOGPROBS}
+        | ({STORED} if provider.keeps_responses(model) else set()),
         context_window=model.context_window,
         max_output_tokens=model.max_output_tokens,
         price=_price(model),

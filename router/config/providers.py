@@ -322,6 +322,10 @@ class ProviderConfig(_Record):
             fields=fields_of(self.known_vendor),
         )
 
+    def keeps_responses(self, card: ModelCard) -> bool:
+        """Whether later requests may refer to a response that the model gave."""
+        return self.api.keeps_responses(card.native)
+
     def limits(self) -> CallLimits:
         """The provider's own bounds."""
         return CallLimits(

@@ -13,10 +13,11 @@ from typing import Any
 from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
 from router.exchange import Exchange
-from router.request import Option, Request
+from router.request import Request
 from router.send.attempt import Calls, Started, is_progress
 from router.send.health import Upstream
 from router.send.remedy import Step, sort
+from router.targets.base import Target
 from router.wire.endpoint import Usage
 from router.wire.events import Events, Piece
 from router.wire.formats import FORMATS
@@ -156,7 +157,7 @@ class Rescuer:
         broken: Upstream,
         error: TargetBroken,
         prompt_tokens: int | None,
-        began: Option,
+        began: Target,
     ) -> tuple[Started, Splice]:
         """Another answer that begins where the stream broke, and what joins it to the stream.
 
@@ -193,7 +194,7 @@ class Rescuer:
         raise error
 
     def _obstacle(
-        self, exchange: Exchange, transcript: Transcript, error: TargetBroken, began: Option
+        self, exchange: Exchange, transcript: Transcript, error: TargetBroken, began: Target
     ) -> str | None:
         if sort(error).step in {Step.STOP, Step.LARGER}:
             return "the target refused to go on"
@@ -223,14 +224,12 @@ class Rescuer:
                 yield upstream
 
 
-def _is_kept(request: Request, began: Option) -> bool:
+def _is_kept(request: Request, began: Target) -> bool:
     """Whether a later request may refer to the answer, and would find what one target said alone.
 
-    Providers keep Responses unless told not to; engines do not.
+    Providers keep their own Responses unless told not to.
     """
-    if not FORMATS[request.endpoint].keeps or request.body.get("store") is False:
-        return False
-    return not began.is_local
+    return began.keeps(request.endpoint) and request.body.get("store") is not False
 
 
 def _note(
@@ -286,7 +285,7 @@ class Delivered:
     def __init__(self, exchange: Exchange, started: Started, rescuer: Rescuer) -> None:
         self._exchange = exchange
         self._started = started
-        self._began = started.upstream.option
+        self._began = started.upstream.target
         self._rescuer = rescuer
         self._splice: Splice | None = None
         self._prompt_tokens: int | None = None

@@ -84,6 +84,10 @@ class Target(Protocol):
         """Whether a call may carry a ``prefill``."""
         ...
 
+    def keeps(self, endpoint: Endpoint) -> bool:
+        """Whether later requests may refer to an answer that it gave."""
+        ...
+
     async def send(self, call: Call) -> Answer:
         """Start the call; returns once a successful status has arrived.
 

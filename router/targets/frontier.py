@@ -24,6 +24,7 @@ from router.targets.translated import TranslatedAnswer
 from router.targets.unsaid import Unsaid
 from router.wire.dialects.base import Asked
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.formats import FORMATS
 from router.wire.upstream_error import (
     UpstreamError,
     failure_of,
@@ -281,6 +282,10 @@ class FrontierTarget:
     def can_continue(self, endpoint: Endpoint) -> bool:
         """Whether a call may carry a ``prefill``."""
         return self._provider.config.api.can_continue(endpoint, self._traits)
+
+    def keeps(self, endpoint: Endpoint) -> bool:
+        """Responses by a provider's own API, unless the client says otherwise."""
+        return FORMATS[endpoint].keeps and self._provider.config.keeps_responses(self.card)
 
     async def count(self, body: Mapping[str, Any]) -> int | None:
         """Tokens of a Messages body; None when its provider does not count.

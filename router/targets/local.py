@@ -73,6 +73,11 @@ class LocalTarget:
         """vLLM does, wherever there is text to go on from."""
         return _VLLM.can_continue(endpoint, _TRAITS)
 
+    def keeps(self, endpoint: Endpoint) -> bool:
+        """Engines keep nothing."""
+        del endpoint
+        return False
+
     async def count(self, body: Mapping[str, Any]) -> int:
         """Tokens of a Messages body, by the engine's own tokenizer and template.
 

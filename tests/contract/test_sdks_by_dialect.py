@@ -20,14 +20,11 @@ import pytest_asyncio
 from pydantic import BaseModel
 
 from tests.fakes.frontier import FakeFrontier
-from tests.fakes.frontier_answers import RESPONSES
 from tests.fakes.running_router import running_router, settings_with
 from tests.fakes.standins import STANDINS, TEXT, environment, provider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NATIVE = [name for name, each in STANDINS.items() if RESPONSES in each.paths]
-OTHERS = [name for name in STANDINS if name not in NATIVE]
 ASK: Any = {"role": "user", "content": "Tell me."}
 CALL: Any = {"role": "user", "content": "Call look_up."}
 SCHEMA: Any = {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}
@@ -273,7 +270,7 @@ async def test_messages_errors(system: System, dialect: str) -> None:
 # Responses
 
 
-@pytest.mark.parametrize("dialect", NATIVE)
+@pytest.mark.parametrize("dialect", STANDINS)
 async def test_responses(system: System, dialect: str) -> None:
     """A whole answer and a stream of it are the same, with the same counts."""
     responses, model = system.openai.responses, f"{dialect}/m"
@@ -289,7 +286,7 @@ async def test_responses(system: System, dialect: str) -> None:
         assert answer.usage.output_tokens == 7
 
 
-@pytest.mark.parametrize("dialect", NATIVE)
+@pytest.mark.parametrize("dialect", STANDINS)
 async def test_responses_tools(system: System, dialect: str) -> None:
     """Called, whole and streamed; what the tool found goes back, and is answered."""
     responses, tools = system.openai.responses, [RESPONSES_TOOL]
@@ -306,7 +303,7 @@ async def test_responses_tools(system: System, dialect: str) -> None:
     assert after.output_text == TEXT
 
 
-@pytest.mark.parametrize("dialect", NATIVE)
+@pytest.mark.parametrize("dialect", STANDINS)
 async def test_responses_schema(system: System, dialect: str) -> None:
     """The schema reaches the provider, and the SDK parses the answer."""
     answer = await system.openai.responses.parse(
@@ -315,7 +312,7 @@ async def test_responses_schema(system: System, dialect: str) -> None:
     assert answer.output_parsed == Wanted(wanted="x")
 
 
-@pytest.mark.parametrize("dialect", NATIVE)
+@pytest.mark.parametrize("dialect", STANDINS)
 async def test_responses_errors(system: System, dialect: str) -> None:
     """Each as the SDK's own exception; a stream that breaks has an event for it, and no end."""
     create, model = system.openai.responses.create, f"{dialect}/m"
@@ -329,17 +326,6 @@ async def test_responses_errors(system: System, dialect: str) -> None:
     assert kinds[0] == "response.created"
     assert kinds[-1] == "error"
     assert "response.completed" not in kinds
-
-
-@pytest.mark.parametrize("dialect", OTHERS)
-async def test_responses_of_who_has_none(system: System, dialect: str) -> None:
-    """Refused by name, and nobody is asked."""
-    server = system.servers[dialect]
-    before = len(server.requests)
-    with pytest.raises(openai.BadRequestError, match="answers /v1/chat/completions") as refused:
-        await system.openai.responses.create(model=f"{dialect}/m", input="Tell me.")
-    assert refused.value.code == "unsupported_endpoint"
-    assert len(server.requests) == before
 
 
 async def test_an_unknown_model(system: System) -> None:

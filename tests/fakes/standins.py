@@ -53,13 +53,11 @@ TEXT: Final = "One two three four five six seven."
 STANDINS: Final[Mapping[str, Standin]] = {
     "anthropic": Standin(
         lambda obeys: FakeFrontier(text=TEXT, api_key=KEY, obeys=obeys),
-        paths=(CHAT, MESSAGES),
         capabilities=(*_FEATURES, "messages"),
     ),
     "azure": Standin(lambda obeys: FakeAzure(text=TEXT, api_key=KEY, obeys=obeys)),
     "bedrock": Standin(
         lambda obeys: FakeBedrock(access_key=AWS, region="eu-west-1", obeys=obeys, text=TEXT),
-        paths=(CHAT, MESSAGES),
         key=":".join(part or "" for part in AWS),
         secrets=(AWS.secret, str(AWS.token)),
         capabilities=_FEATURES,
@@ -67,7 +65,6 @@ STANDINS: Final[Mapping[str, Standin]] = {
     ),
     "gemini": Standin(
         lambda obeys: FakeGemini(text=TEXT, api_key=KEY, obeys=obeys),
-        paths=(CHAT, MESSAGES),
         capabilities=_FEATURES,
         marks_end=False,
     ),
@@ -77,7 +74,6 @@ STANDINS: Final[Mapping[str, Standin]] = {
     ),
     "vertex": Standin(
         _vertex,
-        paths=(CHAT, MESSAGES),
         base=lambda server: f"{server.url}/v1/projects/acme/locations/europe-west4",
         capabilities=_FEATURES,
         marks_end=False,

@@ -163,10 +163,11 @@ class Row:
         return "" if self.cell.case.tools else TEXT
 
     def _cannot_be_whole(self) -> bool:
-        """A Responses stream says in its last event, and nowhere else, that it is whole."""
+        """A provider's own Responses say in their last event, and nowhere else, that they end."""
         fault, cell = self.cell.case.fault, self.cell
         is_cut = fault is not None and fault.kind is Kind.NO_END
-        return is_cut and cell.stream and cell.path == RESPONSES
+        is_own = cell.path == RESPONSES and "responses" in STANDINS[cell.dialect].capabilities
+        return is_cut and cell.stream and is_own
 
     def _is_harmless(self) -> bool:
         """Answered whoever else is there, unless that takes a reason that the fault leaves out."""

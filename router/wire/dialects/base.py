@@ -182,6 +182,10 @@ class Dialect(ABC):
             native: those that its provider has for it, as configured.
         """
 
+    def keeps_responses(self, _native: frozenset[Endpoint], /) -> bool:
+        """Whether later requests may refer to a response that a model gave."""
+        return False
+
     @abstractmethod
     def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
         """Whether a call may carry a ``prefill``."""

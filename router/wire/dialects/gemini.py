@@ -74,6 +74,10 @@ class Gemini(OpenAI):
         """Chat, and Messages and Responses through it."""
         return super().endpoints(native & {Endpoint.CHAT})
 
+    def keeps_responses(self, _native: frozenset[Endpoint], /) -> bool:
+        """It has none of its own."""
+        return False
+
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """Chat, and then ``generateContent``."""
         if call.endpoint is Endpoint.RESPONSES:

@@ -53,6 +53,10 @@ class OpenAI(Dialect):
         """Chat answers Messages and Responses too."""
         return native | _TRANSLATED if Endpoint.CHAT in native else native
 
+    def keeps_responses(self, native: frozenset[Endpoint], /) -> bool:
+        """Those that it gave by its own ``/responses``."""
+        return Endpoint.RESPONSES in native
+
     def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
         """Any model that completes prompts does; a chat model only when its card says so."""
         if endpoint not in self.endpoints(traits.native):

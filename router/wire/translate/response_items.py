@@ -1,4 +1,4 @@
-"""The items of a response: what each is when it is whole, and the events that tell it piece by piece.
+"""The items of a response: what each is in the end, and the events that tell it piece by piece.
 
 Events are numbered by whoever sends them. One item has one text: what is said after a call of a
 tool is another message.

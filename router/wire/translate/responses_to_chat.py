@@ -131,11 +131,7 @@ def _logprobs(body: Json) -> Json:
 
 def _tools(body: Json) -> Json:
     given = records(body.get("tools") or [], "tools")
-    tools = [
-        _tool(tool, f"tools.{number}")
-        for number, tool in enumerate(given)
-        if _is_own(tool)
-    ]
+    tools = [_tool(tool, f"tools.{number}") for number, tool in enumerate(given) if _is_own(tool)]
     choice = body.get("tool_choice")
     if not tools:
         if choice not in (None, "none", "auto"):
@@ -165,7 +161,8 @@ def _text_taker(tool: Json) -> Json:
     about = [tool.get("description")]
     form = tool.get("format")
     if isinstance(form, dict) and form.get("type") == "grammar":
-        about.append(f"The text follows this {form.get('syntax')} grammar:\n{form.get('definition')}")
+        rules = f"{form.get('syntax')} grammar:\n{form.get('definition')}"
+        about.append(f"The text follows this {rules}")
     return {
         "name": tool["name"],
         "description": "\n\n".join(str(each) for each in about if each),

@@ -284,6 +284,6 @@ async def test_what_cannot_be_translated_is_refused_before_the_call(
     """The provider is not asked for what its API cannot say."""
     with pytest.raises(InvalidRequest, match="`n` must be 1"):
         await claude.send(_call(Endpoint.CHAT, n=2))
-    with pytest.raises(InvalidRequest, match="/v1/chat/completions, /v1/messages"):
-        await claude.send(_call(Endpoint.RESPONSES))
+    with pytest.raises(InvalidRequest, match="/v1/chat/completions, /v1/messages, /v1/responses"):
+        await claude.send(_call(Endpoint.COMPLETIONS))
     assert frontier.requests == []

@@ -468,7 +468,8 @@ async def test_what_is_left_out_is_named(model: FrontierTarget, endpoint: Endpoi
 async def test_a_beginning_is_gone_on_from(model: FrontierTarget, gemini: FakeGemini) -> None:
     """By models whose card says so."""
     assert model.can_continue(Endpoint.CHAT)
-    assert not model.can_continue(Endpoint.RESPONSES)
+    assert model.can_continue(Endpoint.RESPONSES)
+    assert not model.can_continue(Endpoint.COMPLETIONS)
     asked = call()
     await read(model, Call(asked.endpoint, asked.body, False, "r", 5.0, prefill="well"))
     last = gemini.requests[0].body["contents"][-1]
@@ -477,8 +478,8 @@ async def test_a_beginning_is_gone_on_from(model: FrontierTarget, gemini: FakeGe
 
 async def test_the_endpoints_that_it_has(model: FrontierTarget) -> None:
     """Others are refused with the remedy, whatever the card claims."""
-    with pytest.raises(InvalidRequest, match="/v1/chat/completions, /v1/messages"):
-        await model.send(Call(Endpoint.RESPONSES, {"input": "x"}, False, "r", 5.0))
+    with pytest.raises(InvalidRequest, match="/v1/chat/completions, /v1/messages, /v1/responses"):
+        await model.send(Call(Endpoint.COMPLETIONS, {"prompt": "x"}, False, "r", 5.0))
 
 
 # What comes back

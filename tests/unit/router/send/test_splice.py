@@ -15,7 +15,7 @@ from router.wire.events import DONE, Event, Events, encode
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Continued, Splice
 from router.wire.formats.seam import Seam, split
-from router.wire.translate.stream_to_responses import ResponsesPieces
+from router.wire.translate.stream_to_responses import ResponsesStream
 from router.wire.watch import StreamWatch
 from tests.fakes.frontier_answers import Reply
 from tests.fakes.frontier_streams import streamed
@@ -26,6 +26,11 @@ WITH_USAGE = {"stream_options": {"include_usage": True}}
 PIECES = st.lists(
     st.text(st.sampled_from('ab \n"\\é{}🙂'), min_size=1, max_size=4), min_size=1, max_size=12
 )
+
+
+def to_responses() -> ResponsesStream:
+    """What makes a chat stream one of Responses."""
+    return ResponsesStream({}, fallback_id="1", created=1)
 
 
 def wire_of(endpoint: Endpoint) -> Continued:
@@ -192,7 +197,7 @@ def test_any_cut_and_any_chunks_give_the_whole_text_once(
     prompt = 5 + reading.deltas
     join = wire.splice(transcript.reader, Seam(space), reading.deltas, None)
     chat = Endpoint.CHAT if through_chat and endpoint is Endpoint.RESPONSES else endpoint
-    translate = ResponsesPieces().feed
+    translate = to_responses().feed
     second = other(endpoint, b"".join(events_of(chat, parts, "second", prompt=prompt)))
     for chunk in watched(chat, second, sizes):
         out += join.feed(chunk if chat is endpoint else translate(chunk)).raw
@@ -424,7 +429,7 @@ def test_how_chat_ends_is_how_the_response_ends(
     """In the last event's type, in its response and in the message."""
     choice = {"delta": {"role": "assistant", "content": "b"}, "finish_reason": finish}
     join = joining(spoken([*OPENED, SAID]))
-    raw = join.feed(ResponsesPieces().feed(Events(encode({"choices": [choice]}) + DONE))).raw
+    raw = join.feed(to_responses().feed(Events(encode({"choices": [choice]}) + DONE))).raw
     *_, item, last = [event for event in objects(raw) if event is not None]
     assert last["type"] == f"response.{status}"
     assert last["response"]["status"] == item["item"]["status"] == status
@@ -437,15 +442,16 @@ def test_how_chat_ends_is_how_the_response_ends(
     "choice",
     [
         {"delta": {"reasoning_content": "hm"}},
+        {"delta": {"refusal": "no"}},
+        {"delta": {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}}]}},
         {"delta": {"tool_calls": [{"index": 0}]}, "finish_reason": "tool_calls"},
-        {"delta": {}, "finish_reason": "something_new"},
-        {"delta": {}},
     ],
 )
-def test_chat_that_is_more_than_text_or_does_not_say_how_it_ended(choice: dict[str, Any]) -> None:
+def test_chat_that_goes_on_with_more_than_text(choice: dict[str, Any]) -> None:
     """It is broken: the stream goes on elsewhere or ends with an error."""
+    join = joining(spoken([*OPENED, SAID]))
     with pytest.raises((ValueError, KeyError)):
-        ResponsesPieces().feed(Events(encode({"choices": [choice]}) + DONE))
+        join.feed(to_responses().feed(Events(encode({"choices": [choice]}) + DONE)))
 
 
 def test_a_continuation_has_one_message_of_one_part() -> None:
