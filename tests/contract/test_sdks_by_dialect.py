@@ -294,6 +294,7 @@ async def test_responses_tools(system: System, dialect: str) -> None:
     whole = await responses.create(**asked, input=[CALL])
     async with responses.stream(**asked, input=[CALL]) as events:
         streamed = await events.get_final_response()
+    call: Any = {}
     for answer in (whole, streamed):
         [call] = [item.to_dict() for item in answer.output if item.type == "function_call"]
         assert (call["name"], orjson.loads(str(call["arguments"]))) == ("look_up", {"sku": "x"})
