@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import orjson
 
+from adapters.atomic import sync, write_file
 from adapters.corpus.tools import calls_in, written
 from adapters.dataset.frozen import SPLITS, Row, Split
-from adapters.records.files import sync_directory, write_all
 
 CARD: Final = "README.md"
 _DRAFT: Final = "."
@@ -120,12 +120,12 @@ def write(root: Path, digest: str, files: Mapping[str, bytes]) -> None:
     draft.mkdir(mode=0o700)
     try:
         for name, raw in files.items():
-            _write_file(draft / name, raw)
-        sync_directory(draft)
+            write_file(draft / name, raw)
+        sync(draft)
         # One that a crash left behind: nobody has it on record.
         shutil.rmtree(root / digest, ignore_errors=True)
         draft.rename(root / digest)
-        sync_directory(root)
+        sync(root)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -155,7 +155,7 @@ def remove(root: Path, digest: str) -> None:
     path = root / digest
     if path.exists():
         shutil.rmtree(path)
-        sync_directory(root)
+        sync(root)
 
 
 def sweep(root: Path, known: Iterable[str]) -> None:
@@ -166,13 +166,4 @@ def sweep(root: Path, known: Iterable[str]) -> None:
     for path in root.iterdir():
         if path.name not in keep:
             shutil.rmtree(path)
-    sync_directory(root)
-
-
-def _write_file(path: Path, raw: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        write_all(handle, raw)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(root)

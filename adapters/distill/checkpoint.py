@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from adapters import atomic
+from adapters.atomic import writing
 from adapters.distill.job import CHECKPOINT_FILE
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,17 +48,12 @@ class State:
 def save(directory: Path, state: State, arrays: Arrays) -> None:
     """Replace the checkpoint. Raises ``OSError``, and then the one before is still there."""
     path = directory / CHECKPOINT_FILE
-    draft = path.with_name(f".{path.name}.draft")
     try:
-        save_file(arrays, draft, metadata={_STATE: json.dumps(asdict(state))})
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        draft.replace(path)
+        with writing(path) as draft:
+            save_file(arrays, draft, metadata={_STATE: json.dumps(asdict(state))})
     except SafetensorError as error:
         # The library hides the system's error in its text.
         raise OSError(_errno(str(error)), str(error)) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def load(directory: Path, fingerprint: str) -> tuple[State, Arrays] | None:
@@ -75,7 +72,8 @@ def load(directory: Path, fingerprint: str) -> tuple[State, Arrays] | None:
 
 def sweep(directory: Path) -> None:
     """Remove what a process left that was killed while it wrote; only its lock's holder may."""
-    for left in (*directory.glob(".tmp*"), *directory.glob(".*.draft")):
+    atomic.sweep(directory)
+    for left in directory.glob(".tmp*"):  # the library's own
         if left.is_file():
             left.unlink(missing_ok=True)
 

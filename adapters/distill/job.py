@@ -18,14 +18,13 @@ Everything that others read is replaced as a whole, so no reader sees half of it
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from adapters.atomic import write_file, writing
 from adapters.dataset.frozen import Row
 from adapters.distill.settings import TrainingSettings
 from adapters.errors import AdapterError
@@ -203,7 +202,7 @@ def write_job(directory: Path, job: Job, examples: Iterable[Example]) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         written = _write_lines(directory / EXAMPLES_FILE, examples)
-        replace_file(directory / JOB_FILE, job.model_dump_json(indent=2) + "\n")
+        write_file(directory / JOB_FILE, job.model_dump_json(indent=2) + "\n")
     except OSError as error:
         raise JobError(f"{directory.name} cannot be written: {error.strerror}") from error
     return written
@@ -257,21 +256,7 @@ def read_outcome(directory: Path) -> Outcome | None:
 
 def write_outcome(directory: Path, outcome: Outcome) -> None:
     """Say how it ended; the last thing that a process does. Raises ``OSError``."""
-    replace_file(directory / OUTCOME_FILE, outcome.model_dump_json(indent=2) + "\n")
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a whole file so that readers see the old or the new one, also after a power cut."""
-    # A trainer and whoever cancels it may write the same one.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_file(directory / OUTCOME_FILE, outcome.model_dump_json(indent=2) + "\n")
 
 
 class ProgressLog:
@@ -283,7 +268,7 @@ class ProgressLog:
         if self._path.exists() and not self._path.read_bytes().endswith(b"\n"):
             # A line that a crash tore would swallow the next one.
             whole = whole[:-1]
-            replace_file(self._path, "".join(line.decode() + "\n" for line in whole))
+            write_file(self._path, "".join(line.decode() + "\n" for line in whole))
         self._lines = len(whole)
 
     def add(self, progress: Progress) -> None:
@@ -303,7 +288,7 @@ class ProgressLog:
             for number, line in enumerate(_lines(self._path))
             if number % 2 or b'"validation_loss"' in line
         ][-MAX_PROGRESS_LINES + 1 :]
-        replace_file(self._path, "".join(line.decode() + "\n" for line in kept))
+        write_file(self._path, "".join(line.decode() + "\n" for line in kept))
         self._lines = len(kept)
 
 
@@ -315,15 +300,11 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _write_lines(path: Path, examples: Iterable[Example]) -> int:
-    draft = path.with_name(f".{path.name}.draft")
     written = 0
-    with draft.open("w", encoding="utf-8") as file:
+    with writing(path) as draft, draft.open("w", encoding="utf-8") as file:
         for example in examples:
             file.write(json.dumps(example.model_dump(mode="json"), ensure_ascii=True) + "\n")
             written += 1
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
     return written
 
 

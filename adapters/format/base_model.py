@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapters.aliases import Roles
+from adapters.atomic import sweep, write_file
 from adapters.errors import BaseModelError, HeaderError
 from adapters.format.chat_template import roles_of
 from adapters.format.files import (
@@ -283,6 +284,5 @@ def _write_cache(cache_file: Path, entries: Mapping[str, str]) -> None:
     """Best effort: without a cache the next start is slower, not wrong."""
     with contextlib.suppress(OSError):
         cache_file.parent.mkdir(parents=True, exist_ok=True)
-        draft = cache_file.with_name(f"{cache_file.name}.{os.getpid()}")
-        draft.write_text(json.dumps(entries, indent=1), encoding="utf-8")
-        draft.replace(cache_file)
+        sweep(cache_file.parent)
+        write_file(cache_file, json.dumps(entries, indent=1), durable=False)

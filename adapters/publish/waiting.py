@@ -14,9 +14,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.atomic import sync
 from adapters.errors import FleetError
 from adapters.format.names import ALIAS_PATTERN
-from adapters.store.local import move_tree, remove_tree, store_errors, sync
+from adapters.store.local import move_tree, remove_tree, store_errors
 
 WAITS = "waits for the first engine"
 """Why a version is ``received`` and goes no further."""

@@ -21,10 +21,11 @@ import rfc8785
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore, from_url
 
+from adapters.atomic import sync, write_all
 from adapters.records import checkpoints
 from adapters.records.checkpoints import Checkpoint
 from adapters.records.config import LOOPBACK, anchor_kind
-from adapters.records.files import Layout, sync_directory, write_all
+from adapters.records.files import Layout
 
 _TIMEOUT_S = 10.0
 _ODD = re.compile(r"[^0-9TZ]")
@@ -58,7 +59,7 @@ class AnchorFile:
                 write_all(handle, rfc8785.dumps(dict(checkpoint)) + b"\n")
             finally:
                 os.close(handle)
-            sync_directory(self._path.parent)
+            sync(self._path.parent)
         except OSError as error:
             raise NotAnchored(f"{self._path}: {error.strerror}") from error
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.atomic import sync, write_all
 from adapters.records import payloads
-from adapters.records.files import Layout, Segment, sync_directory, take, write_all
+from adapters.records.files import Layout, Segment, take
 from adapters.records.index import IndexEntry, OpenIndex
 from adapters.records.line import GENESIS, Entry, Record, seal
 
@@ -139,7 +140,7 @@ def _create(path: Path, more_flags: int = 0) -> int:
     handle = os.open(path, _FLAGS | more_flags, 0o600)
     try:
         _claim(handle, path)
-        sync_directory(path.parent)
+        sync(path.parent)
     except BaseException:
         os.close(handle)
         raise

@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 import rfc8785
 
-from adapters.records.files import Layout, put_file, write_all
+from adapters.atomic import write_all, write_file
+from adapters.records.files import Layout
 from adapters.records.line import seconds
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_DSYNC | os.O_CLOEXEC
@@ -194,7 +195,7 @@ def drop_before(layout: Layout, first: Checkpoint) -> None:
     lines = layout.checkpoints.read_bytes().splitlines(keepends=True)
     documents = [parse_line(line.rstrip(b"\n")) for line in lines]
     at = next(n for n, each in enumerate(documents) if each is not None and each == first)
-    put_file(layout.checkpoints, b"".join(lines[at:]))
+    write_file(layout.checkpoints, b"".join(lines[at:]))
 
 
 def _whole(handle: int) -> int:

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from adapters.atomic import sweep, write_file
 from adapters.records.erasable import FOUND, Erasable, erase_all
 from adapters.records.erasing import RecordPayloads
-from adapters.records.files import put_file
 from adapters.records.holds import Holds
 from adapters.records.line import Entry, Kind, iso
 from adapters.records.subjects import Subjects
@@ -121,6 +121,7 @@ class Erasures:
         Raises what the last failure was.
         """
         failed: Exception | None = None
+        await asyncio.to_thread(sweep, self._directory)  # a draft has the name too
         for each in await asyncio.to_thread(self._open):
             try:
                 await self._do(each)
@@ -194,4 +195,4 @@ class Erasures:
 
     def _put(self, erasure: Erasure) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        put_file(self._directory / f"{erasure.id}.json", erasure.model_dump_json().encode())
+        write_file(self._directory / f"{erasure.id}.json", erasure.model_dump_json().encode())

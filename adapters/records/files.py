@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from adapters.atomic import sweep
 
 _ODD = re.compile(r"[^A-Za-z0-9._]+")
 _NAME = re.compile(r"(?P<writer>[A-Za-z0-9._-]{1,100})-(?P<number>\d{6,12})\.jsonl")
@@ -67,6 +68,11 @@ class Layout:
         """Raises ``OSError`` when a directory cannot be made."""
         for directory in (self.root, self.segments, self.payloads, self.index):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what processes were writing when they were killed. Raises ``OSError``."""
+        for directory in (self.root, self.index):
+            sweep(directory)
 
     def records_of(self, segment: Segment) -> Path:
         """Where a segment's records are."""
@@ -123,39 +129,3 @@ def is_held(path: Path) -> bool:
         return not take(handle)
     finally:
         os.close(handle)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a new file's name durable."""
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def put_file(path: Path, data: bytes, *, replace: bool = True) -> None:
-    """Make a file, 0600: whole, and durable with its name, or not at all.
-
-    Raises ``OSError``; ``FileExistsError`` where there is one that it must not ``replace``.
-    """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        write_all(handle, data)
-        os.fsync(handle)
-        if replace:
-            draft.replace(path)
-        else:
-            os.link(draft, path)
-        sync_directory(path.parent)
-    finally:
-        os.close(handle)
-        draft.unlink(missing_ok=True)
-
-
-def write_all(handle: int, data: bytes) -> None:
-    """Write all of it. Raises ``OSError``."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]

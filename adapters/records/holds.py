@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from adapters.atomic import write_file
 from adapters.records.files import Layout, Segment
 from adapters.records.index import SegmentIndex, Tail, key_of, load
 from adapters.records.line import Kind, Record, seconds
@@ -126,9 +126,7 @@ class Holds:
         return any(_has(index, hold) for hold in found)
 
     def _write(self, holds: list[Hold]) -> None:
-        draft = self._path.with_name(f".{HOLDS_FILE}.{secrets.token_hex(4)}")
-        draft.write_bytes(_LIST.dump_json(holds))
-        draft.replace(self._path)
+        write_file(self._path, _LIST.dump_json(holds))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from adapters.atomic import writing
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment
 from adapters.records.line import Kind, Record, read_line, seconds
@@ -272,14 +273,9 @@ def _sidecars(layout: Layout, segment: Segment) -> tuple[Path, Path]:
 
 
 def _put(path: Path, table: Any) -> None:
-    # Several processes may write the same one: each has its own draft, the last rename counts.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
-            np.save(file, table, allow_pickle=False)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    # It can be made again, so nobody waits for the disk.
+    with writing(path, durable=False) as draft, draft.open("wb") as file:
+        np.save(file, table, allow_pickle=False)
 
 
 def size_of(layout: Layout, segment: Segment) -> int:

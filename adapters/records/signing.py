@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from adapters.records.files import put_file
+from adapters.atomic import write_file
 from adapters.records.line import iso
 
 KEYS_FILE: Final = "keys.json"
@@ -111,7 +111,7 @@ class Signer:
             made = PublicKey(**facts, signature=old.sign(rfc8785.dumps(facts)).hex())
             # Listed first: a crash in between leaves a key that signs nothing.
             _list(self._root, [*read_keys(self._root), made])
-            put_file(self._path, _private_pem(key))
+            write_file(self._path, _private_pem(key))
         self._read = None
         return made
 
@@ -131,7 +131,7 @@ class Signer:
         """Whichever process is first makes it; the others find it whole."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            put_file(self._path, _private_pem(Ed25519PrivateKey.generate()), replace=False)
+            write_file(self._path, _private_pem(Ed25519PrivateKey.generate()), replace=False)
 
     def _listed(self, key: Ed25519PrivateKey) -> PublicKey:
         mine = PublicKey(**_described(key))
@@ -231,7 +231,7 @@ def _private_pem(key: Ed25519PrivateKey) -> bytes:
 
 def _list(root: Path, keys: list[PublicKey]) -> None:
     text = json.dumps({"keys": [asdict(each) for each in keys]}, indent=1) + "\n"
-    put_file(root / KEYS_FILE, text.encode())
+    write_file(root / KEYS_FILE, text)
 
 
 @contextmanager

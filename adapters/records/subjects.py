@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from adapters.records.files import put_file
+from adapters.atomic import write_file
 
 KEY_FILE: Final = "subjects.key"
 _KEY_BYTES = 32
@@ -53,4 +53,4 @@ def _make(path: Path) -> None:
     """Whichever process is first makes it; the others find it whole."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
-        put_file(path, secrets.token_bytes(_KEY_BYTES), replace=False)
+        write_file(path, secrets.token_bytes(_KEY_BYTES), replace=False)

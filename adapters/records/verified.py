@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from adapters.atomic import write_file
 from adapters.records.chain import Declared, Start
 from adapters.records.files import Segment
 from adapters.records.merkle import Frontier
@@ -79,9 +79,7 @@ class Verified(BaseModel):
 
     def write(self, path: Path) -> None:
         """Raises ``OSError``."""
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(self.model_dump_json())
-        draft.replace(path)
+        write_file(path, self.model_dump_json())
 
     def wants(self, segment: Segment) -> bool:
         """Whether a segment may hold something new."""

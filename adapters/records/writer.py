@@ -198,6 +198,7 @@ class RecordLog:
     def start(self) -> None:
         """Begin to write. Raises ``OSError`` when the directory cannot be made."""
         self.layout.make()
+        self.layout.sweep()
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
         self._thread.start()
 

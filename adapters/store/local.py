@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from adapters.atomic import sync
 from adapters.errors import (
     AdapterError,
     BadName,
@@ -233,15 +234,6 @@ def _publish(staging: Path, final: Path) -> None:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
     sync(final.parent)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's or a directory's content is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def move_tree(source: Path, target: Path) -> None:

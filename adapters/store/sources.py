@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
+from adapters.atomic import sweep, write_file
 from adapters.errors import StoreError
 from adapters.format.checkpoint import MAX_ENTRIES, Selection, select
 from adapters.format.files import Entry, chunks, open_regular, reason, walk
@@ -108,10 +108,9 @@ class LocalSource:
 
     def mark(self, found: Found, reasons: dict[str, Any]) -> None:
         marker = self._marker(found)
-        draft = marker.with_name(f".{marker.name}.{os.getpid()}")
         try:
-            draft.write_text(_json(reasons), encoding="utf-8")
-            draft.replace(marker)
+            sweep(marker.parent)
+            write_file(marker, _json(reasons), durable=False, private=False)
         except OSError as error:
             raise StoreError(f"cannot write {marker.name}: {reason(error)}") from error
 

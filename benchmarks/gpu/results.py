@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from adapters.atomic import write_file
+
 BEGIN, END = "<!-- bench-gpu: written by `make bench-gpu` -->", "<!-- end of bench-gpu -->"
 _HEAD = "\n## On a card\n\n`make bench-gpu`; *base* is what was served.\n"
 Figures = Mapping[str, str]
@@ -44,9 +46,7 @@ class Kept:
         """Keep it, whole or not at all."""
         path = self._path(measured.card, measured.base, measured.part)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(measured), indent=1))
-        draft.replace(path)
+        write_file(path, json.dumps(asdict(measured), indent=1), private=False)
 
     def all(self) -> list[Result]:
         """Every result, by card, base and part."""

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from adapters.atomic import sync, write_all, write_file
 from adapters.corpus.delivery import MAX_LINE_BYTES, subjects_of
-from adapters.records.files import sync_directory, write_all
 
 SEGMENT_BYTES: Final = 2**20
 _LOCK: Final = "lock"
@@ -128,7 +128,7 @@ class Spool:
         segment = _Segment(self._directory / name, urgent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         handle = os.open(segment.path, flags, 0o600)
-        sync_directory(self._directory)
+        sync(self._directory)
         self._segments.append(segment)
         self._open[urgent] = segment, handle
         return segment, handle
@@ -222,7 +222,7 @@ class Spool:
                 segment.path = target
                 self._segments.append(segment)
                 adopted += segment.count
-            sync_directory(self._directory)
+            sync(self._directory)
             (directory / _LOCK).unlink(missing_ok=True)
             directory.rmdir()
         finally:
@@ -235,7 +235,7 @@ class Spool:
         self._held = self._own()
         self._segments = _segments_in(self._directory, self._read)
         self._number = max((_number(each.path) for each in self._segments), default=0)
-        sync_directory(self._root)
+        sync(self._root)
 
     def _own(self) -> int:
         """A lock on our directory, which a neighbour may just be looking into, or removing."""
@@ -287,15 +287,7 @@ class Spool:
             self._remove(segment)
             return len(lines)
         data = b"".join(line + b"\n" for line in left)
-        draft = segment.path.with_suffix(".draft")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            write_all(handle, data)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        draft.replace(segment.path)
-        sync_directory(self._directory)
+        write_file(segment.path, data)
         segment.size, segment.count = len(data), len(left)
         return len(lines) - len(left)
 

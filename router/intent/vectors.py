@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.atomic import sweep, writing
 from router.intent.encoder import Encoder, Vector
 
 _MIN_TEXTS = 256
@@ -42,10 +41,9 @@ class VectorCache:
 
     def _write(self, path: Path, vectors: NDArray[np.float32]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        sweep(self._folder)
+        with writing(path, durable=False) as draft, draft.open("wb") as file:
             np.save(file, vectors, allow_pickle=False)
-        Path(name).replace(path)
         files = sorted(self._folder.glob("*.npy"), key=lambda old: old.stat().st_mtime)
         for old in files[: -self._keep]:
             old.unlink(missing_ok=True)

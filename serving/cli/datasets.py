@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 
 import typer
 
+from adapters.atomic import write_file
 from serving.cli.client import connected
-from serving.cli.files import complete_or_absent
 from serving.cli.options import DEFAULT_URL, AsJson, DoneAsJson, Key, Url
 from serving.cli.output import clean, emit, fail, table
 
@@ -145,8 +145,7 @@ def export(
         if form == "huggingface":
             _unpack(raw, output)
         else:
-            with complete_or_absent(output) as file:
-                file.write(raw)
+            write_file(output, raw, private=False)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}")
     if as_json:

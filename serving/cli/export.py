@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from adapters.atomic import sweep, writing
 from serving.cli.client import adapter_path, connected
-from serving.cli.files import complete_or_absent
 from serving.cli.options import DEFAULT_URL, DoneAsJson, Key, Url
 from serving.cli.output import emit, fail
 
@@ -86,7 +86,8 @@ def _download(version: str, output: Path | None, url: str, key: str | None) -> P
     ):
         target = output or Path(_offered(answer.headers.get("content-disposition"), version))
         try:
-            with complete_or_absent(target) as file:
+            sweep(target.parent)
+            with writing(target, private=False) as draft, draft.open("wb") as file:
                 for piece in answer.iter_bytes():
                     file.write(piece)
         except OSError as error:

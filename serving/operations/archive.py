@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from adapters import atomic
 from serving.operations.places import OperationRefused
 
 LIST = "backup.json"
@@ -69,21 +69,17 @@ class _Hashing:
 @contextmanager
 def writing(target: Path, facts: dict[str, Any]) -> Iterator[ArchiveWriter]:
     """A new archive at ``target``: there when it is complete and on the disk, or not at all."""
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
-            writer = ArchiveWriter(tar)
-            yield writer
-            text = json.dumps({"format": FORMAT, **facts, "files": writer.files}, indent=1)
-            info = tarfile.TarInfo(LIST)
-            info.size = len(text.encode())
-            tar.addfile(info, io.BytesIO(text.encode()))
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.chmod(0o600)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    atomic.sweep(target.parent)
+    with (
+        atomic.writing(target) as draft,
+        tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        writer = ArchiveWriter(tar)
+        yield writer
+        text = json.dumps({"format": FORMAT, **facts, "files": writer.files}, indent=1)
+        info = tarfile.TarInfo(LIST)
+        info.size = len(text.encode())
+        tar.addfile(info, io.BytesIO(text.encode()))
 
 
 def unpack(source: Path, target: Path) -> dict[str, Any]:

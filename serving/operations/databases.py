@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 
+from adapters.atomic import sweep, sync, writing
 from serving.operations.places import OperationRefused
 
 
@@ -42,13 +43,12 @@ def check_sqlite(path: Path) -> None:
 def put_sqlite(source: Path, target: Path) -> None:
     """Put a database in place by one rename; what SQLite kept beside the old one goes."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    arriving = target.with_name(f".{target.name}.arriving")
-    shutil.copyfile(source, arriving)
-    with arriving.open("rb+") as file:
-        os.fsync(file.fileno())
-    for suffix in ("-wal", "-shm"):
-        target.with_name(target.name + suffix).unlink(missing_ok=True)
-    arriving.replace(target)
+    sweep(target.parent)
+    with writing(target) as arriving:
+        shutil.copyfile(source, arriving)
+        sync(arriving)
+        for suffix in ("-wal", "-shm"):
+            target.with_name(target.name + suffix).unlink(missing_ok=True)
 
 
 def dump_postgres(url: str, target: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+from adapters.atomic import sweep, write_file
 from serving.registry.token_times import TokenTimes
 
 _NAME = "token-times.json"
@@ -39,9 +40,8 @@ class RememberedTimes:
         if self._base is None or known is None or known == self._kept:
             return
         said = json.dumps({"base": self._base, "prompt_token_s": known})
-        draft = self._path.with_suffix(".draft")
-        draft.write_text(said)
-        draft.replace(self._path)
+        sweep(self._path.parent)
+        write_file(self._path, said, durable=False)
         self._kept = known
 
     def _read(self, base_digest: str) -> float | None:

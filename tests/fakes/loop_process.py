@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from adapters.distill.job import replace_file
+from adapters.atomic import write_file
 from tests.fakes.engine_speech import Says
 from tests.fakes.trainer_process import FakeTrainer
 from tests.fakes.whole_system import whole_system
@@ -75,7 +75,7 @@ def _run(file: Path, url_file: Path) -> None:
     with running as system:
         for engine in system.engines.values():
             engine.says = _Adapters(given["answer"], given["delay_s"])
-        replace_file(url_file, system.url)
+        write_file(url_file, system.url)
         sys.stdin.read()
 
 

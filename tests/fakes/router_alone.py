@@ -24,7 +24,7 @@ import httpx
 import uvicorn
 
 from adapters.aliases import Peer, RoutingTable
-from adapters.distill.job import replace_file
+from adapters.atomic import write_file
 from serving.bringup.edge import free_port
 from serving.config.settings import Settings
 from serving.internal.server import InternalServer
@@ -102,7 +102,7 @@ async def _serve(given: argparse.Namespace) -> None:
     internal = InternalServer("127.0.0.1")
     if given.internal:
         await internal.start(process.surface)
-        replace_file(Path(given.internal), internal.peer(given.name).model_dump_json())
+        write_file(Path(given.internal), internal.peer(given.name).model_dump_json())
     else:
         process.holder.apply(RoutingTable(revision=1, base_id="tiny", registry=registry))
     process.start()

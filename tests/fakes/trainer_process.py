@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from adapters.atomic import write_file
 from adapters.distill.job import (
     ADAPTER_DIR,
     CANCEL_FILE,
@@ -28,7 +29,6 @@ from adapters.distill.job import (
     ProgressLog,
     read_job,
     read_outcome,
-    replace_file,
     write_outcome,
 )
 from adapters.distill.lock import JobLock, holder
@@ -120,7 +120,7 @@ def work(directory: Path, environ: Mapping[str, str]) -> None:
                 eta_s=left_s,
             )
         )
-        replace_file(checkpoint, json.dumps(step + 1))
+        write_file(checkpoint, json.dumps(step + 1))
     result = tiny_adapter(
         directory / ADAPTER_DIR,
         seed_of(job.dataset, job.settings.seed),

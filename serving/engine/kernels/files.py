@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from adapters.atomic import write_file
 from serving.engine.kernels.shapes import Shape
 
 SHRINK: Final = "SHRINK"
@@ -83,9 +84,7 @@ def read(path: Path) -> Table:
 def write(path: Path, table: Table) -> None:
     """Replace a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".new")
-    aside.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
-    aside.replace(path)
+    write_file(path, json.dumps(table, indent=1, sort_keys=True) + "\n", private=False)
 
 
 def selected(wanted: Wanted, folders: Iterable[Path]) -> dict[str, Table] | None:

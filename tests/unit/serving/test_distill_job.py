@@ -313,7 +313,7 @@ def test_what_a_killed_one_left_half_written_goes(tmp_path: Path) -> None:
     """Each kill in the middle of a checkpoint would cost its size otherwise (law 9)."""
     directory = tmp_path / "job"
     training(directory, steps=2)
-    for name in (".tmpAbC123", ".checkpoint.safetensors.draft"):
+    for name in (".tmpAbC123", ".checkpoint.safetensors.0123456789abcdef.draft"):
         (directory / name).write_bytes(b"half")
     status, said = _ended(_job_process(directory))
     assert status == 0, said

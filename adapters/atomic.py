@@ -1,0 +1,161 @@
+"""The one way to write a whole file: readers see the old one or the new one, never half of one.
+
+A draft beside the target takes its name by one rename. Drafts have names of their own, so threads
+and processes may write the same file at once and the last rename counts. A write that fails leaves
+nothing behind. What a killed process left is told from what a living one writes by a lock, which
+the kernel takes away with the process: ``sweep`` removes the one and never the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+_DRAFT: Final = re.compile(r"\..+\.[0-9a-f]{16}\.draft", re.DOTALL)
+_MAX_STEM: Final = 40
+"""Characters of the target's name in a draft's: a file system takes 255 bytes."""
+_TRIES: Final = 10
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_LEFT: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def write_file(
+    path: Path,
+    data: bytes | str,
+    *,
+    durable: bool = True,
+    private: bool = True,
+    replace: bool = True,
+) -> None:
+    """Write a file: whole, or not at all, and then what was there before still is.
+
+    ``durable``: content and name survive a power cut once this returns. ``private``: mode 0600,
+    else what the umask leaves of 0666. A ``str`` is written as UTF-8.
+
+    Raises ``OSError``; ``FileExistsError`` where there is a file that it must not ``replace``.
+    """
+    with _drafting(path, private=private) as (draft, handle):
+        write_all(handle, data.encode() if isinstance(data, str) else data)
+        if durable:
+            os.fsync(handle)
+        if replace:
+            draft.replace(path)
+        else:
+            os.link(draft, path)
+        if durable:
+            sync(path.parent)
+
+
+@contextmanager
+def writing(path: Path, *, durable: bool = True, private: bool = True) -> Iterator[Path]:
+    """A file for a library to fill, which takes its name when the block ends well.
+
+    The block gets the draft: an empty file that it may open, or replace by another. ``durable``
+    and ``private`` as in ``write_file``. Raises ``OSError``.
+    """
+    with _drafting(path, private=private) as (draft, handle):
+        yield draft
+        draft.chmod(stat.S_IMODE(os.fstat(handle).st_mode))
+        if durable:
+            sync(draft)
+        draft.replace(path)
+        if durable:
+            sync(path.parent)
+
+
+def sweep(directory: Path) -> int:
+    """Remove the drafts of processes that are gone; how many there were.
+
+    Nothing happens without the directory, and on a file system without locks. A draft that a
+    library replaced by a file of its own has no lock: who uses such a one in ``writing`` is alone
+    in its directory. Raises ``OSError``.
+    """
+    try:
+        found = [Path(entry.path) for entry in os.scandir(directory)]
+    except FileNotFoundError:
+        return 0
+    return sum(_removed(path) for path in found if _DRAFT.fullmatch(path.name))
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a directory's names, are on the disk. Raises ``OSError``."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of it to an open file. Raises ``OSError``."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+@contextmanager
+def _drafting(path: Path, *, private: bool) -> Iterator[tuple[Path, int]]:
+    draft, handle = _begin(path, 0o600 if private else 0o666)
+    try:
+        yield draft, handle
+    finally:
+        # After the rename there is nothing of this name. An error here would hide the first one,
+        # and what it leaves is swept.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _begin(path: Path, mode: int) -> tuple[Path, int]:
+    for _ in range(_TRIES):
+        draft = path.with_name(f".{path.name[:_MAX_STEM]}.{secrets.token_hex(8)}.draft")
+        handle = os.open(draft, _NEW, mode)
+        try:
+            # Whoever sweeps may have come between the two calls: then this one is lost.
+            if _locked(handle) is not False and _is_at(draft, handle):
+                return draft, handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    raise OSError(errno.EBUSY, "every draft was taken away", str(path))
+
+
+def _removed(draft: Path) -> bool:
+    try:
+        handle = os.open(draft, _LEFT)
+    except OSError:
+        return False  # it was renamed meanwhile, or is none of ours
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode) or not _locked(handle):
+            return False
+        draft.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool | None:
+    """Whether the lock is ours now; None where the file system has no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
