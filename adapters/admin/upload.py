@@ -197,13 +197,21 @@ def _from_local(text: str, scratch: Path, config: AdaptersConfig, alias: str) ->
         raise BadField("this place may not be imported from", "uri", code="uri_not_allowed")
     if path.is_file():
         archive = scratch / "archive"
-        with path.open("rb") as source, archive.open("wb") as target:
-            for piece in chunks(source):
-                target.write(piece)
+        _copy_bounded(path, archive, config.push.archive.max_archive_bytes)
         return unpack(archive, scratch / "files", config.push.archive)
     if not path.is_dir():
         raise BadField("there is no such directory or archive", "uri", code="uri_not_found")
     return _copied(path, scratch / "files", config, alias)
+
+
+def _copy_bounded(path: Path, target: Path, limit: int) -> None:
+    total = 0
+    with path.open("rb") as source, target.open("wb") as file:
+        for piece in chunks(source):
+            total += len(piece)
+            if total > limit:
+                raise _too_large(limit)
+            file.write(piece)
 
 
 def _resolved(text: str) -> Path:

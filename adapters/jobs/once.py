@@ -18,6 +18,8 @@ class Jobs:
 
     def __init__(self, events: EventBus) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        """By name the last one; one that it is queued behind is in ``_all`` only."""
+        self._all: set[asyncio.Task[None]] = set()
         self._events = events
         self._closed = False
 
@@ -51,14 +53,14 @@ class Jobs:
 
     async def idle(self) -> None:
         """Wait until no job is left, those started meanwhile included."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks.values()))
+        while self._all:
+            await asyncio.wait(set(self._all))
             await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Cancel every job and wait until it has ended; later starts are ignored."""
         self._closed = True
-        tasks = list(self._tasks.values())
+        tasks = list(self._all)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -68,9 +70,11 @@ class Jobs:
             return
         task = asyncio.create_task(work(), name=name)
         self._tasks[name] = task
+        self._all.add(task)
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
+        self._all.discard(task)
         if self._tasks.get(task.get_name()) is task:
             del self._tasks[task.get_name()]
         if not task.cancelled() and (error := task.exception()) is not None:

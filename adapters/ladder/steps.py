@@ -20,6 +20,7 @@ from adapters.ladder.evidence import Evidence
 from adapters.ladder.promotion import Judgement, LadderVerdict, is_worse, judge_canary, judge_shadow
 from adapters.publish.rollout import Rollout
 from adapters.registry import AliasRecord, CandidateRecord, Registry, Snapshot, Stage
+from adapters.registry.lifecycle import State
 from adapters.traffic import VersionTraffic
 
 _BY = "ladder"
@@ -102,17 +103,27 @@ class Ladder:
         await self._carry_out(candidate, found)
 
     async def _carry_out(self, candidate: CandidateRecord, found: Judgement) -> None:
-        alias, digest = candidate.alias, candidate.digest
+        alias, digest, seen = candidate.alias, candidate.digest, State(candidate.stage)
         if found.verdict is LadderVerdict.ROLL_BACK and self._settings.auto_rollback:
             self._say("candidate-withdrawn", alias, digest, found.reason, candidate.stage)
-            await self._try(self._rollout.retire(alias, digest, by=_BY))
+            await self._try(self._take_back(candidate))
         elif found.verdict is LadderVerdict.PROMOTE and (step := self._next(candidate)):
             self._say("candidate-promoted", alias, digest, found.reason, candidate.stage)
             if step == "canary":
                 percent = self._settings.canary_percent
-                await self._try(self._rollout.canary(alias, digest, percent, by=_BY))
+                await self._try(self._rollout.canary(alias, digest, percent, by=_BY, at=seen))
             else:
-                await self._try(self._rollout.promote(alias, digest, by=_BY))
+                await self._try(self._rollout.promote(alias, digest, by=_BY, at=seen))
+
+    async def _take_back(self, candidate: CandidateRecord) -> None:
+        """Retire a candidate, unless somebody moved it since it was judged."""
+        await self._rollout.retirer.withdraw(
+            candidate.alias,
+            [candidate.digest],
+            {State(candidate.stage)},
+            by=_BY,
+            forget=True,
+        )
 
     def _next(self, candidate: CandidateRecord) -> Stage | None:
         """Where a candidate goes that did well; None: it waits for a person."""
@@ -157,7 +168,8 @@ class Ladder:
             return
         del self._watches[alias]
         self._say("rolled-back", alias, watch.live, worse, "live")
-        await self._try(self._rollout.rollback(alias, by=_BY, quarantine=worse))
+        back = self._rollout.rollback(alias, by=_BY, quarantine=worse, leaving=watch.live)
+        await self._try(back)
 
     async def _try(self, move: Awaitable[object]) -> None:
         try:

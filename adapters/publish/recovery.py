@@ -29,6 +29,7 @@ class Recovery:
         publishes: the locks under which versions are published, by alias.
         publish: publishes a stored version in the background.
         waits: whether bytes wait for the first engine, so that nobody has to work on them.
+        is_moved: whether somebody who wanted a known version back is bringing it, by engine name.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Recovery:
         locks: tuple[KeyedLocks, KeyedLocks],
         publish: Callable[[VersionRecord], None],
         waits: Callable[[str, str], Awaitable[bool]],
+        is_moved: Callable[[str], bool],
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -48,6 +50,7 @@ class Recovery:
         self._arrivals, self._publishes = locks
         self._publish = publish
         self._waits = waits
+        self._is_moved = is_moved
 
     async def take_up(self) -> None:
         """Continue or end each version that is unfinished and in nobody's hands. Idempotent."""
@@ -62,6 +65,7 @@ class Recovery:
         return (
             self._arrivals.busy((version.alias, version.digest))
             or self._publishes.busy(version.alias)
+            or self._is_moved(version.name)
             or self._jobs.busy(publish_job(version.alias, version.digest))
         )
 

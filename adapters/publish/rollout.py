@@ -130,6 +130,7 @@ class Rollout:
             (self._arrivals, self._publishes),
             self._publish_later,
             self.queue.holds,
+            self._undo.watches,
         )
 
     # The journey
@@ -205,8 +206,8 @@ class Rollout:
                 self._publishes.hold(alias),
             ):
                 version = await self.ledger.version(alias, digest)
-                if await self._is_staged(version, plan):
-                    return
+                if version.state not in CALLABLE or await self._is_staged(version, plan):
+                    return  # Retired since: that came after this push.
                 if version.state is State.LIVE:
                     raise Conflict(
                         f"{version.name} is live; it can be {plan.stage} when another version is",
@@ -264,15 +265,29 @@ class Rollout:
 
     # Moves of known versions
 
-    async def promote(self, alias: str, reference: str, by: str = "unknown") -> Outcome:
-        """Make a known version live, loading it first where it is not resident."""
-        return await self._stage(alias, reference, Plan("live"), by, "promote")
+    async def promote(
+        self, alias: str, reference: str, by: str = "unknown", *, at: State | None = None
+    ) -> Outcome:
+        """Make a known version live, loading it first where it is not resident.
+
+        Raises ``Conflict`` when it is not where the caller saw it (``at``) any more.
+        """
+        return await self._stage(alias, reference, Plan("live"), by, "promote", at)
 
     async def canary(
-        self, alias: str, reference: str, percent: float, by: str = "unknown"
+        self,
+        alias: str,
+        reference: str,
+        percent: float,
+        by: str = "unknown",
+        *,
+        at: State | None = None,
     ) -> Outcome:
-        """Let a known version answer ``percent`` (0 to 100) of the alias's traffic."""
-        return await self._stage(alias, reference, Plan("canary", percent), by, "canary")
+        """Let a known version answer ``percent`` (0 to 100) of the alias's traffic.
+
+        Raises ``Conflict`` when it is not where the caller saw it (``at``) any more.
+        """
+        return await self._stage(alias, reference, Plan("canary", percent), by, "canary", at)
 
     async def shadow(
         self, alias: str, reference: str, percent: float, by: str = "unknown"
@@ -281,9 +296,16 @@ class Rollout:
         return await self._stage(alias, reference, Plan("shadow", percent), by, "shadow")
 
     async def rollback(
-        self, alias: str, by: str = "unknown", *, quarantine: str | None = None
+        self,
+        alias: str,
+        by: str = "unknown",
+        *,
+        quarantine: str | None = None,
+        leaving: str | None = None,
     ) -> Outcome:
         """Flip the alias back to its previous version; with a reason, never offer the other again.
+
+        ``leaving``: the digest that the caller means to leave, for one who looked a while ago.
 
         One flip and no load while the previous version is resident; does not wait for a publish of
         the alias that is under way. Without a version before, the alias is left without a live one:
@@ -292,10 +314,13 @@ class Rollout:
         ``NothingToRollBack`` when nothing is live either, ``UnknownAlias``, ``Conflict``.
         """
         row = await self.ledger.call(self._registry.alias, alias)
+        if leaving not in {None, row.live}:
+            raise Conflict(f"{alias!r} was changed by somebody else meanwhile")
         if row.previous is None or not await cleared(self.gate, alias, row.previous):
             return await self._leave_empty(row, by, quarantine)
-        version = await self._callable(await self.ledger.version(alias, row.previous), by, True)
-        async with self._undo.on_failure(version):
+        known = await self.ledger.version(alias, row.previous)
+        version = await self._callable(known, Plan("live"), by, urgent=True)
+        async with self._undo.on_failure(version, known.state):
             epoch = await self.ledger.call(
                 self._registry.commit,
                 alias,
@@ -346,9 +371,19 @@ class Rollout:
             raise Conflict(f"{chosen[0].name} is {chosen[0].state} and serves nobody")
         return [await self._outcome(alias, digest, known=digest not in left) for digest in digests]
 
-    async def _stage(self, alias: str, reference: str, plan: Plan, by: str, action: str) -> Outcome:
+    async def _stage(
+        self,
+        alias: str,
+        reference: str,
+        plan: Plan,
+        by: str,
+        action: str,
+        at: State | None = None,
+    ) -> Outcome:
         require_share(plan.stage, plan.percent)
         version = await self.ledger.version(alias, reference)
+        if at not in {None, version.state}:
+            raise Conflict(f"{version.name} is {version.state} and not {at} any more")
         if version.state is State.LIVE and plan.stage == "live":
             return await self._outcome(alias, version.digest, known=True)
         await self._move(version, plan, by, action)
@@ -356,15 +391,19 @@ class Rollout:
 
     async def _move(self, version: VersionRecord, plan: Plan, by: str, action: str) -> None:
         await self._require_cleared(version)
-        version = await self._callable(version, by)
-        async with self._undo.on_failure(version):
+        came_from = version.state
+        version = await self._callable(version, plan, by)
+        async with self._undo.on_failure(version, came_from):
             await self._expose(version, plan, by, action)
         self.retirer.trim_later(version.alias)
 
     async def _callable(
-        self, version: VersionRecord, by: str, urgent: bool = False
+        self, version: VersionRecord, plan: Plan, by: str, *, urgent: bool = False
     ) -> VersionRecord:
-        """The version, resident wherever it should be. ``urgent``: on one replica is enough."""
+        """The version, resident wherever it should be. ``urgent``: on one replica is enough.
+
+        ``plan``: where it goes then, for whoever has to go on with this if we die.
+        """
         files = self._files(version)
         if version.state in CALLABLE:
             missing = self.loader.missing(version.alias, version.name)
@@ -378,6 +417,8 @@ class Rollout:
             if version.state in CALLABLE:
                 return version
             await self._require_returnable(version)
+            alias, digest = version.alias, version.digest
+            await self.ledger.call(self._registry.learn, alias, digest, plan=plan)
             async with self._undo.on_failure(version):
                 return await self._preparer.prepare(version, files, by)
 

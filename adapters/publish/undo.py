@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from adapters.errors import AdapterError, GateRefused, LoadFailed, ProbeFailed
+from adapters.errors import AdapterError, Conflict, GateRefused, LoadFailed, ProbeFailed
 from adapters.events import EventBus
 from adapters.fleet import Fleet
 from adapters.format.files import reason
@@ -27,9 +28,19 @@ class Undo:
         self._loader = loader
         self._names = names
         self._events = events
+        self._under_way: Counter[str] = Counter()
 
-    async def undo(self, version: VersionRecord, error: Exception) -> None:
-        """Take back a publish that did not commit; reconcile removes what stays loaded."""
+    def watches(self, name: str) -> bool:
+        """Whether somebody moves this version now who ends what he began, or takes it back."""
+        return name in self._under_way
+
+    async def undo(
+        self, version: VersionRecord, error: Exception, came_from: State | None = None
+    ) -> None:
+        """Take back a publish that did not commit; reconcile removes what stays loaded.
+
+        ``came_from``: where a version rested that somebody wanted back.
+        """
         version = await self._ledger.version(version.alias, version.digest)
         if version.state not in PUBLISHING:
             return  # The commit went through, though its answer got lost.
@@ -45,14 +56,30 @@ class Undo:
             to = State.QUARANTINED if bad else State.FAILED
             if isinstance(error, GateRefused):
                 to = State.REFUSED
-            await self._ledger.move(version, to, by="rollout", detail=why, error=why)
+            said = why
+            if _was_overtaken(version, error, came_from):
+                to, said = State.RETIRED, ""
+            await self._ledger.move(version, to, by="rollout", detail=why, error=said)
         self._events.emit("publish-undone", version.alias, version.digest, reason=why)
 
     @asynccontextmanager
-    async def on_failure(self, version: VersionRecord) -> AsyncIterator[None]:
+    async def on_failure(
+        self, version: VersionRecord, came_from: State | None = None
+    ) -> AsyncIterator[None]:
         """Undo when the body raises; what it raised goes on."""
+        self._under_way[version.name] += 1
         try:
             yield
         except Exception as error:
-            await self.undo(version, error)
+            await self.undo(version, error, came_from)
             raise
+        finally:
+            self._under_way[version.name] -= 1
+            if not self._under_way[version.name]:
+                del self._under_way[version.name]
+
+
+def _was_overtaken(version: VersionRecord, error: Exception, came_from: State | None) -> bool:
+    """Whether nothing broke: somebody else changed the alias before a version was back."""
+    rested = came_from in {State.RETIRED, State.DRAINING}
+    return rested and version.state is State.PREPARED and isinstance(error, Conflict)

@@ -66,7 +66,7 @@ MOVES: dict[State, frozenset[State]] = {
     _S.PREPARING: frozenset({_S.PREPARED, _S.GATING, _S.FAILED, _S.QUARANTINED}),
     _S.GATING: frozenset({_S.PREPARED, _S.REFUSED, _S.FAILED, _S.QUARANTINED}),
     _S.REFUSED: frozenset({_S.RECEIVED}),
-    _S.PREPARED: frozenset({_S.SHADOW, _S.CANARY, _S.LIVE, _S.FAILED}),
+    _S.PREPARED: frozenset({_S.SHADOW, _S.CANARY, _S.LIVE, _S.FAILED, _S.RETIRED}),
     _S.SHADOW: frozenset({_S.CANARY, _S.LIVE, _S.DRAINING, _S.QUARANTINED}),
     _S.CANARY: frozenset({_S.SHADOW, _S.LIVE, _S.DRAINING, _S.QUARANTINED}),
     _S.LIVE: frozenset({_S.SUPERSEDED, _S.DRAINING, _S.QUARANTINED}),
