@@ -13,13 +13,16 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 _DRAFT: Final = re.compile(r"\..+\.[0-9a-f]{16}\.draft", re.DOTALL)
+_SCRATCH: Final = "scratch-"
 _MAX_STEM: Final = 40
 """Characters of the target's name in a draft's: a file system takes 255 bytes."""
 _TRIES: Final = 10
@@ -82,7 +85,29 @@ def sweep(directory: Path) -> int:
         found = [Path(entry.path) for entry in os.scandir(directory)]
     except FileNotFoundError:
         return 0
-    return sum(_removed(path) for path in found if _DRAFT.fullmatch(path.name))
+    drafts = (path for path in found if _DRAFT.fullmatch(path.name))
+    return sum(_removed(path, stat.S_IFREG, Path.unlink) for path in drafts)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A private directory in ``folder``, which is made; gone after the block. Raises ``OSError``.
+
+    What a killed process leaves of it, ``sweep_scratch`` removes.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place, handle = _taken(lambda: _made(folder))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(handle)
+
+
+def sweep_scratch(folder: Path) -> int:
+    """Remove the directories of ``scratch`` whose processes are gone; how many there were."""
+    found = folder.glob(f"{_SCRATCH}*")
+    return sum(_removed(path, stat.S_IFDIR, shutil.rmtree) for path in found)
 
 
 def sync(path: Path) -> None:
@@ -103,7 +128,8 @@ def write_all(handle: int, data: bytes) -> None:
 
 @contextmanager
 def _drafting(path: Path, *, private: bool) -> Iterator[tuple[Path, int]]:
-    draft, handle = _begin(path, 0o600 if private else 0o666)
+    mode = 0o600 if private else 0o666
+    draft, handle = _taken(lambda: _begun(path, mode))
     try:
         yield draft, handle
     finally:
@@ -114,30 +140,43 @@ def _drafting(path: Path, *, private: bool) -> Iterator[tuple[Path, int]]:
         os.close(handle)
 
 
-def _begin(path: Path, mode: int) -> tuple[Path, int]:
+def _begun(path: Path, mode: int) -> tuple[Path, int]:
+    draft = path.with_name(f".{path.name[:_MAX_STEM]}.{secrets.token_hex(8)}.draft")
+    return draft, os.open(draft, _NEW, mode)
+
+
+def _made(folder: Path) -> tuple[Path, int]:
+    place = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder))
+    try:
+        return place, os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:  # swept already
+        return _made(folder)
+
+
+def _taken(make: Callable[[], tuple[Path, int]]) -> tuple[Path, int]:
+    """What ``make`` makes and opens, locked. Who sweeps may come before the lock: then another."""
     for _ in range(_TRIES):
-        draft = path.with_name(f".{path.name[:_MAX_STEM]}.{secrets.token_hex(8)}.draft")
-        handle = os.open(draft, _NEW, mode)
+        path, handle = make()
         try:
-            # Whoever sweeps may have come between the two calls: then this one is lost.
-            if _locked(handle) is not False and _is_at(draft, handle):
-                return draft, handle
+            if _locked(handle) is not False and _is_at(path, handle):
+                return path, handle
         except BaseException:
             os.close(handle)
             raise
         os.close(handle)
-    raise OSError(errno.EBUSY, "every draft was taken away", str(path))
+    raise OSError(errno.EBUSY, "every draft was taken away")
 
 
-def _removed(draft: Path) -> bool:
+def _removed(path: Path, kind: int, remove: Callable[[Path], None]) -> bool:
     try:
-        handle = os.open(draft, _LEFT)
+        handle = os.open(path, _LEFT)
     except OSError:
         return False  # it was renamed meanwhile, or is none of ours
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode) or not _locked(handle):
+        if stat.S_IFMT(os.fstat(handle).st_mode) != kind or not _locked(handle):
             return False
-        draft.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            remove(path)
         return True
     finally:
         os.close(handle)

@@ -6,11 +6,8 @@ import asyncio
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +16,7 @@ from starlette.requests import Request
 
 from adapters.admin.form import FormFile
 from adapters.admin.models import ImportRequest
+from adapters.atomic import scratch, sweep_scratch
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError, ArchiveError, StoreFull
 from adapters.format.archive import unpack
@@ -42,8 +40,6 @@ ARCHIVES = frozenset(
 )
 # Boundaries and headers of a form around its one file.
 _FORM_OVERHEAD_BYTES = 64 * 1024
-_FOLDER = "push-"
-_LEFT_BEHIND_S = 3600.0
 
 
 class TooManyPushes(AdapterError):
@@ -68,11 +64,7 @@ class Uploads:
 
     def sweep(self) -> None:
         """Remove what processes that died left in the folder. Blocks."""
-        before = time.time() - _LEFT_BEHIND_S
-        for left in self._folder.glob(_FOLDER + "*"):
-            with contextlib.suppress(OSError):
-                if left.lstat().st_mtime < before:
-                    shutil.rmtree(left)
+        sweep_scratch(self._folder)
 
     @asynccontextmanager
     async def received(self, request: Request) -> AsyncIterator[Path]:
@@ -85,24 +77,26 @@ class Uploads:
             raise TooManyPushes(f"{self.under_way} pushes are under way")
         self.under_way += 1
         try:
-            with self._scratch() as scratch:
+            with self._place() as place:
                 with _no_room():
-                    directory = await self._directory(request, scratch)
+                    directory = await self._directory(request, place)
                 yield directory
         finally:
             self.under_way -= 1
 
-    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
-        with _no_room():
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return tempfile.TemporaryDirectory(prefix=_FOLDER, dir=self._folder)
+    @contextmanager
+    def _place(self) -> Iterator[Path]:
+        with contextlib.ExitStack() as held:
+            with _no_room():
+                place = held.enter_context(scratch(self._folder))
+            yield place
 
-    async def _directory(self, request: Request, name: str) -> Path:
-        scratch, config = Path(name), self._config
+    async def _directory(self, request: Request, place: Path) -> Path:
+        config = self._config
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            return await _imported(request, scratch, config)
-        archive = scratch / "archive"
+            return await _imported(request, place, config)
+        archive = place / "archive"
         if kind == "multipart/form-data":
             await _receive_form(request, archive, config)
         elif kind in ARCHIVES:
@@ -115,7 +109,7 @@ class Uploads:
                 code="unsupported_media_type",
                 status=415,
             )
-        return await asyncio.to_thread(_unpacked, archive, scratch / "files", config)
+        return await asyncio.to_thread(_unpacked, archive, place / "files", config)
 
 
 async def _receive(request: Request, archive: Path, config: AdaptersConfig) -> None:
@@ -180,28 +174,28 @@ def _no_room() -> Iterator[None]:
 # By reference
 
 
-async def _imported(request: Request, scratch: Path, config: AdaptersConfig) -> Path:
+async def _imported(request: Request, place: Path, config: AdaptersConfig) -> Path:
     alias = str(request.path_params["alias"])
     uri = (await body_of(request, ImportRequest)).uri
     if uri.startswith("file://") or "://" not in uri:
         path = unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
-        return await asyncio.to_thread(_from_local, path, scratch, config, alias)
-    return await asyncio.to_thread(_from_bucket, uri, scratch, config)
+        return await asyncio.to_thread(_from_local, path, place, config, alias)
+    return await asyncio.to_thread(_from_bucket, uri, place, config)
 
 
-def _from_local(text: str, scratch: Path, config: AdaptersConfig, alias: str) -> Path:
+def _from_local(text: str, place: Path, config: AdaptersConfig, alias: str) -> Path:
     path = _resolved(text)
     roots = [Path(os.path.realpath(root)) for root in _roots(config)]
     # Resolved first: a link inside an allowed root must not lead out of it.
     if not any(path.is_relative_to(root) and path != root for root in roots):
         raise BadField("this place may not be imported from", "uri", code="uri_not_allowed")
     if path.is_file():
-        archive = scratch / "archive"
+        archive = place / "archive"
         _copy_bounded(path, archive, config.push.archive.max_archive_bytes)
-        return unpack(archive, scratch / "files", config.push.archive)
+        return unpack(archive, place / "files", config.push.archive)
     if not path.is_dir():
         raise BadField("there is no such directory or archive", "uri", code="uri_not_found")
-    return _copied(path, scratch / "files", config, alias)
+    return _copied(path, place / "files", config, alias)
 
 
 def _copy_bounded(path: Path, target: Path, limit: int) -> None:
@@ -245,7 +239,7 @@ def _roots(config: AdaptersConfig) -> list[Path]:
     return [*config.push.import_roots, *watched]
 
 
-def _from_bucket(uri: str, scratch: Path, config: AdaptersConfig) -> Path:
+def _from_bucket(uri: str, place: Path, config: AdaptersConfig) -> Path:
     """An entry of the watched bucket, which is the only one that we hold credentials for."""
     store = (config.store or "").rstrip("/") + "/"
     parts = uri.removeprefix(store).strip("/").split("/")
@@ -256,7 +250,7 @@ def _from_bucket(uri: str, scratch: Path, config: AdaptersConfig) -> Path:
         store, max_files=limits.max_files, max_bytes=limits.max_total_bytes, max_entries=1
     )
     assert isinstance(source, ObjectSource)
-    target = scratch / "files"
+    target = place / "files"
     target.mkdir()
     found = source.look(*parts)
     if found is None:

@@ -7,7 +7,6 @@ read from it is checked.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping

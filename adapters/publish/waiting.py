@@ -87,11 +87,15 @@ class WaitingRoom:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             draft = self._folder / f"{_DRAFT}{alias}@{digest}"
             remove_tree(draft)
-            move_tree(directory, draft)
-            _sync_all(draft)
-            before = self.entries()
-            number = before[-1].number + 1 if before else 1
-            draft.rename(self._folder / f"{number:012d}@{alias}@{digest}")
+            try:
+                move_tree(directory, draft)
+                _sync_all(draft)
+                before = self.entries()
+                number = before[-1].number + 1 if before else 1
+                draft.rename(self._folder / f"{number:012d}@{alias}@{digest}")
+            except BaseException:
+                remove_tree(draft)
+                raise
             sync(self._folder)
 
     def leave(self, entry: Waiting) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from watchfiles import awatch
 
+from adapters.atomic import scratch, sweep_scratch
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError, BadName, StoreError
 from adapters.events import EventBus
@@ -33,6 +33,8 @@ from adapters.registry import Registry, Sighting
 from adapters.registry.lifecycle import State
 from adapters.store.sources import Found, LocalSource, Source, open_source
 
+_MOST_REMEMBERED = 100_000
+"""Entries that were ever taken; beyond it the oldest of those that have left are forgotten."""
 _AT_ONCE = 8
 """Aliases whose entries are taken at the same time."""
 _SHORTEST_PAUSE_S = 0.05
@@ -57,7 +59,12 @@ class _Retry:
 
 
 class Watcher:
-    """Looks at the store again and again. ``clock`` is monotonic, in seconds."""
+    """Looks at the store again and again.
+
+    Args:
+        scratch: where entries are copied to, best on the store's own disk.
+        clock: monotonic, in seconds.
+    """
 
     def __init__(
         self,
@@ -66,6 +73,7 @@ class Watcher:
         config: AdaptersConfig,
         events: EventBus,
         *,
+        scratch: Path,
         source: Source | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +82,8 @@ class Watcher:
         self._settings = config.watch
         self._events = events
         self._clock = clock
+        self._scratch = scratch
+        self._left_out = 0
         self._source = source or _configured_source(config)
         self._still: dict[str, _Stillness] = {}
         self._retries: dict[str, _Retry] = {}
@@ -85,6 +95,7 @@ class Watcher:
         """Look again and again, and at once when a file changed. Nothing when not enabled."""
         if not self._settings.enabled:
             return
+        sweep_scratch(self._scratch)
         every = Every(self._period, at_once=True, limit_s=_LONGEST_LOOK_S)
         self._wake = jobs.add("watch", self._look_again, every).wake
         if isinstance(self._source, LocalSource):
@@ -108,7 +119,9 @@ class Watcher:
             # What lies there stays there: it need not wait in a second place.
             return self._period
         found = await asyncio.to_thread(self._source.scan)
+        self._report_left_out()
         known = await asyncio.to_thread(self._registry.sightings)
+        await self._forget_surplus(found, known)
         self._forget_all_but({each.source for each in found})
         due: dict[str, list[Found]] = defaultdict(list)
         pause = self._period
@@ -124,6 +137,22 @@ class Watcher:
                 self._taking[alias] = task
                 task.add_done_callback(partial(self._taken, alias))
         return pause
+
+    def _report_left_out(self) -> None:
+        if self._source.left_out != self._left_out:
+            self._left_out = self._source.left_out
+            self._events.emit(
+                "watch-left-out",
+                error=f"{self._left_out} entries are beyond watch.max_entries and not looked at",
+            )
+
+    async def _forget_surplus(self, found: list[Found], known: dict[str, Sighting]) -> None:
+        """Law 9: what has left the store is not remembered for ever, only for long."""
+        surplus = len(known) - _MOST_REMEMBERED
+        if surplus > 0:
+            present = {each.source for each in found}
+            gone = [source for source in known if source not in present]
+            await asyncio.to_thread(self._registry.forget_sightings, gone[:surplus])
 
     async def settled(self) -> None:
         """Wait until nothing is being taken."""
@@ -179,8 +208,8 @@ class Watcher:
         if found.problem:
             await self._refuse(found, None, found.problem)
             return
-        with tempfile.TemporaryDirectory(prefix="graftwork-watch-") as scratch:
-            if not await asyncio.to_thread(self._source.fetch, found, Path(scratch)):
+        with scratch(self._scratch) as directory:
+            if not await asyncio.to_thread(self._source.fetch, found, directory):
                 self._still[found.source] = _Stillness("", self._clock())
                 return
             # Somebody who puts known bytes there says what should be live; an entry that is looked
@@ -188,7 +217,7 @@ class Watcher:
             known = await asyncio.to_thread(self._registry.sighting, found.source)
             outcome = await self._rollout.push(
                 found.alias,
-                Path(scratch),
+                directory,
                 wait=True,
                 author=_BY,
                 revive=False,

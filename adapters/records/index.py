@@ -7,7 +7,6 @@ open one is indexed in memory as it grows. All of it can be made again from the 
 from __future__ import annotations
 
 import hashlib
-import os
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -134,10 +134,19 @@ class RegistryReads:
             return None if row is None else row.record()
 
     def sightings(self) -> dict[str, Sighting]:
-        """Every remembered entry of the watched store, by source."""
+        """Every remembered entry of the watched store, by source, the oldest first."""
         with self._read() as session:
-            rows = session.scalars(select(SightingRow))
+            rows = session.scalars(select(SightingRow).order_by(SightingRow.at))
             return {row.source: row.record() for row in rows}
+
+    def sizes(self) -> dict[str, int]:
+        """Rows by table of names."""
+        tables = {"aliases": AliasRow, "versions": VersionRow, "sightings": SightingRow}
+        with self._read() as session:
+            return {
+                name: session.scalar(select(func.count()).select_from(table)) or 0
+                for name, table in tables.items()
+            }
 
     @contextmanager
     def _read(self) -> Iterator[Session]:

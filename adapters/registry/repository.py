@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -37,13 +37,13 @@ from adapters.registry.records import (
     Stage,
     VersionRecord,
 )
-from adapters.registry.transaction import Transaction, learn
+from adapters.registry.transaction import FORGOTTEN, Transaction, forget_refused, learn
 
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
 
-FORGOTTEN = "forgotten: "
-"""How the error of a version begins that may not come back."""
+MOST_REFUSED = 1000
+"""Versions that never came as far as the store; beyond it the oldest go, and their aliases."""
 
 RETRIED = frozenset({State.RECEIVED, State.CHECKED, State.FAILED, State.REJECTED, State.REFUSED})
 """States from which pushing the same bytes starts the journey again: before the store has them, who
@@ -112,7 +112,6 @@ class Registry(RegistryReads):
         ``Conflict`` for one that was forgotten.
         """
         with self._write(by) as tx:
-            self._ensure_alias(tx, alias)
             tx.name_is_free(alias, digest)
             row = self._row(tx.session, alias, digest)
             if row is not None and row.error.startswith(FORGOTTEN):
@@ -124,6 +123,8 @@ class Registry(RegistryReads):
             again = RETRIED | {State.RETIRED} if revive else RETRIED
             starts = row is None or State(row.state) in again
             if row is None:
+                forget_refused(tx, MOST_REFUSED)
+                self._ensure_alias(tx, alias)
                 row = self._new_version(tx, alias, digest, by)
                 tx.note("receive", alias, digest, None, State.RECEIVED.value)
             elif starts and State(row.state) is not State.RECEIVED:
@@ -332,6 +333,12 @@ class Registry(RegistryReads):
                     at=tx.now,
                 )
             )
+
+    def forget_sightings(self, sources: Collection[str]) -> None:
+        """Know nothing any more of entries that have left the watched store."""
+        with self._write("watch") as tx:
+            for source in sources:
+                tx.session.execute(delete(SightingRow).where(SightingRow.source == source))
 
     # Inside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import String, and_, cast, delete, or_, select
 from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
@@ -13,6 +13,9 @@ from adapters.errors import RegistryError, UnknownAlias, UnknownVersion
 from adapters.evaluation import gate_result
 from adapters.registry.lifecycle import State, require
 from adapters.registry.models import AliasRow, CandidateRow, ControlRow, HistoryRow, VersionRow
+
+FORGOTTEN = "forgotten: "
+"""How the error of a version begins that may not come back."""
 
 
 class Transaction:
@@ -89,6 +92,35 @@ class Transaction:
                 detail=detail,
             )
         )
+
+
+def forget_refused(tx: Transaction, keep: int) -> None:
+    """Know only the newest ``keep`` of the versions that never came as far as the store.
+
+    An alias goes with its last version, unless something of it could be called once. What was
+    forbidden to come back stays forbidden. Their lines of history stay.
+    """
+    nowhere = or_(
+        VersionRow.state == State.REJECTED.value,
+        and_(
+            VersionRow.state.in_([State.FAILED.value, State.RETIRED.value]),
+            cast(VersionRow.manifest, String) == "{}",
+        ),
+    )
+    surplus = (
+        select(VersionRow)
+        .where(nowhere, VersionRow.error.not_like(f"{FORGOTTEN}%"))
+        .order_by(VersionRow.updated_at.desc(), VersionRow.id.desc())
+        .offset(keep)
+    )
+    for row in tx.session.scalars(surplus).all():
+        tx.session.delete(row)
+        tx.session.flush()
+        left = select(VersionRow.id).where(VersionRow.alias == row.alias).limit(1)
+        alias = tx.alias(row.alias)
+        if alias.epoch == 0 and tx.session.scalar(left) is None:
+            tx.session.delete(alias)
+            tx.session.flush()
 
 
 _LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seconds"})

@@ -22,9 +22,10 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
 from adapters.atomic import sweep, write_file
-from adapters.errors import StoreError
+from adapters.errors import StoreError, StoreFull
 from adapters.format.checkpoint import MAX_ENTRIES, Selection, select
 from adapters.format.files import Entry, chunks, open_regular, reason, walk
+from adapters.store.local import NO_ROOM
 
 SUCCESS = "_SUCCESS"
 REJECTED_SUFFIX = ".rejected.json"
@@ -52,6 +53,9 @@ class Found:
 
 class Source(Protocol):
     """A watched store. Methods block and may raise ``StoreError``; call them from a thread."""
+
+    left_out: int
+    """Entries that the last scan did not look at, because there were too many."""
 
     def scan(self) -> list[Found]:
         """Everything that is there now."""
@@ -81,12 +85,16 @@ class LocalSource:
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._max_entries = max_entries
+        self.left_out = 0
 
     def scan(self) -> list[Found]:
-        """See ``Source.scan``. An empty directory is not an entry yet."""
+        """See ``Source.scan``. An empty directory is no entry yet; of too many the newest count."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             pairs = [(a, e) for a in _visible(self.root) for e in _visible(a)]
+            self.left_out = max(0, len(pairs) - self._max_entries)
+            if self.left_out:
+                pairs.sort(key=lambda pair: pair[1].lstat().st_mtime_ns, reverse=True)
         except OSError as error:
             raise StoreError(f"the watched store cannot be read: {reason(error)}") from error
         looked_at = (self._look(alias.name, entry) for alias, entry in pairs[: self._max_entries])
@@ -100,7 +108,9 @@ class LocalSource:
             for entry in entries:
                 if entry.relative in kept:
                     copy_file(entry, destination)
-        except OSError:
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise StoreFull("there is no room for a copy of the entry") from error
             # Somebody is still at work in there.
             return False
         now = self._look(found.alias, directory)
@@ -163,8 +173,12 @@ class LocalSource:
 class ObjectSource:
     """A bucket, or a prefix in one: whatever ``obstore`` opens. Changes are seen by ETag."""
 
-    def __init__(self, bucket: ObjectStore, *, max_files: int, max_bytes: int) -> None:
+    def __init__(
+        self, bucket: ObjectStore, *, max_files: int, max_bytes: int, max_entries: int = 10_000
+    ) -> None:
         self._bucket = bucket
+        self._max_entries = max_entries
+        self.left_out = 0
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._marked: set[str] = set()
@@ -172,16 +186,23 @@ class ObjectSource:
     def scan(self) -> list[Found]:
         """See ``Source.scan``: one listing."""
         entries: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        marked = set()
+        marked, left_out = set(), 0
+        last: tuple[str, str] | None = None
         for meta in self._list():
             parts = meta["path"].split("/", 2)
             if parts[0].startswith(".") or len(parts) < 2 or parts[1].startswith("."):
                 continue
             if len(parts) == 3:
-                entries[parts[0], parts[1]].append(dict(meta))
+                key = parts[0], parts[1]
+                if key in entries or len(entries) < self._max_entries:
+                    # One more than may be says that it is too many.
+                    if len(entries[key]) <= MAX_ENTRIES:
+                        entries[key].append(dict(meta))
+                elif key != last:
+                    left_out, last = left_out + 1, key
             elif parts[1].endswith(REJECTED_SUFFIX):
                 marked.add(meta["path"])
-        self._marked = marked
+        self._marked, self.left_out = marked, left_out
         return [self._describe(*key, objects) for key, objects in entries.items()]
 
     def look(self, alias: str, name: str) -> Found | None:
@@ -218,7 +239,8 @@ class ObjectSource:
 
     def _list(self, prefix: str | None = None) -> Iterable[Any]:
         with _bucket_errors("listing"):
-            return [meta for batch in obstore.list(self._bucket, prefix) for meta in batch]
+            for batch in obstore.list(self._bucket, prefix):
+                yield from batch
 
     def _describe(self, alias: str, name: str, objects: list[dict[str, Any]]) -> Found:
         objects.sort(key=lambda meta: meta["path"])
@@ -255,7 +277,9 @@ def open_source(place: str, *, max_files: int, max_bytes: int, max_entries: int)
             Path(place), max_files=max_files, max_bytes=max_bytes, max_entries=max_entries
         )
     try:
-        return ObjectSource(from_url(place), max_files=max_files, max_bytes=max_bytes)
+        return ObjectSource(
+            from_url(place), max_files=max_files, max_bytes=max_bytes, max_entries=max_entries
+        )
     except (BaseError, ValueError) as error:
         raise StoreError(f"cannot open {place}: {error}", code="store-url") from error
 
@@ -294,5 +318,7 @@ def _bucket_errors(doing: str) -> Any:
     except FileNotFoundError as error:
         raise StoreError(f"{doing}: {reason(error)}", code="not-found") from error
     except (BaseError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise StoreFull(f"{doing}: {error.strerror}") from error
         why = reason(error).partition("\n")[0][:300]
         raise StoreError(f"{doing}: {why}", code="store-unreachable") from error

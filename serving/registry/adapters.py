@@ -57,7 +57,8 @@ class Adapters:
         )
         self.evidence = Evidence()
         self.ladder = Ladder(registry, rollout, self.evidence, config.ladder, events)
-        self.watcher = Watcher(rollout, registry, config, events)
+        taking = self.waiting.with_name("taking")
+        self.watcher = Watcher(rollout, registry, config, events, scratch=taking)
 
     def means_otherwise(self, alias: str) -> str | None:
         """Why a name cannot be an alias, though it looks like one; None: it can."""

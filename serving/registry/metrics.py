@@ -40,6 +40,14 @@ class RegistryCollector(Collector):
             "1 when another registry has taken over from this one.",
             value=float(self._service.superseded),
         )
+        names = GaugeMetricFamily(
+            "graftwork_registry_names",
+            "Rows of the registry by table of names; what never served anybody is bounded.",
+            labels=["table"],
+        )
+        for table, number in self._service.adapters.registry.sizes().items():
+            names.add_metric([table], number)
+        yield names
         yield from self._versions(snapshot)
         yield from self._replicas()
         yield from self._staging()

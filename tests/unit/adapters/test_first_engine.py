@@ -176,18 +176,20 @@ async def test_one_that_waits_cannot_be_promoted(path: AdapterPath) -> None:
         await path.rollout.promote("returns", path.digest(1))
 
 
+@pytest.mark.parametrize("step", ["move_tree", "_sync_all"])
 async def test_without_room_on_the_disk_the_push_fails_and_says_so(
-    path: AdapterPath, monkeypatch: pytest.MonkeyPatch
+    path: AdapterPath, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Nobody is told that bytes are kept which are not."""
+    """Nobody is told that bytes are kept which are not, and none of them take up room."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adapters.publish.waiting.move_tree", full)
+    monkeypatch.setattr(f"adapters.publish.waiting.{step}", full)
     with pytest.raises(StoreFull):
         await asked(path, 1)
     assert state(path, 1) is State.FAILED
+    assert list((path.root / "waiting").iterdir()) == []
 
 
 @pytest.mark.parametrize("dies_at", range(1, 7))

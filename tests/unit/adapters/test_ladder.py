@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,3 +215,53 @@ async def test_a_ladder_without_live_waits_for_a_person(first: World) -> None:
     await candidate(first, "canary", 20)
     await first.hear(v2=counted(requests=40))
     assert first.state(2) is State.CANARY
+
+
+# Decisions that came too late
+
+
+async def test_a_verdict_on_one_version_never_takes_back_another(world: World) -> None:
+    """In one look a candidate goes live in the place of the version that did badly."""
+    await world.path.push("returns", 2)
+    await world.hear(v1=counted(200))
+    await world.path.push("returns", 3, stage="canary", percent=20)
+    await world.hear()
+    await world.hear(v2=counted(40, errors=30), v3=counted(requests=60))
+    assert world.state(3) is State.LIVE
+    assert world.state(2) is not State.QUARANTINED
+
+
+async def test_a_candidate_that_somebody_retired_is_not_promoted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the move a person decided otherwise."""
+    rollout = world.path.rollout
+    promote = rollout.promote
+
+    async def late(alias: str, digest: str, *rest: Any, **more: Any) -> Any:
+        await rollout.retire(alias, digest)
+        await rollout.idle()
+        return await promote(alias, digest, *rest, **more)
+
+    await candidate(world, "canary", 20)
+    monkeypatch.setattr(rollout, "promote", late)
+    await world.hear(v1=counted(100), v2=counted(requests=40))
+    assert (world.state(1), world.state(2)) == (State.LIVE, State.RETIRED)
+
+
+async def test_a_candidate_that_somebody_promoted_is_not_withdrawn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict was on a canary, and it is live now."""
+    rollout = world.path.rollout
+    withdraw = rollout.retirer.withdraw
+
+    async def late(alias: str, digests: Collection[str], *rest: Any, **more: Any) -> Any:
+        if world.path.digest(2) in digests:
+            await rollout.promote(alias, world.path.digest(2))
+        return await withdraw(alias, digests, *rest, **more)
+
+    await candidate(world, "canary", 20)
+    monkeypatch.setattr(rollout.retirer, "withdraw", late)
+    await world.hear(v1=counted(200), v2=counted(requests=15, errors=12))
+    assert world.state(2) is State.LIVE

@@ -304,3 +304,45 @@ def test_a_snapshot_is_of_one_moment(database_url: str) -> None:
     assert writer.snapshot().aliases[0].live == B
     registry.close()
     writer.close()
+
+
+def test_names_that_never_served_are_bounded(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many pushes are refused: the oldest go, and their aliases with them (law 9)."""
+    monkeypatch.setattr("adapters.registry.repository.MOST_REFUSED", 2)
+    bring(registry, A, *TO_PREPARED, alias="serves")
+    registry.commit("serves", A, by="test")
+    bring(registry, B, State.REJECTED, alias="serves")
+    bring(registry, C, State.REJECTED, alias="forbidden")
+    registry.forget("forbidden", C, by="test", detail="somebody was erased")
+    ends = (State.REJECTED, State.FAILED, State.RETIRED)
+    for number in range(9):
+        bring(registry, f"{number}" * 64, ends[number % 3], alias=f"refused-{number}")
+    bring(registry, A, alias="arrives")
+    aliases = {each.name for each in registry.aliases()}
+    assert aliases == {"serves", "forbidden", "refused-7", "refused-8", "arrives"}
+    assert [version.digest for version in registry.versions("serves")] == [A]
+    with pytest.raises(Conflict, match="somebody was erased"):
+        registry.receive("forbidden", C, plan=Plan(), by="test")
+    assert registry.sizes() == {"aliases": 5, "versions": 5, "sightings": 0}
+
+
+def test_a_version_that_failed_with_its_files_in_the_store_is_not_forgotten(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are somebody's to collect or to promote."""
+    monkeypatch.setattr("adapters.registry.repository.MOST_REFUSED", 0)
+    bring(registry, A, State.CHECKED)
+    registry.move("returns", A, State.STORED, by="test", manifest={"alias": "returns"})
+    registry.move("returns", A, State.FAILED, by="test")
+    bring(registry, B)
+    assert [version.digest for version in registry.versions("returns")] == [A, B]
+
+
+def test_entries_that_left_the_watched_store_can_be_forgotten(registry: Registry) -> None:
+    """The others are still known, the oldest first."""
+    for name in ("v1", "v2", "v3"):
+        registry.remember(Sighting(f"returns/{name}", "print", A, "taken"))
+    registry.forget_sightings(["returns/v1", "returns/none"])
+    assert list(registry.sightings()) == ["returns/v2", "returns/v3"]

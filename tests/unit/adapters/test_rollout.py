@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from adapters.errors import (
     NotInStore,
     UnknownAlias,
 )
+from adapters.fleet import AdapterFiles, LoadResult
 from adapters.publish.outcome import Outcome
 from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import FAST, AdapterPath, Fate, Killed
@@ -832,3 +835,148 @@ def test_an_outcome_knows_whether_it_is_final() -> None:
     assert Outcome("a", "d", State.LIVE).finished
     assert Outcome("a", "d", State.QUARANTINED).refused
     assert not Outcome("a", "d", State.FAILED).refused
+
+
+# A version that is wanted back
+
+
+class Gated(FakeFleet):
+    """A fleet whose loads of one version wait until they may go on."""
+
+    def __init__(self, *replicas: str) -> None:
+        super().__init__(*replicas)
+        self.slow = ""
+        self.begun, self.may = asyncio.Event(), asyncio.Event()
+
+    async def load(self, replica_id: str, files: AdapterFiles) -> LoadResult:
+        """Wait, if it is the slow one."""
+        if files.digest == self.slow:
+            self.begun.set()
+            await self.may.wait()
+        return await super().load(replica_id, files)
+
+
+@pytest.fixture
+async def gated(tmp_path: Path) -> AsyncIterator[AdapterPath]:
+    """Version 2 live; version 1, the one before it, made room for others."""
+    path = AdapterPath(tmp_path / "gated", Gated("r0"))
+    for seed in (1, 2):
+        await path.push("returns", seed)
+    first = [path.digest(1)]
+    await path.rollout.retirer.withdraw("returns", first, by="test", forget=False)
+    await path.idle()
+    assert state(path, 1) is State.RETIRED
+    yield path
+    await path.aclose()
+
+
+async def test_a_rollback_that_comes_too_late_leaves_the_version_where_it_rested(
+    gated: AdapterPath,
+) -> None:
+    """Nothing is wrong with it: somebody retired the live version first."""
+    fleet = gated.fleet
+    assert isinstance(fleet, Gated)
+    fleet.slow = gated.digest(1)
+    back = asyncio.create_task(gated.rollout.rollback("returns"))
+    await fleet.begun.wait()
+    await gated.rollout.retire("returns", gated.digest(2))
+    fleet.may.set()
+    with pytest.raises(Conflict):
+        await back
+    version = gated.registry.version("returns", gated.digest(1))
+    assert (version.state, version.error) == (State.RETIRED, "")
+    assert gated.registry.alias("returns").live is None
+    await gated.idle()
+    assert fleet.holding("r0") == set()
+
+
+async def test_a_pass_of_the_reconciler_leaves_a_rollback_to_whoever_began_it(
+    gated: AdapterPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the load and the flip it is in somebody's hands."""
+    commit = gated.registry.commit
+    passes: list[Future[None]] = []
+
+    async def one_pass() -> None:
+        await gated.reconciler.converge()
+        await gated.idle()
+
+    def late(*rest: Any, **more: Any) -> int:
+        if not passes:
+            passes.append(asyncio.run_coroutine_threadsafe(one_pass(), loop))
+            passes[0].result(30)
+        return commit(*rest, **more)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(gated.registry, "commit", late)
+    await gated.rollout.rollback("returns")
+    await gated.idle()
+    assert passes
+    lines = [line.action for line in gated.registry.history("returns")]
+    assert lines.count("commit") == 2, "those of the two pushes"
+    row = gated.registry.alias("returns")
+    assert (row.live, row.rolled_back) == (gated.digest(1), True)
+
+
+async def test_known_bytes_whose_version_is_retired_meanwhile_do_not_wait_for_nothing(
+    gated: AdapterPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The push waits behind a publish; what it wanted to flip to is gone when its turn comes."""
+    receive, received, loop = gated.registry.receive, asyncio.Event(), asyncio.get_running_loop()
+
+    def seen(*rest: Any, **more: Any) -> Any:
+        version, starts = receive(*rest, **more)
+        if not starts:
+            loop.call_soon_threadsafe(received.set)
+        return version, starts
+
+    monkeypatch.setattr(gated.registry, "receive", seen)
+    fleet = gated.fleet
+    assert isinstance(fleet, Gated)
+    await gated.rollout.rollback("returns")
+    fleet.slow = gated.digest(3)
+    publish = asyncio.create_task(gated.push("returns", 3))
+    await fleet.begun.wait()
+    known = asyncio.create_task(gated.rollout.push("returns", gated.adapter(2)))
+    await received.wait()
+    await gated.rollout.retire("returns", gated.digest(2))
+    fleet.may.set()
+    outcome = await known
+    assert outcome.known
+    assert outcome.state in {State.DRAINING, State.RETIRED}
+    assert (await publish).state is State.LIVE
+
+
+@pytest.mark.parametrize("stage", ["canary", "shadow"])
+async def test_a_share_that_was_asked_for_stays_a_share_after_a_crash(
+    make: Make, stage: str
+) -> None:
+    """Wherever the process dies, a version that was to answer a few is never everybody's."""
+    first = make("r0", keep_previous=0)
+    for seed in (1, 2):
+        await first.push("returns", seed)
+    await first.aclose()
+    ends, step = set(), 0
+    while True:
+        step += 1
+        path = first.fork(make("r0", keep_previous=0))
+        path.fate = path.registry.fate = Fate(dies_at=step)
+        path.fleet.rules.append(path.fate.step)
+        move = path.rollout.canary if stage == "canary" else path.rollout.shadow
+        try:
+            await move("returns", path.digest(1), 5.0)
+            await path.idle()
+        except Killed:
+            pass
+        if path.fate.steps < step:
+            break
+        path.fate = None
+        path.fleet.rules.clear()
+        await path.restart()
+        await path.idle()
+        await path.reconciler.converge()
+        await path.idle()
+        assert state(path, 2) is State.LIVE, step
+        assert state(path, 1) in {State.RETIRED, State(stage)}, step
+        ends.add(state(path, 1))
+    assert ends == {State.RETIRED, State(stage)}

@@ -84,7 +84,10 @@ async def test_a_finished_prefix_is_published_and_a_bad_one_marked(
     """The watch lists, downloads, publishes; it writes the reasons beside what is bad."""
     source = open_source(f"{URL}/drop", max_files=20, max_bytes=100_000, max_entries=50)
     config = path.config.model_copy(update={"watch": WatchSettings()})
-    watcher = Watcher(path.rollout, path.registry, config, path.events, source=source)
+    taking = tmp_path / "taking"
+    watcher = Watcher(
+        path.rollout, path.registry, config, path.events, scratch=taking, source=source
+    )
     for name, broken in (("good", False), ("bad", True)):
         for file in tiny_adapter(tmp_path / "drop" / name, 1, broken=broken).iterdir():
             bucket.objects[f"shop/drop/{name}/v1/{file.name}"] = file.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from adapters.config import AdaptersConfig, WatchSettings
 from adapters.errors import FleetError, StoreError
 from adapters.jobs.periodic import JobStatus, PeriodicJobs
 from adapters.publish.watch import Watcher
+from adapters.registry import Sighting
 from adapters.registry.lifecycle import State
 from adapters.store.sources import Found, LocalSource, ObjectSource, Source, open_source
 from tests.fakes.adapter_path import FAST, AdapterPath
@@ -56,6 +58,12 @@ def status(jobs: PeriodicJobs, name: str) -> JobStatus:
     return next(found for found in jobs.statuses() if found.name == name)
 
 
+def watcher_of(path: AdapterPath, config: AdaptersConfig, source: Source | None = None) -> Watcher:
+    """As the registry's process makes it."""
+    taking = path.root / "taking"
+    return Watcher(path.rollout, path.registry, config, path.events, scratch=taking, source=source)
+
+
 class Watched:
     """A watcher over a path of the fake world; ``look`` is one look and all that follows."""
 
@@ -73,6 +81,7 @@ class Watched:
             self.path.registry,
             config,
             self.path.events,
+            scratch=self.path.root / "taking",
             source=self.source,
             clock=self.clock,
         )
@@ -427,7 +436,7 @@ async def test_the_loop_notices_a_new_directory(
         monkeypatch.setattr("adapters.publish.watch.awatch", none)
     poll_s = 30.0 if events_work else 0.05
     config = AdaptersConfig(store=str(root), watch=WatchSettings(settle_s=0.1, poll_s=poll_s))
-    async with looking(Watcher(path.rollout, path.registry, config, path.events)):
+    async with looking(watcher_of(path, config)):
         await asyncio.sleep(0.3)
         drop(root, 1)
         async with asyncio.timeout(60):
@@ -441,7 +450,7 @@ async def test_the_loop_notices_a_new_directory(
 async def test_a_watch_that_is_off_never_looks(path: AdapterPath, root: Path) -> None:
     """``enabled: false`` means that nobody looks."""
     config = AdaptersConfig(store=str(root), watch=WatchSettings(enabled=False))
-    async with looking(Watcher(path.rollout, path.registry, config, path.events)) as jobs:
+    async with looking(watcher_of(path, config)) as jobs:
         assert jobs.statuses() == []
 
 
@@ -518,7 +527,7 @@ async def test_a_bucket_out_of_reach_is_an_error_that_passes(path: AdapterPath) 
 
     source = Unreachable(path.root, max_files=1, max_bytes=1, max_entries=1)
     config = path.config.model_copy(update={"watch": QUICK})
-    watcher = Watcher(path.rollout, path.registry, config, path.events, source=source)
+    watcher = watcher_of(path, config, source)
     failed = asyncio.Semaphore(0)
     async with looking(watcher, lambda *_: failed.release()) as jobs:
         for _ in range(2):
@@ -556,3 +565,62 @@ def test_a_store_is_opened_by_its_address(tmp_path: Path) -> None:
     assert isinstance(open_source("memory:///", **limits), ObjectSource)
     with pytest.raises(StoreError):
         open_source("gopher://x/y", **limits)
+
+
+async def test_a_full_disk_is_told_and_tried_again(
+    watched: Watched, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not somebody who is still at work on the entry."""
+    drop(root, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("adapters.store.sources.copy_file", full)
+    await watched.look()
+    await watched.look(after_s=3)
+    told = [event for event in watched.path.events.since(0) if event.kind == "watch-retry"]
+    assert "no room" in told[0].data["error"]
+    monkeypatch.undo()
+    await watched.look(after_s=600)
+    assert watched.live() == watched.path.digest(1)
+    assert list((watched.path.root / "taking").iterdir()) == []
+
+
+async def test_of_too_many_entries_the_newest_count_and_the_rest_is_reported(
+    path: AdapterPath, root: Path
+) -> None:
+    """What is not looked at is not forgotten in silence."""
+    for number, name in enumerate(("a", "b", "c")):
+        os.utime(drop(root, number + 1, name=name), (number, number))
+    watched = Watched(path, LocalSource(root, max_files=20, max_bytes=10_000, max_entries=2))
+    for _ in range(2):
+        await watched.look(after_s=3)
+    assert {each.source for each in watched.source.scan()} == {"returns/b", "returns/c"}
+    assert kinds(path).count("watch-left-out") == 1
+
+
+def test_a_bucket_with_too_many_entries_is_read_in_bounds(bucket: MemoryStore) -> None:
+    """Law 9: what a listing says is not kept beyond the limit."""
+    for name in ("a", "b", "c", "d"):
+        for file in ("adapter_config.json", "adapter_model.safetensors"):
+            obstore.put(bucket, f"returns/{name}/{file}", b"{}")
+    source = ObjectSource(bucket, max_files=20, max_bytes=10_000, max_entries=2)
+    assert [each.name for each in source.scan()] == ["a", "b"]
+    assert source.left_out == 2
+
+
+async def test_entries_that_left_long_ago_are_forgotten(
+    watched: Watched, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest of them; what is still there is not taken a second time."""
+    monkeypatch.setattr("adapters.publish.watch._MOST_REMEMBERED", 1)
+    for name in ("gone", "older"):
+        watched.path.registry.remember(Sighting(f"returns/{name}", "print", None, "taken"))
+    drop(root, 1)
+    for _ in range(3):
+        await watched.look(after_s=3)
+    known = list(watched.path.registry.sightings())
+    assert len(known) == 1
+    assert known[0].startswith("returns/")
+    assert known[0] not in {"returns/gone", "returns/older"}
