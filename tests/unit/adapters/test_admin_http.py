@@ -276,6 +276,17 @@ async def test_a_reference_cannot_leave_its_root(door: Door, tmp_path: Path) -> 
         assert_error(answer, 400, "uri_not_allowed", "uri")
 
 
+async def test_a_file_that_is_too_large_is_not_copied_first(door: Door, tmp_path: Path) -> None:
+    """One of a tebibyte, which no disk here has room for."""
+    (tmp_path / "imports").mkdir()
+    large = tmp_path / "imports" / "large.tar"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)
+    answer = await door.http.post(VERSIONS, json={"uri": str(large)})
+    assert answer.status_code == 413
+    assert list((door.path.root / "incoming").iterdir()) == []
+
+
 async def test_the_watched_store_may_be_named(door: Door) -> None:
     """A directory in it can be pushed by reference, links in it cannot."""
     directory = tiny_adapter(door.path.root / "watched" / "returns" / "v1", 1)

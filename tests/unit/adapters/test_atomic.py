@@ -190,7 +190,7 @@ def test_a_draft_that_was_swept_before_it_was_locked_is_begun_again(
 ) -> None:
     """Between two calls of the system."""
     real = atomic._locked
-    taken = []
+    taken: list[Path] = []
 
     def late(handle: int) -> bool | None:
         if not taken:

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.errors import ManifestError
 from adapters.format.base_model import BaseFacts
+from adapters.format.files import parse_json_object
 from adapters.format.manifest import (
     CONFIG_FILE,
     Golden,
@@ -212,3 +213,11 @@ def test_a_signature_vouches_for_something(tmp_path: Path) -> None:
     """Alias and digest must be stated before anybody signs."""
     with pytest.raises(ManifestError, match="alias and digest"):
         sign_manifest(Manifest(), b"")
+
+
+def test_a_hostile_object_with_one_key_twice_is_refused_at_once() -> None:
+    """Among so many others: counting each of them would take hours."""
+    keys = [f'"{number}":0' for number in range(200_000)]
+    text = "{" + ",".join([*keys, keys[-1]]) + "}"
+    with pytest.raises(ValueError, match="repeats the key '199999'"):
+        parse_json_object(text.encode())
