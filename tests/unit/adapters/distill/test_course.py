@@ -161,7 +161,7 @@ def test_a_full_disk_ends_it_and_leaves_the_checkpoint_before(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adapters.distill.checkpoint.os.fsync", full)
+    monkeypatch.setattr("adapters.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         _course(Walker({}), _plan(), tmp_path).go(State("f"))
     kept = checkpoint.load(tmp_path, "f")
