@@ -112,3 +112,11 @@ class RoutingTable(_Frozen):
     """Digest of the intents that were made of clusters; empty where there are none."""
     difficulty: str = ""
     """Digest of the model of how hard requests are; empty where nothing was learned."""
+
+    def without_pin(self, model: str) -> str:
+        """An alias that is named with one of its versions, alone; any other name as it is.
+
+        Providers' models may have an ``@`` in their names, too.
+        """
+        alias, _, digest = model.partition("@")
+        return alias if digest and alias in self.aliases else model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from router.admit.admission import Admission
 from router.audit.requests import RequestRecords
 from router.errors import Overloaded, RouterError, TargetUnavailable
 from router.exchange import Exchange
@@ -23,13 +24,18 @@ class TokenCounts:
 
     holder: TableHolder
     catalog: Catalog
+    admission: Admission
 
     async def count(self, exchange: Exchange, option: Option) -> int | None:
         """What the target of an option counts; None when it cannot.
 
         Raises ``TargetRejected``, ``TargetUnavailable``, ``GuardUnavailable`` and, without a
-        replica, ``Overloaded``.
+        replica or room, ``Overloaded``.
         """
+        with self.admission.place(exchange.request):
+            return await self._asked(exchange, option)
+
+    async def _asked(self, exchange: Exchange, option: Option) -> int | None:
         body = await exchange.delivery.outgoing(option, exchange.request.body)
         if not option.is_local:
             try:

@@ -369,6 +369,11 @@ class TargetBroken(TargetError):
         self.failure = failure
 
 
+def unexpected() -> RouterError:
+    """What a client hears of an error that nobody foresaw; the log has it whole."""
+    return RouterError("An unexpected error; see the log.")
+
+
 def anthropic_type(status: int) -> str:
     """The error ``type`` that Anthropic's API has for a status; its SDKs choose by it."""
     known = _ANTHROPIC_TYPES.get(status)

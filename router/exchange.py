@@ -96,6 +96,8 @@ class Stitched:
 
     citations: tuple[dict[str, Any], ...] = ()
     """One for each passage: ``marker``, ``document``, ``chunk``, ``title``, ``score``."""
+    size: int = 0
+    """Bytes of UTF-8, in all prompts together."""
 
     @property
     def documents(self) -> list[str]:
@@ -193,6 +195,8 @@ class Delivery:
     """By target, what of the request it does not get, or not as it was said."""
     contexts: dict[str, Stitched] = field(default_factory=dict)
     """By target, what it got beyond the client's own words."""
+    drawn_bytes: int = 0
+    """The most that a target may get beyond the client's own words."""
     captured: bytes | None = None
     """The answer's bytes, kept where it is compared with another one, or learned from."""
     cut: bool = False
@@ -272,6 +276,11 @@ class Delivery:
         self.attempts.append(attempt)
         return attempt
 
+    def not_called(self, attempt: Attempt, why: str) -> None:
+        """The request cannot be said to this target: nothing was sent, so nothing is to be paid."""
+        self.attempts[:] = [each for each in self.attempts if each is not attempt]
+        self.note(unable=attempt.option.target, why=why)
+
     def choose(self, option: Option) -> None:
         """Who answers now, as far as is known."""
         self.chosen = option
@@ -303,6 +312,10 @@ class Delivery:
     def warn(self, target: str, warning: str) -> None:
         """A target does not get something of the request as it was said."""
         self.warnings.setdefault(target, {})[warning] = None
+
+    def draws_on(self, size: int) -> None:
+        """Targets may get up to so many bytes beside the client's own words."""
+        self.drawn_bytes = size
 
     def stitches(self, target: str, context: Stitched) -> None:
         """A target gets this beside the client's own words."""
@@ -471,9 +484,11 @@ class Exchange:
     def context(self) -> Stitched:
         """What whoever answers got beyond the client's own words."""
         chosen = self.chosen
-        if chosen is None:
-            return NOTHING_STITCHED
-        return self.delivery.contexts.get(chosen.target, NOTHING_STITCHED)
+        return NOTHING_STITCHED if chosen is None else self.stitched(chosen)
+
+    def stitched(self, option: Option) -> Stitched:
+        """What a target got beyond the client's own words."""
+        return self.delivery.contexts.get(option.target, NOTHING_STITCHED)
 
     @property
     def confidence(self) -> float | None:

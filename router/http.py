@@ -23,7 +23,7 @@ from router.admit.keys import Keyring
 from router.audit.lookup import Records
 from router.config.auth import KeyScope
 from router.config.root import RouterConfig
-from router.errors import RouterError, error_body
+from router.errors import RouterError, error_body, unexpected
 from router.exchange import Exchange
 from router.govern.detectors import holds_secret
 from router.pipeline import Pipeline
@@ -81,7 +81,7 @@ class Door:
         self._bodies = Bodies(limits.max_body_bytes, limits.body_timeout_s)
         judgements = Bodies(limits.max_feedback_bytes, limits.body_timeout_s)
         self._browsers = Browsers(config.auth.allowed_origins, lambda: keyring.is_open)
-        self._counts = counting.TokenCounts(holder, catalog)
+        self._counts = counting.TokenCounts(holder, catalog, pipeline.admission)
         self._slow = SlowReaders(limits.write_timeout_s)
         self._whole = WholeAnswers()
         self._hot = {
@@ -111,6 +111,10 @@ class Door:
             "graftwork_receiving_bytes": (
                 "Bodies that are on their way, as far as they arrived.",
                 lambda: self._bodies.receiving_bytes,
+            ),
+            "graftwork_rated_tenants": (
+                "Tenants whose requests of this minute are counted.",
+                lambda: self._pipeline.admission.tenants,
             ),
             "graftwork_held_for_http10_bytes": (
                 "Of answers to HTTP/1.0 clients, which are held until they are whole.",
@@ -167,6 +171,10 @@ class Door:
             scope["request_id"] = self._request_id(headers)
             self._count_refused(error.status)
             await refuse(scope, error, send)
+        except Exception as error:
+            _log.exception("unexpected error on %s %s", scope["method"], scope["path"])
+            scope["request_id"] = self._request_id(headers)
+            await _refuse_unless_begun(scope, error, send)
 
     def _count_refused(self, status: int) -> None:
         """Of requests that leave no records: who has no key, not the scope, or asks too often."""
@@ -279,6 +287,14 @@ class Door:
     async def _counted(self, _: None, __: HttpRequest) -> Response:
         """A Messages body: its tokens, counted by who would answer it."""
         return Direct(self._count)
+
+
+async def _refuse_unless_begun(scope: Scope, error: Exception, send: Send) -> None:
+    """A shaped 500. Raises ``error`` when an answer had begun: the server below cuts it then."""
+    try:
+        await refuse(scope, unexpected(), send)
+    except RuntimeError:  # a second beginning
+        raise error from None
 
 
 def _any(value: Any) -> Any:

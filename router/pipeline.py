@@ -20,7 +20,6 @@ from router.choose.choose import Chooser
 from router.choose.difficulty_source import DifficultySource
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
-from router.config.virtual import VirtualModel
 from router.context.stage import ContextStage
 from router.errors import AuditUnavailable, RouterError
 from router.exchange import Exchange, Outgoing
@@ -105,7 +104,7 @@ class Pipeline:
             raw = await client.read()
             at(Heading.DATA_PREP, "data-prep")
             table = self.holder.current
-            request = prepare.parse(exchange.request, raw, self.limits, self._virtual(table))
+            request = prepare.parse(exchange.request, raw, self.limits, self._named(table))
             request = self.context.eased(request)
             at(Heading.GOVERNANCE, "governance")
             names = policies.reads_entities
@@ -178,12 +177,11 @@ class Pipeline:
         self.shadows.follow(exchange)
         self.captures.follow(exchange)
 
-    def _virtual(self, table: RoutingTable) -> Callable[[str], VirtualModel | None]:
-        def virtual(model: str) -> VirtualModel | None:
-            found = self.chooser.virtuals.of(model, table)
-            return None if found is None else found[1]
+    def _named(self, table: RoutingTable) -> Callable[[str], prepare.Named]:
+        def named(model: str) -> prepare.Named:
+            return self.chooser.virtuals.of(model, table) or (table.without_pin(model), None)
 
-        return virtual
+        return named
 
     def _prepared(self, exchange: Exchange, client: Client) -> Decision:
         """And how the answer will be judged. Raises ``RouterError`` when nobody may answer."""
@@ -240,17 +238,15 @@ class Pipeline:
     async def _under_way(self, exchange: Exchange, client: Client) -> AsyncIterator[None]:
         """Count the request and keep its versions loaded; close whatever it opened.
 
-        Raises ``ClientLeft`` inside when there is nobody to answer any more.
+        Raises ``Overloaded`` when there is no room any more, and ``ClientLeft`` inside when there is
+        nobody to answer.
         """
-        self.admission.under_way += 1
-        try:
-            with self.holder.pinned(exchange.decision.options), client.present():
-                try:
-                    yield
-                finally:
-                    await exchange.delivery.close()
-        finally:
-            self.admission.under_way -= 1
+        place = self.admission.place(exchange.request)
+        with place, self.holder.pinned(exchange.decision.options), client.present():
+            try:
+                yield
+            finally:
+                await exchange.delivery.close()
 
 
 def _too_dear(exchange: Exchange) -> list[str]:

@@ -123,6 +123,9 @@ class Request:
     priority: Priority = Priority.STANDARD
 
     model: str = AUTO
+    route: str = AUTO
+    """What ``model`` is counted under: an alias without its pin, a virtual model's own name. Unlike
+    names that fit a glob there are only as many of these as are configured."""
     body: dict[str, Any] = field(default_factory=dict)
     body_bytes: int = 0
     """Size of the body as it came; the prompt has no more tokens than that."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import orjson
 
 from router.audit.decision import record_of, shown
-from router.errors import RouterError, TargetBroken, error_body
+from router.errors import RouterError, TargetBroken, error_body, unexpected
 from router.exchange import Account, Exchange, Outgoing, Stitched
 from router.stages import Heading
 from router.wire.asgi import (
@@ -133,15 +133,10 @@ class Client:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
-        """The answer is an error, and the end of a stream that has begun is an error event.
-
-        Raises an unexpected one when a stream had begun: it is cut then.
-        """
+        """The answer is an error, and the end of a stream that has begun is an error event."""
         if not isinstance(error, RouterError):
             _log.error("unexpected error in request %s", exchange.request.id, exc_info=error)
-            if self._streaming:
-                raise error
-            error = RouterError("An unexpected error; see the log.")
+            error = unexpected()
         if self._streaming:
             self._break_off(exchange, error)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from router.account.metrics import RouterMetrics
@@ -11,6 +12,8 @@ from router.budgets.holds import fill_in
 from router.choose.learning import Learning
 from router.exchange import Exchange
 from router.targets.directory import Catalog
+
+_log = logging.getLogger("graftwork.router")
 
 
 class Settlement:
@@ -35,21 +38,23 @@ class Settlement:
     def _price(self, exchange: Exchange) -> None:
         """Set the cost of every attempt, and so of the exchange, from the usage known now."""
         for attempt in exchange.delivery.attempts:
-            attempt.billed = fill_in(exchange, attempt)
+            attempt.billed = fill_in(self._catalog, exchange, attempt)
             # To the billionth that the books count in: rows then equal the sum of the answers.
             attempt.cost_usd = round(self._catalog.cost_usd(attempt.option, attempt.billed), 9)
         exchange.account.costs(sum(attempt.cost_usd for attempt in exchange.delivery.attempts))
 
     def settle(self, exchange: Exchange) -> None:
-        """Price it, give back what was set aside, count it and learn from it."""
-        account = exchange.account
-        account.closes(time.perf_counter() - exchange.request.started)
-        self._price(exchange)
-        if account.hold is not None:
-            account.hold.settle(_tokens(exchange), account.cost_usd)
-        self._traffic.observe(exchange)
-        self._usage.book(exchange)
-        self._learning.observe(exchange)
+        """Price it, give back what was set aside, count it and learn from it.
+
+        What fails of it is logged: the rest, and the record (law 8), must not fail with it.
+        """
+        exchange.account.closes(time.perf_counter() - exchange.request.started)
+        book = self._usage.book
+        for step in (self._price, _give_back, self._traffic.observe, book, self._learning.observe):
+            try:
+                step(exchange)
+            except Exception:
+                _log.exception("request %s was not settled whole", exchange.request.id)
 
     def record(self, exchange: Exchange) -> None:
         """Put it on record."""
@@ -59,6 +64,13 @@ class Settlement:
         """Into metrics and usage, last of all: what settling and recording took is among it."""
         self._metrics.observe(exchange)
         self._usage.book_time(exchange)
+
+
+def _give_back(exchange: Exchange) -> None:
+    """What was set aside and not used."""
+    account = exchange.account
+    if account.hold is not None:
+        account.hold.settle(_tokens(exchange), account.cost_usd)
 
 
 def _tokens(exchange: Exchange) -> int:

@@ -149,7 +149,6 @@ _BOOKED: Final[dict[Heading | None, str]] = {
 }
 """The same, by what a stage is booked to."""
 _NO_TARGET = "none"
-_PIN = "@"
 
 
 class UsageRow(BaseModel):
@@ -303,7 +302,7 @@ class UsageMeter:
             request.caller.name if request.caller else "",
             request.tenant,
             # A name that nothing has never becomes a row: clients could invent any number of them.
-            request.model.partition(_PIN)[0] if decision.options else _NO_TARGET,
+            request.route if decision.options else _NO_TARGET,
             target,
             decision.intent.name or NO_INTENT,
         )

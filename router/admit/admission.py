@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from router.admit.keys import Keyring
@@ -11,7 +13,7 @@ from router.config.limits import LimitsConfig
 from router.config.priority import Priority, PriorityConfig
 from router.errors import InvalidRequest, Overloaded, RateLimited
 from router.exchange import Exchange, Rate
-from router.request import Caller
+from router.request import Caller, Request
 
 PRIORITY_HEADER = "x-graftwork-priority"
 _WINDOW_S = 60.0
@@ -55,12 +57,32 @@ class Admission:
         if wanted is not None:
             exchange.request = replace(exchange.request, priority=_priority(wanted, caller))
         exchange.account.limited(self._count(caller))
-        if self.under_way >= self._room[exchange.request.priority]:
+        self._require_room(exchange.request.priority)
+
+    @contextmanager
+    def place(self, request: Request) -> Iterator[None]:
+        """Inside, it is one of the requests under way. Raises ``Overloaded`` when there is no room:
+        more may have been admitted than have one, while their bodies were on their way.
+        """
+        self._require_room(request.priority)
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    def _require_room(self, priority: Priority) -> None:
+        if self.under_way >= self._room[priority]:
             raise Overloaded(
                 f"{self.under_way} requests are under way, which is this router's limit for "
-                f"the class {exchange.request.priority.value!r}.",
+                f"the class {priority.value!r}.",
                 retry_after_s=1.0,
             )
+
+    @property
+    def tenants(self) -> int:
+        """Tenants whose requests of this minute are counted."""
+        return len(self._windows)
 
     def count(self, caller: Caller) -> None:
         """Count a call that asks no target. Raises ``RateLimited``."""
@@ -70,8 +92,10 @@ class Admission:
         limit, now = self._limits.requests_per_minute, time.monotonic()
         window = self._windows.get(caller.tenant)
         if window is None or window.ends <= now:
-            if len(self._windows) >= _MAX_TENANTS:
-                self._windows = {t: w for t, w in self._windows.items() if w.ends > now}
+            # In the order in which they end: a tenant comes with a token, there may be any number.
+            self._windows.pop(caller.tenant, None)
+            while len(self._windows) >= _MAX_TENANTS:
+                del self._windows[next(iter(self._windows))]
             window = self._windows[caller.tenant] = _Window(ends=now + _WINDOW_S)
         left_s = window.ends - now
         if window.used >= limit:

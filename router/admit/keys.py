@@ -166,9 +166,15 @@ class KeysFile:
         """Take over what changed. Blocks.
 
         A key whose row is gone stops working, also when it was the last one. Raises ``OSError`` or
-        ``ValueError`` for a file that cannot be read: the keys read last count until then.
+        ``ValueError`` for a file that cannot be read: the keys read last count until then. That a
+        key set of tokens cannot be read keeps no key alive.
         """
-        self._keyring.tokens.look()
+        try:
+            self._look_at_keys()
+        finally:
+            self._keyring.tokens.look()
+
+    def _look_at_keys(self) -> None:
         state = self._state()
         if state == self._seen:
             return

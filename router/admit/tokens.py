@@ -46,20 +46,20 @@ class _Issuer:
     def look(self) -> bool:
         """Read the key set if it changed. Blocks. Raises ``OSError`` and ``ValueError``."""
         path = self.config.jwks_file
-        found = path.stat()
-        seen = found.st_ino, found.st_mtime_ns, found.st_size
+        stat = path.stat()
+        seen = stat.st_ino, stat.st_mtime_ns, stat.st_size
         if seen == self._seen:
             return False
-        if found.st_size > _MAX_KEY_SET:
+        if stat.st_size > _MAX_KEY_SET:
             raise ValueError(f"{path} is larger than {_MAX_KEY_SET} bytes")
         try:
             keys = jwt.PyJWKSet.from_dict(json.loads(path.read_bytes())).keys
         except (jwt.PyJWTError, ValueError, AttributeError, TypeError) as error:
             raise ValueError(f"{path} is no JSON Web Key Set: {error}") from error
-        self.keys = {key.key_id or "": key for key in keys if key.key_type != "oct"}
-        if not self.keys:
+        found = {key.key_id or "": key for key in keys if key.key_type != "oct"}
+        if not found:
             raise ValueError(f"{path} holds no public key")
-        self._seen = seen
+        self.keys, self._seen = found, seen
         return True
 
 
@@ -86,9 +86,16 @@ class AccessTokens:
 
     def look(self) -> None:
         """Take over key sets that changed. Blocks. Raises ``OSError`` and ``ValueError``."""
-        changed = [issuer for issuer in self._issuers.values() if issuer.look()]
-        if changed:
-            self._known = OrderedDict()
+        failed: Exception | None = None
+        for issuer in self._issuers.values():
+            try:
+                changed = issuer.look()
+            except (OSError, ValueError) as error:  # the others' keys are looked at all the same
+                failed = error
+            else:
+                self._known = OrderedDict() if changed else self._known
+        if failed is not None:
+            raise failed
 
     def identify(self, token: str) -> Caller:
         """Who it speaks of. Raises ``Unauthenticated``, which says what is wrong, not who asks."""

@@ -40,11 +40,21 @@ class BudgetAccount:
 
 
 def accounts_of(
-    budgets: Sequence[BudgetConfig], key: str, tenant: str, route: str, now_s: float
+    budgets: Sequence[BudgetConfig],
+    key: str,
+    tenant: str,
+    route: str,
+    now_s: float,
+    *,
+    model: str | None = None,
 ) -> Iterator[BudgetAccount]:
-    """The accounts that a request of this caller for this route falls under now."""
+    """The accounts that a request of this caller for this route falls under now.
+
+    ``model``: what it named, where the route is a glob: a budget may be about that one name.
+    """
+    routes = (route,) if model is None else (route, model)
     for budget in budgets:
-        scope = _scope(budget, key, tenant, route)
+        scope = _scope(budget, (key,), (tenant,), routes)
         if scope is None:
             continue
         starts, ends = window_at(budget.window, now_s)
@@ -54,15 +64,20 @@ def accounts_of(
 
 
 def _scope(
-    budget: BudgetConfig, key: str, tenant: str, route: str
+    budget: BudgetConfig, keys: Sequence[str], tenants: Sequence[str], routes: Sequence[str]
 ) -> tuple[str | None, ...] | None:
-    """Key, tenant and route as the budget tells them apart; None when it is not about these."""
+    """Key, tenant and route as the budget tells them apart; None when it is not about these.
+
+    Each by all its names: the first is the one that is told apart from others.
+    """
     found: list[str | None] = []
-    for pattern, value in ((budget.key, key), (budget.tenant, tenant), (budget.route, route)):
+    for pattern, names in ((budget.key, keys), (budget.tenant, tenants), (budget.route, routes)):
         if pattern is None:
             found.append(None)
-        elif pattern in (EACH, value):
-            found.append(value)
+        elif pattern == EACH:
+            found.append(names[0])
+        elif pattern in names:
+            found.append(pattern)
         else:
             return None
     return tuple(found)

@@ -32,6 +32,8 @@ TYPICAL_BYTES_PER_TOKEN = 3
 """For estimates, on the dear side: English has about four, most other scripts three."""
 TYPICAL_ANSWER_TOKENS = 512
 """For estimates, when the client set no bound."""
+TYPICAL_IMAGE_TOKENS = 1024
+"""For estimates: a picture of medium size."""
 _UNKNOWN_WINDOW = 1_048_576
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CLIENTS_TOOLS = frozenset({"function", "custom"})
@@ -68,6 +70,7 @@ class Bounds:
         if is_kept or not needs.parts <= _PLAIN_PARTS or _uses_others_tools(body):
             return _UNKNOWN_WINDOW
         size = max(exchange.request.body_bytes - needs.inline_bytes, 0)
+        size += exchange.delivery.drawn_bytes
         tokens = math.ceil(size / self._config.bytes_per_token) + TEMPLATE_TOKENS
         if exchange.request.body.get("tools"):
             tokens += TOOL_TOKENS
@@ -75,7 +78,7 @@ class Bounds:
 
     def attempt(self, exchange: Exchange, option: Option, prompt: int) -> Amount:
         """The most that one attempt can use."""
-        window, longest = self._limits(exchange, option)
+        window, longest = limits_of(self._catalog, exchange, option)
         wire, body = FORMATS[exchange.request.endpoint], exchange.request.body
         if not wire.takes_many:  # else the sum of the prompts may exceed a window
             prompt = min(prompt, window)
@@ -86,13 +89,14 @@ class Bounds:
         cached = self._catalog.cost_usd(option, Usage(prompt, output, prompt))
         return Amount(prompt + output, to_nano(max(fresh, cached)))
 
-    def _limits(self, exchange: Exchange, option: Option) -> tuple[int, int]:
-        """Context window and longest answer of a target, tokens."""
-        if option.is_local:
-            window = exchange.decision.table.max_model_len or _UNKNOWN_WINDOW
-            return window, window
-        card = self._catalog.frontier(option).card
-        return card.context_window, card.max_output_tokens
+
+def limits_of(catalog: Catalog, exchange: Exchange, option: Option) -> tuple[int, int]:
+    """Context window and longest answer of a target, tokens."""
+    if option.is_local:
+        window = exchange.decision.table.max_model_len or _UNKNOWN_WINDOW
+        return window, window
+    card = catalog.frontier(option).card
+    return card.context_window, card.max_output_tokens
 
 
 def to_nano(usd: float) -> int:
@@ -100,28 +104,40 @@ def to_nano(usd: float) -> int:
     return math.ceil(round(usd * NANO, 3))
 
 
-def fill_in(exchange: Exchange, attempt: Attempt) -> Usage:
+def fill_in(catalog: Catalog, exchange: Exchange, attempt: Attempt) -> Usage:
     """What an attempt used: as the target told it, else as an estimate (``attempt.estimated``).
 
     Nothing is billed for an attempt that was refused or never reached its target. An attempt that
     was cut, cancelled or timed out without counts is billed for its prompt and for what had been
-    streamed; when the answer was not to be streamed, for as much as the client allowed, because a
-    target may have written it all before it was told to stop.
+    streamed; when the answer was not to be streamed, for as much as the client allowed and the
+    target can, because it may have written it all before it was told to stop.
     """
     counted = attempt.usage
     if counted.input_tokens is not None and counted.output_tokens is not None:
-        attempt.estimated = False
         return counted
     if not attempt.streamed and attempt.outcome.startswith(NOT_BILLED):
         return Usage(0, 0)
     attempt.estimated = True
+    window, longest = limits_of(catalog, exchange, attempt.option)
+    wire, body = FORMATS[exchange.request.endpoint], exchange.request.body
     prompt = counted.input_tokens
     if prompt is None:
-        prompt = math.ceil(exchange.request.body_bytes / TYPICAL_BYTES_PER_TOKEN)
+        prompt = _typical_prompt(exchange, attempt.option)
+        prompt = prompt if wire.takes_many else min(prompt, window)
     output = max(counted.output_tokens or 0, attempt.streamed)
-    if not exchange.request.stream and FORMATS[exchange.request.endpoint].generates:
-        output = max(output, _asked(exchange.request.body, TYPICAL_ANSWER_TOKENS))
+    if not exchange.request.stream and wire.generates:
+        allowed = min(_asked(body, TYPICAL_ANSWER_TOKENS), longest)
+        output = max(output, allowed * wire.answers(body))
     return Usage(prompt, output, counted.cached_input_tokens, counted.told_usd)
+
+
+def _typical_prompt(exchange: Exchange, option: Option) -> int:
+    """Tokens that the prompt of a target probably had."""
+    request, needs = exchange.request, exchange.request.needs
+    # A file's text is about as long as the file; a picture's tokens have nothing to do with it.
+    pictures = needs.inline_bytes if needs.parts <= _PLAIN_PARTS else 0
+    size = max(request.body_bytes - pictures, 0) + exchange.stitched(option).size
+    return math.ceil(size / TYPICAL_BYTES_PER_TOKEN) + needs.images * TYPICAL_IMAGE_TOKENS
 
 
 def _asked(body: dict[str, Any], otherwise: int) -> int:
@@ -253,14 +269,13 @@ class Budgets:
 class RequestHold:
     """One request's part of its limits."""
 
-    __slots__ = ("_bounds", "_budgets", "_held", "_prompt", "_scope", "_settled")
+    __slots__ = ("_bounds", "_budgets", "_held", "_scope", "_settled")
 
     def __init__(self, budgets: Budgets, scope: LimitScope, bounds: Bounds) -> None:
         self._budgets = budgets
         self._scope = scope
         self._bounds = bounds
         self._held = Amount(0, 0)
-        self._prompt: int | None = None
         self._settled = False
 
     async def cover(self, exchange: Exchange, option: Option) -> None:
@@ -268,11 +283,11 @@ class RequestHold:
         scope = self._scope
         if not scope.tokens and not scope.money:
             return
-        if self._prompt is None:
-            self._prompt = self._bounds.prompt(exchange)
+        # Each time anew: what is asked for once more, with the reason, is longer than it was.
+        prompt = self._bounds.prompt(exchange)
         # Who continues a broken stream is sent what the other wrote as part of the prompt.
         begun = any(attempt.streamed for attempt in exchange.delivery.attempts)
-        prompt = self._prompt + (self._held.tokens if begun else 0)
+        prompt += self._held.tokens if begun else 0
         worst = self._bounds.attempt(exchange, option, prompt)
         need = [(leased, worst.tokens) for leased in scope.tokens]
         if worst.nano:

@@ -12,8 +12,6 @@ from router.config.budgets import BudgetsConfig
 from router.errors import Overloaded
 from router.request import Request
 
-_PIN = "@"
-
 
 @dataclass(slots=True, eq=False)
 class LeasedLimit:
@@ -95,7 +93,7 @@ class LeasedLimits:
         self._tally = tally
         self._clock = clock
         self._leased_limits: dict[str, LeasedLimit] = {}
-        self._scopes: dict[tuple[str, str, str], LimitScope] = {}
+        self._scopes: dict[tuple[str, str, str, str], LimitScope] = {}
 
     def __len__(self) -> int:
         return len(self._leased_limits)
@@ -107,8 +105,7 @@ class LeasedLimits:
     def scope(self, request: Request) -> LimitScope:
         """The limits for a request. Raises ``Overloaded`` when there are too many accounts."""
         assert request.caller is not None
-        route = request.model.partition(_PIN)[0]
-        key = (request.caller.name, request.caller.tenant, route)
+        key = (request.caller.name, request.caller.tenant, request.route, request.model)
         found = self._scopes.get(key)
         if found is None or found.until <= self._clock():
             if len(self._scopes) >= self._config.max_accounts:
@@ -116,9 +113,9 @@ class LeasedLimits:
             found = self._scopes[key] = self._build(*key)
         return found
 
-    def _build(self, key: str, tenant: str, route: str) -> LimitScope:
+    def _build(self, key: str, tenant: str, route: str, model: str) -> LimitScope:
         now = self._clock()
-        accounts = list(accounts_of(self._config.limits, key, tenant, route, now))
+        accounts = list(accounts_of(self._config.limits, key, tenant, route, now, model=model))
         leased_limits = [self._leased(account) for account in accounts]
 
         def of(metric: Metric) -> tuple[LeasedLimit, ...]:

@@ -63,7 +63,8 @@ class Tally:
         self._file = os.open(arriving, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._file, self._slots * _SLOT)  # sparse: pages come with their use
+            # Not sparse: on a full disk the first write into a hole would kill the process (SIGBUS).
+            os.posix_fallocate(self._file, 0, self._slots * _SLOT)
             self._map = mmap.mmap(self._file, 0)
             self._cells = memoryview(self._map).cast("q")
             self._write(0, holder, 0, -1)

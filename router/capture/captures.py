@@ -47,6 +47,8 @@ _GROUP_S: Final = 0.1
 """So long entries gather before they are synced together."""
 _PAUSE: Final = 2.0
 """While requests come, after each so many times as long as it took: at most a third of one core."""
+_TOLD_AT_ONCE: Final = 64
+"""Decisions of which other routers are told at a time: clients judge as many as they like."""
 _TRIES: Final = 3
 _RETRY_S: Final = 2.0
 _SIGNALS: Final = frozenset(signal.value for signal in Signal)
@@ -201,6 +203,9 @@ class Captures:
             self._put(finished, urgent=True)
 
     def _elsewhere_too(self, decision_id: str) -> None:
+        if len(self._telling) >= _TOLD_AT_ONCE:
+            self._counts.dropped(Dropped.BUSY)
+            return
         task = asyncio.create_task(_quietly(self._elsewhere(decision_id)))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)

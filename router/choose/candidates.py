@@ -201,7 +201,8 @@ def _fallbacks(
     Raises ``NotFound`` and ``Gone`` for what the client says, as for what it names.
     """
     request = exchange.request
-    if _PIN in request.model and not request.hints.fallback:
+    is_pinned = exchange.decision.table.without_pin(request.model) != request.model
+    if is_pinned and not request.hints.fallback:
         return []  # a pin is a promise
     for target in request.hints.fallbacks:
         _meant(exchange, card_set, frontiers, target)

@@ -116,7 +116,8 @@ class Chooser:
         What keeps a target from being asked keeps it from being asked in secret (law 5).
         """
         request = exchange.request
-        if not first.allowed or _PIN in request.model:
+        is_pinned = exchange.decision.table.without_pin(request.model) != request.model
+        if not first.allowed or is_pinned:
             return None  # nobody compares with what a client pinned
         alias = _tried_beside(exchange, first, card_set)
         tried = None if alias is None else candidates.sampled(alias, "shadow", request.id)
@@ -159,7 +160,7 @@ class Chooser:
         elif model == AUTO:
             name = intent.name
         else:
-            name = model.partition(_PIN)[0]
+            name = exchange.decision.table.without_pin(model)
         routes = self._routing.routes
         if name is not None and name in routes:
             return name, routes[name]

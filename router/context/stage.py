@@ -127,6 +127,8 @@ class ContextStage:
         """Retrieve, and return what makes each target's body."""
         request = exchange.request
         found = await self._found(exchange)
+        prompts = _prompts(request)
+        exchange.delivery.draws_on(_size(found.passages) * prompts)
         made: dict[str, Body] = {}
 
         async def of(option: Option) -> Body:
@@ -139,7 +141,8 @@ class ContextStage:
                 fit = await self._threads.run(
                     lambda: self._fit(self._target(exchange, option), own, found)
                 )
-                exchange.delivery.stitches(option.target, Stitched(_citations(fit.shown)))
+                stitched_in = Stitched(_citations(fit.shown), _size(fit.shown) * prompts)
+                exchange.delivery.stitches(option.target, stitched_in)
                 for warning in fit.warnings:
                     exchange.delivery.warn(option.target, warning)
                 made[option.target] = fit.body
@@ -275,6 +278,17 @@ class _Target:
 def own_words(request: Request, option: Option) -> Body:
     """The client's own body under the target's name for the model."""
     return {**request.body, "model": option.engine_name or option.target.partition("/")[2]}
+
+
+def _size(passages: Sequence[Passage]) -> int:
+    """Bytes of their block."""
+    return len(fence.block(passages).encode("utf-8", "replace")) if passages else 0
+
+
+def _prompts(request: Request) -> int:
+    """How many times a block is put in."""
+    prompt = request.body.get("prompt") if request.endpoint is Endpoint.COMPLETIONS else None
+    return len(prompt) if isinstance(prompt, list) else 1
 
 
 def _citations(shown: Sequence[Passage]) -> tuple[dict[str, Any], ...]:

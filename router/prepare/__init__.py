@@ -9,6 +9,6 @@ cannot be said is refused by name, what is left out is named in ``x-graftwork-wa
 from __future__ import annotations
 
 from router.prepare.fitting import Fitting
-from router.prepare.parse import parse
+from router.prepare.parse import Named, parse
 
-__all__ = ["Fitting", "parse"]
+__all__ = ["Fitting", "Named", "parse"]

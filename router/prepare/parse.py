@@ -71,23 +71,28 @@ STORED = ("previous_response_id", "conversation")
 """Fields that name what whoever answers has kept of earlier requests."""
 _NOT_READ = frozenset({Kind.OTHER, Kind.IDENTITY, Kind.TOKEN, Kind.DEFINITION})
 """Kinds of text that a prompt does not have; definitions are counted as they are written out."""
+Named = tuple[str, VirtualModel | None]
 
 
 def parse(
     request: Request,
     raw: bytes,
     limits: LimitsConfig = _LIMITS,
-    virtual: Callable[[str], VirtualModel | None] = lambda _: None,
+    named: Callable[[str], Named] = lambda model: (model, None),
 ) -> Request:
     """The request with body, model, stream, hints, needs and text.
 
-    ``virtual``: the virtual model that a name stands for, whose defaults apply.
+    ``named``: what a model's name is counted under, and the virtual model that it stands for, whose
+    defaults apply.
 
     Raises ``InvalidRequest``, and ``TooLarge`` when it has more values than are looked at.
     """
     body = _decode(raw)
     extension = body.pop(EXTENSION, None)
-    means = virtual(_model(body)) if request.endpoint is not Endpoint.EMBEDDINGS else None
+    model = _model(body)
+    route, means = named(model)
+    if request.endpoint is Endpoint.EMBEDDINGS:
+        means = None
     if means is not None:
         body = with_parameters(request.endpoint, body, means)
     _check_choices(request.endpoint, body, limits)
@@ -100,7 +105,8 @@ def parse(
         request,
         body=body,
         body_bytes=len(raw),
-        model=_model(body),
+        model=model,
+        route=route,
         stream=_stream(body),
         hints=_hints(request.headers, extension, body),
         needs=read_needs(body, found),
@@ -162,7 +168,9 @@ def _loads(raw: bytes) -> Any:
 def _model(body: dict[str, Any]) -> str:
     model = body.get("model", AUTO)
     if not isinstance(model, str) or not 0 < len(model) <= _MAX_MODEL_LENGTH:
-        raise InvalidRequest("'model' must be a non-empty string.", param="model")
+        raise InvalidRequest(
+            f"'model' must be a string of 1 to {_MAX_MODEL_LENGTH} characters.", param="model"
+        )
     return model
 
 

@@ -12,6 +12,7 @@ from router.config.delivery import DeliveryConfig
 from router.config.providers import CallLimits
 from router.errors import (
     Failure,
+    InvalidRequest,
     Overloaded,
     RouterError,
     TargetBroken,
@@ -230,6 +231,8 @@ class Calls:
                 started = await self._begin(exchange, upstream, attempt, ticket, call, others)
         except RouterError as error:
             failed = self._failed(upstream, attempt, ticket, error)
+            if isinstance(failed, InvalidRequest):
+                exchange.delivery.not_called(attempt, failed.code)
             failed.message = exchange.delivery.restored(upstream.option, failed.message)
             raise failed from error
         except BaseException:

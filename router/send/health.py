@@ -40,8 +40,8 @@ class Breaker:
     take what ``enter`` returned.
     """
 
-    __slots__ = ("_bad", "_bucket", "_config", "_failed", "_good", "_openings", "_probes",
-                 "_rng", "_row", "_until", "_width", "state")  # fmt: skip
+    __slots__ = ("_bad", "_bucket", "_config", "_good", "_openings", "_probes", "_rng", "_row",
+                 "_until", "_width", "state")  # fmt: skip
 
     def __init__(self, config: BreakerConfig, rng: random.Random) -> None:
         self._config = config
@@ -51,7 +51,6 @@ class Breaker:
         self._good = [0] * _BUCKETS
         self._bad = [0] * _BUCKETS
         self._row = 0
-        self._failed = 0  # failures in the window: nobody sums the window while this is 0
         self._openings = 0
         self._probes = 0
         self._until = 0.0
@@ -98,7 +97,6 @@ class Breaker:
                 self._open(now)
         elif self.state is State.CLOSED:
             self._bad[self._slot(now)] += 1
-            self._failed += 1
             self._row += 1
             if self._row >= self._config.consecutive or self._rate_is_high():
                 self._open(now)
@@ -123,7 +121,6 @@ class Breaker:
         if passed:
             for step in range(min(passed, _BUCKETS)):
                 slot = (bucket - step) % _BUCKETS
-                self._failed -= self._bad[slot]
                 self._good[slot] = self._bad[slot] = 0
             self._bucket = bucket
         return bucket % _BUCKETS
@@ -137,7 +134,7 @@ class Breaker:
 
     def _close(self) -> None:
         self.state = State.CLOSED
-        self._row = self._openings = self._failed = 0
+        self._row = self._openings = 0
         self._good = [0] * _BUCKETS
         self._bad = [0] * _BUCKETS
 

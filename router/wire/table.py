@@ -15,7 +15,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 
 from adapters.resources import BadField, Resource
-from router.errors import MethodNotAllowed, NotFound, Refused, RouterError, error_body
+from router.errors import (
+    MethodNotAllowed,
+    NotFound,
+    Refused,
+    RouterError,
+    error_body,
+    unexpected,
+)
 from router.wire.asgi import (
     ClientLeft,
     Message,
@@ -139,11 +146,6 @@ class Direct(Response):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Have the application answer."""
         await self._app(scope, receive, send)
-
-
-def unexpected() -> RouterError:
-    """What a client hears of an error that nobody foresaw; the log has it whole."""
-    return RouterError("An unexpected error; see the log.")
 
 
 async def refuse(scope: Scope, error: RouterError, send: Send) -> None:

@@ -39,6 +39,7 @@ OUR_KEY = frozenset(
 """Google's reasons and statuses that find fault with our account, whatever the HTTP status."""
 MAX_RETRY_AFTER_S = 24 * 3600.0
 _MAX_TEXT = 500
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
 _BODY = "body."
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 # vLLM names the field; Anthropic and older servers give no code for this at all, so their words
@@ -122,8 +123,8 @@ def read_error(status: int, body: bytes) -> UpstreamError:
         return UpstreamError(f"HTTP {status}", payload=payload)
     return UpstreamError(
         message=_in_clients_words(_text(error.get("message"))) or f"HTTP {status}",
-        type=_text(error.get("type")),
-        code=_text(error.get("code")),
+        type=word(error.get("type")),
+        code=word(error.get("code")),
         payload=payload,
         **{"param": _named(_text(error.get("param"))), **_googles(error)},
     )
@@ -241,6 +242,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None  # noqa: PLR0124
+
+
+def word(value: object) -> str | None:
+    """A code or type: one word. It goes into records, where nothing may stand that was said."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def _text(value: object) -> str | None:

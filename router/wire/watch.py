@@ -19,6 +19,7 @@ from router.wire.formats.base import Format
 
 MAX_PARSED_BODY_BYTES = 8 * 1024 * 1024
 """Whole bodies larger than this pass through without a check of their JSON."""
+_MOST_TOKENS = 2**31
 Correct = Callable[[dict[str, Any]], dict[str, Any] | None]
 """What an answer or event should have said; None: what it says."""
 
@@ -265,5 +266,6 @@ def _cached(details: object, usage: Usage) -> int | None:
 
 
 def _count(found: dict[str, Any], name: str, otherwise: int | None) -> int | None:
+    """What money is counted by: a number that no answer can have counts as not told."""
     value = found.get(name)
-    return value if isinstance(value, int) else otherwise
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else otherwise

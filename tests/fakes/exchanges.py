@@ -33,6 +33,7 @@ def exchange(
         endpoint=endpoint,
         headers=dict(headers or {}),
         model=model,
+        route=model.partition("@")[0],
         hints=Hints(session=session),
         caller=caller,
         text=text,

@@ -13,6 +13,7 @@ from router.wire.endpoint import Endpoint
 from router.wire.events import DONE, Event, Events
 from router.wire.formats.seam import Seam
 from router.wire.spoken import Said
+from router.wire.upstream_error import word
 
 Body = dict[str, Any]
 Found = dict[str, Any]
@@ -254,12 +255,10 @@ class Continued(Format, ABC):
 def broken(error: Body) -> TargetBroken:
     """An error object as what the client is told."""
     message = error.get("message")
-    code = error.get("code")
-    if not isinstance(code, str):
-        code = error.get("type")
+    code = word(error.get("code")) or word(error.get("type"))
     return TargetBroken(
         message if isinstance(message, str) and message else "The target reported an error.",
-        code=code if isinstance(code, str) and code != "error" else None,
+        code=None if code == "error" else code,
     )
 
 
