@@ -105,6 +105,34 @@ def test_room_is_limited() -> None:
     stage.admit(exchange())
 
 
+def test_who_was_admitted_together_does_not_fit_in_together() -> None:
+    """Admission comes before the body: many may be in between. Room is taken when work begins."""
+    stage = admission(max_concurrent_requests=2)
+    waiting = [exchange() for _ in range(3)]
+    for each in waiting:
+        stage.admit(each)
+    with stage.place(waiting[0].request), stage.place(waiting[1].request):
+        with pytest.raises(Overloaded), stage.place(waiting[2].request):
+            raise AssertionError
+        assert stage.under_way == 2
+    assert stage.under_way == 0
+
+
+def test_tenants_of_one_minute_are_bounded(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens name tenants, any number of them within a minute: the oldest window makes room."""
+    monkeypatch.setattr(admit, "_MAX_TENANTS", 10)
+    keys = [key(f"k{n}", KeyScope.INFERENCE, tenant=f"t{n}") for n in range(30)]
+    stage = admission(*keys, requests_per_minute=1)
+    for each in keys:
+        clock.now += 0.1
+        stage.admit(exchange(headers={"x-api-key": each.name}))
+    assert stage.tenants == 10
+    with pytest.raises(RateLimited):
+        stage.admit(exchange(headers={"x-api-key": "k29"}))
+
+
 def test_tenants_that_are_remembered_are_bounded(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from router.budgets.holds import Bounds, fill_in, to_nano
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
 from router.errors import Failure
-from router.exchange import Attempt, Exchange
+from router.exchange import Attempt, Exchange, Stitched
 from router.prepare.parse import read_needs
 from router.request import Option
 from router.targets.directory import Catalog
@@ -35,12 +35,16 @@ CARD = ModelCard(
 BIG = Option(target="frontier:cloud/big")
 
 
-def bounds(**config: Any) -> Bounds:
-    """Bounds over one provider's model; nobody is called."""
+def catalog() -> Catalog:
+    """One provider's model; nobody is called."""
     client = HttpClient()
     provider = ProviderConfig(name="cloud", base_url="http://127.0.0.1:9/v1", models=(CARD,))
-    catalog = Catalog(client, frontier_targets(client, [provider], {}))
-    return Bounds(catalog, BudgetsConfig(**config))
+    return Catalog(client, frontier_targets(client, [provider], {}))
+
+
+def bounds(**config: Any) -> Bounds:
+    """Bounds over it."""
+    return Bounds(catalog(), BudgetsConfig(**config))
 
 
 def asked(endpoint: Endpoint = Endpoint.CHAT, **body: Any) -> Exchange:
@@ -138,9 +142,69 @@ def test_what_an_attempt_used(
     """As told; else nothing for what was refused, and an estimate for what was cut."""
     found = asked(max_tokens=40, stream=stream)
     put(found, body_bytes=63)
-    billed = fill_in(found, one)
+    billed = fill_in(catalog(), found, one)
     assert (billed.input_tokens, billed.output_tokens) == tokens
     assert one.estimated is estimated
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"max_tokens": 10**15},
+        {"max_tokens": 10**15, "n": 3},
+        {"max_tokens": 40, "n": 3},
+        {"messages": [{"role": "user", "content": "x" * 200_000}]},
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "image_url",
+                            "image_url": {"url": "data:image/png;base64," + "A" * 10**6},
+                        }
+                    ],
+                }
+            ]
+        },
+    ],
+)
+def test_an_estimate_is_never_above_what_was_set_aside(body: dict[str, Any]) -> None:
+    """A client that leaves must not use up a budget with a number that no target could reach."""
+    found, one = asked(**body), attempt(Failure.TIMEOUT.value)
+    billed = fill_in(catalog(), found, one)
+    worst = bounds().attempt(found, BIG, bounds().prompt(found))
+    cost = to_nano(catalog().cost_usd(BIG, billed))
+    assert one.estimated
+    assert 0 < (billed.input_tokens or 0) + (billed.output_tokens or 0) <= worst.tokens
+    assert 0 < cost <= worst.nano
+
+
+def test_each_answer_that_was_asked_for_is_estimated() -> None:
+    """Three answers of forty tokens may have been written before the target was told to stop."""
+    found = asked(max_tokens=40, n=3)
+    assert fill_in(catalog(), found, attempt(Failure.TIMEOUT.value)).output_tokens == 120
+
+
+def test_an_estimate_that_stands_for_a_count_is_still_one() -> None:
+    """Who was cut for a better answer did not tell: what was seen of it is counted in its place."""
+    one = attempt("escalated", input_tokens=5, output_tokens=7)
+    one.estimated = True
+    assert fill_in(catalog(), asked(), one).output_tokens == 7
+    assert one.estimated
+
+
+def test_what_documents_add_is_set_aside_too() -> None:
+    """A prompt with context has as many more tokens as that has bytes, at most; billed as it was."""
+    found = asked(max_tokens=0, stream=True)
+    before = bounds().prompt(found)
+    found.delivery.draws_on(3000)
+    assert bounds().prompt(found) == before + 3000
+    found.delivery.stitches(BIG.target, Stitched(({"document": "d"},), 1500))
+    billed, plain = (
+        fill_in(catalog(), each, attempt("cancelled", 1)) for each in (found, asked(stream=True))
+    )
+    assert (billed.input_tokens or 0) - (plain.input_tokens or 0) == pytest.approx(500, abs=2)
 
 
 @given(st.floats(0, 1e6, allow_nan=False))
@@ -191,6 +255,19 @@ def test_requests_share_an_account_exactly_when_the_budget_counts_them_together(
     assert (account(one) is not None) is fits(one)
     if fits(one) and fits(other):
         assert (account(one) == account(other)) is same
+
+
+def test_a_glob_is_one_route_and_each_name_that_fits_it_may_have_a_budget() -> None:
+    """Clients invent names that fit a glob: told apart, they would fill the table of counts."""
+    each = BudgetConfig(name="each", window=Window.DAY, route="*", usd=1)
+    own = BudgetConfig(name="own", window=Window.DAY, route="gpt-4o-mini", usd=1)
+
+    def accounts(model: str) -> list[str]:
+        return [a.id for a in accounts_of([each, own], "k", "t", "gpt-4o*", 0.0, model=model)]
+
+    assert accounts("gpt-4o-x1") == accounts("gpt-4o-x2")
+    assert len(accounts("gpt-4o-x1")) == 1
+    assert len(accounts("gpt-4o-mini")) == 2
 
 
 def test_a_budget_counts_each_metric_apart() -> None:

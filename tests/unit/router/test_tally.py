@@ -133,3 +133,11 @@ def test_what_other_boots_left_is_removed_after_long(
     remove_ancient(tmp_path)
     names = {path.name.rpartition("-")[2] for path in tmp_path.iterdir()}
     assert names == {"new.tally", "mine.tally"}
+
+
+def test_a_disk_that_fills_up_later_kills_nobody(tmp_path: Path) -> None:
+    """All blocks are there from the start: a write into a hole of a full disk is a SIGBUS."""
+    tally = Tally(tmp_path, "holder", 2000)
+    (path,) = tmp_path.glob("*.tally")
+    assert path.stat().st_blocks * 512 >= path.stat().st_size
+    tally.close(settled=True)

@@ -10,9 +10,10 @@ from typing import Any
 
 import jwt
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 
-from router.admit.keys import Keyring, KeysFile, hash_key
+from router.admit.keys import Keyring, KeysFile, hash_key, load_keys
 from router.admit.tokens import AccessTokens
 from router.config.auth import ApiKey, AuthConfig, KeyScope, TokenIssuer
 from router.errors import Unauthenticated
@@ -141,8 +142,35 @@ def test_a_broken_key_set_changes_nothing(provider: IdentityProvider) -> None:
         with pytest.raises(ValueError, match="jwks"):
             tokens.look()
         assert tokens.identify(token).name == "acme"
+        assert tokens.identify(provider.token(sub=text)).name == "acme", "one never seen before"
         with pytest.raises(ValueError, match="jwks"):
             AccessTokens([issuer(provider)])
+
+
+def test_a_broken_key_set_keeps_nobody_elses_keys_alive(
+    provider: IdentityProvider, tmp_path: Path
+) -> None:
+    """An API key that is taken away, and another issuer's that was replaced, are gone all the same."""
+    file, other = tmp_path / "keys.yaml", IdentityProvider(tmp_path / "other.json")
+    file.write_text(yaml.safe_dump([{"name": "old", "sha256": hash_key("old")}]))
+    second = TokenIssuer(
+        name="second", issuer="https://second", audience=AUDIENCE, jwks_file=other.jwks_file
+    )
+    config = AuthConfig(keys_file=file, tokens=(issuer(provider), second))
+    ring = Keyring(load_keys(config), AccessTokens(config.tokens))
+    watch = KeysFile(config, ring)
+    stale = other.token(iss="https://second")
+    assert ring.identify("Bearer old", None).name == "old"
+    assert ring.identify(f"Bearer {stale}", None).name == "second"
+    provider.jwks_file.write_text("{")
+    IdentityProvider(other.jwks_file)
+    file.write_text(yaml.safe_dump([{"name": "new", "sha256": hash_key("new")}]))
+    with pytest.raises(ValueError, match="jwks"):
+        watch.look()
+    assert ring.identify("Bearer new", None).name == "new"
+    for credential in ("old", stale):
+        with pytest.raises(Unauthenticated):
+            ring.identify(f"Bearer {credential}", None)
 
 
 def test_a_token_without_its_tenant_is_refused(provider: IdentityProvider) -> None:

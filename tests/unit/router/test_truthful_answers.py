@@ -12,7 +12,9 @@ import pytest
 
 from adapters.aliases import Replica
 from router.wire.dialects.base import MESSAGES_NAMES
-from router.wire.upstream_error import UpstreamError, rejection
+from router.wire.endpoint import Endpoint
+from router.wire.formats import FORMATS
+from router.wire.upstream_error import UpstreamError, read_error, rejection
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.exchanges import BASE_ID, table
 from tests.fakes.frontier import FakeFrontier
@@ -328,3 +330,33 @@ async def test_a_broken_stream_of_messages_ends_with_one_of_anthropics_types(
     last = [event for event in objects(answer.content) if event][-1]
     assert last["type"] == "error"
     assert last["error"]["type"] in ANTHROPIC_TYPES
+
+
+# Nobody was called
+
+
+async def test_what_cannot_be_said_to_the_only_target_is_no_call(client: httpx.AsyncClient) -> None:
+    """Nothing was sent: there is no attempt, nothing is to be paid, and the record says why."""
+    sent = {"model": "base", "messages": HELLO, "audio": {"voice": "alloy"}}
+    answer = await client.post("/v1/chat/completions", json=sent)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "audio"
+    assert answer.headers["x-graftwork-attempts"] == "0"
+    assert float(answer.headers["x-graftwork-cost-usd"]) == 0
+    found = await client.get(f"/admin/v1/decisions/{answer.headers['x-graftwork-decision-id']}")
+    record = found.json()
+    assert record["attempts"] == []
+    assert record["delivery"] == [{"unable": "base", "why": answer.json()["error"]["code"]}]
+
+
+# Codes
+
+
+@pytest.mark.parametrize("code", ["Maria Planted, 4 Elm Street", "x" * 500, "4111 1111", "a\nb", ""])
+def test_a_code_is_one_word(code: str) -> None:
+    """Codes go into records, messages do not: what a target says in one is not taken for a code."""
+    error = read_error(400, orjson.dumps({"error": {"message": "No.", "type": code, "code": code}}))
+    assert rejection(400, error).code == "invalid_request"
+    told = FORMATS[Endpoint.CHAT].error_in({"error": {"message": "No.", "code": code}})
+    assert told is not None
+    assert told.code == "upstream_stream_broken"

@@ -400,3 +400,25 @@ def test_what_a_rule_wants_reviewed_is_kept_without_consent(tmp_path: Path) -> N
         assert len(router.captures.recent) == 0
 
     run(tmp_path, work)
+
+
+def test_other_routers_are_told_of_a_bounded_number_at_once(tmp_path: Path) -> None:
+    """Clients judge what nobody remembers as often as they like; neighbours may be slow (law 9)."""
+
+    async def work(router: Router) -> None:
+        free = asyncio.Event()
+        asked = 0
+
+        async def slow(_: str) -> None:
+            nonlocal asked
+            asked += 1
+            await free.wait()
+
+        router.captures._elsewhere = slow
+        for number in range(200):
+            router.captures.tell(f"dec_x{number}", {"negative_feedback": "no"})
+        await asyncio.sleep(0)
+        assert asked == len(router.captures._telling) <= 64
+        free.set()
+
+    run(tmp_path, work)
