@@ -115,7 +115,8 @@ def _names_in_chat(said: Any) -> Iterator[tuple[str, str]]:
         calls.append(("-1", {"function": said["function_call"]}))
     for part, call in calls:
         for kind in ("function", "custom"):
-            name = (call.get(kind) or {}).get("name")
+            called = call.get(kind)
+            name = called.get("name") if isinstance(called, dict) else None
             if isinstance(name, str) and name:
                 yield part, name
 

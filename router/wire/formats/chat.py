@@ -177,7 +177,8 @@ class Completions(Continued):
         found = event.json
         if found is None:
             return bool(event.data)
-        return any(_choice_carries(choice) for choice in found.get("choices") or [])
+        choices = found.get("choices")
+        return isinstance(choices, list) and any(map(_choice_carries, choices))
 
     def said(self, found: Body) -> Iterable[Said]:
         """Each choice says something of its own, in its delta or in its message."""
@@ -322,7 +323,8 @@ def _said_by(said: Body, number: int) -> Iterator[Said]:
 
 
 def _called_by(said: Body, number: int) -> Iterator[Said]:
-    calls = list(enumerate(said.get("tool_calls") or ()))
+    listed = said.get("tool_calls")
+    calls = list(enumerate(listed if isinstance(listed, list) else ()))
     if isinstance(said.get("function_call"), dict):
         calls.append((-1, {"function": said["function_call"]}))
     for place, call in calls:
@@ -330,7 +332,8 @@ def _called_by(said: Body, number: int) -> Iterator[Said]:
             continue
         part = Place(number, Kind.ARGUMENTS, str(call.get("index", place)))
         for name, field in (("function", "arguments"), ("custom", "input")):
-            arguments = (call.get(name) or {}).get(field)
+            called = call.get(name)
+            arguments = called.get(field) if isinstance(called, dict) else None
             if arguments:
                 yield Said(part, as_json(arguments))
 

@@ -181,7 +181,7 @@ class Messages(Continued):
     def carries(self, event: Event) -> bool:
         """The message's and a block's beginning are empty."""
         found = event.json
-        return bool(event.data) if found is None else found.get("type") not in _EMPTY_START
+        return bool(event.data) if found is None else str(found.get("type")) not in _EMPTY_START
 
     def said(self, found: Body) -> Iterator[Said]:
         """A block's beginning and its deltas; in a whole answer, all blocks."""
@@ -195,7 +195,9 @@ class Messages(Continued):
                 for place, block in enumerate(content if isinstance(content, list) else ()):
                     yield from _said_in(block, place)
             case "message_start":
-                yield from self.said({"type": "message", **(found.get("message") or {})})
+                message = found.get("message")
+                if isinstance(message, dict):
+                    yield from self.said({**message, "type": "message"})
 
     def logprobs(self, found: Body) -> Iterator[Body]:
         """It has no place for them: a call that was made as chat gets them as one more field."""
@@ -251,7 +253,7 @@ def _said_in(block: Any, number: Any) -> Iterator[Said]:
     """A block, or a delta of one."""
     if not isinstance(block, dict):
         return
-    if block.get("type") not in _KNOWN_BLOCKS:  # what a server's tool found, a citation
+    if str(block.get("type")) not in _KNOWN_BLOCKS:  # what a server's tool found, a citation
         for text in texts(block, "assistant"):
             yield Said(Place(0, Kind.OTHER, str(number)), text.text)
         return

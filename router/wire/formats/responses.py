@@ -36,7 +36,7 @@ _KNOWN_ITEMS = frozenset({"message", "reasoning", "function_call", "custom_tool_
 
 _PREAMBLE = frozenset({"response.created", "response.in_progress", "response.queued"})
 _PREAMBLE_ITEMS = frozenset({"message", "reasoning"})
-_SEQUENCE = re.compile(rb'"sequence_number": ?(\d+)')
+_SEQUENCE = re.compile(rb'"sequence_number": ?(\d{1,15})')
 _GOOD_END = re.compile(
     rb'^(?:event: ?|data: ?\{"type": ?")response\.(?:completed|incomplete)\b', re.MULTILINE
 )
@@ -131,10 +131,10 @@ class Responses(Continued):
         found = event.json
         if found is None:
             return bool(event.data)
-        kind = found.get("type")
+        kind = str(found.get("type"))
         if kind == "response.output_item.added":
             item = found.get("item")
-            return not (isinstance(item, dict) and item.get("type") in _PREAMBLE_ITEMS)
+            return not (isinstance(item, dict) and str(item.get("type")) in _PREAMBLE_ITEMS)
         return kind not in _PREAMBLE and kind != "response.content_part.added"
 
     def said(self, found: Body) -> Iterator[Said]:

@@ -118,9 +118,7 @@ def test_who_was_admitted_together_does_not_fit_in_together() -> None:
     assert stage.under_way == 0
 
 
-def test_tenants_of_one_minute_are_bounded(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tenants_of_one_minute_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens name tenants, any number of them within a minute: the oldest window makes room."""
     monkeypatch.setattr(admit, "_MAX_TENANTS", 10)
     keys = [key(f"k{n}", KeyScope.INFERENCE, tenant=f"t{n}") for n in range(30)]

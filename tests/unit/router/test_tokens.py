@@ -150,7 +150,7 @@ def test_a_broken_key_set_changes_nothing(provider: IdentityProvider) -> None:
 def test_a_broken_key_set_keeps_nobody_elses_keys_alive(
     provider: IdentityProvider, tmp_path: Path
 ) -> None:
-    """An API key that is taken away, and another issuer's that was replaced, are gone all the same."""
+    """A key that is taken away, and another issuer's that was replaced, are gone all the same."""
     file, other = tmp_path / "keys.yaml", IdentityProvider(tmp_path / "other.json")
     file.write_text(yaml.safe_dump([{"name": "old", "sha256": hash_key("old")}]))
     second = TokenIssuer(

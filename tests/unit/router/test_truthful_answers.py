@@ -352,7 +352,7 @@ async def test_what_cannot_be_said_to_the_only_target_is_no_call(client: httpx.A
 # Codes
 
 
-@pytest.mark.parametrize("code", ["Maria Planted, 4 Elm Street", "x" * 500, "4111 1111", "a\nb", ""])
+@pytest.mark.parametrize("code", ["Maria Planted, 4 Elm Street", "x" * 500, "12 34", "a\nb", ""])
 def test_a_code_is_one_word(code: str) -> None:
     """Codes go into records, messages do not: what a target says in one is not taken for a code."""
     error = read_error(400, orjson.dumps({"error": {"message": "No.", "type": code, "code": code}}))
