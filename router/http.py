@@ -171,7 +171,7 @@ class Door:
             scope["request_id"] = self._request_id(headers)
             self._count_refused(error.status)
             await refuse(scope, error, send)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             _log.exception("unexpected error on %s %s", scope["method"], scope["path"])
             scope["request_id"] = self._request_id(headers)
             await _refuse_unless_begun(scope, error, send)

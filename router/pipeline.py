@@ -238,8 +238,8 @@ class Pipeline:
     async def _under_way(self, exchange: Exchange, client: Client) -> AsyncIterator[None]:
         """Count the request and keep its versions loaded; close whatever it opened.
 
-        Raises ``Overloaded`` when there is no room any more, and ``ClientLeft`` inside when there is
-        nobody to answer.
+        Raises ``Overloaded`` when there is no room any more, and ``ClientLeft`` inside when there
+        is nobody to answer.
         """
         place = self.admission.place(exchange.request)
         with place, self.holder.pinned(exchange.decision.options), client.present():

@@ -53,7 +53,7 @@ class Settlement:
         for step in (self._price, _give_back, self._traffic.observe, book, self._learning.observe):
             try:
                 step(exchange)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the next step is due
                 _log.exception("request %s was not settled whole", exchange.request.id)
 
     def record(self, exchange: Exchange) -> None:

@@ -63,7 +63,7 @@ class Tally:
         self._file = os.open(arriving, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Not sparse: on a full disk the first write into a hole would kill the process (SIGBUS).
+            # Not sparse: on a full disk a first write into a hole would kill the process (SIGBUS).
             os.posix_fallocate(self._file, 0, self._slots * _SLOT)
             self._map = mmap.mmap(self._file, 0)
             self._cells = memoryview(self._map).cast("q")

@@ -337,3 +337,20 @@ async def test_what_can_never_fit_is_told_apart(tmp_path: Path, frontier: FakeFr
         status, _, answer = await ask(client, url)
     assert (status, answer["error"]["code"]) == (429, "budget_exceeded")
     assert "max_tokens" in answer["error"]["message"]
+
+
+async def test_names_that_fit_a_glob_are_one_route(tmp_path: Path, frontier: FakeFrontier) -> None:
+    """Invented ones get no budget of their own; one that a budget names has that, too."""
+    each = {"name": "each", "window": "total", "route": "*", "requests": 3}
+    own = {"name": "own", "window": "total", "route": "gpt-4o-mini", "requests": 1}
+    config = settings(tmp_path, frontier, each, own)
+    models = {"gpt-4o*": {"targets": ["cloud/big"]}}
+    router = type(config.router).model_validate({**config.router.model_dump(), "models": models})
+    config = config.model_copy(update={"router": router})
+    async with running_router(config) as (url, process), session() as client:
+        names = ["gpt-4o-a", "gpt-4o-mini", "gpt-4o-mini", "gpt-4o-b", "gpt-4o-c", "cloud/big"]
+        statuses = [(await ask(client, url, model=name))[0] for name in names]
+        assert statuses == [200, 200, 429, 200, 429, 200]
+        assert len(list(process._accounting.leased_limits.all())) == 3
+        routes = {place.route for place in process._accounting.usage._rows}
+        assert routes == {"gpt-4o*", "cloud/big"}
