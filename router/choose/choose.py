@@ -160,7 +160,7 @@ class Chooser:
         elif model == AUTO:
             name = intent.name
         else:
-            name = exchange.decision.table.without_pin(model)
+            name = table.without_pin(model)
         routes = self._routing.routes
         if name is not None and name in routes:
             return name, routes[name]
