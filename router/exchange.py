@@ -7,16 +7,16 @@ methods only. The stages share nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from adapters.aliases import RoutingTable
-from router.errors import Failure, TargetBroken
+from router.answering import Answering, Bodies, Guarding, Opened
+from router.errors import Failure
 from router.request import Decision, Option, Request
 from router.stages import TARGET, Heading, Stage, Stopwatch
 from router.wire.endpoint import Usage
-from router.wire.events import Piece
 
 # What was delivered
 
@@ -106,69 +106,6 @@ class Stitched:
 
 
 NOTHING_STITCHED: Final = Stitched()
-
-Bodies = Callable[[Option], Awaitable[dict[str, Any]]]
-"""What a target is sent; made by the context stage, each time that a target is asked."""
-
-
-class Outgoing(Protocol):
-    """An answer that has begun, on its way to the client."""
-
-    status: int
-    content_type: str
-
-    @property
-    def usage(self) -> Usage:
-        """Token counts as the target reported them."""
-        ...
-
-    def chunks(self) -> AsyncIterator[Piece]:
-        """The body, or runs of a stream's events. Raises ``TargetBroken``."""
-        ...
-
-    async def aclose(self) -> None:
-        """Give the connection back, or cut it; idempotent."""
-        ...
-
-
-class Answering(Outgoing, Protocol):
-    """An answer that may still be interrupted by who reads it."""
-
-    def interrupt(self, error: TargetBroken) -> None:
-        """Let the read of ``chunks`` that is waiting fail with ``error``."""
-        ...
-
-
-class Guarding(Protocol):
-    """Between one request and its targets: what each of them may see, and what comes back."""
-
-    async def outgoing(self, option: Option, body: dict[str, Any]) -> dict[str, Any]:
-        """A body as this target may see it. Raises ``GuardUnavailable``, ``InvalidRequest``."""
-        ...
-
-    async def begun(self, option: Option, said: str) -> str:
-        """The beginning of an answer, for who goes on from it. Raises as ``outgoing`` does."""
-        ...
-
-    def incoming(self, option: Option, answer: Answering) -> Answering:
-        """The answer of a target as the client may see it."""
-        ...
-
-    def restored(self, option: Option, text: str) -> str:
-        """What a target said in an error, as the client may see it."""
-        ...
-
-    def redactions(self, option: Option) -> Mapping[tuple[str, str], int]:
-        """How many values were replaced in what a target was sent, by kind and action."""
-        ...
-
-
-class Opened(Protocol):
-    """Holds a connection, a place or a task until it is closed."""
-
-    async def aclose(self) -> None:
-        """Give it back; idempotent."""
-        ...
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from adapters.aliases import RoutingTable
 from router import prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
+from router.answering import Outgoing
 from router.audit.requests import RequestRecords
 from router.budgets.holds import Budgets
 from router.cache.responses import Responses
@@ -22,7 +23,7 @@ from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
 from router.context.stage import ContextStage
 from router.errors import AuditUnavailable, RouterError
-from router.exchange import Exchange, Outgoing
+from router.exchange import Exchange
 from router.govern.governance import Governance
 from router.govern.obligations import obligation_checks
 from router.govern.safety.stage import Safety

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
+from router.answering import Outgoing
 from router.audit.decision import record_of, shown
 from router.errors import RouterError, TargetBroken, error_body, unexpected
-from router.exchange import Account, Exchange, Outgoing, Stitched
+from router.exchange import Account, Exchange, Stitched
 from router.stages import Heading
 from router.wire.asgi import (
     Bodies,

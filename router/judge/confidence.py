@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from router.answering import Outgoing
 from router.config.routing import RoutingConfig
 from router.errors import RouterError
-from router.exchange import ESCALATED, Assurance, Attempt, Exchange, Outgoing
+from router.exchange import ESCALATED, Assurance, Attempt, Exchange
 from router.judge.calibration import Calibration, pooled
 from router.judge.standard import Judging, Standard, judging
 from router.judge.watched import WatchedAnswer

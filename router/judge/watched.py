@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from router.exchange import Outgoing
+from router.answering import Outgoing
 from router.judge.logprobs import Features, TokenLogprobs
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Event, Events, Piece

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeGuard
 
 from adapters.aliases import Roles
-from router.exchange import Bodies, Exchange
+from router.answering import Bodies
+from router.exchange import Exchange
 from router.request import Option
 from router.wire.endpoint import Endpoint
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
+from router.answering import Answering
 from router.config.delivery import DeliveryConfig
 from router.config.providers import CallLimits
 from router.errors import (
@@ -19,7 +20,7 @@ from router.errors import (
     TargetRejected,
     TargetTimeout,
 )
-from router.exchange import CANCELLED, OK, REJECTED, Answering, Attempt, Exchange
+from router.exchange import CANCELLED, OK, REJECTED, Attempt, Exchange
 from router.replicas.table import TableHolder
 from router.request import Option
 from router.send.health import HealthBook, Ticket, Upstream
