@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import delete, func, select
@@ -29,6 +29,16 @@ def erase_subject(session: Session, subject: str, at: float) -> int:
     if oldest is not None:
         session.execute(delete(ErasedRow).where(ErasedRow.at <= oldest))
     return gone
+
+
+def erased_at(session: Session, subjects: Iterable[str]) -> dict[str, float]:
+    """When those of these persons who were erased last were: what is older comes too late."""
+    wanted, found = sorted(set(subjects)), dict[str, float]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        these = ErasedRow.subject.in_(wanted[start : start + _AT_ONCE])
+        query = select(ErasedRow.subject, ErasedRow.at).where(these)
+        found.update((subject, at) for subject, at in session.execute(query))
+    return found
 
 
 def find_seqs(session: Session, subject: str) -> list[int]:

@@ -13,12 +13,11 @@ from sqlalchemy.orm import Session
 
 from adapters.corpus import merging
 from adapters.corpus.delivery import Afterwards
-from adapters.corpus.erasing import erase
+from adapters.corpus.erasing import erase, erased_at
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.folding import fold
 from adapters.corpus.models import (
     EarlySignalRow,
-    ErasedRow,
     ExchangeRow,
     SightingRow,
     SubjectRow,
@@ -263,10 +262,7 @@ class Writing:
 
     def _is_erased(self, subjects: Sequence[str], at: float) -> bool:
         """Whether a person was erased since: what was under way then comes too late."""
-        if not subjects:
-            return False
-        since = select(ErasedRow.at).where(ErasedRow.subject.in_(subjects))
-        return any(at <= erased for erased in self._session.scalars(since))
+        return any(at <= erased for erased in erased_at(self._session, subjects).values())
 
     def _sighted(self, decision_id: str) -> ExchangeRow | None:
         seq = self._seqs.get(decision_id)

@@ -16,6 +16,7 @@ from adapters.dataset.lines import Brought, Format, Rejected, read
 
 Redact = Callable[[Any, Sequence[str]], Awaitable[Any]]
 """All of one example as it may be learned from (law 6), given the names of whose data it is."""
+_ERASED = "a person whose data it carries was erased since"
 _BREATH = 64
 """Rows between which others on the event loop get their turn."""
 
@@ -73,6 +74,7 @@ class Importer:
         found = await asyncio.to_thread(lambda: list(read(raw, bringing.form)))
         rejected = [each for each in found if isinstance(each, Rejected)]
         rows: list[Row] = []
+        at: list[int] = []
         wanted: dict[str, Split] = {}
         for number, each in enumerate(found):
             if isinstance(each, Rejected):
@@ -83,17 +85,22 @@ class Importer:
                 rejected.append(Rejected(each.line, str(error)))
                 continue
             rows.append(row)
+            at.append(each.line)
             if each.beside.split is not None and wanted.get(row.digest) != "test":
                 wanted[row.digest] = each.beside.split
             if number % _BREATH == 0:
                 await asyncio.sleep(0)
-        rejected.sort(key=lambda each: each.line)
         if not rows:
-            raise NothingTaken(rejected)
+            raise NothingTaken(_in_order(rejected))
         dataset = await asyncio.to_thread(
-            self._datasets.take_in, bringing.name, rows, holdout=bringing.holdout, wanted=wanted
+            self._datasets.take_in,
+            bringing.name,
+            rows,
+            holdout=bringing.holdout,
+            wanted=wanted,
+            late=lambda place: rejected.append(Rejected(at[place], _ERASED)),
         )
-        return Taken(dataset, rejected)
+        return Taken(dataset, _in_order(rejected))
 
     async def _row(self, brought: Brought, bringing: Bringing) -> Row:
         beside = brought.beside
@@ -128,3 +135,7 @@ class Importer:
             tools=tools,
             calls=tuple(shown["tool_calls"]),
         ).digested()
+
+
+def _in_order(rejected: list[Rejected]) -> list[Rejected]:
+    return sorted(rejected, key=lambda each: each.line)

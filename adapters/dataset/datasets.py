@@ -116,6 +116,7 @@ class Datasets:
         *,
         holdout: float | None = None,
         wanted: Mapping[str, Split] | None = None,
+        late: Callable[[int], object] = lambda _place: None,
     ) -> Dataset:
         """Freeze rows that somebody brought, and answers for as their reviewer.
 
@@ -124,6 +125,8 @@ class Datasets:
             rows: theirs; persons that are known to be in rows of the same content are added.
             holdout: the share that is tested on; None: the configuration's.
             wanted: by a row's digest the split that it had before. What is held out stays so.
+            late: told the place of each row that is left out, since a person whose data it
+                carries was erased after its time.
 
         Raises what ``freeze`` raises, and ``ErasedDataset`` for one that was erased.
         """
@@ -133,11 +136,10 @@ class Datasets:
         share = self._config.holdout if holdout is None else holdout
         with self._lock:
             with self._store.read() as session:
-                known = ledger.subjects_of(session, sorted({row.digest for row in rows}))
-            named = [
-                replace(row, subjects=tuple(sorted({*row.subjects, *known.get(row.digest, ())})))
-                for row in rows
-            ]
+                # In the lock: an erasure finds what was frozen before it, or is seen here.
+                named = ledger.in_time(session, ledger.with_persons(session, rows), late)
+            if not named:
+                raise NothingReviewed("All of it is data of persons who were erased since.")
             held = self._held_rows()
             chosen = split(named, held, share, wanted)
             return self._frozen(chosen, held, name, "import", {"holdout": share})
@@ -166,18 +168,10 @@ class Datasets:
 
         Raises ``UnknownDataset``, ``ErasedDataset`` and ``DamagedDataset``.
         """
-        with self._store.read() as session:
-            found = session.get(DatasetRow, digest)
-            if found is None:
-                raise UnknownDataset(
-                    f"There is no dataset {digest!r}. List them: `graftwork datasets list`."
-                )
-            if found.erased:
-                raise ErasedDataset(digest, found.rebuilt_as)
-            hashes = dict(found.files)
         try:
-            rows = files.read(self._root, digest, hashes)
+            rows = files.read(self._root, digest, self._hashes(digest))
         except files.Damaged as error:
+            self._hashes(digest)  # An erasure may have removed them just now.
             raise DamagedDataset(f"{error}.") from error
         if dataset_digest(rows) != digest:
             raise DamagedDataset(f"Dataset {digest[:12]} has other rows than were frozen.")
@@ -188,7 +182,9 @@ class Datasets:
 
         Raises ``DamagedDataset``.
         """
-        return self._held_rows(intent)
+        # In the lock: what is held out moves to another dataset while one is rebuilt.
+        with self._lock:
+            return self._held_rows(intent)
 
     # Erasing
 
@@ -223,6 +219,18 @@ class Datasets:
             self._sweep()
 
     # Within
+
+    def _hashes(self, digest: str) -> dict[str, str]:
+        """Of its files. Raises ``UnknownDataset`` and ``ErasedDataset``."""
+        with self._store.read() as session:
+            found = session.get(DatasetRow, digest)
+            if found is None:
+                raise UnknownDataset(
+                    f"There is no dataset {digest!r}. List them: `graftwork datasets list`."
+                )
+            if found.erased:
+                raise ErasedDataset(digest, found.rebuilt_as)
+            return dict(found.files)
 
     def _count(self) -> int:
         with self._store.read() as session:

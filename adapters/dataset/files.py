@@ -163,6 +163,10 @@ def sweep(root: Path, known: Iterable[str]) -> None:
     if not root.is_dir():
         return
     for path in root.iterdir():
-        if path.name not in keep:
+        if path.name in keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     sync(root)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from adapters.corpus.erasing import erased_at
 from adapters.dataset.frozen import Dataset, Row
 from adapters.dataset.models import DatasetRow, DatasetSubjectRow, HeldOutRow
 
@@ -74,8 +75,30 @@ def add_subjects(session: Session, digest: str, rows: Iterable[Row]) -> None:
     )
 
 
-def subjects_of(session: Session, digests: Sequence[str]) -> dict[str, set[str]]:
-    """Whose data is known to be in rows of these digests, in any dataset."""
+def with_persons(session: Session, rows: Sequence[Row]) -> list[Row]:
+    """The rows with all persons that are known to be in rows of the same content, in any dataset."""
+    known = _subjects_of(session, sorted({row.digest for row in rows}))
+    return [
+        replace(row, subjects=tuple(sorted({*row.subjects, *known.get(row.digest, ())})))
+        for row in rows
+    ]
+
+
+def in_time(session: Session, rows: Sequence[Row], late: Callable[[int], object]) -> list[Row]:
+    """The rows without those of persons who were erased after a row's time; ``late`` is told the
+    place of each of these.
+    """
+    erased = erased_at(session, {name for row in rows for name in row.subjects})
+    kept = []
+    for place, row in enumerate(rows):
+        if any(row.at <= erased[name] for name in row.subjects if name in erased):
+            late(place)
+        else:
+            kept.append(row)
+    return kept
+
+
+def _subjects_of(session: Session, digests: Sequence[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for begin in range(0, len(digests), _CHUNK):
         query = select(DatasetSubjectRow.row, DatasetSubjectRow.subject).where(

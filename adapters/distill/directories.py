@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import shutil
 from collections.abc import Collection, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from adapters.distill import job
 
+_log = logging.getLogger("graftwork.distill")
 _ID: Final = re.compile(r"dst_[0-9a-f]{24}")
 _LOG_BYTES: Final = 16 * 1024
 _KEPT: Final = 200
@@ -78,8 +80,17 @@ class JobDirectories:
                     path.unlink(missing_ok=True)
 
     def remove(self, identity: str) -> None:
-        """Leave nothing of it."""
-        shutil.rmtree(self.path(identity), ignore_errors=True)
+        """Leave nothing of it. Raises ``OSError`` while something is left."""
+        path = self.path(identity)
+        for last in (False, False, True):
+            try:
+                shutil.rmtree(path)
+            except OSError:
+                # A process that ends there may have put a file in, or taken one away.
+                if last and path.exists():
+                    raise
+            if not path.exists():
+                return
 
     def leftovers(self, under_way: Collection[str]) -> list[str]:
         """Trainings that ended and are not discarded yet."""
@@ -92,7 +103,10 @@ class JobDirectories:
     def forget(self, under_way: Collection[str]) -> None:
         """Remove the oldest of those that ended (law 9)."""
         for name in self._ended(under_way)[_KEPT:]:
-            self.remove(name)
+            try:
+                self.remove(name)
+            except OSError as error:  # the next look tries again
+                _log.warning("directory_not_removed", extra={"job": name, "why": str(error)})
 
     def _ended(self, under_way: Collection[str]) -> list[str]:
         """Newest first."""

@@ -8,7 +8,6 @@ moment, the next look goes on from there. Every step is safe to do twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import tempfile
@@ -22,14 +21,9 @@ from adapters.config import LadderSettings
 from adapters.dataset.frozen import Dataset
 from adapters.distill import job
 from adapters.distill.briefing import AUTHOR, brief
+from adapters.distill.clearing import AGAIN, begin_again, clear, is_written
 from adapters.distill.directories import JobDirectories
-from adapters.distill.distillations import (
-    Distillation,
-    Distillations,
-    Ended,
-    TooManyOpen,
-    Wish,
-)
+from adapters.distill.distillations import Distillation, Distillations, Ended
 from adapters.distill.following import CLIMBS, ON_THE_WAY, follows
 from adapters.distill.lineage import Lineage
 from adapters.distill.ports import Bases, GateReports, NothingToTrain, TrainingData
@@ -47,7 +41,6 @@ _BUSY_S, _WATCHING_S, _IDLE_S = 0.5, 2.0, 30.0
 _LONGEST_PAUSE_S: Final = 60.0
 _TRAINERS: Final = 1
 """Trainings at once: each takes cores, or a GPU, from who serves."""
-_AGAIN: Final = "a person whose data it learned from was erased"
 _log = logging.getLogger("graftwork.distill")
 
 
@@ -166,29 +159,14 @@ class Loop:
     async def drop(self, datasets: Collection[str]) -> None:
         """Leave nothing of trainings on these datasets: a person's data is in them.
 
-        What was under way is trained again, on what is left of its dataset.
+        What was under way is trained again, on what is left of its dataset. Raises ``JobError``
+        while something is left.
         """
         parts = self._parts
         async with self._looking:
             for row in await asyncio.to_thread(parts.distillations.trained_on, datasets):
-                path = parts.directories.path(row.id)
-                if path.exists():
-                    await asyncio.to_thread(parts.trainer.cancel, path)
-                await asyncio.to_thread(self._begin_again, row)
-                await asyncio.to_thread(parts.directories.remove, row.id)
-
-    def _begin_again(self, row: Distillation) -> None:
-        record = self._parts.distillations
-        if row.state in LEASED:
-            record.move(row.id, DistillState.QUEUED, _AGAIN, starts=0)
-        elif not row.ended and row.state is not DistillState.QUEUED:
-            record.move(row.id, DistillState.CANCELLED, _AGAIN)
-            wish = Wish(
-                row.alias, row.intent, row.dataset, row.settings, cause="erasure", author=row.author
-            )
-            # The person goes whatever waits; a trigger, or somebody, asks again.
-            with contextlib.suppress(TooManyOpen):
-                record.ask(wish)
+                await asyncio.to_thread(begin_again, parts.distillations, row)
+                await asyncio.to_thread(clear, parts.trainer, parts.directories, row.id)
 
     async def _resume(self) -> None:
         """What the last process cancelled may still be on its way to the engines."""
@@ -209,7 +187,7 @@ class Loop:
         except NothingToTrain as error:
             await self._end(row, DistillState.FAILED, str(error))
             return
-        is_again = row.reason == _AGAIN or row.cause == "erasure"
+        is_again = row.reason == AGAIN or row.cause == "erasure"
         if is_again and dataset.digest == row.dataset:
             return  # It has not been rebuilt yet.
         begun = await asyncio.to_thread(parts.distillations.begin, row.id, dataset=dataset.digest)
@@ -238,7 +216,8 @@ class Loop:
 
     async def _training(self, row: Distillation) -> None:
         parts, path = self._parts, self._parts.directories.path(row.id)
-        if not (path / job.JOB_FILE).exists():
+        if not await asyncio.to_thread(is_written, row, path):
+            await asyncio.to_thread(clear, parts.trainer, parts.directories, row.id)
             try:
                 await asyncio.to_thread(self._write_job, row, path)
             except (NothingToTrain, job.JobError) as error:

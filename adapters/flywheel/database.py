@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from adapters.errors import RegistryError
+from adapters.flywheel.models import Base
 from adapters.registry import database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -88,22 +89,37 @@ class FlywheelStore:
                 self._idle.notify_all()
 
     def compact(self) -> None:
-        """Leave nothing of what was deleted in the files of SQLite, its log included."""
-        if self._engine.dialect.name != "sqlite":
-            return
+        """Leave nothing of what was deleted in the database's files, SQLite's log included.
 
-        def rewrite() -> None:
-            raw = self._engine.raw_connection()
-            try:
-                cursor = raw.cursor()
-                cursor.execute("VACUUM")
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                cursor.close()
-            finally:
-                raw.close()
-
+        Raises ``RegistryError`` while somebody still reads what was there before: what is asked of
+        an erasure is only done when this has returned.
+        """
         with self._lock:
-            rewrite()
+            if self._engine.dialect.name == "sqlite":
+                self._rewrite_file()
+            else:
+                self._rewrite_tables()
+
+    def _rewrite_file(self) -> None:
+        raw = self._engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("VACUUM")
+            # It does not raise when it could not: it waits as long as for any lock, and says so.
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, *_ = cursor.fetchone() or (1,)
+            cursor.close()
+        finally:
+            raw.close()
+        if busy:
+            raise RegistryError("a reader is in the way of the erasure: it is tried again")
+
+    def _rewrite_tables(self) -> None:
+        """Rows that were deleted stay in PostgreSQL's files until their tables are written anew."""
+        with self._engine.connect() as connection:
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in Base.metadata.sorted_tables:
+                alone.exec_driver_sql(f'VACUUM (FULL) "{table.name}"')
 
     def close(self) -> None:
         """Let go of every connection, soon after whoever is using one."""

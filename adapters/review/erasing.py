@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from adapters.corpus.models import ExchangeRow, SubjectRow
 from adapters.flywheel.database import FlywheelStore
 from adapters.review.models import ReviewRow, SubjectOfReview
 
@@ -35,15 +36,12 @@ class ReviewsOfPersons:
         return await asyncio.to_thread(self._erase, self._hash_of(subject))
 
     def _found(self, hashed: str) -> int:
-        of = SubjectOfReview.subject == hashed
         with self._store.read() as session:
-            return session.scalar(select(func.count()).select_from(SubjectOfReview).where(of)) or 0
+            return session.scalar(select(func.count()).select_from(_of(hashed).subquery())) or 0
 
     def _erase(self, hashed: str) -> int:
-        of = select(SubjectOfReview.review_id).where(SubjectOfReview.subject == hashed)
-
         def work(session: Session) -> int:
-            ids = session.scalars(of).all()
+            ids = session.scalars(_of(hashed)).all()
             for start in range(0, len(ids), 500):
                 some = ids[start : start + 500]
                 session.execute(delete(ReviewRow).where(ReviewRow.id.in_(some)))
@@ -52,3 +50,18 @@ class ReviewsOfPersons:
         gone = self._store.write(work)
         self._store.compact()
         return gone
+
+
+def _of(hashed: str) -> Select[tuple[str]]:
+    """Those that carry a person's data, and those of exchanges that do: an exchange may be of one
+    person more since the queue looked at it last.
+    """
+    told = select(SubjectOfReview.review_id).where(SubjectOfReview.subject == hashed)
+    exchanges = (
+        select(ExchangeRow.id)
+        .join(SubjectRow, SubjectRow.exchange == ExchangeRow.seq)
+        .where(SubjectRow.subject == hashed)
+    )
+    return select(ReviewRow.id).where(
+        or_(ReviewRow.id.in_(told), ReviewRow.exchange_id.in_(exchanges))
+    )

@@ -108,6 +108,9 @@ def _vacuum(path: Path) -> None:
         with closing(sqlite3.connect(path, timeout=_BUSY_S)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         raise OSError(f"{path} cannot be written anew: {error}") from error
+    if busy:
+        # What a reader still sees stays in the log, and the pragma does not raise for it.
+        raise OSError(f"{path} cannot be written anew: somebody reads what was there before")
