@@ -75,7 +75,7 @@ class ExampleRow(Base):
 
 
 class MoveRow(Base):
-    """What became of a cluster, and who decided it. Rows are only ever added."""
+    """What became of a cluster, and who decided it: the newest of all clusters together."""
 
     __tablename__ = "cluster_moves"
     __table_args__ = ({"sqlite_autoincrement": True},)

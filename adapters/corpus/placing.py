@@ -27,6 +27,8 @@ _SHOWN: Final = 5
 _NEAREST: Final = 200
 """Members of a cluster, the newest, among which examples are looked for."""
 _MERGED_KEPT: Final = 5000
+_MOVES_KEPT: Final = 100_000
+"""Lines of what became of clusters."""
 _SMALLEST: Final = 2
 """Volume from which on it is a cluster."""
 MINE: Final = (ClusterState.OPEN,)
@@ -256,6 +258,8 @@ class Placing:
         last = self.session.scalar(newest.offset(most).limit(1))
         if last is not None:
             self.session.execute(delete(MemberRow).where(MemberRow.exchange <= last))
+        moves = self.session.scalar(select(func.max(MoveRow.id))) or 0
+        self.session.execute(delete(MoveRow).where(MoveRow.id <= moves - _MOVES_KEPT))
         old = DayRow.day < int(self.now // DAY_S) - DAYS_KEPT
         self.session.execute(delete(DayRow).where(old))
         merged = ClusterRow.state == ClusterState.MERGED.value

@@ -25,6 +25,9 @@ MAX_OPEN: Final = 64
 _KEPT: Final = 2000
 """Ended ones that are remembered."""
 _MAX_REASON: Final = 2000
+_NOTED: Final = frozenset(
+    {"step", "steps", "loss", "eta_s", "gate", "reason", "starts", "digest"}
+)
 
 
 class TooManyOpen(Exception):
@@ -153,10 +156,16 @@ class Distillations:
             return [_record(row) for row in session.scalars(query)]
 
     def newest(
-        self, alias: str, states: Iterable[DistillState] | None = None
+        self,
+        alias: str,
+        states: Iterable[DistillState] | None = None,
+        *,
+        intent: str | None = None,
     ) -> Distillation | None:
-        """The alias's last one, of those in ``states``."""
+        """The alias's last one, of those in ``states``; of an intent, or of a dataset of several."""
         query = select(DistillationRow).where(DistillationRow.alias == alias)
+        if intent is not None:
+            query = query.where(DistillationRow.intent.in_((intent, "")))
         if states is not None:
             query = query.where(DistillationRow.state.in_(_values(states)))
         query = query.order_by(DistillationRow.number.desc()).limit(1)
@@ -214,13 +223,13 @@ class Distillations:
 
     def note(self, identity: str, **facts: Any) -> Distillation:
         """Write down how far it is: ``step``, ``steps``, ``loss``, ``eta_s``, ``gate``, ``reason``,
-        ``starts``; its state stays.
+        ``starts``, ``digest``; its state stays.
         """
 
         def work(session: Session) -> Distillation:
             row = _row(session, identity)
             for name, value in facts.items():
-                if name not in {"step", "steps", "loss", "eta_s", "gate", "reason", "starts"}:
+                if name not in _NOTED:
                     raise TypeError(f"a distillation has no fact {name!r}")
                 setattr(row, name, value)
             row.updated_at = self._clock()

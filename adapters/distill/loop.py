@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -173,7 +173,12 @@ class Loop:
         rows = await asyncio.to_thread(
             self._parts.distillations.page, 100, state=DistillState.CANCELLED.value
         )
-        self._stopped.update({row.id: row for row in rows if row.digest})
+        versions = await asyncio.to_thread(self._parts.registry.versions) if rows else []
+        # Also of one that was cancelled while it was pushed, before anybody wrote that down.
+        made = {version.author: version.digest for version in versions}
+        for row in rows:
+            if digest := row.digest or made.get(f"{AUTHOR}{row.id}", ""):
+                self._stopped[row.id] = replace(row, digest=digest)
         self._resumed = True
 
     # queued → training
@@ -320,9 +325,16 @@ class Loop:
             await self._end(row, DistillState.FAILED, outcome.error, digest=outcome.digest)
             return
         await asyncio.to_thread(self._remember, row, outcome.digest, path)
-        moved = await asyncio.to_thread(
-            parts.distillations.move, row.id, DistillState.GATING, digest=outcome.digest
-        )
+        try:
+            moved = await asyncio.to_thread(
+                parts.distillations.move, row.id, DistillState.GATING, digest=outcome.digest
+            )
+        except Ended:
+            # Who cancelled it while it was pushed knew of no version to take back.
+            self._stopped[row.id] = await asyncio.to_thread(
+                parts.distillations.note, row.id, digest=outcome.digest
+            )
+            raise
         await self._following(moved)
 
     def _remember(self, row: Distillation, digest: str, path: Path) -> None:

@@ -15,10 +15,7 @@ from adapters.dataset.frozen import Dataset
 from adapters.distill.lineage import Lineage
 from adapters.records.line import iso
 from adapters.registry import Registry
-from adapters.review.errors import UnknownReview
-from adapters.review.item import Review
 from adapters.review.reviews import Reviews
-from adapters.review.rows import name_of
 
 _DATASETS: Final = 50
 """The newest of the exchange's intent that are looked through."""
@@ -72,11 +69,8 @@ class Tracer:
         }
 
     def _review(self, exchange: Exchange) -> dict[str, Any] | None:
-        try:
-            found: Review = self._reviews.find(name_of(exchange.id))
-        except UnknownReview:
-            return None
-        return {"id": found.id, "state": found.state.value}
+        found = self._reviews.of_exchange(exchange.id)
+        return None if found is None else {"id": found.id, "state": found.state.value}
 
     def _places(self, exchange: Exchange) -> Iterable[Place]:
         of_intent = [each for each in self._datasets.listed() if exchange.intent in each.counts]

@@ -31,6 +31,10 @@ class GoldCount(Protocol):
 
 Drifting = Callable[[], bool]
 """Whether what is asked or answered is unlike the week before. Must not block."""
+TakenBack = Callable[[str], float | None]
+"""When the live version of an alias was last taken back because its answers had become worse,
+seconds since the epoch; None: never. Blocks.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,19 @@ class Facts:
 
     now: float
     new_gold: int
-    """Since the alias's last distillation began."""
+    """Since the intent's last distillation began."""
     last: Distillation | None
+    """Of the intent."""
     drifting: bool
     fallen: bool = False
     """A version of it was taken back because its answers had become worse."""
+    cools: bool = False
+    """Another intent's distillation into the same alias is under way, or ended just now."""
 
 
 def due(triggers: TriggersConfig, facts: Facts) -> str | None:
     """Which trigger has a distillation started now; None: none has. Pure."""
-    if is_cooling(triggers, facts.last, facts.now):
+    if facts.cools or is_cooling(triggers, facts.last, facts.now):
         return None
     if triggers.new_gold is not None and facts.new_gold >= max(
         triggers.new_gold, _missing(facts.last)
@@ -90,6 +97,7 @@ class Triggers:
         asking: Asking,
         gold: GoldCount,
         drifting: Drifting,
+        taken_back: TakenBack,
         wake: Callable[[], None],
         events: EventBus,
         clock: Callable[[], float] = time.time,
@@ -99,14 +107,10 @@ class Triggers:
         self._asking = asking
         self._gold = gold
         self._drifting = drifting
+        self._taken_back = taken_back
         self._wake = wake
         self._events = events
         self._clock = clock
-        self._owed: set[str] = set()
-
-    def owe(self, intent: str) -> None:
-        """A version was taken back: have another one made as soon as there is new gold."""
-        self._owed.add(intent)
 
     async def tick(self) -> None:
         """One look at each route."""
@@ -115,20 +119,28 @@ class Triggers:
                 await self._start(intent, cause)
 
     def _due(self, intent: str, route: LearningRouteConfig) -> str | None:
-        triggers, fallen = route.triggers, intent in self._owed
-        asks = triggers.new_gold is not None or triggers.every_h is not None or triggers.drift
-        if not asks and not fallen:
+        triggers = route.triggers
+        if triggers == TriggersConfig(cooldown_s=triggers.cooldown_s):
             return None
-        last = self._distillations.newest(route.alias)
-        since = None if last is None else last.created_at
+        # An alias may learn several intents: what one of them has learned is no news of another.
+        last = self._distillations.newest(route.alias, intent=intent)
+        since, now = None if last is None else last.created_at, self._clock()
         facts = Facts(
-            self._clock(),
+            now,
             self._gold.count_gold(intent, since),
             last,
             triggers.drift and self._drifting(),
-            fallen,
+            triggers.quality_drop is not None and self._has_fallen(route.alias, since),
+            is_cooling(triggers, self._distillations.newest(route.alias), now),
         )
         return due(triggers, facts)
+
+    def _has_fallen(self, alias: str, since: float | None) -> bool:
+        """Whether a version was taken back and nothing was distilled since; the registry knows it
+        after a restart as well.
+        """
+        at = self._taken_back(alias)
+        return at is not None and at > (since or 0.0)
 
     async def _start(self, intent: str, cause: str) -> None:
         def ask() -> None:
@@ -140,5 +152,4 @@ class Triggers:
         except (NotDistillable, TooManyOpen) as error:
             self._events.emit("trigger-failed", intent=intent, cause=cause, error=str(error))
             return
-        self._owed.discard(intent)
         self._wake()

@@ -122,6 +122,18 @@ class Reviews:
         exchange = None if found.exchange_id is None else self._parts.corpus.find(found.exchange_id)
         return _with(found, exchange)
 
+    def of_exchange(self, exchange_id: str) -> Review | None:
+        """The one that decides on an exchange, else one that a rule wants; None without any."""
+        now = self._parts.clock()
+        query = (
+            select(ReviewRow)
+            .where(ReviewRow.exchange_id == exchange_id, ReviewRow.kind != Kind.CHECK.value)
+            .order_by((ReviewRow.kind == Kind.EXCHANGE.value).desc(), ReviewRow.opened_at.desc())
+        )
+        with self._parts.store.read() as session:
+            row = session.scalars(query.limit(1)).first()
+            return None if row is None else rows.review_of(row, self._parts.config.per_item, now)
+
     def page(self, wanted: Wanted) -> list[Review]:
         """Part of the queue, without candidates."""
         now = self._parts.clock()

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from adapters.aliases import engine_name
-from adapters.distill.triggers import Triggers
 from adapters.errors import AdapterError
 from adapters.evaluation import GateResult, Tally
 from adapters.events import EventBus
@@ -16,7 +15,8 @@ from adapters.registry import Registry, VersionBrief
 from adapters.takeover.quality import Baseline, fallen
 from adapters.traffic import VersionTraffic
 
-_BY = "takeover"
+BY = "takeover"
+_LINES = 50
 Evidence = Callable[[str], VersionTraffic]
 """What all routers counted of a version, by its engine name."""
 
@@ -30,7 +30,6 @@ class Watch:
         registry: Registry,
         rollout: Rollout,
         evidence: Evidence,
-        triggers: Triggers,
         events: EventBus,
     ) -> None:
         self._routes = {
@@ -41,7 +40,6 @@ class Watch:
         self._registry = registry
         self._rollout = rollout
         self._evidence = evidence
-        self._triggers = triggers
         self._events = events
 
     async def tick(self) -> None:
@@ -66,11 +64,9 @@ class Watch:
             return
         self._events.emit("demoted", version.alias, version.digest, intent=intent, reason=reason)
         try:
-            await self._rollout.rollback(version.alias, by=_BY, quarantine=reason)
+            await self._rollout.rollback(version.alias, by=BY, quarantine=reason)
         except AdapterError as error:
             self._events.emit("demotion-failed", version.alias, error=str(error))
-            return
-        self._triggers.owe(intent)
 
 
 def _baseline(gate: GateResult | None, intent: str, route: LearningRouteConfig) -> Baseline | None:
@@ -80,3 +76,9 @@ def _baseline(gate: GateResult | None, intent: str, route: LearningRouteConfig) 
     if tally is None or drop is None:
         return None
     return Baseline(tally.good / tally.judged, drop)
+
+
+def taken_back(registry: Registry, alias: str) -> float | None:
+    """When the watch last took a live version of an alias back, seconds since the epoch. Blocks."""
+    lines = registry.history(alias, _LINES)
+    return max((line.at.timestamp() for line in lines if line.actor == BY), default=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from adapters.admin import takeover
 from adapters.distill.triggers import GoldCount, Triggers
 from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.takeover.book import TakeoverBook, TargetUsage, TokenPrice
-from adapters.takeover.watch import Watch
+from adapters.takeover.watch import Watch, taken_back
 from router.admin.usage import UsageQuestion
 from router.choose.cards import frontier_cards
 from router.wire.table import Bound, bound
@@ -87,12 +88,11 @@ class Takeover:
             distilling.asking,
             gold,
             lambda: any(each.level == _MAJOR for each in accounts.drifts.newest),
+            partial(taken_back, adapters.registry),
             distilling.wake,
             adapters.events,
         )
-        self._watch = Watch(
-            config, adapters.registry, adapters.rollout, evidence, self._triggers, adapters.events
-        )
+        self._watch = Watch(config, adapters.registry, adapters.rollout, evidence, adapters.events)
 
     def resources(self) -> list[Bound]:
         """Rows of the admin plane."""
