@@ -156,6 +156,8 @@ async def judge(desk: ReviewDesk, request: Request) -> Response:
     body = await body_of(request, VerdictRequest)
     about = await asyncio.to_thread(desk.reviews.find, request.path_params["id"])
     said = await _kept(desk, about, {"answer": body.answer, "comment": body.comment})
+    if body.verdict is Verdict.ACCEPT and body.answer in _there(about):
+        said["answer"] = body.answer  # Kept already: in other words it would be no candidate.
 
     def judged(identity: str, reviewer: str) -> None:
         desk.reviews.judge(identity, reviewer, body.verdict, **said)
@@ -215,6 +217,13 @@ async def _kept(desk: ReviewDesk, review: Review, said: dict[str, Any]) -> dict[
     exchange = review.exchange
     about = [] if exchange is None else [*exchange.messages, exchange.response]
     return {**said, **(await desk.keep({"about": about, "said": written}))["said"]}
+
+
+def _there(review: Review) -> set[str]:
+    """Answers that may be accepted."""
+    given = [] if review.exchange is None else [review.exchange.response]
+    others = [each.answer for each in (*review.candidates, *review.history)]
+    return {*given, *others}
 
 
 async def _done(

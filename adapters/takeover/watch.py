@@ -16,7 +16,7 @@ from adapters.takeover.quality import Baseline, fallen
 from adapters.traffic import VersionTraffic
 
 BY = "takeover"
-_LINES = 50
+_LINES = 200
 Evidence = Callable[[str], VersionTraffic]
 """What all routers counted of a version, by its engine name."""
 

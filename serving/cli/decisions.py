@@ -1,10 +1,12 @@
-"""Why a target is chosen: `decide` asks the running server, `replay` a new configuration."""
+"""What was decided, and why: `decisions list|show` the records, `decide` asks the running server,
+`replay` a new configuration."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -15,8 +17,82 @@ from serving.cli.output import clean, emit, fail, table
 if TYPE_CHECKING:
     from router.config.root import RouterConfig
 
+app = typer.Typer(
+    help="What was decided for each request, and why.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_PATH = "/admin/v1/decisions"
 _NEWEST = 1000
 """The most that a server hands out at once."""
+
+
+@app.command("list")
+def listed(  # noqa: PLR0913, PLR0917 - one parameter per option
+    tenant: Annotated[str | None, typer.Option(help="asked by one of this tenant's keys")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="answered by it: base, adapter:ALIAS[@DIGEST], frontier:…")
+    ] = None,
+    intent: Annotated[str | None, typer.Option(help="recognised so; none: not recognised")] = None,
+    status: Annotated[
+        int | None, typer.Option(min=100, max=599, help="answered with this status")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="not before: ISO 8601, or seconds since the epoch")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=_NEWEST, help="at most so many")] = 100,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest."""
+    given = {"tenant": tenant, "target": target, "intent": intent, "status": status, "since": since}
+    asked = {name: value for name, value in given.items() if value is not None}
+    with connected(url, key, as_json=as_json) as client:
+        found = client.get(f"{_PATH}?{urlencode({**asked, 'limit': limit})}")
+    if as_json:
+        emit(found)
+        return
+    table(
+        ("id", "time", "tenant", "intent", "target", "status", "whole", "USD"),
+        [
+            (
+                each["id"],
+                each["at"],
+                each.get("tenant"),
+                (each.get("intent") or {}).get("name"),
+                each.get("target"),
+                each.get("error") or each.get("status"),
+                _seconds(each.get("seconds")),
+                _usd(each.get("cost_usd")),
+            )
+            for each in found["data"]
+        ],
+    )
+    if found["next"] is not None:
+        typer.echo(f"there are more: narrow them, or raise --limit (now {limit})", err=True)
+
+
+@app.command("show")
+def show(
+    decision: Annotated[str, typer.Argument(help="its id", metavar="ID")],
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one in full, every candidate with the reason. `trace ID` tells what became of it."""
+    with connected(url, key, as_json=as_json) as client:
+        found = client.get(f"{_PATH}/{quote(decision, safe='')}")
+    if as_json:
+        emit(found)
+        return
+    shown = {name: value for name, value in found.items() if name != "candidates"}
+    for name, value in shown.items():
+        told = value if isinstance(value, str | int | float | None) else json.dumps(value)
+        typer.echo(f"{name:<14}{clean(told)}")
+    if candidates := found.get("candidates"):
+        typer.echo("")
+        _candidates(candidates)
 
 
 def decide(
@@ -36,6 +112,10 @@ def decide(
     for name, value in _headline(decision):
         typer.echo(f"{name:<8}{clean(value)}")
     typer.echo("")
+    _candidates(decision["candidates"])
+
+
+def _candidates(found: list[dict[str, Any]]) -> None:
     rows = [
         (
             each["rank"],
@@ -47,7 +127,7 @@ def decide(
             each.get("difficulty") or "-",
             each["reason"],
         )
-        for each in decision["candidates"]
+        for each in found
     ]
     columns = ("rank", "candidate", "code", "expected USD", "quality", "prior", "this request")
     table((*columns, "reason"), rows)
@@ -125,7 +205,7 @@ def _router_config(file: Path) -> RouterConfig:
 def _recorded(file: Path | None, limit: int, url: str, key: str | None) -> list[dict[str, Any]]:
     if file is None:
         with connected(url, key) as client:
-            return list(client.get(f"/admin/v1/decisions?limit={limit}")["data"])
+            return list(client.get(f"{_PATH}?limit={limit}")["data"])
     text = file.read_text(encoding="utf-8")
     try:
         found = json.loads(text)
@@ -177,3 +257,7 @@ def _show(report: dict[str, Any]) -> None:
 
 def _usd(value: float | None) -> str:
     return "-" if value is None else f"{value:.6f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f} s"

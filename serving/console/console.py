@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from starlette.requests import Request
@@ -40,6 +42,7 @@ _HEADERS: Final = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
+_BACK: Final = re.compile(r"[/?][\x21-\x7e]{1,1000}")
 _FILES: Final = {"console.css": "text/css", "console.js": "text/javascript"}
 _NO_PAGE: Final = (
     "The key {!r} opens no page. Log out, and log in with one of scope admin, reviewer or auditor."
@@ -95,7 +98,7 @@ class Console:
             try:
                 caller = self._visitor(request)
                 if caller is None:
-                    return _go("/login")
+                    return _go(_login(request))
                 visit = self._visit(request, caller)
                 if page.place == 0 and not visit.may(page.scope):
                     if others := _open_to(visit):
@@ -166,22 +169,24 @@ class Console:
     async def _nothing(self, _: None, request: Request) -> Response:
         return self._failed(request, NotFound("There is no such page."))
 
-    async def _ask_for_key(self, _: None, __: Request) -> Response:
+    async def _ask_for_key(self, _: None, request: Request) -> Response:
         if self._sessions.is_open:
             return _go("")
-        return self._page("login.html", "Log in", wrong="")
+        return self._page("login.html", "Log in", wrong="", to=_back(request.query_params))
 
     async def _log_in(self, _: None, request: Request) -> Response:
+        to = ""
         try:
             check_origin(request)
             form, _body = await self._forms.read(request, _MAX_LOGIN_BYTES)
+            to = _back(form)
             cookie = self._sessions.cookie_for(form.get("key", ""), secure=_is_secure(request))
         except Unauthenticated:
             wrong = "There is no such key."
-            return self._page("login.html", "Log in", status=401, wrong=wrong)
+            return self._page("login.html", "Log in", status=401, wrong=wrong, to=to)
         except RouterError as error:
             return self._failed(request, error)
-        return RedirectResponse(ROOT, 303, {**_HEADERS, "set-cookie": cookie})
+        return RedirectResponse(f"{ROOT}{to}", 303, {**_HEADERS, "set-cookie": cookie})
 
     async def _log_out(self, _: None, request: Request) -> Response:
         try:
@@ -259,6 +264,19 @@ def _row(method: str, path: str, handler: _Handler) -> Resource[None]:
 
 def _go(path: str) -> Response:
     return RedirectResponse(f"{ROOT}{path}", 303, _HEADERS)
+
+
+def _login(request: Request) -> str:
+    """Where one who is not known logs in, and comes back from to what was asked for."""
+    here = request.url.path.removeprefix(ROOT)
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"/login?{urlencode({'to': here + query})}" if here or query else "/login"
+
+
+def _back(given: Mapping[str, str]) -> str:
+    """A page of the console to go on at, as ``_login`` names it; empty: the first one."""
+    wanted = given.get("to", "")
+    return wanted if _BACK.fullmatch(wanted) and ".." not in wanted else ""
 
 
 def _is_secure(request: Request) -> bool:

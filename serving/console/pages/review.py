@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -69,6 +70,7 @@ def _answers(found: Mapping[str, Any], given: str, names: Collection[str]) -> li
             {
                 "letter": letter,
                 "source": row.get("source") or row.get("target") or "",
+                "mark": _mark(answer),
                 "answer": answer,
                 "read": read,
                 "diff": word_diff(first, read),
@@ -116,25 +118,31 @@ async def act(visit: Visit) -> str:
     if what == "undo":
         await visit.api.send("POST", f"{path}/undo")
         return _at(visit, visit.path["id"], what)
-    verdict, _, letter = what.partition(" ")
+    verdict, _, mark = what.partition(" ")
     if verdict not in _VERDICTS:
         raise InvalidRequest("There is no such button.")
     body = {"verdict": verdict, "comment": visit.form.get("comment", "").strip()}
     if verdict == "edit":
         body["answer"] = visit.form.get("answer", "")
-    elif letter:
-        body["answer"] = await _chosen(visit, letter)
+    elif mark:
+        body["answer"] = await _chosen(visit, mark)
     await visit.api.send("POST", path, {name: text for name, text in body.items() if text})
     upcoming = await _next(visit.api, visit.path["id"], visit.query.get("intent", ""))
     return _at(visit, upcoming, verdict, last=visit.path["id"])
 
 
-async def _chosen(visit: Visit, letter: str) -> str:
+async def _chosen(visit: Visit, mark: str) -> str:
+    """The answer that the visitor saw; empty: the one that was given. Raises ``InvalidRequest``."""
     facts = await show(visit)
-    for each in facts["answers"]:
-        if each["letter"] == letter:
-            return str(each["answer"])
-    raise InvalidRequest("There is no such answer any more.")
+    for place, each in enumerate(facts["answers"]):
+        if each["mark"] == mark:
+            return str(each["answer"]) if place else ""
+    raise InvalidRequest("The answers have changed since you looked: see them again.")
+
+
+def _mark(answer: str) -> str:
+    """Names an answer on the page: a place in the list may be another's by the time of the click."""
+    return hashlib.sha256(answer.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 async def _next(api: Api, after: str, intent: str) -> str:

@@ -5,7 +5,8 @@
   const main = () => document.getElementById("content");
   const typing = (at) => at.closest("input, textarea, select, [contenteditable]") !== null;
   const where = () => location.pathname + location.search;
-  let asked = 0, busy = false, shown = where();
+  const isLogin = (url) => new URL(url, location.href).pathname === "/console/login";
+  let asked = 0, busy = false, sending = false, shown = where();
 
   // Pages come from this server and are parsed without running anything in them.
   async function load(url, options, how) {
@@ -21,10 +22,32 @@
         return;
       }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (mine === asked) show(page, answer.url, how);
+      if (mine !== asked) return;
+      // Whoever was logged out meanwhile keeps what was typed.
+      const out = isLogin(answer.url) && !isLogin(location.href);
+      if (out && (how === "look" || options.method === "POST"))
+        return trouble("You are logged out. Log in in another window, then go on here:", answer.url);
+      trouble("");
+      show(page, answer.url, how);
+    } catch {
+      if (how === "go") trouble("The server did not answer. What you typed is still here: try again.");
     } finally {
       if (mine === asked) { busy = false; document.body.removeAttribute("aria-busy"); }
     }
+  }
+
+  // What went wrong on the way here is said beside what is on the page, which stays.
+  function trouble(text, url) {
+    document.getElementById("trouble")?.remove();
+    if (!text) return;
+    const told = Object.assign(document.createElement("p"), { id: "trouble", className: "problem" });
+    told.setAttribute("role", "alert");
+    main().prepend(told);
+    told.textContent = text;
+    if (!url) return told.scrollIntoView({ block: "nearest" });
+    const link = Object.assign(document.createElement("a"), { href: url, target: "_blank", textContent: "Log in" });
+    told.append(" ", link);
+    told.scrollIntoView({ block: "nearest" });
   }
 
   function show(page, url, how) {
@@ -85,16 +108,18 @@
     if (method === "get") {
       url.search = new URLSearchParams(fields);
       load(url, {}, "go");
-    } else {
+    } else if (!sending) {
+      // Whoever presses twice means it once.
+      sending = true;
       const body = form.enctype === "multipart/form-data" ? fields : new URLSearchParams(fields);
-      load(url, { method: "POST", body }, "go").catch(() => form.submit());
+      load(url, { method: "POST", body }, "go").finally(() => { sending = false; });
     }
   });
   addEventListener("popstate", () => { if (where() !== shown) location.reload(); });
 
   // Looking again: when the server says that something happened, and where a page wants it anyway.
   let due = 0, last = 0, source = null, polled = Date.now();
-  const look = () => { last = polled = Date.now(); due = 0; load(location.href, {}, "look").catch(() => {}); };
+  const look = () => { last = polled = Date.now(); due = 0; load(location.href, {}, "look"); };
   const soon = () => { due ||= setTimeout(look, Math.max(150, 1000 - (Date.now() - last))); };
   const kinds = () => (document.body.dataset.live || "").split(" ").filter(Boolean);
   function follow() {
@@ -125,6 +150,8 @@
     const at = [...main().querySelectorAll("[data-key]")].find((each) => each.dataset.key === event.key);
     if (!at || at.disabled) return;
     event.preventDefault();
+    // A key that is held down would judge what has not been looked at.
+    if (event.repeat) return;
     typing(at) ? at.focus() : at.click();
   });
   function step(by, event) {
