@@ -76,7 +76,7 @@ def add_subjects(session: Session, digest: str, rows: Iterable[Row]) -> None:
 
 
 def with_persons(session: Session, rows: Sequence[Row]) -> list[Row]:
-    """The rows with all persons that are known to be in rows of the same content, in any dataset."""
+    """The rows with all persons who are known to be in such rows, of any dataset."""
     known = _subjects_of(session, sorted({row.digest for row in rows}))
     return [
         replace(row, subjects=tuple(sorted({*row.subjects, *known.get(row.digest, ())})))

@@ -25,9 +25,7 @@ MAX_OPEN: Final = 64
 _KEPT: Final = 2000
 """Ended ones that are remembered."""
 _MAX_REASON: Final = 2000
-_NOTED: Final = frozenset(
-    {"step", "steps", "loss", "eta_s", "gate", "reason", "starts", "digest"}
-)
+_NOTED: Final = frozenset({"step", "steps", "loss", "eta_s", "gate", "reason", "starts", "digest"})
 
 
 class TooManyOpen(Exception):
@@ -162,7 +160,7 @@ class Distillations:
         *,
         intent: str | None = None,
     ) -> Distillation | None:
-        """The alias's last one, of those in ``states``; of an intent, or of a dataset of several."""
+        """The alias's last one, of those in ``states``; of an intent, or of several together."""
         query = select(DistillationRow).where(DistillationRow.alias == alias)
         if intent is not None:
             query = query.where(DistillationRow.intent.in_((intent, "")))

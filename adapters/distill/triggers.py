@@ -29,12 +29,18 @@ class GoldCount(Protocol):
         ...
 
 
-Drifting = Callable[[], bool]
-"""Whether what is asked or answered is unlike the week before. Must not block."""
-TakenBack = Callable[[str], float | None]
-"""When the live version of an alias was last taken back because its answers had become worse,
-seconds since the epoch; None: never. Blocks.
-"""
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What else may start one.
+
+    Attributes:
+        drifting: whether what is asked or answered is unlike the week before. Must not block.
+        taken_back: when the live version of an alias was last taken back because its answers had
+            become worse, seconds since the epoch; None: never. Blocks.
+    """
+
+    drifting: Callable[[], bool]
+    taken_back: Callable[[str], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,7 @@ class Triggers:
         distillations: Distillations,
         asking: Asking,
         gold: GoldCount,
-        drifting: Drifting,
-        taken_back: TakenBack,
+        signs: Signs,
         wake: Callable[[], None],
         events: EventBus,
         clock: Callable[[], float] = time.time,
@@ -106,8 +111,7 @@ class Triggers:
         self._distillations = distillations
         self._asking = asking
         self._gold = gold
-        self._drifting = drifting
-        self._taken_back = taken_back
+        self._signs = signs
         self._wake = wake
         self._events = events
         self._clock = clock
@@ -129,7 +133,7 @@ class Triggers:
             now,
             self._gold.count_gold(intent, since),
             last,
-            triggers.drift and self._drifting(),
+            triggers.drift and self._signs.drifting(),
             triggers.quality_drop is not None and self._has_fallen(route.alias, since),
             is_cooling(triggers, self._distillations.newest(route.alias), now),
         )
@@ -139,7 +143,7 @@ class Triggers:
         """Whether a version was taken back and nothing was distilled since; the registry knows it
         after a restart as well.
         """
-        at = self._taken_back(alias)
+        at = self._signs.taken_back(alias)
         return at is not None and at > (since or 0.0)
 
     async def _start(self, intent: str, cause: str) -> None:

@@ -1,5 +1,6 @@
 """What was decided, and why: `decisions list|show` the records, `decide` asks the running server,
-`replay` a new configuration."""
+`replay` a new configuration.
+"""
 
 from __future__ import annotations
 

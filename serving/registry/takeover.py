@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from adapters.admin import takeover
-from adapters.distill.triggers import GoldCount, Triggers
+from adapters.distill.triggers import GoldCount, Signs, Triggers
 from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.takeover.book import TakeoverBook, TargetUsage, TokenPrice
 from adapters.takeover.watch import Watch, taken_back
@@ -87,8 +87,10 @@ class Takeover:
             distilling.distillations,
             distilling.asking,
             gold,
-            lambda: any(each.level == _MAJOR for each in accounts.drifts.newest),
-            partial(taken_back, adapters.registry),
+            Signs(
+                lambda: any(each.level == _MAJOR for each in accounts.drifts.newest),
+                partial(taken_back, adapters.registry),
+            ),
             distilling.wake,
             adapters.events,
         )

@@ -141,7 +141,7 @@ async def _chosen(visit: Visit, mark: str) -> str:
 
 
 def _mark(answer: str) -> str:
-    """Names an answer on the page: a place in the list may be another's by the time of the click."""
+    """Names an answer on the page: its place in the list may be another's when it is chosen."""
     return hashlib.sha256(answer.encode("utf-8", "replace")).hexdigest()[:16]
 
 

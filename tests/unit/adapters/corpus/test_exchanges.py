@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from adapters.corpus.delivery import Afterwards
 from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import CorpusFull, Exchanges, Limits
 from adapters.corpus.models import ExchangeRow
+from adapters.errors import RegistryError
 from adapters.flywheel.database import FlywheelStore
+from adapters.registry import database
 from tests.fakes.corpus import corpus, exchange
 from tests.fakes.postgres import NewDatabase
 
@@ -338,3 +340,37 @@ def test_the_migration_makes_what_the_models_say(url: str) -> None:
         options = {"compare_type": True, "include_object": ours}
         context = MigrationContext.configure(session.connection(), opts=options)
         assert compare_metadata(context, ExchangeRow.metadata) == []
+
+
+def test_an_erasure_waits_for_who_still_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's log keeps what a reader may still see: until he is gone nothing is certified."""
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_MS", 50)
+    with corpus(f"sqlite:///{tmp_path / 'flywheel.db'}") as (exchanges, store):
+        exchanges.take(exchange("Canary-7321?", subjects=("a" * 64,)))
+        with store.read() as session:
+            session.scalar(select(func.count()).select_from(ExchangeRow))
+            exchanges.erase("a" * 64)
+            with pytest.raises(RegistryError, match="tried again"):
+                store.compact()
+        store.compact()
+        held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert b"Canary-7321" not in held
+
+
+def test_erasure_leaves_nothing_in_the_tables_of_a_server(postgres: NewDatabase) -> None:
+    """Rows that were deleted stay in PostgreSQL's files until the tables are written anew."""
+    with corpus(postgres()) as (exchanges, store):
+        exchanges.take(exchange("Canary-7321?", subjects=("a" * 64,)))
+        exchanges.erase("a" * 64)
+        store.compact()
+        with store.read() as session:
+            place = (
+                select(func.current_setting("data_directory")),
+                select(func.pg_relation_filepath("exchanges")),
+            )
+            directory, table = (session.scalar(each) for each in place)
+        with store.write(lambda session: session.connection().engine).connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("CHECKPOINT")
+        assert b"Canary-7321" not in (Path(str(directory)) / str(table)).read_bytes()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.corpus.exchanges import Exchanges
+from adapters.dataset import files
+from adapters.dataset.bringing import Bringing, Importer
 from adapters.dataset.datasets import DIRECTORY, Datasets
 from adapters.dataset.errors import (
     DamagedDataset,
@@ -330,6 +335,81 @@ def test_what_a_crash_left_is_swept(datasets: Datasets, answers: Answers, tmp_pa
     datasets.sweep()
     assert [path.name for path in (tmp_path / DIRECTORY).iterdir()] == [made.digest]
     assert datasets.rows(made.digest)
+
+
+def test_what_is_no_dataset_does_not_stop_the_sweep(
+    datasets: Datasets, answers: Answers, tmp_path: Path
+) -> None:
+    """A file, or a link, that somebody put beside them: an erasure sweeps too, and must end."""
+    answers.all = [gold(number) for number in range(6)]
+    made = datasets.freeze(Selection("a"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / DIRECTORY / ".DS_Store").write_bytes(b"x")
+    (tmp_path / DIRECTORY / "link").symlink_to(tmp_path / "elsewhere")
+    datasets.sweep()
+    assert [path.name for path in (tmp_path / DIRECTORY).iterdir()] == [made.digest]
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_who_reads_while_a_person_is_erased_is_told_so(
+    datasets: Datasets, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files go between two looks: that is no damage."""
+    answers.all = [gold(n, subjects=("s" * 64,) if n < 3 else ()) for n in range(20)]
+    old = datasets.freeze(Selection("a"))
+    read, gone = files.read, []
+
+    def overtaken(root: Path, digest: str, hashes: Mapping[str, str]) -> list[Row]:
+        if not gone:
+            gone.append(digest)
+            datasets.without(["s" * 64])
+        return read(root, digest, hashes)
+
+    monkeypatch.setattr(files, "read", overtaken)
+    with pytest.raises(ErasedDataset):
+        datasets.rows(old.digest)
+    assert datasets.holdout("returns")
+
+
+def test_rows_of_a_person_who_was_erased_are_not_brought_back(
+    datasets: Datasets, answers: Answers, store: FlywheelStore
+) -> None:
+    """Whatever file they come from, as long as they are older than the erasure; newer ones are."""
+    person, other = "s" * 64, "t" * 64
+    told = [gold(n, at=time.time() - 60, subjects=((person, other)[n % 2],)) for n in range(12)]
+    rows = [row_of(each) for each in told]
+    Exchanges(store).erase(person)
+    late: list[int] = []
+    made = datasets.take_in("kept", rows, late=late.append)
+    assert late == [0, 2, 4, 6, 8, 10]
+    assert {name for row in datasets.rows(made.digest) for name in row.subjects} == {other}
+    with pytest.raises(NothingReviewed, match="erased since"):
+        datasets.take_in("only", rows[::2])
+    new = [replace(row, at=time.time() + 60) for row in rows[::2]]
+    assert sum(datasets.take_in("new", new).splits.values()) == 6
+
+
+async def test_a_person_may_be_erased_while_a_file_is_read(
+    datasets: Datasets, store: FlywheelStore
+) -> None:
+    """Lines that were read before are data of before, and the answer names them."""
+
+    async def redact(value: Any, persons: Sequence[str]) -> Any:
+        if "line 3" in str(value):
+            Exchanges(store).erase("hash of Jane")
+        return value
+
+    lines = [{"prompt": f"line {n}", "completion": f"answer {n}"} for n in range(1, 5)]
+    told = [{**line, **({"user": "Jane"} if n < 2 else {})} for n, line in enumerate(lines)]
+    raw = b"\n".join(json.dumps(each).encode() for each in told)
+    importer = Importer(datasets, redact, "hash of {}".format)
+    taken = await importer.take(raw, Bringing("a", "ann", "shop", "prompt_completion", "returns"))
+    assert [each.line for each in taken.rejected] == [1, 2]
+    assert {each.reason for each in taken.rejected} == {
+        "a person whose data it carries was erased since"
+    }
+    kept = datasets.rows(taken.dataset.digest)
+    assert sorted(row.answer for row in kept) == ["answer 3", "answer 4"]
 
 
 _texts = st.lists(st.sampled_from(_WORDS), min_size=1, max_size=4).map(" ".join)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from adapters.distill import job
 from adapters.distill.briefing import AUTHOR
+from adapters.distill.clearing import AGAIN
 from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import MAX_OPEN, Ended, TooManyOpen, UnknownDistillation
 from adapters.distill.states import ENDED, DistillState
@@ -27,6 +29,7 @@ from tests.fakes.learning_loop import LearningLoop, row
 from tests.fakes.trainer_process import FakeTrainer, InstantTrainer
 
 Make = Callable[..., LearningLoop]
+IDENTITY = "dst_" + "0" * 24
 
 
 @pytest.fixture
@@ -391,3 +394,87 @@ async def test_the_registry_dies_at_each_step_behind_a_gate(make: Make, passes: 
         callable_ever = {digest for alias in tables for digest in alias.versions}
         assert callable_ever == ({again.digest} if passes else set()), step
         await world.aclose()
+
+
+async def test_what_is_cancelled_while_it_is_pushed_does_not_stay_live(make: Make) -> None:
+    """Whoever cancelled knew of no version yet; after a restart nobody remembers the push."""
+    for restarts in (False, True):
+        world = make(trainer=InstantTrainer())
+        asked = world.ask()
+        push = world.path.rollout.push
+
+        async def cancelled(*given: Any, **more: Any) -> Any:
+            await world.loop.cancel(asked.id, "ops")  # noqa: B023 - called within the turn
+            done = await push(*given, **more)  # noqa: B023
+            if restarts:  # noqa: B023
+                raise Killed
+            return done
+
+        world.path.rollout.push = cancelled  # type: ignore[method-assign]
+        with contextlib.suppress(Killed):
+            await world.run(asked.id, "cancelled")
+            await world.loop.tick()
+        if restarts:
+            await world.restart()
+        await world.path.idle()
+        await world.loop.tick()
+        await world.path.idle()
+        [version] = world.path.registry.versions("returns")
+        assert version.author == f"{AUTHOR}{asked.id}"
+        assert version.state is not State.LIVE
+        assert world.path.registry.alias("returns").live is None
+
+
+async def test_a_job_on_data_that_had_to_go_is_never_trained(make: Make) -> None:
+    """Though its directory could not be removed: it is written anew, of what is left."""
+    world = make(trainer=FakeTrainer(pause_s=0.2, steps=50))
+    first = await world.run(world.ask().id, "training")
+    path = world.directories.path(first.id)
+    await asyncio.to_thread(world.trainer.cancel, path)
+    left = world.data.freeze([row(2)])
+    world.data.rebuilt[first.dataset] = left.digest
+    world.distillations.move(first.id, DistillState.QUEUED, AGAIN, starts=0)
+    await world.run(first.id, "training")
+    assert job.read_job(path).dataset == left.digest
+    assert [each.digest for each in job.read_examples(path)] == [row(2).digest]
+
+
+async def test_a_person_is_not_gone_while_a_trainer_works_on_her_data(make: Make) -> None:
+    """One on another machine ends when it sees the mark: until then its directory stays."""
+    world = make(trainer=Elsewhere(pause_s=0.2, steps=50))
+    first = await world.run(world.ask().id, "training")
+    with pytest.raises(job.JobError, match="has not ended"):
+        await world.loop.drop([first.dataset])
+    assert (world.directories.path(first.id) / job.CANCEL_FILE).exists()
+    assert world.distillations.find(first.id).state is DistillState.QUEUED
+    world.trainer.kill()
+    await world.loop.drop([first.dataset])
+    assert not world.directories.path(first.id).exists()
+    assert world.distillations.find(first.id).state is DistillState.QUEUED
+
+
+class Elsewhere(FakeTrainer):
+    """On a machine that no signal reaches."""
+
+    def cancel(self, directory: Path) -> None:
+        """Only the mark."""
+        (directory / job.CANCEL_FILE).touch()
+
+
+def test_a_directory_that_cannot_be_removed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's texts are in it: nobody may believe that they are gone."""
+    directories = JobDirectories(tmp_path)
+    directories.path(IDENTITY).mkdir()
+
+    def refuses(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", refuses)
+    with pytest.raises(PermissionError):
+        directories.remove(IDENTITY)
+    monkeypatch.undo()
+    directories.remove(IDENTITY)
+    directories.remove(IDENTITY)
+    assert list(tmp_path.iterdir()) == []

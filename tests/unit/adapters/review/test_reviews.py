@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import MetaData
 
 from adapters.corpus.exchange import ExchangeState
+from adapters.review.erasing import ReviewsOfPersons
 from adapters.review.errors import (
     AlreadyJudged,
     BadAnswer,
@@ -20,11 +22,12 @@ from adapters.review.errors import (
     UnknownReview,
 )
 from adapters.review.guidelines import Guidelines
-from adapters.review.item import Candidate, State
+from adapters.review.item import Candidate, Demanded, State
 from adapters.review.listing import After, Wanted
 from adapters.review.measuring import Measuring
 from adapters.review.models import ReviewRow
 from adapters.review.priority import Tier
+from adapters.review.queue import Queue
 from adapters.review.verdicts import Outcome, Verdict
 from tests.fakes.corpus import exchange
 from tests.fakes.postgres import NewDatabase
@@ -332,3 +335,28 @@ def test_every_text_is_stored_on_every_database(desk: Reviewing) -> None:
     assert Measuring(desk.store).agreement("\0").items == 0
     with pytest.raises(UnknownReview):
         desk.reviews.claim("\0", "ann")
+
+
+def test_an_exchange_of_one_person_more_takes_its_review_along(desk: Reviewing) -> None:
+    """The queue has not looked at it since: who erases her finds its review all the same."""
+    first = desk.asked("How do I return a lamp?", subjects=("a" * 64,))
+    desk.reviews.judge(first, "ann", Verdict.EDIT, answer="Not at all")
+    desk.exchanges.take(exchange("how do i return a lamp", subjects=("b" * 64,)))
+    persons = ReviewsOfPersons(desk.store, lambda name: name * 64)
+    assert asyncio.run(persons.found("b")) == 1
+    assert asyncio.run(persons.erase("b")) == 1
+    with pytest.raises(UnknownReview):
+        desk.reviews.find(first)
+    assert asyncio.run(persons.erase("b")) == 0
+
+
+def test_the_review_of_an_exchange_is_found_whoever_opened_it(desk: Reviewing) -> None:
+    """A rule's has a name of its own; what measures reviewers is nobody's answer to that."""
+    found, _ = desk.exchanges.take(exchange("Is it safe?", decision_id="dec_1"))
+    assert desk.reviews.of_exchange(found) is None
+    wanted = Demanded("rev_of_a_rule", "dec_1", ("looks",), "after", "acme", "returns")
+    assert desk.reviews.demand(wanted)
+    Queue(desk.parts).attach()
+    by_rule = desk.reviews.of_exchange(found)
+    assert by_rule is not None
+    assert (by_rule.id, by_rule.state) == ("rev_of_a_rule", State.OPEN)
