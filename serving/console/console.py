@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from starlette.requests import Request
@@ -26,7 +24,7 @@ from serving.console.api import AdminApi
 from serving.console.forms import Forms
 from serving.console.live import Live
 from serving.console.page import Page, Visit, found_in
-from serving.console.session import Sessions, check_origin
+from serving.console.session import BACK, Sessions, back, check_origin, coming_back
 
 ROOT: Final = "/console"
 PAGES: Final = found_in(pages.__name__, pages.__path__)
@@ -42,7 +40,7 @@ _HEADERS: Final = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
-_BACK: Final = re.compile(r"[/?][\x21-\x7e]{1,1000}")
+_BACK_S: Final = 600
 _FILES: Final = {"console.css": "text/css", "console.js": "text/javascript"}
 _NO_PAGE: Final = (
     "The key {!r} opens no page. Log out, and log in with one of scope admin, reviewer or auditor."
@@ -98,7 +96,7 @@ class Console:
             try:
                 caller = self._visitor(request)
                 if caller is None:
-                    return _go(_login(request))
+                    return _to_login(request)
                 visit = self._visit(request, caller)
                 if page.place == 0 and not visit.may(page.scope):
                     if others := _open_to(visit):
@@ -169,24 +167,25 @@ class Console:
     async def _nothing(self, _: None, request: Request) -> Response:
         return self._failed(request, NotFound("There is no such page."))
 
-    async def _ask_for_key(self, _: None, request: Request) -> Response:
+    async def _ask_for_key(self, _: None, __: Request) -> Response:
         if self._sessions.is_open:
             return _go("")
-        return self._page("login.html", "Log in", wrong="", to=_back(request.query_params))
+        return self._page("login.html", "Log in", wrong="")
 
     async def _log_in(self, _: None, request: Request) -> Response:
-        to = ""
         try:
             check_origin(request)
             form, _body = await self._forms.read(request, _MAX_LOGIN_BYTES)
-            to = _back(form)
             cookie = self._sessions.cookie_for(form.get("key", ""), secure=_is_secure(request))
         except Unauthenticated:
             wrong = "There is no such key."
-            return self._page("login.html", "Log in", status=401, wrong=wrong, to=to)
+            return self._page("login.html", "Log in", status=401, wrong=wrong)
         except RouterError as error:
             return self._failed(request, error)
-        return RedirectResponse(f"{ROOT}{to}", 303, {**_HEADERS, "set-cookie": cookie})
+        going = RedirectResponse(f"{ROOT}{back(request)}", 303, {**_HEADERS, "set-cookie": cookie})
+        if BACK in request.cookies:
+            going.headers.append("set-cookie", coming_back("", 0))
+        return going
 
     async def _log_out(self, _: None, request: Request) -> Response:
         try:
@@ -266,17 +265,13 @@ def _go(path: str) -> Response:
     return RedirectResponse(f"{ROOT}{path}", 303, _HEADERS)
 
 
-def _login(request: Request) -> str:
-    """Where one who is not known logs in, and comes back from to what was asked for."""
-    here = request.url.path.removeprefix(ROOT)
+def _to_login(request: Request) -> Response:
+    """To the login, which remembers the page that was asked for."""
     query = f"?{request.url.query}" if request.url.query else ""
-    return f"/login?{urlencode({'to': here + query})}" if here or query else "/login"
-
-
-def _back(given: Mapping[str, str]) -> str:
-    """A page of the console to go on at, as ``_login`` names it; empty: the first one."""
-    wanted = given.get("to", "")
-    return wanted if _BACK.fullmatch(wanted) and ".." not in wanted else ""
+    page, going = request.url.path.removeprefix(ROOT) + query, _go("/login")
+    if page:
+        going.headers.append("set-cookie", coming_back(page, _BACK_S))
+    return going
 
 
 def _is_secure(request: Request) -> bool:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.requests import Request
 
@@ -23,6 +24,9 @@ from router.request import Caller
 
 COOKIE: Final = "graftwork_console"
 LASTS_S: Final = 12 * 3600
+BACK: Final = "graftwork_console_back"
+"""The page that somebody asked for before he logged in."""
+_PAGE: Final = re.compile(r"[/?][\x21-\x7e]{0,1000}")
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
@@ -99,6 +103,18 @@ def check_origin(request: Request) -> None:
     host = request.headers.get("host", "")
     if not origin or not host or urlsplit(origin).netloc.lower() != host.lower():
         raise Forbidden("Only the console's own pages may do this.", code="origin_not_allowed")
+
+
+def coming_back(page: str, lasts_s: int) -> str:
+    """The header by which a page, as its path below the console, is gone on at after the login."""
+    kept = [f"{BACK}={quote(page, safe='')}", "Path=/console", f"Max-Age={lasts_s}"]
+    return "; ".join([*kept, "HttpOnly", "SameSite=Strict"])
+
+
+def back(request: Request) -> str:
+    """The page that was asked for before; empty: the first one."""
+    wanted = unquote(request.cookies.get(BACK, ""))
+    return wanted if _PAGE.fullmatch(wanted) and ".." not in wanted else ""
 
 
 def _cookie(request: Request) -> str:

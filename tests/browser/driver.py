@@ -210,6 +210,15 @@ class Browser:
         """Cookies and whatever pages have stored."""
         self._http.delete(f"{self._path}/cookie")
 
+    def cookie(self, name: str, value: str) -> None:
+        """Have one, as if a page of another window had got it."""
+        self._post("/cookie", {"cookie": {"name": name, "value": value, "path": "/console"}})
+
+    def offline(self, *, away: bool) -> None:
+        """Whether no server can be reached."""
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self._cdp("Network.emulateNetworkConditions", {"offline": away, **speed})
+
     def _cdp(self, command: str, given: dict[str, Any]) -> Any:
         return self._post("/goog/cdp/execute", {"cmd": command, "params": given})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from serving.console.session import COOKIE
 from tests.browser.conftest import HOSTILE, admin, log_in
 from tests.browser.driver import Browser
 from tests.contract.client import ADMIN, client
@@ -149,3 +150,57 @@ def test_reviewers_are_told_what_to_go_by(window: Browser, system: System) -> No
     window.sees(f"Be brief. {HOSTILE}")
     links = window.run("return [...document.querySelectorAll('nav a')].map(a => a.textContent)")
     assert links == ["Reviews"]
+
+
+def test_a_held_key_and_a_second_click_judge_nothing_more(window: Browser, system: System) -> None:
+    """Only what was looked at is judged, once."""
+    log_in(window, system, "reviewer")
+    identity = waiting(system)[0]["id"]
+    window.go(f"{system.url}/console/reviews/{identity}")
+    held = (
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'r', repeat: true,"
+        " bubbles: true})); return document.body.hasAttribute('aria-busy')"
+    )
+    assert window.run(held) is False
+    window.run("const a = document.querySelector('[data-key=a]'); a.click(); a.click()")
+    window.until(lambda: "done=accept" in window.url)
+    assert window.run("return document.querySelectorAll('.problem').length") == 0
+    said = [each for each in review(system, identity)["history"] if each["action"] == "verdict"]
+    assert [each["verdict"] for each in said if not each["undone"]] == ["accept"]
+    window.press("Undo")
+    window.until(lambda: "done=undo" in window.url)
+
+
+def test_nothing_that_was_typed_is_lost(window: Browser, system: System) -> None:
+    """Neither when the server is away nor when the session has ended meanwhile."""
+    log_in(window, system, "reviewer")
+    identity = waiting(system)[0]["id"]
+    page = f"{system.url}/console/reviews/{identity}"
+    window.go(page)
+    field = "The answer as it should be"
+    window.fill(field, "I am typed with care")
+    typed = "return document.getElementById('answer').value"
+    window.offline(away=True)
+    window.press("Save")
+    window.sees("The server did not answer.")
+    window.offline(away=False)
+    assert window.run(typed) == "I am typed with care"
+    window.forget()
+    window.press("Save")
+    window.sees("You are logged out.")
+    assert window.run(typed) == "I am typed with care"
+    assert window.violations() == []
+    link = str(window.run("return document.querySelector('#trouble a').href"))
+    assert link == f"{system.url}/console/login"
+    assert review(system, identity)["state"] != "done"
+    # In another window, as far as the server knows.
+    with client(system, "reviewer") as http:
+        value = http.post(
+            "/console/login", data={"key": "key-reviewer"}, headers={"origin": system.url}
+        ).cookies[COOKIE]
+    window.cookie(COOKIE, value)
+    window.press("Save")
+    window.until(lambda: "done=edit" in window.url)
+    assert review(system, identity)["answer"] == "I am typed with care"
+    window.press("Undo")
+    window.until(lambda: "done=undo" in window.url)

@@ -8,16 +8,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
 from starlette.requests import Request
 
+from adapters.review.item import Candidate
 from router.admit.keys import LOCAL, hash_key
 from router.errors import Overloaded, TooSlow
 from serving.console.console import PAGES
 from serving.console.forms import Forms
 from serving.console.live import MOST, Live
+from serving.console.session import BACK
+from tests.fakes.corpus import exchange
 from tests.fakes.whole_system import System, whole_system
 
 RULES = 'rules:\n  - id: no-legal\n    when: tenant == "t"\n    deny: Not here.\n'
@@ -272,3 +276,47 @@ def test_so_many_pages_are_told_and_no_more() -> None:
     live.open = MOST
     with pytest.raises(Overloaded):
         live.stream(LOCAL, "req_1", "")
+
+
+def test_who_logs_in_goes_on_at_the_page_that_he_asked_for(system: System) -> None:
+    """Once, and nowhere but in the console."""
+    with httpx.Client(base_url=system.url, timeout=20, trust_env=False) as browser:
+        browser.headers["origin"] = system.url
+        sent = browser.get("/console/decisions?tenant=t&since=2026-01-01")
+        assert (sent.status_code, sent.headers["location"]) == (303, "/console/login")
+        login = {"key": "key-auditor"}
+        assert browser.post("/console/login", data={"key": "wrong"}).status_code == 401
+        sent = browser.post("/console/login", data=login)
+        assert sent.headers["location"] == "/console/decisions?tenant=t&since=2026-01-01"
+        assert browser.post("/console/login", data=login).headers["location"] == "/console"
+    for elsewhere in ("//evil.example", "https://evil.example", "/../admin", "/a%0d%0ab: c", ""):
+        cookie = {"origin": system.url, "cookie": f"{BACK}={quote(elsewhere, safe='')}"}
+        sent = httpx.post(f"{system.url}/console/login", data=login, headers=cookie)
+        assert urlsplit(sent.headers["location"]).netloc == ""
+        assert sent.headers["location"].startswith("/console")
+        assert ".." not in sent.headers["location"]
+
+
+def test_what_is_accepted_is_what_was_seen(system: System) -> None:
+    """Another answer may be in its place since: then it is looked for, or nothing is done."""
+    loop = system.registry.flywheel
+    asked = exchange("Does the lamp dim?", decision_id="dec_dim", response="It does.")
+    found, _ = loop.exchanges.take(asked)
+    other = Candidate("adapter:lamps@0123456789ab", "It dims to a tenth.")
+    review = loop.reviews.open(found, "sampled", candidates=[other])
+    with logged_in(system, "reviewer") as browser:
+        seen = _buttons(browser.get(f"/console/reviews/{review}").text)
+        loop.exchanges.signal("dec_dim", ["demonstration"], {"demonstrations": ["It never does."]})
+        now = _buttons(browser.get(f"/console/reviews/{review}").text)
+        assert (seen["Accept"], seen["Accept B"]) == (now["Accept"], now["Accept C"])
+        gone = browser.post(f"/console/reviews/{review}", data={"do": "accept 0123456789abcdef"})
+        assert (gone.status_code, "see them again" in gone.text) == (400, True)
+        sent = browser.post(f"/console/reviews/{review}", data={"do": seen["Accept B"]})
+        assert sent.status_code == 303
+    assert loop.reviews.find(review).answer == "It dims to a tenth."
+
+
+def _buttons(page: str) -> dict[str, str]:
+    """What each accepts, by its label."""
+    found = re.findall(r'<button name="do" value="(accept[^"]*)"[^>]*>([^<]*)</button>', page)
+    return {label: value for value, label in found}
