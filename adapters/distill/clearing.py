@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,17 @@ def clear(trainer: job.Trainer, directories: JobDirectories, identity: str) -> N
         directories.remove(identity)
     except OSError as error:
         raise job.JobError(f"{identity} cannot be removed: {error.strerror}") from error
+
+
+def tidy(trainer: job.Trainer, directories: JobDirectories, kept: Collection[str]) -> None:
+    """Leave of what ended only what is shown, and no process that works on it."""
+    for identity in directories.leftovers(kept):
+        path = directories.path(identity)
+        if trainer.alive(path):
+            # Whoever cancelled it died before its trainer heard of it.
+            trainer.cancel(path)
+        directories.discard(identity)
+    directories.forget(kept)
 
 
 def is_written(row: Distillation, path: Path) -> bool:

@@ -21,7 +21,7 @@ from adapters.config import LadderSettings
 from adapters.dataset.frozen import Dataset
 from adapters.distill import job
 from adapters.distill.briefing import AUTHOR, brief
-from adapters.distill.clearing import AGAIN, begin_again, clear, is_written
+from adapters.distill.clearing import AGAIN, begin_again, clear, is_written, tidy
 from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import Distillation, Distillations, Ended
 from adapters.distill.following import CLIMBS, ON_THE_WAY, follows
@@ -122,7 +122,8 @@ class Loop:
         await self._withdraw_stopped()
         left = await asyncio.to_thread(parts.distillations.under_way)
         self.under_way = len(left)
-        await self._tidy({row.id for row in left} | self._cancelling)
+        kept = {row.id for row in left} | self._cancelling
+        await asyncio.to_thread(tidy, parts.trainer, parts.directories, kept)
         if failed is not None:
             raise failed
         return After(_pause(left))
@@ -144,17 +145,6 @@ class Loop:
             self._stopped[made.id] = made
         self._wake()
         return made
-
-    async def _tidy(self, kept: Collection[str]) -> None:
-        """Leave of what ended only what is shown, and no process that works on it."""
-        parts = self._parts
-        for identity in await asyncio.to_thread(parts.directories.leftovers, kept):
-            path = parts.directories.path(identity)
-            if await asyncio.to_thread(parts.trainer.alive, path):
-                # Whoever cancelled it died before its trainer heard of it.
-                await asyncio.to_thread(parts.trainer.cancel, path)
-            await asyncio.to_thread(parts.directories.discard, identity)
-        await asyncio.to_thread(parts.directories.forget, kept)
 
     async def drop(self, datasets: Collection[str]) -> None:
         """Leave nothing of trainings on these datasets: a person's data is in them.

@@ -26,6 +26,8 @@ EXACT_UP_TO: Final = 640
 """Items up to which the critical value is computed over all outcomes; beyond, by the normal
 distribution and the excess that it had there."""
 _NUISANCES: Final = 40
+_TOP: Final = 0.25
+_AT_THE_TOP: Final = 32
 _FLOOR: Final = 1e-12
 _CORRECTIONS: Final = 40
 _NORMAL: Final = NormalDist()
@@ -80,9 +82,14 @@ def critical(n: int, margin: float, alpha: float) -> float:
 
 
 def _nuisances(margin: float) -> Values:
-    """Shares of losses of a candidate that is worse by the margin; close together where few."""
+    """Shares of losses of a candidate that is worse by the margin: close together where few agree
+    and where few do not, since there the chance to pass changes fastest.
+    """
     most = (1 + margin) / 2
-    return margin + (most - margin) * np.linspace(0.0, 1.0, _NUISANCES) ** 3
+    few = np.linspace(0.0, 1.0, _NUISANCES) ** 3
+    nearly_all = 1 - _TOP * np.linspace(0.0, 1.0, _AT_THE_TOP) ** 2
+    found: Values = margin + (most - margin) * np.union1d(few, nearly_all)
+    return found
 
 
 @dataclass(frozen=True)

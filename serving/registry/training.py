@@ -66,7 +66,10 @@ class ProcessTrainer:
 
     def cancel(self, directory: Path) -> None:
         """End it: asked first, then killed; see ``Trainer``."""
-        (directory / CANCEL_FILE).touch()
+        try:
+            (directory / CANCEL_FILE).touch()
+        except FileNotFoundError:
+            return  # An erasure has removed it all just now, which ended the process first.
         self._signal(directory, signal.SIGTERM, _TERM_S)
         self._signal(directory, signal.SIGKILL, _KILL_S)
         with contextlib.suppress(Taken), JobLock(directory):

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from numpy.typing import NDArray
 
 from adapters.corpus import clusters as clusters_module
+from adapters.corpus import placing
 from adapters.corpus.cluster import Cluster, ClusterState, ClusterTaken, UnknownCluster
 from adapters.corpus.cluster_models import ClusterRow
 from adapters.corpus.clusters import Clusters
@@ -396,3 +397,17 @@ def test_databases_that_fail_change_nothing(scene: Scene, url: str) -> None:
     other.commit()
     other.close()
     assert [each.volume for each in scene.seen()] == [2]
+
+
+def test_the_history_of_clusters_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest lines go when exchanges come."""
+    monkeypatch.setattr(placing, "_MOVES_KEPT", 3)
+    scene.ask("visa one", "visa two")
+    [found] = scene.seen()
+    for _ in range(4):
+        scene.clusters.dismiss(found.id, "ops")
+        scene.clusters.restore(found.id, "ops")
+    scene.ask("visa three")
+    scene.seen()
+    kept = [each.action for each in scene.clusters.history(found.id)]
+    assert kept == ["restored", "dismissed", "restored"]

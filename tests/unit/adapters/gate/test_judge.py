@@ -127,6 +127,16 @@ def test_the_exact_test_is_exact_between_its_grid_points_too(n: int, margin: flo
         assert passed <= 0.0505
 
 
+@pytest.mark.parametrize(("n", "margin", "alpha"), [(60, 0.05, 0.01), (47, 0.05, 0.0005)])
+def test_alpha_holds_where_the_two_disagree_on_nearly_everything(
+    n: int, margin: float, alpha: float
+) -> None:
+    """There the chance to pass changes between points that are far apart."""
+    most = (1 + margin) / 2
+    for lost in np.linspace(margin + 0.8 * (most - margin), most, 120):
+        assert exact.power(n, -margin, 2 * lost - margin, margin, alpha) <= 1.002 * alpha
+
+
 def test_the_bound_agrees_with_the_test() -> None:
     """Above minus the margin just when it passes."""
     for wins in range(0, 12, 3):
