@@ -222,8 +222,8 @@ async def _kept(desk: ReviewDesk, review: Review, said: dict[str, Any]) -> dict[
 def _there(review: Review) -> set[str]:
     """Answers that may be accepted."""
     given = [] if review.exchange is None else [review.exchange.response]
-    others = [each.answer for each in (*review.candidates, *review.history)]
-    return {*given, *others}
+    candidates = [each.answer for each in review.candidates]
+    return {*given, *candidates, *(said.answer for said in review.history)}
 
 
 async def _done(

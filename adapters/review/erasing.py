@@ -52,7 +52,7 @@ class ReviewsOfPersons:
         return gone
 
 
-def _of(hashed: str) -> Select[tuple[str]]:
+def _of(hashed: str) -> Select[str]:
     """Those that carry a person's data, and those of exchanges that do: an exchange may be of one
     person more since the queue looked at it last.
     """

@@ -357,7 +357,8 @@ def test_who_reads_while_a_person_is_erased_is_told_so(
     """The files go between two looks: that is no damage."""
     answers.all = [gold(n, subjects=("s" * 64,) if n < 3 else ()) for n in range(20)]
     old = datasets.freeze(Selection("a"))
-    read, gone = files.read, []
+    read = files.read
+    gone: list[str] = []
 
     def overtaken(root: Path, digest: str, hashes: Mapping[str, str]) -> list[Row]:
         if not gone:
