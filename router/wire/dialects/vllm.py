@@ -8,6 +8,7 @@ does not say that it was not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ from router.wire.translate.messages_to_vllm import Unlike, difference, vllm_requ
 from router.wire.translate.vocabulary import unsupported
 
 _ENDPOINTS: Final = frozenset(Endpoint)
+_TRANSLATED: Final = frozenset({Endpoint.MESSAGES, Endpoint.RESPONSES})
 _KEPT: Final = ("previous_response_id", "conversation")
 """Fields that name what was kept of earlier requests."""
 _CONTINUED: Final = frozenset(Endpoint) - {Endpoint.EMBEDDINGS}
@@ -81,9 +83,9 @@ class Vllm(Dialect):
         return {"Authorization": f"Bearer {key}"}
 
     def endpoints(self, native: frozenset[Endpoint]) -> frozenset[Endpoint]:
-        """All that it has, and Responses through chat: older ones have none."""
+        """All that it has; Messages and Responses through chat where it has none."""
         if Endpoint.CHAT in native:
-            return native | {Endpoint.RESPONSES}
+            return native | _TRANSLATED
         return native or _ENDPOINTS
 
     def can_continue(self, endpoint: Endpoint, traits: Traits) -> bool:
@@ -93,10 +95,11 @@ class Vllm(Dialect):
 
     def ask(self, call: Asking, traits: Traits) -> Asked:
         """The client's own body; of Messages, chat's where only that says it."""
-        if call.endpoint is Endpoint.RESPONSES and _lacks_responses(traits.native):
-            return through_chat(call, traits, self.ask)
+        lacks = _lacks(traits.native, call.endpoint)
+        if call.endpoint is Endpoint.RESPONSES and lacks:
+            return through_chat(call, replace(traits, stream_usage=True), self.ask)
         if call.endpoint is Endpoint.MESSAGES:
-            return self._messages(call)
+            return self._messages(call, through_chat_only=lacks)
         body = call.body
         _refuse_what_is_ignored(call.endpoint, body)
         if call.endpoint is Endpoint.RESPONSES and any(body.get(name) for name in _KEPT):
@@ -116,7 +119,7 @@ class Vllm(Dialect):
             warnings += _tools_of_servers(body["tools"])
         return as_it_is(call, body, correct=correct, warnings=warnings)
 
-    def _messages(self, call: Asking) -> Asked:
+    def _messages(self, call: Asking, *, through_chat_only: bool) -> Asked:
         """Chat goes on from the assistant's words, tells probabilities and whose fault an error is.
 
         vLLM's own Messages route does none of these: it answers a last message of the assistant,
@@ -136,6 +139,8 @@ class Vllm(Dialect):
             chat = vllm_request(body)
         elif call.stream and body.get("output_config") is not None and (same := _same(body)):
             chat = same
+        elif through_chat_only:
+            chat = _chat(body)
         else:
             return as_it_is(call, call.body, warnings=warnings)
         tells = call.probe is not None
@@ -171,9 +176,9 @@ class Vllm(Dialect):
         return _TELL_CHAT if endpoint is Endpoint.CHAT else _TELL_COMPLETIONS
 
 
-def _lacks_responses(native: frozenset[Endpoint]) -> bool:
+def _lacks(native: frozenset[Endpoint], endpoint: Endpoint) -> bool:
     """Whether a server is known to have others only; of local engines nothing is said."""
-    return bool(native) and Endpoint.RESPONSES not in native
+    return bool(native) and endpoint not in native
 
 
 def _tools_of_servers(tools: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from router.wire.events import Event, Events
+from router.wire.events import MAX_EVENT_BYTES, Event, Events
 from router.wire.formats.base import Found, Reading
 from router.wire.formats.seam import Seam
 
@@ -106,10 +106,18 @@ class Rest:
         self._place = said.place
         self._number = said.number
         self._text = [said.reading.text]
+        self._size = len(said.reading.text)
 
     def say(self, text: str, found: Found) -> Iterator[Event]:
-        """One more piece of the text; ``found`` is what it came in."""
+        """One more piece of the text; ``found`` is what it came in.
+
+        Raises:
+            ValueError: the text is too long to be repeated in one event.
+        """
         if text:
+            self._size += len(text)
+            if self._size > MAX_EVENT_BYTES:
+                raise ValueError("the answer is too long to be repeated in one event")
             self._text.append(text)
             yield self._numbered({**found, **self._place, "delta": text})
 

@@ -8,7 +8,7 @@ import orjson
 
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
-from router.wire.events import Event, Events
+from router.wire.events import MAX_EVENT_BYTES, Event, Events
 from router.wire.formats import FORMATS
 from router.wire.translate.answer_to_messages import message_id, thoughts_in
 from router.wire.translate.signatures import signature_in, thinking_block
@@ -35,6 +35,7 @@ class MessagesStream:
         self._block = -1
         self._block_of_tool: dict[int, int] = {}
         self._arguments: list[str] = []  # of the newest call, the only one that can be cut short
+        self._size = 0
         self._end: tuple[str, str | None] = ("end_turn", None)
         self._has_ended = False
         self._usage: object = None
@@ -118,9 +119,13 @@ class MessagesStream:
             out += self._ensure(f"tool {number}", block)
             self._block_of_tool[number] = self._block
             self._arguments.clear()
+            self._size = 0
         arguments = function.get("arguments")
         if not arguments:
             return out
+        self._size += len(arguments)
+        if self._size > MAX_EVENT_BYTES:
+            raise ValueError("the arguments of a call are longer than an event may be")
         self._arguments.append(arguments)
         delta = {"type": "input_json_delta", "partial_json": arguments}
         return out + self._add(delta, self._block_of_tool[number])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
-from router.wire.events import Event, Events
+from router.wire.events import MAX_EVENT_BYTES, Event, Events
 from router.wire.formats import FORMATS
 from router.wire.translate.answer_to_messages import thoughts_in
 from router.wire.translate.answer_to_responses import call_of, custom_tools
@@ -16,6 +16,8 @@ from router.wire.translate.response_object import answer_id, begun, ended, statu
 from router.wire.translate.signatures import sealed, signature_in
 
 Json = dict[str, Any]
+_SIZE_OF_AN_ITEM: Final = 1024
+"""About what an item, or a token's probabilities, is without its text, bytes."""
 
 
 class ResponsesStream:
@@ -23,7 +25,8 @@ class ResponsesStream:
 
     A text ends where another item begins; calls of tools may be told by turns, so they end with the
     answer. The response ends at ``[DONE]``, because a chat stream counts its tokens after it gave
-    its finish reason.
+    its finish reason. All that was said is kept, for the last event repeats it: an answer that is
+    longer than an event may be is given up.
 
     Args:
         request: the Responses request that is answered.
@@ -43,13 +46,14 @@ class ResponsesStream:
         self._finish: object = None
         self._usage: object = None
         self._number = 0
+        self._kept = 0
         self._is_over = False
 
     def feed(self, run: Events) -> Events:
         """The events that say what ``run`` says.
 
         Raises:
-            ValueError, KeyError, TypeError: it is not a chat stream.
+            ValueError, KeyError, TypeError: it is not a chat stream, or too long.
         """
         return Events.of(translated for event in run for translated in self._event(event))
 
@@ -89,15 +93,20 @@ class ResponsesStream:
         yield {"type": "response.in_progress", "response": self._response}
 
     def _delta(self, delta: Json, logprobs: Json) -> Iterator[Json]:
+        told = logprobs.get("content") or []
+        self._keep(len(told) * _SIZE_OF_AN_ITEM)
         if thoughts := thoughts_in(delta):
+            self._keep(len(thoughts))
             item, events = self._newest(Thoughts)
             yield from events
             yield from item.add(thoughts)
         if text := delta.get("content"):
+            self._keep(len(text))
             item, events = self._newest(Message)
             yield from events
-            yield from item.add(text, logprobs.get("content"))
+            yield from item.add(text, told)
         if refusal := delta.get("refusal"):
+            self._keep(len(refusal))
             item, events = self._newest(Refusal)
             yield from events
             yield from item.add(refusal)
@@ -111,8 +120,17 @@ class ResponsesStream:
             return last, []
         events = list(self._close_text())
         item = kind(len(self._items), self._known_as)
+        return item, [*events, *self._begun(item)]
+
+    def _begun(self, item: Item) -> Iterator[Json]:
+        self._keep(_SIZE_OF_AN_ITEM)
         self._items.append(item)
-        return item, [*events, *item.begun()]
+        yield from item.begun()
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > MAX_EVENT_BYTES:
+            raise ValueError("the answer is too long to be repeated in one event")
 
     def _call(self, call: Json) -> Iterator[Json]:
         index = call.get("index", 0)
@@ -121,17 +139,16 @@ class ResponsesStream:
             if signature := signature_in(call):
                 yield from self._signed(signature)
             item = call_of(call, len(self._items), self._known_as, self._custom)
-            self._items.append(item)
             self._calls[index] = item
-            yield from item.begun()
+            yield from self._begun(item)
         if arguments := (call.get("function") or {}).get("arguments"):
+            self._keep(len(arguments))
             yield from self._calls[index].add(arguments)
 
     def _signed(self, signature: str) -> Iterator[Json]:
         """A thought without words before the call: it keeps what is to be given back with it."""
         item = Thoughts(len(self._items), self._known_as, sealed(signature))
-        self._items.append(item)
-        yield from item.begun()
+        yield from self._begun(item)
         yield from item.ended(COMPLETED)
 
     def _close_text(self) -> Iterator[Json]:

@@ -545,3 +545,15 @@ def test_translation_leaves_the_call_as_it_was() -> None:
     messages_request(body, default_max_tokens=1)
     chat_request(body, max_tokens_field="max_tokens", ask_for_usage=True)
     assert orjson.dumps(body) == before
+
+
+def test_arguments_without_end_are_given_up() -> None:
+    """Law 9: they are kept until the call is over."""
+    stream = _messages_stream()
+    function = {"name": "f", "arguments": "x" * 1024 * 1024}
+    call = {"index": 0, "id": "a", "function": function}
+    run = Events(encode({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}))
+    for _ in range(16):
+        stream.feed(run)
+    with pytest.raises(ValueError, match="longer"):
+        stream.feed(run)

@@ -471,3 +471,13 @@ def test_a_transcript_is_bounded() -> None:
         transcript.add(Events(encode(chunk)))
     assert transcript.read().obstacle
     assert not transcript.read().text
+
+
+def test_a_continuation_that_never_ends_is_given_up() -> None:
+    """Law 9: the last event repeats all of the text, so all of it is kept."""
+    join = joining(spoken([*OPENED, SAID]))
+    run = Events(encode({**SAID, "delta": "x" * 1024 * 1024}))
+    for _ in range(15):
+        join.feed(run)
+    with pytest.raises(ValueError, match="too long"):
+        join.feed(run)

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from router.config.providers import ProviderConfig
+from router.targets.base import Call
 from router.wire import dialects
 from router.wire.dialects import DIALECTS, found_in
 from router.wire.dialects.base import Traits
@@ -197,3 +198,18 @@ def test_every_dialect_has_every_answer(name: str, endpoint: Endpoint) -> None:
     assert "k" in "".join(dialect.credentials("k").values())
     assert dialect.can_continue(endpoint, Traits(native=native)) in (True, False)
     assert dialect.endpoints(native) <= native
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.MESSAGES, Endpoint.RESPONSES])
+def test_a_vllm_that_is_said_to_have_only_chat_is_asked_by_it(endpoint: Endpoint) -> None:
+    """Older ones have neither of the two; one of which nothing is said has all."""
+    body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    if endpoint is Endpoint.RESPONSES:
+        body = {"model": "m", "input": "hi"}
+    vllm, chat = DIALECTS["vllm"], frozenset({Endpoint.CHAT})
+    assert endpoint in vllm.endpoints(chat)
+    for native, wire in ((chat, Endpoint.CHAT), (frozenset({endpoint}), endpoint)):
+        asked = vllm.ask(Call(endpoint, body, False, "r", 5.0), Traits(native=native))
+        assert asked.wire.endpoint is wire
+        assert (asked.translation is None) == (wire is endpoint)
+    assert vllm.ask(Call(endpoint, body, False, "r", 5.0), Traits()).wire.endpoint is endpoint

@@ -663,3 +663,31 @@ def test_a_hostile_body_is_answered_or_refused(
     except InvalidRequest:
         return
     orjson.dumps(asked.body)
+
+
+MEGABYTE = "x" * 1024 * 1024
+LONG: list[Json] = [
+    {"content": MEGABYTE},
+    {"reasoning_content": MEGABYTE},
+    {"refusal": MEGABYTE},
+    {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": MEGABYTE}}]},
+]
+
+
+@pytest.mark.parametrize("delta", LONG, ids=["text", "thoughts", "refusal", "arguments"])
+def test_an_answer_that_never_ends_is_given_up(delta: Json) -> None:
+    """Law 9: what is kept until the last event, which repeats it, is bounded."""
+    stream = back("openai", {}).stream
+    run = chunks({"delta": delta}).removesuffix(b"data: [DONE]\n\n")
+    for _ in range(15):
+        stream.feed(Events(run))
+    with pytest.raises(ValueError, match="too long"):
+        stream.feed(Events(run))
+
+
+def test_items_without_end_are_given_up() -> None:
+    """Also those that say nothing."""
+    stream = back("openai", {}).stream
+    calls = [{"index": n, "id": "a", "function": {"name": "f"}} for n in range(20_000)]
+    with pytest.raises(ValueError, match="too long"):
+        stream.feed(Events(chunks({"delta": {"tool_calls": calls}})))
