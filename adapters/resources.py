@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +21,10 @@ from starlette.responses import Response
 MAX_LIMIT = 1000
 _DEFAULT_LIMIT = 100
 _MAX_CURSOR = 1000
+_FIRST_S = -62_135_596_800.0
+_LAST_S = 253_402_300_799.0
+"""The years 1 to 9999: others have no ISO 8601 time to be told by."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _MAX_BODY_BYTES = 64 * 1024
 
 P = TypeVar("P")
@@ -81,7 +86,7 @@ class Page:
 def page_of(query: Mapping[str, str]) -> Page:
     """Read ``limit`` and ``cursor``. Raises ``BadField``."""
     text = query.get("limit", str(_DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MAX_LIMIT:
+    if not _NUMBER.fullmatch(text) or not 0 < int(text) <= MAX_LIMIT:
         raise BadField(f"'limit' must be 1 to {MAX_LIMIT}.", "limit")
     cursor = query.get("cursor", "")[:_MAX_CURSOR]
     try:
@@ -119,12 +124,15 @@ def listed(
 
 
 def moment(text: str, param: str = "since") -> float:
-    """Seconds since the epoch of such a number or an ISO 8601 time. Raises ``BadField``."""
+    """Seconds since the epoch of such a number or an ISO 8601 time. Raises ``BadField``.
+
+    A time between the years 1 and 9999.
+    """
     try:
         seconds = float(text)
     except ValueError:
         seconds = _iso(text, param)
-    if not abs(seconds) < 1e12:
+    if not _FIRST_S <= seconds < _LAST_S:
         raise BadField(f"{param!r} is not a time.", param)
     return seconds
 
@@ -230,5 +238,6 @@ def refuse_unknown(query: Mapping[str, str], handler: Callable[..., Any]) -> Non
     for name in query:
         if name not in known:
             raise BadField(
-                f"There is no parameter {name[:64]!r} here; known: {', '.join(known)}.", name[:64]
+                f"There is no parameter {name[:64]!r} here; known: {', '.join(known) or 'none'}.",
+                name[:64],
             )

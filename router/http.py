@@ -23,7 +23,7 @@ from router.admit.keys import Keyring
 from router.audit.lookup import Records
 from router.config.auth import KeyScope
 from router.config.root import RouterConfig
-from router.errors import RouterError, error_body, unexpected
+from router.errors import Forbidden, RouterError, error_body, unexpected
 from router.exchange import Exchange
 from router.govern.detectors import holds_secret
 from router.pipeline import Pipeline
@@ -232,12 +232,17 @@ class Door:
             return self._ids.new("req")
         return given
 
-    def _authorize(self, request: HttpRequest, scope: str) -> None:
-        if scope != "open":
-            key = request.headers.get("x-api-key")
-            caller = self._keyring.identify(request.headers.get("authorization"), key)
-            self._keyring.authorize(caller, KeyScope(scope))
-            request.scope["caller"] = caller
+    def _authorize(self, request: HttpRequest, row: Bound) -> None:
+        if row.scope == "open":
+            return
+        key = request.headers.get("x-api-key")
+        caller = self._keyring.identify(request.headers.get("authorization"), key)
+        try:
+            self._keyring.authorize(caller, KeyScope(row.scope))
+        except Forbidden:
+            self._pipeline.records.forbidden(caller.name, f"{row.method} {row.path}")
+            raise
+        request.scope["caller"] = caller
 
     def _exchange(self, endpoint: Endpoint, scope: Scope) -> Exchange:
         headers = header_map(scope)

@@ -85,8 +85,7 @@ class OpenSegment:
 
         When it is tried again, what was written of it is taken back first: no line is there twice.
         """
-        if self._dirty:
-            self.take_back()
+        self.take_back()
         self._dirty = True
         kept = b"".join(line for line in group.payload_lines if line is not None)
         if kept:
@@ -108,11 +107,14 @@ class OpenSegment:
             self._unsynced = False
 
     def take_back(self) -> None:
-        """Cut what an append left half done. Raises ``OSError``."""
+        """Cut what an append left half done, if one did. Raises ``OSError``."""
+        if not self._dirty:
+            return
         os.ftruncate(self._handle, self._size)
         if self._payloads is not None:
             os.ftruncate(self._payloads, self._payload_size)
         os.fsync(self._handle)
+        self._dirty = False
 
     def _payload_file(self) -> int:
         if self._payloads is None:

@@ -86,7 +86,7 @@ class Holds:
 
         Raises ``OSError``, ``ValueError`` for too many.
         """
-        with self._locked():
+        with self.locked():
             found = self.all()
             if any(each.id == hold.id for each in found):
                 return
@@ -96,7 +96,7 @@ class Holds:
 
     def remove(self, identity: str) -> bool:
         """Let go of what one covers; False when there is none. Raises ``OSError``."""
-        with self._locked():
+        with self.locked():
             found = self.all()
             left = [each for each in found if each.id != identity]
             if len(left) < len(found):
@@ -129,7 +129,8 @@ class Holds:
         write_file(self._path, _LIST.dump_json(holds))
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Nobody adds or removes one meanwhile, in any process. Raises ``OSError``."""
         self._layout.make()
         path: Path = self._layout.root / ".holds.lock"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

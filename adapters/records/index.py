@@ -7,10 +7,11 @@ open one is indexed in memory as it grows. All of it can be made again from the 
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -58,7 +59,14 @@ class SegmentIndex(Protocol):
         ...
 
     def span(self) -> tuple[float, float]:
-        """Times of the first and the last record; zeros for an empty segment."""
+        """The earliest and the latest time of a record; zeros for an empty segment.
+
+        Mostly those of the first and the last: but a clock may be set back between them.
+        """
+        ...
+
+    def by_time(self, lines: Sequence[int]) -> Sequence[int]:
+        """Ascending line numbers, the oldest record first."""
         ...
 
     def count(self) -> int:
@@ -111,10 +119,12 @@ class OpenIndex:
         self._payload_sizes = array("L")
         self._keys = array("Q")
         self._key_lines = array("L")
+        self._span = (math.inf, -math.inf)
 
     def add(self, record: Record, place: IndexEntry) -> None:
         """Take the next line."""
         number = len(self._at)
+        self._span = min(self._span[0], place.at), max(self._span[1], place.at)
         self._at.append(place.at)
         self._offsets.append(place.offset)
         self._sizes.append(place.size)
@@ -142,8 +152,12 @@ class OpenIndex:
         )
 
     def span(self) -> tuple[float, float]:
-        """Times of the first and the last record."""
-        return (self._at[0], self._at[-1]) if self._at else (0.0, 0.0)
+        """The earliest and the latest time of a record."""
+        return self._span if self._at else (0.0, 0.0)
+
+    def by_time(self, lines: Sequence[int]) -> Sequence[int]:
+        """Ascending line numbers, the oldest record first."""
+        return _by_time(lines, np.frombuffer(self._at.tobytes(), np.float64))
 
     def count(self) -> int:
         """How many lines there are."""
@@ -185,14 +199,28 @@ class ClosedIndex:
         return IndexEntry(at, offset, size, payload, payload_size)
 
     def span(self) -> tuple[float, float]:
-        """Times of the first and the last record."""
-        if not len(self._lines):
-            return 0.0, 0.0
-        return float(self._lines[0]["at"]), float(self._lines[-1]["at"])
+        """The earliest and the latest time of a record."""
+        return self._span
+
+    @cached_property
+    def _span(self) -> tuple[float, float]:
+        times = self._lines["at"]
+        return (float(times.min()), float(times.max())) if len(times) else (0.0, 0.0)
+
+    def by_time(self, lines: Sequence[int]) -> Sequence[int]:
+        """Ascending line numbers, the oldest record first."""
+        return _by_time(lines, self._lines["at"])
 
     def count(self) -> int:
         """How many lines there are."""
         return len(self._lines)
+
+
+def _by_time(lines: Sequence[int], times: Any) -> Sequence[int]:
+    own = times[np.fromiter(lines, np.int64, len(lines))]
+    if len(own) < 2 or bool((own[:-1] <= own[1:]).all()):
+        return lines
+    return [lines[int(place)] for place in np.argsort(own, kind="stable")]
 
 
 def load(layout: Layout, segment: Segment, size: int) -> ClosedIndex | None:

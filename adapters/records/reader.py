@@ -18,8 +18,8 @@ from adapters.records.index import ClosedIndex, IndexEntry, SegmentIndex, Tail, 
 from adapters.records.line import Kind, Record, read_line, recorded
 from adapters.records.writer import Current
 
-_DISORDER_S = 60.0
-"""A record's time is when its request came: it may be so much older than the one before it."""
+_ROUNDING_S = 1e-5
+"""An index has a record's time as it came, a list to the microsecond."""
 _MAPPED = 4096
 """Indexes of closed segments that stay mapped."""
 
@@ -142,10 +142,10 @@ class RecordReader:
         """Records by their time, the oldest first, with their places."""
         with self._lock:
             found = sorted(self._indexes(), key=lambda each: each[1].span()[0])
-        waiting = [each for each in found if each[1].span()[1] + _DISORDER_S >= wanted.since_s]
+        waiting = [each for each in found if each[1].span()[1] >= wanted.since_s - _ROUNDING_S]
         heap: list[tuple[Position, Iterator[tuple[Position, IndexEntry]], IndexEntry, Segment]] = []
         while waiting or heap:
-            while waiting and (not heap or waiting[0][1].span()[0] - _DISORDER_S <= heap[0][0].at):
+            while waiting and (not heap or waiting[0][1].span()[0] - _ROUNDING_S <= heap[0][0].at):
                 segment, index = waiting.pop(0)
                 source = iter(_sorted(segment, index, wanted))
                 if (first := next(source, None)) is not None:
@@ -162,7 +162,7 @@ class RecordReader:
     def _of_segment(
         self, segment: Segment, index: SegmentIndex, key: int, since_s: float, until_s: float
     ) -> Iterator[tuple[float, Segment, IndexEntry]]:
-        for line in reversed(index.lines_of(key)):
+        for line in reversed(index.by_time(index.lines_of(key))):
             place = index.place(line)
             if place.at < since_s:
                 return

@@ -37,8 +37,22 @@ def prune(layout: Layout, config: RecordsConfig, now_s: float, state: State, sea
     process appends to stays, and what no checkpoint covers, or has a record on legal hold.
     Raises ``OSError``.
     """
+    holds = Holds(layout)
+    # A hold that was answered for keeps what it covers: none comes between the look and the deed.
+    with holds.locked():
+        return _pruned(layout, config, now_s, state, sealer, holds)
+
+
+def _pruned(
+    layout: Layout,
+    config: RecordsConfig,
+    now_s: float,
+    state: State,
+    sealer: Sealer,
+    holds: Holds,
+) -> int:
     files = _files(layout)
-    doomed = _doomed(layout, files, config, now_s, Holds(layout))
+    doomed = _doomed(layout, files, config, now_s, holds)
     ends = {segment: _end_of(layout, segment) for segment in doomed}
     doomed = _covered(doomed, ends, sealer)
     if not doomed:

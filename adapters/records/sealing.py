@@ -83,13 +83,14 @@ class Sealer:
 
     def tick(self) -> Checkpoint | None:
         """Seal when it is time. Raises ``OSError``, ``BadKey``, ``Incomplete``."""
-        if self._clock() >= self._next_trim_s:
-            self._next_trim_s = self._clock() + _TRIM_S
+        if time.monotonic() >= self._next_trim_s:
+            self._next_trim_s = time.monotonic() + _TRIM_S
             self.trim()
         last = checkpoints.newest(self.layout)
         if last is not None:
-            self.newest_s = max(self.newest_s, last.at)
-            if self._clock() - last.at < self._every_s:
+            self.newest_s = last.at
+            # One of a clock that was set back since then is of no age at all.
+            if 0 <= self._clock() - last.at < self._every_s:
                 return last
         return self.seal(even_if_nothing_is_new=True)
 

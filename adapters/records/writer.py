@@ -312,6 +312,8 @@ class RecordLog:
         """Go on in a new file. The old one is locked until then: a writer without a lock is gone,
         and others close its log.
         """
+        if self._file is not None:
+            self._file.take_back()  # a statement of the log itself, which nobody tries again
         file = OpenSegment(self.layout, Segment(self.writer, number))
         self._leave_segment()
         self._file, self._opened_s = file, self._clock()

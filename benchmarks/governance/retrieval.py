@@ -8,6 +8,7 @@ paragraph is a document. BM25 alone and vectors alone are the two halves of what
 
 from __future__ import annotations
 
+import csv
 import json
 import statistics
 import sys
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from router.config.documents import ContextConfig
 from router.context.documents.cutting import chunks
 from router.context.documents.model import Chunk, Document, Hits, Passage, TenantCollection
 from router.context.documents.sqlite import SqliteIndex
@@ -70,13 +72,44 @@ def main(path: Path, most: int | None = None) -> list[Row]:
         index = SqliteIndex(Path(folder) / "documents.db", encoder.width, writes=True)
         questions = _fill(index, encoder, json.loads(path.read_text())["data"])[:most]
         rows = _measured(index, encoder, questions)
+        strange = _unrelated(path.parent / "banking77_train.csv")
+        shares = _left_out(index, encoder, [each.text for each in questions[::8]], strange)
         index.close()
     print(f"{len({q.document for q in questions})} documents, {len(questions)} questions\n")
     print("| | recall@1 | recall@5 | " + " | ".join(f"in {n}" for n in BUDGETS), end="")
     print(" | p50 ms | p95 ms |\n|" + " --- |" * (len(BUDGETS) + 5))
     for row in rows:
         print(row.line())
+    for name, share in shares.items():
+        print(f"\n{name}: {share:.3f} get nothing")
     return rows
+
+
+def _unrelated(path: Path) -> list[str]:
+    """Questions of another world; none where the file is not there."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [row["text"] for row in csv.DictReader(file)][::100]
+
+
+def _left_out(
+    index: SqliteIndex, encoder: BgeSmall, own: Sequence[str], strange: Sequence[str]
+) -> dict[str, float]:
+    """Shares of questions that get no passage, by what ships."""
+    defaults = ContextConfig()
+    threads = Threads("floor")
+    retriever = Retriever(index, encoder, CrossEncoder(), threads)
+
+    def nothing(text: str) -> bool:
+        least = (defaults.least_score, defaults.least_similarity)
+        asked = Question(SCOPE.tenant, (SCOPE.collection,), text, _PASSAGES, None, *least)
+        return not retriever.find(asked).passages
+
+    asked = {"questions about these documents": own, "questions about banking": strange}
+    found = {name: _mean([nothing(each) for each in texts]) for name, texts in asked.items()}
+    threads.close()
+    return found
 
 
 def _fill(index: SqliteIndex, encoder: BgeSmall, articles: Any) -> list[Asked]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -43,7 +42,10 @@ _MAX_TITLE: Final = 500
 _MAX_METADATA: Final = 16 * 1024
 _NAME: Final = re.compile(r"[^\s,\x00-\x1f\x7f][^,\x00-\x1f\x7f]*")
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NO_IDS: Final = (".", "..", "search")
+"""What in a document's place in a path means something else."""
 _JSON: Final = "application/json"
+_OBJECT: Final = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class DocumentsAdmin:
     library: Library
     receiving: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
     """Bodies that are held in memory."""
+
+
+_FORM: Final = frozenset({"title", "collection", "tenant", "metadata", "id"})
+"""What a form may say beside the file."""
 
 
 class NewDocument(BaseModel):
@@ -79,10 +85,7 @@ class NewDocument(BaseModel):
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary"},
-                    **{
-                        name: {"type": "string"}
-                        for name in ("title", "collection", "tenant", "metadata", "id")
-                    },
+                    **{name: {"type": "string"} for name in sorted(_FORM)},
                 },
             }
         }
@@ -228,12 +231,13 @@ def _from_form(request: Request, raw: bytes) -> Upload:
     except BadForm as error:
         raise BadField(f"{error}", "file", code="bad_request") from error
     said: dict[str, Any] = {**request.query_params, **form.fields}
-    known = {name: said[name] for name in NewDocument.model_fields if name in said}
-    known.pop("text", None)
-    if isinstance(known.get("metadata"), str):
-        known["metadata"] = _metadata(known["metadata"])
+    if unknown := sorted(said.keys() - _FORM):
+        known = ", ".join(sorted(_FORM))
+        raise BadField(f"There is no field {unknown[0][:64]!r} here; known: {known}.", unknown[0])
+    if "metadata" in said:
+        said["metadata"] = _metadata(said["metadata"])
     try:
-        given = NewDocument(text="", **known)
+        given = NewDocument(text="", **said)
     except ValidationError as error:
         raise bad_field(error) from error
     name = PurePath((form.name or "").replace("\\", "/")).name
@@ -248,22 +252,24 @@ def _from_form(request: Request, raw: bytes) -> Upload:
 
 def _metadata(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text or "{}")
-    except ValueError as error:
-        raise BadField("'metadata' must be JSON", "metadata") from error
-    if not isinstance(found, dict):
-        raise BadField("'metadata' must be an object", "metadata")
-    return found
+        return _OBJECT.validate_json(text or "{}")
+    except ValidationError as error:
+        raise BadField("'metadata' must be an object, as JSON", "metadata") from error
 
 
 def _made(request: Request, given: NewDocument, kind: str, raw: bytes, name: str) -> Upload:
     subject = given.metadata.get("subject")
-    if subject is not None and not isinstance(subject, str):
-        raise BadField("'metadata.subject' must be a string", "metadata.subject")
-    if len(json.dumps(given.metadata)) > _MAX_METADATA:
+    if subject is not None and (not isinstance(subject, str) or "\0" in subject):
+        raise BadField("'metadata.subject' must be a text", "metadata.subject")
+    try:
+        size = len(orjson.dumps(given.metadata))
+    except orjson.JSONEncodeError as error:
+        # It would be taken, and no list that it is in could be shown any more.
+        raise BadField(f"'metadata' cannot be told again as JSON: {error}", "metadata") from error
+    if size > _MAX_METADATA:
         raise BadField(f"'metadata' may have {_MAX_METADATA} bytes", "metadata")
-    if given.id is not None and not _ID.fullmatch(given.id):
-        raise BadField("'id' may have letters, digits and . _ : -", "id")
+    if given.id is not None and (given.id in _NO_IDS or not _ID.fullmatch(given.id)):
+        raise BadField(f"'id' may have letters, digits and . _ : - and be none of {_NO_IDS}", "id")
     return Upload(
         title=(_printable(given.title) or _printable(name) or "untitled")[:_MAX_TITLE],
         collection=_name(given.collection, "collection"),

@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.resources import BadField, Resource, body_of, describes, listed, page_of
+from adapters.resources import (
+    BadField,
+    Resource,
+    body_of,
+    describes,
+    listed,
+    page_of,
+    refuse_unknown,
+)
 from router.errors import Refused
 from router.policy.book import NO_RULES, Rules
 from router.policy.document import MAX_BYTES, PolicyInvalid
@@ -122,6 +130,7 @@ class PolicyAdmin:
 )
 async def put(admin: PolicyAdmin, request: Request) -> Response:
     """Have this rules file (YAML) hold from now on, or be tried in the shadow."""
+    refuse_unknown(request.query_params, put)
     stage = request.query_params.get("stage", "live")
     if stage not in ("live", "shadow"):
         raise BadField("'stage' must be live or shadow.", "stage")
@@ -139,12 +148,14 @@ async def put(admin: PolicyAdmin, request: Request) -> Response:
 
 async def promote(admin: PolicyAdmin, request: Request) -> Response:
     """Have the rules in the shadow hold."""
+    refuse_unknown(request.query_params, promote)
     move = await asyncio.to_thread(admin.files.promote, by=_actor(request))
     return await _moved(admin, request, move)
 
 
 async def rollback(admin: PolicyAdmin, request: Request) -> Response:
     """Have those rules hold that held before."""
+    refuse_unknown(request.query_params, rollback)
     move = await asyncio.to_thread(admin.files.rollback, by=_actor(request))
     return await _moved(admin, request, move)
 

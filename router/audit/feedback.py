@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adapters.resources import first_problem
 from router.errors import InvalidRequest
 
+_MAX_NUMBER: Final = 1e15
 Kind = Literal["boolean", "float", "comment", "demonstration"]
 
 
@@ -25,13 +27,24 @@ class Feedback(BaseModel):
     def _value_fits_kind(self) -> Feedback:
         fits = {
             "boolean": isinstance(self.value, bool),
-            "float": isinstance(self.value, int | float) and not isinstance(self.value, bool),
+            "float": _is_number(self.value),
             "comment": isinstance(self.value, str),
             "demonstration": isinstance(self.value, str | dict | list),
         }
         if not fits[self.kind]:
             raise ValueError(f"value does not fit kind {self.kind!r}")
+        try:
+            orjson.dumps(self.value)
+        except orjson.JSONEncodeError as error:
+            raise ValueError(f"value cannot be kept: {error}") from error
         return self
+
+
+def _is_number(value: Any) -> bool:
+    """One that can be added to others."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= _MAX_NUMBER
 
 
 def parse(raw: bytes) -> Feedback:

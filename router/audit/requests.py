@@ -19,6 +19,8 @@ from router.request import Request
 REFUSALS_EVERY_S: Final = 60.0
 _CLIENT_LEFT = 499
 _RETRY_AFTER_S = 2.0
+_FORBIDDEN = 200
+"""Pairs of a key and what it may not that one summary names; of more, only the number is told."""
 _TOLD = 32
 """Decisions that the registry is told of when it asks; of more in that time, the newest."""
 
@@ -40,6 +42,7 @@ class RequestRecords:
         """Requests since the start, refused ones too."""
         self.decided = Newest(_TOLD)
         self._refused: Counter[str] = Counter()
+        self._forbidden: Counter[tuple[str, str]] = Counter()
         self._refused_since_s = time.time()
 
     def begin(self, exchange: Exchange) -> None:
@@ -91,6 +94,11 @@ class RequestRecords:
         """Count one that was not admitted, of any route."""
         self._refused[str(status)] += 1
 
+    def forbidden(self, actor: str, action: str) -> None:
+        """A known key asked for what it may not: also said whose, and for what."""
+        if (actor, action) in self._forbidden or len(self._forbidden) < _FORBIDDEN:
+            self._forbidden[actor, action] += 1
+
     async def first_byte(self, account: Account) -> None:
         """Wait until the begin is on disk, if an answer is to. Raises ``AuditUnavailable``."""
         await self._reached(account.begin_position)
@@ -118,10 +126,18 @@ class RequestRecords:
     def sum_up_now(self) -> None:
         """The same; what is left at the end."""
         counts, since_s = dict(self._refused), self._refused_since_s
+        forbidden = [[*who, count] for who, count in sorted(self._forbidden.items())]
         self._refused.clear()
+        self._forbidden.clear()
         self._refused_since_s = now = time.time()
         if counts:
-            fields = {"about": "refused", "since": iso(since_s), "counts": counts}
+            fields: dict[str, object] = {
+                "about": "refused",
+                "since": iso(since_s),
+                "counts": counts,
+            }
+            if forbidden:
+                fields["forbidden"] = forbidden
             self._log.add(Entry(Kind.CHECKPOINT, now, actor=self._log.writer, fields=fields))
 
     def _subjects_of(self, request: Request) -> dict[str, list[str]]:

@@ -21,6 +21,8 @@ _CANDIDATES: Final = 40
 _RERANKED: Final = 10
 _ALIKE: Final = 0.9
 """Texts that share more of their words say the same."""
+Place = tuple[str, int]
+"""A document, and which chunk of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,10 @@ class Question:
     limit: int
     rerank_s: float | None = None
     """Seconds for looking at candidates again; None: as long as it takes."""
+    least_score: float = 0.0
+    """What is read together with the question has to reach it, 0 to 1, or the other one."""
+    least_similarity: float = 0.0
+    """Cosine that has to be reached by what there was no time to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,9 @@ class Retriever:
         ]
         # More than are wanted: some may say the same, or stand in for what is left out later.
         found = distinct(found, max(question.limit, _RERANKED))
-        return Retrieved(self._reranked(question, found)[: question.limit], unknown)
+        read = self._reranked(question, found)
+        near = _similarity(hits, passages)
+        return Retrieved(_relevant(question, read, found, near)[: question.limit], unknown)
 
     def _scopes(self, question: Question) -> tuple[list[TenantCollection], frozenset[str]]:
         """What the tenant may read of what it asks for. Nobody's else, whatever it is called."""
@@ -131,10 +139,10 @@ class Retriever:
         allowed = self._grants.get(collection)
         return allowed is None or any(fnmatchcase(tenant, glob) for glob in allowed)
 
-    def _reranked(self, question: Question, found: list[Passage]) -> list[Passage]:
-        """The best ones in the order of a model that reads question and text together.
+    def _reranked(self, question: Question, found: Sequence[Passage]) -> list[Passage]:
+        """The first ones, scored by a model that reads question and text together.
 
-        What it had no time for stays behind what it read, in the order that it had.
+        In the order in which they came, and no more of them than there was time for.
         """
         budget_s = 60.0 if question.rerank_s is None else question.rerank_s
         # Who waits behind this one has as much of the time that there is.
@@ -142,13 +150,45 @@ class Retriever:
         deadline = time.perf_counter() + budget_s
         first = found[:_RERANKED]
         scores = self._reranker.scores(question.text, [_whole(each) for each in first], deadline)
-        read = [
+        return [
             replace(each, score=round(score, 6)) for each, score in zip(first, scores, strict=False)
         ]
-        read.sort(key=lambda each: -each.score)
-        least = read[-1].score if read else 1.0
-        rest = [replace(each, score=min(each.score, least)) for each in found[len(scores) :]]
-        return read + rest
+
+
+def _relevant(
+    question: Question,
+    read: Sequence[Passage],
+    found: Sequence[Passage],
+    near: Mapping[Place, float],
+) -> list[Passage]:
+    """What bears on the question, best first: what was read, then what was not.
+
+    Where all of the first ones were read and none is relevant, those after them are not either.
+    """
+
+    def is_near(passage: Passage) -> bool:
+        return near.get((passage.document, passage.chunk), 0.0) >= question.least_similarity
+
+    kept = [each for each in read if each.score >= question.least_score or is_near(each)]
+    kept.sort(key=lambda each: -each.score)
+    if read and not kept and len(read) == len(found[:_RERANKED]):
+        return []
+    least = min((each.score for each in kept), default=1.0)
+    rest = [
+        replace(each, score=min(each.score, least)) for each in found[len(read) :] if is_near(each)
+    ]
+    return kept + rest
+
+
+def _similarity(hits: Hits, passages: Mapping[int, Passage]) -> dict[Place, float]:
+    """The cosine of each passage and the question; of one that only its words found, the most
+    that it can be.
+    """
+    near = dict(hits.vectors)
+    most = min(near.values()) if len(near) >= _CANDIDATES else 0.0
+    return {
+        (each.document, each.chunk): near.get(number, most) for number, each in passages.items()
+    }
 
 
 def _whole(passage: Passage) -> str:

@@ -165,6 +165,8 @@ class ContextStage:
             question,
             self._config.limit,
             min(self._config.rerank_ms / 1000, _share_of(request)),
+            self._config.least_score,
+            self._config.least_similarity,
         )
         try:
             await self._documents.prepare()
@@ -180,10 +182,12 @@ class ContextStage:
 
     async def _checked(self, found: Retrieved) -> tuple[list[Passage], tuple[str, ...]]:
         warnings = [f"context: no collection {name!r}" for name in sorted(found.unknown)]
-        texts = [passage.text for passage in found.passages]
-        verdicts = await self._check.check_untrusted(texts) if texts else []
+        # A model reads the title, too.
+        said = [text for each in found.passages for text in (each.title, each.text)]
+        verdicts = await self._check.check_untrusted(said) if said else []
         passages = []
-        for passage, verdict in zip(found.passages, verdicts, strict=True):
+        for passage, *both in zip(found.passages, verdicts[::2], verdicts[1::2], strict=True):
+            verdict = both[0] or both[1]
             if verdict is None:
                 passages.append(passage)
             else:

@@ -19,6 +19,11 @@ MAX_FILE_CHARS: Final = 2 * 1024 * 1024
 _NO_TEXTS: Final = ("data:image/", "data:audio/", "data:video/")
 _LOOKED_AT: Final = 256
 _NEVER_IN_TEXT: Final = (b"\x00", b"\xff", b"\x89PNG")
+_ENCODED: Final = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
+)
+_SHORT_ENCODED, _LONG_ENCODED = 8, 64
+"""Characters from which base64 is looked for, and from which nothing else is written so."""
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NUMBER: Final = re.compile(r"-?\d+")
 
@@ -71,6 +76,19 @@ def _is_binary(data: str) -> bool:
     except (binascii.Error, ValueError):
         return True
     return begins.startswith(b"%PDF") or any(sign in begins for sign in _NEVER_IN_TEXT)
+
+
+def is_encoded(value: str) -> bool:
+    """Whether a string is base64, and not a word that could be.
+
+    A short one is where it stands for a few readable words, as hardly any word does.
+    """
+    if len(value) >= _LONG_ENCODED:
+        return _ENCODED.issuperset(value[:4096]) and _ENCODED.issuperset(value)
+    if len(value) < _SHORT_ENCODED or len(value) % 4 or not _ENCODED.issuperset(value):
+        return False
+    file = TextFile.read(value)
+    return file is not None and file.text.replace("\n", "").isprintable()
 
 
 def parsed(value: str) -> Any:

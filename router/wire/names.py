@@ -19,7 +19,6 @@ _NO_NAMES: Final = words.MEDIA | {
     "embedding",
     "encrypted_content",
     "kv_transfer_params",
-    "model",
     "obfuscation",
     "pattern",
     "prompt_token_ids",
@@ -44,8 +43,7 @@ def names(body: dict[str, Any]) -> tuple[str, ...]:
     while left:
         value, ids, is_id = left.pop()
         if type(value) is dict:
-            has_data = not is_id and ids is not _DEFINED and value is not body
-            found |= _of_object(value, ids, is_id, left, has_data=has_data)
+            found |= _of_object(value, ids, is_id, left, is_top=value is body)
         elif not _is_flat(value):
             left += [(each, ids, is_id) for each in value if type(each) in (dict, list)]
         if is_id and type(value) is list:
@@ -54,22 +52,22 @@ def names(body: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _of_object(
-    value: dict[str, Any], ids: frozenset[str], is_id: bool, left: list[_Part], *, has_data: bool
+    value: dict[str, Any], ids: frozenset[str], is_id: bool, left: list[_Part], *, is_top: bool
 ) -> _Names:
     """The names of an object itself; what is to be looked at below it goes to ``left``.
 
-    ``has_data``: the data of a call, if it is one, is looked at elsewhere.
+    ``is_top``: it is the body. The data of a call, below, is looked at elsewhere.
     """
     found: _Names = {}
     own = value.get("type")
     is_call = own in words.CALLS if type(own) is str else "arguments" in value
-    has_data = has_data and is_call
+    has_data = is_call and not is_id and ids is not _DEFINED and not is_top
     for key, each in value.items():
         if (len(key) >= LEAST_CHARS or not key.isidentifier()) and _may_hide(key):
             found[key] = None
         kind = type(each)
-        if kind not in _LOOKED_INTO or key in _NO_NAMES:
-            continue
+        if kind not in _LOOKED_INTO or key in _NO_NAMES or (is_top and key == "model"):
+            continue  # the model that is asked for is one that is known, or nobody's
         if has_data and key in words.DATA_OF_A_CALL:
             continue  # its keys are texts
         is_word = is_id or key in words.MACHINERY or (is_call and key == "name")

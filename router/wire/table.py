@@ -34,8 +34,8 @@ from router.wire.asgi import (
     send_json,
 )
 
-Authorize = Callable[[Request, str], None]
-"""Raises what refuses a request that asks for something of this scope."""
+Authorize = Callable[[Request, Resource[None]], None]
+"""Raises what refuses a request that asks for this row."""
 Explain = Callable[[Exception], RouterError | None]
 """What an error of a handler's own tells the client; None: nobody foresaw it."""
 Bound = Resource[None]
@@ -63,7 +63,7 @@ class ResourceApp:
         self,
         rows: Iterable[Bound],
         *,
-        authorize: Authorize = lambda _request, _scope: None,
+        authorize: Authorize = lambda _request, _row: None,
         explain: Explain = lambda _error: None,
         hint: Callable[[str], str | None] = lambda _path: None,
     ) -> None:
@@ -132,7 +132,7 @@ class _Methods:
         if row is None:
             raise MethodNotAllowed(scope["path"], method, self._allowed)
         request = Request(scope, receive, send)
-        self._authorize(request, row.scope)
+        self._authorize(request, row)
         response = await row.handler(None, request)
         await response(scope, receive, send)
 

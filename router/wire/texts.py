@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from router.wire import words
-from router.wire.inner import TextFile, json_with, parsed, with_distinct_keys
+from router.wire.inner import TextFile, is_encoded, json_with, parsed, with_distinct_keys
 from router.wire.kinds import Kind
 
 MAX_DEPTH: Final = 48
@@ -32,8 +32,9 @@ MAX_DEPTH: Final = 48
 MAX_INNER: Final = 20_000
 """JSON in a string that has more commas is not opened: it is one text."""
 LONG_NUMBER: Final = 1_000_000
-"""Whole numbers from here on may be somebody's card or telephone: in a tool's arguments and results
-they are texts, and one that is changed becomes a string."""
+"""Whole numbers from here on may be somebody's card or telephone: they are texts, and one that is
+changed becomes a string."""
+_LONGEST_NUMBER: Final = 1e24
 
 
 class Inside(Enum):
@@ -221,9 +222,18 @@ class _Walk:
             return self._object(value, role, kind, depth)
         if type(value) is list:
             return self._list(value, role, kind, depth)
-        if type(value) is int and self._path and self._path[0] in ("prompt", "input"):
+        if type(value) is int and _is_of_token_ids(self._path):
             self._found.token_ids += 1
-        return value
+            return value
+        return self._number(value, role, kind)
+
+    def _number(self, value: Any, role: str, kind: Kind) -> Any:
+        """Anything but a text or what holds some."""
+        if not _is_long_number(value) or self._path[-1:] == ["seed"]:
+            return value
+        said = str(int(value))
+        new = self._text(said, role, kind)
+        return value if new == said else new
 
     def _list(self, value: list[Any], role: str, kind: Kind, depth: int) -> list[Any]:
         if depth > MAX_DEPTH:
@@ -338,7 +348,7 @@ class _Walk:
 
     def _media(self, name: str, value: str, role: str, kind: Kind) -> str:
         """Encoded bytes; but ``data`` may as well be a document's plain text."""
-        if name == "data" and not _is_encoded(value):
+        if name == "data" and not is_encoded(value):
             return self._text(value, role, kind)
         return self._file(value, role)
 
@@ -384,11 +394,8 @@ class _Walk:
         """JSON without a protocol: every string is a text, every key a name that may say much."""
         if type(value) is str:
             return self._text(value, role, kind)
-        if type(value) is int and abs(value) >= LONG_NUMBER:
-            new = self._text(str(value), role, kind)
-            return value if new == str(value) else new
         if type(value) not in (dict, list):
-            return value
+            return self._number(value, role, kind)
         if depth > MAX_DEPTH:
             return self._opaque(value, role)
         self._spend(len(value))
@@ -426,7 +433,7 @@ class _Walk:
         if type(value) is str:
             return self._text(value, "", Kind.DEFINITION)
         if type(value) not in (dict, list):
-            return value
+            return self._number(value, "", Kind.DEFINITION)
         if depth > MAX_DEPTH:
             return self._opaque(value, "")
         self._spend(len(value))
@@ -465,15 +472,17 @@ def _is_token_ids(value: list[Any]) -> bool:
     return bool(value) and type(value[0]) is int and set(map(type, value)) == {int}
 
 
+def _is_of_token_ids(path: list[Step]) -> bool:
+    """Whether what is there is a token of a prompt that is given as numbers."""
+    return path[:1] in (["prompt"], ["input"]) and all(type(step) is int for step in path[1:])
+
+
+def _is_long_number(value: Any) -> bool:
+    """Whether somebody can be known by it; a whole number may have been written as a fraction."""
+    if type(value) is float:
+        return LONG_NUMBER <= abs(value) < _LONGEST_NUMBER and value.is_integer()
+    return type(value) is int and abs(value) >= LONG_NUMBER
+
+
 def _is_protocol(name: str, value: Any) -> bool:
     return name in words.MACHINERY or (name in words.PROTOCOL and type(value) not in (dict, list))
-
-
-_ENCODED: Final = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
-)
-
-
-def _is_encoded(value: str) -> bool:
-    """Whether a string can be base64; a word can, too, and is then no secret worth a look."""
-    return len(value) >= 64 and _ENCODED.issuperset(value[:4096]) and _ENCODED.issuperset(value)

@@ -54,9 +54,9 @@ class AdminApi:
     """
 
     def __init__(self, rows: Iterable[Bound], keyring: Keyring) -> None:
-        def authorize(request: Request, scope: str) -> None:
-            if scope != "open":
-                keyring.authorize(request.scope["caller"], KeyScope(scope))
+        def authorize(request: Request, row: Bound) -> None:
+            if row.scope != "open":
+                keyring.authorize(request.scope["caller"], KeyScope(row.scope))
 
         self._app = ResourceApp(rows, authorize=authorize)
 

@@ -132,6 +132,11 @@ def test_an_answer_draws_on_documents_and_cites_them(
     A citation leads to a chunk that can be read, and to the text that the model got.
     """
     body = {**BODIES[path], "model": model, "stream": streamed}
+    question = "How long is the warranty?"
+    if "messages" in body:
+        body["messages"] = [{"role": "user", "content": question}]
+    else:
+        body["prompt" if "prompt" in body else "input"] = question
     if path == "/v1/messages" and model == "cloud/big":
         body["model"] = "claude/opus"
     answer = user.post(path, json=body, headers=ASK)
@@ -173,6 +178,19 @@ def test_nothing_is_added_unless_somebody_says_so(
     assert "x-graftwork-context" not in off.headers
     body = chat(user, "cloud/big", "How long is the warranty?", graftwork={"context": ["manuals"]})
     assert body.headers["x-graftwork-context"] == warranty["id"]
+
+
+@pytest.mark.parametrize("question", ["Hello", "Which stocks rose most in Tokyo yesterday?"])
+def test_a_question_about_something_else_gets_no_passages(
+    user: httpx.Client, frontier: FakeFrontier, warranty: dict[str, Any], question: str
+) -> None:
+    """Though the collection was named: nothing in it bears on the question; nothing is cited."""
+    answer = chat(user, "cloud/big", question, headers=ASK)
+    assert answer.status_code == 200
+    assert "x-graftwork-context" not in answer.headers
+    assert "graftwork" not in answer.json()
+    assert "x-graftwork-warning" not in answer.headers
+    assert "kettle" not in prompt_of(frontier)
 
 
 def test_no_document_of_another_tenant_is_seen(

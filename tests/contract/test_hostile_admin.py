@@ -14,6 +14,7 @@ from tests.fakes.whole_system import System
 
 YAML = {"content-type": "application/yaml"}
 LINES = {"content-type": "application/x-ndjson"}
+JSON = "application/json"
 
 
 # Texts and names
@@ -33,6 +34,75 @@ def test_a_title_is_a_line_of_text(ops: httpx.Client) -> None:
     answer = ops.post(f"{ADMIN}/documents", json=given)
     assert answer.status_code == 201, answer.text
     assert answer.json()["title"] == "A title of [31m two"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ['{"a": 1' + "0" * 30 + "}", '{"a": "\\ud800"}', "[" * 2000, '{"a":' * 500, "1" * 5000, "[]"],
+)
+def test_metadata_that_no_list_could_show_is_not_taken(ops: httpx.Client, metadata: str) -> None:
+    """In a form or as JSON: it would break every list that it is in."""
+    form = {"metadata": metadata}
+    files = {"file": ("a.txt", b"Lamps are returned here.")}
+    answer = ops.post(f"{ADMIN}/documents", files=files, data=form)
+    assert answer.status_code == 400, answer.text
+    raw = '{"text": "Lamps are returned here.", "metadata": ' + metadata + "}"
+    answer = ops.post(f"{ADMIN}/documents", content=raw, headers={"content-type": JSON})
+    assert answer.status_code == 400, answer.text
+    assert ops.get(f"{ADMIN}/documents?limit=1000").status_code == 200
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "0000000012000", "1" * 5000, "²", "1_0", ""])
+@pytest.mark.parametrize("path", ["documents", "audit", "decisions", "usage", "exchanges"])
+def test_what_is_no_limit(ops: httpx.Client, path: str, limit: str) -> None:
+    """Refused by every list, however it is spelled."""
+    answer = ops.get(f"{ADMIN}/{path}", params={"limit": limit})
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] == "limit"
+
+
+@pytest.mark.parametrize("name", [".", "..", "search"])
+def test_no_document_is_called_what_no_path_can_name(ops: httpx.Client, name: str) -> None:
+    """It could neither be read nor deleted."""
+    answer = ops.post(f"{ADMIN}/documents", json={"text": "Lamps.", "id": name})
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] == "id"
+
+
+@pytest.mark.parametrize("field", ["colection", "subject", "tennant"])
+def test_a_misspelt_field_of_a_form_is_told(ops: httpx.Client, field: str) -> None:
+    """The document would be another tenant's, in another collection, or nobody's."""
+    files = {"file": ("a.txt", b"Lamps are returned here.")}
+    answer = ops.post(f"{ADMIN}/documents", files=files, data={field: "x"})
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] == field
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("float", "1e400"),
+        ("float", "NaN"),
+        ("float", "1" + "0" * 300),
+        ("float", "true"),
+        ("demonstration", '{"a": 1' + "0" * 30 + "}"),
+    ],
+)
+def test_what_is_no_judgement(ops: httpx.Client, kind: str, value: str) -> None:
+    """It would break what is added up, or shown, or learned from."""
+    decision = chat(ops, "base").headers["x-graftwork-decision-id"]
+    raw = f'{{"decision_id": "{decision}", "kind": "{kind}", "value": {value}}}'
+    answer = ops.post("/v1/feedback", content=raw)
+    assert answer.status_code == 400, answer.text
+    assert ops.get(f"{ADMIN}/decisions/{decision}").json()["feedback"] == []
+
+
+@pytest.mark.parametrize("times", [{"until": -1e11}, {"since": 9e11}, {"since": "0000-01-01"}])
+def test_a_hold_over_no_time(ops: httpx.Client, times: dict[str, Any]) -> None:
+    """400, and nothing is held."""
+    answer = ops.post(f"{ADMIN}/audit/holds", json=times)
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] in times
 
 
 def test_a_damaged_document_is_told_of_in_one_sentence(ops: httpx.Client) -> None:
@@ -109,6 +179,25 @@ def test_a_file_that_says_nothing_takes_no_rules_away(ops: httpx.Client, rules: 
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        "PUT policy?stgae=shadow",
+        "PUT policy?Stage=shadow",
+        "POST policy/promote?version=1",
+        "POST policy/rollback?to=1",
+    ],
+)
+def test_a_misspelt_parameter_sends_no_rules_live(ops: httpx.Client, action: str) -> None:
+    """Who meant the shadow is told so, before the rules hold for everybody."""
+    method, _, path = action.partition(" ")
+    rules = b"rules:\n  - {id: everybody, deny: meant for the shadow}\n"
+    answer = ops.request(method, f"{ADMIN}/{path}", content=rules, headers=YAML)
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["param"] in path
+    assert "meant for the shadow" not in ops.get(f"{ADMIN}/policy").text
+
+
 def test_a_control_character_is_found_by_its_line(ops: httpx.Client) -> None:
     """As every other mistake in the file."""
     answer = ops.put(f"{ADMIN}/policy", content=b"rules: []\n# \x00\n", headers=YAML)
@@ -121,7 +210,9 @@ def test_a_control_character_is_found_by_its_line(ops: httpx.Client) -> None:
 # Questions
 
 
-@pytest.mark.parametrize("since", ["nan", "inf", "-inf", "1e400", "yesterday", "2026-13-01"])
+@pytest.mark.parametrize(
+    "since", ["nan", "inf", "-inf", "1e400", "9e11", "-1e11", "yesterday", "2026-13-01"]
+)
 @pytest.mark.parametrize("path", ["decisions", "usage", "audit"])
 def test_what_is_no_time(ops: httpx.Client, path: str, since: str) -> None:
     """Refused by every list that takes one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
@@ -44,6 +45,7 @@ def _bodies(value: str) -> dict[str, dict[str, Any]]:
         "the choice of a tool": _tool(name="f") | {"tool_choice": choice},
         "the id of a call": {"messages": _call("f", value)},
         "the name of a call": {"messages": _call(value, "call_1")},
+        "the model of a fallback": {"messages": HELLO, "brand_new": [{"model": value}]},
     }
 
 
@@ -125,3 +127,77 @@ def test_headers_of_the_right_form_go_on(app: httpx.Client, frontier: FakeFronti
     assert answer.headers["x-request-id"] == "my-id-1"
     sent = frontier.requests[-1].headers
     assert {name: sent.get(name) for name in given} == given
+
+
+CARD = 4111111111111111
+_BASE64 = base64.b64encode(b"x maria.quast@example.org").decode()
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+def _shown(part: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": "See:"}, part]}]}
+
+
+ODD: dict[str, tuple[dict[str, Any], str]] = {
+    "a number of metadata": ({"messages": HELLO, "metadata": {"card": CARD}}, str(CARD)),
+    "a number in a new field": ({"messages": HELLO, "brand_new": [[{"a": CARD}]]}, str(CARD)),
+    "a new field that is one": ({"messages": HELLO, "brand_new": CARD}, str(CARD)),
+    "a fraction that is whole": ({"messages": HELLO, "brand_new": [float(CARD)]}, str(CARD)),
+    "a number's default": (_tool(name="f", parameters={"default": CARD}), str(CARD)),
+    "one of some numbers": (_tool(name="f", parameters={"enum": [1, CARD]}), str(CARD)),
+    "a short file": (
+        _shown({"type": "file", "source": {"type": "base64", "data": _BASE64}}),
+        _BASE64[8:24],
+    ),
+    "an address in a URL": (
+        _shown(
+            {"type": "image_url", "image_url": {"url": "https://a.org/?m=maria.quast%40b.example"}}
+        ),
+        "quast",
+    ),
+    "an address in HTML": (_user("Write to maria.quast&#64;example.org."), "quast"),
+    "an address in JSON": (_user('{"to": "maria.quast\\u0040example.org"}'), "quast"),
+    "an address for people": (_user("It is maria.quast [at] example.org"), "quast"),
+    "a card with dots": (_user("4111.1111.1111.1111"), "4111.1111"),
+    "a card with strokes": (_user("4111_1111_1111_1111"), "4111_1111"),
+}
+
+
+@pytest.mark.parametrize("place", ODD)
+def test_a_value_that_is_spelled_oddly_does_not_reach_a_provider(
+    app: httpx.Client, frontier: FakeFrontier, place: str
+) -> None:
+    """As a number, encoded, or with signs between that nobody would expect."""
+    body, planted = ODD[place]
+    frontier.requests.clear()
+    answer = app.post(CHAT, json={"model": "cloud/big", **body})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-graftwork-redacted"]
+    (sent,) = frontier.requests
+    assert planted not in sent.raw.decode()
+
+
+def test_a_number_that_is_nobodys_stays_a_number(app: httpx.Client, frontier: FakeFrontier) -> None:
+    """Times, sizes and seeds reach the provider as they came."""
+    fields = {"since": 1795765092123, "most": 2147483647, "half": 0.5, "sizes": [1 << 40, -1]}
+    frontier.requests.clear()
+    body = {"messages": HELLO, "brand_new": fields, "seed": CARD}
+    assert app.post(CHAT, json={"model": "cloud/big", **body}).status_code == 200
+    assert frontier.requests[-1].body["brand_new"] == fields
+    assert frontier.requests[-1].body["seed"] == CARD
+
+
+def test_where_a_hand_clicked_is_no_prompt_of_tokens(
+    app: httpx.Client, frontier: FakeFrontier
+) -> None:
+    """Numbers in an item of a conversation are not those of token ids."""
+    call = {"type": "computer_call", "call_id": "c", "id": "x", "status": "completed"}
+    click = {"type": "click", "button": "left", "x": 5, "y": 6}
+    items = [{"role": "user", "content": "Go on."}, {**call, "action": click}]
+    body = {"model": "cloud/big", "input": items, "max_output_tokens": 16}
+    answer = app.post("/v1/responses", json=body)
+    assert answer.status_code == 200, answer.text
+    assert frontier.requests[-1].body["input"][1]["action"] == click

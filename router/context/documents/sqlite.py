@@ -63,10 +63,12 @@ class SqliteIndex(SqlIndex):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield Rows(connection)
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                # Of a full disk SQLite has ended it already; what it has not, nobody must read.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def _connected(self) -> sqlite3.Connection | None:
         if self._connection is None:

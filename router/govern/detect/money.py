@@ -22,6 +22,10 @@ _IBAN_LENGTHS: Final = {word[:2]: int(word[2:]) for word in _COUNTRIES.split()}
 """Of an IBAN without spaces, by its country."""
 _IBAN_BEGIN: Final = re.compile(r"\b[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])")
 _DIGIT_RUN: Final = re.compile(r"(?<![\w,])(?<![\d][.])\d+(?:[ -]\d+)*(?!\w)(?!\.\d)")
+_ODDLY_GROUPED: Final = re.compile(
+    r"(?<![\w.,])(?:\d{4}([._/·])\d{4}\1\d{4}\1\d{4}|3[47]\d\d([._/·])\d{6}\2\d{5})(?!\w)(?!\.\d)"
+)
+"""Between the groups stands what people hardly write there: only of a card that was issued."""
 _DIGITS: Final = re.compile(r"\d+")
 _MOST_GROUPS: Final = 32
 """Of a row of numbers, how many are looked at: a table is no card."""
@@ -69,6 +73,14 @@ def cards(text: str) -> Iterator[Span]:
                 score = _card(text, group.start(), last.end()) if 12 <= size <= 19 else 0
                 if score:
                     yield Span(group.start(), last.end(), "CREDIT_CARD", score)
+
+
+def oddly_written_cards(text: str) -> Iterator[Span]:
+    """Card numbers with dots, slashes or underscores between their groups."""
+    for match in _ODDLY_GROUPED.finditer(text):
+        digits = digits_of(match[0])
+        if luhn(digits) and _ISSUED.fullmatch(digits):
+            yield Span(match.start(), match.end(), "CREDIT_CARD", 0.9)
 
 
 def _card(text: str, start: int, end: int) -> float:

@@ -16,6 +16,11 @@ _MAIL_DOMAIN: Final = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_LOCAL: Final = 64
+_AT: Final = re.compile(
+    r"@|%40|&#(?:64|x40);|&commat;|\\u0040| ?(?P<word>\[at\]|\(at\)) ?", re.IGNORECASE
+)
+"""As URLs, HTML and JSON write it, and people who hide from machines."""
+_AT_SIGNS: Final = ("%40", "&#", "&commat;", "\\u0040", "at]", "at)", "AT]", "AT)")
 _VERSION: Final = re.compile(
     r"(?:\bv|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§)[ :=-]{0,3}$", re.IGNORECASE
 )
@@ -36,17 +41,33 @@ _LONGEST_NAME: Final = 253
 
 
 def mails(text: str) -> Iterator[Span]:
-    """E-mail addresses: what stands around an ``@``."""
-    place = text.find("@")
-    while place >= 0:
+    """E-mail addresses: what stands around an ``@``, however that is written."""
+    for place, end, is_word in _ats(text):
         start = place
         while start > 0 and place - start < _LONGEST_LOCAL and _LOCAL_END.match(text, start - 1):
             start -= 1
         start += len(text[start:place]) - len(text[start:place].lstrip("./'`*|{=&?#!"))
-        domain = _MAIL_DOMAIN.match(text, place + 1)
-        if domain and start < place:
+        domain = _MAIL_DOMAIN.match(text, end)
+        if domain and start < place and not (is_word and not _is_known(text, *domain.span())):
             yield Span(start, domain.end(), "EMAIL")
+
+
+def _ats(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Where each begins and ends, and whether it is a word, which may mean something else."""
+    if any(sign in text for sign in _AT_SIGNS):
+        for match in _AT.finditer(text):
+            yield *match.span(), match["word"] is not None
+        return
+    place = text.find("@")
+    while place >= 0:
+        yield place, place + 1, False
         place = text.find("@", place + 1)
+
+
+def _is_known(text: str, start: int, end: int) -> bool:
+    """Whether a machine's name ends as most do."""
+    top = text.rfind(".", start, end)
+    return _TOP.match(text, top, end) is not None
 
 
 def pages(text: str) -> Iterator[Span]:

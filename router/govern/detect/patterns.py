@@ -30,6 +30,7 @@ megabytes at most."""
 _DIGIT: Final = frozenset("0123456789")
 _OF_DIGITS: Final[tuple[Finder, ...]] = (
     money.cards,
+    money.oddly_written_cards,
     money.ibans,
     phones(),
     national.numbers,

@@ -43,8 +43,11 @@ _REVEAL: Final = re.compile(
 )
 _MARKS: Final = re.compile(
     r"<\|(?:im_start|im_end|system|assistant|user|start_header_id|eot_id|endoftext)\|>"
-    r"|<<SYS>>|\[/?INST\]|<start_of_turn>"
-    r"|^\W{0,8}(?:end of (?:document|user input|context)|begin system|new instructions?)\W{0,8}$",
+    r"|<<SYS>>|\[/?INST\]|<start_of_turn>",
+    re.IGNORECASE,
+)
+_HEADINGS: Final = re.compile(
+    r"^\W{0,8}(?:end of (?:document|user input|context)|begin system|new instructions?)\W{0,8}$",
     re.IGNORECASE | re.MULTILINE,
 )
 _TO_THE_MODEL: Final = re.compile(
@@ -61,12 +64,15 @@ _NEEDS: Final = (
         False,
     ),
     (_REVEAL, "prompt instructions message", False),
-    (_MARKS, "<| <<sys inst] <start_of document input context system instruction", True),
+    (_HEADINGS, "document input context system instruction", True),
     (_TO_THE_MODEL, "ai assistant llm bot model agent when", True),
 )
 """Each pattern, words without which it cannot be there, and whether it counts only in what nobody
 vouches for. The words are looked for first: that takes a tenth of the time."""
 _PATTERNS: Final = tuple((pattern, tuple(words.split()), only) for pattern, words, only in _NEEDS)
+_MARKED: Final = ("<|", "<<sys", "inst]", "<start_of")
+_QUOTES: Final = ('"', "'", "`")
+_BLOCKS: Final = ('"""', "'''", "```")
 _LONG_WORD: Final = 24
 """Letters of the shortest base64 that is opened."""
 _SPREAD: Final = 5
@@ -74,14 +80,19 @@ _SPREAD_WORD: Final = 9
 """Single letters, or letters of a word with as many signs between them, that are read as one."""
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _SPACED: Final = re.compile(r"\b(?:\w[ .\-_]){4,}\w\b")
+_ESCAPES: Final = re.compile(r"\\[nrt]")
 _TAGS: Final = re.compile(r"[\U000e0020-\U000e007e]+")
 
 
 def hidden(text: str) -> Iterator[str]:
-    """What a text says that a reader does not see: tag characters, base64, spread letters."""
+    """What a text says that a reader does not see: tag characters, base64, spread letters, and
+    words that the escapes of source code hold together.
+    """
     if not text.isascii():
         for found in _TAGS.findall(text):
             yield "".join(chr(ord(letter) - 0xE0000) for letter in found)
+    if "\\" in text and (plain := _ESCAPES.sub(" ", text)) != text:
+        yield plain
     lengths = [len(word) for word in text.split()]
     if not lengths:
         return
@@ -150,8 +161,40 @@ def signs(text: str, source: Source) -> bool:
 
 def _has(text: str, source: Source) -> bool:
     lower = text.lower()
+    if source is Source.UNTRUSTED and any(word in lower for word in _MARKED) and marked(text):
+        return True
     return any(
         any(word in lower for word in words) and pattern.search(text) is not None
         for pattern, words, untrusted_only in _PATTERNS
         if source is Source.UNTRUSTED or not untrusted_only
     )
+
+
+def marked(text: str) -> bool:
+    """Whether a chat template's mark stands in a text for itself.
+
+    Source code and prose about models quote them, within a line or over several: what is said
+    there counts as any text does, and the marks do not.
+    """
+    if _MARKS.fullmatch(text.strip()):
+        return False  # a value of JSON, which says nothing
+    blocks = dict.fromkeys(_BLOCKS, 0)
+    ends = {each: text.rfind(each) for each in _BLOCKS}
+    at = 0
+    for line in text.split("\n"):
+        quotes, start = dict.fromkeys(_QUOTES, 0), 0
+        last = {each: line.rfind(each) for each in _QUOTES}
+        for found in _MARKS.finditer(line):
+            for each in _BLOCKS:
+                blocks[each] += line.count(each, start, found.start())
+            for each in _QUOTES:
+                quotes[each] += line.count(each, start, found.start())
+            start = found.end()
+            in_line = any(n % 2 and last[each] >= start for each, n in quotes.items())
+            in_block = any(n % 2 and ends[each] >= at + start for each, n in blocks.items())
+            if not (in_line or in_block):
+                return True
+        for each in _BLOCKS:
+            blocks[each] += line.count(each, start)
+        at += len(line) + 1
+    return False

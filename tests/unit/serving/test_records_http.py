@@ -371,7 +371,7 @@ async def test_strangers_are_summed_up_whatever_they_ask_for(
     tmp_path: Path, frontier: FakeFrontier
 ) -> None:
     """Lists, the admin plane and feedback, as inference: without a key and without the scope.
-    What is answered or unknown is not counted.
+    What is answered or unknown is not counted. Whose key lacked the scope is said, and for what.
     """
     keys = [{"name": "app", "sha256": hash_key("app"), "tenant": "shop", "scopes": ["inference"]}]
     config = settings(tmp_path, frontier, auth={"keys": keys})
@@ -381,6 +381,8 @@ async def test_strangers_are_summed_up_whatever_they_ask_for(
         ("GET", "/v1/models", mine, 200),
         ("GET", "/admin/v1/decisions", {}, 401),
         ("GET", "/admin/v1/decisions", mine, 403),
+        ("DELETE", "/admin/v1/documents/ann@example.org", mine, 403),
+        ("DELETE", "/admin/v1/documents/bob", mine, 403),
         ("POST", "/v1/feedback", wrong, 401),
         ("POST", "/v1/chat/completions", wrong, 401),
         ("GET", "/nowhere", wrong, 404),
@@ -391,4 +393,8 @@ async def test_strangers_are_summed_up_whatever_they_ask_for(
             async with client.request(method, f"{url}{path}", headers=headers, json=json) as answer:
                 assert (path, answer.status) == (path, status)
     [refused] = [each for each in records(tmp_path / "audit") if each.get("about") == "refused"]
-    assert refused["counts"] == {"401": 4, "403": 1}
+    assert refused["counts"] == {"401": 4, "403": 3}
+    assert refused["forbidden"] == [
+        ["app", "DELETE /admin/v1/documents/{id}", 2],
+        ["app", "GET /admin/v1/decisions", 1],
+    ]

@@ -77,6 +77,23 @@ async def test_a_checkpoint_is_signed_in_time_even_when_nothing_is_new(tmp_path:
         assert mine.tick() == second
 
 
+async def test_a_clock_that_is_set_back_stops_no_checkpoints(tmp_path: Path) -> None:
+    """The newest is of tomorrow: that does not make it new enough for a day."""
+    now = [1_800_000_000.0]
+    with running_log(tmp_path) as log:
+        await fill(log, 1)
+        signing = sealer(tmp_path, every_s=30.0, clock=lambda: now[0])
+        first = signing.tick()
+        assert first is not None
+        now[0] -= 86_400.0
+        second = signing.tick()
+        assert second is not None
+        assert (second.at, signing.newest_s) == (now[0], now[0])
+        now[0] += 29.0
+        assert signing.tick() == second
+    assert verify(tmp_path).problems == []
+
+
 async def test_what_was_never_signed_is_signed_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from adapters.atomic import write_all
 from adapters.records import writer as writing
 from adapters.records.config import RecordsConfig
 from adapters.records.line import GENESIS, Entry, Kind
@@ -388,3 +389,28 @@ async def test_each_who_waits_hears_in_the_time_that_it_gave(
             disk.set()
         await patient
     assert gone.cancelled()
+
+
+async def test_a_statement_that_the_disk_took_half_of_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What retention wants to say is not tried again: the file is left as if it never had been."""
+
+    def half(handle: int, data: bytes) -> None:
+        if b'"about":"removed"' in data:
+            write_all(handle, data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        write_all(handle, data)
+
+    with running_log(tmp_path, "old") as log:
+        await fill(log, 5)
+    with (
+        running_log(tmp_path, segment_bytes=4096, kept_bytes=4096) as log,
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr("adapters.records.appending.write_all", half)
+        for number in range(10):
+            log.add(end(number, padding=5000))
+            await log.flushed()
+        assert len(files(tmp_path)) > 5
+        assert verify(tmp_path).problems == []

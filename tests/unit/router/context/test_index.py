@@ -274,6 +274,26 @@ def test_readers_and_the_writer_do_not_stand_in_each_others_way(
     assert problems == []
 
 
+def test_what_could_not_be_committed_is_nowhere(tmp_path: Path, encoder: WordEncoder) -> None:
+    """A full disk at the last moment: nobody reads it, and what comes next is written."""
+    index = SqliteIndex(tmp_path / "documents.db", WIDTH, writes=True)
+    index.put(*document("before", ["red kettle"], encoder))
+
+    def refused(action: int, what: str | None, *_: object) -> int:
+        is_commit = action == sqlite3.SQLITE_TRANSACTION and what == "COMMIT"
+        return sqlite3.SQLITE_DENY if is_commit else sqlite3.SQLITE_OK
+
+    assert index._connection is not None
+    index._connection.set_authorizer(refused)
+    with pytest.raises(IndexUnavailable):
+        index.put(*document("lost", ["blue kettle"], encoder))
+    index._connection.set_authorizer(None)
+    assert index.get("lost") is None
+    index.put(*document("after", ["green kettle"], encoder))
+    assert [each.id for each in index.page(None, "", 9)] == ["after", "before"]
+    index.close()
+
+
 def test_a_broken_file_is_unavailable_and_named(tmp_path: Path, encoder: WordEncoder) -> None:
     """Not an error of some library."""
     path = tmp_path / "documents.db"

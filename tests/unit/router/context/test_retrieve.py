@@ -103,6 +103,23 @@ def test_the_model_that_reads_both_decides_the_order(index: SqliteIndex) -> None
     retriever.close()
 
 
+def test_what_does_not_bear_on_the_question_is_left_out(index: SqliteIndex) -> None:
+    """By the model that reads both, else by how near it is; what is near enough always stays."""
+
+    def kept(reranker: Reranker | None, **least: float) -> list[str]:
+        question = Question("acme", ("manuals", "boards"), "blue kettle boils milk", 9, **least)
+        return found(index, question, reranker)[0]
+
+    everything = kept(None)
+    assert sorted(everything) == ["d1", "d2", "d6"]
+    assert kept(None, least_similarity=0.9) == ["d2"]
+    assert kept(Likes("red"), least_score=0.5, least_similarity=1.1) == ["d1"]
+    assert sorted(kept(Likes("red"), least_score=0.5, least_similarity=0.9)) == ["d1", "d2"]
+    assert kept(Likes("green"), least_score=0.5, least_similarity=1.1) == []
+    # Of three there was time for one, which is not relevant: the others are judged by nearness.
+    assert kept(Likes("red", most=1), least_score=0.5, least_similarity=0.3) != []
+
+
 def test_its_time_is_what_the_question_says(index: SqliteIndex) -> None:
     """Counted from the moment when candidates are there."""
     likes, began = Likes("red"), time.perf_counter()
