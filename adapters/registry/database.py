@@ -20,12 +20,22 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 SHARED_REMEDY = "Use PostgreSQL, or a disk of the machine that the registry runs on."
 READ_ONLY = "graftwork_read_only"
 _BUSY_TIMEOUT_MS = 10_000
+_STALLED = {
+    "connect_timeout": "10",  # seconds
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",  # milliseconds
+}
+"""When a server of which nothing is heard any more is given up. The kernel's own patience is a
+quarter of an hour, for which every thread that asks the database would wait."""
 
 
 def connect(url: str) -> Engine:
     """An engine for ``sqlite:///path`` or ``postgresql+psycopg://…``; nothing is opened yet.
 
-    Raises ``RegistryError`` for a URL that names no supported database.
+    A PostgreSQL that falls silent is given up after seconds, unless the URL says otherwise. Raises
+    ``RegistryError`` for a URL that names no supported database.
     """
     try:
         parsed = make_url(url)
@@ -38,7 +48,10 @@ def connect(url: str) -> Engine:
     if backend == "sqlite":
         return _sqlite(parsed.render_as_string(hide_password=False), parsed.database)
     if backend == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=5)
+        patient = parsed.update_query_dict(
+            {name: value for name, value in _STALLED.items() if name not in parsed.query}
+        )
+        return create_engine(patient, pool_pre_ping=True, pool_size=5, max_overflow=5)
     raise RegistryError(
         f"database_url: {backend} is not supported",
         remedy="Use sqlite:///path/to/file.db or postgresql+psycopg://user@host/name.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.atomic import write_file
 from serving.cli.options import DoneAsJson
 from serving.cli.output import emit, fail
 
@@ -34,7 +35,7 @@ def init(
     _require_valid(text, file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_file(file, text, private=False)
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}")
     if as_json:

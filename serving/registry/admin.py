@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -65,7 +66,9 @@ def admin_rows(
 
 async def _metrics(registry: CollectorRegistry, _: Request) -> Response:
     """Prometheus text."""
-    return Response(generate_latest(registry), media_type="text/plain")
+    # It reads databases and directories, and everything else here waits for the event loop.
+    text = await asyncio.to_thread(generate_latest, registry)
+    return Response(text, media_type="text/plain")
 
 
 def explain(error: Exception) -> RouterError | None:

@@ -120,7 +120,8 @@ class Membership:
 
     def engines(self) -> tuple[EngineReport, ...]:
         """Every live engine, ready or converging, oldest identity first."""
-        return tuple(self._engines[i].report for i in sorted(self._engines))
+        # In one step: metrics are read in a thread.
+        return tuple(seen.report for _, seen in sorted(self._engines.items()))
 
     def engine(self, identity: str) -> EngineReport | None:
         """One live engine."""

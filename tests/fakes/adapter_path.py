@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from adapters.aliases import Replica, RoutingTable
-from adapters.config import AdaptersConfig, PushSettings, RolloutSettings
+from adapters.config import AdaptersConfig, CollectSettings, PushSettings, RolloutSettings
 from adapters.events import EventBus
 from adapters.format.base_model import BaseFacts
 from adapters.format.manifest import digest_directory
@@ -107,12 +107,17 @@ class AdapterPath:
     fate: Fate | None = None
     database_url: str | None = None
     """Of a migrated database; None: a quick one below ``root``."""
+    keep_s: float = CollectSettings().keep_s or 0.0
+    """How long the store keeps the files of what nobody serves, seconds."""
     gate: Gate | None = None
     """What versions have to pass, in each life; None: nothing."""
 
     def __post_init__(self) -> None:
         self.config = AdaptersConfig(
-            rollout=self.settings, push=PUSHES, store=str(self.root / "watched")
+            rollout=self.settings,
+            push=PUSHES,
+            store=str(self.root / "watched"),
+            collect=CollectSettings(keep_s=self.keep_s),
         )
         self.store = LocalStore(self.root / "store")
         self.start()

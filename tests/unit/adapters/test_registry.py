@@ -266,6 +266,17 @@ def test_a_database_that_cannot_be_used_is_named(bad: str) -> None:
     assert caught.value.remedy
 
 
+def test_a_postgresql_that_falls_silent_is_given_up(tmp_path: Path) -> None:
+    """Within seconds, and not after the kernel's quarter of an hour; a URL may say otherwise."""
+    query = database.connect("postgresql+psycopg://u@h/n?connect_timeout=3").url.query
+    assert query["connect_timeout"] == "3"
+    assert int(str(query["tcp_user_timeout"])) <= 30_000
+    idle, between, count = (
+        int(str(query[f"keepalives_{what}"])) for what in ("idle", "interval", "count")
+    )
+    assert idle + between * count <= 30
+
+
 def test_sqlite_is_set_up_for_crashes(tmp_path: Path) -> None:
     """Write-ahead log, full sync and foreign keys, on every connection."""
     engine = database.connect(f"sqlite:///{tmp_path / 'registry.db'}")

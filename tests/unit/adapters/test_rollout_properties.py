@@ -24,6 +24,9 @@ aliases = st.sampled_from(["returns", "extract"])
 seeds = st.integers(1, 3)
 stages = st.sampled_from(["live", "live", "canary", "shadow"])
 replicas = st.sampled_from(["r0", "r1"])
+STAGES = ("promote", "canary", "shadow")
+MOVES = ("push", "push", "promote", "canary", "shadow", "rollback", "retire", "collect", "converge")
+moves = st.tuples(st.sampled_from(MOVES), aliases, seeds)
 
 
 class AdapterLife(RuleBasedStateMachine):
@@ -33,7 +36,7 @@ class AdapterLife(RuleBasedStateMachine):
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="graftwork-life-"))
         self.runner = asyncio.Runner()
-        self.path = AdapterPath(self.root, FakeFleet("r0", "r1"))
+        self.path = AdapterPath(self.root, FakeFleet("r0", "r1"), keep_s=0.0)
         self.epoch = 0
 
     def teardown(self) -> None:
@@ -103,6 +106,67 @@ class AdapterLife(RuleBasedStateMachine):
 
         self.do(work)
 
+    @rule(alias=aliases, seed=seeds, at=st.integers(1, 25), stage=st.sampled_from(STAGES))
+    def move_and_die(self, alias: str, seed: int, at: int, stage: str) -> None:
+        """The process dies while a known version is moved: a share is never all of the traffic."""
+        live = self.live(alias)
+
+        async def work() -> None:
+            fate = Fate(dies_at=at)
+            self.path.registry.fate = self.path.fate = fate
+            self.path.fleet.rules.append(fate.step)
+            with contextlib.suppress(Killed, AdapterError):
+                await self.move(stage, alias, seed)
+            self.path.fate = None
+            self.path.fleet.rules.clear()
+            await self.path.restart()
+
+        self.do(work)
+        if stage != "promote":
+            assert self.live(alias) == live
+
+    @rule(several=st.lists(moves, min_size=2, max_size=5))
+    def at_once(self, several: list[tuple[str, str, int]]) -> None:
+        """Whoever comes first: nothing breaks, so nothing fails."""
+        failed = self.failed()
+
+        async def work() -> None:
+            work = (self.move(*each) for each in several)
+            for ended in await asyncio.gather(*work, return_exceptions=True):
+                if ended is not None and not isinstance(ended, AdapterError):
+                    raise ended
+
+        self.do(work)
+        assert self.failed() <= failed
+
+    async def move(self, what: str, alias: str, seed: int) -> None:
+        """One thing that may be asked for."""
+        rollout, digest = self.path.rollout, self.path.digest(seed)
+        if what == "push":
+            await rollout.push(alias, self.path.adapter(seed), wait=True)
+        elif what == "promote":
+            await rollout.promote(alias, digest)
+        elif what == "canary":
+            await rollout.canary(alias, digest, 10.0)
+        elif what == "shadow":
+            await rollout.shadow(alias, digest, 10.0)
+        elif what == "rollback":
+            await rollout.rollback(alias)
+        elif what == "retire":
+            await rollout.retire(alias, digest)
+        elif what == "collect":
+            await rollout.collect()
+        else:
+            await self.path.reconciler.converge()
+
+    def live(self, alias: str) -> str | None:
+        """The digest of what the alias points at."""
+        return {row.name: row.live for row in self.path.registry.aliases()}.get(alias)
+
+    def failed(self) -> set[str]:
+        """Names of versions that failed."""
+        return {version.name for version in self.path.registry.versions(None, {State.FAILED})}
+
     @rule(alias=aliases, seed=seeds, busy=st.booleans())
     def promote(self, alias: str, seed: int, busy: bool) -> None:
         """Any version that exists."""
@@ -140,7 +204,7 @@ class AdapterLife(RuleBasedStateMachine):
 
     def a_long_answer_begins(self, alias: str, begins: bool) -> None:
         """On whatever is live now; it lasts until all answers end."""
-        live = {row.name: row.live for row in self.path.registry.aliases()}.get(alias)
+        live = self.live(alias)
         if begins and live is not None:
             self.path.fleet.requests[engine_name(alias, live)] += 1
 
@@ -192,7 +256,7 @@ class AdapterLife(RuleBasedStateMachine):
 
 TestAdapterLife = AdapterLife.TestCase
 TestAdapterLife.settings = settings(
-    max_examples=12,
+    max_examples=14,
     stateful_step_count=12,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -189,6 +189,23 @@ def test_init_writes_a_file_that_serves(tmp_path: Path) -> None:
     assert run("init", path, "--yes", "--force").exit_code == 0
 
 
+def test_init_that_finds_no_room_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever overwrites a file has it until the new one is whole."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "graftwork.yaml"
+    path.write_text("mine: 1\n")
+    monkeypatch.setattr("adapters.atomic.write_all", full)
+    result = run("init", path, "--yes", "--force")
+    assert result.exit_code == 1
+    assert "No space left" in result.stderr
+    assert path.read_text() == "mine: 1\n"
+
+
 def test_init_asks_five_questions(tmp_path: Path) -> None:
     """A GPU, all addresses, a frontier: a key is made and shown once, its hash is in the file."""
     path = tmp_path / "graftwork.yaml"
