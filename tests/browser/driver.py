@@ -54,7 +54,7 @@ class Browser:
         """Run a script in the page."""
         return self._post("/execute/sync", {"script": script, "args": list(given)})
 
-    def until(self, found: Callable[[], T], what: str = "", within_s: float = 20.0) -> T:
+    def until(self, found: Callable[[], T], what: str = "", within_s: float = 60.0) -> T:
         """What is found as soon as there is something."""
         deadline = time.monotonic() + within_s
         while True:
@@ -68,7 +68,7 @@ class Browser:
                 )
             time.sleep(0.03)
 
-    def sees(self, text: str, within_s: float = 20.0) -> None:
+    def sees(self, text: str, within_s: float = 60.0) -> None:
         """Wait until this can be read."""
         self.until(lambda: text in self.text(), text, within_s)
 

@@ -124,7 +124,7 @@ def judge(loop: Loop, reviews: list[dict[str, Any]]) -> None:
         assert judged.status_code == 200, judged.text
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_everything_dies_at_each_step_and_the_loop_comes_to_its_end(loop: Loop) -> None:
     """Captured, half reviewed, training, gating, shadow, canary: killed in each of them."""
     captured_and_reviewed(loop)

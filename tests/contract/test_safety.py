@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def ask(system: System, path: str, text: str, **more: Any) -> httpx.Response:
     for name in ("messages", "prompt", "input"):
         if name in body:
             body[name] = [{"role": "user", "content": text}] if name == "messages" else text
-    return httpx.post(system.url + path, json=body, timeout=20)
+    return httpx.post(system.url + path, json=body, timeout=60)
 
 
 @pytest.mark.parametrize("text", [HARMFUL, INJECTED])
@@ -205,16 +206,16 @@ def test_a_guard_is_asked_and_obeyed(
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("path", "fault"),
     [
-        Fault(Kind.STATUS, status=500),
-        Fault(Kind.STATUS, status=429),
-        Fault(Kind.RESET),
-        Fault(Kind.HANG_BEFORE_HEADERS),
+        *itertools.product(
+            PATHS,
+            [Fault(Kind.STATUS, status=500), Fault(Kind.STATUS, status=429), Fault(Kind.RESET)],
+        ),
+        (PATHS[0], Fault(Kind.HANG_BEFORE_HEADERS)),  # how it failed, no dialect knows
     ],
-    ids=lambda fault: f"{fault.kind}-{fault.status}",
+    ids=lambda each: f"{each.kind}-{each.status}" if isinstance(each, Fault) else each,
 )
-@pytest.mark.parametrize("path", PATHS)
 def test_a_guard_that_fails_refuses_and_nobody_is_called(
     guarded: tuple[System, str, str],
     guard: FakeFrontier,
@@ -231,7 +232,7 @@ def test_a_guard_that_fails_refuses_and_nobody_is_called(
     assert error_of(answer)["code"] == "guard_unavailable"
     assert int(answer.headers["retry-after"]) >= 1
     assert not frontier.requests
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
     guard.forget()
 
 

@@ -106,10 +106,10 @@ def test_choices_and_references() -> None:
 
 def test_hostile_schemas_end() -> None:
     """One that names itself, one that doubles, one that is no schema."""
-    began = time.monotonic()
+    began = time.thread_time()
     assert mismatch(1, {"$ref": "#"}) is None
     doubling: dict[str, Any] = {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}
     mismatch(1, doubling)
     assert mismatch({"a": 1}, {"properties": 7, "required": "a", "items": [], "anyOf": 3}) is None
     assert mismatch("x", {"$ref": "https://example.com/schema"}) is None
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1

@@ -155,6 +155,6 @@ def test_any_text_can_be_read(text: str) -> None:
 )
 def test_hostile_texts_take_time_in_proportion(text: str) -> None:
     """300,000 characters in less than a second; with their square it would take minutes."""
-    began = time.perf_counter()
+    began = time.thread_time()
     signs(text, Source.UNTRUSTED)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0

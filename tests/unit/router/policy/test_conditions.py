@@ -53,10 +53,10 @@ def test_what_makes_sense_compiles(source: str) -> None:
 @pytest.mark.parametrize(("source", "why"), BAD.items(), ids=range(len(BAD)))
 def test_what_would_fail_at_a_request_fails_when_it_is_loaded(source: str, why: str) -> None:
     """At once, and it says why."""
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(BadCondition, match=why.replace("(", r"\(").replace(")", r"\)")):
         compiled(source)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_a_declared_type_is_held_to() -> None:

@@ -102,10 +102,10 @@ def test_a_difference_is_by_words() -> None:
 
 def test_differences_of_hostile_texts_end_soon() -> None:
     """Long texts of one word are not compared word by word."""
-    began = time.monotonic()
+    began = time.thread_time()
     word_diff("a " * 100_000, "a " * 99_999 + "b")
     word_diff("a b " * 240, "b a " * 240)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_alerts_say_what_is_the_matter() -> None:

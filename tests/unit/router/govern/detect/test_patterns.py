@@ -251,9 +251,9 @@ def test_an_address_in_any_surroundings_is_found(
 def test_time_grows_with_the_text_alone(piece: str) -> None:
     """Twice the text may take twice the time: no pattern goes over it again and again."""
     text = (piece * 4000)[:8000]
-    began = time.process_time()
+    began = time.thread_time()
     PATTERNS.find(text)
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def test_of_overlapping_findings_secrets_win_then_the_surer_then_the_longer() -> None:

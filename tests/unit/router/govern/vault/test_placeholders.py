@@ -182,9 +182,9 @@ def test_conversations_are_forgotten_in_time_and_in_number() -> None:
 )
 def test_hostile_texts_take_time_in_proportion_to_their_length(text: str) -> None:
     """Whatever a model or a client repeats."""
-    began = time.process_time()
+    began = time.thread_time()
     for size in (20_000, 200_000):
         long = text * (size // len(text))
         assert bool(list(WORDS.find(long))) is bool(list(WORDS.typed(long))) is ("1" in text)
         assert WORDS.settled(long) >= len(long) - MAX_CHARS
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
