@@ -59,6 +59,11 @@ class EventBus:
         """Sequence number of the newest event; 0 before the first."""
         return self._last
 
+    @property
+    def followers(self) -> int:
+        """How many follow it now."""
+        return len(self._wakers)
+
     def emit(
         self, kind: str, alias: str | None = None, digest: str | None = None, **data: Any
     ) -> Event:

@@ -59,9 +59,10 @@ async def sse(
     detail: bool = False,
 ) -> AsyncGenerator[bytes, None]:
     """Events after ``after``, then each as it happens; a comment when it is quiet for long."""
+    # From here on, not from when the client has taken its first bytes: what it does then it hears.
+    follower = events.follow(events.last if after is None else after)
     # Something at once, so that a client knows that it is connected.
     yield b": connected\n\n"
-    follower = events.follow(after)
     upcoming = asyncio.ensure_future(anext(follower, None))
     said = time.monotonic()
     try:

@@ -18,7 +18,7 @@ from router.admit.keys import LOCAL
 from router.errors import Overloaded, TooLarge
 from router.replicas.table import TableHolder
 from router.request import Caller
-from router.wire.asgi import ClientLeft, Receive, Scope, Send
+from router.wire.asgi import ClientLeft, Present, Receive, Scope, Send
 from router.wire.table import Bound, Direct, Handler
 
 _REQUEST_HEADERS = frozenset({b"content-type", b"content-length", b"accept", b"last-event-id"})
@@ -60,10 +60,21 @@ class AdminProxy:
         return forward
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on. Raises ``Overloaded`` while there is no registry, ``TooLarge``."""
+        """Pass one request on.
+
+        Raises ``Overloaded`` while there is no registry, ``TooLarge``, and ``ClientLeft``: also
+        when a stream of events would go on for nobody.
+        """
         registry = self._holder.current.registry
         if registry is None:
             raise Overloaded("The registry is starting; try again shortly.", retry_after_s=1.0)
+        if scope["method"] in _WITHOUT_BODY:
+            with Present(receive):
+                await self._forward(registry, scope, receive, send)
+        else:
+            await self._forward(registry, scope, receive, send)
+
+    async def _forward(self, registry: Peer, scope: Scope, receive: Receive, send: Send) -> None:
         body = _Body(scope, receive, self._max_body_bytes)
         try:
             async with self._client().request(

@@ -110,8 +110,16 @@ class RegistryProcess:
             f"Pushes that wait for the first engine; at most {most}.",
             lambda: len(room.entries()),
         )
+        bus = self.adapters.events
+        followers = ("Clients that follow what happens, over all routers.", lambda: bus.followers)
         self._metrics.register(
-            Gauges({"graftwork_pushes_under_way": under_way, "graftwork_pushes_waiting": waiting})
+            Gauges(
+                {
+                    "graftwork_pushes_under_way": under_way,
+                    "graftwork_pushes_waiting": waiting,
+                    "graftwork_event_followers": followers,
+                }
+            )
         )
         self.documents = open_library(settings, self.adapters.registry)
         self._metrics.register(Gauges(readings(self.documents)))

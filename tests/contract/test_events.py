@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.contract.client import ADMIN, chat, error_of, post_version, push
+from tests.contract.client import ADMIN, chat, error_of, post_version, push, until
 from tests.contract.client import archive as archived
 from tests.fakes.whole_system import System
 
@@ -85,3 +85,14 @@ def test_what_happens_to_no_object_is_told_to_who_asks(ops: httpx.Client) -> Non
     wrong = ops.get(EVENTS, params={"detail": "yes please"})
     assert wrong.status_code == 400
     assert "detail" in error_of(wrong)["message"]
+
+
+def test_who_left_is_followed_by_nobody(keyed: System, ops: httpx.Client) -> None:
+    """However quiet it is: nothing of a client that hung up stays behind."""
+    bus = keyed.registry.adapters.events
+    until(lambda: not bus.followers, "those of the tests before have left")
+    with ops.stream("GET", EVENTS) as answer:
+        told = answer.iter_lines()
+        assert next(told) == ": connected"
+        until(lambda: bus.followers == 1)
+    until(lambda: not bus.followers)
