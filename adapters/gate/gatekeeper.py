@@ -53,6 +53,8 @@ class Gatekeeper:
 
     def __init__(self, parts: GateParts) -> None:
         self._parts = parts
+        self._judging: dict[tuple[str, str], asyncio.Task[Finding]] = {}
+        self._unwanted: set[tuple[str, str]] = set()
 
     def demands(self, alias: str) -> bool:
         """Whether a route of the alias demands a passed gate."""
@@ -80,10 +82,30 @@ class Gatekeeper:
         """Test a version that a replica holds, and write down what was found.
 
         The same evidence gives the verdict that it gave before, and nobody is asked again. Raises
-        ``FleetError`` when the replica fails, ``NotAsked`` when the current target does.
+        ``FleetError`` when the replica fails, ``NotAsked`` when the current target does, or when
+        somebody had it stopped.
         """
         demands = demands_of(self._parts.config, version.alias)
         assert demands is not None
+        name = (version.alias, version.digest)
+        self._judging[name] = asyncio.ensure_future(self._found(version, replica, demands))
+        try:
+            return await self._judging[name]
+        except asyncio.CancelledError:
+            if name not in self._unwanted:
+                raise
+            raise NotAsked(f"the test of {version.name} was stopped", remedy="") from None
+        finally:
+            self._judging.pop(name)
+            self._unwanted.discard(name)
+
+    def stop(self, alias: str, digest: str) -> None:
+        """End the test of a version that nobody may have any more, however long it would take."""
+        if task := self._judging.get((alias, digest)):
+            self._unwanted.add((alias, digest))
+            task.cancel()
+
+    async def _found(self, version: VersionRecord, replica: str, demands: Demands) -> Finding:
         try:
             return await self._judge(version, replica, demands)
         except* AdapterError as group:

@@ -105,7 +105,7 @@ class Console:
                 self._keyring.authorize(caller, page.scope)
                 facts = await page.show(visit)
             except RouterError as error:
-                return self._failed(request, error)
+                return self._failed(request, error, page)
             return self._page(page.template, page.title, page, visit, **facts)
 
         return shown
@@ -142,7 +142,7 @@ class Console:
         try:
             facts = await page.show(visit)
         except RouterError:
-            return self._failed(request, error)
+            return self._failed(request, error, page)
         return self._page(
             page.template, page.title, page, visit, status=error.status, problem=error, **facts
         )
@@ -205,7 +205,8 @@ class Console:
         except RouterError as error:
             return Response(error.message, error.status, _HEADERS, "text/plain")
 
-    def _failed(self, request: Request, error: RouterError) -> Response:
+    def _failed(self, request: Request, error: RouterError, page: Page | None = None) -> Response:
+        """Said on a page of its own, from where one comes back to the list that has ``page``."""
         caller = None
         with contextlib.suppress(RouterError):  # while the registry starts nobody is known
             caller = self._sessions.caller(request)
@@ -217,6 +218,8 @@ class Console:
             visit,
             status=error.status,
             message=error.message,
+            back=_list_of(page),
+            left=error.more.get("rebuilt_as") if isinstance(error, Refused) else None,
         )
 
     def _page(
@@ -245,6 +248,12 @@ class Console:
         }
         text = _templates().get_template(template).render(**{**given, **facts})
         return HTMLResponse(text, status, _HEADERS)
+
+
+def _list_of(page: Page | None) -> Page:
+    """The page of the navigation that a page belongs to; the first one, where it is that itself."""
+    section = "" if page is None or page.place is not None else page.section
+    return next(each for each in PAGES if each.path == section)
 
 
 def _errors(problem: Any) -> Any:

@@ -108,6 +108,13 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def tally(value: Any) -> str:
+    """Numbers by name on one line, as they come; anything else as ``plain`` writes it."""
+    if not isinstance(value, Mapping) or not value:
+        return plain(value)
+    return ", ".join(f"{name} {plain(number)}" for name, number in value.items())
+
+
 def _where_there_is_any(filter_of: Callable[..., str]) -> Callable[..., str]:
     """The same; what is missing is a dash."""
 
@@ -132,5 +139,6 @@ _ALL: Final[Mapping[str, Callable[..., str]]] = {
     "spoken": said,
     "pretty": pretty,
     "plain": plain,
+    "tally": tally,
 }
 FILTERS: Final = {name: _where_there_is_any(found) for name, found in _ALL.items()}

@@ -216,7 +216,9 @@ class Flywheel:
             self.reviewing.persons,
             CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed),
             self.clustering.persons,
-            *self.distilling.rooms(self.datasets, self._redaction.hashed),
+            *self.distilling.rooms(
+                self.datasets, self._redaction.hashed, self.gating.gatekeeper.stop
+            ),
             self.difficulty.persons,
         ]
 

@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.dataset.datasets import Datasets
 from adapters.distill import job
 from adapters.distill.briefing import AUTHOR
 from adapters.distill.clearing import AGAIN
 from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import MAX_OPEN, Ended, TooManyOpen, UnknownDistillation
+from adapters.distill.erasing import TrainedVersions
 from adapters.distill.states import ENDED, DistillState
-from adapters.errors import Superseded
+from adapters.errors import NotAsked, Superseded
 from adapters.flywheel.config import FlywheelConfig
+from adapters.publish.forgetting import Forgetter
 from adapters.publish.gating import Finding, Gate
 from adapters.registry import Plan, Registry, VersionRecord
 from adapters.registry.lifecycle import State
@@ -478,3 +481,58 @@ def test_a_directory_that_cannot_be_removed_is_told(
     directories.remove(IDENTITY)
     directories.remove(IDENTITY)
     assert list(tmp_path.iterdir()) == []
+
+
+class Endless(Verdict):
+    """A gate that takes as long as nobody stops it."""
+
+    def __init__(self) -> None:
+        super().__init__(passes=True)
+        self._stopped = asyncio.Event()
+
+    async def judge(self, version: VersionRecord, replica: str) -> Finding:
+        """Never."""
+        await super().judge(version, replica)
+        await self._stopped.wait()
+        raise NotAsked("stopped")
+
+    def stop(self, _alias: str, _digest: str) -> None:
+        """Now."""
+        self._stopped.set()
+
+
+class Touched(Datasets):
+    """Some datasets have a row of the person's."""
+
+    def __init__(self, *digests: str) -> None:
+        self._digests = list(digests)
+
+    def touched(self, subjects: Iterable[str]) -> list[str]:
+        """Those."""
+        return self._digests
+
+
+async def test_a_version_in_its_gate_goes_with_the_person(make: Make) -> None:
+    """Its test is ended: a person does not wait for it."""
+    gate = Endless()
+    world = make(gate, trainer=InstantTrainer())
+    made = await world.run(world.ask().id, "gating")
+    while not gate.judged:
+        await asyncio.sleep(0.01)
+    registry, rollout = world.path.registry, world.path.rollout
+    versions = TrainedVersions(
+        Touched(made.dataset),
+        world.distillations,
+        world.lineage,
+        world.loop,
+        registry,
+        Forgetter(rollout, world.path.store),
+        str,
+        gate.stop,
+    )
+    assert await versions.found("Jane") == 1
+    assert await versions.erase("Jane") == 1
+    version = registry.version("returns", made.digest)
+    assert version.state is State.FAILED
+    assert not world.path.store.exists("returns", made.digest)
+    assert await versions.found("Jane") == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -263,3 +265,36 @@ async def test_old_reports_go(path: AdapterPath) -> None:
         await judged(world, path)
     assert world.reports.count() == 5
     assert report(world, path)["n"] == 9
+
+
+async def test_a_test_that_nobody_wants_any_more_ends(path: AdapterPath) -> None:
+    """Whoever waits for it is told; nothing is written down, and the next one is made."""
+    world = world_of(path)
+    world.rows.held = [row(number) for number in range(80)]
+    asked, ours = asyncio.Event(), candidate(path)
+    on_replica = world.script.on_replica
+
+    async def stalls(*_: Any, **__: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    world.script.on_replica = stalls  # type: ignore[method-assign, assignment]
+    waiting = asyncio.ensure_future(judged(world, path))
+    await asked.wait()
+    world.gatekeeper.stop("other", ours.digest)
+    assert not waiting.done()
+    world.gatekeeper.stop(ours.alias, ours.digest)
+    with pytest.raises(NotAsked, match="stopped"):
+        await waiting
+    assert world.reports.newest(ours.alias, ours.digest) is None
+    world.script.on_replica = on_replica  # type: ignore[method-assign]
+    assert (await judged(world, path)).passed
+    # Whoever is cancelled himself is not told that his test was stopped.
+    world.script.on_replica = stalls  # type: ignore[method-assign, assignment]
+    world.rows.held.append(row(81))
+    asked.clear()
+    waiting = asyncio.ensure_future(judged(world, path))
+    await asked.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

@@ -22,6 +22,7 @@ from serving.console.forms import Forms
 from serving.console.live import MOST, Live
 from serving.console.session import BACK
 from tests.fakes.corpus import exchange
+from tests.fakes.learning_loop import row
 from tests.fakes.whole_system import System, whole_system
 
 RULES = 'rules:\n  - id: no-legal\n    when: tenant == "t"\n    deny: Not here.\n'
@@ -320,3 +321,20 @@ def _buttons(page: str) -> dict[str, str]:
     """What each accepts, by its label."""
     found = re.findall(r'<button name="do" value="(accept[^"]*)"[^>]*>([^<]*)</button>', page)
     return {label: value for value, label in found}
+
+
+def test_what_is_gone_says_where_to_go_on(system: System, ops: httpx.Client) -> None:
+    """An erased dataset names what is left of it; what there is none of leads to the list."""
+    datasets = system.registry.flywheel.datasets
+    rows = [row(number, subjects=("a" * 64,) if number < 3 else ()) for number in range(12)]
+    old = datasets.take_in("gold", rows)
+    page = ops.get(f"/console/datasets/{old.digest}")
+    assert "human 12" in page.text
+    [done] = datasets.without(["a" * 64])
+    gone = ops.get(f"/console/datasets/{old.digest}")
+    assert gone.status_code == 410
+    assert f'<a href="/console/datasets/{done.rebuilt_as}">What is left of it</a>' in gone.text
+    missing = ops.get("/console/reviews/rev_none")
+    assert missing.status_code == 404
+    assert '<a href="/console/reviews">Back to Reviews</a>' in missing.text
+    assert '<a href="/console">Back to Overview</a>' in ops.get("/console/nothing").text
