@@ -177,6 +177,13 @@ class Datasets:
             raise DamagedDataset(f"Dataset {digest[:12]} has other rows than were frozen.")
         return [row for row in rows if split in {None, row.split}]
 
+    def of_exchange(self, digest: str, exchange_id: str) -> list[Row]:
+        """The rows of one that an exchange became. Raises ``DamagedDataset``."""
+        try:
+            return list(files.of_exchange(self._root, digest, exchange_id))
+        except files.Damaged as error:
+            raise DamagedDataset(f"{error}.") from error
+
     def holdout(self, intent: str) -> list[Row]:
         """Every row that the intent's versions are tested on and never trained on.
 
@@ -264,7 +271,7 @@ class Datasets:
         return [
             row
             for digest, wanted in sorted(by_dataset.items())
-            for row in _once(self.rows(digest, "test"), wanted)
+            for row in ledger.wanted_of(self.rows(digest, "test"), wanted)
         ]
 
     def _frozen(
@@ -389,9 +396,3 @@ def _dataset(rows: Sequence[Row], name: str, about: Mapping[str, Any]) -> Datase
         names=(name,),
         about=about,
     )
-
-
-def _once(rows: Iterable[Row], wanted: set[tuple[str, str, str]]) -> list[Row]:
-    """The rows that are wanted, each once."""
-    found = {(row.intent, row.exchange_id, row.digest): row for row in rows}
-    return [row for key, row in found.items() if key in wanted]

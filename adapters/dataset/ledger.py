@@ -129,6 +129,12 @@ def held(session: Session, intent: str | None = None) -> list[Held]:
     ]
 
 
+def wanted_of(rows: Iterable[Row], wanted: set[tuple[str, str, str]]) -> list[Row]:
+    """The rows whose intent, exchange and digest are wanted, each once."""
+    found = {(row.intent, row.exchange_id, row.digest): row for row in rows}
+    return [row for key, row in found.items() if key in wanted]
+
+
 def hold_out(session: Session, digest: str, rows: Iterable[Row], *, replaces: bool) -> None:
     """Hold rows out for ever; ``replaces``: an exchange's newer answer takes the older's place."""
     for row in rows:

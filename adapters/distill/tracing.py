@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from adapters.aliases import engine_name
 from adapters.corpus.exchange import Exchange
 from adapters.corpus.exchanges import Exchanges
 from adapters.dataset.datasets import Datasets
-from adapters.dataset.errors import DatasetError
+from adapters.dataset.errors import DamagedDataset
 from adapters.dataset.frozen import Dataset
 from adapters.distill.lineage import Lineage
 from adapters.records.line import iso
@@ -77,12 +78,8 @@ class Tracer:
         for dataset in of_intent[:_DATASETS]:
             if dataset.erased:
                 continue
-            try:
-                rows = self._datasets.rows(dataset.digest)
-            except DatasetError:
-                continue  # Erased just now, or damaged: it tells nothing.
-            for row in rows:
-                if row.exchange_id == exchange.id:
+            with suppress(DamagedDataset):  # It tells nothing.
+                for row in self._datasets.of_exchange(dataset.digest, exchange.id):
                     yield Place(dataset, row.digest, row.split)
 
     def _adapters(self, places: Iterable[Place]) -> list[dict[str, Any]]:

@@ -337,6 +337,23 @@ def test_what_a_crash_left_is_swept(datasets: Datasets, answers: Answers, tmp_pa
     assert datasets.rows(made.digest)
 
 
+def test_what_an_exchange_became_is_found(
+    datasets: Datasets, answers: Answers, tmp_path: Path
+) -> None:
+    """By the lines that name it: a page that shows a request does not read whole datasets."""
+    answers.all = [gold(number, text=f"of {gold(3).exchange_id}? no {number}") for number in (3, 7)]
+    answers.all += [gold(number) for number in range(10, 16)]
+    made = datasets.freeze(Selection("a"))
+    [found] = datasets.of_exchange(made.digest, gold(3).exchange_id)
+    assert found in datasets.rows(made.digest)
+    assert datasets.of_exchange(made.digest, "exc_nothing") == []
+    assert datasets.of_exchange("0" * 64, gold(3).exchange_id) == []
+    path = tmp_path / DIRECTORY / made.digest / f"{found.split}.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"messages"', b'"massages"'))
+    with pytest.raises(DamagedDataset):
+        datasets.of_exchange(made.digest, gold(3).exchange_id)
+
+
 def test_what_is_no_dataset_does_not_stop_the_sweep(
     datasets: Datasets, answers: Answers, tmp_path: Path
 ) -> None:

@@ -21,8 +21,8 @@ from serving.console.console import PAGES
 from serving.console.forms import Forms
 from serving.console.live import MOST, Live
 from serving.console.session import BACK
+from tests.fakes import learning_loop
 from tests.fakes.corpus import exchange
-from tests.fakes.learning_loop import row
 from tests.fakes.whole_system import System, whole_system
 
 RULES = 'rules:\n  - id: no-legal\n    when: tenant == "t"\n    deny: Not here.\n'
@@ -326,7 +326,10 @@ def _buttons(page: str) -> dict[str, str]:
 def test_what_is_gone_says_where_to_go_on(system: System, ops: httpx.Client) -> None:
     """An erased dataset names what is left of it; what there is none of leads to the list."""
     datasets = system.registry.flywheel.datasets
-    rows = [row(number, subjects=("a" * 64,) if number < 3 else ()) for number in range(12)]
+    rows = [
+        learning_loop.row(number, subjects=("a" * 64,) if number < 3 else ())
+        for number in range(12)
+    ]
     old = datasets.take_in("gold", rows)
     page = ops.get(f"/console/datasets/{old.digest}")
     assert "human 12" in page.text
