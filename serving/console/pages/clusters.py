@@ -23,6 +23,7 @@ async def show(visit: Visit) -> dict[str, Any]:
         "rows": [{**row, **_pictures(row, most)} for row in found["data"]],
         "next": found["next"],
         "is_first": not cursor,
+        "typed": visit.form,
     }
 
 

@@ -25,7 +25,9 @@ async def show(visit: Visit) -> dict[str, Any]:
 
 async def act(visit: Visit) -> str:
     """Ask for an erasure. Raises ``RouterError``."""
-    made = await visit.api.send("POST", "/erasures", {"subject": visit.form.get("subject", "")})
+    # Spaces come along when a name is pasted, and would make it another one.
+    subject = visit.form.get("subject", "").strip()
+    made = await visit.api.send("POST", "/erasures", {"subject": subject})
     return f"/erasures?id={part(made['id'])}&done=asked"
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from router.config.auth import KeyScope
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, Refused
 from serving.console import charts
 from serving.console.page import Page, Visit
 
@@ -26,6 +27,7 @@ async def show(visit: Visit) -> dict[str, Any]:
     return {
         "active": active,
         "shadow": shadow,
+        "seen": _marked(now),
         "warnings": now.get("warnings", ()),
         "source": kept if typed is None else typed,
         "hits": _hits((decisions or {"data": ()})["data"]),
@@ -60,6 +62,8 @@ def _hits(decisions: Any) -> list[dict[str, Any]]:
 async def act(visit: Visit) -> str:
     """Put, promote or roll back rules. Raises ``RouterError``."""
     what = visit.form.get("do", "")
+    if seen := visit.form.get("seen"):
+        await _unchanged(visit, seen)
     if what in ("put", "shadow"):
         source = visit.form.get("source", "").encode()
         stage = "shadow" if what == "shadow" else "live"
@@ -69,6 +73,24 @@ async def act(visit: Visit) -> str:
     else:
         raise InvalidRequest("There is no such button.")
     return f"/policy?done={what}"
+
+
+async def _unchanged(visit: Visit, seen: str) -> None:
+    """Whoever opened the page before somebody else changed the rules does not undo that unseen.
+
+    Raises ``Refused``; what was typed is shown again, with what holds by now.
+    """
+    if _marked(await visit.api.get("/policy")) != seen:
+        raise Refused(
+            409,
+            "Somebody has changed the rules since you opened this page. What you typed is still"
+            " below: compare it with what holds now, then send it again.",
+        )
+
+
+def _marked(policy: Mapping[str, Any]) -> str:
+    """Which rules hold, and which are tried."""
+    return "/".join((policy[stage] or {}).get("version") or "-" for stage in ("active", "shadow"))
 
 
 PAGE = Page(

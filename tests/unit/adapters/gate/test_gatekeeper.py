@@ -278,7 +278,7 @@ async def test_a_test_that_nobody_wants_any_more_ends(path: AdapterPath) -> None
         asked.set()
         await asyncio.Event().wait()
 
-    world.script.on_replica = stalls  # type: ignore[method-assign, assignment]
+    world.script.on_replica = stalls  # type: ignore[method-assign]
     waiting = asyncio.ensure_future(judged(world, path))
     await asked.wait()
     world.gatekeeper.stop("other", ours.digest)
@@ -290,7 +290,7 @@ async def test_a_test_that_nobody_wants_any_more_ends(path: AdapterPath) -> None
     world.script.on_replica = on_replica  # type: ignore[method-assign]
     assert (await judged(world, path)).passed
     # Whoever is cancelled himself is not told that his test was stopped.
-    world.script.on_replica = stalls  # type: ignore[method-assign, assignment]
+    world.script.on_replica = stalls  # type: ignore[method-assign]
     world.rows.held.append(row(81))
     asked.clear()
     waiting = asyncio.ensure_future(judged(world, path))

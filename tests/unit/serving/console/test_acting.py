@@ -14,6 +14,8 @@ import httpx
 import pytest
 from starlette.requests import Request
 
+from adapters.records.sealing import AUDIT
+from adapters.records.subjects import Subjects
 from adapters.review.item import Candidate
 from router.admit.keys import LOCAL, hash_key
 from router.errors import Overloaded, TooSlow
@@ -21,6 +23,7 @@ from serving.console.console import PAGES
 from serving.console.forms import Forms
 from serving.console.live import MOST, Live
 from serving.console.session import BACK
+from tests.contract.client import archive, until
 from tests.fakes import learning_loop
 from tests.fakes.corpus import exchange
 from tests.fakes.whole_system import System, whole_system
@@ -341,3 +344,58 @@ def test_what_is_gone_says_where_to_go_on(system: System, ops: httpx.Client) -> 
     assert missing.status_code == 404
     assert '<a href="/console/reviews">Back to Reviews</a>' in missing.text
     assert '<a href="/console">Back to Overview</a>' in ops.get("/console/nothing").text
+
+
+def _hidden(page: str, name: str) -> str:
+    """What the forms of a page send along under a name; the same in all of them."""
+    [found] = set(re.findall(rf'<input type="hidden" name="{name}" value="([^"]*)">', page))
+    return str(found)
+
+
+def test_rules_that_somebody_changed_meanwhile_are_not_overwritten_unseen(
+    ops: httpx.Client,
+) -> None:
+    """What was typed stays, beside what holds by now; sent again, it holds."""
+    seen = {"seen": _hidden(ops.get("/console/policy").text, "seen")}
+    theirs = RULES.replace("no-legal", "of-somebody-else")
+    assert ops.post("/console/policy", data={"do": "put", "source": theirs}).status_code == 303
+    mine = RULES.replace("no-legal", "of-mine")
+    for sent in ({"do": "put", "source": mine}, {"do": "rollback"}, {"do": "promote"}):
+        answer = ops.post("/console/policy", data={**sent, **seen})
+        assert answer.status_code == 409, sent
+        assert "Somebody has changed the rules" in answer.text
+    again = ops.post("/console/policy", data={"do": "put", "source": mine, **seen})
+    assert "of-mine" in again.text
+    assert "of-somebody-else" in again.text
+    now = {"do": "put", "source": mine, "seen": _hidden(again.text, "seen")}
+    assert ops.post("/console/policy", data=now).status_code == 303
+
+
+def test_two_who_roll_back_do_not_bring_the_bad_one_back(system: System, ops: httpx.Client) -> None:
+    """Both saw the same version live: the second is told that it is not any more."""
+    headers = {"authorization": "Bearer key-ops"}
+    path = f"{system.url}/admin/v1/adapters/doubly"
+    for seed in (1, 2):
+        sent = {**headers, "content-type": "application/gzip"}
+        answer = httpx.post(
+            f"{path}/versions?wait=live", content=archive(seed), headers=sent, timeout=60
+        )
+        assert answer.status_code == 201, answer.text
+    seen = {"do": "rollback", "live": _hidden(ops.get("/console/adapters/doubly").text, "live")}
+    assert seen["live"] == answer.json()["digest"]
+    assert ops.post("/console/adapters/doubly", data=seen).status_code == 303
+    late = ops.post("/console/adapters/doubly", data=seen)
+    assert (late.status_code, "Somebody else was quicker" in late.text) == (409, True)
+    assert httpx.get(path, headers=headers).json()["previous"] == seen["live"]
+
+
+def test_a_pasted_name_is_erased_without_the_spaces_around_it(
+    system: System, ops: httpx.Client
+) -> None:
+    """With them it would be another person, of whom there is nothing."""
+    jane = Subjects(system.root / AUDIT).hash("Jane Roe")
+    exchanges = system.registry.flywheel.exchanges
+    found, _ = exchanges.take(exchange("Whose is it?", subjects=(jane,)))
+    sent = ops.post("/console/erasures", data={"subject": "  Jane Roe \n"})
+    until(lambda: "Certificate" in ops.get(sent.headers["location"]).text)
+    assert exchanges.find(found) is None
