@@ -375,14 +375,16 @@ def test_two_who_roll_back_do_not_bring_the_bad_one_back(system: System, ops: ht
     """Both saw the same version live: the second is told that it is not any more."""
     headers = {"authorization": "Bearer key-ops"}
     path = f"{system.url}/admin/v1/adapters/doubly"
+    sent = {**headers, "content-type": "application/gzip"}
+    pushed = []
     for seed in (1, 2):
-        sent = {**headers, "content-type": "application/gzip"}
         answer = httpx.post(
             f"{path}/versions?wait=live", content=archive(seed), headers=sent, timeout=60
         )
         assert answer.status_code == 201, answer.text
+        pushed.append(answer.json()["digest"])
     seen = {"do": "rollback", "live": _hidden(ops.get("/console/adapters/doubly").text, "live")}
-    assert seen["live"] == answer.json()["digest"]
+    assert seen["live"] == pushed[-1]
     assert ops.post("/console/adapters/doubly", data=seen).status_code == 303
     late = ops.post("/console/adapters/doubly", data=seen)
     assert (late.status_code, "Somebody else was quicker" in late.text) == (409, True)
