@@ -12,7 +12,6 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from adapters.atomic import write_file
 from serving.cli.client import connected
 from serving.cli.options import DEFAULT_URL, AsJson, DoneAsJson, Key, Url
 from serving.cli.output import clean, emit, fail, table
@@ -145,6 +144,8 @@ def export(
         if form == "huggingface":
             _unpack(raw, output)
         else:
+            from adapters.atomic import write_file
+
             write_file(output, raw, private=False)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}")

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from adapters.atomic import sweep, writing
 from serving.cli.client import adapter_path, connected
 from serving.cli.options import DEFAULT_URL, DoneAsJson, Key, Url
 from serving.cli.output import emit, fail
@@ -78,6 +77,8 @@ def _merge(bundle: Path, scratch: Path, target: Path, base: Path | None) -> None
 
 
 def _download(version: str, output: Path | None, url: str, key: str | None) -> Path:
+    from adapters.atomic import sweep, writing
+
     alias, _, digest = version.partition("@")
     path = adapter_path(alias, "versions", digest, "export") if digest else None
     with (

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.atomic import write_file
 from serving.cli.options import DoneAsJson
 from serving.cli.output import emit, fail
 
@@ -28,6 +27,7 @@ def init(
     """Write a commented deploy file. Asks for base, GPU, address, frontier and state directory."""
     if file.exists() and not force:
         fail(f"{file} is there already: name another file, or add --force")
+    from adapters.atomic import write_file
     from serving.config.starting import Answers, deploy_file
 
     answers, key = (Answers(), None) if yes else _asked(err=as_json)
