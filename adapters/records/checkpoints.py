@@ -7,6 +7,7 @@ records are leaves of the tree: those that came since the checkpoint before, by 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -102,6 +103,8 @@ def parse(document: Any) -> Checkpoint | None:
 def read(layout: Layout) -> Checkpoints:
     """All of it; a last line that is not whole is left out. Raises ``OSError``."""
     found = Checkpoints()
+    if layout.checkpoints.exists() and not layout.checkpoints.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(layout.checkpoints))
     try:
         data = layout.checkpoints.read_bytes()
     except FileNotFoundError:

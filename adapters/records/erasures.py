@@ -141,9 +141,11 @@ class Erasures:
         name = Subjects(self._log.layout.root).hash(subject)
         held = await asyncio.to_thread(self._held, subject, name)
         if not any(hold["whole"] for hold in held):
-            # Each is counted when it is done: the next attempt would not find it any more.
+            # Each is counted when it is done, durably: the next attempt, perhaps of another
+            # process, would not find it any more.
             for room in self._rooms:
                 erasure.count(await erase_all([room], subject))
+                await asyncio.to_thread(self._put, erasure)
             erasure.count(await self._elsewhere(subject))
         await self._certify(erasure, name, held)
 

@@ -85,10 +85,18 @@ class Layout:
     def found(self) -> list[Segment]:
         """Every segment, by writer and number. Raises ``OSError`` when it cannot be listed."""
         try:
-            names = [entry.name for entry in os.scandir(self.segments)]
+            # A pipe or a device with such a name would be read for ever.
+            names = [entry.name for entry in os.scandir(self.segments) if _is_file(entry)]
         except FileNotFoundError:
             return []
         return sorted(found for name in names if (found := parse_name(name)) is not None)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads nowhere
+        return False
 
 
 def parse_name(name: str) -> Segment | None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from adapters.records.files import Layout, Segment
 
 _SALT_BYTES = 16
-_LINE = re.compile(rb'\{"sequence":(\d+),"salt":"([0-9a-f]{32})","payload":(.*)\}')
-_ERASED = re.compile(rb'\{"sequence":(\d+),"erased":true\} *')
+_LINE = re.compile(rb'\{"sequence":(\d{1,18}),"salt":"([0-9a-f]{32})","payload":(.*)\}')
+_ERASED = re.compile(rb'\{"sequence":(\d{1,18}),"erased":true\} *')
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ def read(text: bytes) -> KeptPayload | None:
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """(offset, line without its end) of every whole line; none when there is no such file."""
+    if not path.is_file():
+        return
     try:
         with path.open("rb") as file:
             offset = 0

@@ -261,7 +261,7 @@ def _heads(lines: Sequence[tuple[int, Checkpoint]]) -> dict[str, dict[int, str]]
 
 def _strangers(layout: Layout) -> Iterator[Problem]:
     for path in sorted(layout.segments.iterdir()):
-        if parse_name(path.name) is None:
+        if parse_name(path.name) is None or not path.is_file():
             yield Problem("", None, path.name, "inserted", "this is no segment of the log")
     known = set(layout.found())
     if layout.payloads.is_dir():

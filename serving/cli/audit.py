@@ -15,6 +15,7 @@ from serving.cli.output import emit, fail, table
 
 if TYPE_CHECKING:
     from adapters.records.problems import Verification
+    from adapters.records.signing import PublicKey
     from adapters.records.verified import Verified
     from adapters.records.verify import Reference
 
@@ -85,12 +86,12 @@ def verify(
 def _reference(checkpoint: Path | None, key: Path | None, state: Path | None) -> Reference:
     """What is held against the log; ends the command when that cannot be read."""
     from adapters.records import checkpoints
-    from adapters.records.signing import BadKey, parse_keys
+    from adapters.records.signing import BadKey
     from adapters.records.verify import Reference
 
     try:
         kept = None if checkpoint is None else checkpoints.parse_kept(checkpoint.read_bytes())
-        keys = [] if key is None else parse_keys(key.read_bytes())
+        keys = [] if key is None else _keys(key)
     except (OSError, BadKey, ValueError) as error:
         typer.echo(f"graftwork: what was kept elsewhere cannot be read: {error}; {_KEPT}", err=True)
         raise typer.Exit(_UNREADABLE) from error
@@ -100,6 +101,17 @@ def _reference(checkpoint: Path | None, key: Path | None, state: Path | None) ->
         since=_since(state),
         processes=os.cpu_count() or 1,
     )
+
+
+def _keys(path: Path) -> list[PublicKey]:
+    """Those that were kept. Raises ``OSError``, ``BadKey``."""
+    from adapters.records.signing import BadKey, parse_keys
+
+    found = parse_keys(path.read_bytes())
+    if not found:
+        # Without any the log's own list would be believed, which is what is in doubt.
+        raise BadKey("it lists no key")
+    return found
 
 
 def _since(state: Path | None) -> Verified | None:

@@ -53,7 +53,10 @@ async def test_what_was_kept_elsewhere_is_verified_against_or_refused(tmp_path: 
     changed = verify(tmp_path / "other", *given, "--json")
     assert changed.exit_code == 1
     assert "replaced" in {each["kind"] for each in json.loads(changed.stdout)["problems"]}
-    for option, file in (("--checkpoint", keys), ("--key", kept), ("--key", tmp_path / "none")):
+    empty = tmp_path / "empty.json"
+    empty.write_text("[]")
+    refused = (("--checkpoint", keys), ("--key", kept), ("--key", tmp_path / "none"))
+    for option, file in (*refused, ("--key", empty)):
         assert verify(tmp_path / "audit", option, str(file)).exit_code == 2
 
 

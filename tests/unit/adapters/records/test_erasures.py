@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,29 @@ async def test_what_fails_is_tried_again_and_counted_once(tmp_path: Path) -> Non
     assert (event["erasure"], event["actor"]) == (made.id, "boss")
     verdict = verify(root)
     assert (verdict.problems, verdict.erased) == ([], 1)
+
+
+async def test_a_process_that_ends_between_two_rooms_loses_no_count(tmp_path: Path) -> None:
+    """The next one finds nothing any more in the first room, and certifies what was there."""
+
+    class Ending(Shelf):
+        async def erase(self, subject: str) -> int:
+            raise asyncio.CancelledError(subject)
+
+    with running_log(tmp_path / "audit") as log:
+
+        def opened(*rooms: Shelf) -> Erasures:
+            return Erasures(tmp_path / "erasures", log, rooms, Others())
+
+        shelf = Shelf(3)
+        made = opened(shelf, Ending(1)).ask(NAME, "boss", None)
+        with pytest.raises(asyncio.CancelledError):
+            await opened(shelf, Ending(1)).work()
+        assert shelf.things == 0
+        await opened(shelf).work()
+        done = opened().find(made.id)
+    assert done is not None
+    assert (done.state, done.found["documents"]) == ("done", 3)
 
 
 async def test_so_many_are_taken_and_no_more(

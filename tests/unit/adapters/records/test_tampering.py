@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from adapters.records import checkpoints
 from adapters.records.checkpoints import Checkpoint
 from adapters.records.files import Layout
+from adapters.records.problems import Unreadable
 from adapters.records.sealing import Sealer
 from adapters.records.signing import PublicKey, Signer, read_keys
 from adapters.records.verified import Verified
@@ -252,6 +254,32 @@ async def test_a_segment_under_another_writers_name_is_noticed(log: Log) -> None
     found = log.alone().problems
     assert ("two", "two-000001.jsonl", "replaced") in {(e.writer, e.file, e.kind) for e in found}
     assert ("one", "removed") in {(each.writer, each.kind) for each in found}
+
+
+async def test_what_is_no_file_is_named_and_never_read(log: Log) -> None:
+    """A pipe or a device would be read for ever."""
+    last = files(log.root)[-1]
+    os.mkfifo(log.root / "segments" / "three-000000.jsonl")
+    (log.root / "segments" / "four-000000.jsonl").symlink_to("/dev/zero")
+    (log.root / "segments" / "five-000000.jsonl").symlink_to("five-000000.jsonl")
+    (log.root / "payloads" / last.name).unlink()
+    os.mkfifo(log.root / "payloads" / last.name)
+    found = {(each.file, each.kind) for each in log.alone().problems}
+    names = {"three-000000.jsonl", "four-000000.jsonl", "five-000000.jsonl"}
+    assert {(name, "inserted") for name in names} <= found
+    assert (last.name, "removed") in found
+    (log.root / LINES).unlink()
+    os.mkfifo(log.root / LINES)
+    with pytest.raises(Unreadable, match="it is no file"):
+        log.alone()
+
+
+async def test_a_payload_with_a_number_beyond_reason_is_altered(log: Log) -> None:
+    """Python does not read a number of so many digits."""
+    path = log.root / "payloads" / files(log.root)[0].name
+    line = b'{"sequence":%s,"salt":"%s","payload":{}}\n' % (b"9" * 5000, b"0" * 32)
+    path.write_bytes(path.read_bytes() + line)
+    assert (path.name, "altered") in {(each.file, each.kind) for each in log.alone().problems}
 
 
 async def test_a_tree_that_was_lost_is_no_problem_and_a_changed_one_accuses_nobody(
