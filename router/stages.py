@@ -106,13 +106,16 @@ class Stopwatch:
 
     def enter(self, booked: Booked) -> None:
         """From now on the time is this stage's."""
-        self._move()
-        self._open.append(booked)
+        now, running = time.perf_counter(), self._open
+        running[-1].seconds += now - self._mark
+        self._mark = now
+        running.append(booked)
 
     def leave(self, booked: Booked) -> None:
         """From now on it is that of the stage around it."""
-        self._move()
-        running = self._open
+        now, running = time.perf_counter(), self._open
+        running[-1].seconds += now - self._mark
+        self._mark = now
         if running[-1] is booked:
             running.pop()
             return

@@ -6,7 +6,7 @@ Source of the GenAI names and buckets: OpenTelemetry semantic conventions for ge
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -169,8 +169,8 @@ class RouterMetrics:
             "graftwork_table_epoch", "Epoch of the routing table in use.", registry=registry
         )
 
-    def observe(self, exchange: Exchange) -> None:
-        """Book one finished exchange."""
+    def observe(self, exchange: Exchange, stages: Sequence[Booked]) -> None:
+        """Book one finished exchange, and the time of its stages."""
         target = self._label(exchange.chosen.target) if exchange.chosen else NO_TARGET
         endpoint = exchange.request.endpoint.value
         labels = (_OPERATIONS[endpoint], target)
@@ -187,7 +187,6 @@ class RouterMetrics:
             child(self.tokens, *labels, "input").observe(exchange.account.usage.input_tokens)
         if exchange.account.usage.output_tokens is not None:
             child(self.tokens, *labels, "output").observe(exchange.account.usage.output_tokens)
-        stages = list(exchange.account.stages)
         self.stages.observe(stages)
         self.overhead.observe(
             sum([each.seconds for each in stages if each.heading and each.stage not in _CLIENTS])

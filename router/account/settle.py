@@ -62,8 +62,9 @@ class Settlement:
 
     def measure(self, exchange: Exchange) -> None:
         """Into metrics and usage, last of all: what settling and recording took is among it."""
-        self._metrics.observe(exchange)
-        self._usage.book_time(exchange)
+        stages = list(exchange.account.stages)
+        self._metrics.observe(exchange, stages)
+        self._usage.book_time(exchange, stages)
 
 
 def _give_back(exchange: Exchange) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ from router.choose.learning import success_of
 from router.errors import TargetUnavailable
 from router.exchange import CANCELLED, ESCALATED, HIT, REJECTED, VIOLATED, Exchange
 from router.request import NO_INTENT
-from router.stages import Heading
+from router.stages import Booked, Heading
 
 _ADAPTER = "adapter:"
 _SERVER_ERROR = 500
@@ -279,17 +279,17 @@ class UsageMeter:
         row.refused += exchange.account.status >= 400
         row.cache_hits += exchange.account.cache == HIT
         for attempt in exchange.delivery.attempts:
-            row = self._row(exchange, attempt.target)
-            row.attempts += 1
-            row.input_tokens += attempt.billed.input_tokens or 0
-            row.output_tokens += attempt.billed.output_tokens or 0
-            row.nano_usd += round(attempt.cost_usd * 1e9)
+            asked = row if attempt.target == target else self._row(exchange, attempt.target)
+            asked.attempts += 1
+            asked.input_tokens += attempt.billed.input_tokens or 0
+            asked.output_tokens += attempt.billed.output_tokens or 0
+            asked.nano_usd += round(attempt.cost_usd * 1e9)
 
-    def book_time(self, exchange: Exchange) -> None:
-        """Add the time that it took; to be called when nothing more is to come."""
+    def book_time(self, exchange: Exchange, stages: Iterable[Booked]) -> None:
+        """Add the time of its stages; to be called when nothing more is to come."""
         row = self._row(exchange, exchange.chosen.target if exchange.chosen else _NO_TARGET)
         seconds = dict.fromkeys(_BOOKED, 0.0)
-        for each in exchange.account.stages:
+        for each in stages:
             seconds[each.heading] += each.seconds
         for heading, name in _BOOKED.items():
             if took_us := round(seconds[heading] * 1e6):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from router.admit.keys import Keyring
 from router.config.auth import KeyScope
@@ -13,7 +13,7 @@ from router.config.limits import LimitsConfig
 from router.config.priority import Priority, PriorityConfig
 from router.errors import InvalidRequest, Overloaded, RateLimited
 from router.exchange import Exchange, Rate
-from router.request import Caller, Request
+from router.request import Caller, Request, changed
 
 PRIORITY_HEADER = "x-graftwork-priority"
 _WINDOW_S = 60.0
@@ -52,10 +52,10 @@ class Admission:
             headers.get("authorization"), headers.get("x-api-key")
         )
         self._keyring.authorize(caller, KeyScope.INFERENCE)
-        exchange.request = replace(exchange.request, caller=caller, priority=caller.priority)
+        exchange.request = changed(exchange.request, caller=caller, priority=caller.priority)
         wanted = headers.get(PRIORITY_HEADER)
         if wanted is not None:
-            exchange.request = replace(exchange.request, priority=_priority(wanted, caller))
+            exchange.request = changed(exchange.request, priority=_priority(wanted, caller))
         exchange.account.limited(self._count(caller))
         self._require_room(exchange.request.priority)
 

@@ -10,7 +10,7 @@ until that one has begun, and goes out when it cannot.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from router.answering import Outgoing
 from router.config.routing import RoutingConfig
@@ -19,7 +19,7 @@ from router.exchange import ESCALATED, Assurance, Attempt, Exchange
 from router.judge.calibration import Calibration, pooled
 from router.judge.standard import Judging, Standard, judging
 from router.judge.watched import WatchedAnswer
-from router.request import NO_INTENT, Decision, Option, Request
+from router.request import NO_INTENT, Decision, Option, Request, changed
 from router.wire.dialects.vllm import DIALECT as _VLLM
 from router.wire.formats import FORMATS
 
@@ -77,8 +77,8 @@ class Judge:
         decision = replace(decision, judging=by.record(decision.options))
         unjudged = _VLLM.unable_to_tell(request.endpoint, request.body)
         if unjudged is not None:
-            return replace(decision, unjudged=unjudged)
-        return replace(decision, probe=_VLLM.probe(request.endpoint, request.body))
+            return changed(decision, unjudged=unjudged)
+        return changed(decision, probe=_VLLM.probe(request.endpoint, request.body))
 
     def _by(self, decision: Decision) -> Judging | None:
         return judging(self._routes, decision.route)

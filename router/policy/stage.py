@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -17,7 +16,7 @@ from router.policy.obligations import instruction
 from router.policy.permission import Permission, PolicyBook
 from router.policy.situation import Governed, Situation
 from router.policy.source import InUse, PolicySource
-from router.request import NO_INTENT, Caller, Decision, Request
+from router.request import NO_INTENT, Caller, Decision, Request, changed
 from router.ruling import Ruling
 
 HEADER: Final = "x-graftwork-policy"
@@ -117,7 +116,7 @@ class PolicyStage:
         permissions = tuple(self._book.permission(request.caller, each) for each in intents)
         asked = self._asked(exchange, in_use, intents)
         ruling = asked.ruling
-        exchange.decision = replace(exchange.decision, ruling=ruling)
+        exchange.decision = changed(exchange.decision, ruling=ruling)
         if ruling.denied_by is None and (ruling.instructions or ruling.obligations):
             exchange.request = instructed(request, _said(ruling))
         return Permit(permissions, asked)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -24,7 +23,7 @@ from router.policy.instruct import instructed
 from router.prepare.cleaning import cleaned
 from router.prepare.parameters import BOUNDS, with_parameters
 from router.prepare.shape import check_shape
-from router.request import AUTO, Hints, Needs, Request
+from router.request import AUTO, Hints, Needs, Request, changed
 from router.wire.characters import normalised
 from router.wire.endpoint import Endpoint
 from router.wire.formats.base import asks_for_logprobs
@@ -101,7 +100,7 @@ def parse(
     if may_hide(raw):
         body, found, removed = cleaned(body, found)
     turns = found.user_turns()
-    parsed = replace(
+    parsed = changed(
         request,
         body=body,
         body_bytes=len(raw),
