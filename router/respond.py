@@ -117,7 +117,7 @@ class Client:
             if self._last:
                 self._last += chunk
                 continue
-            if wire.ends(chunk) and isinstance(run, Events):
+            if wire.mark in chunk and wire.ends(chunk) and isinstance(run, Events):
                 chunk, self._last = _before_the_end(run, wire)
             if chunk:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -44,16 +44,20 @@ class Stopwatch:
     ``within``, has its own time; of several the innermost that is open. They may end in another
     order than they began, as those of two calls under way at once do. A stage that is entered
     again adds to its entry.
+
+    Attributes:
+        running: the stages that are open, the innermost last.
+        mark: up to when the time is booked, by ``time.perf_counter``.
     """
 
-    __slots__ = ("_booked", "_mark", "_open")
+    __slots__ = ("_booked", "mark", "running")
 
     def __init__(self, began: float | None = None) -> None:
         """``began``: when that was, by ``time.perf_counter``, if not now."""
         door = Booked(DOOR, Heading.ROUTING)
         self._booked = {DOOR: door}
-        self._open = [door]
-        self._mark = time.perf_counter() if began is None else began
+        self.running = [door]
+        self.mark = time.perf_counter() if began is None else began
 
     def __iter__(self) -> Iterator[Booked]:
         """Every stage in the order of its first entry, up to this moment."""
@@ -81,9 +85,9 @@ class Stopwatch:
     def at(self, heading: Heading, name: str) -> None:
         """From now on the request is at this stage of its path, until the next one begins."""
         # Written out: two dozen times a request, a call costs as much as what it does.
-        now, running = time.perf_counter(), self._open
-        running[-1].seconds += now - self._mark
-        self._mark = now
+        now, running = time.perf_counter(), self.running
+        running[-1].seconds += now - self.mark
+        self.mark = now
         booked = self._booked.get(name)
         if booked is None:
             booked = self._booked[name] = Booked(name, heading)
@@ -101,29 +105,17 @@ class Stopwatch:
 
     def _move(self) -> None:
         now = time.perf_counter()
-        self._open[-1].seconds += now - self._mark
-        self._mark = now
+        self.running[-1].seconds += now - self.mark
+        self.mark = now
 
-    def enter(self, booked: Booked) -> None:
-        """From now on the time is this stage's."""
-        now, running = time.perf_counter(), self._open
-        running[-1].seconds += now - self._mark
-        self._mark = now
-        running.append(booked)
-
-    def leave(self, booked: Booked) -> None:
-        """From now on it is that of the stage around it."""
-        now, running = time.perf_counter(), self._open
-        running[-1].seconds += now - self._mark
-        self._mark = now
-        if running[-1] is booked:
-            running.pop()
-            return
-        running.pop(next(n for n in range(len(running) - 1, 0, -1) if running[n] is booked))
 
 
 class Stage:
-    """One stage of one request, for ``with``. A generator would cost as much as many stages do."""
+    """One stage of one request, for ``with``: its time until it ends is its own, and from then on
+    that of the stage around it.
+
+    Written out as ``at`` is: a stream enters two of them with each of its events.
+    """
 
     __slots__ = ("_booked", "_watch")
 
@@ -132,7 +124,18 @@ class Stage:
         self._booked = booked
 
     def __enter__(self) -> None:
-        self._watch.enter(self._booked)
+        now, watch = time.perf_counter(), self._watch
+        running = watch.running
+        running[-1].seconds += now - watch.mark
+        watch.mark = now
+        running.append(self._booked)
 
     def __exit__(self, *_: object) -> None:
-        self._watch.leave(self._booked)
+        now, watch, booked = time.perf_counter(), self._watch, self._booked
+        running = watch.running
+        running[-1].seconds += now - watch.mark
+        watch.mark = now
+        if running[-1] is booked:
+            running.pop()
+            return
+        running.pop(next(n for n in range(len(running) - 1, 0, -1) if running[n] is booked))

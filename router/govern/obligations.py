@@ -27,6 +27,8 @@ def obligation_checks(exchange: Exchange) -> list[OutputCheck]:
 class KeptObligations:
     """Reads one answer. What a model thinks aloud is no answer; the arguments of its calls are."""
 
+    lets_pass: Final = 0
+
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._obligations = exchange.decision.ruling.obligations

@@ -63,6 +63,11 @@ class Violation(RouterError):
 class OutputCheck(Protocol):
     """Reads one answer and says how much of it must wait. One object an answer: it has a memory."""
 
+    @property
+    def lets_pass(self) -> int:
+        """So many characters at a place may leave before it is shown them; mostly none."""
+        ...
+
     async def see(self, place: Place, text: str, *, ended: bool) -> int:
         """The next text at a place.
 
@@ -89,16 +94,16 @@ class _Line:
 
     Attributes:
         raw: characters that the answer said there.
-        seen: characters that the checks were shown.
+        seen: characters that are for the checks.
         free: of these, how many may leave, counted from the beginning.
-        news: what the checks are to be shown next.
+        news: what the checks are to be shown next, as many characters as ``unseen``.
     """
 
-    __slots__ = ("_unescaped", "free", "news", "place", "raw", "seen")
+    __slots__ = ("_unescaped", "free", "news", "place", "raw", "seen", "unseen")
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.raw = self.seen = self.free = 0
+        self.raw = self.seen = self.free = self.unseen = 0
         self.news: list[str] = []
         self._unescaped = Unescaped() if place.kind is Kind.ARGUMENTS else None
 
@@ -111,8 +116,13 @@ class _Line:
         if self._unescaped is not None:
             text = self._unescaped.read(text)
         self.seen += len(text)
+        self.unseen += len(text)
         self.news.append(text)
         return True
+
+    def may_pass(self, unseen: int) -> bool:
+        """Whether no check waits for more, and so many characters need not be shown yet."""
+        return 0 < self.unseen <= unseen and self.free >= self.seen - self.unseen
 
 
 class CheckedAnswer:
@@ -135,6 +145,7 @@ class CheckedAnswer:
         self._answer = answer
         self._wire = wire
         self._checks = checks
+        self._lets_pass = min([each.lets_pass for each in checks], default=0)
         self._booked = booked or nullcontext()
         self._source: AsyncIterator[Piece] = answer.chunks()
         self._held: deque[tuple[Event, list[tuple[_Line, int]]]] = deque()
@@ -236,7 +247,7 @@ class CheckedAnswer:
             held.append((event, marks))
             self._held_bytes += len(event.raw)
             count += 1
-        ended = self._wire.ends(run.raw)
+        ended = self._wire.mark in run.raw and self._wire.ends(run.raw)
         await self._show(ended=ended)
         self._begun = self._begun or ended
         released = self._released()
@@ -280,7 +291,11 @@ class CheckedAnswer:
         """Have the checks read what is new, and decide where they have to."""
         waiting = 0
         for line in list(self._open.values()):
-            await self._ask(line, ended=ended or line.place.kind is Kind.OTHER)
+            ends = ended or line.place.kind is Kind.OTHER
+            if not ends and line.may_pass(self._lets_pass):
+                line.free, self._begun = line.seen, True
+                continue
+            await self._ask(line, ended=ends)
             waiting += line.seen - line.free
         if waiting > MAX_HELD_CHARS or self._held_bytes > MAX_HELD_BYTES:
             for line in list(self._open.values()):
@@ -293,7 +308,7 @@ class CheckedAnswer:
             return
         text = line.news[0] if len(line.news) == 1 else "".join(line.news)
         line.news.clear()
-        held = 0
+        line.unseen = held = 0
         for check in self._checks:
             held = max(held, await check.see(line.place, text, ended=ended))
         line.free = line.seen if ended else max(line.free, line.seen - held)

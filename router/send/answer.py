@@ -307,14 +307,14 @@ class Delivered:
             started = self._started
             try:
                 for piece in started.take():
-                    if passed := self._pass(piece):
+                    if (passed := self._pass(piece)).raw:
                         yield passed
                 if started.is_over:  # a whole answer
                     return
                 with started.watched() as watch:
                     async for piece in started.source:
                         before, watch.since = watch.since, None  # the client may take its time
-                        if passed := self._pass(piece):
+                        if (passed := self._pass(piece)).raw:
                             yield passed
                         is_news = is_progress(piece.raw)
                         watch.since = watch.time() if is_news else before
@@ -337,7 +337,7 @@ class Delivered:
             piece = self._spliced(piece)
         if self._transcript is not None:
             self._transcript.add(piece)
-        if piece:
+        if piece.raw:
             self._last = piece
         return piece
 

@@ -168,7 +168,9 @@ class Connection(asyncio.Protocol):
         if self._unread > _FULL_BYTES and not self._paused and not self._complete:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        waiter = self._waiter  # as ``_wake`` does: of every event of every stream
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _break(self, error: Exception) -> None:
         self._fail(error)

@@ -107,7 +107,7 @@ class RawAnswer:
                 raise self._cut(error) from error
             last = not data or connection.at_end
             passed = watch.feed(data, last=last)
-            if passed or not is_stream:
+            if passed.raw or not is_stream:
                 yield passed
             if watch.failure is not None:
                 await self.aclose()

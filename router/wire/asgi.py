@@ -157,11 +157,14 @@ class SlowReaders:
         """So many since the start."""
 
     def guarded(self, send: Send) -> Send:
-        """The same ``send``; raises ``ClientLeft`` when the client takes nothing for too long."""
+        """The same ``send``; raises ``ClientLeft`` when the client takes nothing for too long.
+
+        It is for the task that asks for it.
+        """
+        task = asyncio.current_task()
+        assert task is not None
 
         async def patient(message: Message) -> None:
-            task = asyncio.current_task()
-            assert task is not None
             self._since[task] = time.monotonic()
             if self._timer is None:
                 self._look_later()

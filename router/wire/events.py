@@ -123,15 +123,24 @@ class Events:
 
     def are_whole(self) -> bool:
         """Whether each of them is: see ``Event.is_whole``."""
-        raw = self.raw
-        if self._events is None:
-            # As nearly all runs are: one event, its data one line, alone or below its name.
-            start = raw.find(b"\n") + 1 if raw.startswith(b"event: ") else 0
-            if raw.startswith(b"data: {", start) and raw.find(b"\n", start) == len(raw) - 2:
-                found = _object(raw[start + 6 : -2])
-                self._events = (Event(raw, found),)
-                return found is not None and (not start or raw.isascii() or _is_utf8(raw))
-        return all(event.is_whole for event in self)
+        if self._events is not None:
+            return all(event.is_whole for event in self._events)
+        raw, events, are_whole = self.raw, [], True
+        is_one = raw.find(b"\n\n") == len(raw) - 2 and b"\r" not in raw
+        for each in (raw,) if is_one else _split(raw):
+            # As nearly all are: data of one line, alone or below its name.
+            start = each.find(b"\n") + 1 if each.startswith(b"event: ") else 0
+            if each.startswith(b"data: {", start) and each.find(b"\n", start) == len(each) - 2:
+                found = _object(each[start + 6 : -2])
+                event = Event(each, found)
+                is_whole = found is not None and (not start or each.isascii() or _is_utf8(each))
+            else:
+                event = Event(each)
+                is_whole = event.is_whole
+            events.append(event)
+            are_whole = are_whole and is_whole
+        self._events = tuple(events)
+        return are_whole
 
     def count(self) -> int:
         """About how many there are, without looking closely."""

@@ -86,7 +86,7 @@ class StreamWatch:
             self.failure = TargetBroken(f"{self._target} sent an event that is too large.")
             return Events(b"")
         raw = run.raw
-        if self._wire.ends(raw):
+        if self._wire.mark in raw and self._wire.ends(raw):
             self.done = True
         elif last:
             self.failure = TargetBroken(

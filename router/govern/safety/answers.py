@@ -26,6 +26,8 @@ class ClassifiedAnswer:
     every other answer would pay.
     """
 
+    lets_pass: Final = STEP - 1
+
     def __init__(self, check: Check, found: Found) -> None:
         self._check = check
         self._found = found
@@ -56,6 +58,8 @@ class GuardedAnswer:
         turns: the conversation before.
         window_chars: how much is held at most.
     """
+
+    lets_pass: Final = 0
 
     def __init__(
         self,

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import RouterError, TargetBroken
+from router.govern.safety.answers import STEP, ClassifiedAnswer
+from router.govern.safety.checks import Case, Finding
 from router.govern.window import (
     MAX_HELD_BYTES,
     MAX_HELD_CHARS,
@@ -64,14 +66,17 @@ class Answer:
 class Reads:
     """Lets everything pass, and remembers what it saw."""
 
-    def __init__(self, hold: int = 0) -> None:
+    def __init__(self, hold: int = 0, lets_pass: int = 0) -> None:
         self.hold = hold
+        self.lets_pass = lets_pass
         self.seen: dict[Place, str] = defaultdict(str)
+        self.pieces: list[str] = []
         self.ends: list[Place] = []
 
     async def see(self, place: Place, text: str, *, ended: bool) -> int:
         """All may leave but the newest."""
         self.seen[place] += text
+        self.pieces.append(text)
         if ended:
             self.ends.append(place)
         return min(self.hold, len(self.seen[place]))
@@ -83,6 +88,8 @@ class Reads:
 
 class Forbids:
     """A word that must not leave, in any part of it."""
+
+    lets_pass = 0
 
     def __init__(self, word: str, *, retryable: bool = False) -> None:
         self._word = word
@@ -178,6 +185,73 @@ async def test_no_part_of_a_forbidden_word_leaves_a_stream(
     assert "SE" not in said.split("§")[-1] or "SE" in "".join(tokens[:before])
     assert not FORMATS[Endpoint(path)].ends(out)
     assert b'"stop"' not in out
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_who_lets_pass_is_shown_a_stream_in_larger_pieces_up_to_its_end(path: str) -> None:
+    """And nothing waits for that."""
+    pieces = stream(path, list("abcdefghijklmnopqrstuvw"), [1])
+    answer, check = Answer(pieces), Reads(lets_pass=9)
+    window = checked(path, answer, check)
+    await window.begin()
+    assert (check.pieces, check.said()) == ([], "")
+    assert answer.read < len(pieces) / 2
+    out, error = await left(window)
+    assert error is None
+    assert out == b"".join(piece.raw for piece in pieces)
+    assert check.pieces == ["abcdefghij", "klmnopqrst", "uvw"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@given(tokens=TOKENS, sizes=SIZES, hold=st.integers(1, 40), lets_pass=st.integers(1, 20))
+@settings(max_examples=30, deadline=None)
+async def test_what_a_check_wants_to_wait_waits_whatever_it_lets_pass(
+    path: str, tokens: list[str], sizes: list[int], hold: int, lets_pass: int
+) -> None:
+    """Only what it was not shown has left before it said so."""
+    check = Reads(hold, lets_pass)
+    window, said = checked(path, Answer(stream(path, tokens, sizes)), check), ""
+    async for piece in window.chunks():
+        said += text_of(path, piece.raw)
+        if not check.ends:
+            assert len(said) <= max(0, len(check.said()) - hold) + lets_pass
+    assert said == check.said() == "".join(tokens)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_word_does_not_leave_because_another_check_lets_it_pass(path: str) -> None:
+    """Who holds nothing back does not speak for who does."""
+    pieces = stream(path, ["fine ", "SEC", "RET"], [1])
+    out, error = await left(
+        checked(path, Answer(pieces), Reads(lets_pass=50), Forbids("SECRET"))
+    )
+    assert isinstance(error, Violation)
+    assert text_of(path, out) == "fine "
+
+
+class Judges:
+    """A classifier that finds nothing, and remembers what it read."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    async def judge(self, case: Case) -> list[Finding]:
+        """Nothing."""
+        self.read += [passage.text for passage in case.passages]
+        return []
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("words", [5, 40])
+async def test_the_last_words_of_a_stream_are_judged_too(path: str, words: int) -> None:
+    """Also of one that is shorter than a step."""
+    tokens = [f"word{n} " for n in range(words)]
+    judges = Judges()
+    check = ClassifiedAnswer(judges, lambda _: None)
+    _, error = await left(checked(path, Answer(stream(path, tokens, [1])), check))
+    assert error is None
+    assert judges.read[-1].endswith(f"word{words - 1} ")
+    assert len(judges.read) <= len("".join(tokens)) // STEP + 1
 
 
 @pytest.mark.parametrize("path", PATHS)
