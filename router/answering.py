@@ -34,6 +34,18 @@ class Outgoing(Protocol):
         ...
 
 
+class Tap(Protocol):
+    """Hears an answer on its way to the client, after everything that changes or stops it."""
+
+    def hears(self, piece: Piece) -> None:
+        """A piece leaves."""
+        ...
+
+    def ends(self) -> None:
+        """All of it was read; of an answer that breaks nobody is told so."""
+        ...
+
+
 class Answering(Outgoing, Protocol):
     """An answer that may still be interrupted by who reads it."""
 

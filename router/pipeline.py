@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
 
@@ -133,27 +132,30 @@ class Pipeline:
             if client.only_asks:
                 await client.finish(exchange)
                 return
-            async with self._under_way(exchange, client):
-                at(Heading.POLICY, "budget")
-                await self.budgets.open(exchange)
-                at(Heading.ROUTING, "cache")
-                answer: Outgoing | None = self.responses.look(exchange)
-                if answer is None:
-                    at(Heading.CONTEXT, "context")
-                    bodies = await self.context.bodies(exchange)
-                    exchange.delivery.sends(self.fitting.bodies(exchange, bodies))
-                    at(Heading.ROUTING, "send")
-                    answer = await self.sender.send(exchange)
-                    at(Heading.ROUTING, "confidence")
-                    judged = await self.judge.examine(exchange, answer)
-                    at(Heading.ROUTING, "escalate")
-                    answer = await self.judge.escalate(exchange, judged, self.sender.send)
-                at(Heading.GOVERNANCE, "governance-out")
-                answer = await self._checked(exchange, answer)
-                chunks = self.captures.watch(exchange, answer.chunks())
-                at(Heading.ROUTING, "respond")
-                kept = self.responses.keep(exchange, answer, chunks)
-                await client.pass_on(exchange, answer, kept, self.records.first_byte)
+            pinned = self.holder.pinned(exchange.decision.options)
+            with self.admission.place(request), pinned, client.present():
+                try:
+                    at(Heading.POLICY, "budget")
+                    await self.budgets.open(exchange)
+                    at(Heading.ROUTING, "cache")
+                    answer: Outgoing | None = self.responses.look(exchange)
+                    if answer is None:
+                        at(Heading.CONTEXT, "context")
+                        bodies = await self.context.bodies(exchange)
+                        exchange.delivery.sends(self.fitting.bodies(exchange, bodies))
+                        at(Heading.ROUTING, "send")
+                        answer = await self.sender.send(exchange)
+                        at(Heading.ROUTING, "confidence")
+                        judged = await self.judge.examine(exchange, answer)
+                        at(Heading.ROUTING, "escalate")
+                        answer = await self.judge.escalate(exchange, judged, self.sender.send)
+                    at(Heading.GOVERNANCE, "governance-out")
+                    answer = await self._checked(exchange, answer)
+                    taps = (self.captures.tap(exchange), self.responses.tap(exchange, answer))
+                    at(Heading.ROUTING, "respond")
+                    await client.pass_on(exchange, answer, taps, self.records.first_byte)
+                finally:
+                    await exchange.delivery.close()
         except ClientLeft:
             exchange.account.leaves()
             return
@@ -234,20 +236,6 @@ class Pipeline:
             raise broken from error
         finally:
             exchange.request = plain
-
-    @asynccontextmanager
-    async def _under_way(self, exchange: Exchange, client: Client) -> AsyncIterator[None]:
-        """Count the request and keep its versions loaded; close whatever it opened.
-
-        Raises ``Overloaded`` when there is no room any more, and ``ClientLeft`` inside when there
-        is nobody to answer.
-        """
-        place = self.admission.place(exchange.request)
-        with place, self.holder.pinned(exchange.decision.options), client.present():
-            try:
-                yield
-            finally:
-                await exchange.delivery.close()
 
 
 def _too_dear(exchange: Exchange) -> list[str]:

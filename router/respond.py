@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 import orjson
 
-from router.answering import Outgoing
+from router.answering import Outgoing, Tap
 from router.audit.decision import record_of, shown
 from router.errors import RouterError, TargetBroken, error_body, unexpected
 from router.exchange import Account, Exchange, Stitched
@@ -26,7 +26,7 @@ from router.wire.asgi import (
     send_body,
     send_json,
 )
-from router.wire.events import Body, Events, Piece
+from router.wire.events import Body, Events
 from router.wire.formats import FORMATS
 from router.wire.formats.base import Format
 
@@ -71,25 +71,30 @@ class Client:
         self,
         exchange: Exchange,
         answer: Outgoing,
-        pieces: AsyncIterator[Piece],
+        taps: Iterable[Tap | None],
         first_byte: Callable[[Account], Awaitable[None]],
     ) -> None:
         """Send a stream as it comes, up to its end; read a whole answer.
 
-        ``first_byte`` is waited for before the first byte leaves.
+        ``taps`` hear all of it; ``first_byte`` is waited for before the first byte leaves.
 
         Raises:
             TargetBroken: of an answer of which nothing was sent.
             RouterError: ``first_byte`` did.
         """
+        heard_by = [tap for tap in taps if tap is not None]
         if not answer.content_type.startswith(_EVENT_STREAM):
             with exchange.waiting():
-                body = b"".join([piece.raw async for piece in pieces])
-            self._whole = answer, body
+                pieces = [piece async for piece in answer.chunks()]
+            for tap in heard_by:
+                for piece in pieces:
+                    tap.hears(piece)
+                tap.ends()
+            self._whole = answer, b"".join([piece.raw for piece in pieces])
             _begin(exchange, answer.status)
             return
         try:
-            await self._stream(exchange, answer.status, pieces, first_byte)
+            await self._stream(exchange, answer, heard_by, first_byte)
         except TargetBroken as error:
             if not self._streaming:
                 raise
@@ -98,19 +103,24 @@ class Client:
     async def _stream(
         self,
         exchange: Exchange,
-        status: int,
-        pieces: AsyncIterator[Piece],
+        answer: Outgoing,
+        taps: Sequence[Tap],
         first_byte: Callable[[Account], Awaitable[None]],
     ) -> None:
-        waiting, send = exchange.waiting(), self._send
+        waiting, send, pieces = exchange.waiting(), self._send, answer.chunks()
         wire = FORMATS[exchange.request.endpoint]
         while True:
             with waiting:
                 run = await anext(pieces, None)
+            for tap in taps:
+                if run is None:
+                    tap.ends()
+                else:
+                    tap.hears(run)
             if not self._streaming:
                 with exchange.within(Heading.AUDIT, "on-record"):
                     await first_byte(exchange.account)
-                await self._start_stream(exchange, status)
+                await self._start_stream(exchange, answer.status)
             if run is None:
                 return
             chunk = run.raw

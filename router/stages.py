@@ -109,7 +109,6 @@ class Stopwatch:
         self.mark = now
 
 
-
 class Stage:
     """One stage of one request, for ``with``: its time until it ends is its own, and from then on
     that of the stage around it.

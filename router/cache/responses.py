@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from router.answering import Outgoing
+from router.answering import Outgoing, Tap
 from router.cache.key import CacheKey, cache_key, deterministic
 from router.cache.store import Kept, ResponseStore
 from router.config.cache import CacheConfig
@@ -16,7 +16,6 @@ from router.wire.formats import FORMATS
 HEADER = "x-graftwork-cache"
 _STREAM = "text/event-stream"
 _PIECE = 16 * 1024
-_Pieces = AsyncIterator[Piece]
 _CUT_SHORT = (b'"error":{', b'"error": {', b"event: error")
 
 
@@ -92,35 +91,52 @@ class Responses:
             return False
         return not self._config.deterministic_only or deterministic(exchange)
 
-    def keep(self, exchange: Exchange, answer: Outgoing, chunks: _Pieces) -> _Pieces:
-        """Pass an answer's bytes through and keep them, if it was asked for and ends well.
+    def tap(self, exchange: Exchange, answer: Outgoing) -> Tap | None:
+        """Keeps an answer's bytes as they pass, if it was asked for and ends well.
 
         An answer to what its target was not to see is not kept: values are back in it.
         """
         key = exchange.account.cache_key
         if not isinstance(key, CacheKey) or exchange.account.cache == HIT or answer.status != 200:
-            return chunks
+            return None
         if exchange.redacted():
-            return chunks
-        return self._keep(key, exchange, answer.content_type, chunks)
+            return None
+        return _Keeping(self.store, key, exchange, answer.content_type)
 
-    async def _keep(
-        self, key: CacheKey, exchange: Exchange, content_type: str, chunks: _Pieces
-    ) -> _Pieces:
-        wire = FORMATS[exchange.request.endpoint]
-        body, ended = bytearray(), False
-        async for piece in chunks:
-            if len(body) <= self._config.max_answer_bytes:
-                body += piece.raw
-            ended = ended or (isinstance(piece, Events) and wire.ends_well(piece.raw))
-            yield piece
-        chosen = exchange.chosen
-        if exchange.account.error is not None or chosen is None or chosen.target != key.target:
+
+class _Keeping:
+    """One answer that may be given again."""
+
+    def __init__(
+        self, store: ResponseStore, key: CacheKey, exchange: Exchange, content_type: str
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._exchange = exchange
+        self._content_type = content_type
+        self._wire = FORMATS[exchange.request.endpoint]
+        self._body = bytearray()
+        self._ended = False
+
+    def hears(self, piece: Piece) -> None:
+        """Its bytes, as many as the store would take."""
+        if len(self._body) <= self._store.longest:
+            self._body += piece.raw
+        if isinstance(piece, Events) and self._wire.ends_well(piece.raw):
+            self._ended = True
+
+    def ends(self) -> None:
+        """Keep what is whole and no error."""
+        account, chosen = self._exchange.account, self._exchange.chosen
+        if account.error is not None or chosen is None or chosen.target != self._key.target:
             return
-        is_stream = content_type.startswith(_STREAM)
-        if (ended and not any(sign in body for sign in _CUT_SHORT)) if is_stream else _whole(body):
-            kept = Kept(200, content_type, bytes(body), exchange.account.usage)
-            self.store.put(key, kept)
+        if self._content_type.startswith(_STREAM):
+            is_good = self._ended and not any(sign in self._body for sign in _CUT_SHORT)
+        else:
+            is_good = _whole(self._body)
+        if is_good:
+            kept = Kept(200, self._content_type, bytes(self._body), account.usage)
+            self._store.put(self._key, kept)
 
 
 def _whole(body: bytearray) -> bool:

@@ -54,10 +54,14 @@ class ResponseStore:
         self._kept.move_to_end(key)
         return kept
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest answer that is kept."""
+        return min(self._config.max_answer_bytes, self._config.max_bytes - _OVERHEAD_BYTES)
+
     def put(self, key: CacheKey, kept: Kept) -> None:
         """Keep an answer, unless it is too long; others make room."""
-        limit = min(self._config.max_answer_bytes, self._config.max_bytes - _OVERHEAD_BYTES)
-        if len(kept.body) > limit:
+        if len(kept.body) > self.longest:
             return
         self._drop(key)
         while self._kept and self.bytes + kept.size > self._config.max_bytes:

@@ -1,8 +1,8 @@
 """What is kept of answered requests to be learned from: who consented, what is sampled or tells.
 
-    chunks = captures.watch(exchange, answer.chunks())   # a bounded copy while it passes
-    captures.follow(exchange)                            # after the last byte
-    captures.tell(decision_id, {...})                    # what became known later
+    captures.tap(exchange)                # makes a bounded copy while the answer passes
+    captures.follow(exchange)             # after the last byte
+    captures.tell(decision_id, {...})     # what became known later
 
 Nobody waits for any of it. A finished request is read, recognised and redacted in the background,
 one at a time and with pauses, so that answering comes first; what is redacted goes to the spool.
@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -23,6 +23,7 @@ from typing import Any, Final
 from adapters.corpus.delivery import Entry, to_line
 from adapters.corpus.merging import ANSWERS
 from adapters.corpus.signals import Signal
+from router.answering import Tap
 from router.capture.consent import Consent
 from router.capture.conversation import Unreadable
 from router.capture.counts import CaptureCounts, Dropped
@@ -31,13 +32,12 @@ from router.capture.recent import Finished, Recent
 from router.capture.repeats import Repeats
 from router.capture.signals import of_shadow, speaks
 from router.capture.spool import Line, Spool
-from router.capture.watching import watched
+from router.capture.watching import BoundedCopy
 from router.config.capture import CaptureConfig
 from router.errors import GuardUnavailable, ReviewPending
 from router.exchange import ESCALATED, VIOLATED, Exchange
 from router.request import Option
 from router.wire.endpoint import Endpoint
-from router.wire.events import Piece
 
 QUEUED: Final = 1000
 _QUEUED_BYTES: Final = 64 * 2**20
@@ -119,11 +119,11 @@ class Captures:
 
     # On the request path
 
-    def watch(self, exchange: Exchange, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-        """The same; a copy is kept where somebody will read it."""
+    def tap(self, exchange: Exchange) -> Tap | None:
+        """Keeps a copy of the answer, where somebody will read it."""
         if exchange.decision.shadow is None and not self._keeps(exchange):
-            return pieces
-        return watched(exchange, pieces)
+            return None
+        return BoundedCopy(exchange)
 
     def _keeps(self, exchange: Exchange) -> bool:
         return exchange.decision.ruling.review is not None or self._trains(exchange)

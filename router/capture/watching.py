@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 from router.exchange import Exchange
@@ -11,13 +10,23 @@ from router.wire.events import Piece
 MAX_BYTES: Final = 256 * 1024
 
 
-async def watched(exchange: Exchange, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-    """The same; when all of it passed, ``Delivery.captured`` has its bytes, or a beginning."""
-    kept, cut = bytearray(), False
-    async for piece in pieces:
-        if not cut and len(kept) + len(piece.raw) <= MAX_BYTES:
-            kept += piece.raw
+class BoundedCopy:
+    """When all of the answer passed, ``Delivery.captured`` has its bytes, or a beginning."""
+
+    __slots__ = ("_cut", "_exchange", "_kept")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._kept = bytearray()
+        self._cut = False
+
+    def hears(self, piece: Piece) -> None:
+        """Keep it, while there is room."""
+        if not self._cut and len(self._kept) + len(piece.raw) <= MAX_BYTES:
+            self._kept += piece.raw
         else:
-            cut = True
-        yield piece
-    exchange.delivery.capture(bytes(kept), cut=cut)
+            self._cut = True
+
+    def ends(self) -> None:
+        """All of it passed."""
+        self._exchange.delivery.capture(bytes(self._kept), cut=self._cut)

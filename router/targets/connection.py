@@ -33,6 +33,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         status: of the answer, once ``head`` returned.
         headers: of the answer; lower-case names, of repeated ones the last counts.
+        complete: the last byte of the answer arrived.
     """
 
     def __init__(self, on_lost: Callable[[Connection], None]) -> None:
@@ -49,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._pieces: deque[bytes] = deque()
         self._unread = 0
         self._head_bytes = 0
-        self._has_head = self._complete = self._framed = self._provisional = False
+        self._has_head = self.complete = self._framed = self._provisional = False
         self._paused = self._reusable = False
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
     async def read(self) -> bytes:
         """What arrived since; empty at the end of the body. Raises as ``head`` does."""
         while not self._pieces:
-            if self._complete:
+            if self.complete:
                 return b""
             await self._more()
         data = self._pieces.popleft() if len(self._pieces) == 1 else b"".join(self._pieces)
@@ -96,7 +97,7 @@ class Connection(asyncio.Protocol):
     @property
     def at_end(self) -> bool:
         """Whether the whole body was read."""
-        return self._complete and not self._pieces
+        return self.complete and not self._pieces
 
     def finish(self) -> bool:
         """The call is over; whether the connection can carry another one."""
@@ -152,7 +153,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; the parser calls back below."""
-        if not self._busy or self._complete:  # an answer to nothing: it cannot be trusted any more
+        if not self._busy or self.complete:  # an answer to nothing: it cannot be trusted any more
             self._break(NotHttp("bytes came that nobody asked for"))
             return
         if not self._has_head:
@@ -165,7 +166,7 @@ class Connection(asyncio.Protocol):
         if not self._has_head and self._head_bytes > MAX_HEAD_BYTES:
             self._break(NotHttp(f"the headers are longer than {MAX_HEAD_BYTES} bytes"))
             return
-        if self._unread > _FULL_BYTES and not self._paused and not self._complete:
+        if self._unread > _FULL_BYTES and not self._paused and not self.complete:
             self._paused = True
             self._transport.pause_reading()
         waiter = self._waiter  # as ``_wake`` does: of every event of every stream
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
         """It is gone; a body without a length has its end here."""
         self._disarm()
         if self._has_head and not self._framed and exc is None and self._error is None:
-            self._complete = True
+            self.complete = True
         self._fail(exc or ConnectionResetError("the peer closed the connection"))
         self._on_lost(self)
 
@@ -188,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """An answer begins; a second one, to the same call, is refused."""
-        if self._complete:
+        if self.complete:
             raise NotHttp("a second answer came")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -217,5 +218,5 @@ class Connection(asyncio.Protocol):
         if self._provisional:
             self._provisional = False
             return
-        self._complete = self._framed = True
+        self.complete = self._framed = True
         self._reusable = bool(self._parser.should_keep_alive())  # it knows only now

@@ -105,7 +105,7 @@ class RawAnswer:
                 data = await connection.read()
             except OSError as error:
                 raise self._cut(error) from error
-            last = not data or connection.at_end
+            last = not data or connection.complete  # all that came was read
             passed = watch.feed(data, last=last)
             if passed.raw or not is_stream:
                 yield passed

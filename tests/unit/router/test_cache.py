@@ -152,16 +152,15 @@ def test_bytes_are_bounded(puts: list[tuple[str, int]]) -> None:
 async def answer_of(responses: Responses, asked: Exchange, *chunks: bytes, kind: str) -> None:
     """Let an answer pass through."""
 
-    async def stream() -> Any:
-        if kind == "application/json":
-            yield Body(b"".join(chunks))
-            return
+    tap = responses.tap(asked, Replayed(Kept(200, kind, b"", Usage())))
+    if tap is None:
+        return
+    if kind == "application/json":
+        tap.hears(Body(b"".join(chunks)))
+    else:
         for chunk in chunks:
-            yield Events(chunk)
-
-    answer = Replayed(Kept(200, kind, b"", Usage()))
-    async for _ in responses.keep(asked, answer, stream()):
-        pass
+            tap.hears(Events(chunk))
+    tap.ends()
 
 
 @pytest.mark.parametrize(
