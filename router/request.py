@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -278,23 +278,26 @@ class Decision:
         return found if found is not None and found.allowed else None
 
 
-if TYPE_CHECKING:  # with its names and types checked, as ``replace``'s are
-    from dataclasses import replace as changed
-else:
-    _T = TypeVar("_T")
-    _FIELDS: Final = {
-        record: (attrgetter(*names), {name: at for at, name in enumerate(names)})
-        for record in (Request, Decision)
-        if (names := [each.name for each in fields(record)])
-    }
+def _parts(record: type[Request | Decision]) -> tuple[attrgetter[Any], dict[str, int]]:
+    """Reads all fields at once; and where each of them is among these."""
+    names = [each.name for each in fields(record)]
+    return attrgetter(*names), {name: place for place, name in enumerate(names)}
 
-    def changed(record: _T, **changes: Any) -> _T:
-        """A request or decision with other values: ``replace`` at a third of its cost."""
-        read, place = _FIELDS[type(record)]
-        values = list(read(record))
-        for name, value in changes.items():
-            values[place[name]] = value
-        return type(record)(*values)
+
+_PARTS: Final = {Request: _parts(Request), Decision: _parts(Decision)}
+_Record = TypeVar("_Record", Request, Decision)
+
+
+def changed(record: _Record, **changes: Any) -> _Record:
+    """The same with other values: as ``dataclasses.replace``, at a third of its cost.
+
+    Raises ``KeyError`` for a name that is no field.
+    """
+    read, places = _PARTS[type(record)]
+    values = list(read(record))
+    for name, value in changes.items():
+        values[places[name]] = value
+    return type(record)(*values)
 
 
 def digest(text: str) -> str:

@@ -74,7 +74,7 @@ class Judge:
         by = self._by(decision)
         if by is None:
             return decision
-        decision = replace(decision, judging=by.record(decision.options))
+        decision = changed(decision, judging=by.record(decision.options))
         unjudged = _VLLM.unable_to_tell(request.endpoint, request.body)
         if unjudged is not None:
             return changed(decision, unjudged=unjudged)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
+import pytest
+
+from adapters.aliases import RoutingTable
 from router.exchange import Account, Delivery, Exchange
-from router.request import Decision, Request
+from router.request import Decision, Request, changed
+from router.wire.endpoint import Endpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = {"request", "decision", "delivery", "account"}
@@ -48,6 +52,16 @@ def test_an_exchange_is_four_records() -> None:
         assert vars(frozen)["__dataclass_params__"].frozen, frozen
     for record in (Request, Decision, Delivery, Account, Exchange):
         assert "__slots__" in vars(record), record
+
+
+def test_a_changed_record_has_all_else_of_the_old_one() -> None:
+    """As ``replace`` has it."""
+    request = Request("req_1", "dec_1", Endpoint.CHAT, {}, model="m", texts=())
+    decision = Decision(RoutingTable(revision=1), how="named", unjudged="why")
+    assert changed(request, stream=True) == replace(request, stream=True)
+    assert changed(decision, route="r", options=()) == replace(decision, route="r", options=())
+    with pytest.raises(KeyError):
+        changed(request, colour="red")
 
 
 def test_delivery_and_account_have_one_owner() -> None:

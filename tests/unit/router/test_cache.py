@@ -151,7 +151,6 @@ def test_bytes_are_bounded(puts: list[tuple[str, int]]) -> None:
 
 async def answer_of(responses: Responses, asked: Exchange, *chunks: bytes, kind: str) -> None:
     """Let an answer pass through."""
-
     tap = responses.tap(asked, Replayed(Kept(200, kind, b"", Usage())))
     if tap is None:
         return

@@ -222,9 +222,7 @@ async def test_what_a_check_wants_to_wait_waits_whatever_it_lets_pass(
 async def test_a_word_does_not_leave_because_another_check_lets_it_pass(path: str) -> None:
     """Who holds nothing back does not speak for who does."""
     pieces = stream(path, ["fine ", "SEC", "RET"], [1])
-    out, error = await left(
-        checked(path, Answer(pieces), Reads(lets_pass=50), Forbids("SECRET"))
-    )
+    out, error = await left(checked(path, Answer(pieces), Reads(lets_pass=50), Forbids("SECRET")))
     assert isinstance(error, Violation)
     assert text_of(path, out) == "fine "
 
