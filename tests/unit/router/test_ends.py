@@ -185,7 +185,7 @@ async def test_what_nobody_foresaw_ends_a_stream_with_an_error(
     client = Client({}, _never, send, Bodies(1024, 1.0))
     answer: Outgoing = Whatever()
     with pytest.raises(ZeroDivisionError) as caught:
-        await client.pass_on(found, answer, answer.chunks(), _at_once)
+        await client.pass_on(found, answer, (), _at_once)
     client.fail(found, caught.value)
     assert (found.account.status, found.account.error) == (200, "internal_error")
     await client.finish(found)
