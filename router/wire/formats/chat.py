@@ -59,6 +59,8 @@ _OF_A_CHOICE = frozenset(
 _OF_A_MESSAGE = frozenset(
     {"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"}
 )
+_ODD = "tool_calls"
+_NOTHING_KNOWN: frozenset[str] = frozenset()
 _FIRST = Place(0, Kind.TEXT)
 _TEXTS_OF_A_MESSAGE = (
     ("reasoning_content", Kind.REASONING),
@@ -323,19 +325,22 @@ def _said_by(said: Body, number: int) -> Iterator[Said]:
 
 
 def _called_by(said: Body, number: int) -> Iterator[Said]:
-    listed = said.get("tool_calls")
-    calls = list(enumerate(listed if isinstance(listed, list) else ()))
-    if isinstance(said.get("function_call"), dict):
+    """Calls; what has another shape than a call may say something all the same."""
+    listed = said.get("tool_calls") or []
+    calls = list(enumerate(listed if isinstance(listed, list) else [listed]))
+    if said.get("function_call"):
         calls.append((-1, {"function": said["function_call"]}))
     for place, call in calls:
         if not isinstance(call, dict):
+            yield from extras({_ODD: call}, _NOTHING_KNOWN, number)
             continue
         part = Place(number, Kind.ARGUMENTS, str(call.get("index", place)))
         for name, field in (("function", "arguments"), ("custom", "input")):
             called = call.get(name)
-            arguments = called.get(field) if isinstance(called, dict) else None
-            if arguments:
-                yield Said(part, as_json(arguments))
+            if called and not isinstance(called, dict):
+                yield from extras({_ODD: called}, _NOTHING_KNOWN, number)
+            elif called and called.get(field):
+                yield Said(part, as_json(called[field]))
 
 
 def _telling(found: Body) -> Iterator[Body]:
