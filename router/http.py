@@ -23,7 +23,7 @@ from router.admit.keys import Keyring
 from router.audit.lookup import Records
 from router.config.auth import KeyScope
 from router.config.root import RouterConfig
-from router.errors import Forbidden, RouterError, error_body, unexpected
+from router.errors import Forbidden, RateLimited, RouterError, error_body, unexpected
 from router.exchange import Exchange
 from router.govern.detectors import holds_secret
 from router.pipeline import Pipeline
@@ -257,7 +257,11 @@ class Door:
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._exchange(Endpoint.CHAT, scope)
-        await self._pipeline.run(exchange, Onlooker(scope, receive, send, self._bodies))
+        try:
+            await self._pipeline.run(exchange, Onlooker(scope, receive, send, self._bodies))
+        finally:
+            if exchange.request.caller is None or exchange.account.error == RateLimited.code:
+                self._count_refused(exchange.account.status)  # it has no record
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self._exchange(Endpoint.MESSAGES, scope)

@@ -50,7 +50,11 @@ def _is_number(value: Any) -> bool:
 def parse(raw: bytes) -> Feedback:
     """Read a feedback body. Raises ``InvalidRequest``."""
     try:
-        return Feedback.model_validate_json(raw)
+        return Feedback.model_validate(orjson.loads(raw))
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The body is not valid JSON: {error}.", code="invalid_json"
+        ) from error
     except ValidationError as error:
         field, what = first_problem(error)
         raise InvalidRequest(f"{field or 'body'}: {what}.", param=field) from error

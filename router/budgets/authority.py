@@ -9,13 +9,17 @@ an answer that is lost leaves the authority knowing of more than the router does
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.config.budgets import Window
+
+_FORGETS_EVERY_S = 60.0
+_KEPT_S = 3600.0
 
 
 class _Message(BaseModel):
@@ -105,9 +109,15 @@ class _Book:
 
 
 class LocalAuthority:
-    """Leases of one process without a registry; forgotten when it ends."""
+    """Leases of one process without a registry; forgotten when it ends, or their window long has.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._forgets = 0.0
         self._books: dict[str, _Book] = {}
         self._numbers: dict[str, int] = {}
 
@@ -120,6 +130,7 @@ class LocalAuthority:
         if ask.number <= self._numbers.get(ask.holder, -1):
             return LeaseAnswer(leases=(), stale=True)
         self._numbers[ask.holder] = ask.number
+        self._forget_over()
         return LeaseAnswer(leases=tuple(self._one(ask.holder, wish) for wish in ask.wishes))
 
     def _one(self, holder: str, wish: LeaseWish) -> Lease:
@@ -140,8 +151,15 @@ class LocalAuthority:
         book = self._books.get(account)
         return sum(held.granted for held in book.holders.values()) if book else 0
 
-    def forget(self, now_s: float, accounts: Sequence[str] = ()) -> None:
-        """Drop windows that are over."""
-        over = [n for n, b in self._books.items() if b.ends is not None and b.ends < now_s]
-        for name in (*over, *accounts):
-            self._books.pop(name, None)
+    def __len__(self) -> int:
+        return len(self._books)
+
+    def _forget_over(self) -> None:
+        """Now and then, windows that ended long enough ago for the last request in them."""
+        now = self._clock()
+        if now < self._forgets:
+            return
+        self._forgets = now + _FORGETS_EVERY_S
+        before = now - _KEPT_S
+        for name in [n for n, b in self._books.items() if b.ends is not None and b.ends < before]:
+            del self._books[name]

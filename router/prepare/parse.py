@@ -196,13 +196,19 @@ def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) 
     )
     session = headers.get("x-graftwork-session", extension.get("session"))
     if session is not None and (not isinstance(session, str) or len(session) > _MAX_MODEL_LENGTH):
-        raise InvalidRequest("'session' must be a short string.", param=f"{EXTENSION}.session")
+        raise InvalidRequest(
+            "'session' must be a string of at most 256 characters.", param=f"{EXTENSION}.session"
+        )
     intent = headers.get("x-graftwork-intent", extension.get("intent"))
     if intent is not None and (not isinstance(intent, str) or not 0 < len(intent) <= 256):
-        raise InvalidRequest("'intent' must be a short string.", param=f"{EXTENSION}.intent")
+        raise InvalidRequest(
+            "'intent' must be a string of 1 to 256 characters.", param=f"{EXTENSION}.intent"
+        )
     subject = extension.get("subject")
     if subject is not None and (not isinstance(subject, str) or not 0 < len(subject) <= 1024):
-        raise InvalidRequest("'subject' must be a short string.", param=f"{EXTENSION}.subject")
+        raise InvalidRequest(
+            "'subject' must be a string of 1 to 1024 characters.", param=f"{EXTENSION}.subject"
+        )
     return Hints(
         subject=subject,
         max_cost_usd=_number(

@@ -85,6 +85,17 @@ def test_feedback_that_makes_no_sense(app: httpx.Client, given: object) -> None:
     assert error_of(answer)
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e400", "[1, NaN]", "1" + "0" * 400])
+@pytest.mark.parametrize("kind", ["float", "demonstration"])
+def test_feedback_is_json(app: httpx.Client, kind: str, value: str) -> None:
+    """Numbers that JSON has no words for could be neither learned from nor shown again."""
+    identity = chat(app, "tiny").headers["x-graftwork-decision-id"]
+    raw = f'{{"decision_id": "{identity}", "kind": "{kind}", "value": {value}}}'
+    answer = app.post("/v1/feedback", content=raw)
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)
+
+
 def test_feedback_is_about_ones_own_decisions(keyed: System, app: httpx.Client) -> None:
     """An unknown decision, or another tenant's: the same 404."""
     identity = chat(app, "tiny").headers["x-graftwork-decision-id"]

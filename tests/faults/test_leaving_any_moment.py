@@ -1,4 +1,4 @@
-"""Whenever a client leaves, nothing stays behind: connections, places, counts.
+"""Whenever a client leaves, nothing stays behind: connections, places, counts, money set aside.
 
 The whole router and its stand-ins share one event loop, so that a client can leave at each of its
 turns: while a hedge's loser is let go, while a doubtful answer makes room for a better one, while a
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from adapters.aliases import Replica, RoutingTable
+from router.budgets.accounts import Metric
 from serving.router.compose import RouterProcess
 from tests.fakes.asgi_client import ask
 from tests.fakes.engine import FakeEngine, Says
@@ -40,6 +41,23 @@ class World:
     engines: tuple[FakeEngine, FakeEngine]
     cloud: FakeEngine
 
+    async def unbalanced(self, requests: int) -> str | None:
+        """What is wrong with the books after so many requests (law 7, law 8); None: nothing."""
+        await self.process._log.flushed()
+        records = await self.process.records.newest("limit=1000")
+        if len(records) != requests:
+            return f"{len(records)} of {requests} requests are on record"
+        attempts = [attempt for record in records for attempt in record["attempts"]]
+        told = {
+            Metric.REQUESTS: requests,
+            Metric.TOKENS: sum(a["input_tokens"] + a["output_tokens"] for a in attempts),
+            Metric.MONEY: sum(round(attempt["cost_usd"] * 1e9) for attempt in attempts),
+        }
+        booked = {
+            each.account.metric: each.spent for each in self.process._accounting.leased_limits.all()
+        }
+        return None if booked == told else f"booked {booked}, on record {told}"
+
     def left_behind(self) -> dict[str, Any]:
         """What is still held; empty when all is well."""
         process = self.process
@@ -52,6 +70,7 @@ class World:
             "versions": process.holder.in_flight(),
             "requests": process.door._pipeline.admission.under_way,
             "probes": [health.breaker._probes for _, health in process._health],
+            "set aside": sum(each.held for each in process._accounting.leased_limits.all()),
         }
         held["places"] = {r: depth for r, depth in held["places"].items() if depth}
         held["probes"] = [probes for probes in held["probes"] if probes]
@@ -75,7 +94,9 @@ async def world(state: Path, **config: Any) -> AsyncIterator[World]:
             Replica(id="r2", url=two.url, secret="s"),
         )
         table = RoutingTable(revision=1, base_id=BASE_ID, replicas=places)
-        config |= {"providers": providers, "delivery": delivery}
+        limit = {"name": "all", "window": "total", "requests": 10**6, "tokens": 10**9, "usd": 10}
+        budgets = {"limits": [limit], "authority": "local"}
+        config |= {"providers": providers, "delivery": delivery, "budgets": budgets}
         async with router(state, config, table) as (_, process):
             yield World(process, (one, two), cloud)
 
@@ -155,7 +176,7 @@ SCENES: dict[str, tuple[str, Callable[[World], Callable[[], bool]], dict[str, An
 
 @pytest.mark.parametrize("scene", SCENES)
 async def test_nothing_stays_behind(tmp_path: Path, scene: str) -> None:
-    """At whichever turn of the loop the client leaves."""
+    """At whichever turn of the loop the client leaves; and every call is paid once."""
     model, prepare, config = SCENES[scene]
     async with world(tmp_path, **config) as found:
         body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
@@ -163,3 +184,4 @@ async def test_nothing_stays_behind(tmp_path: Path, scene: str) -> None:
             assert (await ask(found.process.door, PATH, body)).status == 200
         for turns in MOMENTS:
             await leave(found, model, prepare(found), turns)
+        assert await found.unbalanced(4 + len(MOMENTS)) is None

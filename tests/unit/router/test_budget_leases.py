@@ -30,6 +30,7 @@ from router.budgets.authority import (
     AuthorityUnreachable,
     LeaseAnswer,
     LeaseAsk,
+    LeaseWish,
     LocalAuthority,
     grant,
 )
@@ -386,3 +387,23 @@ def test_a_grant_stays_within_the_limit(
     assert found >= spent
     assert found <= max(granted, spent) or others + found <= limit
     assert found <= max(want, granted, spent)
+
+
+def test_windows_that_are_over_are_forgotten() -> None:
+    """A router that is its own authority runs for months, and each minute has accounts of its own
+    (law 9); what never starts anew is kept.
+    """
+    now = 0.0
+    authority = LocalAuthority(lambda: now)
+    for minute in range(3000):
+        now = minute * 60.0
+        ends = int(now) + 60
+        wishes = [
+            LeaseWish(account=f"m{minute}", limit=10, ends=ends, spent=0, want=5),
+            LeaseWish(account="total", limit=10, spent=0, want=5),
+        ]
+        answer = authority.decide(LeaseAsk(holder="h", number=minute, wishes=tuple(wishes)))
+        assert [lease.granted for lease in answer.leases] == [5, 5]
+    assert len(authority) < 100
+    assert authority.committed("total") == authority.committed("m2999") == 5
+    assert authority.committed("m0") == 0

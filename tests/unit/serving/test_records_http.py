@@ -385,6 +385,9 @@ async def test_strangers_are_summed_up_whatever_they_ask_for(
         ("DELETE", "/admin/v1/documents/bob", mine, 403),
         ("POST", "/v1/feedback", wrong, 401),
         ("POST", "/v1/chat/completions", wrong, 401),
+        ("POST", "/v1/messages/count_tokens", wrong, 401),
+        ("POST", "/v1/decision", wrong, 401),
+        ("POST", "/v1/decision", mine, 400),
         ("GET", "/nowhere", wrong, 404),
     ]
     async with running_router(config) as (url, _), aiohttp.ClientSession() as client:
@@ -393,7 +396,7 @@ async def test_strangers_are_summed_up_whatever_they_ask_for(
             async with client.request(method, f"{url}{path}", headers=headers, json=json) as answer:
                 assert (path, answer.status) == (path, status)
     [refused] = [each for each in records(tmp_path / "audit") if each.get("about") == "refused"]
-    assert refused["counts"] == {"401": 4, "403": 3}
+    assert refused["counts"] == {"401": 6, "403": 3}
     assert refused["forbidden"] == [
         ["app", "DELETE /admin/v1/documents/{id}", 2],
         ["app", "GET /admin/v1/decisions", 1],

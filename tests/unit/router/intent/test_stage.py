@@ -232,5 +232,5 @@ def test_where_a_pin_is_written(headers: dict[str, str], body: dict[str, Any]) -
 def test_a_pin_is_a_short_string(intent: Any) -> None:
     """Anything else is refused with the field's name."""
     raw = orjson.dumps({"messages": [], "graftwork": {"intent": intent}})
-    with pytest.raises(InvalidRequest, match="'intent' must be a short string"):
+    with pytest.raises(InvalidRequest, match="'intent' must be a string of 1 to 256"):
         parse(exchange().request, raw)
