@@ -16,6 +16,7 @@ from router.admit.tokens import AccessTokens, looks_like_token
 from router.config.auth import ApiKey, AuthConfig, KeyScope
 from router.config.priority import Priority
 from router.errors import Forbidden, Unauthenticated
+from router.files import Mark, mark_of
 from router.request import Caller
 
 KEY_PREFIX = "gw-"
@@ -146,7 +147,7 @@ def _bearer(authorization: str | None) -> str | None:
 LOOK_S: Final = 1.0
 _log = logging.getLogger("graftwork.router")
 
-_State = tuple[tuple[str, int, int, int], ...]
+_State = tuple[tuple[Path, Mark | None], ...]
 
 
 class KeysFile:
@@ -187,9 +188,4 @@ class KeysFile:
         place = self._config.keys_file
         if place is None:
             return ()
-        return tuple(_of(path) for path in files_of(place))
-
-
-def _of(path: Path) -> tuple[str, int, int, int]:
-    found = path.stat()
-    return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+        return tuple((path, mark_of(path)) for path in files_of(place))

@@ -19,6 +19,7 @@ import jwt
 
 from router.config.auth import KeyScope, TokenIssuer
 from router.errors import Unauthenticated
+from router.files import Mark, mark_of
 from router.request import Caller
 
 _MAX_TOKEN: Final = 16 * 1024
@@ -39,18 +40,17 @@ class _Issuer:
 
     def __init__(self, config: TokenIssuer) -> None:
         self.config = config
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Mark | None = None
         self.keys: dict[str, jwt.PyJWK] = {}
         self.look()
 
     def look(self) -> bool:
         """Read the key set if it changed. Blocks. Raises ``OSError`` and ``ValueError``."""
         path = self.config.jwks_file
-        stat = path.stat()
-        seen = stat.st_ino, stat.st_mtime_ns, stat.st_size
-        if seen == self._seen:
+        seen = mark_of(path)
+        if seen is not None and seen == self._seen:
             return False
-        if stat.st_size > _MAX_KEY_SET:
+        if path.stat().st_size > _MAX_KEY_SET:
             raise ValueError(f"{path} is larger than {_MAX_KEY_SET} bytes")
         try:
             keys = jwt.PyJWKSet.from_dict(json.loads(path.read_bytes())).keys

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapters.aliases import RoutingTable
 from router.config.auto import AutoConfig, IntentConfig
+from router.files import Mark, mark_of
 from router.intent.encoder import Encoder, EncoderMissing, SentenceEncoder
 from router.intent.examples import Example, IntentsInvalid, declared, from_file
 from router.intent.model import IntentModel
@@ -77,7 +78,7 @@ class IntentSource:
         self._cache = VectorCache(cache) if cache is not None else None
         self._encoder: Encoder | None = None
         self._watched: list[Path] = []
-        self._seen: list[tuple[int, int]] = []
+        self._seen: list[Mark | None] = []
         self.refused = 0
         self.current = self._make()
 
@@ -168,8 +169,8 @@ class IntentSource:
         # Requests are read by the encoder itself: what people ask is not remembered there.
         return IntentModel(intents, trained and replace(trained, encoder=self._encoder))
 
-    def _marks(self) -> list[tuple[int, int]]:
-        return [_mark(path) for path in self._watched]
+    def _marks(self) -> list[Mark | None]:
+        return [mark_of(path) for path in self._watched]
 
 
 def _merged(
@@ -187,14 +188,6 @@ def _merged(
         if example.intent is not None and example.intent not in found:
             found[example.intent] = IntentConfig(name=example.intent)
     return list(found.values())
-
-
-def _mark(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return (0, 0)
-    return (stat.st_mtime_ns, stat.st_size)
 
 
 def _read(path: Path) -> IntentsFile:

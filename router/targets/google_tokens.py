@@ -20,9 +20,9 @@ from yarl import URL
 
 from router.config.google import BadAccount, GoogleAuth, ServiceAccount, read_service_account
 from router.errors import Failure, TargetUnavailable
+from router.files import mark_of
 from router.targets.egress import STRAIGHT, Way
 from router.targets.http_client import HttpClient, RawAnswer, json_headers
-from router.targets.keys import mark_of
 
 EARLY_S: Final = 225.0
 """A token is renewed so long before it expires; Google's own machines do no sooner."""

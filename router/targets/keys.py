@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from router.config.providers import ProviderConfig, read_keys
+from router.files import mark_of
 
 _LOOK_S: Final = 1.0
 _REFUSED_S: Final = 300.0
@@ -93,14 +93,3 @@ class Keys:
             return
         self._mark = mark
         self._aside.clear()
-
-
-def mark_of(path: Path | None) -> tuple[int, int, int] | None:
-    """What changes with a file; None where there is none."""
-    if path is None:
-        return None
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
