@@ -84,6 +84,11 @@ class AccessTokens:
     def __len__(self) -> int:
         return len(self._issuers)
 
+    @property
+    def remembered(self) -> int:
+        """Tokens that were verified lately."""
+        return len(self._known)
+
     def look(self) -> None:
         """Take over key sets that changed. Blocks. Raises ``OSError`` and ``ValueError``."""
         failed: Exception | None = None

@@ -296,6 +296,11 @@ class HttpClient:
                 f"{target} cannot be reached.", failure=Failure.UNREACHABLE
             ) from error
 
+    @property
+    def busy(self) -> int:
+        """Connections that a call is using."""
+        return self._pool.busy
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()

@@ -76,7 +76,7 @@ from serving.router.guarding import safety
 from serving.router.internal import RouterSurface, Told
 from serving.router.name_models import name_detector
 from serving.router.peers import Peers
-from serving.router.readings import gauges
+from serving.router.readings import gauges, waiting
 from serving.router.rules import RegistryRules
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.records import record_gauges
@@ -145,6 +145,7 @@ class RouterProcess:
         )
         cache = ResponseStore(config.cache)
         self._registry.register(gauges(self._accounting, cache, self._policies))
+        self._registry.register(waiting(queues, self._engines, self._providers, keyring.tokens))
         self._registry.register(UsageCollector(self._accounting.usage, knows))
         self._registry.register(record_gauges(self._log, self._feedback_log))
         self._peers = Peers(self.holder, identity)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from router.account.gauges import Gauges
+from router.admit.tokens import AccessTokens
 from router.cache.store import ResponseStore
 from router.policy.source import PolicySource
+from router.replicas.fair import FairQueues
+from router.targets.http_client import HttpClient
 from serving.router.accounting import Accounting
 
 
@@ -50,6 +53,32 @@ def gauges(accounting: Accounting, cache: ResponseStore, policies: PolicySource)
             "graftwork_signal_buckets": (
                 "Counts of what may drift that are kept in memory.",
                 lambda: accounting.usage.signals,
+            ),
+        }
+    )
+
+
+def waiting(
+    queues: FairQueues, engines: HttpClient, providers: HttpClient, tokens: AccessTokens
+) -> Gauges:
+    """What is bounded on the way to targets."""
+    return Gauges(
+        {
+            "graftwork_queued_requests": (
+                "Requests that wait for a place on an engine replica.",
+                queues.queued,
+            ),
+            "graftwork_engine_connections": (
+                "Connections to engines that a call is using.",
+                lambda: engines.busy,
+            ),
+            "graftwork_provider_connections": (
+                "Connections to providers that a call is using.",
+                lambda: providers.busy,
+            ),
+            "graftwork_access_tokens_remembered": (
+                "Verified tokens of callers that are not verified again for a minute.",
+                lambda: tokens.remembered,
             ),
         }
     )

@@ -71,6 +71,32 @@ async def newest(url: str) -> dict[str, Any]:
         return dict((await client.get(f"/admin/v1/decisions/{listed[0]['id']}")).json())
 
 
+async def metric(url: str, name: str) -> float:
+    """What a scrape says."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+    (value,) = [line.split()[-1] for line in lines if line.split("{")[0].split()[:1] == [name]]
+    return float(value)
+
+
+async def test_who_waits_for_an_engine_is_counted(tmp_path: Path) -> None:
+    """The queue ahead of the engines has a limit and a metric (law 9)."""
+    says = Says("one two three", pause_after=1)
+    fairness = {"max_in_flight_per_replica": 1}
+    async with running(tmp_path, says, fairness=fairness) as (url, process, engine):
+        first, _ = await begun(url, {**CHAT, "stream": True})
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            second = asyncio.create_task(client.post("/v1/chat/completions", json=CHAT))
+            await until(lambda: process.door.under_way == 2)
+            await until(lambda: process.holder.queues.queued() == 1)
+            assert (await metric(url, "graftwork_queued_requests")) == 1
+            says.go.set()
+            assert (await second).status_code == 200
+        assert (await metric(url, "graftwork_queued_requests")) == 0
+        assert len(engine.requests) == 2
+        first.close()
+
+
 async def begun(url: str, body: dict[str, Any]) -> tuple[asyncio.StreamWriter, bytes]:
     """A connection on which an answer's first bytes came."""
     host, port = url.removeprefix("http://").split(":")
@@ -130,6 +156,8 @@ async def test_more_than_there_is_room_for_are_turned_away_after_their_bodies_ca
             writer.write(raw[1:])
         await until(lambda: process.door.receiving == 0 and len(engine.requests) == 2)
         assert process.door.under_way == 2
+        assert (await metric(url, "graftwork_engine_connections")) == 2
+        assert (await metric(url, "graftwork_queued_requests")) == 0
         says.go.set()
         async with asyncio.timeout(30):
             answers = await asyncio.gather(*(reader.read() for reader, _ in waiting))
