@@ -20,8 +20,8 @@ from adapters.atomic import scratch, sweep_scratch
 from adapters.config import AdaptersConfig
 from adapters.errors import AdapterError, ArchiveError, StoreFull
 from adapters.format.archive import unpack
-from adapters.format.checkpoint import MAX_ENTRIES, select
-from adapters.format.files import chunks, walk
+from adapters.format.checkpoint import MAX_ENTRIES, MOST_NAMED, select
+from adapters.format.files import chunks, few, walk
 from adapters.resources import BadField, body_of
 from adapters.store.sources import SUCCESS, Found, ObjectSource, copy_file, open_source
 
@@ -224,7 +224,7 @@ def _copied(directory: Path, target: Path, config: AdaptersConfig, alias: str) -
     if too_large or len(taken) > limits.max_files or len(entries) > MAX_ENTRIES:
         raise ArchiveError("the directory holds too much", code="archive-too-large")
     if odd := [entry.relative for entry in taken if not entry.is_regular]:
-        raise ArchiveError(f"links or devices: {', '.join(odd)}", code="special-file")
+        raise ArchiveError(f"links or devices: {few(odd, MOST_NAMED)}", code="special-file")
     if selection.ambiguity:
         raise ArchiveError(selection.ambiguity, code="one-adapter")
     target.mkdir()

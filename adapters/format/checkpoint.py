@@ -11,11 +11,11 @@ Everything here looks at names alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from adapters.format.files import walk
+from adapters.format.files import few, walk
 from adapters.format.manifest import (
     CONFIG_FILE,
     CONTENT_FILES,
@@ -26,6 +26,9 @@ from adapters.format.manifest import (
 
 MAX_ENTRIES = 10_000
 """Files and directories of a trainer's folder that are looked at."""
+
+MOST_NAMED = 100
+"""Of what is wrong with a folder: who made it with thousands need not read them all."""
 
 ADAPTER_FILES = frozenset({*CONTENT_FILES, *PASSENGER_FILES, MANIFEST_FILE, "_SUCCESS"})
 """What a version is made of, and what may mark it as finished; all at the top of its directory."""
@@ -113,7 +116,7 @@ class Selection:
         """What to do when there are several adapters; empty when it is clear which is meant."""
         if not self.candidates:
             return ""
-        shown = ", ".join(each or "the top directory" for each in self.candidates)
+        shown = few((each or "the top directory" for each in self.candidates), MOST_NAMED)
         return f"it holds {len(self.candidates)} adapters: push one of them by itself: {shown}"
 
     @property
@@ -137,7 +140,7 @@ def select(names: Iterable[str], alias: str | None = None) -> Selection:
     files = sorted(names)
     found = _adapter_directories(files)
     root, candidates = _chosen(found, alias)
-    others = [each for each in found if each not in {"", root}]
+    others = frozenset(found) - {"", root}
     is_whole = _in(root, WEIGHTS_FILE) in files
     sorted_out: dict[str, list[str]] = {"kept": [], "extras": [], "state": []}
     for name in files:
@@ -205,7 +208,8 @@ def _chosen(found: list[str], alias: str | None) -> tuple[str, tuple[str, ...]]:
         return "", ("", *beside) if beside else ()
     final = [each for each in found if not _is_checkpoint(each)]
     for group in (named, final, found):
-        outermost = [each for each in group if not _is_below(each, group)]
+        there = frozenset(group)
+        outermost = [each for each in group if not _is_below(each, there)]
         if len(outermost) == 1:
             return outermost[0], ()
         if outermost:
@@ -217,11 +221,12 @@ def _is_checkpoint(directory: str) -> bool:
     return any(_CHECKPOINT.fullmatch(part) for part in PurePosixPath(directory).parts)
 
 
-def _is_below(directory: str, others: Iterable[str]) -> bool:
-    return any(directory.startswith(f"{other}/") for other in others)
+def _is_below(path: str, others: Container[str]) -> bool:
+    parts = path.split("/")
+    return any("/".join(parts[:depth]) in others for depth in range(1, len(parts)))
 
 
-def _kind(name: str, root: str, others: list[str], root_is_whole: bool) -> str:
+def _kind(name: str, root: str, others: Container[str], root_is_whole: bool) -> str:
     """Which part of the selection a file is."""
     inside = name.removeprefix(f"{root}/") if root else name
     if (root and inside == name) or _is_below(name, others) or _in_trainers_folder(inside):

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -76,6 +76,13 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return _ABSOLUTE_PATH.sub(r"\1", str(error)) or type(error).__name__
+
+
+def few(names: Iterable[str], most: int = 6) -> str:
+    """Names for one line: the first of them, and how many more there are."""
+    found = list(names)
+    more = len(found) - most
+    return ", ".join(found[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def sha256_file(path: Path, *, follow_links: bool = False) -> str:

@@ -99,8 +99,12 @@ ORDERED_FIELDS = frozenset({"alpha_pattern", "rank_pattern"})
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_MANIFEST_BYTES = 4 << 20
+_MAX_INTENTS = 256
+_MAX_GOLDEN = 64
+_MAX_GOLDEN_CHARACTERS = 8192
 _DIGEST_HEAD = b"graftwork-adapter-v1\n"
 
+_Intent = Annotated[str, Field(min_length=1, max_length=128)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -112,8 +116,8 @@ class _Frozen(BaseModel):
 class Golden(_Frozen):
     """Log probabilities that the trainer measured, to recognise the adapter in the engine."""
 
-    prompt: str
-    logprobs: tuple[FiniteFloat, ...]
+    prompt: Annotated[str, Field(max_length=_MAX_GOLDEN_CHARACTERS)]
+    logprobs: Annotated[tuple[FiniteFloat, ...], Field(max_length=_MAX_GOLDEN_CHARACTERS)]
     """One per scored token, in nats."""
     tolerance: Annotated[FiniteFloat, Field(gt=0)]
     """Largest absolute difference that still counts as a match, in nats."""
@@ -139,7 +143,8 @@ class Manifest(_Frozen):
     rank: Annotated[int, Field(ge=1)] | None = None
     """Largest rank of any module."""
     target_modules: tuple[str, ...] = ()
-    intents: tuple[str, ...] = ()
+    intents: Annotated[tuple[_Intent, ...], Field(max_length=_MAX_INTENTS)] = ()
+    """Routers hold those of every alias."""
     training_dataset: str | None = None
     parent: Digest | None = None
     """Digest of the version that this one was trained from."""
@@ -147,7 +152,8 @@ class Manifest(_Frozen):
     """How it was tested; ``gate`` has a shape of its own (``adapters.evaluation``)."""
     author: str | None = None
     created_at: AwareDatetime | None = None
-    golden: tuple[Golden, ...] | None = None
+    golden: Annotated[tuple[Golden, ...], Field(max_length=_MAX_GOLDEN)] | None = None
+    """Each costs the engine a pass, beside what it serves."""
     signature: Signature | None = None
 
 

@@ -37,7 +37,13 @@ from adapters.registry.records import (
     Stage,
     VersionRecord,
 )
-from adapters.registry.transaction import FORGOTTEN, Transaction, forget_refused, learn
+from adapters.registry.transaction import (
+    FORGOTTEN,
+    Transaction,
+    forget_refused,
+    learn,
+    require_remembered,
+)
 
 ROLLBACK = "rollback"
 """The action of a commit that leaves a version on purpose."""
@@ -114,12 +120,8 @@ class Registry(RegistryReads):
         with self._write(by) as tx:
             tx.name_is_free(alias, digest)
             row = self._row(tx.session, alias, digest)
-            if row is not None and row.error.startswith(FORGOTTEN):
-                raise Conflict(
-                    f"{row.name} may not come back: {row.error.removeprefix(FORGOTTEN)}",
-                    code="version-forgotten",
-                    remedy="Train another one on what may be learned from.",
-                )
+            if row is not None:
+                require_remembered(row)
             again = RETRIED | {State.RETIRED} if revive else RETRIED
             starts = row is None or State(row.state) in again
             if row is None:
@@ -173,9 +175,14 @@ class Registry(RegistryReads):
             return row.record()
 
     def forget(self, alias: str, digest: str, *, by: str, detail: str) -> None:
-        """Write down why a version that serves nobody may not come back."""
+        """Write down why a version that serves nobody may not come back; it moves no more.
+
+        Raises ``Conflict`` while it serves, or is on its way.
+        """
         with self._write(by) as tx:
             row = tx.version(alias, digest)
+            if State(row.state) in CALLABLE | UNFINISHED:
+                raise Conflict(f"{row.name} is {row.state}: it is forgotten when that is over")
             row.error = f"{FORGOTTEN}{detail}"
             tx.note("forget", alias, digest, row.state, row.state, detail)
 

@@ -9,7 +9,7 @@ from sqlalchemy import String, and_, cast, delete, or_, select
 from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
-from adapters.errors import RegistryError, UnknownAlias, UnknownVersion
+from adapters.errors import Conflict, RegistryError, UnknownAlias, UnknownVersion
 from adapters.evaluation import gate_result
 from adapters.registry.lifecycle import State, require
 from adapters.registry.models import AliasRow, CandidateRow, ControlRow, HistoryRow, VersionRow
@@ -56,7 +56,11 @@ class Transaction:
             raise RegistryError(f"{name} already names the version {taken}", code="name-collision")
 
     def move(self, row: VersionRow, to: State, *, detail: str = "", action: str = "move") -> None:
-        """Move a version along a legal edge and write it down."""
+        """Move a version along a legal edge and write it down.
+
+        Raises ``IllegalMove``, and ``Conflict`` for one that was forgotten.
+        """
+        require_remembered(row)
         before = State(row.state)
         require(before, to)
         row.state = to.value
@@ -94,6 +98,16 @@ class Transaction:
         )
 
 
+def require_remembered(row: VersionRow) -> None:
+    """Raise ``Conflict`` for a version that may not come back."""
+    if row.error.startswith(FORGOTTEN):
+        raise Conflict(
+            f"{row.name} may not come back: {row.error.removeprefix(FORGOTTEN)}",
+            code="version-forgotten",
+            remedy="Train another one on what may be learned from.",
+        )
+
+
 def forget_refused(tx: Transaction, keep: int) -> None:
     """Know only the newest ``keep`` of the versions that never came as far as the store.
 
@@ -127,7 +141,12 @@ _LEARNT = frozenset({"base", "manifest", "checks", "error", "effect", "load_seco
 
 
 def learn(row: VersionRow, facts: dict[str, Any]) -> None:
-    """Put what was learnt of a version into its row. Raises ``TypeError`` for an unknown name."""
+    """Put what was learnt of a version into its row. Raises ``TypeError`` for an unknown name.
+
+    Why a version may not come back stays written, whatever else is learnt.
+    """
+    if row.error.startswith(FORGOTTEN):
+        facts.pop("error", None)
     plan = facts.pop("plan", None)
     if plan is not None:
         row.plan, row.plan_percent = plan.stage, plan.percent

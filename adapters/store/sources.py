@@ -23,8 +23,8 @@ from obstore.store import ObjectStore, from_url
 
 from adapters.atomic import sweep, write_file
 from adapters.errors import StoreError, StoreFull
-from adapters.format.checkpoint import MAX_ENTRIES, Selection, select
-from adapters.format.files import Entry, chunks, open_regular, reason, walk
+from adapters.format.checkpoint import MAX_ENTRIES, MOST_NAMED, Selection, select
+from adapters.format.files import Entry, chunks, few, open_regular, reason, walk
 from adapters.store.local import NO_ROOM
 
 SUCCESS = "_SUCCESS"
@@ -155,7 +155,7 @@ class LocalSource:
         odd = [entry.relative for entry in taken if not entry.is_regular]
         problem = selection.ambiguity
         if odd:
-            problem = f"links or devices: {', '.join(odd)}"
+            problem = f"links or devices: {few(odd, MOST_NAMED)}"
         elif len(taken) > self._max_files or len(entries) > MAX_ENTRIES:
             problem = f"more than {self._max_files} files"
         elif sum(entry.size_bytes for entry in taken) > self._max_bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.cli.output import few
+from adapters.format.files import few
 
 if TYPE_CHECKING:
     # Both import Ray, for which the environment has to be set first.

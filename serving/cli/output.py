@@ -53,13 +53,6 @@ def clean(value: object) -> str:
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
-def few(names: Iterable[str], most: int = 6) -> str:
-    """Names for one line: the first of them, and how many more there are."""
-    found = list(names)
-    more = len(found) - most
-    return ", ".join(found[:most]) + (f" and {more} more" if more > 0 else "")
-
-
 def emit(value: Any) -> None:
     """Print JSON for programs."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

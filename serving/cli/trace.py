@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 import typer
 
+from adapters.format.files import few
 from serving.cli.client import adapter_path, connected
 from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
-from serving.cli.output import clean, emit, few, table
+from serving.cli.output import clean, emit, table
 
 
 def trace(

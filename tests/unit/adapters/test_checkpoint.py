@@ -230,3 +230,16 @@ def test_an_ambiguous_entry_is_refused_by_every_source(base: BaseFacts, tmp_path
     for source in (local, ObjectSource(bucket, max_files=40, max_bytes=1 << 20)):
         (found,) = source.scan()
         assert all(f"run{number}" in found.problem for number in range(7))
+
+
+def test_thousands_of_adapters_are_told_from_each_other_at_once() -> None:
+    """Comparing each with each took minutes; what is wrong with them fits on a page."""
+    names = [
+        f"run-{number}/a{number % 2}/{name}"
+        for number in range(20_000)
+        for name in ("adapter_config.json", "adapter_model.safetensors")
+    ]
+    selection = select(names)
+    assert len(selection.candidates) == 20_000
+    assert "holds 20000 adapters" in selection.ambiguity
+    assert selection.ambiguity.endswith("and 19900 more")

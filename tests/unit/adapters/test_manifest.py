@@ -221,3 +221,22 @@ def test_a_hostile_object_with_one_key_twice_is_refused_at_once() -> None:
     text = "{" + ",".join([*keys, keys[-1]]) + "}"
     with pytest.raises(ValueError, match="repeats the key '199999'"):
         parse_json_object(text.encode())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"intents": [f"intent-{number}" for number in range(257)]},
+        {"intents": ["x" * 129]},
+        {"golden": [{"prompt": "a", "logprobs": [-1.0], "tolerance": 0.1}] * 65},
+        {"golden": [{"prompt": "a" * 8193, "logprobs": [-1.0], "tolerance": 0.1}]},
+    ],
+    ids=["many intents", "a long intent", "many golden prompts", "a long golden prompt"],
+)
+def test_what_others_have_to_hold_or_to_compute_is_bounded(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """Routers hold intents, and engines run golden prompts beside what they serve (law 9)."""
+    (tmp_path / "graftwork.json").write_text(json.dumps(more))
+    with pytest.raises(ManifestError, match=r"graftwork\.json: (intents|golden)"):
+        read_manifest(tmp_path)

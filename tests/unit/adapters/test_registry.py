@@ -357,3 +357,18 @@ def test_entries_that_left_the_watched_store_can_be_forgotten(registry: Registry
         registry.remember(Sighting(f"returns/{name}", "print", A, "taken"))
     registry.forget_sightings(["returns/v1", "returns/none"])
     assert list(registry.sightings()) == ["returns/v2", "returns/v3"]
+
+
+def test_what_was_forgotten_moves_no_more(registry: Registry) -> None:
+    """Whoever had begun to bring it back before it was written down (law 12)."""
+    bring(registry, A, *TO_PREPARED)
+    with pytest.raises(Conflict, match="prepared"):
+        registry.forget("returns", A, by="test", detail="somebody was erased")
+    registry.move("returns", A, State.RETIRED, by="test")
+    registry.forget("returns", A, by="test", detail="somebody was erased")
+    registry.learn("returns", A, error="")
+    with pytest.raises(Conflict, match="somebody was erased"):
+        registry.move("returns", A, State.PREPARING, by="test", error="")
+    with pytest.raises(Conflict, match="somebody was erased"):
+        registry.receive("returns", A, plan=Plan(), by="test")
+    assert registry.version("returns", A).state is State.RETIRED
