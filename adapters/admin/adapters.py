@@ -190,7 +190,10 @@ async def rollback(parts: Parts, request: Request) -> Response:
     """Go back to the previous version."""
     alias, body = request.path_params["alias"], await body_of(request, models.RollbackRequest)
     by = actor(request)
-    return _moved(await parts.rollout.rollback(alias, by, quarantine=body.quarantine))
+    outcome = await parts.rollout.rollback(
+        alias, by, quarantine=body.quarantine, leaving=body.leaving
+    )
+    return _moved(outcome)
 
 
 @describes(body=models.RetireRequest, answers={200: models.Retired})

@@ -240,9 +240,14 @@ class ShareRequest(PromoteRequest):
 
 
 class RollbackRequest(_Request):
-    """Nothing, or why the version that is live must never come back."""
+    """Nothing, or why the version that is live must never come back, and which one that is."""
 
     quarantine: str | None = Field(default=None, max_length=500)
+    leaving: str | None = Field(
+        default=None,
+        max_length=64,
+        description="the digest of the live version; 409 where another one is live by now",
+    )
 
 
 class CollectRequest(_Request):

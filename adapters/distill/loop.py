@@ -126,7 +126,7 @@ class Loop:
         await asyncio.to_thread(tidy, parts.trainer, parts.directories, kept)
         if failed is not None:
             raise failed
-        return After(_pause(left))
+        return After(_BUSY_S if self._stopped else _pause(left))
 
     async def cancel(self, identity: str, by: str) -> Distillation:
         """Stop one; its version does not go live. Raises ``Ended``, ``UnknownDistillation``."""
@@ -378,10 +378,18 @@ class Loop:
             if version.state in ON_THE_WAY:
                 continue
             by, rollout = f"{AUTHOR}{row.id}", self._parts.rollout
-            if version.author == by and version.state is State.LIVE:
-                await rollout.rollback(row.alias, by=by)
-            elif version.author == by and version.state in CLIMBS:
-                await rollout.retire(row.alias, row.digest, by=by)
+            try:
+                if version.author == by and version.state is State.LIVE:
+                    await rollout.rollback(row.alias, by=by, leaving=row.digest)
+                elif version.author == by and version.state in CLIMBS:
+                    await rollout.retire(row.alias, row.digest, by=by)
+            except Superseded:
+                raise
+            except AdapterError as error:  # somebody moves it: the next look sees where to
+                _log.warning(
+                    "not_withdrawn_yet", extra={"version": version.name, "why": error.code}
+                )
+                continue
             del self._stopped[row.id]
 
 

@@ -68,7 +68,7 @@ class Forgetter:
         if row.previous is None:
             return
         try:
-            await self._rollout.rollback(version.alias, by=by)
+            await self._rollout.rollback(version.alias, by=by, leaving=version.digest)
         except AdapterError:
             return  # Nothing can take its place; it leaves all the same.
 

@@ -64,7 +64,10 @@ class Watch:
             return
         self._events.emit("demoted", version.alias, version.digest, intent=intent, reason=reason)
         try:
-            await self._rollout.rollback(version.alias, by=BY, quarantine=reason)
+            # Whoever moved it since it was looked at has decided otherwise.
+            await self._rollout.rollback(
+                version.alias, by=BY, quarantine=reason, leaving=version.digest
+            )
         except AdapterError as error:
             self._events.emit("demotion-failed", version.alias, error=str(error))
 

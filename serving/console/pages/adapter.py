@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from router.config.auth import KeyScope
-from router.errors import InvalidRequest, Refused
+from router.errors import InvalidRequest
 from serving.console import charts, diagrams
 from serving.console.api import part
 from serving.console.diagrams import Node
@@ -119,20 +119,13 @@ async def act(visit: Visit) -> str:
         body["digest"] = visit.form.get("digest", "")
     if what in _SHARES:
         body["percent"] = _percent(visit.form.get("percent", ""))
+    elif what == "rollback" and (seen := visit.form.get("live")):
+        # Two who roll the same version back would bring it back together.
+        body["leaving"] = seen
     elif what not in ("promote", "retire", "rollback"):
         raise InvalidRequest("There is no such button.")
-    if what == "rollback" and (seen := visit.form.get("live")):
-        await _still_lives(visit, alias, seen)
     await visit.api.send("POST", f"/adapters/{alias}/{what}", body)
     return f"/adapters/{alias}?done={what}"
-
-
-async def _still_lives(visit: Visit, alias: str, seen: str) -> None:
-    """Two who roll the same version back would bring it back together. Raises ``Refused``."""
-    live = (await visit.api.get(f"/adapters/{alias}"))["live"]
-    if live != seen:
-        now = f"{live[:12]} is live now" if live else "nothing is live now"
-        raise Refused(409, f"Somebody else was quicker: {now}. Look again before you roll back.")
 
 
 def _percent(text: str) -> float:

@@ -20,7 +20,7 @@ from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import MAX_OPEN, Ended, TooManyOpen, UnknownDistillation
 from adapters.distill.erasing import TrainedVersions
 from adapters.distill.states import ENDED, DistillState
-from adapters.errors import NotAsked, Superseded
+from adapters.errors import Conflict, NotAsked, Superseded
 from adapters.flywheel.config import FlywheelConfig
 from adapters.publish.forgetting import Forgetter
 from adapters.publish.gating import Finding, Gate
@@ -494,10 +494,13 @@ class Endless(Verdict):
         """Says nothing."""
         self.asked.set()
         await self._stopped.wait()
+        if version.digest in self.judged:
+            return Finding(True, "as it was told", {"passed": True})
         raise NotAsked("stopped")
 
-    def stop(self, _alias: str, _digest: str) -> None:
+    def stop(self, _alias: str, digest: str, *, passes: bool = False) -> None:
         """Now."""
+        self.judged += [digest] if passes else []
         self._stopped.set()
 
 
@@ -535,3 +538,27 @@ async def test_a_version_in_its_gate_goes_with_the_person(make: Make) -> None:
     assert version.state is State.FAILED
     assert not world.path.store.exists("returns", made.digest)
     assert await versions.found("Jane") == 0
+
+
+async def test_a_version_that_nobody_wants_is_looked_at_until_it_is_gone(make: Make) -> None:
+    """Soon, and whoever moves it meanwhile stops nothing else."""
+    gate = Endless()
+    world = make(gate, trainer=InstantTrainer())
+    made = await world.run(world.ask().id, "gating")
+    await gate.asked.wait()
+    await world.loop.cancel(made.id, "ops")
+    assert (await world.loop.tick()).seconds < 1, "though no distillation is under way"
+    gate.stop("returns", made.digest, passes=True)
+    await world.path.idle()
+    rollback = world.path.rollout.rollback
+
+    async def moved(*_: Any, **__: Any) -> Any:
+        raise Conflict("somebody moves it")
+
+    world.path.rollout.rollback = moved  # type: ignore[method-assign]
+    assert (await world.loop.tick()).seconds < 1
+    assert world.path.registry.alias("returns").live == made.digest
+    world.path.rollout.rollback = rollback  # type: ignore[method-assign]
+    await world.loop.tick()
+    assert world.path.registry.alias("returns").live is None
+    assert (await world.loop.tick()).seconds > 1

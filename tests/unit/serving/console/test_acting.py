@@ -387,7 +387,7 @@ def test_two_who_roll_back_do_not_bring_the_bad_one_back(system: System, ops: ht
     assert seen["live"] == pushed[-1]
     assert ops.post("/console/adapters/doubly", data=seen).status_code == 303
     late = ops.post("/console/adapters/doubly", data=seen)
-    assert (late.status_code, "Somebody else was quicker" in late.text) == (409, True)
+    assert (late.status_code, "changed by somebody else" in late.text) == (409, True)
     assert httpx.get(path, headers=headers).json()["previous"] == seen["live"]
 
 
