@@ -9,13 +9,11 @@ The fallback is another dialect's provider, so that streams are also joined over
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +37,7 @@ from tests.faults.judging import (
     Wrong,
     judge,
 )
+from tests.faults.watching import errors_logged, seen_below, seen_in, seldom_collected
 
 WORDS: Final = 7
 HASTE_S: Final = 0.7
@@ -245,8 +244,8 @@ async def run(state: Path, wanted: Sequence[Cell]) -> Result:
     """All cells, through one router."""
     result = Result()
     with ExitStack() as stack:
-        stack.enter_context(_seldom_collected())
-        result.logged = stack.enter_context(_errors_logged())
+        stack.enter_context(seldom_collected())
+        result.logged = stack.enter_context(errors_logged())
         process = await _running(stack, state, wanted)
         replies: list[Reply] = []
         room = asyncio.Semaphore(AT_ONCE)
@@ -258,7 +257,7 @@ async def run(state: Path, wanted: Sequence[Cell]) -> Result:
             result.cost_usd = booked_usd(process)
         finally:
             await process.aclose()
-        result.leaks = [*_seen_in(replies), *_seen_below(state)]
+        result.leaks = [*seen_in(replies), *seen_below(state)]
     return result
 
 
@@ -349,59 +348,3 @@ def booked_usd(process: RouterProcess) -> float:
         for leased in process._accounting.leased_limits.all()
         if leased.account.metric.value == "usd"
     )
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Looking for garbage among thousands of models and answers is a fifth of all the work."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-@contextmanager
-def _errors_logged() -> Iterator[list[str]]:
-    """Everything that is logged as an error, or with a key in it."""
-    found: list[str] = []
-    handler = logging.Handler()
-
-    def note(record: logging.LogRecord) -> None:
-        text = logging.Formatter().format(record) + repr(record.__dict__)
-        is_ours = not record.name.startswith("aiohttp")  # a stand-in whose client left
-        if (record.levelno >= logging.ERROR and is_ours) or any(
-            secret in text for secret in _secrets()
-        ):
-            found.append(text)
-
-    handler.emit = note  # type: ignore[method-assign]
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield found
-    finally:
-        root.removeHandler(handler)
-
-
-def _secrets() -> list[str]:
-    return [secret for standin in STANDINS.values() for secret in standin.secrets]
-
-
-def _seen_in(replies: Iterable[Reply]) -> Iterator[str]:
-    secrets = _secrets()
-    for reply in replies:
-        text = reply.body.decode(errors="replace") + repr(reply.headers)
-        if any(secret in text for secret in secrets):
-            yield f"a reply: {text[-600:]}"
-
-
-def _seen_below(folder: Path) -> Iterator[str]:
-    secrets = [secret.encode() for secret in _secrets()]
-    for path in folder.rglob("*"):
-        if path.is_file() and any(secret in path.read_bytes() for secret in secrets):
-            yield str(path)

@@ -50,13 +50,14 @@ def stop_reason(choice: dict[str, Any], *, calls: bool = False) -> tuple[str, st
 def chat_usage(found: dict[str, Any]) -> dict[str, Any]:
     """Anthropic's counts as chat's: cached tokens are part of the prompt."""
     cached = _count(found, "cache_read_input_tokens")
-    prompt = _count(found, "input_tokens") + cached + _count(found, "cache_creation_input_tokens")
+    written = _count(found, "cache_creation_input_tokens")
+    prompt = _count(found, "input_tokens") + cached + written
     answer = _count(found, "output_tokens")
     return {
         "prompt_tokens": prompt,
         "completion_tokens": answer,
         "total_tokens": prompt + answer,
-        "prompt_tokens_details": {"cached_tokens": cached},
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
     }
 
 

@@ -443,6 +443,7 @@ def test_whole_answers_both_ways() -> None:
     assert (chat["id"], chat["created"]) == ("chatcmpl-1", 5)
     assert (message["content"], message["reasoning_content"]) == ("ab", "hm")
     assert chat["usage"]["prompt_tokens"] == 3
+    assert chat["usage"]["prompt_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 2}
     back = messages_answer(chat, model="m", fallback_id="msg_0")
     assert back["id"] == "msg_1"
     assert [block["type"] for block in back["content"]] == ["thinking", "text", "tool_use"]
