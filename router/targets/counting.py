@@ -58,8 +58,9 @@ async def count(
         failure = failure_of(answer.status, error, wait_s)
         raise unavailable(target, answer.status, error.message, wait_s, failure)
     try:
-        return int(orjson.loads(raw)["input_tokens"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise TargetUnavailable(
-            f"{target} answered no count of tokens.", failure=Failure.BROKEN
-        ) from error
+        found: object = orjson.loads(raw)["input_tokens"]
+    except (KeyError, TypeError, ValueError):
+        found = None
+    if type(found) is not int or found < 0:
+        raise TargetUnavailable(f"{target} answered no count of tokens.", failure=Failure.BROKEN)
+    return found

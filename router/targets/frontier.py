@@ -134,13 +134,7 @@ class Provider:
             TargetRejected: the provider finds fault with the request.
             TargetUnavailable: it cannot answer now, or not with our credentials.
         """
-        if self.in_flight >= self.config.max_connections:
-            raise TargetUnavailable(
-                f"{target} has {self.in_flight} calls under way, its limit.",
-                status=503,
-                retry_after_s=FULL_RETRY_AFTER_S,
-                failure=Failure.BUSY,
-            )
+        self._require_room(target)
         if quota is not None:
             quota.take()
         self.in_flight += 1
@@ -161,6 +155,15 @@ class Provider:
                 quota.used((usage.input_tokens or 0) + (usage.output_tokens or 0))
 
         return answer.watch(asked, on_end=ended, hide=self._hide)
+
+    def _require_room(self, target: str) -> None:
+        if self.in_flight >= self.config.max_connections:
+            raise TargetUnavailable(
+                f"{target} has {self.in_flight} calls under way, its limit.",
+                status=503,
+                retry_after_s=FULL_RETRY_AFTER_S,
+                failure=Failure.BUSY,
+            )
 
     async def _answered(self, target: str, model: str, call: Call, asked: Asked) -> RawAnswer:
         answer = await self._post(target, model, call, asked)
@@ -243,8 +246,10 @@ class Provider:
 
     async def count(self, target: str, body: Mapping[str, Any]) -> int:
         """Tokens of a Messages body. Raises ``TargetRejected`` and ``TargetUnavailable``."""
-        key = await self._key()
+        self._require_room(target)
+        self.in_flight += 1
         try:
+            key = await self._key()
             return await count(
                 self._client,
                 self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
@@ -257,6 +262,8 @@ class Provider:
         except TargetError as error:
             self._hide(error)
             raise
+        finally:
+            self._ended()
 
 
 class FrontierTarget:

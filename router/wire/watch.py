@@ -8,7 +8,6 @@ it need not do again, and passed on as they came.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from router.wire.formats.base import Format
 MAX_PARSED_BODY_BYTES = 8 * 1024 * 1024
 """Whole bodies larger than this pass through without a check of their JSON."""
 _MOST_TOKENS = 2**31
+_MOST_USD = 1e6
 Correct = Callable[[dict[str, Any]], dict[str, Any] | None]
 """What an answer or event should have said; None: what it says."""
 
@@ -235,7 +235,7 @@ def _from_chat(usage: Usage, found: dict[str, Any]) -> None:
     usage.output_tokens = _count(found, "completion_tokens", usage.output_tokens)
     usage.cached_input_tokens = _cached(found.get("prompt_tokens_details"), usage)
     told: object = found.get("cost")
-    if isinstance(told, int | float) and told is not True and 0 <= told < math.inf:
+    if isinstance(told, int | float) and told is not True and 0 <= told <= _MOST_USD:
         usage.told_usd = float(told)
 
 

@@ -42,6 +42,7 @@ class Counts:
     def __init__(self, status: int = 200) -> None:
         self.status = status
         self.message = "no such role"
+        self.told: object = 21
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
 
@@ -50,7 +51,9 @@ class Counts:
         self.bodies.append(await request.json())
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         error = {"type": "invalid_request_error", "message": self.message}
-        answer = {"input_tokens": 21} if self.status == 200 else {"type": "error", "error": error}
+        answer = (
+            {"input_tokens": self.told} if self.status == 200 else {"type": "error", "error": error}
+        )
         return web.json_response(answer, status=self.status)
 
 
@@ -188,3 +191,36 @@ def _recorded(state: Path, decision: str) -> list[str]:
         for line in path.read_text().splitlines()
     ]
     return [line["kind"] for line in lines if line["decision_id"] == decision]
+
+
+async def test_counting_takes_a_place_as_calls_do(tmp_path: Path) -> None:
+    """Among those under way here, and among those of its provider; both come back (law 9)."""
+    counts = Counts()
+    async with counting(counts) as url:
+        config = {"providers": [{**provider("anthropic", url), "max_connections": 1}]}
+        async with router(tmp_path, config, table(), {"KEY": "k"}) as (_, process):
+            big = process.door._counts.catalog.frontiers["cloud/big"]._provider
+            admission = process.door._counts.admission
+            asked = {**BODY, "model": "cloud/big"}
+            assert (await ask(process.door, PATH, asked)).status == 200
+            assert (big.in_flight, admission.under_way) == (0, 0)
+            big.in_flight = 1
+            full = await ask(process.door, PATH, asked)
+            assert (full.status, "retry-after" in full.headers) == (503, True)
+            big.in_flight, room = 0, admission._room
+            admission._room = dict.fromkeys(room, 0.0)
+            assert (await ask(process.door, PATH, asked)).status == 503
+            admission._room = room
+            assert (await ask(process.door, PATH, asked)).status == 200
+    assert len(counts.bodies) == 2
+
+
+@pytest.mark.parametrize("told", [-5, True, "21", 2.5, None])
+async def test_a_count_that_is_none(tmp_path: Path, told: object) -> None:
+    """Clients size their prompts by it."""
+    counts = Counts()
+    counts.told = told
+    async with counting(counts) as url, router(tmp_path, {}, table(url)) as (_, process):
+        reply = await ask(process.door, PATH, {**BODY, "model": BASE})
+    assert reply.status == 502
+    assert reply.json()["error"]["type"] == "api_error"

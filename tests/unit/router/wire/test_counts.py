@@ -33,3 +33,13 @@ def test_nor_in_the_words_of_other_formats(count: Any) -> None:
     assert usage == Usage()
     record(usage, {"input_tokens": 3, "cache_read_input_tokens": count, "output_tokens": 5})
     assert usage == Usage(3, 5)
+
+
+@pytest.mark.parametrize("cost", [-0.1, 1e7, True, "0.1", None, [0.1]])
+def test_a_senseless_cost_was_not_told(cost: Any) -> None:
+    """Nobody pays a million for one answer: then it is reckoned from the tokens."""
+    usage = Usage()
+    record(usage, {"prompt_tokens": 3, "completion_tokens": 5, "cost": cost})
+    assert usage == Usage(3, 5)
+    record(usage, {"prompt_tokens": 3, "completion_tokens": 5, "cost": 0.25})
+    assert usage.told_usd == 0.25
