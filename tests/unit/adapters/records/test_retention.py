@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -168,4 +169,32 @@ async def test_what_is_on_hold_stays_and_goes_when_it_is_released(
         holds.remove("hold_1")
         log._prune()
         assert [path.name[:4] for path in files(tmp_path)] == ["next"]
+    assert verify(tmp_path).problems == []
+
+
+async def test_no_hold_comes_between_the_look_and_the_deed(tmp_path: Path) -> None:
+    """Who was told that something is kept would not find it: the hold is answered for later."""
+    with running_log(tmp_path, "old") as log:
+        await fill(log, 3)
+    told: list[str] = []
+
+    def hold() -> None:
+        made = Hold(id="hold_1", tenant="shop", time="2026-01-01T00:00:00Z")
+        Holds(Layout(tmp_path)).add(made)
+        told.append("held")
+
+    with running_log(tmp_path, "new") as log:
+        await fill(log, 1)
+        holding = threading.Thread(target=hold)
+
+        def state(fields: dict[str, object]) -> None:
+            holding.start()
+            holding.join(0.2)
+            told.append("removed")
+            log._state(fields)
+
+        config = RecordsConfig(kept_bytes=4096)
+        assert retention.prune(log.layout, config, 0.0, state, log.sealer) == 1
+        holding.join()
+    assert told == ["removed", "held"]
     assert verify(tmp_path).problems == []
