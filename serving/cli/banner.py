@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.format.files import few
-
 if TYPE_CHECKING:
     # Both import Ray, for which the environment has to be set first.
     from serving.config.deploy import Deploy
@@ -23,6 +21,7 @@ def has_keys(deploy: Deploy) -> bool:
 
 def banner(deploy: Deploy, url: str, adapters: Sequence[str] | None, logs: Path) -> list[str]:
     """The lines, each of which fits a terminal. ``adapters``: None when a key is needed to ask."""
+    from adapters.format.files import few
     from serving.engine.model import base_id
 
     settings = deploy.settings

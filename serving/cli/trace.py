@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import typer
 
-from adapters.format.files import few
 from serving.cli.client import adapter_path, connected
 from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
 from serving.cli.output import clean, emit, table
@@ -45,6 +44,8 @@ def trace(
 
 
 def _story(decision: dict[str, Any], became: dict[str, Any]) -> list[tuple[str, str]]:
+    from adapters.format.files import few
+
     exchange, review = became["exchange"], became["review"]
     attempts = [f"{a['target']} ({a['outcome']})" for a in decision.get("attempts") or ()]
     intent = decision.get("intent")
@@ -99,6 +100,8 @@ def why(
 
 
 def _reasons(lineage: dict[str, Any], answers: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    from adapters.format.files import few
+
     gate, rows = lineage["gate"], lineage["splits"]
     settings = (f"{name}={value}" for name, value in lineage["settings"].items())
     found = [
