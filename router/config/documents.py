@@ -70,14 +70,15 @@ class ContextConfig(Section):
         ge=0,
         le=1,
         description="a passage that the cross-encoder gives less, and whose vector is not as near "
-        "as least_similarity, has nothing to do with the question and is left out; 0: none is",
+        "as least_similarity, has nothing to do with the question and is left out, unless the "
+        "request names the documents itself; 0: none is",
     )
     least_similarity: float = Field(
         default=0.6,
         ge=0,
         le=1,
         description="cosine of a passage's vector and the question's below which one that there "
-        "was no time to read again is left out; 0: none is",
+        "was no time to read again is left out, as least_score says; 0: none is",
     )
     timeout_ms: float = Field(
         default=1500.0, gt=0, description="after so long a request goes on without, milliseconds"

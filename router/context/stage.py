@@ -159,14 +159,16 @@ class ContextStage:
         if not wanted:
             return _Found(may_trim=may_trim)
         question = _question(request)
+        # Who names documents wants their best, whatever that is.
+        are_named = request.hints.context is not None
         asked = Question(
             request.tenant,
             wanted,
             question,
             self._config.limit,
             min(self._config.rerank_ms / 1000, _share_of(request)),
-            self._config.least_score,
-            self._config.least_similarity,
+            0.0 if are_named else self._config.least_score,
+            0.0 if are_named else self._config.least_similarity,
         )
         try:
             await self._documents.prepare()
