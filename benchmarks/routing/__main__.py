@@ -14,7 +14,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from benchmarks.routing import after, confidence, few, intents, latency, prehoc, tracer
+from benchmarks.routing import after, confidence, few, intents, latency, prehoc, pretend, tracer
 from benchmarks.routing.data import DataMissing, banking77, gsm8k
 from benchmarks.routing.encoded import Reader
 from router.config.auto import AutoConfig
@@ -126,10 +126,22 @@ def _few(reader: Reader) -> None:
         print(f"| {row.name} | {size} | {shares} | {rest} |", flush=True)
 
 
+def _pretend(reader: Reader) -> None:
+    rows, constants = pretend.table(reader)
+    print("\nPretended bots: confidence of what is recognised\n")
+    print("| examples, asked | bots | ECE | constants of the other sets | too sure |")
+    print("| --- | --: | --: | --: | --: |")
+    for row in rows:
+        figures = f"{row.shipped:.4f} | {row.held_out:.4f} | {row.too_sure:+.3f}"
+        print(f"| {row.name} | {row.bots} | {figures} |", flush=True)
+    print(f"\nFitted to all of them: {', '.join(f'{each:.2f}' for each in constants)}", flush=True)
+
+
 PARTS: dict[str, Callable[[Reader], None]] = {
     "banking": _intents,
     "clinc": _clinc,
     "few": _few,
+    "pretend": _pretend,
     "tracer": _tracer,
     "gsm8k": _prehoc,
 }

@@ -1,8 +1,8 @@
 """The public data sets, read from `../shared/data` or the folder that GRAFTWORK_DATA names.
 
 Sources and licences: BANKING77, PolyAI-LDN/task-specific-datasets, CC BY 4.0; CLINC150,
-clinc/oos-eval, CC BY 3.0; GSM8K answers of two models, lm-sys/RouteLLM, Apache-2.0. None of it is
-part of the product.
+clinc/oos-eval, CC BY 3.0; Bitext's customer service set, CDLA-Sharing-1.0; GSM8K answers of two
+models, lm-sys/RouteLLM, Apache-2.0. None of it is part of the product.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ def clinc150(*splits: str) -> list[Example]:
     document = json.loads(_file("clinc150_full.json").read_text())
     rows = [row for split in splits for row in document[split]]
     return [Example(text, None if label == OUT_OF_SCOPE else label) for text, label in rows]
+
+
+def bitext() -> list[Example]:
+    """6,480 questions to a shop's customer service, 27 intents, from templates."""
+    with _file("bitext_customer_service_train.csv").open(encoding="utf-8", newline="") as lines:
+        return [Example(row["utterance"], row["intent"]) for row in csv.DictReader(lines)]
 
 
 def gsm8k() -> list[Problem]:
