@@ -127,14 +127,12 @@ def _few(reader: Reader) -> None:
 
 
 def _pretend(reader: Reader) -> None:
-    rows, constants = pretend.table(reader)
-    print("\nPretended bots: confidence of what is recognised\n")
-    print("| examples, asked | bots | ECE | constants of the other sets | too sure |")
+    print("\nPretended bots with few examples: confidence of what is recognised\n")
+    print("| examples, asked | bots | ECE | of it chance | too sure |")
     print("| --- | --: | --: | --: | --: |")
-    for row in rows:
-        figures = f"{row.shipped:.4f} | {row.held_out:.4f} | {row.too_sure:+.3f}"
+    for row in pretend.table(reader):
+        figures = f"{row.ece:.3f} | {row.by_chance:.3f} | {row.too_sure:+.3f}"
         print(f"| {row.name} | {row.bots} | {figures} |", flush=True)
-    print(f"\nFitted to all of them: {', '.join(f'{each:.2f}' for each in constants)}", flush=True)
 
 
 PARTS: dict[str, Callable[[Reader], None]] = {

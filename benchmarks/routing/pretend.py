@@ -1,4 +1,4 @@
-"""Pretended bots: is a head for few examples as sure as it is right? And what would make it so?
+"""Pretended bots: is a head for few examples as sure as it is right?
 
 Bots that nobody has: 4 to 60 intents of CLINC150 (train, validation), Bitext or BANKING77 (train)
 with 1 to 30 examples each, uneven, five, ten or 3 to 20; asked with 400 texts of which 0 to 60 %
@@ -6,13 +6,13 @@ have none of the intents: two in five of these are of intents that were left out
 sets. Examples are picked by chance, or, as authors write them, from the most typical third, so that
 what is asked is worded more strangely than what is known. Nothing of it is a test set.
 
-Of what the head recognised, ``router.intent.few.CONFIDENCE`` makes log-odds of being right. It is
-fitted here, to two of the three sets to be judged on the third, and to all of them to be shipped.
+The product's own path with its defaults: ``train`` makes the head, ``judge`` answers, and learns
+from the messages as they come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,6 @@ from router.intent.calibrate import calibration_error
 from router.intent.examples import Example
 from router.intent.train import few_head
 from router.intent.vectors import Remembering, encode_all
-from router.judge import scorer
 
 BOTS: Final = 96
 _SEED: Final = 0
@@ -38,6 +37,7 @@ BY_CHANCE: Final = "by chance"
 BY_AUTHORS: Final = "by authors"
 _SHARES: Final = (0.0, 0.1, 0.2, 0.4, 0.6)
 _FEWEST_RECOGNISED: Final = 20
+_DRAWS: Final = 5
 
 Floats = NDArray[np.floating]
 Texts = dict[str, list[str]]
@@ -59,71 +59,52 @@ class Bot:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a bot recognised: the evidence, what was made of it, and whether it was right."""
+    """What a bot recognised: how sure it was, and whether it was right."""
 
     bot: Bot
-    evidence: Floats
     confidence: Floats
     right: NDArray[np.bool_]
 
-    def ece(self, constants: Sequence[float] | None = None) -> float:
-        """As it is, or with other constants."""
-        sure = self.confidence if constants is None else applied(constants, self.evidence)
-        return calibration_error(sure, self.right)
+    @property
+    def ece(self) -> float:
+        """Of what was recognised, 15 bins."""
+        return calibration_error(self.confidence, self.right)
+
+    @property
+    def by_chance(self) -> float:
+        """The same, if it were exactly as often right as it says."""
+        drawn = np.random.default_rng(_SEED).random((_DRAWS, len(self.right)))
+        return float(
+            np.mean([calibration_error(self.confidence, d < self.confidence) for d in drawn])
+        )
 
 
 @dataclass(frozen=True)
 class Row:
-    """A kind of bots: mean ECE as shipped, and with constants fitted to the other sets alone."""
+    """A kind of bots; means over them."""
 
     name: str
     bots: int
-    shipped: float
-    held_out: float
+    ece: float
+    by_chance: float
     too_sure: float
-    """Mean confidence less the share that is right, as shipped."""
+    """Confidence less the share that is right."""
 
 
-def table(reader: Reader) -> tuple[list[Row], tuple[float, ...]]:
-    """A row by style and share of texts without an intent, and constants fitted to all bots."""
+def table(reader: Reader) -> Iterator[Row]:
+    """A row for all, and one by style and share of texts without an intent."""
     judged = [each for each in _judged(reader) if len(each.right) >= _FEWEST_RECOGNISED]
-    sources = sorted({each.bot.source for each in judged})
-    without = {
-        source: fitted([each for each in judged if each.bot.source != source]) for source in sources
-    }
     kinds: dict[str, list[Judged]] = {"all": judged}
     for each in judged:
         kinds.setdefault(f"{each.bot.style}, {each.bot.share:.0%} without", []).append(each)
-    rows = [
-        Row(
+    for name, own in sorted(kinds.items()):
+        yield Row(
             name,
             len(own),
-            float(np.mean([each.ece() for each in own])),
-            float(np.mean([each.ece(without[each.bot.source]) for each in own])),
+            float(np.mean([each.ece for each in own])),
+            float(np.mean([each.by_chance for each in own])),
             float(np.mean([each.confidence.mean() - each.right.mean() for each in own])),
         )
-        for name, own in sorted(kinds.items())
-    ]
-    return rows, fitted(judged)
-
-
-def fitted(judged: Sequence[Judged]) -> tuple[float, ...]:
-    """Constants as ``CONFIDENCE`` has them; each bot has the same say."""
-    evidence = np.concatenate([each.evidence for each in judged])
-    right = np.concatenate([each.right for each in judged]).astype(float)
-    weight = np.concatenate([np.full(len(each.right), 1 / len(each.right)) for each in judged])
-    rows = np.random.default_rng(_SEED).choice(len(right), size=len(right), p=weight / weight.sum())
-    found = scorer.fit(evidence[rows], right[rows])
-    slopes = [weight / scale for weight, scale in zip(found.weights, found.scale, strict=True)]
-    offset = found.bias - sum(s * c for s, c in zip(slopes, found.centre, strict=True))
-    return (*slopes, offset)
-
-
-def applied(constants: Sequence[float], evidence: Floats) -> Floats:
-    """Confidence of a row each."""
-    *slopes, offset = constants
-    sure: Floats = 1 / (1 + np.exp(-(evidence @ np.array(slopes) + offset)))
-    return sure
 
 
 def _judged(reader: Reader) -> Iterator[Judged]:
@@ -134,16 +115,10 @@ def _judged(reader: Reader) -> Iterator[Judged]:
         encoder.known[tuple(encoder.read(text))] = vector
     for bot in bots(sets, lambda texts: encode_all(encoder, texts)):
         head = few_head(encoder, bot.known)
-        evidence, sure, right = [], [], []
-        for example in bot.asked:
-            seen = head.read(encoder, example.text)
-            verdict = head.decide(seen)
-            told = head.evidence(seen)
-            if verdict.intent is not None and told is not None:
-                evidence.append(told)
-                sure.append(verdict.confidence)
-                right.append(verdict.intent == example.intent)
-        yield Judged(bot, np.array(evidence).reshape(-1, 2), np.array(sure), np.array(right, bool))
+        verdicts = [(head.judge(encoder, each.text), each.intent) for each in bot.asked]
+        told = [(v.confidence, v.intent == meant) for v, meant in verdicts if v.intent is not None]
+        sure, right = np.array(told, float).reshape(-1, 2).T
+        yield Judged(bot, sure, right > 0)
 
 
 def _sets() -> dict[str, Texts]:

@@ -1,12 +1,15 @@
 """What is asked: a sentence encoder on the CPU, a calibrated head, and what keeps both fresh.
 
-`stages/intent.py` is the caller. Here, in the order of a text's way:
+``stage`` is the caller. Here, in the order of a text's way:
 
 - ``view``      which words of a conversation are read
 - ``keywords``  the rules that come before any model
-- ``encoder``   text to vector, in process, without downloads (``graph``: its ONNX graph)
-- ``head``      vector to intent, confidence and out-of-scope verdict
-- ``train``     how a head is made from examples (``linear``, ``calibrate``), in seconds
+- ``encoder``   text to vector, in process, without downloads
+- ``model``     one version of rules, encoder and head together
+- ``head``      what a head says: intent, confidence, out of scope
+- ``few``       the head for few examples (``share``: of messages with none of the intents)
+- ``trained``   the head for many (``ensemble``, ``linear``, ``gate``, ``calibrate``)
+- ``train``     which head examples make, in seconds
 - ``examples``  where examples come from: configuration, files
-- ``watch``     a changed intents file becomes a new head, swapped in by one assignment
+- ``source``    a changed intents file becomes a new head, swapped in by one assignment
 """

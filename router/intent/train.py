@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.config.auto import AutoConfig
-from router.intent.classifier import Examples
 from router.intent.encoder import Encoder
 from router.intent.ensemble import Texts
 from router.intent.examples import Example, version
-from router.intent.few import FewBeside, FewHead
+from router.intent.few import Examples, FewBeside, FewHead
 from router.intent.head import Head
 from router.intent.model import Trained, languages_of
 from router.intent.trained import TrainedHead, fitted

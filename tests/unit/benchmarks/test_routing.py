@@ -11,6 +11,7 @@ from benchmarks.routing.after import table as after
 from benchmarks.routing.data import DataMissing, Problem, banking77
 from benchmarks.routing.intents import auroc
 from benchmarks.routing.prehoc import BY_RISK, BY_WORTH, accuracies, as_decided, table
+from benchmarks.routing.pretend import BY_AUTHORS, BY_CHANCE, bots
 from benchmarks.routing.tracer import AGREEMENT, threshold
 
 
@@ -91,6 +92,27 @@ def test_evidence_after_generation_saves_calls() -> None:
     simulated = [rows[f"simulated, AUROC {area}"] for area in (0.65, 0.75, 0.85)]
     assert simulated[2].share < simulated[0].share < before.share + 0.05
     assert all(each.low - 0.05 <= each.share <= each.high + 0.05 for each in rows.values())
+
+
+def test_pretended_bots_are_asked_what_they_were_not_told() -> None:
+    """The same each time; as many texts without an intent as is said."""
+    sets = {
+        name: {f"{name} {n}": [f"{name} {n} {m}" for m in range(60)] for n in range(70)}
+        for name in ("CLINC150", "Bitext", "BANKING77")
+    }
+
+    def encode(texts: list[str]) -> np.ndarray:
+        return np.ones((len(texts), 2), np.float32)
+
+    made, again = ([*bots(sets, encode, 30)] for _ in range(2))
+    assert made == again
+    assert {each.style for each in made} == {BY_CHANCE, BY_AUTHORS}
+    for bot in made:
+        known = {each.intent for each in bot.known}
+        assert not {each.text for each in bot.known} & {each.text for each in bot.asked}
+        assert {each.intent for each in bot.asked} - {None} <= known
+        without = sum(each.intent is None for each in bot.asked)
+        assert without == round(400 * bot.share)
 
 
 def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
