@@ -1,9 +1,10 @@
 """From token probabilities to P(correct), per intent and target, refitted from judgements.
 
 Mean, minimum and entropy of an answer's tokens, and the log-odds that were expected of it before it
-was given, become one score by a small logistic regression, and the score becomes a probability by
-isotonic regression, so that 0.8 means that 8 of 10 such answers were judged good. What was judged
-for this intent and target counts first, then for the target, then for all versions of its adapter.
+was given, become one score by a small logistic regression. The score is a probability by itself,
+smooth but of one shape, and another one by isotonic regression, of any shape but in steps: half the
+say each, so that 0.8 means that 8 of 10 such answers were judged good. What was judged for this
+intent and target counts first, then for the target, then for all versions of its adapter.
 
 Until ``MIN_JUDGED`` answers were judged there is nothing to calibrate with. Then P is exp(mean
 log-probability), the geometric mean of the tokens' probabilities: it grows with the model's own
@@ -29,8 +30,8 @@ from router.learn.isotonic import StepMap
 MIN_JUDGED = 50
 MIN_OF_EACH = 5
 """Good and bad answers that are needed: from one kind alone nothing can be told apart."""
-_SAMPLES_KEPT = 500
-_CELLS_KEPT = 500
+_SAMPLES_KEPT = 1000
+_CELLS_KEPT = 250
 _REFIT_SHARE = 0.05
 """A fit is made again when so many more answers were judged."""
 ANY = "*"
@@ -39,6 +40,7 @@ Key = tuple[str, str]
 Row = tuple[float, float, float, float]
 """Of an answer; the last number is NaN where nothing is known of what was expected."""
 _EDGE = 1e-6
+_FAR = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class _Fitted:
     def __call__(self, row: Row) -> float:
         if math.isnan(row[3]):
             row = (*row[:3], self.scorer.centre[3])
-        probability = self.map(self.scorer.score(row))
+        score = self.scorer.score(row)
+        probability = pooled(self.map(score), 1.0 / (1.0 + math.exp(-max(-_FAR, min(_FAR, score)))))
         return min(1.0 - self.edge, max(self.edge, probability))
 
 
