@@ -7,7 +7,7 @@
 - ``encoder``   text to vector, in process, without downloads
 - ``model``     one version of rules, encoder and head together
 - ``head``      what a head says: intent, confidence, out of scope
-- ``few``       the head for few examples (``share``, ``messages``: what those that come teach)
+- ``few``       the head for few examples (``share``: of messages with none of the intents)
 - ``trained``   the head for many (``ensemble``, ``linear``, ``gate``, ``calibrate``)
 - ``train``     which head examples make, in seconds
 - ``examples``  where examples come from: configuration, files

@@ -8,9 +8,8 @@ Where the line is, is learned from the examples alone. Again and again a part of
 taken away, and a part of the others' examples: what was taken is read by a head that does not know
 it. The intents' examples should be recognised; those of the intents that are gone should not, and
 neither should texts about anything else (``unrelated.txt``). A logistic curve through these scores
-says how likely a text is recognised rightly, so the line is where that is even; it moves with the
-share of messages that have none (``share.py``). How sure the head is of what it recognises also
-moves with how the messages that come look beside the examples (``messages.py``).
+says how likely a text is recognised rightly, so the line is where that is even, and what is above
+it is the confidence; both move with the share of messages that have none (``share.py``).
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from numpy.typing import NDArray
 
 from router.intent.encoder import Encoder, Once
 from router.intent.head import Head, Recognition, ranked
-from router.intent.messages import Messages, Shapes
 from router.intent.share import ASSUMED, Outsiders
 from router.learn import logistic
 
@@ -169,11 +167,8 @@ class FewHead:
         self._outside = outside
         self._threshold = threshold
         known = np.concatenate([outside, _unrelated(encoder, examples)])
-        rounds = list(_rounds(examples, known))
-        self._line, self._sure = _curves(rounds)
+        self._line, self._sure = _curves(list(_rounds(examples, known)))
         self._outsiders = Outsiders()
-        shapes = _shapes(rounds)
-        self._messages = None if shapes is None else Messages(shapes)
 
     def judge(self, encoder: Encoder, text: str) -> Recognition:
         """The verdict on a text, read by the encoder that the head was made with."""
@@ -181,29 +176,17 @@ class FewHead:
         reading = self._few.read(vector)
         both = reading.both[0]
         best = int(both.argmax())
-        score = float(both[best])
-        doubt, factor = self._doubt(score), self._outsiders.factor
+        doubt = self._doubt(float(both[best]))
+        factor = self._outsiders.factor
         self._outsiders.saw(doubt.inside)
         sure, meant = doubt.right(factor), doubt.meant(factor)
         posterior = ranked(self._names, _posterior(reading.probabilities[0], best, sure))
         cosine = float(reading.cosines[0, best])
-        calibrated = self._calibrated(score, doubt, sure)
         if len(self._outside) and float((self._outside @ vector[0]).max()) >= cosine:
             return Recognition(None, 1.0 - sure, True, posterior)
         if self._is_outside(meant, cosine):
             return Recognition(None, 1.0 - meant, True, posterior)
-        posterior = ranked(self._names, _posterior(reading.probabilities[0], best, calibrated))
-        return Recognition(self._names[best], calibrated, False, posterior)
-
-    def _calibrated(self, score: float, doubt: Doubt, sure: float) -> float:
-        """How sure the likeliest intent is by the messages so far; ``sure`` without examples
-        that could be held out. The message counts for those that come after it.
-        """
-        if self._messages is None:
-            return sure
-        found = self._messages.inside(score) / (1 + doubt.other)
-        self._messages.saw(score)
-        return found
+        return Recognition(self._names[best], sure, False, posterior)
 
     def _doubt(self, score: float) -> Doubt:
         meant = max(self._line.at(score), _TINY)
@@ -300,25 +283,15 @@ def _held(
     return held
 
 
-def _shapes(rounds: Sequence[_Round]) -> Shapes | None:
-    """Of the scores of what a head did not know."""
-    if not rounds:
-        return None
-    right, wrong, away, outside = _scores(rounds)
-    return Shapes.of(np.concatenate([right, wrong]), away, outside)
-
-
-def _scores(rounds: Sequence[_Round]) -> list[NDArray[np.floating]]:
-    names = ("right", "wrong", "away", "outside")
-    return [np.concatenate([getattr(each, name) for each in rounds]) for name in names]
-
-
 def _curves(rounds: Sequence[_Round]) -> tuple[Curve, Curve]:
     """How likely a score is an intent's rather than none's, and how likely it is the right one's.
 
     Both weigh what is inside and outside by what may be expected, not by how many texts were there.
     """
-    right, wrong, away, outside = _scores(rounds)
+    right, wrong, away, outside = (
+        np.concatenate([getattr(each, name) for each in rounds])
+        for name in ("right", "wrong", "away", "outside")
+    )
     inside = max(1, len(right) + len(wrong))
     far = _UNRELATED if len(away) else 1.0
     weights = [
