@@ -65,7 +65,7 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "status": account.status,
         "error": account.error,
         "stages": {stage: round(seconds, 6) for stage, seconds in stages.items()},
-        "headings": {heading.value: round(seconds, 6) for heading, seconds in headings.items()},
+        "headings": {str(heading): round(seconds, 6) for heading, seconds in headings.items()},
         "first_byte_s": account.first_byte_s,
         "seconds": round(account.seconds, 6),
     }

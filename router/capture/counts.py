@@ -37,15 +37,14 @@ class CaptureCounts:
         self._kept = Counter(
             "graftwork_captured", "Exchanges on their way to the corpus.", registry=registry
         )
-        self._dropped = Counter(
+        dropped = Counter(
             "graftwork_capture_dropped",
             "Answered requests that were not kept although they might have been, by reason.",
             ["reason"],
             registry=registry,
         )
         self._signals = SignalCounts(registry)
-        for reason in Dropped:
-            self._dropped.labels(reason.value)
+        self._dropped = {reason: dropped.labels(reason.value) for reason in Dropped}
 
     def kept(self) -> None:
         """One more."""
@@ -53,7 +52,7 @@ class CaptureCounts:
 
     def dropped(self, reason: Dropped) -> None:
         """One less."""
-        self._dropped.labels(reason.value).inc()
+        self._dropped[reason].inc()
 
     def saw(self, signal: Signal) -> None:
         """A sign of a poor answer."""

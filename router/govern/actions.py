@@ -18,15 +18,21 @@ class Actions:
 
     Attributes:
         default: for personal data that no rule is about.
+        changes_personal: whether anything but secrets can be kept from the target.
     """
 
-    __slots__ = ("_known", "_personal", "_rules", "default")
+    __slots__ = ("_known", "_personal", "_rules", "changes_personal", "default")
 
     def __init__(self, rules: tuple[PiiRule, ...], personal: tuple[str, ...], default: PiiAction):
         self._rules = rules
         self._personal = personal
         self.default = default
         self._known: dict[str, PiiAction] = {}
+        self.changes_personal = default is not PiiAction.ALLOW or any(
+            rule.action is not PiiAction.ALLOW
+            and not (rule.entities and {*rule.entities} <= SECRETS)
+            for rule in rules
+        )
 
     def of(self, entity: str) -> PiiAction:
         """What becomes of it."""
@@ -54,15 +60,6 @@ class Actions:
     def blocked(self, found: Iterable[str]) -> list[str]:
         """Those for whose sake the target may not be asked."""
         return [entity for entity in found if self.of(entity) is PiiAction.BLOCK]
-
-    @property
-    def changes_personal(self) -> bool:
-        """Whether anything but secrets can be kept from the target."""
-        return self.default is not PiiAction.ALLOW or any(
-            rule.action is not PiiAction.ALLOW
-            and not (rule.entities and {*rule.entities} <= SECRETS)
-            for rule in self._rules
-        )
 
 
 class PiiPolicy:

@@ -109,12 +109,16 @@ async def send_json(send: Send, status: int, value: Any, headers: Iterable[Heade
 
 def encode_headers(values: Mapping[str, str]) -> list[Header]:
     """Response headers; what cannot be a header value is made harmless."""
-    return [(name.encode("latin-1"), _safe(value)) for name, value in values.items()]
+    return [
+        (
+            name.encode("latin-1"),
+            value.encode("latin-1") if value.isascii() and value.isprintable() else _safe(value),
+        )
+        for name, value in values.items()
+    ]
 
 
 def _safe(value: str) -> bytes:
-    if value.isprintable():
-        return value.encode("latin-1", "replace")
     clean = "".join(c if c.isprintable() else "?" for c in value)
     return clean.encode("latin-1", "replace")
 
