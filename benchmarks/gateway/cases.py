@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.gateway.peers import Server
-from benchmarks.gateway.stand_in import ANSWER, PIECE, TOKENS
+from benchmarks.gateway.stand_in import ANSWER, PIECES, TOKENS
 from benchmarks.gateway.table import Measured
 from benchmarks.load import post, run
 from benchmarks.processes import cpu_seconds
@@ -93,7 +93,7 @@ def check(gateway: Gateway) -> None:
     if whole["choices"][0]["message"]["content"] != ANSWER:
         raise AnswersWrongly(f"a whole answer was {whole}")
     streamed = _asked(gateway, stream=True)
-    if spoken(streamed) != PIECE * TOKENS or not streamed.endswith(_DONE):
+    if spoken(streamed) != "".join(PIECES) or not streamed.endswith(_DONE):
         raise AnswersWrongly(f"a stream was {streamed.decode(errors='replace')[-500:]}")
 
 

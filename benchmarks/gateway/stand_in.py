@@ -17,8 +17,13 @@ import uvloop
 
 MODEL: Final = "large"
 ANSWER: Final = "We open at nine."
-PIECE: Final = "nine "
-TOKENS: Final = 32
+PROSE: Final = (
+    "We open at nine in the morning and close at six, on Saturdays at two. You can bring the "
+    "lamp back within thirty days if you still have its receipt with you."
+)
+"""What a stream says, word by word: checks of answers take longer over what is no prose."""
+PIECES: Final = tuple(f"{word} " for word in PROSE.split())
+TOKENS: Final = len(PIECES)
 GAP_S: Final = 0.002
 _WHOLE: Final = {
     "id": "chatcmpl-1",
@@ -58,8 +63,8 @@ def _token(delta: dict[str, str], finish: str | None = None) -> bytes:
 
 
 _USAGE: Final = {"prompt_tokens": 20, "completion_tokens": TOKENS, "total_tokens": 20 + TOKENS}
-_FIRST: Final = _STREAM_HEAD + _chunk(_token({"role": "assistant", "content": PIECE}))
-_NEXT: Final = _chunk(_token({"content": PIECE}))
+_FIRST: Final = _STREAM_HEAD + _chunk(_token({"role": "assistant", "content": PIECES[0]}))
+_NEXT: Final = tuple(_chunk(_token({"content": piece})) for piece in PIECES)
 _FINISH: Final = _token({}, "stop")
 _DONE: Final = b"data: [DONE]\n\n"
 _LAST: Final = _chunk(_FINISH + _DONE) + b"0\r\n\r\n"
@@ -93,7 +98,7 @@ class _Connection(asyncio.Protocol):
         if left == 0:
             self._transport.write(last)
             return
-        self._transport.write(_FIRST if left == TOKENS else _NEXT)
+        self._transport.write(_FIRST if left == TOKENS else _NEXT[-left])
         asyncio.get_running_loop().call_later(GAP_S, self._stream, left - 1, last)
 
 
