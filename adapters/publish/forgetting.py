@@ -40,7 +40,7 @@ class Forgetter:
         A live one gives its place to the one before it, where that may have it. Raises
         ``Conflict`` while it is being published, ``FleetError`` while a request still runs on it.
         """
-        version = await self._settled(version)
+        version = await self._settled(version, by)
         if version.state is State.LIVE:
             await self._give_way(version, by)
         await self._rollout.retirer.withdraw(
@@ -55,8 +55,9 @@ class Forgetter:
         await self._ledger.call(registry.as_writer, delete)
         self._rollout.events.emit("version-forgotten", version.alias, version.digest, reason=detail)
 
-    async def _settled(self, version: VersionRecord) -> VersionRecord:
-        """As it is when nobody publishes it."""
+    async def _settled(self, version: VersionRecord, by: str) -> VersionRecord:
+        """As it is when nobody publishes it, and it does not wait for the first engine either."""
+        await self._rollout.queue.withdraw(version.alias, version.digest, by)
         await self._rollout.jobs.wait(publish_job(version.alias, version.digest), _PATIENCE_S)
         version = await self._ledger.version(version.alias, version.digest)
         if version.state in UNFINISHED - {State.DRAINING}:

@@ -13,6 +13,7 @@ import pytest
 
 from adapters.config import AdaptersConfig
 from adapters.errors import Conflict, NotInStore, StoreFull
+from adapters.publish.forgetting import Forgetter
 from adapters.publish.waiting import WAITS, QueueFull, WaitingRoom
 from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import PUSHES, AdapterPath, Fate, Killed
@@ -155,6 +156,21 @@ async def test_one_that_waits_may_be_retired_and_pushed_again(path: AdapterPath)
     assert state(path, 1) is State.RETIRED
     await path.push("returns", 1)
     assert state(path, 1) is State.LIVE
+
+
+async def test_one_that_waits_goes_with_the_person_that_it_learned_from(path: AdapterPath) -> None:
+    """No engine may come for days: an erasure does not wait for one, and nothing comes back."""
+    await asked(path, 1)
+    version = path.registry.version("returns", path.digest(1))
+    forgetter = Forgetter(path.rollout, path.store)
+    assert await forgetter.exists(version)
+    await forgetter.forget(version, "erasure", "a person was erased")
+    assert (state(path, 1), room(path).entries()) == (State.RETIRED, [])
+    assert not await forgetter.exists(path.registry.version("returns", path.digest(1)))
+    with pytest.raises(Conflict, match="a person was erased"):
+        await asked(path, 1)
+    await engine_comes(path)
+    assert state(path, 1) is State.RETIRED
 
 
 async def test_retiring_an_alias_takes_back_all_that_waits_of_it(path: AdapterPath) -> None:
