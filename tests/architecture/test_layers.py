@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -57,22 +56,30 @@ FOREIGN_WORDS = (
     "r-seed" + "-",
 )
 
-Source = tuple[Path, ast.Module]
+Nodes = list[tuple[str, ast.AST]]
+LOOKED_AT = (ast.Call, ast.Global, ast.Import, ast.ImportFrom, ast.keyword)
 
 
-@cache
-def sources() -> tuple[Source, ...]:
-    """Every Python file of the product and its scripts, parsed."""
+def sources() -> list[Path]:
+    """Every Python file of the product and its scripts."""
     folders = (ROOT / name for name in (*PACKAGES, "scripts"))
-    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
-    return tuple((file, ast.parse(file.read_text(), filename=str(file))) for file in files)
+    return sorted(file for folder in folders for file in folder.rglob("*.py"))
 
 
-def nodes() -> Iterator[tuple[str, ast.AST]]:
-    """Every syntax node with the place to look it up."""
-    for file, tree in sources():
-        for node in ast.walk(tree):
-            yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    """Every syntax node that is looked at here, with the place to look it up.
+
+    They go with these tests: millions of them would hold up every look for garbage after this.
+    """
+    found = [
+        (f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node)
+        for file in sources()
+        for node in ast.walk(ast.parse(file.read_text(), filename=str(file)))
+        if isinstance(node, LOOKED_AT)
+    ]
+    yield found
+    found.clear()
 
 
 def imported_modules(node: ast.AST) -> list[str]:
@@ -110,22 +117,22 @@ def test_locks_hold_nothing_that_clashes(lock: str) -> None:
     assert not pinned & {"adapters", "adapter-transformers", "litellm", "router", "serving"}
 
 
-def test_banned_modules_are_not_imported() -> None:
+def test_banned_modules_are_not_imported(nodes: Nodes) -> None:
     """Nothing unpickles, and nothing goes through a proxy library."""
     found = [
         f"{place}: {module}: {BANNED_MODULES[module.split('.')[0]]}"
-        for place, node in nodes()
+        for place, node in nodes
         for module in imported_modules(node)
         if module.split(".")[0] in BANNED_MODULES
     ]
     assert not found, "\n".join(found)
 
 
-def test_banned_calls_are_not_made() -> None:
+def test_banned_calls_are_not_made(nodes: Nodes) -> None:
     """Nothing runs strings as code or as shell commands, and no tensor file is unpickled."""
     found = [
         f"{place}: {name}: {BANNED_CALLS[name]}"
-        for place, node in nodes()
+        for place, node in nodes
         if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in BANNED_CALLS
     ]
     assert not found, "\n".join(found)
@@ -142,29 +149,29 @@ def renames(node: ast.AST) -> bool:
     return node.func.attr == "rename" or (node.func.attr == "replace" and one)
 
 
-def test_whole_files_are_written_in_one_way() -> None:
+def test_whole_files_are_written_in_one_way(nodes: Nodes) -> None:
     """Every other writer of drafts has its own names, its own leftovers and no fsync."""
-    found = {place for place, node in nodes() if renames(node)}
+    found = {place for place, node in nodes if renames(node)}
     files = {place.partition(":")[0] for place in found}
     strange = sorted(place for place in found if place.partition(":")[0] not in RENAMES)
     assert not strange, f"write files with adapters.atomic: {strange}"
     assert files == set(RENAMES), "take what does not rename any more out of RENAMES"
 
 
-def test_no_shell_is_started() -> None:
+def test_no_shell_is_started(nodes: Nodes) -> None:
     """No argument can be read by a shell."""
     found = [
         place
-        for place, node in nodes()
+        for place, node in nodes
         if isinstance(node, ast.keyword) and node.arg == "shell"
         if not (isinstance(node.value, ast.Constant) and node.value.value is False)
     ]
     assert not found, f"pass a list and no shell=True: {found}"
 
 
-def test_no_global_statement() -> None:
+def test_no_global_statement(nodes: Nodes) -> None:
     """State has an owner: whoever needs it is given it by the composition root."""
-    found = [place for place, node in nodes() if isinstance(node, ast.Global)]
+    found = [place for place, node in nodes if isinstance(node, ast.Global)]
     assert not found, f"give the state to an object that serving/app.py makes: {found}"
 
 
@@ -172,14 +179,14 @@ def test_files_are_short() -> None:
     """A file that has grown beyond one subject is found before it becomes a hub."""
     sizes = {
         file.relative_to(ROOT): len(file.read_text().splitlines())
-        for file, _ in sources()
+        for file in sources()
         if "migrations" not in file.parts
     }
     long = {str(file): lines for file, lines in sizes.items() if lines > MAX_LINES}
     assert not long, f"split by subject, one noun per file (at most {MAX_LINES} lines): {long}"
 
 
-def test_every_imported_distribution_is_declared() -> None:
+def test_every_imported_distribution_is_declared(nodes: Nodes) -> None:
     """Nothing works only because another package happens to bring its dependency."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
@@ -188,7 +195,7 @@ def test_every_imported_distribution_is_declared() -> None:
     providers = packages_distributions()
     found = {
         f"{place}: {module}"
-        for place, node in nodes()
+        for place, node in nodes
         for module in imported_modules(node)
         if (names := providers.get(module.split(".")[0], ()))
         and module.split(".")[0] not in PACKAGES
