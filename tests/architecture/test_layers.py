@@ -72,7 +72,7 @@ def nodes() -> Iterator[Nodes]:
 
     They go with these tests: millions of them would hold up every look for garbage after this.
     """
-    found = [
+    found: Nodes = [
         (f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node)
         for file in sources()
         for node in ast.walk(ast.parse(file.read_text(), filename=str(file)))

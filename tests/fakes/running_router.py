@@ -49,6 +49,7 @@ async def served(app: Any) -> AsyncIterator[str]:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,
+            timeout_keep_alive=90,  # a client that pauses must not meet the end of its connection
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([listener]))
