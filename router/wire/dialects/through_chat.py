@@ -127,11 +127,12 @@ def _of_the_client(error: InvalidRequest, chat: Chat) -> InvalidRequest:
     param = error.param
     if param is None:
         return error
-    head, _, rest = param.partition(".")
-    number, _, inner = rest.partition(".")
-    ours = _in_responses(param)
-    if head == "messages" and number.isdecimal() and int(number) < len(chat.origins):
-        ours = ".".join(filter(None, (chat.origins[int(number)], inner)))
+    ours, place = _in_responses(param), param
+    while place:  # the longest beginning of which it is known
+        if place in chat.origins:
+            ours = chat.origins[place] + param.removeprefix(place)
+            break
+        place = place.rpartition(".")[0]
     message = error.message.replace(f"`{param}`", f"`{ours}`")
     return InvalidRequest(message, code=error.code, param=ours)
 

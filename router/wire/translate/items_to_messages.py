@@ -41,13 +41,13 @@ class Talk:
 
     Attributes:
         messages: of the chat.
-        origins: where in the request each of them comes from.
+        origins: where in the request something of the chat comes from, by its path there.
         left_out: items that are not said, named.
     """
 
     def __init__(self, instructions: object) -> None:
         self.messages: list[Json] = []
-        self.origins: list[str] = []
+        self.origins: dict[str, str] = {}
         self.left_out: list[str] = []
         self._shown: list[Json] = []
         self._signature: str | None = None
@@ -127,7 +127,10 @@ class Talk:
         self._signature = None
         if not self.messages or self.messages[-1]["role"] != "assistant":
             self._say({"role": "assistant", "content": None}, param)
-        self.messages[-1].setdefault("tool_calls", []).append(call)
+        calls = self.messages[-1].setdefault("tool_calls", [])
+        turn = len(self.messages) - 1
+        self.origins[f"messages.{turn}.tool_calls.{len(calls)}.function"] = param
+        calls.append(call)
 
     def _result(self, item: Json, param: str) -> None:
         call_id = a_string(item.get("call_id"), f"{param}.call_id")
@@ -165,8 +168,8 @@ class Talk:
             self._shown = []
 
     def _say(self, message: Json, param: str) -> None:
+        self.origins[f"messages.{len(self.messages)}"] = param
         self.messages.append(message)
-        self.origins.append(param)
 
 
 def _words(content: object, param: str) -> str:

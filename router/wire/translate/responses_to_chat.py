@@ -42,12 +42,12 @@ class Chat:
 
     Attributes:
         body: of the chat.
-        origins: where in the Responses request each message comes from.
+        origins: where in the Responses request a message or a call comes from, by its path here.
         left_out: what of that the chat does not say, named.
     """
 
     body: Json
-    origins: tuple[str, ...]
+    origins: Mapping[str, str]
     left_out: tuple[str, ...]
 
 
@@ -88,7 +88,7 @@ def chat_of(
     request |= _logprobs(body)
     unsaid = {name: value for name, value in body.items() if name not in own}
     lost = [*left_out(_plain(unsaid), RESPONSES_TO_CHAT), *_unsaid(body), *talk.left_out]
-    return Chat(request, tuple(talk.origins), tuple(dict.fromkeys(lost)))
+    return Chat(request, talk.origins, tuple(dict.fromkeys(lost)))
 
 
 def _form(text: object) -> Json:

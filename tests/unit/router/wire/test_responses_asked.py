@@ -308,7 +308,18 @@ def test_what_would_make_another_answer_is_refused(dialect: str, body: Json, par
         (
             "anthropic",
             {"input": [{"type": "function_call", "call_id": "a", "name": "f", "arguments": "["}]},
-            "input.0.tool_calls.0.function.arguments",
+            "input.0.arguments",
+        ),
+        (
+            "gemini",
+            {
+                "input": [
+                    HI,
+                    {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+                    {"type": "function_call", "call_id": "b", "name": "f", "arguments": "[]"},
+                ]
+            },
+            "input.2.arguments",
         ),
         ("anthropic", {"text": {"format": {"type": "json_object"}}}, "text.format"),
         ("anthropic", {"include": ["message.output_text.logprobs"]}, "include"),
