@@ -1,6 +1,6 @@
 """Responses of providers that have none of their own, through the whole system, from outside.
 
-``claude`` speaks Messages, ``cloud`` Responses, ``plain`` only chat; one server is all of them.
+``claude`` speaks Messages, ``cloud`` Responses, ``plain`` only chat: one server is all of them.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ def system(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> 
     cloud["models"][0]["capabilities"] = [*cloud["models"][0]["capabilities"], "prefill"]
     claude["models"][0]["capabilities"] = ["messages", "tools", "prefill"]
     plain = {"id": "small", "capabilities": ["chat", "tools", "json_schema", "prefill"], **price}
-    router["providers"].append(
-        {"name": "plain", "base_url": frontier.openai_url, "models": [plain]}
-    )
+    gone = {"id": "big", "capabilities": ["chat", "responses"], **price}
+    router["providers"] += [
+        {"name": "plain", "base_url": frontier.openai_url, "models": [plain]},
+        # Nobody listens on port 1 of this machine.
+        {"name": "gone", "base_url": "http://127.0.0.1:1", "models": [gone]},
+    ]
     router["capture"] = {"tenants": {"default": {"consent": True, "share": 1.0}}}
     with whole_system(tmp_path_factory.mktemp("responses"), router, replicas=1) as running:
         yield running
@@ -110,9 +113,8 @@ def test_who_has_messages_only_answers_in_place_of_who_has_responses(
     http: httpx.Client, frontier: FakeFrontier, stream: bool
 ) -> None:
     """Before the first byte, with the same body."""
-    frontier.misbehave(*[Fault(Kind.STATUS, status=503)] * 3)
     more: Any = {"graftwork": {"fallbacks": ["claude/opus"]}}
-    answer = ask(http, "cloud/big", "Tell me.", stream=stream, **more)
+    answer = ask(http, "gone/big", "Tell me.", stream=stream, **more)
     assert text_of(told(answer)) == TEXT
     assert answer.headers["x-graftwork-target"] == "frontier:claude/opus"
     assert frontier.requests[-1].path == "/v1/messages"
