@@ -77,6 +77,8 @@ class Scene:
     long: bool
     max_cost_usd: float | None
     session: bool
+    worth_usd: float | None = None
+    """Of a good answer; judged by it where there is no threshold."""
 
 
 def _rule(rng: random.Random) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def drawn(seed: int) -> Scene:
         long=rng.random() < 0.15,
         max_cost_usd=rng.choice([None] * 5 + [1e-6]),
         session=rng.random() < 0.5,
+        worth_usd=rng.choice([None, 1e-5, 0.01]),
     )
 
 
@@ -154,8 +157,8 @@ def config_of(scene: Scene, frontier: FakeFrontier) -> dict[str, Any]:
         }
         for name, card in scene.cards.items()
     ]
-    route: dict[str, Any] = {"risk": scene.risk}
-    if scene.threshold is not None:
+    route: dict[str, Any] = {"risk": scene.risk, "worth_usd": scene.worth_usd}
+    if scene.threshold is not None or scene.worth_usd is not None:
         route["confidence"] = {"threshold": scene.threshold, "first_tokens": 2}
     return {
         "auth": {
