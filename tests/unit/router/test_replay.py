@@ -25,6 +25,9 @@ MODELS = [
 ]
 
 
+_GIVEN_UP = 499
+
+
 def router_config(**fields: Any) -> dict[str, Any]:
     """Two models are offered; the base is not good enough."""
     provider = {"name": "cloud", "base_url": "http://127.0.0.1:9/v1", "models": MODELS}
@@ -75,7 +78,9 @@ def test_the_same_configuration_changes_nothing(tmp_path: Path) -> None:
             scene = dataclasses.replace(drawn(seed), faults=[], broken=set(), hedge=False)
             found = runner.run(played(scene, tmp_path / str(seed), frontier, engine))
             config = RouterConfig.model_validate(config_of(scene, frontier))
-            for each in replay(found.records, config):
+            # What a busy machine gave up on (499, 5xx) was not decided.
+            decided = [record for record in found.records if record["status"] < _GIVEN_UP]
+            for each in replay(decided, config):
                 assert not each.changed, (seed, each)
                 assert each.after_usd == pytest.approx(each.before_usd), (seed, each)
                 count += each.after is not None
