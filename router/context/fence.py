@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from router.context.documents.model import Passage
+from router.wire.template_marks import spaced
 
 OPEN: Final = "<<<DOCUMENTS"
 CLOSE: Final = "DOCUMENTS>>>"
@@ -18,13 +19,6 @@ PREAMBLE: Final = (
 MAX_TITLE: Final = 120
 _MARKS: Final = re.compile(r"<{3,}|>{3,}")
 _CITATION: Final = re.compile(r"(?<![\w\])])\[(\d{1,3})\]")
-_SPECIAL: Final = re.compile(
-    r"<\|[^|<>\n]{1,64}\|>|<\uff5c[^\uff5c<>\n]{1,64}\uff5c>"  # ChatML, Llama 3; DeepSeek
-    r"|</?(?:s|bos|eos|unk|pad|start_of_turn|end_of_turn|tool_call|tool_response|think)>"
-    r"|\[/?(?:INST|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT)\]|<</?SYS>>",
-    re.IGNORECASE,
-)
-"""What chat templates end a message with: a tokenizer would read it as its own in any text."""
 
 
 def block(passages: Sequence[Passage]) -> str:
@@ -52,11 +46,5 @@ def heading(passage: Passage, number: int) -> str:
 
 def harmless(text: str) -> str:
     """The same to a reader, without marks, other passages' numbers and a template's own words."""
-    text = _SPECIAL.sub(lambda match: _spaced(match[0]), text)
-    text = _MARKS.sub(lambda match: " ".join(match[0]), text)
+    text = _MARKS.sub(lambda match: " ".join(match[0]), spaced(text))
     return _CITATION.sub(r"(\1)", text)
-
-
-def _spaced(word: str) -> str:
-    """``< |im_end| >`` for ``<|im_end|>``."""
-    return f"{word[0]} {word[1:-1]} {word[-1]}"

@@ -1,7 +1,8 @@
-"""System messages and turns as a target's chat template takes them.
+"""System messages, turns and tools' results as a target's chat template takes them.
 
 Templates differ: some have no system message, some want user and assistant to alternate and the
-user to begin. What they would refuse, or leave out without a word, is said in another way here.
+user to begin. What they would refuse, or leave out without a word, is said in another way here. And
+what a tool found cannot end its own message: engines here read a template's marks in any text.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ from router.answering import Bodies
 from router.exchange import Exchange
 from router.request import Option
 from router.wire.endpoint import Endpoint
+from router.wire.kinds import Kind
+from router.wire.template_marks import spaced
+from router.wire.texts import Text, rewrite
 
 Body = dict[str, Any]
 _SYSTEM: Final = frozenset({"system", "developer"})
+_TOOLS: Final = frozenset({"tool", "function"})
 _MERGED: Final = frozenset({"user", "assistant"})
 _BEGIN: Final = "(The conversation begins with the assistant.)"
 _NO_SYSTEM: Final = "messages (no system role: it is said in the first turn of the user)"
 _FIRST: Final = "messages (system messages come first)"
 _JOINED: Final = "messages (neighbouring turns of one role are joined)"
 _BEGUN: Final = "messages (a turn of the user was put first)"
+_SPACED: Final = "tool results (marks of chat templates in them are written with spaces)"
 
 
 class Fitting:
@@ -33,17 +39,32 @@ class Fitting:
 
     def bodies(self, exchange: Exchange, bodies: Bodies) -> Bodies:
         """The same bodies, as each target can take them; what changed is warned of."""
+        request = exchange.request
+
+        has_marks = any(_found(each) and spaced(each.text) != each.text for each in request.texts)
 
         async def of(option: Option) -> Body:
             body = await bodies(option)
             table = exchange.decision.table
             roles = table.roles if option.is_local else self._roles_of(option)
-            body, warnings = fitted(exchange.request.endpoint, body, roles)
+            body, warnings = fitted(request.endpoint, body, roles)
+            if has_marks and option.is_local:
+                body = rewrite(body, _spaced, opens_json=False)
+                warnings = [*warnings, _SPACED]
             for warning in warnings:
                 exchange.delivery.warn(option.target, warning)
             return body
 
         return of
+
+
+def _found(text: Text) -> bool:
+    """Whether it is what a tool found."""
+    return text.kind is Kind.RESULT or text.role in _TOOLS
+
+
+def _spaced(text: Text) -> str:
+    return spaced(text.text) if _found(text) else text.text
 
 
 def fitted(endpoint: Endpoint, body: Body, roles: Roles) -> tuple[Body, list[str]]:
