@@ -157,8 +157,12 @@ def test_an_intent_without_gold_fails_and_says_so(http: httpx.Client) -> None:
     assert "cancel order" in found["reason"]
 
 
-def test_it_can_be_cancelled_and_is_listed(http: httpx.Client, dataset: str) -> None:
+def test_it_can_be_cancelled_and_is_listed(
+    http: httpx.Client, dataset: str, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By pages, the newest first, by state and alias."""
+    # However late the cancels come, the training is not over.
+    monkeypatch.setattr(trainer, "behaviour", {"steps": 10_000, "pause_s": 0.05})
     body = {"dataset": dataset, "alias": "slow"}
     first, second = (http.post(PATH, json=body).json()["id"] for _ in range(2))
     stopped = http.post(f"{PATH}/{second}/cancel")
