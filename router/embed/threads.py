@@ -6,13 +6,14 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from router.embed.encoder import Encoder, Vector
 
 T = TypeVar("T")
 KEPT: Final = 2048
 """Vectors that are remembered; 1.5 KB each."""
+_SPARE: Final = 64
 
 
 class Threads:
@@ -21,14 +22,22 @@ class Threads:
     Args:
         name: of the threads.
         count: how many.
-        limit: how many runs may be under way or wait; where each is a request's, as many as
-            requests are admitted: those are bounded already, and refusing one of them is no help.
+        limit: how many runs may be under way or wait.
     """
 
     def __init__(self, name: str, count: int = 1, limit: int = 64) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
         self._limit = limit
         self.busy = 0
+
+    @classmethod
+    def of_requests(cls, name: str, admitted: int) -> Self:
+        """For runs that are requests': those are bounded already, and refusing one is no help.
+
+        There is room for as many as are admitted, for those of clients who left meanwhile, and for
+        what is done at the start.
+        """
+        return cls(name, limit=2 * admitted + _SPARE)
 
     async def run(self, what: Callable[[], T]) -> T:
         """The result, waited for off the loop. Raises ``Busy`` at the limit.

@@ -55,7 +55,9 @@ class Context:
         encoder: Encoder,
     ) -> None:
         config = settings.router.context
-        self._fitting = Threads("fitting", limit=settings.router.limits.max_concurrent_requests)
+        self._fitting = Threads.of_requests(
+            "fitting", settings.router.limits.max_concurrent_requests
+        )
         self._documents = Documents(settings, registry, encoder)
         tokenizer = _Tokenizer(settings.base)
 
@@ -108,7 +110,7 @@ class Documents:
             self._index,
             encoder,
             CrossEncoder(),
-            Threads("context", limit=settings.router.limits.max_concurrent_requests),
+            Threads.of_requests("context", settings.router.limits.max_concurrent_requests),
             settings.router.context.grants,
         )
         self._registry = registry

@@ -79,7 +79,7 @@ def safety(
         encoder: what texts mean.
     """
     chosen = config.governance.safety
-    threads = Threads("safety", limit=config.limits.max_concurrent_requests)
+    threads = Threads.of_requests("safety", config.limits.max_concurrent_requests)
     topics = Topics(chosen.topics, threads, encoder)
     metrics = SafetyMetrics(registry, [topic.name for topic in chosen.topics])
     guard = None
