@@ -59,6 +59,11 @@ def extras(found: dict[str, Any], known: frozenset[str], choice: int = 0) -> Ite
                 yield Said(place, text.text)
 
 
+def unshaped(value: Any, choice: int = 0) -> Iterator[Said]:
+    """The texts in what stands where the API has something else; none in nothing."""
+    return extras({"": value}, frozenset(), choice) if value else iter(())
+
+
 def as_json(value: Any) -> str:
     """A tool call's arguments as text, whether they came as text or as an object."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -19,7 +19,7 @@ from router.wire.formats.base import (
 from router.wire.formats.fields import COMMON
 from router.wire.formats.seam import Seam
 from router.wire.kinds import Kind
-from router.wire.spoken import Place, Said, as_json, extras
+from router.wire.spoken import Place, Said, as_json, extras, unshaped
 from router.wire.texts import texts
 
 _OF_A_CHUNK = frozenset(
@@ -59,8 +59,6 @@ _OF_A_CHOICE = frozenset(
 _OF_A_MESSAGE = frozenset(
     {"role", "content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"}
 )
-_ODD = "tool_calls"
-_NOTHING_KNOWN: frozenset[str] = frozenset()
 _FIRST = Place(0, Kind.TEXT)
 _TEXTS_OF_A_MESSAGE = (
     ("reasoning_content", Kind.REASONING),
@@ -192,9 +190,9 @@ class Completions(Continued):
         return self._all_said(found, choices)
 
     def _all_said(self, found: Body, choices: Any) -> Iterator[Said]:
-        for place, choice in enumerate(choices if isinstance(choices, list) else ()):
-            if isinstance(choice, dict):
-                yield from _said_in(choice, place)
+        listed = choices or ()
+        for place, choice in enumerate(listed if isinstance(listed, list | tuple) else (listed,)):
+            yield from _said_in(choice, place)
         if not found.keys() <= _OF_A_CHUNK:
             yield from extras(found, _OF_A_CHUNK)
 
@@ -292,23 +290,31 @@ def _plain(choice: Any) -> tuple[Said, ...] | None:
     return (Said(_FIRST, text),) if text else ()
 
 
-def _said_in(choice: Body, place: int) -> Iterator[Said]:
+def _said_in(choice: Any, place: int) -> Iterator[Said]:
+    if not isinstance(choice, dict):
+        yield from unshaped(choice, place)
+        return
     number = choice.get("index")
     if not isinstance(number, int):
         number = place
-    said = choice.get("delta")
-    if said is None:
-        said = choice.get("message")
-    if isinstance(said, dict):
-        yield from _said_by(said, number)
+    delta = choice.get("delta")
+    if delta is not None:
+        yield from _said_by(delta, number)
+    if message := choice.get("message"):
+        for said in _said_by(message, number):
+            # Beside a delta it is all that was said so far.
+            yield said if delta is None else said._replace(whole=True)
     if text := choice.get("text"):
         yield Said(Place(number, Kind.TEXT), as_json(text))
     if not choice.keys() <= _OF_A_CHOICE:
         yield from extras(choice, _OF_A_CHOICE, number)
 
 
-def _said_by(said: Body, number: int) -> Iterator[Said]:
+def _said_by(said: Any, number: int) -> Iterator[Said]:
     """A delta or a message."""
+    if not isinstance(said, dict):
+        yield from unshaped(said, number)
+        return
     for name, kind in _TEXTS_OF_A_MESSAGE:
         text = said.get(name)
         if text and not (name == "reasoning" and text == said.get("reasoning_content")):
@@ -332,13 +338,13 @@ def _called_by(said: Body, number: int) -> Iterator[Said]:
         calls.append((-1, {"function": said["function_call"]}))
     for place, call in calls:
         if not isinstance(call, dict):
-            yield from extras({_ODD: call}, _NOTHING_KNOWN, number)
+            yield from unshaped(call, number)
             continue
         part = Place(number, Kind.ARGUMENTS, str(call.get("index", place)))
         for name, field in (("function", "arguments"), ("custom", "input")):
             called = call.get(name)
             if called and not isinstance(called, dict):
-                yield from extras({_ODD: called}, _NOTHING_KNOWN, number)
+                yield from unshaped(called, number)
             elif called and called.get(field):
                 yield Said(part, as_json(called[field]))
 

@@ -22,7 +22,7 @@ from router.wire.formats.chat import is_begun, last_words
 from router.wire.formats.fields import COMMON
 from router.wire.formats.seam import Seam
 from router.wire.kinds import Kind
-from router.wire.spoken import Place, Said, as_json
+from router.wire.spoken import Place, Said, as_json, unshaped
 from router.wire.texts import texts
 
 _ABSENT = object()
@@ -191,13 +191,16 @@ class Messages(Continued):
             case "content_block_start":
                 yield from _said_in(found.get("content_block"), found.get("index"))
             case "message":
-                content = found.get("content")
-                for place, block in enumerate(content if isinstance(content, list) else ()):
+                content = found.get("content") or ()
+                blocks = content if isinstance(content, list | tuple) else (content,)
+                for place, block in enumerate(blocks):
                     yield from _said_in(block, place)
             case "message_start":
-                message = found.get("message")
+                message = found.get("message") or {}
                 if isinstance(message, dict):
                     yield from self.said({**message, "type": "message"})
+                else:
+                    yield from unshaped(message)
 
     def logprobs(self, found: Body) -> Iterator[Body]:
         """It has no place for them: a call that was made as chat gets them as one more field."""
@@ -252,6 +255,7 @@ class Messages(Continued):
 def _said_in(block: Any, number: Any) -> Iterator[Said]:
     """A block, or a delta of one."""
     if not isinstance(block, dict):
+        yield from unshaped(block)
         return
     if str(block.get("type")) not in _KNOWN_BLOCKS:  # what a server's tool found, a citation
         for text in texts(block, "assistant"):

@@ -14,7 +14,7 @@ from router.wire.formats.fields import COMMON
 from router.wire.formats.responses_splice import ResponsesSplice, ending
 from router.wire.formats.seam import Seam
 from router.wire.kinds import Kind
-from router.wire.spoken import Place, Said, as_json
+from router.wire.spoken import Place, Said, as_json, unshaped
 from router.wire.texts import texts
 
 _KIND_OF_AN_EVENT = {
@@ -144,15 +144,17 @@ class Responses(Continued):
         if kind is not None:
             yield from _said_by(found, kind, event)
             return
-        if isinstance(found.get("part"), dict):
+        if found.get("part"):
             yield from _said_in_part(found["part"], _place_of(found))
-        elif isinstance(found.get("item"), dict):
+        if found.get("item"):
             yield from _said_in_item(found["item"], found.get("output_index", 0))
-        else:
-            whole = found.get("response")
-            output = (whole if isinstance(whole, dict) else found).get("output")
-            for place, item in enumerate(output if isinstance(output, list) else ()):
-                yield from _said_in_item(item, place)
+        whole = found.get("response") or found
+        if not isinstance(whole, dict):
+            yield from unshaped(whole)
+            return
+        output = whole.get("output") or ()
+        for place, item in enumerate(output if isinstance(output, list | tuple) else (output,)):
+            yield from _said_in_item(item, place)
 
     def logprobs(self, found: Body) -> Iterator[Body]:
         """Each piece of text tells them; a whole answer in its parts."""
@@ -251,16 +253,16 @@ def _said_by(found: Body, kind: Kind, event: str) -> Iterator[Said]:
 
 def _said_in_item(item: Any, number: int) -> Iterator[Said]:
     if not isinstance(item, dict):
+        yield from unshaped(item)
         return
-    if item.get("type") not in _KNOWN_ITEMS:  # what a hosted tool was asked and found
+    if str(item.get("type")) not in _KNOWN_ITEMS:  # what a hosted tool was asked and found
         texts_ = "\n".join(text.text for text in texts(item, "assistant"))
         yield Said(Place(0, Kind.OTHER, str(number)), texts_, whole=True)
         return
     for name in ("content", "summary"):
-        parts = item.get(name)
-        for place, part in enumerate(parts if isinstance(parts, list) else ()):
-            if isinstance(part, dict):
-                yield from _said_in_part(part, f"{number}.{name}.{place}")
+        parts = item.get(name) or ()
+        for place, part in enumerate(parts if isinstance(parts, list | tuple) else (parts,)):
+            yield from _said_in_part(part, f"{number}.{name}.{place}")
     for name in ("arguments", "input"):
         if text := item.get(name):
             yield Said(Place(0, Kind.ARGUMENTS, f"{number}"), as_json(text), whole=True)
@@ -268,7 +270,10 @@ def _said_in_item(item: Any, number: int) -> Iterator[Said]:
         yield Said(Place(0, Kind.OTHER, f"{number}.output"), as_json(text), whole=True)
 
 
-def _said_in_part(part: Body, place: str) -> Iterator[Said]:
+def _said_in_part(part: Any, place: str) -> Iterator[Said]:
+    if not isinstance(part, dict):
+        yield from unshaped(part)
+        return
     own = part.get("type")
     for name, kind in _FIELDS_OF_A_PART:
         if text := part.get(name):

@@ -444,6 +444,55 @@ async def test_calls_of_an_odd_shape_are_read_all_the_same(calls: Any) -> None:
     assert (out, type(error)) == (b"", Violation)
 
 
+ODD: list[tuple[str, Any]] = [
+    ("/v1/chat/completions", {"choices": "a SECRET"}),
+    ("/v1/chat/completions", {"choices": ["a SECRET"]}),
+    ("/v1/chat/completions", {"choices": [{"index": 0, "delta": "a SECRET"}]}),
+    (
+        "/v1/chat/completions",
+        {"choices": [{"index": 0, "delta": {}, "message": {"content": "a SECRET"}}]},
+    ),
+    ("/v1/messages", {"type": "message_start", "message": "a SECRET"}),
+    ("/v1/messages", {"type": "message_start", "message": {"content": "a SECRET"}}),
+    ("/v1/messages", {"type": "message_start", "message": {"content": ["a SECRET"]}}),
+    ("/v1/messages", {"type": "content_block_start", "index": 0, "content_block": "a SECRET"}),
+    ("/v1/messages", {"type": "content_block_delta", "index": 0, "delta": ["a SECRET"]}),
+    ("/v1/responses", {"type": "response.content_part.done", "part": "a SECRET"}),
+    ("/v1/responses", {"type": "response.output_item.done", "item": ["a SECRET"]}),
+    ("/v1/responses", {"type": "response.completed", "response": "a SECRET"}),
+    ("/v1/responses", {"type": "response.completed", "response": {"output": "a SECRET"}}),
+    (
+        "/v1/responses",
+        {
+            "type": "response.output_item.done",
+            "item": {"type": "message", "content": "a SECRET"},
+            "part": {"type": "output_text", "text": ""},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "event"), ODD, ids=lambda value: str(value)[:70])
+async def test_answers_of_an_odd_shape_are_read_all_the_same(path: str, event: Any) -> None:
+    """As calls are: whatever stands where the API has something else."""
+    run = Events.of([Event.of(event, event.get("type", ""))])
+    _, error = await left(checked(path, Answer([run]), Forbids("SECRET")))
+    assert type(error) is Violation
+
+
+async def test_a_message_beside_a_delta_repeats_what_was_said() -> None:
+    """Some providers tell all of it once more in every chunk."""
+    said = "a bc def "
+    chunks = [
+        {"index": 0, "delta": {"content": piece}, "message": {"content": said[: end + 1]}}
+        for end, piece in enumerate(said)
+    ]
+    events = Events.of([*(Event.of({"choices": [each]}) for each in chunks), DONE])
+    out, error = await left(checked("/v1/chat/completions", Answer([events]), Forbids("a a")))
+    assert error is None
+    assert out == events.raw
+
+
 @pytest.mark.parametrize(
     "odd",
     [
