@@ -81,5 +81,6 @@ def test_who_is_admitted_finds_room_in_every_stage(tmp_path: Path) -> None:
     ):
         asked = [f"Please summarise what article {n} says about gardens." for n in range(6)]
         answers = list(clients.map(lambda text: chat(http, "tiny", text), asked))
-    assert {answer.status_code for answer in answers} <= {200, 429}
-    assert 200 in {answer.status_code for answer in answers}
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) < len(answers)
+    assert {error_of(answer)["code"] for answer in refused} <= {"overloaded"}
