@@ -20,9 +20,10 @@ from router.choose.candidates import (
     unfit,
 )
 from router.choose.cards import Card, CardSet, CardSets, frontier_cards
-from router.choose.learning import Learning, SessionTarget
+from router.choose.learning import Learning
 from router.choose.ranking import Candidate, ranked
 from router.choose.refusals import Code
+from router.choose.sessions import SessionTarget
 from router.choose.steering import explored, keep_session
 from router.choose.virtual import Virtuals, ordered
 from router.config.root import RouterConfig

@@ -1,6 +1,6 @@
 """How hard one request is for each target, beyond what its intent says.
 
-Quality (``router.choose.learning``) knows intent and target. A head per target adds what the single
+Quality (``router.choose.quality``) knows intent and target. A head per target adds what the single
 request tells: its meaning (the encoder's vector), its lengths, numbers, turns, language and needs.
 It says by how much the log-odds of a good answer differ from those of the target's usual request:
 

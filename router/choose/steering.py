@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from router.choose.learning import SessionTarget
 from router.choose.ranking import TIE, Candidate
 from router.choose.refusals import Code
+from router.choose.sessions import SessionTarget
 from router.replicas.rendezvous import share, weight
 
 _AS_GOOD = 0.02

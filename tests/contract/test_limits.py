@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
@@ -69,18 +67,3 @@ def test_too_many_requests(http: httpx.Client) -> None:
     assert on_messages.json()["type"] == "error"
     assert error_of(on_messages)["type"] == "rate_limit_error"
     assert http.get("/v1/models").status_code == 200
-
-
-def test_who_is_admitted_finds_room_in_every_stage(tmp_path: Path) -> None:
-    """However few are: what is loaded at the start takes nobody's place in the checks."""
-    limits = {"max_concurrent_requests": 2}
-    with (
-        whole_system(tmp_path, {"limits": limits}, replicas=1) as running,
-        client(running) as http,
-        ThreadPoolExecutor(6) as clients,
-    ):
-        asked = [f"Please summarise what article {n} says about gardens." for n in range(6)]
-        answers = list(clients.map(lambda text: chat(http, "tiny", text), asked))
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(refused) < len(answers)
-    assert {error_of(answer)["code"] for answer in refused} <= {"overloaded"}

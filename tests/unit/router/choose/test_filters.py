@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from router.choose.choose import Chooser
-from router.choose.learning import MIN_SAMPLES, Learning
+from router.choose.learning import Learning
+from router.choose.measured import MIN_SAMPLES
 from router.config.root import RouterConfig
 from router.exchange import Exchange
 from router.request import Hints, Needs, Request

@@ -12,7 +12,7 @@ from adapters.aliases import Alias, CandidateVersion
 from adapters.evaluation import GateResult
 from router.audit.decision import record_of
 from router.choose.cards import Card
-from router.choose.learning import ADAPTER_FOR_ITS_INTENT, DEFAULT_STRENGTH, Quality
+from router.choose.quality import ADAPTER_FOR_ITS_INTENT, DEFAULT_STRENGTH, Quality
 from router.choose.replay import replay
 from router.config.routing import QualityConfig
 from router.exchange import Exchange
@@ -45,6 +45,15 @@ def test_a_gates_share_is_the_prior() -> None:
     found = gate(intents={"returns": {"good": 182, "judged": 200}})
     assert prior(found) == (pytest.approx(0.91), 50, "gate, 182 of 200 good")
     assert prior(found, gate_strength=500) == (pytest.approx(0.91), 200, "gate, 182 of 200 good")
+
+
+def test_a_gate_that_comes_later_counts_at_once() -> None:
+    """What was estimated before the version was tested is not remembered beyond that."""
+    quality = Quality(QualityConfig(caution=0.0))
+    before = quality.estimate(card(None), "returns", CLAIMED)
+    found = gate(intents={"returns": {"good": 50, "judged": 100}})
+    assert before == pytest.approx(ADAPTER_FOR_ITS_INTENT)
+    assert quality.estimate(card(found), "returns", CLAIMED) == pytest.approx(0.5)
 
 
 def test_the_intents_own_result_goes_before_the_whole() -> None:

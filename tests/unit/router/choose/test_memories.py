@@ -11,16 +11,10 @@ from hypothesis import strategies as st
 
 from router.choose.cards import Card
 from router.choose.choose import Chooser
-from router.choose.learning import (
-    EXPECTED_OUTPUT_TOKENS,
-    MIN_SAMPLES,
-    WINDOW_S,
-    Learning,
-    Measured,
-    Quality,
-    Sessions,
-    success_of,
-)
+from router.choose.learning import Learning, success_of
+from router.choose.measured import EXPECTED_OUTPUT_TOKENS, MIN_SAMPLES, WINDOW_S, Measured
+from router.choose.quality import Quality
+from router.choose.sessions import Sessions
 from router.config.root import RouterConfig
 from router.config.routing import QualityConfig, SessionConfig
 from router.exchange import Attempt, Exchange

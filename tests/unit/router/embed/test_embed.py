@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -106,5 +107,19 @@ async def test_more_than_may_wait_is_refused_and_the_place_comes_back() -> None:
         assert await asyncio.gather(*runs) == [True, True]
         await asyncio.sleep(0.01)
         assert await threads.run(lambda: 7) == 7
+    finally:
+        threads.close()
+
+
+async def test_what_begins_at_the_start_takes_no_requests_place() -> None:
+    """However few requests are admitted: a refusal would say that a guard is down."""
+    threads, go_on = Threads.of_requests("test", admitted=2), Event()
+    try:
+        loading = asyncio.create_task(threads.run(lambda: go_on.wait(60)))
+        left = [asyncio.create_task(threads.run(lambda: True)) for _ in range(2)]
+        asked = [asyncio.create_task(threads.run(lambda: True)) for _ in range(2)]
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await asyncio.gather(loading, *left, *asked) == [True] * 5
     finally:
         threads.close()
