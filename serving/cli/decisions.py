@@ -13,7 +13,7 @@ import typer
 
 from serving.cli.client import connected
 from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
-from serving.cli.output import clean, emit, fail, table
+from serving.cli.output import clean, emit, fail, table, tell_of_more
 
 if TYPE_CHECKING:
     from router.config.root import RouterConfig
@@ -70,8 +70,7 @@ def listed(  # noqa: PLR0913, PLR0917 - one parameter per option
             for each in found["data"]
         ],
     )
-    if found["next"] is not None:
-        typer.echo(f"there are more: narrow them, or raise --limit (now {limit})", err=True)
+    tell_of_more(found, limit)
 
 
 @app.command("show")

@@ -12,7 +12,7 @@ import typer
 
 from serving.cli.client import connected
 from serving.cli.options import DEFAULT_URL, AsJson, Key, Url
-from serving.cli.output import clean, emit, fail, table
+from serving.cli.output import clean, emit, fail, table, tell_of_more
 
 app = typer.Typer(
     help="Captured requests and answers, redacted.", no_args_is_help=True, rich_markup_mode=None
@@ -72,8 +72,7 @@ def listed(
             for each in found["data"]
         ],
     )
-    if found["next"] is not None:
-        typer.echo(f"there are more: narrow them, or raise --limit (now {limit})", err=True)
+    tell_of_more(found, limit)
 
 
 @app.command("show")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TextIO
 
 import typer
@@ -51,6 +51,12 @@ def clean(value: object) -> str:
     """Text for one line of a terminal: no line breaks, no control sequences; ``-`` for nothing."""
     text = " ".join(("-" if value is None else str(value)).split())
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def tell_of_more(page: Mapping[str, Any], limit: int) -> None:
+    """Say that a page is not all there is."""
+    if page["next"] is not None:
+        typer.echo(f"there are more: narrow them, or raise --limit (now {limit})", err=True)
 
 
 def emit(value: Any) -> None:
