@@ -5,6 +5,8 @@ EXTRA ?=
 BASE ?= embedded
 CONFIG ?= $(if $(filter embedded,$(BASE)),config/local.yaml,config/$(BASE).yaml)
 ARGS ?=
+# What runs the tests: `scripts.suite` gives a few failed ones a second try.
+SUITE ?= pytest
 
 # -S: without the user's site-packages, a start that finds everything in place is twice as fast.
 BOOTSTRAP = $(or $(PYTHON),$(error No python3 was found: install Python 3.11, 3.12 or 3.13)) -S \
@@ -27,7 +29,7 @@ env:
 	@$(BOOTSTRAP) --dev
 
 test: check ## check, then every test: fast ones and those that start the real system
-	@exec $(BIN)/python -m pytest $(ARGS) < /dev/null
+	@exec $(BIN)/python -m $(SUITE) $(ARGS) < /dev/null
 
 test-fast: env ## only the tests that start nothing
 	@exec $(BIN)/python -m pytest -m "not system" $(ARGS) < /dev/null
