@@ -53,7 +53,8 @@ _FORM = {
     query={
         "wait": "`live`: answer when it serves or has failed",
         "stage": "where it goes when it is ready: `live`, `canary` or `shadow`",
-        "percent": "share of the traffic for canary and shadow, 0 to 100",
+        "percent": "share of the traffic for canary and shadow, above 0 and up to 100; without it "
+        "`ladder.canary_percent`",
     },
     body=models.ImportRequest,
     content={**dict.fromkeys(sorted(ARCHIVES), _BINARY), "multipart/form-data": _FORM},
@@ -77,7 +78,7 @@ async def push(parts: Parts, request: Request) -> Response:
     refuse_unknown(query, push)
     wait = choice(query, "wait", ("live",))
     stage = cast(Stage, choice(query, "stage", _STAGES) or "live")
-    percent = number(query, "percent", 0, 100) or 0.0
+    percent = number(query, "percent", 0, 100)
     async with parts.uploads.received(request) as directory:
         outcome = await parts.rollout.push(
             alias,

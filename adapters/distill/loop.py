@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from adapters.config import LadderSettings
 from adapters.dataset.frozen import Dataset
 from adapters.distill import job
 from adapters.distill.briefing import AUTHOR, brief
@@ -58,7 +57,6 @@ class LoopParts:
     rollout: Rollout
     registry: Registry
     config: FlywheelConfig
-    ladder: LadderSettings
 
 
 class Loop:
@@ -295,13 +293,12 @@ class Loop:
             return
         route = parts.config.routes.get(row.intent)
         stage: Stage = "live" if route is None else route.ladder[0]
-        percent = 0.0 if stage == "live" else parts.ladder.canary_percent
         try:
             with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
                 copy = Path(scratch) / row.alias
                 await asyncio.to_thread(shutil.copytree, path / job.ADAPTER_DIR, copy)
                 outcome = await parts.rollout.push(
-                    row.alias, copy, stage=stage, percent=percent, author=f"{AUTHOR}{row.id}"
+                    row.alias, copy, stage=stage, author=f"{AUTHOR}{row.id}"
                 )
         except (AdapterError, OSError) as error:
             if isinstance(error, Superseded):

@@ -94,7 +94,7 @@ class Rollout(Moves):
         directory: Path,
         *,
         stage: Stage = "live",
-        percent: float = 0.0,
+        percent: float | None = None,
         wait: bool = False,
         author: str = "unknown",
         revive: bool = True,
@@ -107,21 +107,24 @@ class Rollout(Moves):
         first engine is kept (``received``) and goes on when there is one. Bytes that are known are
         a statement of the wanted stage: the version is moved there, which is one flip where engines
         hold it, and nothing happens where it is there already. One that had failed, was rejected or
-        retired starts again. Without ``revive``, what was retired stays there; without ``restage``,
-        so does what serves in another stage.
+        retired starts again; one that is live and wanted as a candidate is rolled back from first.
+        Without ``revive``, what was retired stays there; without ``restage``, so does what serves
+        in another stage. ``percent`` is a candidate's share of the traffic: without one it keeps
+        the one that it has, or gets that of an automatic canary.
         A bad version is an answer (``Outcome.refused``), not an exception. Raises ``BadName``,
         ``Conflict`` when the version cannot go there from where it is, ``RegistryError``, and
         ``QueueFull`` when it would be one too many that waits for the first engine.
         """
         validate_alias(alias)
-        require_share(stage, percent)
+        share = self._share(stage) if percent is None else percent
+        require_share(stage, share)
         try:
             directory = await asyncio.to_thread(find_adapter, directory, alias)
             digest = await asyncio.to_thread(digest_directory, directory)
         except ManifestError as error:
             return await self._refuse_unnamed(alias, directory, error)
         async with self._arrivals.hold((alias, digest)):
-            plan = Plan(stage, percent)
+            plan = Plan(stage, share)
             version, starts = await self._received.receive(
                 alias, digest, plan, author, revive=revive
             )
@@ -129,11 +132,14 @@ class Rollout(Moves):
                 version, starts = await self.queue.arrived(version, directory, author)
                 self._advance_later()
         if not starts and restage:
-            await self._restage(version, plan, author)
+            await self._restage(version, plan, author, keeps_share=percent is None)
         if version.state in _PREPARABLE:
             self._publish_later(version)
         outcome = await self._outcome(alias, digest, known=not starts)
         return await self.arrived(outcome) if wait else outcome
+
+    def _share(self, stage: Stage) -> float:
+        return 0.0 if stage == "live" else self._config.ladder.canary_percent
 
     async def arrived(self, outcome: Outcome) -> Outcome:
         """The same when the version has ended its way; after ``push.wait_timeout_s`` as it is."""
@@ -144,7 +150,9 @@ class Rollout(Moves):
         await self.jobs.wait(job, max(0.0, ends - clock()))
         return await self._outcome(outcome.alias, outcome.digest, known=outcome.known)
 
-    async def _restage(self, version: VersionRecord, plan: Plan, by: str) -> None:
+    async def _restage(
+        self, version: VersionRecord, plan: Plan, by: str, *, keeps_share: bool
+    ) -> None:
         """Have a version that is known go, or be, where a push of its bytes says."""
         alias, digest = version.alias, version.digest
         if version.state in PUBLISHING:
@@ -159,21 +167,23 @@ class Rollout(Moves):
                 self._publishes.hold(alias),
             ):
                 version = await self.ledger.version(alias, digest)
-                if version.state not in CALLABLE or await self._is_staged(version, plan):
+                if version.state not in CALLABLE:
                     return  # Retired since: that came after this push.
-                if version.state is State.LIVE:
-                    raise Conflict(
-                        f"{version.name} is live; it can be {plan.stage} when another version is",
-                        remedy="Promote another version or roll back first.",
-                    )
-                await self._move(version, plan, by, _ACTIONS[plan.stage])
+                if await self._is_staged(version, plan, keeps_share=keeps_share):
+                    return
+                if version.state is not State.LIVE:
+                    await self._move(version, plan, by, _ACTIONS[plan.stage])
+                    return
+            # Outside: what was live before may have to be loaded, which is a publish as well.
+            await self.rollback(alias, by, leaving=digest)
+            await self._stage(alias, digest, plan, by, _ACTIONS[plan.stage])
         except TimeoutError as error:
             raise Conflict(f"another publish of {alias!r} takes long; try again") from error
 
-    async def _is_staged(self, version: VersionRecord, plan: Plan) -> bool:
+    async def _is_staged(self, version: VersionRecord, plan: Plan, *, keeps_share: bool) -> bool:
         if version.state != plan.stage:
             return False
-        if plan.stage == "live":
+        if plan.stage == "live" or keeps_share:
             return True
         shares = await self.ledger.call(self._registry.candidates, version.alias)
         return any(

@@ -271,6 +271,9 @@ class Registry(RegistryReads):
         """Give a version a share of the alias's traffic. Returns the new epoch."""
         with self._write(by) as tx:
             row = tx.alias(alias)
+            if row.rolled_back and row.previous == digest:
+                # It came after what is live, and is on trial again: no way back leads to it.
+                row.previous, row.rolled_back = None, False
             epoch = tx.next_epoch()
             version = tx.version(alias, digest)
             if version.state != stage:

@@ -67,7 +67,7 @@ def push(  # noqa: PLR0913, PLR0917 - one parameter for each option
     as_json: AsJson = False,
 ) -> None:
     """Push a version of an adapter. It serves when the command ends; nothing is restarted."""
-    if (stage is Stage.LIVE) != (percent is None):
+    if stage is Stage.LIVE and percent is not None:
         raise typer.BadParameter("goes with --stage canary or shadow", param_hint="--percent")
     if dry_run:
         _try(alias, source, base, max_rank, as_json)

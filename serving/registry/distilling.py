@@ -85,7 +85,6 @@ class Distilling:
                 adapters.rollout,
                 adapters.registry,
                 settings.flywheel,
-                adapters.config.ladder,
             ),
             self.wake,
         )

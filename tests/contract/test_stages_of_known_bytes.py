@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
-from tests.contract.client import Pushed, archive, chat, move, post_version, push, said
+from tests.contract.client import ADMIN, Pushed, archive, chat, move, post_version, push, said
 
 
 def test_a_canary_is_pushed_as_live(ops: httpx.Client, app: httpx.Client) -> None:
@@ -50,3 +51,33 @@ def test_a_retired_version_is_pushed_again(ops: httpx.Client, app: httpx.Client)
     answer = post_version(ops, "phoenix", archive(1))
     assert answer.status_code in {200, 201}, answer.text
     assert said(chat(app, "phoenix")) == f"I am {first.name}"
+
+
+@pytest.mark.parametrize("stage", ["canary", "shadow"])
+def test_a_stage_needs_no_share(ops: httpx.Client, stage: str) -> None:
+    """New bytes and known ones; what they have already is kept."""
+    alias = f"staged-{stage}"
+    push(ops, alias, 1)
+    for status in (201, 200):
+        answer = post_version(ops, alias, archive(2), f"wait=live&stage={stage}")
+        assert (answer.status_code, answer.json()["state"]) == (status, stage), answer.text
+    candidates = ops.get(f"{ADMIN}/adapters/{alias}").json()["candidates"]
+    assert [(each["stage"], each["percent"]) for each in candidates] == [(stage, 10.0)]
+    for percent in ("0", "-1", "101", "x"):
+        answer = post_version(ops, alias, archive(2), f"stage={stage}&percent={percent}")
+        assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("stage", ["canary", "shadow"])
+def test_what_is_live_goes_where_its_push_says(
+    ops: httpx.Client, app: httpx.Client, stage: str
+) -> None:
+    """What was live before is again; without one, nothing is, and it comes back by a push."""
+    alias = f"stepping-{stage}"
+    first, second = push(ops, alias, 1), push(ops, alias, 2)
+    for seed, live in ((2, first.digest), (1, None)):
+        answer = post_version(ops, alias, archive(seed), f"wait=live&stage={stage}")
+        assert (answer.status_code, answer.json()["state"]) == (200, stage), answer.text
+        assert ops.get(f"{ADMIN}/adapters/{alias}").json()["live"] == live
+    assert post_version(ops, alias, archive(2)).json()["state"] == "live"
+    assert said(chat(app, second.name)) == f"I am {second.name}"

@@ -149,7 +149,6 @@ class LearningLoop:
                 self.path.rollout,
                 registry,
                 self.config,
-                self.path.config.ladder,
             ),
             lambda: None,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.errors import Conflict
+from adapters.registry import Stage
 from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import AdapterPath
 from tests.fakes.fleet import FakeFleet
@@ -78,12 +78,39 @@ async def test_a_candidate_goes_to_the_stage_and_share_that_were_asked_for(
     assert live(path) == path.digest(1)
 
 
-async def test_a_live_version_cannot_become_a_canary_of_itself(path: AdapterPath) -> None:
-    """The answer says so; 200 would claim that it is one."""
+async def test_without_a_share_a_candidate_keeps_its_own(path: AdapterPath) -> None:
+    """It gets that of an automatic canary, or keeps the one that somebody gave it."""
     await path.push("returns", 1)
-    with pytest.raises(Conflict, match="is live"):
-        await path.push("returns", 1, stage="canary", percent=5.0)
-    assert live(path) == path.digest(1)
+    await path.push("returns", 2, stage="shadow")
+    assert shares(path) == [(path.digest(2), "shadow", path.config.ladder.canary_percent)]
+    await path.push("returns", 2, stage="shadow", percent=3.0)
+    await path.push("returns", 2, stage="shadow")
+    assert shares(path) == [(path.digest(2), "shadow", 3.0)]
+
+
+@pytest.mark.parametrize("stage", ["canary", "shadow"])
+async def test_what_is_live_and_wanted_as_a_candidate_is_rolled_back_from(
+    path: AdapterPath, stage: Stage
+) -> None:
+    """What was live before is again; where nothing was, nothing is."""
+    await path.push("returns", 1)
+    await path.push("returns", 2)
+    for seed, left in ((2, path.digest(1)), (1, None)):
+        outcome = await path.push("returns", seed, stage=stage, percent=5.0)
+        assert (outcome.state, outcome.known) == (State(stage), True)
+        assert live(path) == left
+    assert {digest for digest, _, _ in shares(path)} == {path.digest(1), path.digest(2)}
+
+
+async def test_the_version_before_is_loaded_when_it_is_wanted_back_so(path: AdapterPath) -> None:
+    """The publish that brings it back is not held up by the one that asked for it."""
+    await path.push("returns", 1)
+    await path.push("returns", 2)
+    await path.rollout.retirer.withdraw("returns", [path.digest(1)], by="trim", forget=False)
+    await path.idle()
+    async with asyncio.timeout(20):
+        outcome = await path.push("returns", 2, stage="canary")
+    assert (outcome.state, live(path)) == (State.CANARY, path.digest(1))
 
 
 async def test_a_version_under_way_goes_where_it_was_asked_to_last(path: AdapterPath) -> None:

@@ -106,7 +106,6 @@ def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
         ("pusch",),
         ("push", "returns", tmp_path / "absent"),
         ("push", "returns", adapter, "--percent", "5"),
-        ("push", "returns", adapter, "--stage", "canary"),
         ("push", "returns", adapter, "--stage", "canary", "--percent", "101"),
         ("push", "returns", adapter, "--stage", "everywhere"),
         ("canary", "returns", "0123456789ab"),
