@@ -160,6 +160,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def _split(source: str, mark: str) -> list[str]:
     """At each ``mark`` outside brackets and texts."""
+    if mark not in source:  # most are nowhere: the walk below is letter by letter
+        return [source]
     parts, start = [], 0
     for place in _outside(source):
         if source.startswith(mark, place) and place >= start:

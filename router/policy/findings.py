@@ -7,8 +7,10 @@ never apply.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations, islice, product
 from typing import Final
 
 from router.policy.conditions import BadCondition, context_of
@@ -59,18 +61,39 @@ def _never(rule: Rule) -> str | None:
 
 def _outweighed(rules: Sequence[Rule]) -> Iterator[Problem]:
     """Rules that apply only where another one denies anyway."""
-    denying = [r for r in rules if r.deny is not None and not r.condition.is_about_targets]
     parts = {rule.id: frozenset(_parts(rule)) for rule in rules}
-    by_size = sorted(denying, key=lambda each: (len(parts[each.id]), each.id))
+    by_part = _by_rarest_part(
+        [r for r in rules if r.deny is not None and not r.condition.is_about_targets], parts
+    )
+    left = _MAX_PAIRS
     for rule in rules:
-        for other in by_size[: _MAX_PAIRS // max(1, len(rules))]:
-            stronger = parts[other.id] < parts[rule.id] or (
-                parts[other.id] == parts[rule.id] and (rule.deny is None or other.id < rule.id)
+        mine = parts[rule.id]
+        for other in (each for part in ("", *sorted(mine)) for each in by_part.get(part, ())):
+            left -= 1
+            stronger = parts[other.id] < mine or (
+                parts[other.id] == mine and (rule.deny is None or other.id < rule.id)
             )
             if other.id != rule.id and stronger:
                 told = f"unreachable: wherever it applies, {other.id!r} denies the request"
                 yield Problem(told, rule.line, rule.id)
                 break
+            if left <= 0:
+                return
+
+
+def _by_rarest_part(
+    rules: Sequence[Rule], parts: Mapping[str, frozenset[str]]
+) -> dict[str, list[Rule]]:
+    """Each rule under the part of its condition that fewest have, "" where it always applies.
+
+    Whatever it outweighs has that part, so that nobody compares all with all.
+    """
+    counts = Counter(part for rule in rules for part in parts[rule.id])
+    found: dict[str, list[Rule]] = {}
+    for rule in rules:
+        key = min(parts[rule.id], key=lambda part: (counts[part], part), default="")
+        found.setdefault(key, []).append(rule)
+    return found
 
 
 def _parts(rule: Rule) -> Iterator[str]:
@@ -83,13 +106,20 @@ def _parts(rule: Rule) -> Iterator[str]:
 
 def _conflicts(rules: Sequence[Rule]) -> Iterator[Problem]:
     """Rules that can apply together and cannot be kept together."""
-    limiting = [rule for rule in rules if rule.requirement is not None]
-    for count, (one, two) in enumerate(combinations(limiting, 2)):
-        if count >= _MAX_PAIRS:
-            break
-        assert one.requirement is not None
-        assert two.requirement is not None
-        if _apart(one.requirement, two.requirement) and _may_meet(one, two):
+    by_requirement: dict[Requirement, list[Rule]] = {}
+    for rule in rules:
+        if rule.requirement is not None:
+            asked = replace(rule.requirement, rule="")
+            by_requirement.setdefault(asked, []).append(rule)
+    apart = (
+        pair
+        for one, two in islice(combinations(by_requirement, 2), _MAX_PAIRS)
+        if _apart(one, two)
+        for pair in product(by_requirement[one], by_requirement[two])
+    )
+    for pair in islice(apart, _MAX_PAIRS):
+        one, two = sorted(pair, key=lambda rule: rule.line)
+        if _may_meet(one, two):
             told = f"conflicts with {one.id!r}: no target fits both"
             yield Problem(told, two.line, two.id)
     capping = [(rule, each) for rule in rules for each in rule.obligations if each.kind in _CAPS]

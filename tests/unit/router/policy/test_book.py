@@ -260,6 +260,21 @@ def test_rules_that_get_along_are_not_warned_of(rules: str) -> None:
     assert load(f"rules: {rules}".encode()).warnings == ()
 
 
+def test_doubtful_rules_are_found_among_many() -> None:
+    """Wherever they stand: nobody has to compare all with all."""
+    many = [f"{{id: a{n}, when: tenant == 't{n}', deny: no}}" for n in range(1000)]
+    many += [f"{{id: b{n}, when: intent == 'i{n}', require: {{local: true}}}}" for n in range(1000)]
+    many += [
+        "{id: shaded, when: tenant == 't997' && intent == 'x', deny: no}",
+        "{id: torn, when: intent == 'i998', require: {local: false}}",
+    ]
+    warnings = load(f"rules: [{', '.join(many)}]".encode()).warnings
+    assert [(each.rule, each.message.partition("'")[2].partition("'")[0]) for each in warnings] == [
+        ("shaded", "a997"),
+        ("torn", "b998"),
+    ]
+
+
 def test_every_error_is_told_at_once_with_its_line() -> None:
     """Not only the first."""
     source = b"""rules:
