@@ -15,12 +15,20 @@ _IDS: Final = frozenset({"id", "tool_call_id"})
 _PROSE: Final = frozenset({"content", "text"})
 
 
+def seen(text: str) -> str:
+    """A text in one form (NFKC), without what nobody sees: soft hyphens, zero-width spaces."""
+    plain = unicodedata.normalize("NFKC", text)
+    if plain.isascii():
+        return plain
+    return "".join(letter for letter in plain if unicodedata.category(letter) != "Cf")
+
+
 def folded(text: str) -> str:
     """A text without what two spellings of it differ in: form, case, spaces, punctuation.
 
     A point or comma between digits stays: 1.5 is not 15.
     """
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    plain = unicodedata.normalize("NFKC", seen(text).casefold())
     kept: list[str] = []
     gap = False
     for place, letter in enumerate(plain):

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from adapters.corpus.folding import seen
+
 MAX_CHARS: Final = 8000
 """Longer texts are only equal or not."""
 _HOLES: Final = 8
@@ -28,7 +30,13 @@ _MISSING: Final = 7
 """Letters from which on two in wrong order, or one that is missing, make no other word, mostly."""
 _SLIPS_EACH: Final = 8
 """One slip may be in so many words."""
-_TOKEN: Final = re.compile(r"\[[A-Z][A-Z_]*_\d+\]|[^\W_]+(?:['\u2019.,:/@&+_-][^\W_]+)*")
+_TOKEN: Final = re.compile(
+    r"\[[A-Z][A-Z_]*_\d+\]|[^\W_]+(?:['\u2019.,:/@&+_-][^\W_]+)*(?:\#(?!\w))?|[^\w\s]"
+)
+_SYMBOLS: Final = frozenset({"Sc", "Sm"})
+"""Of Unicode: signs of currencies and of mathematics make another amount or product: $5, C++."""
+_RULERS: Final = "|~"
+"""Symbols that set texts apart and say nothing."""
 _COURTESIES: Final = re.compile(
     r"\b(?:(?:could|can|would|will) you (?:please )?(?:kindly )?(?:tell|explain to|inform) me|"
     r"(?:i would|i'd|i\u2019d) (?:like|love) to know|i (?:want|need) to know|"
@@ -62,7 +70,7 @@ class Word:
 
 def words(text: str) -> tuple[Word, ...]:
     """What a text says, without what says nothing."""
-    plain = unicodedata.normalize("NFKC", text).replace("\u2019", "'")
+    plain = seen(text).replace("\u2019", "'")
     plain = _WONT.sub("will not", _CANNOT.sub("can not", plain))
     plain = _SHORTENED.sub(lambda found: _SHORT[found[0].lower()], _IS.sub(r"\1 is", plain))
     plain = _COURTESIES.sub(" ", plain)
@@ -74,13 +82,20 @@ def _words(text: str, *, shouts: bool) -> Iterator[Word]:
     starts = True
     last = 0
     for found in _TOKEN.finditer(text):
+        token = found[0]
+        if len(token) == 1 and not token.isalnum() and not _is_symbol(token):
+            continue
         starts = starts or any(mark in text[last : found.start()] for mark in ".!?\n:")
-        last, token = found.end(), found[0]
+        last = found.end()
         folded = token.casefold()
         if _SAYS_NOTHING.fullmatch(folded):
             continue
         yield Word(folded, _is_exact(token, starts=starts, shouts=shouts))
         starts = False
+
+
+def _is_symbol(token: str) -> bool:
+    return token not in _RULERS and unicodedata.category(token) in _SYMBOLS
 
 
 def _is_exact(token: str, *, starts: bool, shouts: bool) -> bool:
