@@ -25,7 +25,7 @@ from router.config.auth import KeyScope
 from router.config.root import RouterConfig
 from router.errors import Forbidden, RateLimited, RouterError, error_body, unexpected
 from router.exchange import Exchange
-from router.govern.detectors import holds_secret
+from router.govern.detectors import holds_personal, holds_secret
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
 from router.request import Caller, Request
@@ -228,9 +228,8 @@ class Door:
         if not _SAFE_ID.fullmatch(given):
             return self._ids.new("req")
         # It goes into logs, records and to providers; gateways' own are of digits and dashes.
-        if not _DIGITS_ID.fullmatch(given) and holds_secret(given):
-            return self._ids.new("req")
-        return given
+        is_secret = not _DIGITS_ID.fullmatch(given) and holds_secret(given)
+        return self._ids.new("req") if is_secret or holds_personal(given) else given
 
     def _authorize(self, request: HttpRequest, row: Bound) -> None:
         if row.scope == "open":

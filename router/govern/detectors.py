@@ -34,6 +34,15 @@ def detectors(
 _BY_FORM: Final = Patterns()
 
 
+IN_IDS: Final = frozenset({"CREDIT_CARD", "CRYPTO", "EMAIL", "IBAN"})
+"""What hardly any id is by chance; any long number is a telephone or some state's number."""
+
+
 def holds_secret(name: str) -> bool:
     """Whether an id that a client gave is, or has in it, a key or a token."""
     return any(span.entity in SECRETS for span in _BY_FORM.find(name))
+
+
+def holds_personal(name: str) -> bool:
+    """Whether it is, or has in it, an address, or a number of a card or an account."""
+    return any(span.entity in IN_IDS for span in _BY_FORM.find(name))

@@ -10,6 +10,7 @@ from typing import Any, Final
 from router.config.governance import SECRETS, GovernanceConfig
 from router.errors import GuardUnavailable, SecretBlocked
 from router.govern.actions import Actions, PiiPolicy
+from router.govern.detectors import IN_IDS
 from router.govern.guard import Guard
 from router.govern.scan import Detectors, Found, Scanner
 from router.govern.vault.conversations import Conversations
@@ -75,7 +76,7 @@ class Governance:
             return frozenset()
         found = await self._scanner.secrets(Text(name, "", Kind.KEY, ()) for name in names)
         plain = {name: spans for name, spans in found.items() if is_spelled_out(name)}
-        return _entities(plain) | (_entities(found) & SECRETS)
+        return _entities(plain) | (_entities(found) & (SECRETS | IN_IDS))
 
     async def _named(self, request: Request) -> frozenset[str]:
         """The kinds of data in a request, names included. Raises ``GuardUnavailable``."""
@@ -150,7 +151,7 @@ class Governance:
         For what outlives its request: feedback, captured exchanges. Raises ``GuardUnavailable``.
         """
         found = survey({"content": value}).texts
-        new = await self._replaced([text.text for text in found], self._policy.kept)
+        new = await self._replaced(found, self._policy.kept)
         changes = {text.path: changed for text, changed in zip(found, new, strict=True)}
         return replace_texts({"content": value}, changes)["content"]
 
@@ -164,14 +165,16 @@ class Governance:
         Raises ``GuardUnavailable``.
         """
         found = survey({"content": value}).texts
-        new = await self._replaced([text.text for text in found], self._policy.learned_from)
+        new = await self._replaced(found, self._policy.learned_from)
         changes = {
             text.path: unnamed(changed, persons) for text, changed in zip(found, new, strict=True)
         }
         return replace_texts({"content": value}, changes)["content"]
 
-    async def _replaced(self, said: Sequence[str], actions: Actions) -> list[str]:
-        found = [Text(text, "", Kind.TEXT, ()) for text in said]
+    async def _replaced(self, texts: Sequence[Text], actions: Actions) -> list[str]:
+        # Whatever they are, they are kept as texts: also what no target would be shown as one.
+        found = [text._replace(kind=Kind.TEXT) for text in texts]
+        said = [text.text for text in found]
         names = actions.change(self._scanner.of_names)
         replacing = Replacing(actions, Vault(said), self._digest)
         replacing.learn(found, await self._scanner.find(found, names=names))

@@ -22,6 +22,7 @@ from router.govern.detect import (
     merged,
 )
 from router.govern.detect.names.products import is_product
+from router.govern.seams import Piece, Run, runs
 from router.wire.kinds import Kind
 from router.wire.texts import Text
 
@@ -84,6 +85,7 @@ class Scanner:
             texts: of a body; those of tokens' probabilities are left out.
             names: look for what only a sentence gives away, too.
         """
+        texts = list(texts)
         looked = {each.text: None for each in texts if each.kind is not Kind.TOKEN}
         size = sum(map(len, looked))
         if size > self._config.max_chars:
@@ -91,15 +93,16 @@ class Scanner:
                 f"The request has {size} characters of text; at most {self._config.max_chars} are "
                 "searched for what must not leave (governance.pii.max_chars)."
             )
+        joined = runs(texts)
         try:
-            found, unread = self._at_once(looked)
-            if unread or names:
+            found, unread = self._at_once({**looked, **{run.text: None for run in joined}})
+            if unread:
                 async with asyncio.timeout(self._config.budget_s):
-                    if unread:
-                        found |= self._remembered(await asyncio.to_thread(self._look, unread))
-                    if names:
-                        read = {t.text: None for t in texts if t.kind in _SENTENCES}
-                        await self._names(found, list(read))
+                    found |= self._remembered(await asyncio.to_thread(self._look, unread))
+            over = [piece for run in joined for piece in run.pieces(found[run.text])]
+            if names:
+                async with asyncio.timeout(self._config.budget_s):
+                    over += await self._names(found, texts, joined)
         except TimeoutError as error:
             raise _unavailable("it takes too long") from error
         except TextTooLong as error:
@@ -112,7 +115,9 @@ class Scanner:
             # Its message may repeat what was looked at, so only its kind is told.
             _log.error("looking for personal data failed: %s", type(error).__name__)
             raise _unavailable("the detector failed") from None
-        return found
+        for text, span in over:
+            found[text] = merged(found[text], [span])
+        return {text: found[text] for text in looked} if joined else found
 
     def _at_once(self, texts: Iterable[str]) -> tuple[dict[str, Sequence[Span]], list[str]]:
         """What is found without waiting, which needs no timer; and the texts that take longer."""
@@ -137,13 +142,25 @@ class Scanner:
             self._seen.remember(text, spans)
         return looked
 
-    async def _names(self, found: dict[str, Sequence[Span]], texts: list[str]) -> None:
+    async def _names(
+        self, found: dict[str, Sequence[Span]], texts: list[Text], joined: list[Run]
+    ) -> list[Piece]:
+        """What a model finds in single texts goes to ``found``; returns what goes over several."""
         if self._detectors.names is None:
-            return
-        for text, spans in zip(texts, await self._detectors.names.find(texts), strict=True):
-            said = [span for span in spans if _says_something(text, span)]
-            if said:
-                found[text] = merged(found[text], said)
+            return []
+        own = {text.text: None for text in texts if text.kind in _SENTENCES}
+        around = [(run, window) for run in joined for window in run.windows()]
+        read = list(own | {window.text: None for _, window in around})
+        told = {
+            text: [span for span in spans if _says_something(text, span)]
+            for text, spans in zip(read, await self._detectors.names.find(read), strict=True)
+        }
+        for text in own:
+            if told[text]:
+                found[text] = merged(found[text], told[text])
+        return [
+            piece for run, window in around for piece in run.pieces(told[window.text], window)
+        ]
 
 
 def _says_something(text: str, span: Span) -> bool:

@@ -354,7 +354,7 @@ def _call(
         stream=request.stream,
         request_id=request.id,
         timeout_s=timeout_s,
-        headers=passed_on(request.headers, warn),
+        headers=passed_on(request.headers, holds_personal, warn),
         prefill=prefill,
         probe=probe,
         warn=warn,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 _BETA: Final = r"[a-z0-9][a-z0-9._-]*"
@@ -16,18 +16,40 @@ _SAID_WHEN_LEFT_OUT: Final = frozenset({"anthropic-version", "anthropic-beta"})
 """Of the others a tracing system notices the lack."""
 
 
-def passed_on(headers: Mapping[str, str], warn: Callable[[str], None]) -> dict[str, str]:
-    """What goes with a call; ``warn`` is told the name of what the target does not get.
+_DIGITS: Final = re.compile(r"\d{12,}")
+_LONGEST_NUMBER: Final = 19
+
+
+def passed_on(
+    headers: Mapping[str, str], holds: Callable[[str], bool], warn: Callable[[str], None]
+) -> dict[str, str]:
+    """What goes with a call.
 
     ``tracestate`` is not among it: it may say anything, and nobody looks into it.
+
+    Args:
+        headers: the client's.
+        holds: whether a text has something in it that must not leave.
+        warn: told the name of what the target does not get.
     """
     found: dict[str, str] = {}
     for name, form in _FORMS.items():
         value = headers.get(name)
         if value is None:
             continue
-        if form.fullmatch(value):
+        if form.fullmatch(value) and not any(map(holds, _read(value))):
             found[name] = value
         elif name in _SAID_WHEN_LEFT_OUT:
             warn(name)
     return found
+
+
+def _read(value: str) -> Iterator[str]:
+    """A header as it stands, and long numbers in it without the noughts that fill them up."""
+    if not _DIGITS.search(value):
+        return
+    yield value
+    for run in _DIGITS.findall(value):
+        number = run.strip("0")
+        for noughts in range(min(len(run) - len(number), _LONGEST_NUMBER - len(number)) + 1):
+            yield number + "0" * noughts

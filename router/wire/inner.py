@@ -84,11 +84,16 @@ def is_encoded(value: str) -> bool:
     A short one is where it stands for a few readable words, as hardly any word does.
     """
     if len(value) >= _LONG_ENCODED:
-        return _ENCODED.issuperset(value[:4096]) and _ENCODED.issuperset(value)
+        return only_encoded(value)
     if len(value) < _SHORT_ENCODED or len(value) % 4 or not _ENCODED.issuperset(value):
         return False
     file = TextFile.read(value)
     return file is not None and file.text.replace("\n", "").isprintable()
+
+
+def only_encoded(value: str) -> bool:
+    """Whether it has no letters but those of base64, both alphabets, and line ends."""
+    return _ENCODED.issuperset(value[:4096]) and _ENCODED.issuperset(value)
 
 
 def parsed(value: str) -> Any:

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     IDENTITY = "identity"
     """Whose data it is, as the client says."""
     TOKEN = "token"  # noqa: S105 - a word of the answer, repeated beside its probability
+    SEED = "seed"
+    """A number that has to stay one, and mean as little as it did."""
     KEY = "key"
     """A key in a tool's arguments or results."""
     OTHER = "other"

@@ -6,28 +6,41 @@ in one is not asked (``govern.governance``).
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from router.wire import words
+from router.wire.inner import only_encoded
+from router.wire.texts import LONG_NUMBER
 
 MAX_CHARS: Final = 512
-"""A longer one is encoded media or a provider's own, and is no name."""
+"""A longer one of base64's letters is encoded media or a provider's own, and is no name."""
 LEAST_CHARS: Final = 16
 """A shorter word of letters, digits and underscores is nobody's."""
-_NO_NAMES: Final = words.MEDIA | {
-    "bytes",
-    "embedding",
-    "encrypted_content",
-    "kv_transfer_params",
-    "obfuscation",
-    "pattern",
-    "prompt_token_ids",
-    "signature",
-    "thought_signature",
-    "token_ids",
-}
+_ENCODED: Final = frozenset(
+    {
+        "bytes",
+        "embedding",
+        "encrypted_content",
+        "kv_transfer_params",
+        "obfuscation",
+        "prompt_token_ids",
+        "signature",
+        "thought_signature",
+        "token_ids",
+    }
+)
+"""Fields of what nobody wrote. A string there that is not encoded is a name as others."""
+_PATTERN: Final = "pattern"
+_ESCAPED: Final = re.compile(r"\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\([^\w\s])")
+_ANY: Final = re.compile(
+    r"\\[A-Za-z]|\[[^\]\\]{2,}\]|\{[\d,]*\}|\(\?[^)]{0,2}[:=!]|[\[\]^$|+*?]"
+)
+_HELD: Final = {each: chr(0xE000 + place) for place, each in enumerate(r".^$|+*?()[]{}\")}
+"""Signs that were escaped, while what means something else is taken away."""
+_MEANT: Final = {ord(held): sign for sign, held in _HELD.items()}
 _DEFINED: Final = words.PROTOCOL | words.SCHEMA_WORDS
-_LOOKED_INTO: Final = frozenset({str, dict, list})
+_HOLD_OTHERS: Final = frozenset({dict, list})
 _Names = dict[str, None]
 _Part = tuple[Any, frozenset[str], bool]
 """What is looked at; the fields whose strings are names there; whether all of its strings are."""
@@ -47,7 +60,7 @@ def names(body: dict[str, Any]) -> tuple[str, ...]:
         elif not _is_flat(value):
             left += [(each, ids, is_id) for each in value if type(each) in (dict, list)]
         if is_id and type(value) is list:
-            found.update(dict.fromkeys(each for each in value if _may_hide(each)))
+            found.update(dict.fromkeys(str(each) for each in value if _may_hide(each)))
     return tuple(found)
 
 
@@ -66,14 +79,17 @@ def _of_object(
         if (len(key) >= LEAST_CHARS or not key.isidentifier()) and _may_hide(key):
             found[key] = None
         kind = type(each)
-        if kind not in _LOOKED_INTO or key in _NO_NAMES or (is_top and key == "model"):
+        if is_top and key == "model":
             continue  # the model that is asked for is one that is known, or nobody's
+        if key in words.MEDIA or (key in _ENCODED and (kind is not str or only_encoded(each))):
+            continue
         if has_data and key in words.DATA_OF_A_CALL:
             continue  # its keys are texts
         is_word = is_id or key in words.MACHINERY or (is_call and key == "name")
-        if kind is str:
+        if kind not in _HOLD_OTHERS:
             if (is_word or key in ids) and _may_hide(each):
-                found[each] = None
+                said = literal(each) if key == _PATTERN and kind is str else str(each)
+                found[said] = None
             continue
         is_defined = key in words.DEFINITIONS or (key == "text" and kind is dict)
         is_words = kind is list and ids is _DEFINED and key in ids
@@ -87,13 +103,32 @@ def _is_flat(value: list[Any]) -> bool:
 
 
 def _may_hide(value: Any) -> bool:
-    if type(value) is not str or len(value) > MAX_CHARS:
+    if type(value) is int:
+        return abs(value) >= LONG_NUMBER
+    if type(value) is not str or (len(value) > MAX_CHARS and only_encoded(value)):
         return False
     return len(value) >= LEAST_CHARS or not value.isidentifier()
 
 
-def is_spelled_out(name: str) -> bool:
-    """Whether it has what no id has: an ``@`` or a space. What else there is in others is chance:
-    any long number is a telephone somewhere.
+def literal(pattern: str) -> str:
+    r"""What a regular expression matches letter by letter, spaces for the rest of it.
+
+    ``^ann@example\.org$`` holds an address, ``^[a-z]+@example\.org$`` none.
     """
-    return "@" in name or " " in name
+    read = _ESCAPED.sub(_sign, pattern)
+    return f" {_ANY.sub(' ', read).replace('(', '').replace(')', '').translate(_MEANT)} "
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = found[1] or found[2]
+    sign = chr(int(code, 16)) if code else found[3]
+    return _HELD.get(sign, sign)
+
+
+def is_spelled_out(name: str) -> bool:
+    """Whether it has what no id has: an ``@``, a space, a plus, or numbers and signs alone. What
+    else there is in others is chance: any long number is a telephone somewhere.
+    """
+    if any(sign in name for sign in "@ +"):
+        return True
+    return not name.isdigit() and not any(map(str.isalpha, name))

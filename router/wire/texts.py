@@ -229,9 +229,12 @@ class _Walk:
 
     def _number(self, value: Any, role: str, kind: Kind) -> Any:
         """Anything but a text or what holds some."""
-        if not _is_long_number(value) or self._path[-1:] == ["seed"]:
+        if not _is_long_number(value):
             return value
         said = str(int(value))
+        if self._path[-1:] == ["seed"]:
+            new = self._text(said, role, Kind.SEED)
+            return value if new == said else int(new)
         new = self._text(said, role, kind)
         return value if new == said else new
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 SECRETS: Final = frozenset({"PRIVATE_KEY", "SECRET", "URL_CREDENTIALS"})
@@ -23,12 +23,14 @@ class Span:
     Attributes:
         entity: what it is: EMAIL, IBAN, CREDIT_CARD, PHONE, PERSON, LOCATION, ...
         score: how sure, 0 to 1; 1 only where check digits or a whole key's form speak.
+        piece: which piece of a value that goes over several texts, from 1; 0: it is whole.
     """
 
     start: int
     end: int
     entity: str
     score: float = 1.0
+    piece: int = 0
 
 
 class Detector(Protocol):
@@ -101,7 +103,7 @@ def merged(surer: Iterable[Span], others: Iterable[Span]) -> list[Span]:
             if other.start >= span.end:
                 break
             if other.end > begin:
-                rest.append(Span(begin, other.start, span.entity, span.score))
+                rest.append(replace(span, start=begin, end=other.start))
                 begin = other.end
-        rest.append(Span(begin, span.end, span.entity, span.score))
+        rest.append(replace(span, start=begin))
     return sorted([*kept, *(span for span in rest if span.start < span.end)], key=_start)

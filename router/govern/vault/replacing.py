@@ -24,6 +24,8 @@ Digest = Callable[[str], str]
 """A keyed hash, in hexadecimal."""
 _HASH_DIGITS: Final = 12
 _IDENTITY_DIGITS: Final = 24
+_SEED_DIGITS: Final = 7
+"""Hexadecimal: every vendor takes a seed of 28 bits."""
 _Edit = tuple[int, int, str]
 
 
@@ -44,6 +46,8 @@ class Replacing:
         self._values: dict[str, str] = {}
         self._words: dict[str, list[tuple[int, str]]] = {}
         self._kinds: dict[str, tuple[str, str]] = {}
+        self._pieces: set[str] = set()
+        """Of values that go over several texts: elsewhere they are ordinary words."""
         self._replaced: set[str] = set()
 
     def learn(self, texts: Iterable[Text], found: Found) -> None:
@@ -53,21 +57,27 @@ class Replacing:
             for span in found.get(text.text, ()):
                 value = text.text[span.start : span.end]
                 action = self._actions.of(span.entity)
-                if action is PiiAction.ALLOW or value in self._values:
+                if action is PiiAction.ALLOW:
                     continue
-                self._values[value] = self._stand_in(span.entity, action, value)
-                self._kinds[value] = span.entity, action.value
-        self._words = _by_first_word(self._values)
+                if not span.piece:
+                    self._pieces.discard(value)
+                elif value not in self._values:
+                    self._pieces.add(value)
+                if span.piece <= 1:
+                    self._kinds.setdefault(value, (span.entity, action.value))
+                if value not in self._values:
+                    self._values[value] = self._stand_in(span.entity, action, value)
+        self._words = _by_first_word(each for each in self._values if each not in self._pieces)
 
     @property
     def redactions(self) -> Mapping[tuple[str, str], int]:
         """How many values were replaced, by kind of data and by what became of them.
 
-        A value counts once, however often it stands there.
+        A value counts once, however often it stands there, and over however many texts it goes.
         """
         if not self._replaced:  # mostly; asked four times a request
             return _NONE
-        return Counter(self._kinds[value] for value in self._replaced)
+        return Counter(self._kinds[value] for value in self._replaced if value in self._kinds)
 
     def _stand_in(self, entity: str, action: PiiAction, value: str) -> str:
         if action is PiiAction.VAULT:
@@ -95,6 +105,8 @@ class Replacing:
         edits = self._edits(text.text)
         if not edits:
             return text.text
+        if text.kind is Kind.SEED:  # the same again for the same: that is what it is for
+            return str(int(self._digest(text.text)[:_SEED_DIGITS], 16))
         if text.kind is Kind.NAME:  # letters, digits and dashes, or providers refuse it
             return self._name(text.text, edits)
         return _edited(text.text, edits)
