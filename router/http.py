@@ -25,7 +25,7 @@ from router.config.auth import KeyScope
 from router.config.root import RouterConfig
 from router.errors import Forbidden, RateLimited, RouterError, error_body, unexpected
 from router.exchange import Exchange
-from router.govern.detectors import holds_personal, holds_secret
+from router.govern.detectors import holds_personal, holds_secret, kept_path
 from router.pipeline import Pipeline
 from router.replicas.table import TableHolder
 from router.request import Caller, Request
@@ -172,7 +172,7 @@ class Door:
             self._count_refused(error.status)
             await refuse(scope, error, send)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            _log.exception("unexpected error on %s %s", scope["method"], scope["path"])
+            _log.exception("unexpected error on %s %s", scope["method"], kept_path(scope["path"]))
             scope["request_id"] = self._request_id(headers)
             await _refuse_unless_begun(scope, error, send)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from router.config.governance import SECRETS
+from router.config.governance import PERSONAL, SECRETS
 from router.govern.detect import AwaitedDetector
 from router.govern.detect.custom import custom
 from router.govern.detect.names.tagger import ENTITIES
@@ -38,6 +38,10 @@ IN_IDS: Final = frozenset({"CREDIT_CARD", "CRYPTO", "EMAIL", "IBAN"})
 """What hardly any id is by chance; any long number is a telephone or some state's number."""
 
 
+_OF_PERSONS: Final = SECRETS.union(PERSONAL)
+"""What a person can be known by, and secrets."""
+
+
 def holds_secret(name: str) -> bool:
     """Whether an id that a client gave is, or has in it, a key or a token."""
     return any(span.entity in SECRETS for span in _BY_FORM.find(name))
@@ -46,3 +50,15 @@ def holds_secret(name: str) -> bool:
 def holds_personal(name: str) -> bool:
     """Whether it is, or has in it, an address, or a number of a card or an account."""
     return any(span.entity in IN_IDS for span in _BY_FORM.find(name))
+
+
+def kept_path(path: str) -> str:
+    """A path as records, logs and traces may have it: what a step gives away stands for it."""
+    return "/".join(map(_kept_step, path.split("/")))
+
+
+def _kept_step(step: str) -> str:
+    if step.isidentifier():
+        return step
+    found = [span.entity for span in _BY_FORM.find(step) if span.entity in _OF_PERSONS]
+    return f"[{found[0]}]" if found else step

@@ -158,9 +158,7 @@ class Scanner:
         for text in own:
             if told[text]:
                 found[text] = merged(found[text], told[text])
-        return [
-            piece for run, window in around for piece in run.pieces(told[window.text], window)
-        ]
+        return [piece for run, window in around for piece in run.pieces(told[window.text], window)]
 
 
 def _says_something(text: str, span: Span) -> bool:

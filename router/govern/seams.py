@@ -18,9 +18,8 @@ from router.wire.texts import Inside, Path, Text
 
 _REACH: Final = 160
 """Characters on each side of a seam in which a model looks for names: a sentence or two."""
-_PARTS: Final = frozenset({"text", "content", "thinking", "refusal"})
+_PARTS: Final = frozenset({"text", "thinking", "refusal"})
 """Fields that hold what a part says."""
-_OF_A_SPEAKER: Final = frozenset({"user", "assistant", "system", "developer"})
 
 
 Piece = tuple[str, Span]
@@ -68,16 +67,15 @@ class Run:
         """What each text has of these findings.
 
         Args:
-            spans: findings in ``text``; with a ``window`` those in its text, of which only what
-                goes over a seam counts: what else is there was found in the texts themselves.
+            spans: what was found.
+            window: in whose text; None: in all of ``text``. Of a window's findings only what goes
+                over a seam counts: what else is there was found in the texts themselves.
         """
         for span in spans:
             at = 0 if window is None else window.start
             start, end = span.start + at, span.end + at
             first, last = bisect_right(self._ends, start), bisect_right(self._ends, end - 1)
-            if window is None or (
-                first < last and all(map(self._goes_on, self._ends[first:last]))
-            ):
+            if window is None or (first < last and all(map(self._goes_on, self._ends[first:last]))):
                 yield from self._of(span, start, end, range(first, last + 1))
 
     def _of(self, span: Span, start: int, end: int, places: range) -> Iterator[Piece]:
@@ -110,15 +108,11 @@ def runs(texts: Iterable[Text]) -> list[Run]:
 
 
 def _key(text: Text) -> tuple[Kind, str, Path] | None:
-    """The same for texts that are read as one when nothing else is said between them.
-
-    A speaker's messages in a row are one turn to some providers; the results of tools are not.
-    """
+    """The same for the parts of one message. What is said in two messages is two texts."""
     path = text.path
-    if not path or path[-1] not in _PARTS or Inside.JSON in path:
+    if len(path) < 2 or type(path[-2]) is not int or path[-1] not in _PARTS or Inside.JSON in path:
         return None
-    is_said = text.kind is Kind.TEXT and text.role in _OF_A_SPEAKER
-    return text.kind, text.role, path[:1] if is_said else path[:-2]
+    return text.kind, text.role, path[:-2]
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from router.errors import (
     TargetTimeout,
 )
 from router.exchange import CANCELLED, OK, REJECTED, Attempt, Exchange
+from router.govern.detectors import holds_personal
 from router.replicas.table import TableHolder
 from router.request import Option
 from router.send.health import HealthBook, Ticket, Upstream

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from router.wire import words
 from router.wire.inner import only_encoded
-from router.wire.texts import LONG_NUMBER
+from router.wire.texts import is_long_number
 
 MAX_CHARS: Final = 512
 """A longer one of base64's letters is encoded media or a provider's own, and is no name."""
@@ -33,10 +33,8 @@ _ENCODED: Final = frozenset(
 """Fields of what nobody wrote. A string there that is not encoded is a name as others."""
 _PATTERN: Final = "pattern"
 _ESCAPED: Final = re.compile(r"\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\([^\w\s])")
-_ANY: Final = re.compile(
-    r"\\[A-Za-z]|\[[^\]\\]{2,}\]|\{[\d,]*\}|\(\?[^)]{0,2}[:=!]|[\[\]^$|+*?]"
-)
-_HELD: Final = {each: chr(0xE000 + place) for place, each in enumerate(r".^$|+*?()[]{}\")}
+_ANY: Final = re.compile(r"\\[A-Za-z]|\[[^\]\\]{2,}\]|\{[\d,]*\}|\(\?[^)]{0,2}[:=!]|[\[\]^$|+*?]")
+_HELD: Final = {each: chr(0xE000 + place) for place, each in enumerate(".^$|+*?()[]{}\\")}
 """Signs that were escaped, while what means something else is taken away."""
 _MEANT: Final = {ord(held): sign for sign, held in _HELD.items()}
 _DEFINED: Final = words.PROTOCOL | words.SCHEMA_WORDS
@@ -60,7 +58,7 @@ def names(body: dict[str, Any]) -> tuple[str, ...]:
         elif not _is_flat(value):
             left += [(each, ids, is_id) for each in value if type(each) in (dict, list)]
         if is_id and type(value) is list:
-            found.update(dict.fromkeys(str(each) for each in value if _may_hide(each)))
+            found.update(dict.fromkeys(_said(each) for each in value if _may_hide(each)))
     return tuple(found)
 
 
@@ -88,8 +86,8 @@ def _of_object(
         is_word = is_id or key in words.MACHINERY or (is_call and key == "name")
         if kind not in _HOLD_OTHERS:
             if (is_word or key in ids) and _may_hide(each):
-                said = literal(each) if key == _PATTERN and kind is str else str(each)
-                found[said] = None
+                said = _said(each)
+                found[literal(said) if key == _PATTERN else said] = None
             continue
         is_defined = key in words.DEFINITIONS or (key == "text" and kind is dict)
         is_words = kind is list and ids is _DEFINED and key in ids
@@ -103,11 +101,15 @@ def _is_flat(value: list[Any]) -> bool:
 
 
 def _may_hide(value: Any) -> bool:
-    if type(value) is int:
-        return abs(value) >= LONG_NUMBER
-    if type(value) is not str or (len(value) > MAX_CHARS and only_encoded(value)):
+    if type(value) is not str:
+        return is_long_number(value)
+    if len(value) > MAX_CHARS and only_encoded(value):
         return False
     return len(value) >= LEAST_CHARS or not value.isidentifier()
+
+
+def _said(value: Any) -> str:
+    return value if type(value) is str else str(int(value))
 
 
 def literal(pattern: str) -> str:

@@ -94,7 +94,9 @@ class ResourceApp:
         except Exception as error:
             known = self._known(error)
             if known is None or started:
-                _log.exception("unexpected error on %s %s", scope["method"], scope["path"])
+                # The row's path, not what was typed in its places: that may be anybody's name.
+                asked = scope.get("row", "a path that no row has")
+                _log.exception("unexpected error on %s %s", scope["method"], asked)
             if started:
                 raise  # the response has begun: cutting it is the only honest end
             await refuse(scope, known or unexpected(), send)
@@ -122,9 +124,11 @@ class _Methods:
         self._rows = rows
         self._authorize = authorize
         self._allowed = ", ".join(sorted(rows))
+        self._path = next(iter(rows.values())).path
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         method = scope["method"]
+        scope["row"] = self._path
         if method == "OPTIONS":
             await Response(status_code=204, headers={"allow": self._allowed})(scope, receive, send)
             return

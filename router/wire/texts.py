@@ -229,7 +229,7 @@ class _Walk:
 
     def _number(self, value: Any, role: str, kind: Kind) -> Any:
         """Anything but a text or what holds some."""
-        if not _is_long_number(value):
+        if not is_long_number(value):
             return value
         said = str(int(value))
         if self._path[-1:] == ["seed"]:
@@ -480,7 +480,7 @@ def _is_of_token_ids(path: list[Step]) -> bool:
     return path[:1] in (["prompt"], ["input"]) and all(type(step) is int for step in path[1:])
 
 
-def _is_long_number(value: Any) -> bool:
+def is_long_number(value: Any) -> bool:
     """Whether somebody can be known by it; a whole number may have been written as a fraction."""
     if type(value) is float:
         return LONG_NUMBER <= abs(value) < _LONGEST_NUMBER and value.is_integer()

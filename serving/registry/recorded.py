@@ -10,6 +10,7 @@ from typing import Final
 from adapters.records.line import Entry, Kind
 from adapters.records.writer import RecordLog, Unavailable
 from router.errors import AuditUnavailable
+from router.govern.detectors import kept_path
 from router.wire.asgi import ASGIApp, Message, Receive, Scope, Send
 from router.wire.table import refuse
 
@@ -18,6 +19,8 @@ _ASKING: Final = frozenset({"/audit/verify", "/policy/evaluate"})
 """What is asked with a body and changes nothing."""
 _POLICY: Final = re.compile(r"/policy(/.*)?")
 _MAX_PATH: Final = 512
+_NOTHING_THERE: Final = frozenset({404, 405})
+_NO_PATH: Final = "a path that is not there"
 _RETRY_AFTER_S: Final = 2.0
 
 
@@ -48,7 +51,7 @@ class RecordedAdmin:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        path = str(scope["path"]).removeprefix(self._prefix)[:_MAX_PATH]
+        path = str(scope["path"]).removeprefix(self._prefix)
         # What is worth a record of an action, its handler knows.
         told: dict[str, str | None] = {}
         scope["recorded"] = told
@@ -61,10 +64,23 @@ class RecordedAdmin:
                 time.time(),
                 headers.get("x-request-id"),
                 actor=headers.get("x-graftwork-actor"),
-                fields={"action": f"{scope['method']} {path}", "status": status, **told},
+                fields={
+                    "action": f"{scope['method']} {self._told(path, scope, status)}",
+                    "status": status,
+                    **told,
+                },
             )
 
         return made
+
+    def _told(self, path: str, scope: Scope, status: int) -> str:
+        """What an action is called on record.
+
+        Where it names nothing that is here, what somebody typed there may be anybody's name.
+        """
+        if status in _NOTHING_THERE:
+            return str(scope.get("row", _NO_PATH)).removeprefix(self._prefix)
+        return kept_path(path)[:_MAX_PATH]
 
 
 class _Answer:

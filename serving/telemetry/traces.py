@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from router.govern.detectors import kept_path
 from router.wire.asgi import ASGIApp, Message, Receive, Scope, Send
 
 _SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -62,11 +63,12 @@ class _Traced:
         carrier = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        path = kept_path(scope["path"])
         with self._tracer.start_as_current_span(
-            f"{scope['method']} {scope['path']}",
+            f"{scope['method']} {path}",
             context=propagate.extract(carrier),
             kind=trace.SpanKind.SERVER,
-            attributes={"http.request.method": scope["method"], "url.path": scope["path"]},
+            attributes={"http.request.method": scope["method"], "url.path": path},
         ) as span:
             await self._app(_with_parent(scope), receive, _observing(span, send))
 

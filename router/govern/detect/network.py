@@ -12,10 +12,11 @@ from router.govern.detect.rules import Rule, before
 
 _LOCAL_END: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]")
 _MAIL_DOMAIN: Final = re.compile(
-    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![\w-])",
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\\{0,2}\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![\w-])",
     re.IGNORECASE,
 )
 _LONGEST_LOCAL: Final = 64
+_ESCAPED: Final = frozenset("\\._+-@")
 _AT: Final = re.compile(
     r"@|%40|&#(?:64|x40);|&commat;|\\u0040| ?(?P<word>\[at\]|\(at\)) ?", re.IGNORECASE
 )
@@ -44,12 +45,19 @@ def mails(text: str) -> Iterator[Span]:
     """E-mail addresses: what stands around an ``@``, however that is written."""
     for place, end, is_word in _ats(text):
         start = place
-        while start > 0 and place - start < _LONGEST_LOCAL and _LOCAL_END.match(text, start - 1):
+        while start > 0 and place - start < _LONGEST_LOCAL and _is_local(text, start - 1):
             start -= 1
         start += len(text[start:place]) - len(text[start:place].lstrip("./'`*|{=&?#!"))
         domain = _MAIL_DOMAIN.match(text, end)
         if domain and start < place and not (is_word and not _is_known(text, *domain.span())):
             yield Span(start, domain.end(), "EMAIL")
+
+
+def _is_local(text: str, place: int) -> bool:
+    """Whether a sign may stand before an ``@``; a stroke where Markdown or a pattern has one."""
+    if text[place] == "\\":
+        return text[place + 1] in _ESCAPED
+    return _LOCAL_END.match(text, place) is not None
 
 
 def _ats(text: str) -> Iterator[tuple[int, int, bool]]:

@@ -16,6 +16,9 @@ from starlette.routing import Route
 
 from adapters.records import writer as writing
 from adapters.records.writer import RecordLog
+from adapters.resources import Resource
+from router.errors import NotFound
+from router.wire.table import ResourceApp, bound
 from serving.registry.recorded import RecordedAdmin
 from tests.fakes.records import records, running_log
 
@@ -78,3 +81,32 @@ async def test_what_cannot_be_recorded_is_not_done(
         finally:
             disk.set()
     assert len([each for each in records(tmp_path) if each["kind"] == "admin"]) == 1
+
+
+async def test_what_somebody_typed_in_a_path_is_not_on_record(tmp_path: Path) -> None:
+    """Of what is not there only the row; else what its form gives away is named by its kind."""
+
+    async def done(_needed: object, _request: Request) -> JSONResponse:
+        if _request.path_params["id"] == "Maria Quast":
+            raise NotFound("There is none.")
+        return JSONResponse({})
+
+    rows = bound([Resource("admin", "DELETE", f"{PREFIX}/documents/{{id}}", done)], None)
+    typed = ("Maria Quast", "ann@example.org", "4111111111111111", "doc_1")
+    with running_log(tmp_path) as log:
+        app: Any = RecordedAdmin(ResourceApp(rows), log, PREFIX)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as caller:
+            for each in typed:
+                await caller.delete(f"{PREFIX}/documents/{each}")
+            assert (await caller.put(f"{PREFIX}/documents/ann@example.org")).status_code == 405
+            assert (await caller.delete(f"{PREFIX}/ann@example.org")).status_code == 404
+    kept = [each["action"] for each in records(tmp_path) if each["kind"] == "admin"]
+    assert kept == [
+        "DELETE /documents/{id}",
+        "DELETE /documents/[EMAIL]",
+        "DELETE /documents/[CREDIT_CARD]",
+        "DELETE /documents/doc_1",
+        "PUT /documents/{id}",
+        "DELETE a path that is not there",
+    ]
