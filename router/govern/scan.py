@@ -8,10 +8,11 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Final
 
-from router.config.governance import PiiConfig
+from router.config.governance import SECRETS, PiiConfig
 from router.errors import GuardUnavailable
 from router.govern.detect import (
     AwaitedDetector,
@@ -116,8 +117,21 @@ class Scanner:
             _log.error("looking for personal data failed: %s", type(error).__name__)
             raise _unavailable("the detector failed") from None
         for text, span in over:
-            found[text] = merged(found[text], [span])
+            found[text] = self._with_piece(found[text], span)
         return {text: found[text] for text in looked} if joined else found
+
+    def _with_piece(self, own: Sequence[Span], piece: Span) -> Sequence[Span]:
+        """What is in one text, and its piece of a value that goes on in another.
+
+        The value is what is meant, not what its piece looks like; but a site's name that goes over
+        a seam hides neither a secret nor an address.
+        """
+        if any(fnmatchcase(piece.entity, glob) for glob in self._config.personal):
+            if any(span.piece and replace(span, piece=piece.piece) == piece for span in own):
+                return own  # the same text stands there twice
+            surest = [span for span in own if span.entity in SECRETS]
+            return merged(merged(surest, [piece]), own)
+        return merged(own, [piece])
 
     def _at_once(self, texts: Iterable[str]) -> tuple[dict[str, Sequence[Span]], list[str]]:
         """What is found without waiting, which needs no timer; and the texts that take longer."""

@@ -181,13 +181,150 @@ def test_a_value_that_is_spelled_oddly_does_not_reach_a_provider(
 
 
 def test_a_number_that_is_nobodys_stays_a_number(app: httpx.Client, frontier: FakeFrontier) -> None:
-    """Times, sizes and seeds reach the provider as they came."""
+    """Times, sizes and most seeds reach the provider as they came."""
     fields = {"since": 1795765092123, "most": 2147483647, "half": 0.5, "sizes": [1 << 40, -1]}
     frontier.requests.clear()
-    body = {"messages": HELLO, "brand_new": fields, "seed": CARD}
+    body = {"messages": HELLO, "brand_new": fields, "seed": 4_294_967_295}
     assert app.post(CHAT, json={"model": "cloud/big", **body}).status_code == 200
     assert frontier.requests[-1].body["brand_new"] == fields
-    assert frontier.requests[-1].body["seed"] == CARD
+    assert frontier.requests[-1].body["seed"] == 4_294_967_295
+
+
+def test_a_seed_that_is_a_cards_number_becomes_another_seed(
+    app: httpx.Client, frontier: FakeFrontier
+) -> None:
+    """The same again for the same: that is what it is for. Local models get it as it is."""
+    frontier.requests.clear()
+    for body in ({"seed": CARD}, {"seed": CARD}, {"seed": CARD, "model": "base"}):
+        answer = app.post(CHAT, json={"model": "cloud/big", "messages": HELLO, **body})
+        assert answer.status_code == 200, answer.text
+    seeds = {each.body["seed"] for each in frontier.requests}
+    assert len(frontier.requests) == 2
+    assert len(seeds) == 1
+    assert isinstance((seed := seeds.pop()), int)
+    assert 0 <= seed < 1 << 28
+
+
+def _schema(**fields: Any) -> dict[str, Any]:
+    properties = {"a": {"type": "string", **fields}}
+    return _tool(name="f", parameters={"type": "object", "properties": properties})
+
+
+_IN_SCHEMAS = {
+    "a description": (_schema(description=f"such as {MAIL}"), MAIL),
+    "a constant": (_schema(const=MAIL), MAIL),
+    "an example": (_schema(examples=["x", MAIL]), MAIL),
+    "a default": (_schema(default=MAIL), MAIL),
+    "a choice": (_schema(enum=[MAIL, "x"]), MAIL),
+    "a constant number": (_schema(const=CARD), str(CARD)),
+    "a stop": ({"messages": HELLO, "stop": [str(CARD)]}, str(CARD)),
+    "a prediction": (
+        {"messages": HELLO, "prediction": {"type": "content", "content": f"It is {MAIL}."}},
+        MAIL,
+    ),
+    "a place": (
+        {
+            "messages": HELLO,
+            "web_search_options": {
+                "user_location": {"type": "approximate", "approximate": {"city": MAIL}}
+            },
+        },
+        MAIL,
+    ),
+    "a value of metadata": ({"messages": HELLO, "metadata": {"card": str(CARD)}}, str(CARD)),
+    "a user": ({"messages": HELLO, "user": str(CARD)}, str(CARD)),
+    "a user in figures": ({"messages": HELLO, "user": CARD}, str(CARD)),
+}
+
+
+@pytest.mark.parametrize("place", _IN_SCHEMAS)
+def test_what_can_be_replaced_is(app: httpx.Client, frontier: FakeFrontier, place: str) -> None:
+    """In definitions, stop words, predictions, and who and where somebody is."""
+    body, planted = _IN_SCHEMAS[place]
+    frontier.requests.clear()
+    answer = app.post(CHAT, json={"model": "cloud/big", **body})
+    assert answer.status_code == 200, answer.text
+    (sent,) = frontier.requests
+    assert planted not in sent.raw.decode()
+
+
+_LONG = "an_id_of_somebodys_own." * 30
+_FIXED = {
+    "a pattern": (_schema(pattern=r"^bob\.miller77@example\.com$"), "EMAIL"),
+    "one of two patterns": (_schema(pattern=r"^(?:x|bob@example\.com)$"), "EMAIL"),
+    "a pattern in letters' codes": (_schema(pattern=r"^bob\x40example\.com$"), "EMAIL"),
+    "a pattern of a card": (_schema(pattern=r"^4111\-1111\-1111\-1111$"), "CREDIT_CARD"),
+    "a key of metadata": ({"messages": HELLO, "metadata": {str(CARD): "1"}}, "CREDIT_CARD"),
+    "a telephone as a key": ({"messages": HELLO, "metadata": {"+491701234567": "1"}}, "PHONE"),
+    "a number with its sort": ({"messages": HELLO, "metadata": {f"card-{CARD}": 1}}, "CREDIT_CARD"),
+    "a bias": ({"messages": HELLO, "logit_bias": {str(CARD): 1}}, "CREDIT_CARD"),
+    "how much of a bias": ({"messages": HELLO, "logit_bias": {"5": CARD}}, "CREDIT_CARD"),
+    "an id in figures": ({"messages": HELLO, "previous_response_id": CARD}, "CREDIT_CARD"),
+    "an option in figures": ({"messages": HELLO, "stream_options": {"x": [CARD]}}, "CREDIT_CARD"),
+    "a call's id": ({"messages": _call("f", str(CARD))}, "CREDIT_CARD"),
+    "an address as URLs have it": ({"messages": _call("f", "bob%40example.com")}, "EMAIL"),
+    "a long name": ({"messages": HELLO, "metadata": {f"{_LONG} {MAIL}": "1"}}, "EMAIL"),
+    "what is not encoded": (
+        {"messages": HELLO, "brand_new": [{"encrypted_content": f"it is {MAIL}"}]},
+        "EMAIL",
+    ),
+}
+
+
+@pytest.mark.parametrize("place", _FIXED)
+def test_what_cannot_be_replaced_keeps_the_request_here(
+    app: httpx.Client, frontier: FakeFrontier, place: str
+) -> None:
+    """Patterns, keys and ids would mean something else."""
+    body, entity = _FIXED[place]
+    frontier.requests.clear()
+    refused = app.post(CHAT, json={"model": "cloud/big", **body})
+    assert refused.status_code == 403, refused.text
+    assert entity in error_of(refused)["message"]
+    assert not frontier.requests
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}$",
+        r"^\w+([.-]?\w+)*@\w+([.-]?\w+)*(\.\w{2,3})+$",
+        r"^[a-z.]+@example\.com$",
+        r"^\S+@example\.com$",
+        r"^\d{4}-\d{4}-\d{4}-\d{4}$",
+        r"^\+?[1-9]\d{1,14}$",
+    ],
+)
+def test_a_pattern_that_says_nobodys_value_goes_on(
+    app: httpx.Client, frontier: FakeFrontier, pattern: str
+) -> None:
+    """What addresses and numbers look like is no address and no number."""
+    frontier.requests.clear()
+    answer = app.post(CHAT, json={"model": "cloud/big", **_schema(pattern=pattern)})
+    assert answer.status_code == 200, answer.text
+    assert pattern in str(frontier.requests[-1].body).replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"x-request-id": str(CARD)},
+        {"x-request-id": f"id-{CARD}"},
+        {"traceparent": f"00-{CARD}{0:016}-b7ad6b7169203331-01"},
+        {"traceparent": f"00-0af7651916cd43dd8448eb211c80319c-{CARD}-01"},
+        {"anthropic-beta": str(CARD)},
+    ],
+)
+def test_a_cards_number_in_a_header_does_not_go_on(
+    app: httpx.Client, frontier: FakeFrontier, given: dict[str, str]
+) -> None:
+    """Neither to the provider nor into what is kept, which has the request's id."""
+    frontier.requests.clear()
+    body = {"model": "claude/opus", "messages": HELLO, "max_tokens": 8}
+    answer = app.post("/v1/messages", json=body, headers=given)
+    assert answer.status_code == 200, answer.text
+    assert str(CARD) not in str([*frontier.requests[-1].headers.items()])
+    assert str(CARD) not in str([*answer.headers.items()])
 
 
 def test_where_a_hand_clicked_is_no_prompt_of_tokens(
