@@ -30,6 +30,7 @@ from router.context.stage import NONE
 from router.embed.threads import Busy
 from router.embed.weights import ModelMissing
 from router.errors import NotFound, Overloaded, Refused, TooLarge
+from router.govern.detectors import holds_personal
 
 TENANT_HEADER: Final = "x-graftwork-tenant"
 """The caller's, as the router established it."""
@@ -270,6 +271,9 @@ def _made(request: Request, given: NewDocument, kind: str, raw: bytes, name: str
         raise BadField(f"'metadata' may have {_MAX_METADATA} bytes", "metadata")
     if given.id is not None and (given.id in _NO_IDS or not _ID.fullmatch(given.id)):
         raise BadField(f"'id' may have letters, digits and . _ : - and be none of {_NO_IDS}", "id")
+    if given.id is not None and holds_personal(given.id):
+        # Every answer that draws on it names it, and every record of one.
+        raise BadField("'id' looks like a number of a card or an account: choose another", "id")
     return Upload(
         title=(_printable(given.title) or _printable(name) or "untitled")[:_MAX_TITLE],
         collection=_name(given.collection, "collection"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +69,17 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "headings": {str(heading): round(seconds, 6) for heading, seconds in headings.items()},
         "first_byte_s": account.first_byte_s,
         "seconds": round(account.seconds, 6),
+    }
+
+
+def with_names(record: Record, kept: Callable[[str], str]) -> Record:
+    """The record with each name that a client typed as ``kept`` has it."""
+    context, features = record["context"], record["features"]
+    return {
+        **record,
+        "model": kept(record["model"]),
+        "context": {**context, "collections": [*map(kept, context["collections"])]},
+        "features": {**features, "fallbacks": [*map(kept, features["fallbacks"])]},
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from adapters.records.config import Durability
 from adapters.records.line import Entry, Kind, iso
 from adapters.records.subjects import Subjects
 from adapters.records.writer import RecordLog, Unavailable
-from router.audit.decision import record_of, to_json
+from router.audit.decision import record_of, to_json, with_names
 from router.errors import AuditUnavailable, ReviewPending
 from router.exchange import Account, Exchange
 from router.newest import Newest
@@ -32,10 +33,18 @@ class RequestRecords:
         log: where to.
         durability: what an answer waits for.
         subjects: what stands for the person whose data a request carries.
+        kept: a name that a client typed, as it may be kept.
     """
 
-    def __init__(self, log: RecordLog, durability: Durability, subjects: Subjects) -> None:
+    def __init__(
+        self,
+        log: RecordLog,
+        durability: Durability,
+        subjects: Subjects,
+        kept: Callable[[str], str],
+    ) -> None:
         self._log = log
+        self._kept = kept
         self._subjects = subjects
         self.durability = durability
         self.seen = 0
@@ -77,7 +86,7 @@ class RequestRecords:
             "target": exchange.chosen.target if exchange.chosen else None,
             **self._subjects_of(request),
         }
-        payload = to_json(record_of(exchange))
+        payload = to_json(with_names(record_of(exchange), self._kept))
         entry = Entry(
             Kind.END,
             time.time(),

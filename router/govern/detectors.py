@@ -54,11 +54,12 @@ def holds_personal(name: str) -> bool:
 
 def kept_path(path: str) -> str:
     """A path as records, logs and traces may have it: what a step gives away stands for it."""
-    return "/".join(map(_kept_step, path.split("/")))
+    return "/".join(map(kept_name, path.split("/")))
 
 
-def _kept_step(step: str) -> str:
-    if step.isidentifier():
-        return step
-    found = [span.entity for span in _BY_FORM.find(step) if span.entity in _OF_PERSONS]
-    return f"[{found[0]}]" if found else step
+def kept_name(name: str) -> str:
+    """A name that somebody typed, of a model or a collection, in the same way."""
+    if name.isidentifier():
+        return name
+    found = [span.entity for span in _BY_FORM.find(name) if span.entity in _OF_PERSONS]
+    return f"[{found[0]}]" if found else name

@@ -79,14 +79,14 @@ class Run:
                 yield from self._of(span, start, end, range(first, last + 1))
 
     def _of(self, span: Span, start: int, end: int, places: range) -> Iterator[Piece]:
-        number = len(places) > 1
+        piece = 1 if len(places) > 1 else 0
         for place in places:
             text = self._pieces[place]
             begin = self._ends[place] - len(text)
             own = _stripped(text, max(0, start - begin), end - begin)
             if own[0] < own[1]:
-                yield text, replace(span, start=own[0], end=own[1], piece=int(number))
-                number += bool(number)
+                yield text, replace(span, start=own[0], end=own[1], piece=piece)
+                piece += bool(piece)
 
 
 def runs(texts: Iterable[Text]) -> list[Run]:

@@ -43,7 +43,7 @@ from router.choose.learning import EVERY_S, Learning, Refit
 from router.config.governance import GovernanceConfig
 from router.config.root import RouterConfig
 from router.embed.encoder import BgeSmall
-from router.govern.detectors import detectors
+from router.govern.detectors import detectors, kept_name
 from router.govern.governance import Governance
 from router.http import Door
 from router.intent.metrics import IntentMetrics
@@ -306,7 +306,7 @@ class RouterProcess:
         config, name = settings.router.records, f"{self._identity}-{secrets.token_hex(4)}"
         self._log, self._feedback_log = open_logs(settings.state_dir, name, config, settings.audit)
         subjects = Subjects(self._log.layout.root)
-        self._requests = RequestRecords(self._log, settings.audit.durability, subjects)
+        self._requests = RequestRecords(self._log, settings.audit.durability, subjects, kept_name)
         return subjects
 
     def _periodic(self, intents_poll_s: float, checkpoint_s: float) -> PeriodicJobs:
