@@ -33,7 +33,9 @@ _ENCODED: Final = frozenset(
 """Fields of what nobody wrote. A string there that is not encoded is a name as others."""
 _PATTERN: Final = "pattern"
 _ESCAPED: Final = re.compile(r"\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\([^\w\s])")
-_ANY: Final = re.compile(r"\\[A-Za-z]|\[(?:[^\]\\]|\\.){2,64}\]|\{[\d,]*\}|\(\?[^)]{0,2}[:=!]|[\[\]^$|+*?]")
+_ANY: Final = re.compile(
+    r"\\[A-Za-z]|\[(?:[^\]\\]|\\.){2,64}\]|\{[\d,]*\}|\(\?[^)]{0,2}[:=!]|[\[\]^$|+*?]"
+)
 _HELD: Final = {each: chr(0xE000 + place) for place, each in enumerate(".^$|+*?()[]{}\\")}
 """Signs that were escaped, while what means something else is taken away."""
 _MEANT: Final = {ord(held): sign for sign, held in _HELD.items()}

@@ -275,3 +275,17 @@ def test_luhn_knows_every_single_wrong_digit() -> None:
     ]
     assert luhn(right)
     assert not any(map(luhn, wrong))
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (r"Mail ann\_bone@example\.org now", r"ann\_bone@example\.org"),
+        (r"ann\.bone\@example.org", r"ann\.bone\@example.org"),
+        (r"C:\mail\ann@example.org", "ann@example.org"),
+    ],
+)
+def test_strokes_before_signs_hide_no_address(text: str, address: str) -> None:
+    """As Markdown and patterns have them; a path's are none of it."""
+    [found] = [span for span in Patterns().find(text) if span.entity == "EMAIL"]
+    assert text[found.start : found.end] == address
