@@ -39,7 +39,9 @@ async def test_wherever_it_is_cut_no_piece_is_left(value: str, cuts: set[int]) -
     sent = (await guard.outgoing(CLOUD, asked.body))["input"][0]["content"]
     texts = [each["text"] for each in sent]
     rest = re.sub(r"\[[A-Z_]+_\d+\]", "", "".join(texts))
-    assert len(rest) <= len("It is  now.")  # a letter that is a part may be a piece elsewhere, too
+    assert len(rest.replace(" ", "")) <= len(
+        "Itisnow."
+    )  # a letter that is a part may be a piece elsewhere, too
     assert sum(guard.redactions(CLOUD).values()) == 1
     assert guard.restored(CLOUD, "".join(texts)) == said
 
