@@ -113,10 +113,13 @@ class Pipeline:
             at(Heading.ROUTING, "intent")
             trusted = policies.trust.intents(request.caller)
             always = policies.reads_intents
-            intent = self.intents.classify(request, table, always=always, trusted=trusted)
+            chooses = self.chooser.chooses(request, table)
+            intent = await self.intents.classify(
+                request, table, chooses=chooses, always=always, trusted=trusted
+            )
             wanted = self.context.collections(request, intent)
             weighs = client.only_asks or self.chooser.weighs(request, intent, table)
-            hardness = self.difficulty.judge(request, intent, weighs=weighs)
+            hardness = await self.difficulty.judge(request, intent, chooses=chooses, weighs=weighs)
             exchange.decision = Decision(table, intent, wanted, hardness)
             at(Heading.GOVERNANCE, "topics")
             await self.safety.on_route(exchange)

@@ -145,7 +145,8 @@ class Intents:
                 continue
             if len(texts) < EXAMPLES:
                 text = shortened(question(there[identity].messages), _EXAMPLE)
-                texts.setdefault(text, identity)
+                if text.strip():
+                    texts.setdefault(text, identity)
         for text, identity in texts.items():
             session.add(
                 ExampleRow(
@@ -189,7 +190,7 @@ class Intents:
             for cluster, tenant, text in session.execute(
                 examples.order_by(ExampleRow.cluster, ExampleRow.text)
             ):
-                if self._consents(tenant):
+                if text.strip() and self._consents(tenant):  # routers refuse what says nothing
                     texts.setdefault(cluster, []).append(text)
         found: dict[str, Made] = {}
         for cluster, intent, alias in rows:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from benchmarks.routing.data import banking77, clinc150
 from benchmarks.routing.encoded import Reader, joined, names_of
+from router.config.auto import AutoConfig
 from router.intent.calibrate import calibration_error
 from router.intent.ensemble import Texts
 from router.intent.train import held_out
 from router.intent.trained import TrainedHead, fitted
 
-REJECT_SHARE = 0.015
-"""The default of `router.auto.reject_share`."""
+REJECT_SHARE = AutoConfig().reject_share
+"""As shipped."""
 
 
 @dataclass(frozen=True)

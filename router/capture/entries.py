@@ -157,7 +157,7 @@ class Entries:
         known = finished.exchange.decision.intent
         if known.name is None and not known.out_of_scope:
             request = finished.exchange.request
-            known = await asyncio.to_thread(self._intents.recognised, request)
+            known = await self._intents.recognised(request)
         return known.name or NO_INTENT
 
     async def _session(self, finished: Finished) -> str:

@@ -84,6 +84,7 @@ class Chooser:
         gates = self._weigh(exchange, considered, last, card_set)
         self._strike(exchange, considered, permit, route, card_set)
         how, asked = self._order(exchange, considered, last, route)
+        chooses = self.chooses(exchange.request, known.table)
         _lift(asked)
         options, wanted = _options(exchange.request, asked)
         shadow = self._shadow(exchange, options[0], permit, card_set)
@@ -98,8 +99,8 @@ class Chooser:
             options=options,
             how=how,
             route=name,
-            risk=route.risk if exchange.request.model == AUTO else None,
-            worth_usd=route.worth_usd if exchange.request.model == AUTO else None,
+            risk=route.risk if chooses else None,
+            worth_usd=route.worth_usd if chooses else None,
             wanted=wanted,
             tariff=card_set.tariff,
             claims={
@@ -139,6 +140,10 @@ class Chooser:
             code=candidate.code,
             price=card.price,
         )
+
+    def chooses(self, request: Request, table: RoutingTable) -> bool:
+        """Whether `auto` decides who answers, by itself or in the list of a virtual model."""
+        return self.virtuals.chooses(request.model, table)
 
     def weighs(self, request: Request, intent: Intent, table: RoutingTable) -> bool:
         """Whether it makes a difference how hard this request is for a target.

@@ -16,11 +16,13 @@ from typing import Final
 from adapters.aliases import RoutingTable
 from adapters.corpus.language import language_of
 from router.choose.difficulty import Difficulty, digest_of, read, traits
+from router.embed.layers import Vector
+from router.embed.threads import Busy, Threads
 from router.hardness import NOT_JUDGED, Hardness
-from router.intent.encoder import Encoder, SentenceEncoder, Vector
+from router.intent.encoder import Encoder, SentenceEncoder
 from router.intent.model import is_english
 from router.intent.view import reading
-from router.request import AUTO, Intent, Request
+from router.request import Intent, Request
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """The model's document that has this digest. May raise anything; it is tried again."""
@@ -34,6 +36,7 @@ class DifficultySource:
     Args:
         max_tokens: word pieces that the encoder reads, the same as for intents.
         fetch: gets the document that the routing table names.
+        threads: where texts are read, as for intents.
         load: makes the encoder.
         per_request: whether requests are told apart; False: only imported shares are used.
 
@@ -46,12 +49,14 @@ class DifficultySource:
         self,
         max_tokens: int,
         fetch: Fetch,
+        threads: Threads,
         load: Callable[[int], Encoder] = SentenceEncoder,
         *,
         per_request: bool = True,
     ) -> None:
         self._max_tokens = max_tokens
         self._fetch = fetch
+        self._threads = threads
         self._load = load
         self._per_request = per_request
         self._wanted = self._had = ""
@@ -105,14 +110,20 @@ class DifficultySource:
                 raise ValueError(f"its heads read {made.encoder}, texts {self._encoder.name}")
         return made
 
-    def judge(self, request: Request, intent: Intent, *, weighs: bool = True) -> Hardness:
-        """How hard a request is. Takes milliseconds where nobody has read its text yet.
+    async def judge(
+        self, request: Request, intent: Intent, *, chooses: bool = True, weighs: bool = True
+    ) -> Hardness:
+        """How hard a request is.
 
-        ``weighs``: whether it makes a difference; else no text is read for it, and what is known of
-        all requests is told where nobody else has read it.
+        Args:
+            request: what is asked.
+            intent: what was read of it for that.
+            chooses: ``auto`` decides who answers; else nothing is told.
+            weighs: it makes a difference; else no text is read for it, and what is known of all
+                requests is told where nobody else has read it.
         """
         made = self.current
-        if made is None or request.model != AUTO:
+        if made is None or not chooses:
             return NOT_JUDGED
         if not made.heads or not self._per_request or not request.text:
             return made.says_only_levels
@@ -129,14 +140,20 @@ class DifficultySource:
         )
         if not english:
             return made.judge(None, known)
-        return made.judge(self._meaning(text) if intent.vector is None else intent.vector, known)
+        vector = await self._meaning(text) if intent.vector is None else intent.vector
+        return made.judge(vector, known)
 
-    def _meaning(self, text: str) -> Vector | None:
+    async def _meaning(self, text: str) -> Vector | None:
+        """None where it cannot be told now: what is not known of a request is as it usually is."""
         found, encoder = self._remembered.get(text), self._encoder
         if found is not None:
             self._remembered.move_to_end(text)
         elif encoder is not None:
-            found = self._remembered[text] = encoder.encode(encoder.read(text))
+            try:
+                found = await self._threads.run(lambda: encoder.encode(encoder.read(text)))
+            except Busy:
+                return None
+            self._remembered[text] = found
             if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return found

@@ -46,6 +46,11 @@ class Virtuals:
         globs = (each for each in self._globs.items() if fnmatch.fnmatchcase(model, each[0]))
         return next(globs, None)
 
+    def chooses(self, model: str, table: RoutingTable) -> bool:
+        """Whether `auto` decides who answers: it is what is asked for, or in the list of it."""
+        found = self.of(model, table)
+        return model == AUTO if found is None else AUTO in found[1].targets
+
 
 def ordered(
     candidates: Sequence[Candidate], virtual: VirtualModel, name: str, key: str, latency: Latency

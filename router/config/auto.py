@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from router.config.section import Section
+
+MAX_NAME: Final = 256
+_TAKEN: Final = frozenset({"none", "auto", "base"})
+"""Names that mean something else wherever an intent may be named."""
+
+
+def intent_name(name: str) -> str:
+    """The name of an intent. Raises ``ValueError`` for what cannot be one."""
+    is_line = name == name.strip() and name.isprintable() and 0 < len(name) <= MAX_NAME
+    if not is_line or name.casefold() in _TAKEN:
+        raise ValueError(
+            f"the name of an intent must be a line of 1 to {MAX_NAME} characters without spaces "
+            f"around it, and none of {sorted(_TAKEN)}"
+        )
+    return name
+
+
+def _words(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank: it would be found in every text")
+    return text
+
+
+Name = Annotated[str, AfterValidator(intent_name)]
+Words = Annotated[str, AfterValidator(_words)]
 
 
 class IntentConfig(Section):
     """An intent that `model: auto` recognises, by words and examples."""
 
-    name: str = Field(description="as it appears in decisions and in manifests")
+    name: Name = Field(description="as it appears in decisions and in manifests")
     alias: str | None = Field(default=None, description="the adapter that answers it")
-    keywords: tuple[str, ...] = Field(default=(), description="whole words or phrases, any case")
-    examples: tuple[str, ...] = Field(default=(), description="utterances of the intent")
+    keywords: tuple[Words, ...] = Field(default=(), description="whole words or phrases, any case")
+    examples: tuple[Words, ...] = Field(default=(), description="utterances of the intent")
 
 
 class AutoConfig(Section):
     """How `model: auto` chooses."""
 
     intents: tuple[IntentConfig, ...] = ()
-    out_of_scope: tuple[str, ...] = Field(
+    out_of_scope: tuple[Words, ...] = Field(
         default=(), description="utterances that have none of the intents"
     )
     examples_file: Path | None = Field(

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self, TypeVar
 
-from router.embed.encoder import Encoder, Vector
+from router.embed.encoder import Encoder
+from router.embed.layers import Vector
 
 T = TypeVar("T")
 KEPT: Final = 2048

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router.embed import weights
+from router.embed.layers import Layers, Vector
 
 _FORMAT = "3"
 """Raised when vectors change although model and settings do not: heads are trained anew."""
 MAX_READ = 64
 _WORDS = "embeddings.word_embeddings.weight"
-
-Vector = NDArray[np.float32]
 
 
 class EncoderMissing(Exception):
@@ -56,11 +54,19 @@ class SentenceEncoder:
     end of a long message. The time of a call grows with the tokens, so only the ``max_tokens``
     rarest of them go through the layers, in their order: leaving out "I", "the" and "to" loses
     much less than cutting the text off (measured: docs/decisions/0008-intent-encoder.md).
+
+    Args:
+        max_tokens: word pieces that go through the layers.
+        root: where the models' directories are; default: in the installed package.
+        layers: what they go through; shared with whoever else reads texts.
     """
 
-    def __init__(self, max_tokens: int, root: Path | None = None) -> None:
+    def __init__(
+        self, max_tokens: int, root: Path | None = None, layers: Layers | None = None
+    ) -> None:
+        self._layers = layers or Layers(root)
         try:
-            self._session = weights.session(weights.BGE_SMALL, root)
+            self._layers.load()
             self._tokenizer = weights.tokenizer(weights.BGE_SMALL, root)
             self._words = _Words(weights.read(weights.BGE_SMALL, weights.MODEL, root))
         except (ImportError, weights.ModelMissing) as error:
@@ -83,7 +89,9 @@ class SentenceEncoder:
 
     def read(self, text: str) -> list[int]:
         """The text's word pieces, with the marks of its beginning and end."""
-        pieces: list[int] = self._tokenizer.encode(text).ids
+        # A text from a file may have half of a pair of surrogates, which no tokenizer takes.
+        plain = text if text.isascii() else text.encode("utf-8", "replace").decode()
+        pieces: list[int] = self._tokenizer.encode(plain).ids
         if len(pieces) <= MAX_READ:
             return pieces
         return pieces[: MAX_READ // 2] + pieces[-MAX_READ // 2 :]
@@ -95,15 +103,8 @@ class SentenceEncoder:
         return np.concatenate([words.mean(axis=0), pairs.mean(axis=0)])
 
     def encode(self, pieces: Sequence[int]) -> Vector:
-        """The last layer's vector of the first token, scaled to length 1."""
-        ids = np.array([_rarest(pieces, self._max_tokens)], np.int64)
-        given = {
-            "input_ids": ids,
-            "attention_mask": np.ones_like(ids),
-            "token_type_ids": np.zeros_like(ids),
-        }
-        vector: Vector = self._session.run(None, given)[0][0, 0]
-        return vector / max(float(np.linalg.norm(vector)), 1e-12)
+        """The last layer's vector of the first token, scaled to length 1; read-only."""
+        return self._layers.vector(_rarest(pieces, self._max_tokens))
 
 
 class Once:

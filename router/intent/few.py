@@ -48,6 +48,10 @@ _PENALTY: Final = 1e-3
 _STEPS: Final = 50
 _EVEN: Final = 0.5
 _TINY: Final = 1e-9
+_SAME: Final = 1e-6
+"""So far from 1 the cosine of a text with itself may be."""
+_AT_ONCE: Final = 256
+"""Texts that are compared with all examples at once: memory for as many cosines of each."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Examples:
-    """Vectors of length 1 with the numbers of their intents, 0 to ``count - 1``."""
+    """Vectors of length 1 with the numbers of their intents, 0 to ``count - 1``; some of each."""
 
     vectors: Floats
     owner: NDArray[np.intp]
@@ -84,7 +88,15 @@ class Examples:
             weights=share,
             iterations=60,
         )
-        return Few(self, centre, np.asarray(weights, np.float32), np.asarray(bias, np.float32))
+        order = np.argsort(self.owner, kind="stable")
+        return Few(
+            self,
+            centre,
+            np.asarray(weights, np.float32),
+            np.asarray(bias, np.float32),
+            self.vectors[order],
+            np.searchsorted(self.owner[order], np.arange(self.count)),
+        )
 
 
 @dataclass(frozen=True)
@@ -95,14 +107,19 @@ class Few:
     centre: Floats
     weights: Floats
     bias: Floats
+    near: Floats
+    """The examples' vectors, those of one intent together."""
+    starts: NDArray[np.intp]
+    """Where each intent's begin."""
 
     def read(self, vectors: Floats) -> Reading:
         """Texts by their vectors."""
         logits = (vectors - self.centre) * np.float32(_SPREAD) @ self.weights + self.bias
-        cosines = vectors @ self.examples.vectors.T
-        nearest = np.full((len(vectors), self.examples.count), -1.0, np.float32)
-        for row, near in zip(nearest, cosines, strict=True):
-            np.maximum.at(row, self.examples.owner, near)
+        nearest = np.empty((len(vectors), self.examples.count), np.float32)
+        for start in range(0, len(vectors), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            cosines = vectors[part] @ self.near.T
+            nearest[part] = np.maximum.reduceat(cosines, self.starts, axis=1)
         return Reading(logistic.softmax(logits), nearest)
 
 
@@ -194,7 +211,7 @@ class FewHead:
         return Doubt(1 / meant - 1, 1 / sure - 1 / meant)
 
     def _is_outside(self, meant: float, cosine: float) -> bool:
-        return meant < _EVEN if self._threshold is None else cosine < self._threshold
+        return meant < _EVEN if self._threshold is None else cosine < self._threshold - _SAME
 
 
 def _posterior(probabilities: Floats, best: int, sure: float) -> NDArray[np.floating]:

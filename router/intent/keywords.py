@@ -6,14 +6,20 @@ import re
 from collections.abc import Iterable
 
 from router.config.auto import IntentConfig
+from router.wire.characters import normalised
 
 
 class KeywordRules:
-    """Whole words or phrases, in any case; the first declared one that is found wins."""
+    """Whole words or phrases, in any case; the first declared one that is found wins.
+
+    In the spelling in which requests are read, however they were written down.
+    """
 
     def __init__(self, intents: Iterable[IntentConfig]) -> None:
         declared = [
-            (keyword.lower(), intent.name) for intent in intents for keyword in intent.keywords
+            (normalised(keyword).text.lower(), intent.name)
+            for intent in intents
+            for keyword in intent.keywords
         ]
         self._rules = [(_whole(re.escape(word)), name) for word, name in declared]
         # Most texts have none: one look says so.

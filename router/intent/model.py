@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from adapters.corpus.language import ENGLISH, UNDETERMINED, language_of
 from router.config.auto import IntentConfig
-from router.intent.encoder import Encoder, Once, Vector
+from router.embed.layers import Vector
+from router.intent.encoder import Encoder, Once
 from router.intent.examples import Example
 from router.intent.head import Head, Recognition
 from router.intent.keywords import KeywordRules
@@ -17,6 +18,9 @@ from router.request import NOT_READ, Intent
 KEYWORD_CONFIDENCE = 0.9
 _MAX_REMEMBERED = 2048
 """Verdicts on repeated texts that are kept (law 9)."""
+
+_JOINED = 500
+"""Examples of an intent whose language is told together; no more than the first lines count."""
 
 _COULD_BE_ANY = {ENGLISH, UNDETERMINED, "und-Zyyy", "und-Zzzz"}
 """The encoder knows English; numbers and signs alone, and rare scripts, are not judged by these."""
@@ -34,6 +38,15 @@ class Trained:
     """Of the examples: the head cannot know texts in others."""
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What became of one text."""
+
+    verdict: Recognition
+    vector: Vector | None = None
+    """Where the head wanted it."""
+
+
 class IntentModel:
     """What `model: auto` recognises: keyword rules first, then the head, if there is one."""
 
@@ -41,7 +54,7 @@ class IntentModel:
         self._aliases = {intent.name: intent.alias for intent in intents}
         self._rules = KeywordRules(intents)
         self._trained = trained
-        self._remembered: OrderedDict[str, tuple[Recognition, Vector | None]] = OrderedDict()
+        self._remembered: OrderedDict[str, Read] = OrderedDict()
 
     @property
     def version(self) -> str:
@@ -62,8 +75,11 @@ class IntentModel:
         """The adapter that the declaration names for the intent."""
         return self._aliases.get(intent)
 
-    def classify(self, newest: str, view: str) -> Intent:
-        """The intent of the newest text, read in its view (``view.reading``)."""
+    def at_once(self, newest: str, view: str) -> Intent | None:
+        """The intent of the newest text, where nothing has to be read for it; else None.
+
+        ``view``: what is read with it (``view.reading``).
+        """
         named = self._rules.match(newest)
         if named is None and view != newest:
             named = self._rules.match(view)
@@ -72,7 +88,34 @@ class IntentModel:
         if self._trained is None:
             return NOT_READ
         language = language_of(view)
-        verdict, vector = self._judge(self._trained, view, language)
+        known = self._remembered.get(view)
+        if known is not None:
+            self._remembered.move_to_end(view)
+            return self._told(known, language)
+        if not _is_readable(language, self._trained.languages):
+            return self._told(Read(_UNREADABLE), language)
+        return None
+
+    def read(self, view: str) -> Read:
+        """What the head says of a text. Takes milliseconds; in one thread at a time."""
+        assert self._trained is not None
+        once = Once(self._trained.encoder)
+        return Read(self._trained.head.judge(once, view), once.vector)
+
+    def learned(self, view: str, read: Read) -> Intent:
+        """The intent that was read; the verdict is remembered. For the thread of ``at_once``."""
+        self._remembered[view] = read
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return self._told(read, language_of(view))
+
+    def classify(self, newest: str, view: str) -> Intent:
+        """All of it in this thread."""
+        known = self.at_once(newest, view)
+        return self.learned(view, self.read(view)) if known is None else known
+
+    def _told(self, read: Read, language: str) -> Intent:
+        verdict = read.verdict
         return Intent(
             verdict.intent,
             round(verdict.confidence, 4),
@@ -82,25 +125,8 @@ class IntentModel:
             posterior=verdict.posterior,
             model=self.version,
             language=language,
-            vector=vector,
+            vector=read.vector,
         )
-
-    def _judge(
-        self, trained: Trained, text: str, language: str
-    ) -> tuple[Recognition, Vector | None]:
-        """The verdict, and the text's vector where the head wanted it."""
-        known = self._remembered.get(text)
-        if known is not None:
-            self._remembered.move_to_end(text)
-            return known
-        if not _is_readable(language, trained.languages):
-            return _UNREADABLE, None
-        once = Once(trained.encoder)
-        found = trained.head.judge(once, text), once.vector
-        self._remembered[text] = found
-        if len(self._remembered) > _MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
-        return found
 
 
 def languages_of(examples: Sequence[Example]) -> frozenset[str]:
@@ -109,7 +135,8 @@ def languages_of(examples: Sequence[Example]) -> frozenset[str]:
     for example in examples:
         together.setdefault(example.intent, []).append(example.text)
     alone = {language_of(example.text) for example in examples} - {UNDETERMINED}
-    return frozenset(alone | {language_of("\n".join(texts)) for texts in together.values()})
+    joined = ("\n".join(texts[:_JOINED]) for texts in together.values())
+    return frozenset(alone | {language_of(each) for each in joined})
 
 
 def is_english(language: str) -> bool:

@@ -15,13 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from adapters.aliases import RoutingTable
-from router.config.auto import AutoConfig, IntentConfig
+from router.config.auto import AutoConfig, IntentConfig, Words
 from router.files import Mark, mark_of
 from router.intent.encoder import Encoder, EncoderMissing, SentenceEncoder
-from router.intent.examples import Example, IntentsInvalid, declared, from_file
+from router.intent.examples import (
+    Example,
+    IntentsInvalid,
+    declared,
+    from_file,
+    require_bounded,
+    require_file,
+    told,
+)
 from router.intent.model import IntentModel
 from router.intent.train import train
 from router.intent.vectors import Remembering, VectorCache
@@ -36,7 +44,7 @@ class IntentsFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     intents: tuple[IntentConfig, ...] = ()
-    out_of_scope: tuple[str, ...] = ()
+    out_of_scope: tuple[Words, ...] = ()
     examples_file: Path | None = None
 
 
@@ -142,15 +150,17 @@ class IntentSource:
         self._watched = [path for path in (added, config.examples_file) if path is not None]
         self._seen = self._marks()
         file = IntentsFile() if added is None else _read(added)
-        paths = [config.examples_file]
+        paths = [] if config.examples_file is None else [config.examples_file]
         if added is not None and file.examples_file is not None:
             paths.append(added.parent / file.examples_file)
-            self._watched.append(added.parent / file.examples_file)
-            self._seen = self._marks()
+            self._watched.append(paths[-1])
+            # Only this one: the others may have changed since they were read.
+            self._seen.append(mark_of(paths[-1]))
         examples = declared(config.intents, config.out_of_scope)
         examples += declared(file.intents, file.out_of_scope)
         for path in paths:
-            examples += from_file(path) if path is not None else []
+            examples += from_file(path)
+        require_bounded(examples)
         made = self._made
         intents = _merged(config.intents, file.intents, made.intents, examples)
         return self._model(intents, examples, declared(made.intents))
@@ -192,8 +202,10 @@ def _merged(
 
 def _read(path: Path) -> IntentsFile:
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise IntentsInvalid(f"{path} is over {_MAX_FILE_BYTES} bytes: use examples_file.")
-        return IntentsFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise IntentsInvalid(f"router.auto.intents_file {path} cannot be used: {error}") from error
+        require_file(path, _MAX_FILE_BYTES)
+        return IntentsFile.model_validate(yaml.safe_load(path.read_text("utf-8-sig")) or {})
+    except IntentsInvalid:
+        raise
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        why = f"router.auto.intents_file {path} cannot be used: {told(error)}"
+        raise IntentsInvalid(why) from error

@@ -1,41 +1,58 @@
 """What is asked: a pin by the client, else keyword rules, else the trained model.
 
 A pin is the header ``x-graftwork-intent``, the body's ``graftwork.intent``, or a string
-``metadata.intent``, in this order. Only ``model: auto`` needs an intent: who names a model gets it,
-and nobody's words are read for it, unless a policy rule is about intents.
+``metadata.intent``, in this order. Only where ``auto`` chooses an intent is needed: who names a
+model gets it, and nobody's words are read for it, unless a policy rule is about intents.
+
+What a keyword or memory does not tell at once is read in a thread: the milliseconds of the encoder
+are nobody else's.
 """
 
 from __future__ import annotations
 
 from adapters.aliases import RoutingTable
-from router.errors import InvalidRequest
+from router.embed.threads import Busy, Threads
+from router.errors import InvalidRequest, Overloaded
 from router.intent.source import IntentSource
 from router.intent.view import reading
-from router.request import AUTO, NOT_READ, Intent, Request
+from router.request import NOT_READ, Intent, Request
 
 HEADER = "x-graftwork-intent"
 
 
 class IntentStage:
-    """Recognises what is asked."""
+    """Recognises what is asked.
 
-    def __init__(self, source: IntentSource) -> None:
+    Args:
+        source: the model in use.
+        threads: one thread, in which texts are read.
+    """
+
+    def __init__(self, source: IntentSource, threads: Threads) -> None:
         self._source = source
+        self._threads = threads
 
-    def classify(
-        self, request: Request, table: RoutingTable, *, always: bool = False, trusted: bool = True
+    async def classify(
+        self,
+        request: Request,
+        table: RoutingTable,
+        *,
+        chooses: bool,
+        always: bool = False,
+        trusted: bool = True,
     ) -> Intent:
-        """The intent, for ``auto`` or ``always``.
+        """The intent, if somebody ``chooses`` by it or ``always``.
 
         Args:
             request: what is asked.
             table: which intents live versions declare.
+            chooses: ``auto`` decides who answers.
             always: rules are about intents: what the text says is read also beside a pin.
             trusted: a pin by this client counts.
 
-        Raises ``InvalidRequest`` for a pin that nobody declares.
+        Raises ``InvalidRequest`` for a pin that nobody declares, and ``Overloaded``.
         """
-        if request.model != AUTO and not always:
+        if not chooses and not always:
             return NOT_READ
         model = self._source.current
         pin = _pinned(request) if trusted else None
@@ -48,18 +65,30 @@ class IntentStage:
                     code="unknown_intent",
                     param="graftwork.intent",
                 )
-            found = self._read(request) if always else NOT_READ
+            found = await self._read(request) if always else NOT_READ
             also = () if found.name in (None, pin) else (str(found.name),)
             return Intent(pin, 1.0, model.alias(pin), source="pinned", also=also)
-        return self._read(request)
+        return await self._read(request)
 
-    def recognised(self, request: Request) -> Intent:
-        """What the text is about, whatever model the client named. Takes milliseconds."""
-        return self._read(request)
+    async def recognised(self, request: Request) -> Intent:
+        """What the text is about, whatever model the client named. Raises ``Overloaded``."""
+        return await self._read(request)
 
-    def _read(self, request: Request) -> Intent:
-        model = self._source.current
-        return model.classify(request.text, reading(request)) if request.text else NOT_READ
+    async def _read(self, request: Request) -> Intent:
+        if not request.text:
+            return NOT_READ
+        model, view = self._source.current, reading(request)
+        known = model.at_once(request.text, view)
+        if known is not None:
+            return known
+        try:
+            read = await self._threads.run(lambda: model.read(view))
+        except Busy as error:
+            raise Overloaded(
+                "More texts wait to be read for their intent than are read; ask again in a moment.",
+                retry_after_s=1.0,
+            ) from error
+        return model.learned(view, read)
 
 
 def _pinned(request: Request) -> str | None:

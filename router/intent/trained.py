@@ -84,6 +84,9 @@ def fitted(
         reject_share: see ``Gate``.
         refit: whether the ensemble is trained on the held-out texts as well in the end.
     """
+    outside = texts.owner < 0
+    if held[outside].all():
+        held = held & ~outside  # who has only these to learn from has none to be judged by
     judged = texts.only(held)
     part = Ensemble.fitted(names, texts.only(~held))
     inside = judged.owner >= 0

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.atomic import sweep, writing
-from router.intent.encoder import Encoder, Vector
+from router.embed.layers import Vector
+from router.intent.encoder import Encoder
 
 _MIN_TEXTS = 256
 """Fewer are encoded in about a second: not worth a file."""
@@ -29,11 +30,9 @@ class VectorCache:
         if len(texts) < _MIN_TEXTS:
             return encode_all(encoder, texts)
         path = self._folder / f"{_key(encoder, texts)}.npy"
-        with contextlib.suppress(OSError, ValueError):
-            found = np.load(path, allow_pickle=False)
-            if found.shape == (len(texts), encoder.width) and found.dtype == np.float32:
-                vectors: NDArray[np.float32] = found
-                return vectors
+        found = _kept(path, (len(texts), encoder.width))
+        if found is not None:
+            return found
         vectors = encode_all(encoder, texts)
         with contextlib.suppress(OSError):  # a full or read-only disk costs time, not the start
             self._write(path, vectors)
@@ -92,6 +91,24 @@ class Remembering:
     def forget_before(self) -> None:
         """The training is over: only what it read is kept."""
         self._before = {}
+
+
+def _kept(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """What a file has, if it is whole: after a crash it may be empty or cut."""
+    try:
+        with path.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):  # type: ignore[no-untyped-call]
+                return None
+            told = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+            if told != (shape, False, np.dtype(np.float32)):
+                return None
+            raw = file.read()
+    except (OSError, ValueError):
+        return None
+    if len(raw) != shape[0] * shape[1] * 4:
+        return None
+    found: NDArray[np.float32] = np.frombuffer(raw, np.float32).reshape(shape)
+    return found if np.isfinite(found).all() else None
 
 
 def encode_all(encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:

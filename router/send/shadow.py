@@ -7,6 +7,7 @@ no room the sample is skipped, because shadows must never delay answers.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from router.targets.directory import Catalog
 from router.wire.answered import Answered, answered
 from router.wire.said import overlap
 
+_log = logging.getLogger("graftwork.router")
 _AT_ONCE: Final = 4
 OnCompared = Callable[[Exchange, Option, str, float], object]
 """Told who said what instead of the live answer, and how much the two agree, 0 to 1."""
@@ -28,7 +30,12 @@ _TIMEOUT_S: Final = 120.0
 
 
 class Shadow:
-    """Runs and compares secret calls in the background."""
+    """Runs and compares secret calls in the background.
+
+    Attributes:
+        failed: comparisons that came to nothing for a reason that is nobody's answer; the log says
+            why. They count neither for nor against a version.
+    """
 
     def __init__(
         self,
@@ -42,6 +49,12 @@ class Shadow:
         self._holder = holder
         self._traffic = traffic
         self._tasks: set[asyncio.Task[None]] = set()
+        self.failed = 0
+
+    @property
+    def under_way(self) -> int:
+        """Secret calls now; at most 4."""
+        return len(self._tasks)
 
     def follow(self, exchange: Exchange) -> None:
         """Start the secret call of a finished exchange that was sampled and answered."""
@@ -56,25 +69,33 @@ class Shadow:
             return
         if exchange.delivery.chosen != exchange.decision.first:
             return  # somebody else answered in its place: nothing to compare with
-        request = exchange.request
-        said = answered(request.endpoint, live, streamed=request.stream)
-        task = asyncio.create_task(self._compare(exchange, option, said))
+        task = asyncio.create_task(self._supervised(exchange, option, live))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _compare(self, exchange: Exchange, option: Option, live: Answered) -> None:
+    async def _supervised(self, exchange: Exchange, option: Option, live: bytes) -> None:
+        try:
+            await self._compare(exchange, option, live)
+        except Exception:  # noqa: BLE001 - nobody waits for it who could be told
+            self.failed += 1
+            more = {"request": exchange.request.id, "target": option.target}
+            _log.exception("shadow_failed", extra=more)
+
+    async def _compare(self, exchange: Exchange, option: Option, live: bytes) -> None:
         assert option.engine_name is not None
+        request = exchange.request
+        said = answered(request.endpoint, live, streamed=request.stream)
         with self._holder.pinned([option]):
             try:
                 secret = await self._ask(exchange, option)
             except RouterError:
                 secret = None
-        agreement = None if secret is None else _agreement(secret, live)
+        agreement = None if secret is None else _agreement(secret, said)
         self._traffic.shadowed(option.engine_name, agreement)
         if secret is not None and agreement is not None:
             calls = _calls(secret)
-            said = written(calls) if calls else secret.text
-            self._on_compared(exchange, option, said, agreement)
+            other = written(calls) if calls else secret.text
+            self._on_compared(exchange, option, other, agreement)
 
     async def _ask(self, exchange: Exchange, option: Option) -> Answered | None:
         places = self._holder.places(option)

@@ -37,18 +37,15 @@ from router.cache.store import CachedAnswers, ResponseStore
 from router.capture.entries import Entries
 from router.capture.judged import Judgements
 from router.choose.choose import Chooser
-from router.choose.difficulty_source import DifficultySource
-from router.choose.gauges import PriceGauges, difficulty_readings, readings
+from router.choose.gauges import PriceGauges, readings
 from router.choose.learning import EVERY_S, Learning, Refit
 from router.config.governance import GovernanceConfig
 from router.config.root import RouterConfig
 from router.embed.encoder import BgeSmall
+from router.embed.layers import Layers
 from router.govern.detectors import detectors, kept_name
 from router.govern.governance import Governance
 from router.http import Door
-from router.intent.metrics import IntentMetrics
-from router.intent.source import IntentSource
-from router.intent.stage import IntentStage
 from router.judge.confidence import Judge
 from router.pipeline import Pipeline
 from router.policy.source import PolicySource
@@ -76,7 +73,8 @@ from serving.router.guarding import safety
 from serving.router.internal import RouterSurface, Told
 from serving.router.name_models import name_detector
 from serving.router.peers import Peers
-from serving.router.readings import gauges, waiting
+from serving.router.reading import Reading
+from serving.router.readings import gauges, shadows, waiting
 from serving.router.rules import RegistryRules
 from serving.telemetry.jobs import JobsCollector
 from serving.telemetry.records import record_gauges
@@ -85,12 +83,9 @@ from serving.telemetry.scrubbing import StrayCopies
 
 _NAMES_EVERY_S = 60.0
 """Between tries to load the model that finds names, as long as it is not loaded."""
-_LONGEST_TRAINING_S = 600.0
 _RULES_WITHIN_S = 10.0
 _POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
 """Rules are fetched when the table names others."""
-_MODEL = Every(None, retry_s=1.0, max_retry_s=60.0)
-"""So is the model of difficulty."""
 
 
 class RouterProcess:
@@ -121,8 +116,9 @@ class RouterProcess:
         subjects = self._open_logs(settings)
         governance = self._govern(config.governance, subjects)
         self._registry = CollectorRegistry()
-        encoder = BgeSmall()  # one for all, loaded with its first text
-        self._safety = safety(config, self._providers, environ, self._registry, governance, encoder)
+        layers = Layers()  # one for all, loaded with their first text
+        encoder = BgeSmall(layers=layers)
+        self._safety = safety(config, self._providers, environ, self._registry, governance, layers)
         queues = FairQueues(
             fair_limits(config.fairness, settings.engine.max_loras, config.priority)
         )
@@ -150,22 +146,17 @@ class RouterProcess:
         self._registry.register(record_gauges(self._log, self._feedback_log))
         self._peers = Peers(self.holder, identity)
         self._learn(config)
-        self.pricing = LocalPricing(config.routing.local.price)
-        self._registry.register(PriceGauges(self.pricing))
         self._health = HealthBook(config.delivery, remembered=knows)
         self._registry.register(HealthCollector(self._health))
-        self._intents = IntentSource(
-            config.auto, cache=settings.state_dir / "intents", fetch=self._rules.intents
-        )
+        self._reading = Reading(settings, layers, self._rules, self._registry)
         self.holder.on_table = self._heard
-        IntentMetrics(self._registry, self._intents)
         chooser = Chooser(
             config, self._learning, self._health, self._accounting.budgets, self.pricing
         )
         self._capturing = Capturing(
             settings,
             f"{identity}-{secrets.token_hex(4)}",
-            lambda persons: Entries(governance, IntentStage(self._intents), persons),
+            lambda persons: Entries(governance, self._reading.intents, persons),
             self.holder,
             self._registry,
             self._peers.keep,
@@ -174,13 +165,14 @@ class RouterProcess:
         self._shadow = Shadow(
             catalog, self.holder, self._traffic, self._capturing.captures.compared
         )
+        self._registry.register(shadows(self._shadow))
         pipeline = Pipeline(
             limits=limits,
             admission=admission,
             safety=self._safety,
             governance=governance,
-            intents=IntentStage(self._intents),
-            difficulty=self._difficulty,
+            intents=self._reading.intents,
+            difficulty=self._reading.difficulty,
             policies=PolicyStage(chooser.policies, self._policies, Trust(config.trust)),
             chooser=chooser,
             budgets=self._accounting.budgets,
@@ -226,7 +218,7 @@ class RouterProcess:
             Judgements(self._capturing.captures).hear,
         )
         self._refit = Refit(self._learning, self.records.judgements)
-        self.jobs = self._periodic(config.auto.intents_poll_s, settings.audit.checkpoint_s)
+        self.jobs = self._periodic(settings.audit.checkpoint_s)
         self._registry.register(JobsCollector(self.jobs.statuses))
         self.door = Door(
             config,
@@ -268,15 +260,11 @@ class RouterProcess:
         ]
 
     def _learn(self, config: RouterConfig) -> None:
-        """What this router knows of targets' answers, and of single requests."""
+        """What this router knows of targets' answers, and what local tokens cost."""
         self._learning = Learning(config.routing, self.holder.knows)
         self._registry.register(Gauges(readings(self._learning)))
-        self._difficulty = DifficultySource(
-            config.auto.max_tokens,
-            self._rules.difficulty,
-            per_request=config.routing.quality.per_request,
-        )
-        self._registry.register(Gauges(difficulty_readings(self._difficulty)))
+        self.pricing = LocalPricing(config.routing.local.price)
+        self._registry.register(PriceGauges(self.pricing))
 
     def _seal(self) -> None:
         self._log.sealer.tick()
@@ -309,7 +297,7 @@ class RouterProcess:
         self._requests = RequestRecords(self._log, settings.audit.durability, subjects, kept_name)
         return subjects
 
-    def _periodic(self, intents_poll_s: float, checkpoint_s: float) -> PeriodicJobs:
+    def _periodic(self, checkpoint_s: float) -> PeriodicJobs:
         jobs = PeriodicJobs()
         if self._keys_file.is_there:
             look = in_thread(self._keys_file.look)
@@ -323,10 +311,7 @@ class RouterProcess:
         self._policies.wake = jobs.add("policy", self._policies.refresh, _POLICY).wake
         self._accounting.add_to(jobs)
         self._capturing.add_to(jobs)
-        poll_s = intents_poll_s if self._intents.watched else None
-        every = Every(poll_s, limit_s=_LONGEST_TRAINING_S, retry_s=0.2, max_retry_s=30.0)
-        self._intents.wake = jobs.add("intents", self._intents.refresh, every).wake
-        self._difficulty.wake = jobs.add("difficulty", self._difficulty.refresh, _MODEL).wake
+        self._reading.add_to(jobs)
         return jobs
 
     async def warm(self) -> None:
@@ -336,8 +321,7 @@ class RouterProcess:
 
     def _heard(self, table: RoutingTable) -> None:
         self._policies.heard(table)
-        self._intents.heard(table)
-        self._difficulty.heard(table)
+        self._reading.heard(table)
 
     def start(self) -> None:
         """Begin to write logs, to learn and to renew what is leased, in the background."""
@@ -387,6 +371,7 @@ class RouterProcess:
         await self._shadow.aclose()
         await self._capturing.aclose()
         await asyncio.to_thread(self._safety.close)
+        await self._reading.aclose()
         if self.names is not None:
             await asyncio.to_thread(self.names.close)
         await self._accounting.aclose()

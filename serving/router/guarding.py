@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from router.config.providers import ModelCard
 from router.config.root import RouterConfig
 from router.config.safety import GuardConfig
-from router.embed.encoder import Encoder
+from router.embed.encoder import BgeSmall
+from router.embed.layers import Layers
 from router.embed.threads import Threads
 from router.errors import TargetBroken
 from router.govern.governance import Governance
@@ -66,7 +67,7 @@ def safety(
     environ: Mapping[str, str],
     registry: CollectorRegistry,
     governance: Governance,
-    encoder: Encoder,
+    layers: Layers,
 ) -> Safety:
     """The safety stage. Raises ``MissingKey`` where the guard's provider lacks its key.
 
@@ -76,16 +77,16 @@ def safety(
         environ: where the provider's key is.
         registry: of metrics.
         governance: what the guard's provider may see.
-        encoder: what texts mean.
+        layers: what makes a meaning of texts, for all who read them.
     """
     chosen = config.governance.safety
     threads = Threads.of_requests("safety", config.limits.max_concurrent_requests)
-    topics = Topics(chosen.topics, threads, encoder)
+    topics = Topics(chosen.topics, threads, BgeSmall(layers=layers))
     metrics = SafetyMetrics(registry, [topic.name for topic in chosen.topics])
     guard = None
     if chosen.guard is not None:
         guard = _guard(chosen.guard, config, client, environ, governance)
-    classifier = Classifier(ClassifierModels.packaged(), threads)
+    classifier = Classifier(ClassifierModels.packaged(layers), threads)
     return Safety(chosen, InjectionRules(threads), classifier, guard, topics, metrics, threads)
 
 

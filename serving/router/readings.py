@@ -7,6 +7,7 @@ from router.admit.tokens import AccessTokens
 from router.cache.store import ResponseStore
 from router.policy.source import PolicySource
 from router.replicas.fair import FairQueues
+from router.send.shadow import Shadow
 from router.targets.http_client import HttpClient
 from serving.router.accounting import Accounting
 
@@ -79,6 +80,22 @@ def waiting(
             "graftwork_access_tokens_remembered": (
                 "Verified tokens of callers that are not verified again for a minute.",
                 lambda: tokens.remembered,
+            ),
+        }
+    )
+
+
+def shadows(shadow: Shadow) -> Gauges:
+    """Secret calls."""
+    return Gauges(
+        {
+            "graftwork_shadows_under_way": (
+                "Secret calls of candidates now; at most 4.",
+                lambda: shadow.under_way,
+            ),
+            "graftwork_shadows_failed": (
+                "Secret calls since the start that broke in this process; the log says why.",
+                lambda: shadow.failed,
             ),
         }
     )

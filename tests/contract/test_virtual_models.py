@@ -83,6 +83,10 @@ def system(
             _provider("brief", dear, 10.0, tokens_per_minute=1),
         ],
         "models": models,
+        "auto": {
+            "intents": [{"name": "returns", "alias": "returns", "keywords": ["refund", "money"]}]
+        },
+        "routing": {"routes": {"*": {"worth_usd": 0.04, "risk": 0.5}}},
         "fallbacks": {"dear/big": ["cheap/big"]},
         "delivery": {
             "retry": {"same_target": 0, "backoff_s": 0.01, "backoff_max_s": 0.02, "wait_s": 0.01},
@@ -201,6 +205,36 @@ def test_adapters_and_the_base_may_be_targets(http: httpx.Client, returns: Pushe
     """An alias is its live version."""
     assert _target(chat(http, "mine")) == returns.target
     assert _target(chat(http, "own")) == "base"
+
+
+def test_auto_in_a_list_is_what_the_router_would_choose(
+    http: httpx.Client, returns: Pushed
+) -> None:
+    """The intent's adapter, by the worth of the route, and the decision says by what; of models
+    that do not leave it to the router nothing is read or ranked.
+    """
+    answer = chat(http, "own", "I want my money back")
+    assert _target(answer) == returns.target
+    assert answer.headers["x-graftwork-intent"] == "returns"
+    record = http.get(f"/admin/v1/decisions/{answer.headers['x-graftwork-decision-id']}").json()
+    assert record["intent"]["source"] == "keyword"
+    assert (record["decided"]["worth_usd"], record["decided"]["risk"]) == (0.04, 0.5)
+    assert "worth" in record["candidates"][0]["reason"]
+    answer = chat(http, "smart", "I want my money back")
+    assert answer.headers["x-graftwork-intent"] == "none"
+    record = http.get(f"/admin/v1/decisions/{answer.headers['x-graftwork-decision-id']}").json()
+    assert (record["decided"]["worth_usd"], record["decided"]["risk"]) == (None, None)
+
+
+def test_an_intent_that_is_pinned_is_known_where_auto_chooses(
+    http: httpx.Client, returns: Pushed
+) -> None:
+    """As for `auto` itself."""
+    headers = {"x-graftwork-intent": "returns"}
+    assert _target(chat(http, "own", "hello", headers=headers)) == returns.target
+    refused = chat(http, "own", "hello", headers={"x-graftwork-intent": "nobody's"})
+    assert refused.status_code == 400
+    assert error_of(refused)["code"] == "unknown_intent"
 
 
 def test_a_glob_takes_what_clients_have_hard_coded(http: httpx.Client, returns: Pushed) -> None:

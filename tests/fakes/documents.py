@@ -11,7 +11,7 @@ import numpy as np
 
 from router.context.documents.model import Chunk, Document, Passage
 from router.context.documents.words import keywords, stem
-from router.embed.encoder import Vector
+from router.embed.layers import Vector
 
 WIDTH = 64
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from router.intent.encoder import Vector
+from router.embed.layers import Vector
 
 
 class FakeEncoder:

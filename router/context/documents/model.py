@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-from router.embed.encoder import Vector
+from router.embed.layers import Vector
 
 EVERYBODY: Final = "*"
 """The tenant of documents that every tenant may read."""

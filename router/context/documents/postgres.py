@@ -19,7 +19,7 @@ from router.context.documents.rows import Rows
 from router.context.documents.sql import SCHEMA, SqlIndex
 from router.context.documents.vectors import unpacked
 from router.context.documents.words import keywords
-from router.embed.encoder import Vector
+from router.embed.layers import Vector
 
 _CONNECT_S: Final = 5
 _SERIAL: Final = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"

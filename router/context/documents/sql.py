@@ -11,7 +11,7 @@ from typing import Any, Final
 from router.context.documents.model import Chunk, Document, Hits, Index, Passage, TenantCollection
 from router.context.documents.rows import Rows
 from router.context.documents.vectors import Vectors, packed, unpacked
-from router.embed.encoder import Vector
+from router.embed.layers import Vector
 
 _COLUMNS: Final = "id, tenant, collection, title, kind, created, chunks, tokens, subject, metadata"
 SCHEMA: Final = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from router.embed.encoder import Vector
+from router.embed.layers import Vector
 
 if TYPE_CHECKING:
     from router.context.documents.model import TenantCollection

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from router.embed.encoder import BgeSmall, Encoder
+from router.embed.layers import Layers
 from router.embed.threads import Busy, Threads
 from router.embed.weights import ModelMissing
 from router.errors import GuardUnavailable
@@ -56,13 +57,13 @@ class ClassifierModels:
     encoder: Encoder
 
     @classmethod
-    def packaged(cls) -> ClassifierModels:
-        """Those that come with Graftwork."""
+    def packaged(cls, layers: Layers | None = None) -> ClassifierModels:
+        """Those that come with Graftwork. ``layers``: of whoever else reads texts."""
         return cls(
             weights.linear(HARM),
             weights.linear(INJECTION),
             weights.head(HARM),
-            BgeSmall(max_pieces=_PIECES),
+            BgeSmall(max_pieces=_PIECES, layers=layers),
         )
 
 

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from router.config.safety import TopicConfig
-from router.embed.encoder import BgeSmall, Encoder, Vector
+from router.embed.encoder import BgeSmall, Encoder
+from router.embed.layers import Vector
 from router.embed.threads import Busy, Threads
 from router.embed.weights import ModelMissing
 from router.errors import GuardUnavailable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from router.admit.keys import hash_key
+from router.config.root import RouterConfig
 from serving.cli.main import app
 from serving.config.settings import Settings
 from tests.fakes.deploying import ServeDeploySchema, deploy
@@ -52,6 +54,24 @@ def problems(raw: dict[str, Any]) -> list[str]:
 
 
 # What is shipped
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_is_commented_out_holds_when_it_is_not(file: Path) -> None:
+    """Examples in comments are as valid as the rest."""
+    lines = file.read_text().splitlines()
+    fields = [*Settings.model_fields, *RouterConfig.model_fields]
+    begins = re.compile(rf" *# (?:{'|'.join(fields)}):")
+    shown: list[str] = []
+    depth = -1
+    for line in lines:
+        indent, _, rest = line.partition("# ")
+        goes_on = depth >= 0 and line.startswith(f"{' ' * depth}#   ")
+        depth = len(indent) if goes_on or begins.match(line) else -1
+        shown.append(line if depth < 0 else indent + rest)
+    assert file.name == "smollm2.yaml" or shown != lines
+    raw = yaml.safe_load("\n".join(shown))
+    deploy.check(raw, file.name)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

@@ -26,6 +26,7 @@ from router.capture.spool import Line, Spool
 from router.config.auto import AutoConfig
 from router.config.capture import CaptureConfig
 from router.config.governance import GovernanceConfig
+from router.embed.threads import Threads
 from router.exchange import Exchange
 from router.govern.detectors import detectors
 from router.govern.governance import Governance
@@ -57,7 +58,7 @@ class Router:
         consents = {"tenants": {"acme": {"consent": True}, "rare": {"consent": True, "share": 0}}}
         self.metrics = CollectorRegistry()
         governance = Governance(GovernanceConfig(), detectors(), lambda text: text[::-1])
-        intents = IntentStage(IntentSource(AutoConfig()))
+        intents = IntentStage(IntentSource(AutoConfig()), Threads("reading"))
         self.spool = Spool(root / "capture", "own", 2**22)
         self.told: list[str] = []
         self.captures = Captures(

@@ -16,10 +16,14 @@ from hypothesis import strategies as st
 from adapters.aliases import RoutingTable
 from router.audit.decision import record_of
 from router.choose import difficulty
+from router.choose.choose import Chooser
 from router.choose.difficulty import MOST, Difficulty, traits
 from router.choose.difficulty_source import DifficultySource
 from router.choose.heads import EACH, FEWEST, Fitted, Outcome, fitted
+from router.choose.learning import Learning
 from router.choose.replay import replay
+from router.config.root import RouterConfig
+from router.embed.threads import Threads
 from router.exchange import Exchange
 from router.hardness import NOT_JUDGED, Hardness, family, of_record, tally
 from router.request import Intent, Needs
@@ -284,6 +288,9 @@ def test_it_costs_microseconds() -> None:
 # Where the model comes from
 
 
+READING = Threads("reading")
+
+
 class _Registry:
     """Has one document."""
 
@@ -308,50 +315,70 @@ async def test_a_router_takes_the_model_that_the_table_names() -> None:
     """And none any more when the table names none."""
     encoder = FakeEncoder()
     model = real(encoder)
-    source = DifficultySource(32, _Registry(model.document()).fetch, lambda _: encoder)
+    source = DifficultySource(32, _Registry(model.document()).fetch, READING, lambda _: encoder)
     source.heard(RoutingTable(revision=1, difficulty=model.digest))
     assert await source.refresh()
-    easy, hard = (
-        source.judge(exchange(text=text).request, Intent()).of(SMALL)
+    easy, hard = [
+        (await source.judge(exchange(text=text).request, Intent())).of(SMALL)
         for text in ("easy question 1", "terrible riddle 2")
-    )
+    ]
     assert easy is not None
     assert hard is not None
     assert hard < easy
     assert source.remembered == 2
-    assert source.judge(exchange("base", text="easy").request, Intent()) is NOT_JUDGED
+    named = exchange("base", text="easy").request
+    assert await source.judge(named, Intent(), chooses=False) is NOT_JUDGED
     source.heard(RoutingTable(revision=2))
     assert await source.refresh()
-    assert source.judge(exchange(text="easy question 1").request, Intent()) is NOT_JUDGED
+    assert await source.judge(exchange(text="easy question 1").request, Intent()) is NOT_JUDGED
 
 
 async def test_a_text_is_read_once() -> None:
     """What the intent's head had encoded is not encoded again."""
     encoder = FakeEncoder()
     model = real(encoder)
-    source = DifficultySource(32, _Registry(model.document()).fetch, lambda _: encoder)
+    source = DifficultySource(32, _Registry(model.document()).fetch, READING, lambda _: encoder)
     source.heard(RoutingTable(revision=1, difficulty=model.digest))
     await source.refresh()
     vector = encoder.encode(encoder.read("easy question 1"))
-    source.judge(exchange(text="easy question 1").request, Intent(vector=vector))
+    await source.judge(exchange(text="easy question 1").request, Intent(vector=vector))
     assert source.remembered == 0
+
+
+async def test_where_auto_is_in_a_list_it_counts_as_for_auto() -> None:
+    """It ranks there: the route's worth and how hard the request is decide, and are told."""
+    made = RouterConfig.model_validate(
+        {
+            "routing": {"routes": {"smart": {"worth_usd": 0.05}}},
+            "models": {"smart": {"targets": ["auto"]}, "plain": {"targets": ["base"]}},
+        }
+    )
+    by = Chooser(made, Learning(made.routing))
+    empty = RoutingTable(revision=1)
+    for model, chooses in (("auto", True), ("smart", True), ("plain", False), ("base", False)):
+        assert by.chooses(exchange(model).request, empty) is chooses
+    found = put(exchange("smart"), difficulty=Hardness("m", {"base": -2.0}))
+    (base,) = decide(found, by)
+    assert base.difficulty.startswith("harder")
+    assert found.decision.worth_usd == 0.05
 
 
 async def test_nobody_is_read_for_nothing() -> None:
     """Where difficulty changes no order the encoder does not run; what is known is told."""
     encoder = FakeEncoder()
     model = real(encoder)
-    source = DifficultySource(32, _Registry(model.document()).fetch, lambda _: encoder)
+    source = DifficultySource(32, _Registry(model.document()).fetch, READING, lambda _: encoder)
     source.heard(RoutingTable(revision=1, difficulty=model.digest))
     await source.refresh()
     request = exchange(text="easy question 1").request
-    before = source.judge(request, Intent(), weighs=False)
+    before = await source.judge(request, Intent(), weighs=False)
     assert (before.model, before.shifts) == (model.digest, {})
     assert source.remembered == 0
     vector = encoder.encode(encoder.read("easy question 1"))
-    assert source.judge(request, Intent(vector=vector), weighs=False).of(SMALL) is not None
-    told = source.judge(request, Intent())
-    assert source.judge(request, Intent(), weighs=False) == told
+    known = await source.judge(request, Intent(vector=vector), weighs=False)
+    assert known.of(SMALL) is not None
+    told = await source.judge(request, Intent())
+    assert await source.judge(request, Intent(), weighs=False) == told
 
 
 @pytest.mark.parametrize(
@@ -379,7 +406,7 @@ async def test_a_model_that_cannot_be_used_changes_nothing(what: str) -> None:
     encoder = FakeEncoder()
     good = real(encoder)
     registry = _Registry(good.document())
-    source = DifficultySource(32, registry.fetch, lambda _: encoder)
+    source = DifficultySource(32, registry.fetch, READING, lambda _: encoder)
     source.heard(RoutingTable(revision=1, difficulty=good.digest))
     await source.refresh()
     other = replace(good, encoder="another") if what == "encoder" else good
@@ -396,11 +423,11 @@ async def test_of_other_languages_only_the_rest_counts() -> None:
     """The encoder knows English: what it makes of another language says nothing."""
     encoder = FakeEncoder()
     model = real(encoder)
-    source = DifficultySource(32, _Registry(model.document()).fetch, lambda _: encoder)
+    source = DifficultySource(32, _Registry(model.document()).fetch, READING, lambda _: encoder)
     source.heard(RoutingTable(revision=1, difficulty=model.digest))
     await source.refresh()
     foreign = exchange(text="Wie kann ich die Lampe zurückgeben, wenn sie nicht geht?").request
-    assert source.judge(foreign, Intent()).of(SMALL) is not None
+    assert (await source.judge(foreign, Intent())).of(SMALL) is not None
     assert source.remembered == 0
 
 

@@ -113,3 +113,26 @@ async def test_a_shadow_is_compared_with_its_own_alias_only(tmp_path: Path) -> N
     says = {NAMES[0]: Says(status=500), NAMES[1]: Says(), NEW: Says()}
     retry = {"retry": {"backoff_s": 0.001, "backoff_max_s": 0.002}}
     assert NEW not in await called(tmp_path, says, delivery=retry)
+
+
+async def test_a_secret_call_that_breaks_is_counted_and_harms_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client has its answer; the version is not blamed; the log says why."""
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    async with FakeEngine({BASE_ID: Says(), **{name: Says() for name in NAMES}}) as engine:
+        places = (Replica(id="r1", url=engine.url, secret="s", resident=frozenset(NAMES)),)
+        table = RoutingTable(
+            revision=1, base_id=BASE_ID, aliases={"returns": IN_SHADOW}, replicas=places
+        )
+        async with router(tmp_path, {}, table) as (client, process):
+            process._shadow._on_compared = breaks
+            response = await client.post("/v1/chat/completions", json=ASKED)
+            assert response.status_code == 200
+            await until(lambda: process._shadow.failed == 1 and not process._shadow.under_way)
+            scraped = (await client.get("/metrics")).text
+    assert "graftwork_shadows_failed" in scraped
+    assert "nobody expected this" in caplog.text

@@ -15,7 +15,8 @@ import pytest
 
 from router.embed import weights
 from router.embed.cross import CrossEncoder
-from router.embed.encoder import BgeSmall, Vector
+from router.embed.encoder import BgeSmall
+from router.embed.layers import Vector
 from router.embed.threads import Busy, Remembered, Threads
 
 _TEXTS = [

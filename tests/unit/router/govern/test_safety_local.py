@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from router.embed.encoder import Vector
+from router.embed.layers import Vector
 from router.embed.threads import Threads
 from router.embed.weights import ModelMissing
 from router.errors import GuardUnavailable

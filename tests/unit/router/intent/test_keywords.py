@@ -26,3 +26,10 @@ def test_the_first_declared_word_that_stands_there_names_the_intent(
         if re.search(rf"(?<!\w){re.escape(word.lower())}(?!\w)", text.lower())
     )
     assert KeywordRules(intents).match(text) == next(alone, None)
+
+
+def test_words_are_found_in_whatever_spelling_they_were_written_down() -> None:
+    """Requests are read in one spelling, so the rules are."""
+    rules = KeywordRules([IntentConfig(name="cafe", keywords=("cafe\u0301", "\uff33\uff29\uff2d"))])
+    assert rules.match("in the caf\u00e9") == "cafe"
+    assert rules.match("a new sim card") == "cafe"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
@@ -12,13 +16,17 @@ from hypothesis import strategies as st
 
 from adapters.aliases import Alias
 from router.config.auto import AutoConfig, IntentConfig
-from router.errors import InvalidRequest
+from router.embed.encoder import BgeSmall
+from router.embed.layers import Layers, Vector
+from router.embed.threads import Threads
+from router.errors import InvalidRequest, Overloaded
 from router.exchange import Exchange
 from router.intent.encoder import Encoder, EncoderMissing, SentenceEncoder
 from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.prepare import parse
 from router.request import Hints, Intent
+from tests.fakes.encoder import FakeEncoder
 from tests.fakes.exchanges import LIVE, exchange, put, table
 
 CONFIG = AutoConfig(
@@ -47,13 +55,14 @@ def encoder(max_tokens: int = 32) -> Encoder:
 @cache
 def stage(config: AutoConfig) -> IntentStage:
     """The stage with these intents."""
-    return IntentStage(IntentSource(config, encoder))
+    return IntentStage(IntentSource(config, encoder), Threads("reading"))
 
 
-def classified(text: str, model: str = "auto", config: AutoConfig = CONFIG) -> Intent:
+async def classified(text: str, model: str = "auto", config: AutoConfig = CONFIG) -> Intent:
     """The intent of a request."""
     found = exchange(model, text=text)
-    return stage(config).classify(found.request, found.decision.table)
+    by = stage(config).classify(found.request, found.decision.table, chooses=model == "auto")
+    return await by
 
 
 def asked(text: str, **fields: Any) -> Exchange:
@@ -61,29 +70,29 @@ def asked(text: str, **fields: Any) -> Exchange:
     return put(exchange(text=text), **fields)
 
 
-def read(found: Exchange) -> Intent:
+async def read(found: Exchange) -> Intent:
     """Its intent."""
-    return stage(CONFIG).classify(found.request, found.decision.table)
+    return await stage(CONFIG).classify(found.request, found.decision.table, chooses=True)
 
 
 @pytest.mark.parametrize(
     "text", ["I want to return this", "RETURN!", "give me my Money Back, please", "(return)"]
 )
-def test_keywords(text: str) -> None:
+async def test_keywords(text: str) -> None:
     """A keyword in any case, as a whole word, decides."""
-    assert classified(text) == Intent("returns", 0.9, "returns", source="keyword")
+    assert await classified(text) == Intent("returns", 0.9, "returns", source="keyword")
 
 
 @pytest.mark.parametrize("text", ["returning customer", "the returnee", "money-back"])
-def test_keywords_are_whole_words(text: str) -> None:
+async def test_keywords_are_whole_words(text: str) -> None:
     """A keyword inside another word is none: the model reads the text instead."""
-    assert classified(text).source == "model"
+    assert (await classified(text)).source == "model"
 
 
 @pytest.mark.parametrize("text", ["do you speak c++", "c++?", "c++"])
-def test_keywords_that_end_in_symbols(text: str) -> None:
+async def test_keywords_that_end_in_symbols(text: str) -> None:
     """A keyword may begin or end with something that is no letter."""
-    assert classified(text).name == "hours"
+    assert (await classified(text)).name == "hours"
 
 
 @pytest.mark.parametrize(
@@ -94,9 +103,9 @@ def test_keywords_that_end_in_symbols(text: str) -> None:
         ("I no longer want the kettle, how many days do I have to ship it to you", "returns"),
     ],
 )
-def test_examples(text: str, intent: str) -> None:
+async def test_examples(text: str, intent: str) -> None:
     """What means nearly the same as an example has its intent, in other words too."""
-    found = classified(text)
+    found = await classified(text)
     assert found.name == intent
     assert found.alias == ("returns" if intent == "returns" else None)
     assert found.confidence is not None
@@ -107,9 +116,9 @@ def test_examples(text: str, intent: str) -> None:
     assert found.model
 
 
-def test_an_example_itself() -> None:
+async def test_an_example_itself() -> None:
     """An example is certain."""
-    found = classified("At what time do you close?")
+    found = await classified("At what time do you close?")
     assert (found.name, found.alias) == ("hours", None)
     assert found.confidence is not None
     assert found.confidence > 0.99
@@ -118,45 +127,45 @@ def test_an_example_itself() -> None:
 @pytest.mark.parametrize(
     "text", ["quantum chromodynamics", "Good morning, who are you?", "退货需要多长时间", "?", "🤷"]
 )
-def test_out_of_scope(text: str) -> None:
+async def test_out_of_scope(text: str) -> None:
     """What resembles nothing has no intent, and the model says so."""
-    found = classified(text)
+    found = await classified(text)
     assert found.name is None
     assert found.out_of_scope
     assert found.confidence is not None
     assert found.confidence > 0.5
 
 
-def test_the_threshold() -> None:
+async def test_the_threshold() -> None:
     """Similarity below the threshold is none."""
     strict = CONFIG.model_copy(update={"threshold": 0.99})
-    assert classified("when do you open?", config=strict).name is None
+    assert (await classified("when do you open?", config=strict)).name is None
 
 
-def test_only_auto_is_classified() -> None:
+async def test_only_auto_is_classified() -> None:
     """Who names a model needs no intent, and nobody's words are read for it."""
-    assert classified("I want to return this", model="base") == Intent()
-    assert classified("") == Intent()
+    assert await classified("I want to return this", model="base") == Intent()
+    assert await classified("") == Intent()
 
 
-def test_without_intents() -> None:
+async def test_without_intents() -> None:
     """Without configured intents nothing is classified."""
-    assert classified("return", config=AutoConfig()) == Intent()
+    assert await classified("return", config=AutoConfig()) == Intent()
 
 
 @given(st.text(max_size=200))
-def test_any_text(text: str) -> None:
+async def test_any_text(text: str) -> None:
     """Whatever is said, a confidence is between 0 and 1."""
-    confidence = classified(text).confidence
+    confidence = (await classified(text)).confidence
     assert confidence is None or 0 <= confidence <= 1
 
 
-def test_a_short_text_is_read_with_what_it_points_to() -> None:
+async def test_a_short_text_is_read_with_what_it_points_to() -> None:
     """Alone, "And how long?" says nothing; after a question about sending back it does."""
     said = ["How can I send the lamp back to you?", "And how long do I have?"]
-    assert classified(said[1]).out_of_scope
+    assert (await classified(said[1])).out_of_scope
     found = asked(said[1], turns=tuple(said))
-    assert read(found).name == "returns"
+    assert (await read(found)).name == "returns"
 
 
 PINS: list[dict[str, Any]] = [
@@ -167,31 +176,31 @@ PINS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("pin", PINS)
-def test_a_pin_decides(pin: dict[str, Any]) -> None:
+async def test_a_pin_decides(pin: dict[str, Any]) -> None:
     """The client's word comes before keywords and model, the hint before the metadata."""
     found = asked("I want to return this", **pin)
-    assert read(found) == Intent("hours", 1.0, None, source="pinned")
+    assert await read(found) == Intent("hours", 1.0, None, source="pinned")
 
 
-def test_a_pin_may_be_an_intent_of_a_live_manifest() -> None:
+async def test_a_pin_may_be_an_intent_of_a_live_manifest() -> None:
     """An intent that only a live adapter declares can be pinned as well."""
     seen = table(Alias(name="money", live=LIVE, intents=("refund",)))
     found = asked("hello", hints=Hints(intent="refund"), table=seen)
-    assert read(found).name == "refund"
+    assert (await read(found)).name == "refund"
 
 
-def test_an_unknown_pin() -> None:
+async def test_an_unknown_pin() -> None:
     """A pin that nobody declares is refused, and the remedy names those that are."""
     with pytest.raises(InvalidRequest, match=r"known: \['hours', 'returns'\]") as refused:
-        read(asked("hello", hints=Hints(intent="weather")))
+        await read(asked("hello", hints=Hints(intent="weather")))
     assert refused.value.code == "unknown_intent"
 
 
 @pytest.mark.parametrize("metadata", [None, "x", {}, {"intent": 3}, {"intent": ""}])
-def test_metadata_of_another_kind_is_no_pin(metadata: Any) -> None:
+async def test_metadata_of_another_kind_is_no_pin(metadata: Any) -> None:
     """Metadata are the client's own: what is no intent's name is left alone."""
     found = asked("RETURN!", body={"metadata": metadata})
-    assert read(found).name == "returns"
+    assert (await read(found)).name == "returns"
 
 
 def test_keywords_alone_need_no_encoder() -> None:
@@ -219,12 +228,12 @@ def test_a_missing_encoder_says_what_to_do(tmp_path: Any) -> None:
         ({"x-graftwork-intent": "hours"}, {"graftwork": {"intent": "returns"}}),
     ],
 )
-def test_where_a_pin_is_written(headers: dict[str, str], body: dict[str, Any]) -> None:
+async def test_where_a_pin_is_written(headers: dict[str, str], body: dict[str, Any]) -> None:
     """A header or the extension, the header first; the extension goes no further."""
     found = exchange(headers=headers)
     message = {"role": "user", "content": "RETURN!"}
     found.request = parse(found.request, orjson.dumps({"messages": [message], **body}))
-    assert read(found).name == "hours"
+    assert (await read(found)).name == "hours"
     assert "graftwork" not in found.request.body
 
 
@@ -234,3 +243,91 @@ def test_a_pin_is_a_short_string(intent: Any) -> None:
     raw = orjson.dumps({"messages": [], "graftwork": {"intent": intent}})
     with pytest.raises(InvalidRequest, match="'intent' must be a string of 1 to 256"):
         parse(exchange().request, raw)
+
+
+class _Watched(FakeEncoder):
+    """Says in which threads it encodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def encode(self, pieces: Sequence[int]) -> Vector:
+        """The same."""
+        self.threads.add(threading.get_ident())
+        return super().encode(pieces)
+
+
+async def test_texts_are_read_beside_the_event_loop() -> None:
+    """The encoder's milliseconds are nobody else's; what is known is told at once."""
+    watched = _Watched()
+    reading = Threads("reading")
+    by = IntentStage(IntentSource(CONFIG, lambda _: watched), reading)
+    watched.threads.clear()
+    found = [exchange(text=text) for text in ("when do you close on Monday", "a refund", "c++")]
+    for each in (*found, *found):
+        await by.classify(each.request, each.decision.table, chooses=True)
+        await by.recognised(each.request)
+    reading.close()
+    assert len(watched.threads) == 1
+    assert threading.get_ident() not in watched.threads
+
+
+async def test_many_who_ask_at_once_forget_nothing_and_break_nothing() -> None:
+    """More texts than are remembered, asked for by several at once, again and again."""
+    reading = Threads("reading", limit=100_000)
+    by = IntentStage(IntentSource(CONFIG, lambda _: FakeEncoder()), reading)
+    texts = [f"question{n}" for n in range(2200)]
+    asked = [exchange(text=text) for text in [*texts, *texts[200:0:-1], *texts[-200:]]]
+    said = await asyncio.gather(
+        *(by.classify(each.request, each.decision.table, chooses=True) for each in asked)
+    )
+    reading.close()
+    by_text: dict[str, Intent] = {}
+    for each, intent in zip(asked, said, strict=True):
+        first = by_text.setdefault(each.request.text, intent)
+        assert first.name == intent.name
+
+
+async def test_more_than_can_be_read_is_refused_with_a_time() -> None:
+    """Unread texts never pile up."""
+    reading, gate = Threads("reading", limit=1), threading.Event()
+    by = IntentStage(IntentSource(CONFIG, lambda _: FakeEncoder()), reading)
+    found = exchange(text="when do you close on Monday")
+    try:
+        held = asyncio.ensure_future(reading.run(lambda: gate.wait(60)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            await by.classify(found.request, found.decision.table, chooses=True)
+        assert refused.value.retry_after_s
+        known = exchange(text="my money back")
+        read = await by.classify(known.request, known.decision.table, chooses=True)
+        assert read.name == "returns"
+    finally:
+        gate.set()
+        await held
+        reading.close()
+
+
+async def test_a_text_goes_through_the_layers_once_for_all_who_ask() -> None:
+    """Intent, difficulty and search share what a question means, to the last bit."""
+    layers = Layers()
+    question = "at what time do you close on a Sunday in May?"
+    intents, search = SentenceEncoder(32, layers=layers), BgeSmall(layers=layers)
+    vector = intents.encode(intents.read(question))
+    assert layers.remembered == 1
+    assert np.array_equal(search.encode([question])[0], vector)
+    assert layers.remembered == 1
+    with pytest.raises(ValueError, match="read-only"):
+        vector[0] = 0.0
+    assert np.array_equal(BgeSmall().encode([question])[0], vector)
+
+
+def test_of_what_texts_mean_only_the_newest_is_remembered() -> None:
+    """As many as are wanted; what was asked for last stays."""
+    layers = Layers(kept=2)
+    for pieces in ([101, 7592, 102], [101, 2088, 102], [101, 7592, 102], [101, 3000, 102]):
+        layers.vector(pieces)
+    assert layers.remembered == 2
+    known = layers.vector([101, 7592, 102])
+    assert layers.vector([101, 7592, 102]) is known

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from router.config.auto import AutoConfig, IntentConfig
 from router.intent.ensemble import Texts
 from router.intent.examples import Example
-from router.intent.few import FewHead
+from router.intent.few import Examples, FewHead
 from router.intent.model import IntentModel
-from router.intent.train import ENOUGH, MANY, has_many, held_out, train
+from router.intent.train import ENOUGH, MANY, few_head, has_many, held_out, train
 from router.intent.trained import TrainedHead
 from router.intent.vectors import encode_all, glance_all
 from tests.fakes.encoder import FakeEncoder
@@ -221,3 +221,33 @@ def test_text_in_a_language_of_some_example_is_read(taught: str) -> None:
 def english(count: int) -> list[Example]:
     """So many per topic, told apart from other languages by their chatter."""
     return [Example(f"how do i {each.text}", each.intent) for each in examples(count)]
+
+
+@pytest.mark.parametrize("outside", [1, 2, 5])
+def test_a_single_example_of_none_is_enough_and_too_few_break_nothing(outside: int) -> None:
+    """Whether it is learned from or judged by, the head reads every text."""
+    made = train(FakeEncoder(), examples(60, outside=outside), AutoConfig())
+    assert made is not None
+    assert isinstance(made.head, TrainedHead)
+    asked = examples(10, outside=10, seed=3)
+    for each in asked:
+        assert 0 <= made.head.judge(FakeEncoder(), each.text).confidence <= 1
+
+
+def test_the_nearest_example_of_many_is_found_in_parts() -> None:
+    """More texts at once than are compared at once, in whichever order intents come."""
+    chance = np.random.default_rng(5)
+    vectors = chance.normal(size=(90, 8)).astype(np.float32)
+    owner = chance.permutation(np.repeat(np.arange(9), 10))
+    few = Examples(vectors, owner, 9).fitted()
+    asked = chance.normal(size=(700, 8)).astype(np.float32)
+    wanted = np.stack([(asked @ vectors[owner == n].T).max(axis=1) for n in range(9)], axis=1)
+    assert np.allclose(few.read(asked).cosines, wanted, atol=1e-5)
+
+
+def test_a_threshold_of_one_takes_what_is_an_example() -> None:
+    """The cosine of a text with itself is 1 but for rounding."""
+    texts = [f"{word} {other}" for word in TOPICS["loan"].split() for other in ("again", "now")]
+    head = few_head(FakeEncoder(), [Example(text, "loan") for text in texts], 1.0)
+    assert {head.judge(FakeEncoder(), text).intent for text in texts} == {"loan"}
+    assert head.judge(FakeEncoder(), f"{texts[0]} please").intent is None
