@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -156,12 +156,21 @@ class Request:
     @property
     def subjects(self) -> frozenset[str]:
         """The person whose data it carries, by each name that the client or its token gave."""
+        return frozenset(self._told())
+
+    @property
+    def subject(self) -> str:
+        """The one of ``subjects`` that rules are asked about: its token's, which is proven, before
+        what a client says; empty without any."""
+        return next(self._told(), "")
+
+    def _told(self) -> Iterator[str]:
         about = self.body.get("metadata")
-        told = [self.headers.get(SUBJECT_HEADER), self.hints.subject]
-        told.append(None if self.caller is None else self.caller.subject)
+        told = [None if self.caller is None else self.caller.subject]
+        told += [self.headers.get(SUBJECT_HEADER), self.hints.subject]
         told += [self.body.get(name) for name in _SUBJECT_FIELDS]
         told.append(about.get("user_id") if isinstance(about, dict) else None)
-        return frozenset(name for name in told if isinstance(name, str) and name)
+        return (name for name in told if isinstance(name, str) and name)
 
 
 # What was decided

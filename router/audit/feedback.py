@@ -33,11 +33,20 @@ class Feedback(BaseModel):
         }
         if not fits[self.kind]:
             raise ValueError(f"value does not fit kind {self.kind!r}")
+        if _says_nothing(self.value):
+            raise ValueError(f"value is empty: a {self.kind} says something")
         try:
             orjson.dumps(self.value)
         except orjson.JSONEncodeError as error:
             raise ValueError(f"value cannot be kept: {error}") from error
         return self
+
+
+def _says_nothing(value: Any) -> bool:
+    """A blank text, or a message or list of them without anything in it."""
+    if isinstance(value, str):
+        return not value.strip()
+    return isinstance(value, list | dict) and not value
 
 
 def _is_number(value: Any) -> bool:

@@ -19,7 +19,7 @@ from router.choose.ranking import Candidate
 from router.choose.refusals import Code
 from router.choose.virtual import Virtuals
 from router.config.virtual import VirtualModel
-from router.errors import Gone, InvalidRequest, NotFound
+from router.errors import Gone, InvalidRequest, NotFound, RouterError
 from router.exchange import Exchange
 from router.replicas.rendezvous import weight
 from router.request import AUTO, BASE, Needs, Request
@@ -170,13 +170,18 @@ def consider(
     if virtual is not None:
         return _virtual(exchange, card_set, frontiers, *virtual)
     found = _meant(exchange, card_set, frontiers, exchange.request.model)
-    return found + _fallbacks(exchange, card_set, frontiers, found)
+    meant = [each for each in found if each.code is not Code.FALLBACK]
+    chain = _fallbacks(exchange, card_set, frontiers, meant)
+    listed = {each.card.target for each in chain}
+    others = [each for each in found if each.code is Code.FALLBACK]
+    return [*meant, *chain, *(each for each in others if each.card.target not in listed)]
 
 
 def _virtual(
     exchange: Exchange, card_set: CardSet, frontiers: Frontiers, name: str, virtual: VirtualModel
 ) -> list[Candidate]:
-    """What its targets stand for now. Raises ``NotFound`` when none of them is there."""
+    """What its targets stand for now. Raises ``NotFound`` when none of them is there, and
+    ``InvalidRequest`` when those that are cannot do what the endpoint does."""
     found: list[Candidate] = []
     for place, target in enumerate(virtual.targets):
         for candidate in _listed(exchange, card_set, frontiers, target):
@@ -185,12 +190,26 @@ def _virtual(
                 candidate.code, candidate.why = Code.VIRTUAL, f"{target}, of the model {name!r}"
             found.append(candidate)
     if not found:
-        raise NotFound(
-            f"None of the targets of the model {name!r} exists now: {', '.join(virtual.targets)}.",
-            code="model_not_found",
-            param="model",
-        )
+        raise _none_of(exchange, card_set, frontiers, name, virtual)
     return found
+
+
+def _none_of(
+    exchange: Exchange, card_set: CardSet, frontiers: Frontiers, name: str, virtual: VirtualModel
+) -> RouterError:
+    """Why no target of a virtual model is there: what exists cannot do this, or nothing exists."""
+    for target in virtual.targets:
+        try:
+            _meant(exchange, card_set, frontiers, target)
+        except InvalidRequest as error:
+            return error
+        except (NotFound, Gone):
+            continue
+    return NotFound(
+        f"None of the targets of the model {name!r} exists now: {', '.join(virtual.targets)}.",
+        code="model_not_found",
+        param="model",
+    )
 
 
 def _fallbacks(

@@ -22,7 +22,6 @@ from router.ruling import Ruling
 HEADER: Final = "x-graftwork-policy"
 _MAX_HEADER: Final = 1000
 """Characters of a header that is a fact."""
-_SUBJECT: Final = ("user", "safety_identifier")
 
 
 class Trust:
@@ -141,7 +140,7 @@ class PolicyStage:
             tenant=caller.tenant,
             intents=intents,
             confidence=decision.intent.confidence or 0.0,
-            subject=_subject(request) if self._source.reads("subject") else "",
+            subject=request.subject if self._source.reads("subject") else "",
             facts=self.trust.facts(request),
             claims=caller.claims,
             entities=tuple(sorted(request.entities)),
@@ -179,14 +178,6 @@ def _said(ruling: Ruling) -> list[str]:
 def headers(applied: tuple[str, ...]) -> Mapping[str, str]:
     """What the client is told of the rules."""
     return {HEADER: ",".join(applied)} if applied else {}
-
-
-def _subject(request: Request) -> str:
-    # What a token says of its holder is proven, what a header says is not.
-    told = [None if request.caller is None else request.caller.subject]
-    told.append(request.headers.get("x-graftwork-subject"))
-    told += [request.body.get(name) for name in _SUBJECT]
-    return next((each for each in told if isinstance(each, str) and each), "")
 
 
 def _request(request: Request) -> dict[str, Any]:

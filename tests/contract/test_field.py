@@ -241,6 +241,19 @@ def test_an_answer_that_was_stored_can_be_gone_on_from_or_the_client_is_told(
     assert given.get("store") is not True
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_local_models_take_and_do_not_do_is_named(app: httpx.Client, stream: bool) -> None:
+    """A response that was to be stored, and is not; what is so anyway is not named."""
+    body = {"model": "tiny", "input": "Hello", "stream": stream}
+    asked = {"store": True, "max_tool_calls": 2, "service_tier": "flex"}
+    named = app.post("/v1/responses", json={**body, **asked}).headers["x-graftwork-warning"]
+    assert named.startswith("not taken by base: ")
+    assert set(named.partition(": ")[2].split(", ")) == set(asked)
+    for usual in ({}, {"store": False}, {"service_tier": "auto"}):
+        answer = app.post("/v1/responses", json={**body, **usual})
+        assert "x-graftwork-warning" not in answer.headers, usual
+
+
 @pytest.mark.parametrize("model", [*LOCAL, "auto"])
 @pytest.mark.parametrize("path", NULLS)
 def test_every_optional_field_is_null(app: httpx.Client, path: str, model: str) -> None:

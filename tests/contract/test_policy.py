@@ -128,6 +128,29 @@ def test_rules_hold_within_two_seconds_of_their_acceptance(
     assert not ruled.asked()
 
 
+@pytest.mark.parametrize(
+    ("header", "more"),
+    [
+        ("ann", {}),
+        (None, {"graftwork": {"subject": "ann"}}),
+        (None, {"user": "ann"}),
+        (None, {"safety_identifier": "ann"}),
+        (None, {"metadata": {"user_id": "ann"}}),
+    ],
+)
+def test_a_rule_about_a_person_holds_wherever_he_is_named(
+    boss: httpx.Client, asker: httpx.Client, header: str | None, more: dict[str, Any]
+) -> None:
+    """In the header, its twin in the body, or a field of one of the APIs."""
+    held(boss, 'rules: [{id: not-ann, when: subject == "ann", deny: Ann does not want it.}]')
+    headers = {} if header is None else {"x-graftwork-subject": header}
+    until(lambda: chat(asker, "base", user="ann").status_code == 403)
+    answer = chat(asker, "base", headers=headers, **more)
+    assert answer.status_code == 403, answer.text
+    assert answer.headers["x-graftwork-policy"] == "not-ann"
+    assert chat(asker, "base", user="bob").status_code == 200
+
+
 def test_evaluate_says_what_rules_say(boss: httpx.Client) -> None:
     """Effect, rules, obligations, and what an answer violates."""
     held(boss, CAP)

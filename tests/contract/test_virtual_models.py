@@ -20,6 +20,7 @@ from tests.contract.client import (
     push,
     said,
 )
+from tests.fakes.engine_speech import Says
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
@@ -252,6 +253,17 @@ def test_a_model_without_a_target_is_not_found(http: httpx.Client) -> None:
     assert error_of(answer)["code"] == "model_not_found"
 
 
+def test_targets_that_exist_and_cannot_embed_are_not_missing(
+    http: httpx.Client, returns: Pushed
+) -> None:
+    """The client is told what to change, not that nothing is there."""
+    answer = http.post("/v1/embeddings", json={"model": "mine", "input": "Hello"})
+    assert answer.status_code == 400, answer.text
+    assert error_of(answer)["code"] == "unsupported_endpoint"
+    assert "cannot embed" in error_of(answer)["message"]
+    assert http.post("/v1/embeddings", json={"model": "absent", "input": "x"}).status_code == 404
+
+
 def test_virtual_models_are_listed_and_globs_are_not(http: httpx.Client) -> None:
     """Each also alone."""
     listed = {each["id"]: each for each in http.get("/v1/models").json()["data"]}
@@ -306,6 +318,19 @@ def test_a_request_names_its_own_fallbacks(
     for odd in ("", [""], [1], {"a": 1}, ["base"] * 17):
         answer = chat(http, "cheap/big", graftwork={"fallbacks": odd})
         assert answer.status_code == 400, odd
+
+
+def test_a_requests_own_fallbacks_come_before_those_that_everybody_has(
+    http: httpx.Client, system: System, returns: Pushed
+) -> None:
+    """An alias's are the base and the configured frontier; whoever is not asked for comes last."""
+    for engine in system.engines.values():
+        engine.says[returns.name] = Says(status=500)
+    assert _target(chat(http, "returns")) == "base"
+    own = {"fallbacks": ["cheap/big"]}
+    assert _target(chat(http, "returns", graftwork=own)) == "frontier:cheap/big"
+    pinned = chat(http, returns.name, graftwork={**own, "fallback": True})
+    assert _target(pinned) == "frontier:cheap/big"
 
 
 def test_a_pin_is_still_a_promise(http: httpx.Client, system: System, returns: Pushed) -> None:

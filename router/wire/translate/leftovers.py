@@ -220,7 +220,10 @@ IGNORED: Final[Mapping[Endpoint, Shape]] = {
         "background_options": (),
         "context_management": (),
         "image": (),
+        "max_tool_calls": (),
         "moderation": (),
+        "service_tier": ("auto", "default"),
+        "store": (False,),
     },
     Endpoint.EMBEDDINGS: {},
 }
