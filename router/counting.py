@@ -12,6 +12,7 @@ from router.exchange import Exchange
 from router.replicas.table import TableHolder
 from router.request import Option
 from router.respond import Client, response_headers
+from router.targets.counting import TIMEOUT_S
 from router.targets.directory import Catalog
 from router.wire.asgi import Bodies, Receive, Scope, Send, encode_headers, send_json
 
@@ -37,19 +38,20 @@ class TokenCounts:
 
     async def _asked(self, exchange: Exchange, option: Option) -> int | None:
         body = await exchange.delivery.outgoing(option, exchange.request.body)
+        wait_s = exchange.request.hints.timeout_s or TIMEOUT_S
         if not option.is_local:
             try:
-                return await self.catalog.frontier(option).count(body)
+                return await self.catalog.frontier(option).count(body, wait_s)
             except RouterError as error:
                 error.message = exchange.delivery.restored(option, error.message)
                 raise
-        return await self._local(option, {**body, "model": option.engine_name})
+        return await self._local(option, {**body, "model": option.engine_name}, wait_s)
 
-    async def _local(self, option: Option, body: dict[str, object]) -> int:
+    async def _local(self, option: Option, body: dict[str, object], wait_s: float) -> int:
         failed: TargetUnavailable | None = None
         for place in self.holder.places(option):
             try:
-                return await self.catalog.local(option, place).count(body)
+                return await self.catalog.local(option, place).count(body, wait_s)
             except TargetUnavailable as error:
                 failed = error
         raise failed or Overloaded(f"No replica holds {option.target} now.", retry_after_s=1.0)

@@ -160,8 +160,10 @@ class Request:
 
     @property
     def subject(self) -> str:
-        """The one of ``subjects`` that rules are asked about: its token's, which is proven, before
-        what a client says; empty without any."""
+        """The one of ``subjects`` that rules are asked about; empty without any.
+
+        What a token says of its holder is proven, and goes before what a client says.
+        """
         return next(self._told(), "")
 
     def _told(self) -> Iterator[str]:

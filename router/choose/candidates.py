@@ -180,8 +180,10 @@ def consider(
 def _virtual(
     exchange: Exchange, card_set: CardSet, frontiers: Frontiers, name: str, virtual: VirtualModel
 ) -> list[Candidate]:
-    """What its targets stand for now. Raises ``NotFound`` when none of them is there, and
-    ``InvalidRequest`` when those that are cannot do what the endpoint does."""
+    """What its targets stand for now.
+
+    Raises ``NotFound`` when none of them is there, ``InvalidRequest`` when they cannot do this.
+    """
     found: list[Candidate] = []
     for place, target in enumerate(virtual.targets):
         for candidate in _listed(exchange, card_set, frontiers, target):

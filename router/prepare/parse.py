@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -21,9 +21,10 @@ from router.config.virtual import VirtualModel
 from router.errors import InvalidRequest, TooLarge
 from router.policy.instruct import instructed
 from router.prepare.cleaning import cleaned
+from router.prepare.hints import EXTENSION, read_hints
 from router.prepare.parameters import BOUNDS, with_parameters
 from router.prepare.shape import check_shape
-from router.request import AUTO, Hints, Needs, Request, changed
+from router.request import AUTO, Needs, Request, changed
 from router.wire.characters import normalised
 from router.wire.endpoint import Endpoint
 from router.wire.formats.base import asks_for_logprobs
@@ -32,7 +33,6 @@ from router.wire.names import names
 from router.wire.nulls import without_nulls
 from router.wire.texts import Survey, TooDeep, TooMany, survey
 
-EXTENSION = "graftwork"
 _LIMITS = LimitsConfig()
 _LARGE_BYTES = 256 * 1024
 _MAX_MODEL_LENGTH = 256
@@ -40,26 +40,6 @@ _ESCAPED = (b"\\u", b"\\b", b"\\f", b"\x7f")
 """All that JSON in ASCII can say such a character with."""
 _MAX_TEXT_CHARS = 4000
 _TURNS_KEPT = 3
-_HINT_FIELDS = frozenset(
-    {
-        "max_cost_usd",
-        "session",
-        "subject",
-        "timeout_ms",
-        "intent",
-        "fallback",
-        "fallbacks",
-        "no_capture",
-        "context",
-        "truncation",
-        "facts",
-    }
-)
-_MAX_COLLECTIONS = 32
-_MAX_TARGETS = 16
-_MAX_FACTS = 64
-_MAX_FACT_CHARS = 1000
-_MAX_FACT_NUMBER = 2**63
 _PROMPTS = {Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
@@ -107,7 +87,7 @@ def parse(
         model=model,
         route=route,
         stream=_stream(body),
-        hints=_hints(request.headers, extension, body),
+        hints=read_hints(request.headers, extension, body),
         needs=read_needs(body, found),
         removed=removed,
         text=_spelled(turns[-1][-_MAX_TEXT_CHARS:]) if turns else "",
@@ -178,151 +158,6 @@ def _stream(body: dict[str, Any]) -> bool:
     if stream is not None and not isinstance(stream, bool):
         raise InvalidRequest("'stream' must be true or false.", param="stream")
     return bool(stream)
-
-
-def _hints(headers: Mapping[str, str], extension: Any, body: Mapping[str, Any]) -> Hints:
-    if extension is None:
-        extension = {}
-    if not isinstance(extension, dict):
-        raise InvalidRequest(f"'{EXTENSION}' must be an object.", param=EXTENSION)
-    unknown = sorted(extension.keys() - _HINT_FIELDS)
-    if unknown:
-        raise InvalidRequest(
-            f"'{EXTENSION}' has unknown fields {unknown}; known: {sorted(_HINT_FIELDS)}.",
-            param=EXTENSION,
-        )
-    timeout_ms = _number(
-        headers.get("x-graftwork-timeout-ms", extension.get("timeout_ms")), "timeout_ms"
-    )
-    session = headers.get("x-graftwork-session", extension.get("session"))
-    if session is not None and (not isinstance(session, str) or len(session) > _MAX_MODEL_LENGTH):
-        raise InvalidRequest(
-            "'session' must be a string of at most 256 characters.", param=f"{EXTENSION}.session"
-        )
-    intent = headers.get("x-graftwork-intent", extension.get("intent"))
-    if intent is not None and (not isinstance(intent, str) or not 0 < len(intent) <= 256):
-        raise InvalidRequest(
-            "'intent' must be a string of 1 to 256 characters.", param=f"{EXTENSION}.intent"
-        )
-    subject = extension.get("subject")
-    if subject is not None and (not isinstance(subject, str) or not 0 < len(subject) <= 1024):
-        raise InvalidRequest(
-            "'subject' must be a string of 1 to 1024 characters.", param=f"{EXTENSION}.subject"
-        )
-    return Hints(
-        subject=subject,
-        max_cost_usd=_number(
-            headers.get("x-graftwork-max-cost-usd", extension.get("max_cost_usd")),
-            "max_cost_usd",
-            is_zero_one=True,
-        ),
-        session=session,
-        timeout_s=timeout_ms / 1000 if timeout_ms else None,
-        intent=intent,
-        fallback=_flag(headers.get("x-graftwork-fallback"), extension.get("fallback"), "fallback"),
-        no_capture=_flag(
-            headers.get("x-graftwork-no-capture"), extension.get("no_capture"), "no_capture"
-        ),
-        fallbacks=_targets(headers.get("x-graftwork-fallbacks", extension.get("fallbacks"))),
-        context=_collections(headers.get("x-graftwork-context", extension.get("context"))),
-        trim=_trims(extension.get("truncation")) or body.get("truncation") == "auto",
-        facts=_facts(extension.get("facts")),
-    )
-
-
-def _facts(value: Any) -> dict[str, Any]:
-    """What the client says for rules: a few names, each with a value or a short list of them."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or len(value) > _MAX_FACTS:
-        raise InvalidRequest(
-            f"'facts' must be an object of at most {_MAX_FACTS} names.", param=f"{EXTENSION}.facts"
-        )
-    for name, each in value.items():
-        values = each if isinstance(each, list) else [each]
-        if len(values) > _MAX_FACTS or not all(map(_is_fact, values)):
-            raise InvalidRequest(
-                f"The fact {name[:64]!r} must be a text of at most {_MAX_FACT_CHARS} characters, a "
-                f"number, true, false, or a list of at most {_MAX_FACTS} of them.",
-                param=f"{EXTENSION}.facts",
-            )
-    return value
-
-
-def _is_fact(value: Any) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _MAX_FACT_CHARS
-    return isinstance(value, float | bool | None) or (
-        isinstance(value, int) and abs(value) < _MAX_FACT_NUMBER
-    )
-
-
-def _collections(value: Any) -> tuple[str, ...] | None:
-    """Names between commas, or a list of them; ``none`` for no collection."""
-    if value is None:
-        return None
-    names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidRequest(
-            "'context' must be names of collections.", param=f"{EXTENSION}.context"
-        )
-    found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-    if len(found) > _MAX_COLLECTIONS or any(len(name) > _MAX_MODEL_LENGTH for name in found):
-        raise InvalidRequest(
-            f"'context' may name {_MAX_COLLECTIONS} collections.", param=f"{EXTENSION}.context"
-        )
-    return found
-
-
-def _targets(value: Any) -> tuple[str, ...]:
-    """Names between commas, or a list of them."""
-    if value is None:
-        return ()
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-    if (
-        not isinstance(names, list)
-        or len(names) > _MAX_TARGETS
-        or not all(isinstance(name, str) and 0 < len(name) <= _MAX_MODEL_LENGTH for name in names)
-    ):
-        raise InvalidRequest(
-            f"'fallbacks' must be a list of at most {_MAX_TARGETS} models' names.",
-            param=f"{EXTENSION}.fallbacks",
-        )
-    return tuple(dict.fromkeys(names))
-
-
-def _trims(truncation: Any) -> bool:
-    """As in the Responses API: ``auto`` lets the oldest turns go, ``disabled`` does not."""
-    if truncation not in (None, "auto", "disabled"):
-        raise InvalidRequest(
-            "'truncation' must be 'auto' or 'disabled'.", param=f"{EXTENSION}.truncation"
-        )
-    return bool(truncation == "auto")
-
-
-def _flag(header: str | None, value: Any, name: str) -> bool:
-    """The header's word, which is text, else the extension's, which is JSON."""
-    if header is not None:
-        value = {"true": True, "false": False}.get(header.strip().lower())
-    elif value is None:
-        return False
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"'{name}' must be true or false.", param=f"{EXTENSION}.{name}")
-    return value
-
-
-def _number(value: Any, name: str, *, is_zero_one: bool = False) -> float | None:
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    fits = 0 < number < float("inf") or (is_zero_one and number == 0)
-    if isinstance(value, bool) or not fits:
-        least = "of at least" if is_zero_one else "above"
-        raise InvalidRequest(f"'{name}' must be a number {least} 0.", param=f"{EXTENSION}.{name}")
-    return number
 
 
 def _check_choices(endpoint: Endpoint, body: dict[str, Any], limits: LimitsConfig) -> None:

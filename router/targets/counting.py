@@ -34,9 +34,20 @@ async def count(
     *,
     target: str,
     connect_timeout_s: float,
+    timeout_s: float,
     way: Way = STRAIGHT,
 ) -> int:
-    """Ask a route like Anthropic's ``count_tokens``. ``body`` is that of Messages.
+    """Ask a route like Anthropic's ``count_tokens``.
+
+    Args:
+        client: the shared HTTP client.
+        url: the route's.
+        headers: credentials included.
+        body: that of Messages.
+        target: the target's name, for messages.
+        connect_timeout_s: seconds to wait for a connection.
+        timeout_s: what the client waits, seconds; half a minute at most.
+        way: out of here.
 
     Raises ``TargetRejected`` and ``TargetUnavailable``.
     """
@@ -46,7 +57,7 @@ async def count(
         orjson.dumps({name: body[name] for name in _COUNTED if name in body}),
         target=target,
         connect_timeout_s=connect_timeout_s,
-        timeout_s=TIMEOUT_S,
+        timeout_s=min(timeout_s, TIMEOUT_S),
         way=way,
     )
     raw = await answer.error_body()

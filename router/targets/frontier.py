@@ -244,26 +244,47 @@ class Provider:
     def _ended(self) -> None:
         self.in_flight -= 1
 
-    async def count(self, target: str, body: Mapping[str, Any]) -> int:
+    async def count(self, target: str, body: Mapping[str, Any], timeout_s: float) -> int:
         """Tokens of a Messages body. Raises ``TargetRejected`` and ``TargetUnavailable``."""
         self._require_room(target)
         self.in_flight += 1
         try:
-            key = await self._key()
-            return await count(
-                self._client,
-                self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
-                {**self._before, **({} if key is None else self.config.api.credentials(key))},
-                body,
-                target=target,
-                connect_timeout_s=self.config.connect_timeout_s,
-                way=self._way,
-            )
+            return await self._counted(target, body, timeout_s)
         except TargetError as error:
             self._hide(error)
             raise
         finally:
             self._ended()
+
+    async def _counted(self, target: str, body: Mapping[str, Any], timeout_s: float) -> int:
+        """By the next key; while one is refused and there are others, by those."""
+        left = max(len(self._keys), 1)
+        while True:
+            key = await self._key()
+            try:
+                return await count(
+                    self._client,
+                    self.config.url(Endpoint.MESSAGES) + COUNT_TOKENS,
+                    {**self._before, **({} if key is None else self.config.api.credentials(key))},
+                    body,
+                    target=target,
+                    connect_timeout_s=self.config.connect_timeout_s,
+                    timeout_s=timeout_s,
+                    way=self._way,
+                )
+            except TargetUnavailable as error:
+                if left <= 0 or not self._may_count_with_another(key, error):
+                    raise
+                left -= 1
+
+    def _may_count_with_another(self, key: str | None, error: TargetUnavailable) -> bool:
+        if error.failure is Failure.CREDENTIALS:
+            self._keys.refused(key)
+        elif error.failure is Failure.LIMITED:
+            self._keys.limited(key, error.retry_after_s)
+        else:
+            return False
+        return self._keys.has_another()
 
 
 class FrontierTarget:
@@ -294,7 +315,7 @@ class FrontierTarget:
         """Responses by a provider's own API, unless the client says otherwise."""
         return FORMATS[endpoint].keeps and self._provider.config.keeps_responses(self.card)
 
-    async def count(self, body: Mapping[str, Any]) -> int | None:
+    async def count(self, body: Mapping[str, Any], timeout_s: float) -> int | None:
         """Tokens of a Messages body; None when its provider does not count.
 
         Raises ``TargetRejected`` and ``TargetUnavailable``.
@@ -302,7 +323,7 @@ class FrontierTarget:
         if not self._provider.config.api.counts_tokens:
             return None
         try:
-            return await self._provider.count(self.name, {**body, "model": self.card.id})
+            return await self._provider.count(self.name, {**body, "model": self.card.id}, timeout_s)
         except TargetUnavailable as error:
             if error.failure is Failure.MISSING:  # of many that speak this API else
                 return None

@@ -78,7 +78,7 @@ class LocalTarget:
         del endpoint
         return False
 
-    async def count(self, body: Mapping[str, Any]) -> int:
+    async def count(self, body: Mapping[str, Any], timeout_s: float) -> int:
         """Tokens of a Messages body, by the engine's own tokenizer and template.
 
         Raises ``TargetRejected`` and ``TargetUnavailable``.
@@ -94,6 +94,7 @@ class LocalTarget:
             body,
             target=self.name,
             connect_timeout_s=self._connect_timeout_s,
+            timeout_s=timeout_s,
         )
 
     async def send(self, call: Call) -> Answer:

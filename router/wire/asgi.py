@@ -34,6 +34,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON = b"application/json"
+_LISTS = frozenset({"x-graftwork-context", "x-graftwork-fallbacks"})
+"""Headers of which several lines are one list, as HTTP has it."""
 
 
 class ClientLeft(Exception):
@@ -41,8 +43,14 @@ class ClientLeft(Exception):
 
 
 def header_map(scope: Scope) -> dict[str, str]:
-    """Request headers, lower-case names; of repeated ones the last counts."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """Request headers, lower-case names; of repeated ones the last counts, of lists the whole."""
+    lines = scope["headers"]
+    found = {name.decode("latin-1"): value.decode("latin-1") for name, value in lines}
+    if len(found) < len(lines):
+        for name in _LISTS & found.keys():
+            values = (value for each, value in lines if each.decode("latin-1") == name)
+            found[name] = ",".join(value.decode("latin-1") for value in values)
+    return found
 
 
 class Present:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,6 +42,9 @@ class Counts:
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
+        self.accepts: str | None = None
+        """The only key that it takes; None: any."""
+        self.delay_s = 0.0
         self.message = "no such role"
         self.told: object = 21
         self.bodies: list[dict[str, Any]] = []
@@ -50,6 +54,9 @@ class Counts:
         """The route."""
         self.bodies.append(await request.json())
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        await asyncio.sleep(self.delay_s)
+        if self.accepts not in {None, self.headers[-1].get("x-api-key")}:
+            return web.json_response({"error": {"message": "no such key"}}, status=401)
         error = {"type": "invalid_request_error", "message": self.message}
         answer = (
             {"input_tokens": self.told} if self.status == 200 else {"type": "error", "error": error}
@@ -122,6 +129,35 @@ async def test_a_frontier_counts_or_it_is_an_estimate(tmp_path: Path, dialect: s
     else:
         assert reply.json()["input_tokens"] > 0
         assert reply.headers["x-graftwork-warning"].startswith("input_tokens is an estimate")
+
+
+async def test_another_key_counts_where_one_is_refused(tmp_path: Path) -> None:
+    """As for answers; the refused one is set aside, and the next count does not try it."""
+    counts = Counts()
+    counts.accepts = "good"
+    async with counting(counts) as url:
+        keys = tmp_path / "keys"
+        keys.write_text("good\nbad\n")
+        found = {**provider("anthropic", url), "api_key_env": None, "api_key_file": str(keys)}
+        async with router(tmp_path, {"providers": [found]}, table()) as (_, process):
+            for _ in range(3):
+                reply = await ask(process.door, PATH, {**BODY, "model": "cloud/big"})
+                assert reply.json() == {"input_tokens": 21}
+    used = [headers["x-api-key"] for headers in counts.headers]
+    assert used.count("bad") == 1
+
+
+async def test_a_count_takes_no_longer_than_the_client_waits(tmp_path: Path) -> None:
+    """``timeout_ms``, as for answers."""
+    counts = Counts()
+    counts.delay_s = 30.0
+    hasty = {**BODY, "graftwork": {"timeout_ms": 100}}
+    async with counting(counts) as url:
+        config = {"providers": [provider("anthropic", url)]}
+        async with router(tmp_path, config, table(url), {"KEY": "k"}) as (_, process):
+            for model in ("cloud/big", BASE):
+                reply = await ask(process.door, PATH, {**hasty, "model": model})
+                assert (reply.status, reply.json()["error"]["type"]) == (504, "timeout_error")
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])

@@ -180,7 +180,7 @@ async def test_no_count_repeats_a_key() -> None:
         config = configured(server.url, dialect="anthropic", api_key_env="K")
         [target] = frontier_targets(client, [config], {"K": "the-secret"}).values()
         with pytest.raises(TargetError) as raised:
-            await target.count({"messages": []})
+            await target.count({"messages": []}, 30.0)
     assert raised.value.message.endswith("[key] is no key")
 
 
