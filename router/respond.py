@@ -256,12 +256,13 @@ def response_headers(exchange: Exchange) -> list[Header]:
         "x-graftwork-attempts": str(len(exchange.delivery.attempts)),
         "x-graftwork-cost-usd": f"{account.cost_usd:.9f}",
         "x-graftwork-overhead-ms": f"{overhead_s * 1000:.2f}",
-        "x-ratelimit-limit-requests": str(rate.limit),
-        "x-ratelimit-remaining-requests": str(rate.remaining),
-        "x-ratelimit-reset-requests": f"{rate.resets_s:.0f}s",
         "server-timing": timings,
-        **account.headers,
     }
+    if rate.limit:  # none was looked up for who is not known
+        values["x-ratelimit-limit-requests"] = str(rate.limit)
+        values["x-ratelimit-remaining-requests"] = str(rate.remaining)
+        values["x-ratelimit-reset-requests"] = f"{rate.resets_s:.0f}s"
+    values |= account.headers
     if documents := exchange.context.documents:
         values["x-graftwork-context"] = ",".join(documents)
     if warnings := exchange.warnings:

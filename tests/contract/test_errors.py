@@ -76,6 +76,7 @@ def test_a_key_is_needed(keyed: System) -> None:
             answer = stranger.request(method, path, json={} if method == "POST" else None)
             assert answer.status_code == 401, path
             assert error_of(answer)["code"] in {"invalid_api_key", "missing_api_key"}
+            assert not [name for name in answer.headers if name.startswith("x-ratelimit")], path
         for path in ("/healthz", "/readyz"):
             assert stranger.get(path).status_code == 200
 
