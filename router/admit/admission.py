@@ -56,7 +56,11 @@ class Admission:
         wanted = headers.get(PRIORITY_HEADER)
         if wanted is not None:
             exchange.request = changed(exchange.request, priority=_priority(wanted, caller))
-        exchange.account.limited(self._count(caller))
+        window = self._window(caller)
+        try:
+            self._take(window)
+        finally:  # whoever is refused is told the limit, too
+            exchange.account.limited(self._rate(window))
         self._require_room(exchange.request.priority)
 
     @contextmanager
@@ -86,10 +90,11 @@ class Admission:
 
     def count(self, caller: Caller) -> None:
         """Count a call that asks no target. Raises ``RateLimited``."""
-        self._count(caller)
+        self._take(self._window(caller))
 
-    def _count(self, caller: Caller) -> Rate:
-        limit, now = self._limits.requests_per_minute, time.monotonic()
+    def _window(self, caller: Caller) -> _Window:
+        """The minute in which requests of the caller's tenant are counted."""
+        now = time.monotonic()
         window = self._windows.get(caller.tenant)
         if window is None or window.ends <= now:
             # In the order in which they end: a tenant comes with a token, there may be any number.
@@ -97,14 +102,20 @@ class Admission:
             while len(self._windows) >= _MAX_TENANTS:
                 del self._windows[next(iter(self._windows))]
             window = self._windows[caller.tenant] = _Window(ends=now + _WINDOW_S)
-        left_s = window.ends - now
-        if window.used >= limit:
+        return window
+
+    def _take(self, window: _Window) -> None:
+        rate = self._rate(window)
+        if rate.remaining <= 0:
             raise RateLimited(
-                f"{limit} requests a minute are used up; try again in {left_s:.0f} s.",
-                retry_after_s=left_s,
+                f"{rate.limit} requests a minute are used up; try again in {rate.resets_s:.0f} s.",
+                retry_after_s=rate.resets_s,
             )
         window.used += 1
-        return Rate(limit, limit - window.used, left_s)
+
+    def _rate(self, window: _Window) -> Rate:
+        limit = self._limits.requests_per_minute
+        return Rate(limit, limit - window.used, max(window.ends - time.monotonic(), 0.0))
 
 
 def _priority(wanted: str, caller: Caller) -> Priority:

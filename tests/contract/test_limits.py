@@ -60,7 +60,9 @@ def test_too_many_requests(http: httpx.Client) -> None:
     assert limited.status_code == 429
     assert int(limited.headers["retry-after"]) > 0
     assert error_of(limited)["type"] == "rate_limit_error"
+    assert limited.headers["x-ratelimit-limit-requests"] == "6"
     assert limited.headers["x-ratelimit-remaining-requests"] == "0"
+    assert limited.headers["x-ratelimit-reset-requests"] != "0s"
     body = {"model": "tiny", "messages": HELLO, "max_tokens": 8}
     on_messages = http.post("/v1/messages", json=body)
     assert on_messages.status_code == 429
