@@ -138,8 +138,10 @@ def test_what_was_taken_over_is_told(http: httpx.Client, frontier: FakeFrontier)
         assert target(http, text) == version.target
 
     def counted() -> dict[str, Any]:
+        """The row, once both are heard: what was used, and what became of the version's answers."""
         found = takeover(http)["refunds"]
-        return found if found["requests"] >= 4 and found["coverage"] else {}
+        used = found["requests"] >= 4 and found["coverage"]
+        return found if used and found["confidence"] is not None else {}
 
     row = until(counted)
     assert (row["alias"], row["target"], row["replaced"]) == (
