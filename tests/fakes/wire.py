@@ -37,6 +37,7 @@ class Wire:
         heads: the head of each request that came, as text.
         bodies: the body of each request.
         connections: how many connections were opened.
+        ended: how many of them have ended, from either side.
         left: set when a client closed its connection while the server was hanging.
     """
 
@@ -44,6 +45,7 @@ class Wire:
     heads: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     connections: int = 0
+    ended: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -62,6 +64,7 @@ async def wire(*answers: Sequence[Piece], tls: ssl.SSLContext | None = None) -> 
         except (ConnectionError, asyncio.IncompleteReadError):
             running.left.set()
         finally:
+            running.ended += 1
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)

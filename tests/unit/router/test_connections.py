@@ -91,7 +91,9 @@ async def test_bytes_that_nobody_asked_for_end_a_connection(
     script: list[Piece] = [body(ANSWER), pause, surplus] if pause else [body(ANSWER) + surplus]
     async with wire(script, [body(ANSWER)]) as server:
         assert await read(await post(client, server)) == ANSWER
-        await asyncio.sleep(3 * PAUSE)
+        async with asyncio.timeout(60):
+            while not server.ended:  # noqa: ASYNC110 - the fake has no event for it
+                await asyncio.sleep(0.01)
         assert await read(await post(client, server)) == ANSWER
     assert server.connections == 2
 
@@ -199,15 +201,23 @@ def test_a_full_connection_that_is_cut_is_read_to_the_cut(run: Run) -> None:
             await writer.drain()
         writer.close()
 
+    async def post_within(client: HttpClient, url: URL, timeout_s: float) -> RawAnswer:
+        return await client.post(
+            url, {}, b"{}", target="base", connect_timeout_s=30, timeout_s=timeout_s
+        )
+
     async def call() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         async with HttpClient() as client:
-            answer = await client.post(
-                url, {}, b"{}", target="base", connect_timeout_s=30, timeout_s=1.0
-            )
+            timeout_s = 1.0
+            try:
+                answer = await post_within(client, url, timeout_s)
+            except TargetTimeout:  # a busy machine: not even the head came in time
+                timeout_s = 20.0
+                answer = await post_within(client, url, timeout_s)
             answer.watch(ASKED)
-            await asyncio.sleep(1.3)
+            await asyncio.sleep(timeout_s + 0.3)
             with pytest.raises(TargetBroken, match="in time"):
                 await read(answer)
         server.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,10 +15,11 @@ from router.govern.detect.awaited import _ANY_TEXT, MAX_CHARS, Awaited
 class Words:
     """Finds each ``x``; knows what it was asked, and in which thread."""
 
-    def __init__(self, pause_s: float = 0) -> None:
+    def __init__(self) -> None:
         self.asked: list[str] = []
         self.thread = threading.get_ident()
-        self.pause_s = pause_s
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
         self.warm = False
 
     def find(self, text: str) -> list[Span]:
@@ -29,7 +29,7 @@ class Words:
             return []
         self.asked.append(text)
         self.thread = threading.get_ident()
-        time.sleep(self.pause_s)
+        assert self.may_go_on.wait(60)
         if text == "raise":
             raise RuntimeError("the text was: raise")
         return [Span(i, i + 1, "X") for i, letter in enumerate(text) if letter == "x"]
@@ -68,13 +68,16 @@ async def test_it_was_used_once_before_it_counts_as_loaded(awaited: Awaited, wor
 
 async def test_the_loop_goes_on_while_it_works(words: Words, awaited: Awaited) -> None:
     """Others are answered meanwhile."""
-    words.pause_s = 0.5
+    words.may_go_on.clear()
     looking = asyncio.ensure_future(awaited.find(["x"]))
-    turns = 0
-    while not looking.done():
+    async with asyncio.timeout(60):
+        while not words.asked:  # noqa: ASYNC110 - it is in another thread
+            await asyncio.sleep(0.005)
+    for _ in range(10):
         await asyncio.sleep(0.005)
-        turns += 1
-    assert turns > 10
+    assert not looking.done()
+    words.may_go_on.set()
+    assert await looking == [[Span(0, 1, "X")]]
 
 
 async def test_texts_that_come_again_are_not_read_again(awaited: Awaited, words: Words) -> None:
@@ -136,8 +139,10 @@ async def test_longer_texts_than_it_reads_are_refused(awaited: Awaited, words: W
 
 async def test_more_texts_than_may_wait_are_refused(words: Words, awaited: Awaited) -> None:
     """Rather than let all wait ever longer."""
-    words.pause_s = 0.005
-    asked = [awaited.find([f"text {n}"]) for n in range(600)]
+    words.may_go_on.clear()
+    asked = [asyncio.ensure_future(awaited.find([f"text {n}"])) for n in range(600)]
+    await asyncio.sleep(0)  # each has asked for its place
+    words.may_go_on.set()
     results = await asyncio.gather(*asked, return_exceptions=True)
     refused = [one for one in results if isinstance(one, DetectorUnavailable)]
     assert 0 < len(refused) < 600
