@@ -16,7 +16,7 @@ from adapters.records.sealing import AUDIT
 from router.admit.keys import hash_key
 from router.stages import Heading
 from tests.browser.driver import DESK, MISSING, Browser, browser
-from tests.contract.client import ADMIN, archive, chat, client, post_version, push
+from tests.contract.client import ADMIN, archive, chat, client, post_version, push, put_rules
 from tests.contract.conftest import router_args
 from tests.contract.test_gates import bring
 from tests.fakes.frontier import FakeFrontier
@@ -120,8 +120,7 @@ def frozen(system: System) -> str:
 def _use(system: System) -> None:
     with client(system, "ops") as ops, client(system, "app") as app:
         rules = 'rules:\n  - id: looks\n    when: tenant == "app"\n    instruct: Be kind.\n'
-        answer = ops.put(f"{ADMIN}/policy", content=rules)
-        assert answer.status_code == 200, answer.text
+        put_rules(ops, rules)
         bring(ops, "kept")
         assert post_version(ops, "kept", archive(7)).status_code in {202, 422}
         push(ops, "returns", 1)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from router.admit.keys import hash_key
-from tests.contract.client import ADMIN, Pushed, client, push
+from tests.contract.client import Pushed, client, push, put_rules
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System, whole_system
 
@@ -137,8 +137,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> It
   - {id: look-first, when: tenant == 'app', review: before}
   - {id: look-later, when: tenant == 'late', review: after}
 """
-            headers = {"content-type": "application/yaml"}
-            assert ops.put(f"{ADMIN}/policy", content=rules, headers=headers).status_code == 200
+            put_rules(ops, rules)
         yield running
 
 

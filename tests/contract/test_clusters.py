@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from router.admit.keys import hash_key
 from serving.cli.main import app
-from tests.contract.client import ADMIN, chat, client, error_of, until
+from tests.contract.client import ADMIN, chat, client, error_of, put_rules, until
 from tests.contract.conftest import router_args
 from tests.contract.test_erasures import erase, holding
 from tests.fakes.frontier import FakeFrontier
@@ -168,12 +168,10 @@ rules:
   - id: cap
     oblige: {kind: max_discount, percent: 20}
 """
-    kind = {"content-type": "application/yaml"}
-    put = boss.put(f"{ADMIN}/policy", content=rules.encode(), headers=kind)
-    assert put.status_code == 200, put.text
+    put_rules(boss, rules)
     refused = chat(asker, MODEL, "say Take 55 % off, dear capybara.")
     assert refused.status_code == 403, refused.text
-    boss.put(f"{ADMIN}/policy", content=b"rules: []", headers=kind)
+    put_rules(boss, "rules: []")
 
     def kept() -> list[dict[str, Any]]:
         found = boss.get(f"{ADMIN}/exchanges").json()["data"]

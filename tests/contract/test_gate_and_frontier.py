@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.client import ADMIN, archive, chat, client, post_version
+from tests.contract.client import ADMIN, archive, chat, client, post_version, put_rules
 from tests.contract.conftest import router_args
 from tests.contract.test_gates import ANSWER, bring, report, settled, teach
 from tests.fakes.frontier import FakeFrontier
@@ -84,8 +84,7 @@ def test_answers_that_break_a_rule_stop_a_version(
 ) -> None:
     """They are right as far as anybody grades, and say what a rule forbids."""
     rules = "rules:\n  - {id: silence, oblige: {kind: must_not_say, phrases: [receipt]}}\n"
-    held = http.put(f"{ADMIN}/policy", content=rules, headers={"content-type": "application/yaml"})
-    assert held.status_code == 200, held.text
+    put_rules(http, rules)
     digest = teach(system, tmp_path, "returns", 3, ANSWER)
     try:
         assert post_version(http, "returns", archive(3)).status_code == 202

@@ -23,8 +23,8 @@ from tests.contract.client import (
     client,
     error_of,
     lines,
+    put_rules,
     said,
-    until,
 )
 from tests.contract.conftest import router_args
 from tests.fakes.engine_speech import Says
@@ -450,17 +450,14 @@ def test_a_rule_may_ask_what_kinds_of_data_a_request_has(
 ) -> None:
     """Business rules see kinds, never values."""
     rules = "rules:\n  - id: no-banking\n    when: '\"IBAN\" in entities'\n    deny: No accounts.\n"
-    yaml = {"content-type": "application/yaml"}
     try:
-        assert ops.put(f"{ADMIN}/policy", content=rules, headers=yaml).status_code == 200
-        answer = until(
-            lambda: (told := chat(app, BIG, f"pay to {IBAN}")).status_code != 200 and told
-        )
+        put_rules(ops, rules)
+        answer = chat(app, BIG, f"pay to {IBAN}")
         assert (answer.status_code, error_of(answer)["code"]) == (403, "policy_denied")
         assert chat(app, BIG, f"write to {MAIL}").status_code == 200
     finally:
-        ops.put(f"{ADMIN}/policy", content="rules: []", headers=yaml)
-        until(lambda: chat(app, BIG, f"pay to {IBAN}").status_code == 200)
+        put_rules(ops, "rules: []")
+    assert chat(app, BIG, f"pay to {IBAN}").status_code == 200
 
 
 def test_a_guard_model_sees_what_its_provider_may_see(

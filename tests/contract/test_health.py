@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.contract.client import chat, client, push
+from tests.contract.client import chat, client, push, until
 from tests.fakes.whole_system import System, whole_system
 
 
@@ -44,8 +44,13 @@ def test_ready_with_the_base_and_every_adapter_that_fits(keyed: System, ops: htt
 def test_metrics_can_be_read_by_prometheus(ops: httpx.Client, app: httpx.Client) -> None:
     """By who may: an operator, not an application."""
     chat(app, "tiny")
-    answer = ops.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
-    families = {family.name for family in text_string_to_metric_families(answer.text)}
-    assert {"graftwork_requests", "graftwork_requests_in_flight"} <= families
+
+    def counted() -> bool:
+        """A request is measured last of all, when its answer has left."""
+        answer = ops.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        families = {family.name for family in text_string_to_metric_families(answer.text)}
+        return {"graftwork_requests", "graftwork_requests_in_flight"} <= families
+
+    until(counted)
     assert app.get("/metrics").status_code == 403

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from router.admit.keys import hash_key
-from tests.contract.client import ADMIN, BODIES, chat, client, until
+from tests.contract.client import ADMIN, BODIES, chat, client, put_rules, until
 from tests.contract.conftest import router_args
 from tests.fakes.engine_speech import Says
 from tests.fakes.frontier import FakeFrontier
@@ -77,7 +77,7 @@ def boss(ruled: System) -> Iterator[httpx.Client]:
     """Who makes the rules; none are left behind."""
     with client(ruled, "ops") as found:
         yield found
-        assert put(found, "rules: []").status_code == 200
+        put_rules(found, "rules: []")
         ruled.forget()
 
 
@@ -94,25 +94,19 @@ def put(boss: httpx.Client, rules: str, **query: str) -> httpx.Response:
     return boss.put(f"{ADMIN}/policy", content=rules.encode(), params=query, headers=headers)
 
 
-def held(boss: httpx.Client, rules: str, **query: str) -> dict[str, Any]:
-    """Put one that is fine; what the answer says."""
-    answer = put(boss, rules, **query)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
 def test_rules_hold_within_two_seconds_of_their_acceptance(
     boss: httpx.Client, ruled: System
 ) -> None:
     """A denied request is told the rule's reason, in the shape of the API that was called."""
-    version = held(boss, CAP)["version"]
-    deadline = time.monotonic() + _SOON_S
+    accepted = put(boss, CAP)
+    assert accepted.status_code == 200, accepted.text
+    version, deadline = accepted.json()["version"], time.monotonic() + _SOON_S
     with client(ruled, "other") as other:
         # A request that began before it may be answered long after it.
         while (began := time.monotonic()) and (answer := chat(other, "base")).status_code != 403:
             assert began < deadline, answer.text
             time.sleep(0.02)
+            ruled.forget()
         error = answer.json()["error"]
         assert error["code"] == "policy_denied"
         assert "Legal questions go to the legal team." in error["message"]
@@ -154,7 +148,7 @@ def test_a_rule_about_a_person_holds_wherever_he_is_named(
 
 def test_evaluate_says_what_rules_say(boss: httpx.Client) -> None:
     """Effect, rules, obligations, and what an answer violates."""
-    held(boss, CAP)
+    put_rules(boss, CAP)
     question = {"tenant": "app", "intent": "returns", "facts": {"loyalty": "silver"}}
     answer = boss.post(
         f"{ADMIN}/policy/evaluate", json={**question, "answer": "Take 25 % off your next order."}
@@ -201,7 +195,7 @@ def test_bad_rules_are_refused_with_rule_and_line(
     boss: httpx.Client, source: str, status: int, line: int | None, rule: str | None
 ) -> None:
     """At once, whatever they are; what held before holds."""
-    before = held(boss, CAP)["version"]
+    before = put_rules(boss, CAP)["version"]
     began = time.monotonic()
     answer = put(boss, source)
     assert time.monotonic() - began < 20
@@ -215,7 +209,7 @@ def test_bad_rules_are_refused_with_rule_and_line(
 
 def test_an_unreachable_rule_and_a_conflict_are_named(boss: httpx.Client) -> None:
     """Not refused: somebody may be about to write the rest."""
-    told = held(
+    told = put_rules(
         boss,
         "rules:\n"
         '  - {id: never, when: tenant == "a" && tenant == "b", deny: x}\n'
@@ -229,7 +223,7 @@ def test_a_requirement_narrows_who_may_answer(
     boss: httpx.Client, asker: httpx.Client, ruled: System, frontier: FakeFrontier
 ) -> None:
     """Nobody else is asked, also when who is left fails (law 5)."""
-    held(boss, LOCAL)
+    put_rules(boss, LOCAL)
     denied = chat(asker, "cloud/big")
     assert denied.status_code == 403
     assert denied.json()["error"]["code"] == "policy_denied"
@@ -242,8 +236,8 @@ def test_a_requirement_narrows_who_may_answer(
 
 def test_a_shadow_changes_nothing_and_is_counted(boss: httpx.Client, asker: httpx.Client) -> None:
     """What it would have done is counted and listed; promoted it holds, rolled back it does not."""
-    first = held(boss, "rules: []")["version"]
-    second = held(boss, LOCAL, stage="shadow")["version"]
+    first = put_rules(boss, "rules: []")["version"]
+    second = put_rules(boss, LOCAL, stage="shadow")["version"]
     shown = boss.get(f"{ADMIN}/policy").json()
     assert (shown["active"]["version"], shown["shadow"]["version"]) == (first, second)
 
@@ -268,7 +262,7 @@ def test_a_shadow_changes_nothing_and_is_counted(boss: httpx.Client, asker: http
 
 def test_differences_between_versions_are_shown(boss: httpx.Client) -> None:
     """Line by line."""
-    first, second = (held(boss, rules)["version"] for rules in (CAP, LOCAL))
+    first, second = (put_rules(boss, rules)["version"] for rules in (CAP, LOCAL))
     answer = boss.get(f"{ADMIN}/policy/diff", params={"from": first, "to": second}).json()
     assert "-  - id: no-legal\n" in answer["diff"]
     assert "+  - id: stays-here\n" in answer["diff"]
@@ -278,7 +272,7 @@ def test_facts_count_only_from_trusted_keys(
     boss: httpx.Client, asker: httpx.Client, ruled: System
 ) -> None:
     """Another key's are as if nobody had said anything."""
-    held(boss, 'rules: [{id: gold-only, when: facts.tier != "gold", deny: Gold only.}]')
+    put_rules(boss, 'rules: [{id: gold-only, when: facts.tier != "gold", deny: Gold only.}]')
     body: dict[str, Any] = {"graftwork": {"facts": {"tier": "gold"}}}
     assert chat(asker, "base", **body).status_code == 200
     with client(ruled, "ops") as other:
@@ -289,7 +283,7 @@ def test_headers_of_a_trusted_keys_gateway_are_facts(
     boss: httpx.Client, asker: httpx.Client, ruled: System
 ) -> None:
     """They go before what the body says; another key's are nothing."""
-    held(boss, 'rules: [{id: gold-only, when: facts.tier != "gold", deny: Gold only.}]')
+    put_rules(boss, 'rules: [{id: gold-only, when: facts.tier != "gold", deny: Gold only.}]')
     gold, silver = {"x-tier": "gold"}, {"x-tier": "silver"}
     assert chat(asker, "base", headers=gold).status_code == 200
     body: dict[str, Any] = {"graftwork": {"facts": {"tier": "gold"}}}
@@ -302,7 +296,7 @@ def test_claims_of_tokens_are_what_rules_may_know(
     boss: httpx.Client, ruled: System, people: IdentityProvider
 ) -> None:
     """Of the holder of a signed token, who is in no log by name."""
-    held(boss, 'rules: [{id: sales, when: claims.department == "sales", deny: Not for sales.}]')
+    put_rules(boss, 'rules: [{id: s, when: claims.department == "sales", deny: Not for sales.}]')
     for department, status in (("sales", 403), ("returns", 200)):
         token = people.token(sub="ann@acme.example", department=department)
         answer = chat(boss, "base", headers={"authorization": f"Bearer {token}"})
@@ -329,7 +323,7 @@ def test_a_stated_intent_never_widens_what_the_recognised_one_permits(
     boss: httpx.Client,
 ) -> None:
     """A trusted key's neither."""
-    held(boss, 'rules: [{id: none-back, when: intent == "returns", deny: No refunds.}]')
+    put_rules(boss, 'rules: [{id: none-back, when: intent == "returns", deny: No refunds.}]')
     stated = {"x-graftwork-intent": "weather"}
     assert chat(boss, "auto", "I want a refund", headers=stated).status_code == 403
     assert chat(boss, "auto", "What will it be like?", headers=stated).status_code == 200
@@ -340,7 +334,7 @@ def test_rules_know_what_personal_data_is_in_a_request(
     boss: httpx.Client, asker: httpx.Client, frontier: FakeFrontier
 ) -> None:
     """And keep it from whom they say."""
-    held(
+    put_rules(
         boss,
         "rules:\n  - {id: bank-data-stays, when: '\"IBAN\" in entities', require: {local: true}}\n",
     )
@@ -355,7 +349,7 @@ def test_rules_know_what_personal_data_is_in_a_request(
 
 def test_a_dry_run_says_what_rules_say(boss: httpx.Client, asker: httpx.Client) -> None:
     """Each candidate with the rule that strikes it out."""
-    held(boss, LOCAL)
+    put_rules(boss, LOCAL)
     body = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
     told = asker.post("/v1/decision", json=body).json()
     assert told["decided"]["policy"]["rules"] == ["stays-here"]
@@ -368,7 +362,7 @@ def test_an_instruction_reaches_the_model_on_every_endpoint(
     boss: httpx.Client, asker: httpx.Client, ruled: System
 ) -> None:
     """As a system text, or before the prompt."""
-    held(boss, "rules: [{id: polite, instruct: Always be polite.}]")
+    put_rules(boss, "rules: [{id: polite, instruct: Always be polite.}]")
     calls: dict[str, dict[str, Any]] = {
         "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
         "/v1/completions": {"prompt": "x"},
@@ -385,7 +379,7 @@ def test_a_review_before_answers_202_and_asks_nobody(
     boss: httpx.Client, asker: httpx.Client, ruled: System
 ) -> None:
     """With the review's id; the decision names the rule."""
-    held(boss, "rules: [{id: look-first, review: before}]")
+    put_rules(boss, "rules: [{id: look-first, review: before}]")
     answer = chat(asker, "base")
     assert answer.status_code == 202, answer.text
     assert answer.json()["id"].startswith("rev")
@@ -400,7 +394,7 @@ def test_a_review_after_delivers_the_answer_and_is_announced(
     boss: httpx.Client, asker: httpx.Client
 ) -> None:
     """Within seconds, as an event that names the decision and the rule; a dry run wants none."""
-    held(boss, "rules: [{id: have-a-look, review: true}]")
+    put_rules(boss, "rules: [{id: have-a-look, review: true}]")
     asked = "Have you got it in blue?"
     with boss.stream("GET", f"{ADMIN}/events") as stream:
         lines = stream.iter_lines()
@@ -423,7 +417,7 @@ def test_a_change_of_rules_is_an_event_and_on_record(boss: httpx.Client) -> None
     with boss.stream("GET", f"{ADMIN}/events") as stream:
         lines = stream.iter_lines()
         assert next(lines) == ": connected"
-        version = held(boss, LOCAL)["version"]
+        version = put_rules(boss, LOCAL)["version"]
         told = [next(line for line in lines if line.startswith(part)) for part in ("event", "data")]
     assert told[0] == "event: policy"
     assert version in told[1]
@@ -481,7 +475,7 @@ def test_an_answer_that_breaks_a_rule_is_asked_for_again_with_the_reason(
     stream: bool,
 ) -> None:
     """Once; the client sees the second answer and nothing of the first."""
-    held(boss, CAPPED)
+    put_rules(boss, CAPPED)
     says(TOO_MUCH, FINE)
     answer = asker.post(path, json={"model": "base", "stream": stream, **BODIES[path]})
     assert answer.status_code == 200, answer.text
@@ -500,7 +494,7 @@ def test_who_breaks_a_rule_twice_is_replaced(
     frontier: FakeFrontier,
 ) -> None:
     """By the next permitted target; every call is on the bill and in the decision."""
-    held(boss, CAPPED)
+    put_rules(boss, CAPPED)
     says(TOO_MUCH)
     answer = chat(asker, "auto")
     assert answer.status_code == 200, answer.text
@@ -516,7 +510,7 @@ def test_an_obligation_that_nobody_keeps_ends_as_policy_denied(
     boss: httpx.Client, asker: httpx.Client, says: Callable[..., None], stream: bool
 ) -> None:
     """And nothing of the answer leaves."""
-    held(boss, CAPPED)
+    put_rules(boss, CAPPED)
     says(TOO_MUCH)
     answer = chat(asker, "base", stream=stream)
     assert answer.status_code == 403, answer.text
@@ -529,7 +523,7 @@ def test_a_stream_that_breaks_a_rule_late_ends_with_an_error_event(
     boss: httpx.Client, asker: httpx.Client, says: Callable[..., None]
 ) -> None:
     """Before the offending bytes leave, and without a stop."""
-    held(boss, CAPPED)
+    put_rules(boss, CAPPED)
     says("Thank you for asking us, dear customer. " * 20 + TOO_MUCH)
     answer = chat(asker, "base", stream=True)
     assert answer.status_code == 200

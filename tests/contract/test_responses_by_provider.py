@@ -13,7 +13,7 @@ import httpx
 import orjson
 import pytest
 
-from tests.contract.client import ADMIN, client, error_of, lines, until
+from tests.contract.client import ADMIN, client, error_of, lines, put_rules, until
 from tests.contract.conftest import router_args
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
@@ -224,20 +224,16 @@ def test_an_answer_that_breaks_a_rule_does_not_leave(
     http: httpx.Client, frontier: FakeFrontier, stream: bool
 ) -> None:
     """Obligations look at the response, whoever gave it."""
-    headers = {"content-type": "application/yaml"}
-    put = http.put(f"{ADMIN}/policy", content=CAPPED, headers=headers)
-    assert put.status_code == 200, put.text
+    put_rules(http, CAPPED)
     frontier.text = "Sure! You get a quarter off your next order, and thank you for asking us."
     try:
-        until(lambda: ask(http, "claude/opus", "Hello").status_code == 403, "the rule holds")
         answer = ask(http, "claude/opus", "Hello", stream=stream)
         assert "policy_denied" in answer.text
         assert "quarter" not in answer.text
         assert "response.completed" not in answer.text
     finally:
-        http.put(f"{ADMIN}/policy", content=b"rules: []", headers=headers)
+        put_rules(http, "rules: []")
         frontier.text = TEXT
-        until(lambda: ask(http, "claude/opus", "Hello").status_code == 200, "it holds no longer")
 
 
 def test_it_is_captured_and_booked_as_every_answer(http: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.client import ADMIN, chat, client, error_of, until
+from tests.contract.client import ADMIN, chat, client, error_of, put_rules, until
 from tests.contract.conftest import router_args
 from tests.contract.reviewing import REVIEWS, act, demanded, listed, shown
 from tests.fakes.frontier import FakeFrontier
@@ -284,9 +284,7 @@ def test_without_keys_the_header_names_the_reviewer(
         whole_system(tmp_path_factory.mktemp("open"), router_args(frontier)) as running,
         client(running) as http,
     ):
-        rules = b"rules: [{id: r, review: before}]"
-        headers = {"content-type": "application/yaml"}
-        assert http.put(f"{ADMIN}/policy", content=rules, headers=headers).status_code == 200
+        put_rules(http, "rules: [{id: r, review: before}]")
         review = chat(http, "base").json()["id"]
         until(lambda: http.get(f"{REVIEWS}/{review}").status_code == 200)
         dan = {"x-graftwork-actor": "dan"}
