@@ -59,7 +59,15 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def trainer() -> Iterator[FakeTrainer]:
+    """Its processes end with the tests."""
+    running = FakeTrainer(steps=8, pause_s=0.1)
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="package")
+def system(tmp_path_factory: pytest.TempPathFactory, trainer: FakeTrainer) -> Iterator[System]:
     """With keys, rules, documents, an adapter of two versions, traffic; hostile texts in all."""
     root = tmp_path_factory.mktemp("browsed")
     _remember(root)
@@ -70,15 +78,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with FakeFrontier() as frontier:
         args = {**router_args(frontier), "auth": {"keys": keys}}
         args["capture"] = {"tenants": {"app": {"consent": True, "share": 1.0}}}
-        trainer = FakeTrainer(steps=8, pause_s=0.2)
-        try:
-            routes = {"kept": {"alias": "kept", "gate": {"margin": 0.2}}}
-            more: dict[str, Any] = {"flywheel": {"routes": routes}, "trainer": trainer}
-            with whole_system(root, args, replicas=1, **more) as found:
-                _use(found)
-                yield found
-        finally:
-            trainer.kill()
+        routes = {"kept": {"alias": "kept", "gate": {"margin": 0.2}}}
+        more: dict[str, Any] = {"flywheel": {"routes": routes}, "trainer": trainer}
+        with whole_system(root, args, replicas=1, **more) as found:
+            _use(found)
+            yield found
 
 
 def _remember(root: Path) -> None:

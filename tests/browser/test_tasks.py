@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 
+from router.request import Caller
+from router.wire.asgi import Receive, Scope, Send
+from router.wire.table import Direct
+from serving.console.live import Live
 from tests.browser.conftest import DECISIONS, HOSTILE, admin, frozen, log_in
 from tests.browser.driver import Browser
 from tests.contract.client import ADMIN, chat, client
+from tests.fakes.trainer_process import FakeTrainer
 from tests.fakes.whole_system import System
 
 GIFT = (
@@ -159,23 +167,43 @@ def test_an_auditor_verifies_and_changes_nothing(window: Browser, system: System
     assert links == ["Overview", "Decisions", "Audit", "Erasures"]
 
 
-def test_open_pages_are_told_what_happens(window: Browser, system: System) -> None:
-    """Somebody else's change is seen without a click."""
+def test_open_pages_are_told_what_happens(
+    window: Browser, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's change is seen without a click, also one before the page was listening."""
+    may_listen = threading.Event()
+    stream = Live.stream
+
+    def late(live: Live, caller: Caller, request_id: str, after: str) -> Response:
+        listening = stream(live, caller, request_id, after)
+
+        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+            while not may_listen.is_set():  # noqa: ASYNC110 - the test is in another thread
+                await asyncio.sleep(0.01)
+            await listening(scope, receive, send)
+
+        return Direct(told)
+
     log_in(window, system)
-    window.press("Adapters")
-    window.press("returns")
     path = f"{ADMIN}/adapters/returns"
     with admin(system) as api:
         before = api.get(path).json()
+        monkeypatch.setattr(Live, "stream", late)
+        window.go(f"{system.url}/console/adapters/returns")
         window.sees(f"Live: {before['live'][:12]}")
-        time.sleep(0.5)
         assert api.post(f"{path}/rollback", json={}).status_code == 200
+        may_listen.set()
         window.sees(f"Live: {before['previous'][:12]}")
         assert api.post(f"{path}/promote", json={"digest": before["live"]}).status_code == 200
+        window.sees(f"Live: {before['live'][:12]}")
 
 
-def test_a_training_is_watched_and_cancelled(window: Browser, system: System) -> None:
+def test_a_training_is_watched_and_cancelled(
+    window: Browser, system: System, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Step and curve move without a click; what was asked for stops."""
+    # However late the browser looks, the training is not over.
+    monkeypatch.setattr(trainer, "behaviour", {"steps": 10_000, "pause_s": 0.1})
     log_in(window, system)
     digest = frozen(system)
     window.press("Datasets")
@@ -190,12 +218,12 @@ def test_a_training_is_watched_and_cancelled(window: Browser, system: System) ->
     assert window.run("return performance.getEntriesByType('navigation').length") == 1
     with admin(system) as api:
         identity = window.url.split("?")[0].rpartition("/")[2]
-        if api.get(f"{ADMIN}/distillations/{identity}").json()["state"] == "training":
-            window.press("Cancel…")
-            window.press("Cancel the training")
-            window.sees("The training was stopped.")
-            state = api.get(f"{ADMIN}/distillations/{identity}").json()["state"]
-            assert state == "cancelled"
+        assert api.get(f"{ADMIN}/distillations/{identity}").json()["state"] == "training"
+        window.press("Cancel…")
+        window.press("Cancel the training")
+        window.sees("The training was stopped.")
+        state = api.get(f"{ADMIN}/distillations/{identity}").json()["state"]
+        assert state == "cancelled"
 
 
 def test_a_gate_report_is_read(window: Browser, system: System) -> None:

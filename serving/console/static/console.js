@@ -10,7 +10,6 @@
 
   // Pages come from this server and are parsed without running anything in them.
   async function load(url, options, how) {
-    if (how === "look" && busy) return;
     const mine = ++asked;
     busy = how === "go";
     document.body.setAttribute("aria-busy", "true");
@@ -119,7 +118,13 @@
 
   // Looking again: when the server says that something happened, and where a page wants it anyway.
   let due = 0, last = 0, source = null, polled = Date.now();
-  const look = () => { last = polled = Date.now(); due = 0; load(location.href, {}, "look"); };
+  const look = () => {
+    due = 0;
+    // What comes next may have been made before that happened.
+    if (busy) return soon();
+    last = polled = Date.now();
+    load(location.href, {}, "look");
+  };
   const soon = () => { due ||= setTimeout(look, Math.max(150, 1000 - (Date.now() - last))); };
   const kinds = () => (document.body.dataset.live || "").split(" ").filter(Boolean);
   function follow() {
@@ -130,7 +135,8 @@
     source.addEventListener("change", (event) => {
       if (kinds().some((kind) => event.data === kind || event.data.startsWith(`${kind}-`))) soon();
     });
-    source.onopen = () => { if (last) soon(); last ||= Date.now(); };
+    // What happened since the page was made, nobody told it.
+    source.onopen = soon;
   }
   document.addEventListener("visibilitychange", follow);
   setInterval(() => {
