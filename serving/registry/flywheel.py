@@ -138,7 +138,7 @@ class Flywheel:
         )
         self._dataset_desk = datasets.Desk(
             self.datasets,
-            Importer(self.datasets, redaction.learned_from, redaction.hashed),
+            Importer(self.datasets, redaction.patiently, redaction.hashed),
             settings.flywheel.datasets.max_import_mb,
         )
         self.gating = Gating(

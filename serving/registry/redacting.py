@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -36,17 +37,24 @@ class Redaction:
         """All of an exchange as it may be kept, given whose it is. Raises ``GuardUnavailable``."""
         return await self._governance.learned_from(value, persons)
 
-    async def brought(self, value: Any, persons: Iterable[str] = ()) -> Any:
-        """The same of a line of a file, which may wait for a busy machine as no request does.
-
-        Raises ``BadLine``.
+    async def patiently(self, value: Any, persons: Iterable[str] = ()) -> Any:
+        """The same of what somebody brings or writes, which may wait for a busy machine, and for
+        what loads with the first text, as no request does. Raises ``GuardUnavailable``.
         """
         for pause_s in _PATIENCE_S:
-            try:
+            with contextlib.suppress(GuardUnavailable):
                 return await self.learned_from(value, persons)
-            except GuardUnavailable:
-                await asyncio.sleep(pause_s)
-        raise BadLine("what of it must not be kept cannot be told now; send the line again")
+            await asyncio.sleep(pause_s)
+        return await self.learned_from(value, persons)
+
+    async def brought(self, value: Any, persons: Iterable[str] = ()) -> Any:
+        """The same of one line of many, without which the others go on. Raises ``BadLine``."""
+        try:
+            return await self.patiently(value, persons)
+        except GuardUnavailable as error:
+            raise BadLine(
+                "what of it must not be kept cannot be told now; send the line again"
+            ) from error
 
     @property
     def key(self) -> bytes:

@@ -56,7 +56,7 @@ class Reviewing:
         self._checks = Checks(store, corpus, config.check_share)
         self.persons = ReviewsOfPersons(store, redaction.hashed)
         self._desk = reviews.ReviewDesk(
-            self.reviews, Guidelines(store), Measuring(store), redaction.learned_from
+            self.reviews, Guidelines(store), Measuring(store), redaction.patiently
         )
 
     def resources(self) -> list[Bound]:

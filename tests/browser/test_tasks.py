@@ -13,7 +13,6 @@ import pytest
 from starlette.responses import Response
 
 from router.request import Caller
-from router.wire.asgi import Receive, Scope, Send
 from router.wire.table import Direct
 from serving.console.live import Live
 from tests.browser.conftest import DECISIONS, HOSTILE, admin, frozen, log_in
@@ -177,7 +176,7 @@ def test_open_pages_are_told_what_happens(
     def late(live: Live, caller: Caller, request_id: str, after: str) -> Response:
         listening = stream(live, caller, request_id, after)
 
-        async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(scope: Any, receive: Any, send: Any) -> None:
             while not may_listen.is_set():  # noqa: ASYNC110 - the test is in another thread
                 await asyncio.sleep(0.01)
             await listening(scope, receive, send)

@@ -40,7 +40,8 @@ async def path(tmp_path: Path) -> AsyncIterator[AdapterPath]:
 async def test_routers_usage_and_their_counts_come_apart(path: AdapterPath) -> None:
     """Whichever is heard first is told; of what nobody has said the row says that it is unknown."""
     name = engine_name("returns", path.digest(1))
-    used, counts = _Used(), {}
+    used = _Used()
+    counts: dict[str, VersionTraffic] = {}
 
     def row() -> dict[str, Any]:
         book = TakeoverBook(
