@@ -25,7 +25,7 @@ def _provider(url: str, **card: Any) -> dict[str, Any]:
 
 
 def _ask(url: str, **body: Any) -> httpx.Response:
-    answer = httpx.post(f"{url}/v1/chat/completions", json={"messages": [HI], **body}, timeout=20)
+    answer = httpx.post(f"{url}/v1/chat/completions", json={"messages": [HI], **body}, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer
 

@@ -537,7 +537,7 @@ def test_events_are_followed(server: AdminServer) -> None:
         server.push("returns", 1)
         assert "version-received" in following.stdout.readline()
         following.send_signal(signal.SIGINT)
-        _, errors = following.communicate(timeout=20)
+        _, errors = following.communicate(timeout=60)
     assert following.returncode == 0
     assert errors == ""
 

@@ -67,7 +67,7 @@ def start(environment: dict[str, str], *arguments: object) -> subprocess.Complet
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=60,
     )
 
 
@@ -118,7 +118,7 @@ def test_the_binary_takes_over(environment: dict[str, str], config: Path) -> Non
     with subprocess.Popen(
         [script, *arguments], env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     *given, pid = output.splitlines()
     assert given == [f"[{argument}]" for argument in arguments]
     assert pid == f"pid {process.pid}"

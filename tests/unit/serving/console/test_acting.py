@@ -48,7 +48,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @contextmanager
 def logged_in(system: System, key: str) -> Iterator[httpx.Client]:
     """A browser that somebody has logged in with."""
-    with httpx.Client(base_url=system.url, timeout=20, trust_env=False) as browser:
+    with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as browser:
         browser.headers["origin"] = system.url
         assert browser.post("/console/login", data={"key": f"key-{key}"}).status_code == 303
         yield browser
@@ -71,7 +71,7 @@ def auditor(system: System) -> Iterator[httpx.Client]:
 def records(system: System) -> list[dict[str, Any]]:
     """What was done, oldest first."""
     headers = {"authorization": "Bearer key-ops"}
-    answer = httpx.get(f"{system.url}/admin/v1/audit?limit=1000", headers=headers, timeout=20)
+    answer = httpx.get(f"{system.url}/admin/v1/audit?limit=1000", headers=headers, timeout=60)
     found: list[dict[str, Any]] = answer.json()["data"]
     return found
 
@@ -284,7 +284,7 @@ def test_so_many_pages_are_told_and_no_more() -> None:
 
 def test_who_logs_in_goes_on_at_the_page_that_he_asked_for(system: System) -> None:
     """Once, and nowhere but in the console."""
-    with httpx.Client(base_url=system.url, timeout=20, trust_env=False) as browser:
+    with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as browser:
         browser.headers["origin"] = system.url
         sent = browser.get("/console/decisions?tenant=t&since=2026-01-01")
         assert (sent.status_code, sent.headers["location"]) == (303, "/console/login")

@@ -59,12 +59,12 @@ def keyed(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> I
 
 def _ask(url: str, model: str) -> str:
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "seed": 3}
-    answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20)
+    answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
     return answer.headers["x-graftwork-decision-id"]
 
 
 def _browser(system: System) -> httpx.Client:
-    return httpx.Client(base_url=system.url, timeout=20, trust_env=False)
+    return httpx.Client(base_url=system.url, timeout=60, trust_env=False)
 
 
 def _log_in(browser: httpx.Client, key: str, **headers: str) -> httpx.Response:
