@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from router.policy.numbers import Quantity, figure, money, percentages, shares
+from router.policy.numbers import Field, Quantity, fields, figure, money, percentages, shares
 
 _CONTEXT_BEFORE: Final = 160
 _CONTEXT_AFTER: Final = 80
@@ -32,6 +32,8 @@ _LESS_AFTER = re.compile(
 _LESS_BEFORE = re.compile(
     r"\b(?:discount(?:ed)?(?: you)?(?: of| by)?|reduc\w+(?: \w+){0,3} (?:by|of)|rebate of"
     r"|sav(?:e|ings?)(?: of| you)?|lower(?:ed)?(?: \w+){0,3} by|(?:knock|take|shave)(?: off)?"
+    r"|(?:pric|cost|fe|bill|total)\w*(?: \w+){0,2} (?:drops?|falls?|comes down|shrinks?)(?: by)?"
+    r"|(?:cut|slash|drop)\w*(?: \w+){0,3} (?:price|cost|total|bill|fee)s? (?:by|in)"
     r"|rabatt von|nachlass von|um"
     r"|remise de|r(?:é|e)duction de|rabais de|descuento de|rebaja de)\W{0,3}"
     r"(?:about |up to |roughly |etwa |bis zu )?$",
@@ -62,11 +64,17 @@ _PAYING = re.compile(
     r"(?:(?:only|just|you|about|a mere)\W+){0,2}$",
     _I,
 )
+_GIVING: Final = (
+    r"\W+(?:(?:currently|possibly|just|even|really|simply|yet|also|ever|be able to)\W+){0,2}"
+    r"(?:offer|give|grant|provide|do|apply|go|get|allow|promise|make|match|accept|approve|authori[sz]e"
+    r"|honou?r|extend|exceed|reduce|discount|lower|sell|take|knock|cut|say|confirm|guarantee|add"
+    r"|combine|beat|be (?:discounted|reduced|given|offered|granted|applied|lowered))\b"
+)
 _REFUSING = re.compile(
-    r"\b(?:can(?:no|')t|can ?not|can\u2019t|unable to|not able to|won['\u2019]t"
+    r"\b(?:(?:can(?:no|')t|can ?not|can\u2019t|unable to|not able to|won['\u2019]t"
     r"|will not|not allowed to|not authori[sz]ed to|not permitted to|isn['\u2019]t possible to"
-    r"|not possible to|don['\u2019]t (?:offer|give)|do not (?:offer|give)|kein(?:e|en|er)?"
-    r"|ne (?:peux|pouvons) pas|no puedo|no podemos)\b"
+    rf"|not possible to|(?:don['\u2019]t|do not|never)(?=\W+(?:offer|give|grant)\b)){_GIVING}"
+    r"|kein(?:e|en|er)?|ne (?:peux|pouvons) pas|no puedo|no podemos)\b"
     r"(?:(?!\b(?:only|just|but|instead|sondern|mais|sino)\b)[^.,;:!?\n]){0,60}$",
     _I,
 )
@@ -87,7 +95,9 @@ _DOWN_BETWEEN = re.compile(
     r"[^.!?\n]{0,12}$",
     _I,
 )
-_NOW_BETWEEN = re.compile(r"^[^.!?\n]{0,24}\b(?:now|jetzt|ahora)\b[^.!?\n]{0,12}$", _I)
+_NOW_BETWEEN = re.compile(
+    r"^(?:[^.!?\n]{0,24}\b(?:now|jetzt|ahora)\b[^.!?\n]{0,12}|\s{0,3}(?:→|➜|⇒|[-=]>)\s{0,3})$", _I
+)
 _INSTEAD = re.compile(
     r"^[^.!?\n]{0,20}\b(?:instead of|rather than|down from|reduced from|was"
     r"|were|regularly|originally|normally|usually|statt|vorher|au lieu de"
@@ -113,14 +123,29 @@ _FREE = re.compile(
     r"\b(?:free of charge|for free|completely free|entirely free|totally free)\b", _I
 )
 _COUNTS: Final = {"another": 1, "one": 1, "two": 2, "three": 3, "four": 4}
-_FIELD = re.compile(
-    r"""(?:["']([^"'\n]{1,60})["']\s{0,9}:|(?<![\w-])([A-Za-z_][\w-]{0,40})\s{0,9}[:=])"""
-    r"""\s{0,9}["']?\s{0,9}(-?\d{1,9}(?:\.\d{1,9})?)(?!\d)"""
-)
+_NESTED = re.compile(r"""["']([^"'\n]{1,60})["']\s{0,9}:\s{0,9}\{([^{}]{1,300})""")
 _OF_A_DISCOUNT = re.compile(r"discount|rabatt|remise|descuento|percent|pct|markdown|reduction", _I)
 _PLAIN_KEYS: Final = frozenset({"value", "rate", "off", "amount", "number", "size"})
 _SAYS_PERCENT = re.compile(r"percent|\bpct\b|%|prozent", _I)
-_AN_AMOUNT = re.compile(r"amount|(?<!per)cents?\b|_usd|_eur|price|total|code|id\b", _I)
+_AN_AMOUNT = re.compile(r"amount|(?<!per)cents?\b|_usd|_eur|currency|price|total|code|id\b", _I)
+_HALVED = re.compile(
+    r"\bhalv(?:e|es|ed|ing)\b[^.!?\n]{0,30}\b(?:price|cost|total|bill|fee)s?\b"
+    r"|\b(?:price|cost|total|bill|fee)s?\b[^.!?\n]{0,20}\bhalved\b",
+    _I,
+)
+_BARE_DISCOUNT = re.compile(
+    r"\b(?:discount|reduction|rabatt|remise|descuento)(?:\s?(?:of|by|is|von|de|:)){1,2}\s{0,3}"
+    r"(?:up to |about )?(\d{1,3}(?:[.,]\d{1,9})?)(?![\w.,%$€£₹]|\s?(?:[%$€£₹]|per|pct|prozent|pour"
+    r"|por|usd|eur|gbp|chf|dollars?|euros?|bucks|items?|days?|hours?|weeks?|months?|codes?)\b)"
+    r"(?!\s?[%$€£₹])",
+    _I,
+)
+_STACKED = re.compile(
+    r"^[^\d.!?\n]{0,20}\b(?:plus|then|followed by|on top of|and (?:an(?:other)?|an? (?:extra"
+    r"|additional|further))|zus(?:ä|ae)tzlich|plus)\b[^\d.!?\n]{0,24}$"
+    r"|^\s?(?:off\s?)?\+\s?$",
+    _I,
+)
 
 
 def discounts(text: str, *, strict: bool = False) -> Iterator[Quantity]:
@@ -130,8 +155,11 @@ def discounts(text: str, *, strict: bool = False) -> Iterator[Quantity]:
         text: what was said.
         strict: every percentage counts, also where nothing tells that it is a discount.
     """
-    for found in percentages(text):
-        yield from _percent_off(text, found, strict=strict)
+    found_off = [
+        off for found in percentages(text) for off in _percent_off(text, found, strict=strict)
+    ]
+    yield from found_off
+    yield from _stacked(text, found_off)
     for found in shares(text):
         before, after = text[: found.start][-60:], text[found.end :][:60]
         if _PART_OF_PRICE.match(after) and _PAYING.search(before):
@@ -139,6 +167,10 @@ def discounts(text: str, *, strict: bool = False) -> Iterator[Quantity]:
         elif _takes_off(found, before, after) and not _REFUSING.search(before):
             yield found
     yield from _decimal_shares(text)
+    yield from _bare_discounts(text)
+    for halved in _HALVED.finditer(text):
+        if not _REFUSING.search(text[: halved.start()][-60:]):
+            yield Quantity(50, halved.start(), halved.end(), halved[0])
     yield from _pairs(text)
     yield from _bare_pairs(text)
     yield from _bundles(text)
@@ -148,7 +180,11 @@ def _percent_off(text: str, found: Quantity, *, strict: bool) -> Iterator[Quanti
     before, after = text[: found.start][-_CONTEXT_BEFORE:], text[found.end :][:_CONTEXT_AFTER]
     if _PART_OF_PRICE.match(after) and _PAYING.search(before):
         yield found._replace(value=100 - found.value)
-    elif _REFUSING.search(before) or _MORE_AFTER.match(after) or _MORE_BEFORE.search(before[-40:]):
+    elif _REFUSING.search(before):
+        return
+    elif _LESS_AFTER.match(after):  # also of "more than 25 % off"
+        yield found
+    elif _MORE_AFTER.match(after) or _MORE_BEFORE.search(before[-40:]):
         return
     elif strict or _is_all(text, found) or _speaks_of_it(before, after):
         yield found
@@ -225,6 +261,24 @@ def _decimal_shares(text: str) -> Iterator[Quantity]:
             yield Quantity(figure(found[1]) * 100, found.start(), found.end(), found[0])
 
 
+def _bare_discounts(text: str) -> Iterator[Quantity]:
+    """A discount of 25, of which nobody says what."""
+    for found in _BARE_DISCOUNT.finditer(text):
+        if not _REFUSING.search(text[: found.start()][-60:]):
+            value = figure(found[1])
+            share = value <= 1 and not found[1].isdigit()
+            percent = value * 100 if share else value
+            yield Quantity(percent, found.start(), found.end(), found[0])
+
+
+def _stacked(text: str, found: list[Quantity]) -> Iterator[Quantity]:
+    """Two of them, the one on what the other leaves."""
+    for one, two in pairwise(sorted(found, key=lambda each: each.start)):
+        if one.end <= two.start and _STACKED.match(text[one.end : two.start]):
+            both = 100 - (100 - one.value) * (100 - two.value) / 100
+            yield Quantity(both, one.start, two.end, text[one.start : two.end])
+
+
 def _bare_pairs(text: str) -> Iterator[Quantity]:
     """30 off 100, whichever of them has a currency."""
     for found in _BARE_PAIR.finditer(text):
@@ -254,14 +308,21 @@ def given_away(text: str) -> Iterator[Quantity]:
 def in_arguments(text: str) -> Iterator[Quantity]:
     """Discounts in a tool call's arguments, where keys say what a number is."""
     says_percent = _SAYS_PERCENT.search(text) is not None
-    for found in _FIELD.finditer(text):
-        key = found[1] or found[2]
-        names_it = _OF_A_DISCOUNT.search(key) and not _AN_AMOUNT.search(key)
-        if names_it or (says_percent and key.strip().lower() in _PLAIN_KEYS):
-            yield _field(found, found[3])
+    for found in fields(text):
+        if _names_it(found.key) or (says_percent and found.key.lower() in _PLAIN_KEYS):
+            yield _field(text, found, 0)
+    for block in _NESTED.finditer(text):
+        if _names_it(block[1]) and not _AN_AMOUNT.search(block[2]):
+            for found in fields(block[2]):
+                if found.key.lower() in _PLAIN_KEYS:
+                    yield _field(text, found, block.start(2))
 
 
-def _field(found: re.Match[str], figures: str) -> Quantity:
-    value = abs(float(figures))
-    share = value <= 1 and "." in figures
-    return Quantity(value * 100 if share else value, found.start(), found.end(), found[0])
+def _names_it(key: str) -> bool:
+    return _OF_A_DISCOUNT.search(key) is not None and _AN_AMOUNT.search(key) is None
+
+
+def _field(text: str, found: Field, place: int) -> Quantity:
+    start, end = found.start + place, found.end + place
+    value = found.value * 100 if found.is_share else found.value
+    return Quantity(value, start, end, text[start:end])

@@ -39,24 +39,36 @@ _DIGITS: Final = (
     r"(?:\d{1,3}(?:[ '\u2019\u00a0\u202f]\d{3})+(?:[.,]\d{1,2})?(?!\d)"
     r"|\d{1,15}(?:[.,]\d{1,15}){0,6})"
 )
-_DIGITS_AT_END = re.compile(rf"(?<![\w.,]){_DIGITS}\s*-?\s*$")
-_DIGITS_AT_START = re.compile(rf"\s*-?\s*({_DIGITS})(?:\s?(k|thousand|million)\b)?")
+_SCALES: Final = {
+    "k": 1e3, "hundred": 1e2, "thousand": 1e3, "tausend": 1e3, "mille": 1e3, "mil": 1e3,
+    "million": 1e6,
+}  # fmt: skip
+_SCALE: Final = rf"(?:\s?({'|'.join(_SCALES)})\b)?"
+_DIGITS_AT_END = re.compile(rf"(?<![\w.,])({_DIGITS}){_SCALE}\s*-?\s*$", re.IGNORECASE)
+_DIGITS_AT_START = re.compile(rf"\s*-?\s*({_DIGITS}){_SCALE}", re.IGNORECASE)
+_UP_TO = re.compile(rf"\s?[-\u2013\u2014]\s?[$€£¥₹]?({_DIGITS}){_SCALE}(?!\s*[%\d])", re.IGNORECASE)
+"""The other end of a range that a currency's sign begins."""
+_AND_A_HALF = re.compile(r"(?:[\s-]+and[\s-]+a[\s-]+half|\s?½)\s*-?\s*$", re.IGNORECASE)
+_A_HALF_MORE = re.compile(r"\s+and\s+a\s+half\b", re.IGNORECASE)
 _BRACKET = re.compile(r"\(([^()]{1,40})\)\s*$")
-_WORDS_AT_END = re.compile(r"(?:[^\W\d_]+(?:[\s\-\u2010\u2011]+|$)){1,7}$")
+_WORDS_AT_END = re.compile(r"(?:[^\W\d_]+(?:[\s\-\u2010-\u2015\u2212]+|$)){1,7}$")
+_WORDS_AT_START = re.compile(r"\s*((?:[^\W\d_]+[\s-]+){0,6}[^\W\d_]+)")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _RANGE_AT_END = re.compile(
     r"(?:%|percent|per cent)?\s*(?:-|\u2013|—|…|\.\.\.?|to|and|or|bis|und|oder|a|à|et|ou|y|o)\s*$",
     re.IGNORECASE,
 )
 _PERCENT = re.compile(
-    r"%|٪|(?<![^\W\d_])(?:per\s?cent|pct|prozent(?:punkte?)?)\b|\bpercentage points?\b|\bv\.\s?h\."
+    r"%|٪|(?<![^\W\d_])(?:per[\s-]?cents?|pct|prozent(?:punkte?)?)\b|\bpercentage points?\b"
+    r"|(?<![^\W\d_])[vp]\.\s?[hc]\."
     r"|\bpour\s?cent\b|\bpor\s?ciento\b|\bper\s?cento\b|\bprocento?\b",
     re.IGNORECASE,
 )
 _BASIS_POINTS = re.compile(r"\b(?:bps|basis points?|basispunkte?)\b", re.IGNORECASE)
 _CURRENCY = re.compile(
-    r"[$€£¥₹]|\b(?:usd|eur|gbp|chf|jpy|inr|dollars?|euros?|pounds? sterling|quid|bucks|francs?"
-    r"|franken|pesos?)\b",
+    r"[$€£¥₹]|(?<![^\W\d_])(?:usd|eur|gbp|chf|jpy|inr|(?:u\.?\s?s\.?[\s-])?dollars?|euros?"
+    r"|pounds? sterling|quid|bucks|grand|francs?|franken|pesos?)(?![^\W_])"
+    r"|(?<![^\W_])(?:usd|eur|gbp|chf|jpy|inr)(?=\d)",
     re.IGNORECASE,
 )
 _SIGNS: Final = frozenset("$€£¥₹")
@@ -67,9 +79,13 @@ _CODES: Final = {
     "pesos": "MXN",
 }  # fmt: skip
 _TIME = re.compile(
-    r"\b(?:(?P<hour>hours?|stunden?|heures?|horas?)|(?P<business>(?:business|working) days?)"
-    r"|(?P<day>days?|tagen?|tage|jours?|dias?)|(?P<week>weeks?|wochen?|semaines?|semanas?)"
-    r"|(?P<month>months?|monaten?|monate|mois|mes(?:es)?)|(?P<year>years?|jahren?|jahre|ans?))\b",
+    r"(?<![^\W\d_])(?:(?P<hour>hours?|hrs?|stunden?|heures?|horas?)"
+    r"|(?P<business>(?:business|working) days?)"
+    r"|(?P<day>(?:(?:calendar|consecutive|full|more|extra|additional)\s)?days?|nights?|tagen?|tage"
+    r"|jours?|dias?|(?<=\d)(?-i:d))"
+    r"|(?P<week>weeks?|wks?|wochen?|semaines?|semanas?)|(?P<fortnight>fortnights?)"
+    r"|(?P<month>months?|mths?|mos?|monaten?|monate|mois|mes(?:es)?)"
+    r"|(?P<year>years?|yrs?|jahren?|jahre|ans?)|(?P<decade>decades?))(?![^\W_])",
     re.IGNORECASE,
 )
 _DAYS: Final = {
@@ -77,10 +93,14 @@ _DAYS: Final = {
     "business": 7 / 5,
     "day": 1.0,
     "week": 7.0,
+    "fortnight": 14.0,
     "month": 30.0,
     "year": 365.0,
+    "decade": 3650.0,
 }
-_SHARE = re.compile(r"[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|(?<![\d/])(\d{1,2})\s?[/\u2044]\s?(\d{1,3})(?![\d/])")
+_SHARE = re.compile(
+    r"(?<!\d)[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|(?<![\d/])(\d{1,2})\s?[/\u2044]\s?(\d{1,3})(?![\d/])"
+)
 _READ_BACK: Final = 64
 
 
@@ -145,8 +165,12 @@ def money(text: str) -> Iterator[Quantity]:
         sign = mark[0].lower()
         found = list(_after(text, mark)) if sign in _SIGNS or len(sign) == 3 else []
         found = found or list(_before(text, mark.start(), mark.end()))
+        if not found and sign in _SIGNS:
+            found = list(_words_after(text, mark))
+        scale = 1000 if sign == "grand" else 1
+        code = "USD" if "dollar" in sign or scale > 1 else _CODES.get(sign, sign.upper())
         for each in found:
-            yield each._replace(currency=_CODES.get(sign, sign.upper()))
+            yield each._replace(value=each.value * scale, currency=code)
 
 
 def durations(text: str) -> Iterator[Quantity]:
@@ -157,8 +181,9 @@ def durations(text: str) -> Iterator[Quantity]:
             yield found._replace(value=found.value * scale)
         words = _words_before(text, mark.start())
         if words and words[-1][0] in ("a", "an", "one", "eine", "une", "una"):
-            start = words[-1][1]
-            yield Quantity(scale, start, mark.end(), text[start : mark.end()])
+            start, more = words[-1][1], _A_HALF_MORE.match(text, mark.end())
+            end = more.end() if more else mark.end()
+            yield Quantity(scale * (1.5 if more else 1), start, end, text[start:end])
 
 
 def shares(text: str) -> Iterator[Quantity]:
@@ -204,6 +229,11 @@ def _before(text: str, place: int, end: int) -> Iterator[Quantity]:
 
 def _number_ending(text: str, place: int) -> Quantity | None:
     begin = max(0, place - _READ_BACK)
+    half = _AND_A_HALF.search(text[begin:place])
+    if half is not None:
+        whole = _number_ending(text, begin + half.start())
+        if whole is not None:
+            return Quantity(whole.value + 0.5, whole.start, place, text[whole.start : place])
     bracket = _BRACKET.search(text[begin:place])
     if bracket is not None:  # "twenty-five (25) percent"
         inner = _number_ending(text, begin + bracket.end(1))
@@ -213,7 +243,7 @@ def _number_ending(text: str, place: int) -> Quantity | None:
     figures = _DIGITS_AT_END.search(text[begin:place])
     if figures is not None:
         start = begin + figures.start()
-        return Quantity(figure(figures[0].strip(" -\t\r\n")), start, place, text[start:place])
+        return Quantity(_scaled(figures), start, place, text[start:place])
     words = _words_before(text, place)
     for many in range(min(len(words), spelled.LONGEST), 0, -1):
         said = words[-many:]
@@ -236,6 +266,81 @@ def _after(text: str, mark: re.Match[str]) -> Iterator[Quantity]:
     found = _DIGITS_AT_START.match(text, mark.end())
     if found is None:
         return
-    scale = {"k": 1e3, "thousand": 1e3, "million": 1e6}.get(found[2] or "", 1.0)
-    value = figure(found[1]) * scale
-    yield Quantity(value, mark.start(), found.end(), text[mark.start() : found.end()])
+    yield Quantity(_scaled(found), mark.start(), found.end(), text[mark.start() : found.end()])
+    more = _UP_TO.match(text, found.end())
+    if more is not None:
+        yield Quantity(_scaled(more), mark.start(), more.end(), text[mark.start() : more.end()])
+
+
+def _words_after(text: str, mark: re.Match[str]) -> Iterator[Quantity]:
+    """A number in words behind a sign: "$ one hundred"."""
+    found = _WORDS_AT_START.match(text, mark.end())
+    if found is None:
+        return
+    said = [(spelled.folded(w[0]), found.start(1) + w.end()) for w in _LETTERS.finditer(found[1])]
+    for many in range(min(len(said), spelled.LONGEST), 0, -1):
+        value = spelled.number([word for word, _ in said[:many]])
+        if value is not None:
+            end = said[many - 1][1]
+            yield Quantity(value, mark.start(), end, text[mark.start() : end])
+            return
+
+
+def _scaled(found: re.Match[str]) -> float:
+    """A number in figures, and the word behind it that multiplies it."""
+    return figure(found[1]) * _SCALES.get((found[2] or "").lower(), 1.0)
+
+
+class Field(NamedTuple):
+    """A number under a key, in the arguments of a tool call.
+
+    Attributes:
+        key: its name there.
+        value: the number.
+        is_share: it may be a part of one: a fraction below 1, or said as one.
+        start: where the key begins in the text.
+        end: where the value ends.
+    """
+
+    key: str
+    value: float
+    is_share: bool
+    start: int
+    end: int
+
+
+_FIELD = re.compile(
+    r"""(?:["']([^"'\n]{1,60})["']\s{0,9}:|(?<![\w-])([A-Za-z_][\w-]{0,40})\s{0,9}[:=])"""
+    r"""\s{0,9}(?:\[\s{0,9})?(?:(-?\d{1,60}(?:\.\d{1,60})?(?:e[+-]?\d{1,3})?)(?![\w.])"""
+    r"""|["']([^"'\n]{1,60}))""",
+    re.IGNORECASE,
+)
+_SAID = re.compile(
+    r"\s{0,9}(?:(?:up to|about|around|maximum|max|minus|bis zu)\s{1,3})?[-+\u2212]?\s?[$€£]?\s?"
+    rf"({_DIGITS}|[.,]\d{{1,15}})(?:e([+-]?\d{{1,2}}))?",
+    re.IGNORECASE,
+)
+
+
+def fields(text: str) -> Iterator[Field]:
+    """All numbers of a ``plain`` text under their keys: as JSON has them, and said in a string."""
+    for found in _FIELD.finditer(text):
+        value, is_share = _bare(found[3]) if found[3] else _said(found[4])
+        if value is not None:
+            key = (found[1] or found[2]).strip()
+            yield Field(key, value, is_share, found.start(), found.end())
+
+
+def _bare(figures: str) -> tuple[float, bool]:
+    value = abs(float(figures))
+    return value, value <= 1 and not figures.lstrip("-").isdigit()
+
+
+def _said(text: str) -> tuple[float | None, bool]:
+    found = _SAID.match(text)
+    if found is not None:
+        value = figure(found[1]) * 10.0 ** int(found[2] or 0)
+        return value, value <= 1 and not found[0].strip().isdigit()
+    words = spelled.words(text)
+    value_of = spelled.number(words)
+    return (value_of, False) if value_of is not None else (spelled.fraction(words), True)

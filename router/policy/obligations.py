@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from router.policy import spelled
 from router.policy.discounts import amounts_off, discounts, given_away, in_arguments
-from router.policy.numbers import Quantity, durations, money, percentages, plain
+from router.policy.numbers import Quantity, durations, fields, money, percentages, plain
 from router.ruling import Obligation
+from router.wire.characters import normalised
 
 SETTLED: Final = 48
 """Characters after a quantity that may still change what it means."""
@@ -30,6 +31,8 @@ _KEPT: Final = 400
 _SLACK: Final = 1e-6
 _MAX_PHRASES: Final = 200
 _MAX_PHRASE: Final = 200
+_UNITS: Final = {"hours": 1 / 24, "days": 1.0, "weeks": 7.0, "months": 30.0, "years": 365.0}
+_CENTS: Final = re.compile(r"(?<!per)cents?(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,8 @@ class MaxDuration(Kind):
         """Lengths of time in any unit."""
         found = [each for each in durations(text) if _near(text, each, self.about)]
         if arguments:
-            found += _fields(text, ("days",))
+            for unit, days in _UNITS.items():
+                found += (each._replace(value=each.value * days) for each in _fields(text, (unit,)))
         for each in found:
             if each.value > self.days + _SLACK:
                 yield f"{each.text.strip()!r} is more than {self.days:g} days", each.start, each.end
@@ -197,14 +201,15 @@ class MustNotSay(Kind):
         return phrases
 
     def breaches(self, text: str, *, arguments: bool) -> Iterator[tuple[str, int, int]]:  # noqa: ARG002
-        """Whole words."""
-        for found in _phrases(self.phrases).finditer(text):
+        """Whole words; where they are in the text without its accents."""
+        phrases = tuple(map(spelled.folded, self.phrases))
+        for found in _phrases(phrases).finditer(spelled.folded(normalised(text).text)):
             yield f"{found[0]!r} must not be said", found.start(), found.end()
 
     def waits(self, tail: str) -> int:
         """What the beginning of a phrase at the end might become."""
         longest = max(map(len, self.phrases)) * 2
-        end = " ".join(spelled.folded(tail[-longest:]).split())
+        end = " ".join(spelled.folded(normalised(tail[-longest:]).text).split())
         wanted = [" ".join(spelled.folded(each).split()) for each in self.phrases]
         for size in range(min(len(end), max(map(len, wanted))), 0, -1):
             if any(each.startswith(end[-size:]) for each in wanted):
@@ -365,7 +370,9 @@ _TOO_COMMON: Final = frozenset(
 )
 
 
-_OTHER_BEGINNINGS: Final = frozenset({"buy", "bogo", "free"})
+_OTHER_BEGINNINGS: Final = frozenset(
+    {"buy", "bogo", "free", "halve", "halves", "halved", "halving"}
+)
 
 
 def _triggers(tail: str) -> Iterator[int]:
@@ -413,15 +420,11 @@ def _phrases(phrases: tuple[str, ...], *, open_end: bool = False) -> re.Pattern[
 
 def _fields(text: str, names: Sequence[str]) -> Iterator[Quantity]:
     """Numbers of tool arguments under a key with one of these words in it."""
-    for found in _key_values(tuple(names)).finditer(text):
-        yield Quantity(float(found[1]), found.start(), found.end(), found[0])
-
-
-@cache
-def _key_values(names: tuple[str, ...]) -> re.Pattern[str]:
-    words = "|".join(re.escape(each) for each in names)
-    key = rf"""["'][^"']{{0,40}}(?:{words})[^"']{{0,40}}["']"""
-    return re.compile(key + r"""\s*:\s*["']?\s*(\d{1,12}(?:\.\d{1,9})?)(?!\d)""", re.IGNORECASE)
+    for found in fields(text):
+        key = found.key.lower()
+        if any(name.lower() in key for name in names):
+            value = found.value / 100 if _CENTS.search(key) else found.value
+            yield Quantity(value, found.start, found.end, text[found.start : found.end])
 
 
 @cache

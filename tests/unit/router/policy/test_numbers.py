@@ -91,6 +91,16 @@ def test_an_amount_is_read_whichever_way_it_is_grouped(whole: int, cents: int) -
         ("5 business days", 7),
         ("zwei Wochen", 14),
         ("14-day returns", 14),
+        ("45d", 45),
+        ("6weeks", 42),
+        ("5 wks", 35),
+        ("2 yrs", 730),
+        ("two mos", 60),
+        ("60 calendar days", 60),
+        ("three fortnights", 42),
+        ("90 nights", 90),
+        ("two and a half months", 75),
+        ("a month and a half", 45),
     ],
 )
 def test_lengths_of_time(text: str, days: float) -> None:
@@ -107,6 +117,13 @@ def test_lengths_of_time(text: str, days: float) -> None:
         ("EUR 30", [("EUR", 30)]),
         ("$1.5k", [("USD", 1500)]),
         ("20 to 30 dollars", [("USD", 30), ("USD", 20)]),
+        ("$20\u201330", [("USD", 20), ("USD", 30)]),
+        ("USD150 or 150EUR", [("USD", 150), ("EUR", 150)]),
+        ("150 U.S. dollars", [("USD", 150)]),
+        ("$ one hundred fifty", [("USD", 150)]),
+        ("$12 hundred", [("USD", 1200)]),
+        ("1.5 thousand dollars", [("USD", 1500)]),
+        ("two grand", [("USD", 2000)]),
     ],
 )
 def test_money(text: str, amounts: list[tuple[str, float]]) -> None:
@@ -158,6 +175,23 @@ OFFERS = {
     "la mitad de precio": 50,
     "ein Viertel günstiger": 25,
     "15\u201325 % off": 25,
+    "more than 25 % off": 25,
+    "Tax free, and 25 % off": 25,
+    "I can't wait to give you 25 % off": 25,
+    "It can't be beat with 25 % off": 25,
+    "25 per-cent off": 25,
+    "25 percents off": 25,
+    "25 p.c. off": 25,
+    "twenty\u2013five percent off": 25,
+    "twenty-five and a half percent off": 25.5,
+    "25\u00bd % off": 25.5,
+    "a discount of 25": 25,
+    "Discount: 0.25": 25,
+    "the price drops by a quarter": 25,
+    "we cut the price in half": 50,
+    "we halve the price": 50,
+    "$100 \u2192 $70": 30,
+    "US$30 off USD100": 30,
 }
 
 
@@ -180,6 +214,12 @@ def test_an_offer_is_a_discount_in_any_words(text: str, percent: float) -> None:
         "The price has increased by 50%.",
         "That is 30% more than before, at a price of $5.",
         "It stays for a quarter of the time.",
+        "We never give 25 % off.",
+        "I'm not able to go to 25 %.",
+        "That can't be discounted by 25 %.",
+        "It has a discount of 15, and a discount of 30 dollars.",
+        "Discount code: 30",
+        "10 % off for members, 15 % off for students",
     ],
 )
 def test_what_offers_nothing_is_no_discount(text: str) -> None:

@@ -82,11 +82,75 @@ def test_text_without_numbers_does_not_wait() -> None:
         ('{"discount_percent": 20}', False),
         ('{"order_id": 2500, "percent": 0.1}', False),
         ('{"discount_code": 99}', False),
+        ('{"discount": 2.5e1}', True),
+        ('{"discount": 0.30000000000000004}', True),
+        ('{"discount": "a quarter"}', True),
+        ('{"discount": "twenty-five"}', True),
+        ('{"discount": "up to 25"}', True),
+        ('{"discount": ".25"}', True),
+        ('{"discount": [25]}', True),
+        ('{"discount": {"value": 25}}', True),
+        ('{"discount": "25', True),
+        ('{"discount": {"value": 25, "currency": "USD"}}', False),
+        ('{"discount": 1e1}', False),
+        ('{"discount": "SAVE25"}', False),
     ],
 )
 def test_the_arguments_of_a_tool_call_count(arguments: str, breaks: bool) -> None:
     """By what their keys say."""
     assert bool(violations(CAP, arguments, arguments=True)) is breaks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "breaks"),
+    [
+        ('{"amount": 1.5e2}', True),
+        ('{"amount": "1,500.00"}', True),
+        ('{"amount": "1.500,00"}', True),
+        ('{"amount": 1500000000000000}', True),
+        ('{"amount": -150}', True),
+        ('{"amount_cents": 15000}', True),
+        ('{"amount_cents": 9900}', False),
+        ('{"amount": "99.99"}', False),
+        ('{"amount": 15, "count": 200}', False),
+    ],
+)
+def test_amounts_in_arguments_are_read_as_json_has_them(arguments: str, breaks: bool) -> None:
+    """And as people write them in strings."""
+    most = [Obligation("cap", "max_amount", {"amount": 100})]
+    assert bool(violations(most, arguments, arguments=True)) is breaks
+
+
+@pytest.mark.parametrize(
+    ("text", "percent"),
+    [
+        ("15 % off plus another 10 % off", 23.5),
+        ("20 %, then 10 % off", 28),
+        ("15 % + 15 % off", 27.75),
+    ],
+)
+def test_discounts_upon_discounts_count_together(text: str, percent: float) -> None:
+    """Each alone would be fine."""
+    assert not violations([Obligation("cap", "max_discount", {"percent": percent + 0.1})], text)
+    assert violations([Obligation("cap", "max_discount", {"percent": percent - 0.1})], text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Guarant\u00e9ed returns", "GUARANTEED-RETURNS", "gu\u0430ranteed returns"]
+)
+def test_a_phrase_is_one_in_any_letters(text: str) -> None:
+    """Accents, case, signs between, and letters that only look alike."""
+    rule = [Obligation("r", "must_not_say", {"phrases": ["guaranteed returns"]})]
+    assert violations(rule, f"These are {text}.")
+    assert streamed(rule, f"These are {text}.{AFTER}", [1])[1]
+
+
+def test_lengths_of_time_in_arguments_have_their_unit() -> None:
+    """In the key."""
+    most = [Obligation("r", "max_duration", {"days": 30})]
+    assert violations(most, '{"return_window_weeks": 6}', arguments=True)
+    assert violations(most, '{"days": "45"}', arguments=True)
+    assert not violations(most, '{"hours": 48, "weeks": 4}', arguments=True)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +226,9 @@ def test_ten_thousand_characters_are_read_in_time() -> None:
         "a quarter off ",
         "five days ",
         '{"a": 1,',
+        "25 % plus ",
+        "and a half ",
+        "can't get ",
     ):
         text = piece * (10_000 // len(piece))
         for arguments in (False, True):
