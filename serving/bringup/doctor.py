@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +20,7 @@ from typing import Any, Final
 import httpx
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
+from yarl import URL
 
 from adapters.errors import AdapterError
 from adapters.registry import database
@@ -30,7 +33,7 @@ from router.targets.google_tokens import AccessTokens
 from router.targets.http_client import HttpClient, json_headers
 from router.wire.endpoint import Endpoint
 from router.wire.upstream_error import read_error
-from serving.bringup.preconditions import available_memory_mib
+from serving.bringup.preconditions import STATE_REMEDY, available_memory_mib, writable
 from serving.config.deploy import Deploy
 from serving.engine.model import ModelMissing, local_directory
 
@@ -113,13 +116,10 @@ def _memory(meminfo: Path = Path("/proc/meminfo")) -> Diagnosis:
 
 
 def _disk(state_dir: Path) -> Diagnosis:
-    place = state_dir.absolute()
-    while not place.exists():
-        place = place.parent
-    if not os.access(place, os.W_OK):
-        return Diagnosis(
-            "disk", Grade.FAIL, f"{place} cannot be written", "Set state_dir to a place that can."
-        )
+    place = writable(state_dir)
+    if place is None:
+        detail = f"{state_dir.absolute()} cannot be written by this user"
+        return Diagnosis("disk", Grade.FAIL, detail, STATE_REMEDY)
     free = shutil.disk_usage(place).free
     if free >= _LEAST_DISK:
         return Diagnosis("disk", Grade.OK, f"{free / _GIB:.0f} GiB free for {state_dir}")
@@ -195,7 +195,7 @@ def _database(deploy: Deploy) -> Diagnosis:
     kind, _, place = url.partition("://")
     shown = place.rpartition("@")[2]
     if kind == "sqlite":
-        return Diagnosis("database", Grade.OK, f"SQLite in {url.removeprefix('sqlite:///')}")
+        return _sqlite(Path(url.removeprefix("sqlite:///")))
     began = time.time()
     try:
         engine = database.connect(url)
@@ -208,6 +208,20 @@ def _database(deploy: Deploy) -> Diagnosis:
         return Diagnosis("database", Grade.FAIL, f"{shown}: {_one_line(error)}", remedy)
     skew = there - (began + time.time()) / 2
     return _clock("database", f"{shown} answers", skew)
+
+
+def _sqlite(file: Path) -> Diagnosis:
+    """What is not there yet is made at the start."""
+    if writable(file.parent) is None:
+        return Diagnosis("database", Grade.FAIL, f"{file.parent} cannot be written", STATE_REMEDY)
+    try:
+        if file.exists():
+            with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as there:
+                there.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except (OSError, sqlite3.Error) as error:
+        remedy = "Put a backup in its place (`graftwork restore`), or name another state_dir."
+        return Diagnosis("database", Grade.FAIL, f"{file}: {_one_line(error)}", remedy)
+    return Diagnosis("database", Grade.OK, f"SQLite in {file}")
 
 
 def _store(deploy: Deploy) -> Diagnosis:
@@ -263,17 +277,55 @@ def _provider(
     headers |= config.proof(key, url, payload)
     began = time.time()
     try:
-        answer = httpx.post(url, content=payload, headers=headers, timeout=_CALL_S)
-    except httpx.HTTPError as error:
-        remedy = "Check base_url, DNS, and whether this machine may reach it."
-        yield Diagnosis(what, Grade.FAIL, f"cannot be reached: {type(error).__name__}", remedy)
+        answer = asyncio.run(_answer(config, url, headers, payload))
+    except TargetUnavailable as error:
+        remedy = "Check base_url, DNS, `egress`, and whether this machine may reach it."
+        yield Diagnosis(what, Grade.FAIL, f"{error.message.rstrip('.')}: {url}", remedy)
         return
     yield _answered(what, card.id, answer)
-    date = answer.headers.get("date")
-    if date is not None:
-        skew = parsedate_to_datetime(date).timestamp() - (began + time.time()) / 2
-        if abs(skew) > _SKEW_S:
-            yield _clock("clock", f"{config.name} says it is another time", skew)
+    there = _time_of(answer.date)
+    skew = 0.0 if there is None else there - (began + time.time()) / 2
+    if abs(skew) > _SKEW_S:
+        yield _clock("clock", f"{config.name} says it is another time", skew)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    content: bytes
+    date: str
+    took_s: float
+
+
+async def _answer(
+    config: ProviderConfig, url: str, headers: Mapping[str, str], payload: bytes
+) -> _Answer:
+    """As the router asks: through the proxy and with the certificates that are configured.
+
+    Raises ``TargetUnavailable``.
+    """
+    began = time.monotonic()
+    async with HttpClient() as client:
+        answer = await client.post(
+            URL(url, encoded=True),
+            headers,
+            payload,
+            target=f"frontier:{config.name}",
+            connect_timeout_s=_CALL_S,
+            timeout_s=_CALL_S,
+            way=way_of(config.egress),
+        )
+        content = await answer.error_body()
+    date = answer.headers.get("date", "")
+    return _Answer(answer.status, content, date, time.monotonic() - began)
+
+
+def _time_of(date: str) -> float | None:
+    """Seconds since the epoch; None for what is no date of HTTP's."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def prices_of(config: ProviderConfig, today: date) -> Iterator[Diagnosis]:
@@ -295,11 +347,10 @@ async def _access_token(config: ProviderConfig, auth: GoogleAuth) -> str:
         return await AccessTokens(client, auth, config.name, way=way).take()
 
 
-def _answered(what: str, model: str, answer: httpx.Response) -> Diagnosis:
-    status = answer.status_code
+def _answered(what: str, model: str, answer: _Answer) -> Diagnosis:
+    status = answer.status
     if status == 200:
-        took = answer.elapsed.total_seconds()
-        return Diagnosis(what, Grade.OK, f"{model} answers in {took:.1f} s")
+        return Diagnosis(what, Grade.OK, f"{model} answers in {answer.took_s:.1f} s")
     is_ours = status != 200 and read_error(status, answer.content).is_ours
     if is_ours or status in {401, 403}:  # what it says may repeat parts of the key
         return Diagnosis(

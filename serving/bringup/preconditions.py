@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from serving.engine.model import ModelMissing, local_directory
 _MIB = 1024 * 1024
 _CPU_ENGINE_MIB = 3000
 MIN_PYTHON = (3, 11)
+STATE_REMEDY = "Give that user a directory that it may write to: state_dir, or --state-dir."
 
 
 class CannotServe(Exception):
@@ -24,6 +26,7 @@ def check(deploy: Deploy, environ: dict[str, str]) -> None:
     """Raises ``CannotServe`` for the first thing that is missing."""
     _check_python()
     _check_port(deploy)
+    _check_state_dir(deploy.settings.state_dir)
     _check_model(deploy)
     for provider in deploy.settings.router.providers:
         try:
@@ -47,6 +50,23 @@ def _check_port(deploy: Deploy) -> None:
             f"port {deploy.port} on {deploy.host} is taken: stop what listens there, or choose "
             "another with --port"
         )
+
+
+def _check_state_dir(state_dir: Path) -> None:
+    if writable(state_dir) is None:
+        raise CannotServe(f"{state_dir.absolute()} cannot be written by this user. {STATE_REMEDY}")
+
+
+def writable(directory: Path) -> Path | None:
+    """The directory, or the nearest above it that exists; None when nothing can be made there."""
+    place = directory.absolute()
+    try:
+        while not place.exists():
+            place = place.parent
+        is_usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    except OSError:  # one above it may not be looked into
+        return None
+    return place if is_usable else None
 
 
 def _check_memory(meminfo: Path = Path("/proc/meminfo")) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import tempfile
@@ -31,6 +32,9 @@ _POLL_S = 0.25
 _LOGICAL_CPUS = 64
 _SERVE_STOPS_S = 30.0
 _GRACE_S = 5.0
+_HARD_STOP = "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
+_AFTER_DRAIN_S = 10.0
+"""What comes after the replicas waits so much longer than they do, before it cuts."""
 
 
 class StartFailed(Exception):
@@ -51,7 +55,6 @@ def prepare_environment(run_dir: Path) -> None:
         "RAY_worker_niceness": "0",
         "RAY_enable_metrics_collection": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "15",
         # A replica that is killed must not leave its engine processes behind.
         "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -62,6 +65,11 @@ def prepare_environment(run_dir: Path) -> None:
         os.environ.setdefault(name, value)
 
 
+def drain_environment(deploy: Deploy) -> dict[str, str]:
+    """What HAProxy has to know of drains: it must not cut what the replicas still wait for."""
+    return {_HARD_STOP: f"{math.ceil(deploy.drain_s + _AFTER_DRAIN_S)}"}
+
+
 class LocalSystem:
     """Ray, HAProxy and the deployments of one ``graftwork serve``."""
 
@@ -69,6 +77,7 @@ class LocalSystem:
         self._deploy = deploy
         host = f"[{deploy.host}]" if ":" in deploy.host else deploy.host
         self._url = f"http://{host}:{deploy.port}"
+        self._cut = threading.Event()
 
     @property
     def url(self) -> str:
@@ -80,6 +89,8 @@ class LocalSystem:
 
         A busy machine can be too slow for Ray's own deadlines: what failed is tried once more.
         """
+        for name, value in drain_environment(self._deploy).items():
+            os.environ.setdefault(name, value)
         adopt_orphans()
         try:
             self._start_once()
@@ -171,8 +182,15 @@ class LocalSystem:
         if vital := sorted(dead & {"gcs_server", "raylet"}):
             raise Broken(f"Ray's {' and '.join(vital)} ended; logs: {self.logs}")
 
+    def cut(self) -> None:
+        """Have ``stop`` wait for no request any more; may be called from a signal's handler."""
+        self._cut.set()
+
     def stop(self) -> None:
-        """Drain and stop everything that ``start`` started; idempotent, and bounded in time."""
+        """Drain and stop everything that ``start`` started; idempotent, and bounded in time.
+
+        Requests under way have as long as the deployments' ``graceful_shutdown_timeout_s`` says.
+        """
         import ray
 
         grace_s = 0.0
@@ -183,7 +201,7 @@ class LocalSystem:
         end_descendants(grace_s)
 
     def _drained(self) -> bool:
-        """Whether everything was taken down in order; False when Ray has ended before that."""
+        """Whether everything was taken down in order; False when Ray ended before, or ``cut``."""
         draining = threading.Thread(target=self._drain, name="drain", daemon=True)
         try:
             self.check()
@@ -191,6 +209,8 @@ class LocalSystem:
             while draining.is_alive():
                 draining.join(_POLL_S)
                 self.check()
+                if self._cut.is_set():
+                    return False
         except Broken:
             return False
         return True
@@ -207,9 +227,10 @@ class LocalSystem:
             controller = _get_global_client()._controller  # noqa: SLF001 - no other way to it
         except RayServeException:  # it was not started yet
             return
-        # First, and while HAProxy is still there: its shutdown cuts answers under way.
-        with contextlib.suppress(TimeoutError):
-            serve.delete(APPLICATION)
+        # First, and while HAProxy is still there: its shutdown cuts answers under way. Blocking, it
+        # would wait for a minute, however long a drain may take.
+        serve.delete(APPLICATION, _blocking=False)
+        self._wait_until_deleted()
         # Not `serve.shutdown`: it asks the controller something that its end leaves unanswered,
         # which Ray reports as a failure.
         ray.get(controller.graceful_shutdown.remote(wait=False))
@@ -220,6 +241,24 @@ class LocalSystem:
             except ValueError:
                 return
             time.sleep(_POLL_S)
+
+    def _wait_until_deleted(self) -> None:
+        """Or until no replica may take longer."""
+        deadline = time.monotonic() + self._deploy.drain_s + _AFTER_DRAIN_S
+        while time.monotonic() < deadline:
+            if _is_deleted():
+                return
+            time.sleep(_POLL_S)
+
+
+def _is_deleted() -> bool:
+    from ray import serve
+    from ray.exceptions import RayError
+
+    try:
+        return APPLICATION not in serve.status().applications
+    except (RayError, TimeoutError):
+        return False
 
 
 def _application() -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serving.cli.options import DoneAsJson
+from serving.cli.options import DoneAsJson, StateDir
 from serving.cli.output import emit, fail
 
 Config = Annotated[Path, typer.Option(help="deploy file, which says where everything is")]
@@ -18,6 +18,7 @@ _LOCAL = Path("config/local.yaml")
 def backup(
     output: Annotated[Path, typer.Argument(help="file to write, for example graftwork.tar")],
     config: Config = _LOCAL,
+    state_dir: StateDir = None,
     as_json: DoneAsJson = False,
 ) -> None:
     """Write registry, adapters and decision records into one file. The system may run."""
@@ -25,7 +26,7 @@ def backup(
     from serving.operations.places import OperationRefused, read_places
 
     try:
-        found = make(read_places(config), output)
+        found = make(read_places(config, state_dir), output)
     except OperationRefused as error:
         fail(str(error))
     except OSError as error:
@@ -41,6 +42,7 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(help="what `graftwork backup` wrote")],
     config: Config = _LOCAL,
+    state_dir: StateDir = None,
     force: Annotated[bool, typer.Option("--force", help="over what is there")] = False,
     check: Annotated[bool, typer.Option("--check", help="verify it and change nothing")] = False,
     as_json: DoneAsJson = False,
@@ -51,7 +53,10 @@ def restore(
     from serving.operations.places import OperationRefused, read_places
 
     try:
-        found = verify(source) if check else put(read_places(config), source, force=force)
+        if check:
+            found = verify(source)
+        else:
+            found = put(read_places(config, state_dir), source, force=force)
     except OperationRefused as error:
         fail(str(error))
     except OSError as error:

@@ -45,12 +45,18 @@ class Client:
         if actor is not None and not (actor.isascii() and actor.isprintable()):
             raise Failed("a name that is sent to the server is printable ASCII")
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(
-            headers={**headers, **({"x-graftwork-actor": actor} if actor else {})},
-            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-            # A proxy of this machine's environment does not lead to this machine.
-            trust_env=host not in _LOOPBACK,
-        )
+        try:
+            self._http = httpx.Client(
+                headers={**headers, **({"x-graftwork-actor": actor} if actor else {})},
+                timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+                # A proxy of this machine's environment does not lead to this machine.
+                trust_env=host not in _LOOPBACK,
+            )
+        except (ImportError, ValueError, OSError) as error:
+            raise Failed(
+                f"what the environment says about proxies or certificates cannot be used ({error}):"
+                f" correct it, or add {host} to NO_PROXY"
+            ) from error
 
     def close(self) -> None:
         """Give the connections back."""
@@ -176,11 +182,15 @@ class Client:
 
 
 def _host(url: str) -> str | None:
+    import httpx
+
     try:
+        httpx.URL(url)  # what it refuses it refuses at every call
         parts = urlsplit(url)
-    except ValueError:
+        is_http = parts.scheme in {"http", "https"} and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
         return None
-    return parts.hostname if parts.scheme in {"http", "https"} else None
+    return parts.hostname if is_http else None
 
 
 def _object(body: Any) -> dict[str, Any] | None:

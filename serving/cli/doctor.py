@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from serving.cli.options import StateDir
 from serving.cli.output import emit, table
 
 
 def doctor(
     config: Annotated[Path, typer.Option(help="deploy file")] = Path("config/local.yaml"),
+    state_dir: StateDir = None,
     calls: Annotated[
         bool, typer.Option(help="ask each provider for one token, a fraction of a cent")
     ] = True,
@@ -21,15 +23,13 @@ def doctor(
     """Look at machine, ports, driver, keys, stores and clock. Exits with 1 when one will not do."""
     from serving.bringup.doctor import Diagnosis, Grade, examine
     from serving.bringup.edge import port_is_free
-    from serving.config.deploy import ConfigError, load
+    from serving.config.deploy import STATE_DIR, ConfigError, load
 
     try:
-        deploy = load(config)
+        deploy = load(config, {STATE_DIR: str(state_dir)} if state_dir is not None else None)
     except ConfigError as error:
-        findings = [
-            Diagnosis("config", Grade.FAIL, problem, f"Edit {config}.")
-            for problem in error.problems
-        ]
+        remedy = f"Edit {config}." if config.is_file() else "There is no such file."
+        findings = [Diagnosis("config", Grade.FAIL, problem, remedy) for problem in error.problems]
     else:
         findings = [Diagnosis("config", Grade.OK, f"{config} is valid")]
         findings += examine(deploy, os.environ, is_free=port_is_free, calls=calls)

@@ -16,6 +16,10 @@ Key = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print the server's answer as JSON")]
 DoneAsJson = Annotated[bool, typer.Option("--json", help="print what was done as JSON")]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(help="state directory, as `graftwork serve` was given; default: as in the file"),
+]
 Alias = Annotated[str, typer.Argument(help="the adapter's name", metavar="ALIAS")]
 Digest = Annotated[
     str, typer.Argument(help="the version: its digest, or the first 12 digits", metavar="DIGEST")

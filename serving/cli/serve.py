@@ -32,6 +32,8 @@ _CONFIGS: dict[BaseName, Path] = {
     "smollm2": Path("config/smollm2.yaml"),
 }
 _ARGS = "applications.0.args."
+_TWICE_S = 1.0
+"""Signals that come closer together are one: make passes on what its whole group was sent."""
 
 
 def serve(
@@ -61,8 +63,8 @@ def serve(
     say: _Say = partial(typer.echo, err=as_json)
     if base is not None and model is not None:
         fail("--base and --model are two answers to one question: give one")
-    stop = threading.Event()
-    _stop_on_signals(stop)
+    stop = Stop()
+    stop.listen()
     started = time.monotonic()
     run_dir = _prepared_run_directory()
     from serving.bringup.preconditions import CannotServe, check
@@ -75,9 +77,9 @@ def serve(
         check(deploy, dict(os.environ))
         _have_base(deploy, say)
         system = _bring_up(deploy, stop, say)
-        if not stop.is_set():
+        if not stop.asked.is_set():
             _say_what_is_there(system, deploy, time.monotonic() - started, as_json=as_json)
-        while not stop.wait(0.5):
+        while not stop.asked.wait(0.5):
             system.check()
     except (CannotServe, Broken) as error:
         typer.echo(f"graftwork: {error}", err=True)
@@ -90,23 +92,52 @@ def _prepared_run_directory() -> Path:
     """Set what Ray reads when it is imported, so before anything else imports it."""
     from serving.bringup.system import make_run_directory, prepare_environment
 
-    run_dir = make_run_directory()
+    try:
+        run_dir = make_run_directory()
+    except OSError as error:
+        fail(
+            f"{error.strerror or error}: set TMPDIR to a directory with room, 20 MB, on this machine"
+        )
     try:
         prepare_environment(run_dir)
-    except FileNotFoundError as error:
+    except (OSError, ValueError) as error:
         shutil.rmtree(run_dir, ignore_errors=True)
-        fail(str(error))
+        fail(f"{error} (its place is TMPDIR's: {run_dir.parent})")
     return run_dir
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
-    def handle(*_: object) -> None:
+class Stop:
+    """The signals that ask for an end: the first is waited on, a second one is in a hurry.
+
+    Attributes:
+        asked: set by the first.
+        hurry: called by the next, once it is known what to hurry.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.asked = threading.Event()
+        self.hurry: Callable[[], None] = _nothing
+        self._clock = clock
+        self._first_s = 0.0
+
+    def listen(self) -> None:
+        """From now on; again once Ray has put handlers of its own in place."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.handle)
+
+    def handle(self, *_: object) -> None:
+        """A signal."""
         # While Ray starts, its own handler runs first and would abort us three seconds later.
         signal.alarm(0)
-        stop.set()
+        if not self.asked.is_set():
+            self._first_s = self._clock()
+            self.asked.set()
+        elif self._clock() - self._first_s >= _TWICE_S:
+            self.hurry()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handle)
+
+def _nothing() -> None:
+    """There is nothing to hurry yet."""
 
 
 def _overrides(
@@ -161,19 +192,20 @@ def _have_base(deploy: Deploy, say: _Say) -> None:
         raise CannotServe(str(error)) from error
 
 
-def _bring_up(deploy: Deploy, stop: threading.Event, say: _Say) -> LocalSystem:
+def _bring_up(deploy: Deploy, stop: Stop, say: _Say) -> LocalSystem:
     from serving.bringup.preconditions import CannotServe
     from serving.bringup.system import LocalSystem, StartFailed
     from serving.engine.model import base_id
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     system = LocalSystem(deploy)
+    stop.hurry = system.cut
     try:
         say(f"starting Ray, the router and vLLM with {base_id(deploy.settings.base)} …")
         system.start()
-        _stop_on_signals(stop)  # again: Ray has put its own handlers in place
+        stop.listen()
         timeout_s = deploy.settings.engine.start_timeout_s
-        system.wait(lambda news: say(indent(news, "  ")), timeout_s, stop)
+        system.wait(lambda news: say(indent(news, "  ")), timeout_s, stop.asked)
     except StartFailed as error:
         where = system.logs
         system.stop()
@@ -203,7 +235,7 @@ def _say_what_is_there(
 
 def _take_down(system: LocalSystem | None, run_dir: Path | None, say: _Say) -> None:
     if system is not None:
-        say("\nstopping: requests under way may finish …")
+        say("\nstopping: requests under way may finish; asked again, they may not …")
         system.stop()
         say("stopped.")
     if run_dir is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from ray.serve.schema import ServeDeploySchema
 
@@ -15,13 +15,23 @@ from adapters.registry.storage import shared_file_system
 from router.admit.keys import load_keys
 from router.admit.tokens import AccessTokens
 from serving.config.parallel import parallel_problems
+from serving.config.reading import NotYaml, read_yaml
 from serving.config.settings import Settings
 from serving.names import APPLICATION, ENGINE, REGISTRY, ROUTER
 
 IMPORT_PATH = "serving.app:build"
 _DEPLOYMENTS = frozenset({ENGINE, ROUTER, REGISTRY})
+_RAYS_DRAIN_S = 20.0
+"""Where a deployment does not say."""
+STATE_DIR = "applications.0.args.state_dir"
 _DATABASE = "applications.0.args.adapters.database_url"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_NO_FILE = ": name one with --config, or write one: `graftwork init FILE`"
+_NO_MAPPING = "must be a mapping, as `graftwork init FILE` writes one"
+_UNSAID = frozenset({"missing", "value_error", "extra_forbidden"})
+"""Errors that do not need what was given; under an unknown name it may be a key."""
+_SECRET = re.compile("key|secret|token|password|sha256|credential|url")
+"""Fields in whose place somebody may have put a secret: what was given is not for a journal."""
 # Ray Serve passes these through without a schema of their own.
 _OPAQUE = frozenset(
     {
@@ -66,6 +76,13 @@ class Deploy:
         return int(self.raw.get("http_options", {}).get("port", 8000))
 
     @property
+    def drain_s(self) -> float:
+        """How long a stop waits for requests under way: as the most patient deployment says."""
+        deployments = self.raw["applications"][0].get("deployments") or []
+        said = (each.get("graceful_shutdown_timeout_s") for each in deployments)
+        return max((float(each) for each in said if each is not None), default=_RAYS_DRAIN_S)
+
+    @property
     def notes(self) -> list[str]:
         """What works and may surprise, one line each."""
         if self.raw.get("proxy_location") == "EveryNode" and sqlite_file(self.settings) is not None:
@@ -84,13 +101,14 @@ class Deploy:
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Deploy:
     """Read and check a file. ``overrides``: dotted fields set over it. Raises ``ConfigError``."""
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = read_yaml(path)
     except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"is not YAML: {' '.join(str(error).split())}"]) from error
+        remedy = _NO_FILE if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}{remedy}"]) from error
+    except NotYaml as error:
+        raise ConfigError(str(path), [str(error)]) from error
     if not isinstance(raw, dict):
-        raise ConfigError(str(path), ["must be a mapping"])
+        raise ConfigError(str(path), [_NO_MAPPING])
     for field, value in (overrides or {}).items():
         try:
             _set(raw, field, value)
@@ -99,8 +117,10 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Deploy:
     return check(raw, str(path))
 
 
-def check(raw: dict[str, Any], source: str) -> Deploy:
+def check(raw: Any, source: str) -> Deploy:
     """Validate a deploy file's content. Raises ``ConfigError`` with every problem."""
+    if not isinstance(raw, dict):
+        raise ConfigError(source, [_NO_MAPPING])
     problems = _schema_problems(raw) + _unknown_keys(ServeDeploySchema, raw, "")
     application = _application(raw, problems)
     settings = _settings(application.get("args") or {}, problems)
@@ -118,8 +138,7 @@ def _schema_problems(raw: dict[str, Any]) -> list[str]:
         ServeDeploySchema.model_validate(raw)
     except ValidationError as error:
         return _explain(error, "")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # Ray Serve's own validators trip over sections of another shape.
+    except Exception as error:  # noqa: BLE001 - it trips over odd shapes, and imports what is named
         return [f"file: Ray Serve cannot read it: {error}"]
     return []
 
@@ -136,9 +155,8 @@ def _explain(error: ValidationError, prefix: str) -> list[str]:
     lines = []
     for each in error.errors(include_url=False, include_context=False):
         field = prefix + ".".join(str(part) for part in each["loc"])
-        given = (
-            "" if each["type"] in ("missing", "value_error") else f" (got {each['input']!r:.80})"
-        )
+        may_be_secret = isinstance(each["input"], str) and _SECRET.search(field.lower())
+        given = "" if each["type"] in _UNSAID or may_be_secret else f" (got {each['input']!r:.80})"
         lines.append(f"{field.rstrip('.') or 'file'}: {each['msg']}{given}")
     return lines
 
@@ -193,10 +211,13 @@ def _application(raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
 
 def _deployment_problems(application: dict[str, Any]) -> list[str]:
     problems = []
-    for index, deployment in enumerate(application.get("deployments") or []):
+    deployments = application.get("deployments") or []
+    if not isinstance(deployments, list):
+        return []  # Ray Serve's schema says so
+    for index, deployment in enumerate(deployments):
         field = f"applications.0.deployments.{index}"
         name = deployment.get("name") if isinstance(deployment, dict) else None
-        if name not in _DEPLOYMENTS:
+        if not isinstance(name, str) or name not in _DEPLOYMENTS:
             problems.append(f"{field}.name: must be one of {sorted(_DEPLOYMENTS)}, got {name!r}")
         elif name == REGISTRY and deployment.get("num_replicas", 1) != 1:
             problems.append(f"{field}.num_replicas: the registry is the single writer: exactly 1")
@@ -210,6 +231,8 @@ def _security_problems(raw: dict[str, Any], settings: Settings) -> list[str]:
     if host is None:
         # Ray Serve's own default is all interfaces once HAProxy is switched on.
         return ["http_options.host: must be given; 127.0.0.1 is reached from this machine only"]
+    if not isinstance(host, str):
+        return []  # Ray Serve's schema says so
     auth = "applications.0.args.router.auth"
     try:
         keys = load_keys(settings.router.auth)

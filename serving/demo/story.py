@@ -23,6 +23,7 @@ _DISTILL_S: Final = 1800.0
 _TAKEOVER_S: Final = 60.0
 _SETTINGS: Final[dict[str, dict[str, Any]]] = {"smollm2": {"steps": 60}}
 """A base that knows English needs few steps for five words, and each takes two seconds."""
+_TRAINING: Final = "training"
 _ENDED: Final = frozenset({"live", "refused", "failed", "cancelled"})
 _WIDTH: Final = 26
 
@@ -146,7 +147,9 @@ class Story:
             if state != told[0]:
                 told[0] = state
                 self.say(f"distillation {asked['id']}: {state}")
-            elif found.get("step") and time.monotonic() - spoke[0] > _EVERY_S:
+            elif (
+                state == _TRAINING and found.get("step") and time.monotonic() - spoke[0] > _EVERY_S
+            ):
                 spoke[0] = time.monotonic()
                 self._progress(found)
             return found if state in _ENDED else None
@@ -158,6 +161,8 @@ class Story:
         return found
 
     def _progress(self, found: dict[str, Any]) -> None:
+        if not found.get("step"):
+            return
         loss = found.get("loss")
         self.say(
             f"  step {found['step']} of {found['steps']}"

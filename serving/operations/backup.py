@@ -104,7 +104,10 @@ def verify(source: Path) -> Summary:
 def _served(places: Places) -> set[str]:
     """Names of the versions that have to have files."""
     if places.sqlite is not None and not places.sqlite.is_file():
-        raise OperationRefused(f"there is no registry at {places.sqlite}")
+        raise OperationRefused(
+            f"there is no registry at {places.sqlite}: name the deploy file with --config, and its "
+            "--state-dir if `graftwork serve` was given one"
+        )
     engine = database.connect(places.database_url)
     try:
         with engine.execution_options(**{database.READ_ONLY: True}).connect() as connection:

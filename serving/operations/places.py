@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
+from serving.config.reading import NotYaml, read_yaml
 from serving.config.settings import Settings
 
 
@@ -31,17 +31,24 @@ class Places:
         return Path(self.database_url.removeprefix(prefix)) if found else None
 
 
-def read_places(config: Path) -> Places:
-    """The places that a deploy file names, whatever its keys are. Raises ``OperationRefused``."""
+def read_places(config: Path, state_dir: Path | None = None) -> Places:
+    """The places that a deploy file names, whatever its keys are.
+
+    ``state_dir``: in place of the file's. Raises ``OperationRefused``.
+    """
     try:
-        raw = yaml.safe_load(config.read_text(encoding="utf-8"))
+        raw = read_yaml(config)
         settings = Settings.model_validate(raw["applications"][0]["args"])
     except OSError as error:
-        raise OperationRefused(f"{config} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, KeyError, IndexError, TypeError, ValidationError) as error:
+        raise OperationRefused(
+            f"{config} cannot be read ({error.strerror}): name what is served with --config"
+        ) from error
+    except (NotYaml, KeyError, IndexError, TypeError, ValidationError) as error:
         raise OperationRefused(
             f"{config} is no deploy file: run `graftwork check {config}`"
         ) from error
+    if state_dir is not None:
+        settings = settings.model_copy(update={"state_dir": state_dir})
     adapters = settings.adapters_here()
     assert adapters.database_url is not None
     assert adapters.content is not None

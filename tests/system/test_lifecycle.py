@@ -332,6 +332,6 @@ def test_ctrl_c_leaves_nothing(restarted: Restarted) -> None:
     assert KEYS[KeyScope.ADMIN] not in said
     # Nothing of Ray's between our own two lines, least of all that something failed.
     assert said.rpartition("stopping: ")[2].splitlines() == [
-        "requests under way may finish …",
+        "requests under way may finish; asked again, they may not …",
         "stopped.",
     ]

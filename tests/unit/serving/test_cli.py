@@ -581,3 +581,23 @@ def test_keys_new_is_recognised(tmp_path: Path) -> None:
     keys_file.write_text(entry)
     caller = Keyring(load_keys(AuthConfig(keys_file=keys_file))).identify(f"Bearer {key}", None)
     assert (caller.name, sorted(caller.scopes)) == ("me", ["admin", "auditor"])
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:port", "http://127.0.0.1:99999999", "http://[::1", "http://\x01"]
+)
+def test_a_url_that_is_none(url: str) -> None:
+    """One line with how to write it, and no traceback."""
+    assert "http://127.0.0.1:8000" in one_line(run("adapters", url=url))
+
+
+@pytest.mark.parametrize("proxy", ["gopher://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the environment: what to change there; on loopback none is asked."""
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("all_proxy", proxy)
+    said = one_line(run("adapters", url="http://graftwork.invalid:8000"))
+    assert "NO_PROXY" in said
+    assert "graftwork serve" in one_line(run("adapters"))

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from router.admit.keys import hash_key
 from router.config.root import RouterConfig
 from serving.cli.main import app
+from serving.config.reading import read_yaml
 from serving.config.settings import Settings
 from tests.fakes.deploying import ServeDeploySchema, deploy
 
@@ -389,3 +390,83 @@ def test_the_shipped_files_keep_sqlite_off_shared_storage() -> None:
     for file in FILES:
         found = deploy.load(file).settings
         assert deploy.sqlite_file(found) == found.state_dir.absolute() / "registry.db"
+
+
+# Whatever stands in it, the file is explained
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"http_options": {"host": []}},
+        {"applications__0__deployments": 5},
+        {"applications__0__deployments__0__name": []},
+        {
+            "applications__0__deployments__1__autoscaling_config": {
+                "min_replicas": 1,
+                "max_replicas": 2,
+                "policy": {"policy_function": "no_such_module:choose"},
+            }
+        },
+    ],
+    ids=str,
+)
+def test_odd_shapes_are_problems(wrong: dict[str, Any]) -> None:
+    """Also where Ray Serve's own validators trip, and what they import is not there."""
+    assert problems(local(**wrong))
+
+
+@pytest.mark.parametrize("raw", [None, [], "text", 5])
+def test_what_is_no_mapping_is_said_to_be_none(raw: Any) -> None:
+    """With what makes one."""
+    with pytest.raises(deploy.ConfigError, match="graftwork init"):
+        deploy.check(raw, "test.yaml")
+
+
+def test_a_file_that_is_not_there_has_a_remedy(tmp_path: Path) -> None:
+    """Whoever runs a command outside the source has no config/local.yaml."""
+    with pytest.raises(deploy.ConfigError, match=r"--config.*graftwork init"):
+        deploy.load(tmp_path / "local.yaml")
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """The first would be dropped with all that is below it: here, with the keys."""
+    text = FILES[0].read_text()
+    twice = text.replace("      router:\n", "      router:\n        auth: {keys: []}\n", 1)
+    twice = twice.replace("        auto:\n", "        auth: {keys: []}\n        auto:\n", 1)
+    file = tmp_path / "twice.yaml"
+    file.write_text(twice)
+    line = len(twice[: twice.rindex("auth: {keys")].splitlines())
+    with pytest.raises(deploy.ConfigError, match=f"line {line}: 'auth' stands there twice"):
+        deploy.load(file)
+
+
+def test_what_is_merged_in_may_be_said_again(tmp_path: Path) -> None:
+    """That is what YAML's `<<` is for, at any depth."""
+    file = tmp_path / "merged.yaml"
+    file.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n")
+    assert read_yaml(file)["c"] == {"x": 3, "y": 4}
+
+
+def test_no_nesting_is_too_deep_for_an_answer(tmp_path: Path) -> None:
+    """It is refused, not tripped over."""
+    file = tmp_path / "deep.yaml"
+    file.write_text("[" * 20_000)
+    with pytest.raises(deploy.ConfigError):
+        deploy.load(file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {f"{ARGS}.router.auth.keys".replace(".", "__"): [{"name": "me", "sha256": "gw-secret"}]},
+        {f"{ARGS}.router.providers".replace(".", "__"): [{"name": "a", "api_key": "gw-secret"}]},
+        {f"{ARGS}.router".replace(".", "__"): {"token": "gw-secret"}},
+    ],
+    ids=["for a hash", "an unknown field", "of a section"],
+)
+def test_what_may_be_a_secret_is_not_repeated(wrong: dict[str, Any]) -> None:
+    """Problems go to terminals, journals and the logs of a CI; numbers and names are shown."""
+    assert "gw-secret" not in str(problems(local(**wrong)))
+    shown = problems(local(**{f"{ARGS}.engine.max_lora_rank".replace(".", "__"): "high"}))
+    assert "high" in str(shown)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from router.config.providers import ProviderConfig
 from serving.bringup.edge import free_port
 from serving.cli.main import app
+from tests.fakes.connect_proxy import connect_proxy
 from tests.fakes.deploying import deploy as deploying
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier import FakeFrontier
@@ -75,7 +76,7 @@ def test_a_machine_that_will_do(tmp_path: Path) -> None:
         (Fault(Kind.STATUS, status=404), "fail", "404 for big"),
         (Fault(Kind.STATUS, status=429), "warn", "limited"),
         (Fault(Kind.STATUS, status=500), "warn", "500"),
-        (Fault(Kind.RESET), "fail", "cannot be reached"),
+        (Fault(Kind.RESET), "fail", "without an answer: http://127.0.0.1"),
     ],
 )
 def test_a_provider_that_does_not_answer(
@@ -254,3 +255,50 @@ def test_init_refuses_answers_that_do_not_belong_into_a_file(tmp_path: Path) -> 
         path = tmp_path / "graftwork.yaml"
         assert run("init", path, said=said).exit_code == 1
         assert not path.exists()
+
+
+def test_a_provider_behind_a_proxy(tmp_path: Path) -> None:
+    """It is asked as the router will ask it: its address leads somewhere at the proxy only."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    with FakeFrontier() as frontier, connect_proxy(frontier.port) as proxy:
+        cloud = provider(f"http://{nowhere}/v1", egress={"proxy": proxy.url})
+        path = deploy_file(tmp_path, providers=[cloud])
+        result = run("doctor", "--config", path, "--json")
+        assert findings(result)["provider cloud"]["grade"] == "ok", result.output
+        assert proxy.asked == [nowhere]
+        path = deploy_file(tmp_path, providers=[{**cloud, "egress": {}}])
+        found = findings(run("doctor", "--config", path, "--json"))["provider cloud"]
+    assert (found["grade"], "egress" in found["remedy"]) == ("fail", True)
+
+
+def test_a_state_directory_that_will_not_do(tmp_path: Path) -> None:
+    """A file in its place, and a database that is none; another one can be named."""
+    path = deploy_file(tmp_path)
+    (tmp_path / "state").write_text("")
+    found = findings(run("doctor", "--config", path, "--json"))
+    assert [found[what]["grade"] for what in ("disk", "database")] == ["fail", "fail"]
+    assert "--state-dir" in found["disk"]["remedy"]
+    other = tmp_path / "other"
+    other.mkdir()
+    given = ("doctor", "--config", path, "--json", "--state-dir", other)
+    assert run(*given).exit_code == 0
+    (other / "registry.db").write_text("no database" * 100)
+    found = findings(run(*given))
+    assert (found["disk"]["grade"], found["database"]["grade"]) == ("ok", "fail")
+    assert "graftwork restore" in found["database"]["remedy"]
+
+
+@pytest.mark.parametrize("date", ["soon", "", "Thu, 99 Xyz 2099 99:99:99 GMT"])
+def test_a_date_that_is_none(date: str) -> None:
+    """Some proxies send such; that says nothing of the clock."""
+    from serving.bringup.doctor import _time_of  # which brings Ray, as the command does
+
+    assert _time_of(date) is None
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """It is not said to be edited."""
+    result = run("doctor", "--config", tmp_path / "none.yaml")
+    assert result.exit_code == 1
+    assert "graftwork init" in result.stdout
+    assert "Edit" not in result.stdout

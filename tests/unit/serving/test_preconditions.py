@@ -178,3 +178,15 @@ def test_serve_prepares_before_ray_is_imported(tmp_path: Path) -> None:
         "assert os.environ['RAY_SERVE_ENABLE_HA_PROXY'] == '1'\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=REPO, check=True, timeout=100)
+
+
+def test_a_state_directory_that_cannot_be_made(free: int, tmp_path: Path) -> None:
+    """Before Ray is started, and not by a registry that never comes up."""
+    file = tmp_path / "file"
+    file.write_text("")
+    for place in (file, file / "state"):
+        assert "--state-dir" in refusal(free, state_dir=str(place))
+    preconditions.check(
+        deploy.load(LOCAL, {"http_options.port": free, f"{ARGS}.state_dir": str(tmp_path / "a/b")}),
+        {},
+    )

@@ -319,3 +319,23 @@ def test_postgresql_comes_back_too(postgres: NewDatabase, tmp_path: Path) -> Non
     assert state(second) == before
     with pytest.raises(OperationRefused, match="names sqlite"):
         restore(Places(f"sqlite:///{tmp_path}/r.db", str(tmp_path / "s"), tmp_path / "s3"), file)
+
+
+async def test_a_state_directory_that_serve_was_given(system: AdapterPath, tmp_path: Path) -> None:
+    """As the systemd unit does: the file names another, and so has the backup to be told."""
+    file = tmp_path / "given.yaml"
+    content = str(system.root / "store")
+    args = {"state_dir": str(tmp_path / "elsewhere"), "adapters": {"content": content}}
+    file.write_text(yaml.safe_dump({"applications": [{"name": "graftwork", "args": args}]}))
+    target = tmp_path / "graftwork.tar"
+    cli = CliRunner()
+    lost = cli.invoke(app, ["backup", str(target), "--config", str(file)])
+    assert lost.exit_code == 1
+    assert "--state-dir" in lost.stderr
+    given = ["--config", str(file), "--state-dir", str(system.root)]
+    assert cli.invoke(app, ["backup", str(target), *given]).exit_code == 0
+    assert verify(target).versions
+    put = cli.invoke(app, ["restore", str(target), "--config", str(file), "--state-dir",
+                           str(tmp_path / "new")])  # fmt: skip
+    assert put.exit_code == 0, put.output
+    assert (tmp_path / "new/registry.db").is_file()
