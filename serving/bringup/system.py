@@ -195,22 +195,20 @@ class LocalSystem:
 
         grace_s = 0.0
         # Where Ray has ended nobody is there to be asked, and it would wait for a minute.
-        if ray.is_initialized() and self._drained():
+        if ray.is_initialized() and self._is_taken_down():
             ray.shutdown()
-            grace_s = _GRACE_S
+            grace_s = 0.0 if self._cut.is_set() else _GRACE_S
         end_descendants(grace_s)
 
-    def _drained(self) -> bool:
-        """Whether everything was taken down in order; False when Ray ended before, or ``cut``."""
+    def _is_taken_down(self) -> bool:
+        """True after everything was taken down in order, or ``cut``; False when Ray has ended."""
         draining = threading.Thread(target=self._drain, name="drain", daemon=True)
         try:
             self.check()
             draining.start()
-            while draining.is_alive():
+            while draining.is_alive() and not self._cut.is_set():
                 draining.join(_POLL_S)
                 self.check()
-                if self._cut.is_set():
-                    return False
         except Broken:
             return False
         return True

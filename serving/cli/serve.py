@@ -95,9 +95,7 @@ def _prepared_run_directory() -> Path:
     try:
         run_dir = make_run_directory()
     except OSError as error:
-        fail(
-            f"{error.strerror or error}: set TMPDIR to a directory with room, 20 MB, on this machine"
-        )
+        fail(f"{error.strerror or error}: set TMPDIR to a directory that has room")
     try:
         prepare_environment(run_dir)
     except (OSError, ValueError) as error:

@@ -80,11 +80,11 @@ $capture    deployments:
       - name: router
         num_replicas: 1
         max_queued_requests: 2048
-        graceful_shutdown_timeout_s: 10
+        graceful_shutdown_timeout_s: 620   # a stop waits so long for requests under way
         ray_actor_options: {num_cpus: 0.1}
       - name: engine
         num_replicas: 1
-        graceful_shutdown_timeout_s: 10
+        graceful_shutdown_timeout_s: 620
         ray_actor_options: {num_cpus: 0.1$gpus}
       - name: registry
         num_replicas: 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -160,6 +161,27 @@ def test_every_alert_has_a_runbook() -> None:
         assert rule["annotations"]["summary"]
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert re.fullmatch(r"\d+m", rule["for"])
+
+
+def _jobs() -> set[str]:
+    """Names of all background work: what is given to `PeriodicJobs.add` with a period."""
+    found = set()
+    for path in [*ROOT.glob("serving/**/*.py"), *ROOT.glob("adapters/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(attr="add"), args=[ast.Constant(value=str(name)), _, _]
+                ):
+                    found.add(name)
+    return found
+
+
+def test_the_runbook_of_jobs_names_them_all() -> None:
+    """And none that is gone."""
+    text = RUNBOOKS.read_text()
+    section = text.partition("## GraftworkJobFails")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z-]+)`", section.partition("(routers:")[2].partition(")")[0])
+    assert set(named) == _jobs()
 
 
 def test_dashboards_are_whole() -> None:

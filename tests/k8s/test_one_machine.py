@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from router.config.limits import LimitsConfig
+from serving.config.starting import Answers, deploy_file
 from tests.fakes.deploying import deploy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +76,29 @@ def test_a_stop_waits_for_the_longest_request(unit: configparser.ConfigParser) -
     assert service["ExecStart"].split()[1:3] == ["serve", "--config"]
 
 
+def test_the_doctor_looks_where_the_service_will_be(unit: configparser.ConfigParser) -> None:
+    """The state is in systemd's directory, whatever the file says: `/` cannot be written."""
+    service = unit["Service"]
+    asked, served = service["ExecStartPre"].split()[2:], service["ExecStart"].split()[2:]
+    assert asked == [*served, "--no-calls"]
+    assert served[served.index("--state-dir") + 1] == f"/var/lib/{service['StateDirectory']}"
+
+
+def test_a_file_that_init_wrote_drains_within_the_stop(unit: configparser.ConfigParser) -> None:
+    """Requests that may take ten minutes are not cut after ten seconds, and systemd waits."""
+    written = deploy.check(yaml.safe_load(deploy_file(Answers())), "init")
+    for drain_s, stop_s in (
+        (written.drain_s, float(unit["Service"]["TimeoutStopSec"])),
+        (deploy.load(DEPLOY).drain_s, float(_seconds(COMPOSE))),
+    ):
+        assert LimitsConfig().request_timeout_s < drain_s < stop_s
+
+
+def _seconds(compose: Path) -> str:
+    found = yaml.safe_load(compose.read_text())["services"]["graftwork"]["stop_grace_period"]
+    return str(found).removesuffix("s")
+
+
 def test_the_composed_deploy_file_is_valid() -> None:
     """As `graftwork check` sees it; its state is where the volume is, its tables in PostgreSQL."""
     found = deploy.load(DEPLOY)
@@ -110,6 +135,20 @@ def test_no_password_stands_in_a_file(services: dict[str, Any]) -> None:
     for secret in whole["secrets"].values():
         assert (COMPOSE.parent / secret["file"]).resolve().parent == ROOT / "secrets"
     assert "secrets/" in (ROOT / ".gitignore").read_text()
+
+
+def test_who_follows_the_comment_has_a_password_that_libpq_reads() -> None:
+    """It ignores a file that others than its owner may read; the owner is the image's user."""
+    [user] = re.findall(r"^USER (\d+):\d+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[:1]
+    comment = COMPOSE.read_text().partition("\nname:")[0]
+    assert "chmod 600 secrets/" in comment
+    assert f"chown {user}:" in comment
+
+
+def test_the_containers_logs_are_on_a_volume() -> None:
+    """On standard error they would be in files of Ray's below /tmp, which is memory there."""
+    log = deploy.load(DEPLOY).settings.log
+    assert (log.destination, log.directory) == ("file", None)
 
 
 def test_what_compose_names_is_there(services: dict[str, Any]) -> None:
