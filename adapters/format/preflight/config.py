@@ -2,7 +2,8 @@
 
 PEFT matches with regular expressions, and the engine evaluates those of ``rank_pattern`` and
 ``alpha_pattern`` in its only loop, with the same library as here but without a limit of time. An
-expression that takes long on the adapter's own module names is refused.
+expression that takes long on the adapter's own module names is refused. So are more patterns than
+that library keeps compiled: it would compile all of them anew for every module, for seconds.
 
 Features that vLLM refuses, or quietly leaves out, have one row each. What no row and no list names
 must be off: a setting that a later PEFT invents is refused until somebody has looked at it.
@@ -23,8 +24,11 @@ from adapters.format.preflight.subject import Finding, NotChecked, Subject, fail
 
 ALL_LINEAR = "all-linear"
 MAX_PATTERN_CHARACTERS = 1024
-MAX_PATTERNS = 4096
+MAX_PATTERNS = 500
+"""Python's `re` keeps 512 compiled ones."""
 _MATCH_SECONDS = 0.5
+_PLAIN = re.compile(r"[\w.-]+", re.ASCII)
+"""Keys in which nothing but `.` means something else than itself."""
 _INNER_LAYER = re.compile(r".*?\.[^.]*\.(?P<index>\d+)\.")
 
 
@@ -54,16 +58,30 @@ class ModuleValues:
     """``rank_pattern`` or ``alpha_pattern``: the first key that means a module gives its value."""
 
     def __init__(self, patterns: Mapping[str, Any]) -> None:
-        self._patterns = patterns
+        self._patterns = [(key, _PLAIN.fullmatch(key), value) for key, value in patterns.items()]
         self._matcher = _Matcher()
 
     def value(self, module: str) -> Any:
         """The module's own value, None without one; ``ValueError`` for an unusable key."""
-        for key, value in self._patterns.items():
-            # A key that is a plain name, which most are, needs no expression.
-            if module == key or self._matcher.fullmatch(rf"(?:.*\.)?(?:{key})", module):
+        for key, is_plain, value in self._patterns:
+            # Most are: how busy the machine is must not decide whether these take too long.
+            if is_plain and "\n" not in module:
+                found = _means(key, module)
+            else:
+                found = self._matcher.fullmatch(rf"(?:.*\.)?(?:{key})", module)
+            if found:
                 return value
         return None
+
+
+def _means(key: str, module: str) -> bool:
+    """Whether a plain key, a full path or the end of one, matches; its dots stand for anything."""
+    start = len(module) - len(key)
+    if start < 0 or (start and module[start - 1] != "."):
+        return False
+    if not module.endswith(key.rpartition(".")[2]):
+        return False
+    return all(mine in {".", its} for mine, its in zip(key, module[start:], strict=True))
 
 
 class Targets:
@@ -277,7 +295,7 @@ def _pattern_problems(
         if not accepts(value):
             yield f"{key[:80]}: {value!r}"
     if len(patterns) > MAX_PATTERNS:
-        yield f"{len(patterns)} patterns"
+        yield f"{len(patterns)} patterns, of which the engine takes {MAX_PATTERNS} without a stall"
         return
     values = ModuleValues(patterns)
     modules = [] if isinstance(subject.header_outcome, Exception) else list(subject.pairs)
