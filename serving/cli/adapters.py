@@ -180,6 +180,9 @@ def _move(
     if as_json:
         emit(answer)
         return
-    for moved in answer.get("versions", [answer]):
+    moves = answer.get("versions", [answer])
+    if not moves:
+        typer.echo(f"no version of {alias} is in service (nothing had to be done)")
+    for moved in moves:
         unchanged = " (nothing had to be done)" if moved["known"] else ""
         typer.echo(f"{moved['name']} is {moved['state']}{unchanged}")

@@ -30,7 +30,7 @@ def backup(
     except OperationRefused as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename or output}: {error.strerror}")
+        fail(f"{output} cannot be written: {error.strerror or error}")
     if as_json:
         emit({"file": str(output), **asdict(found)})
         return
@@ -48,6 +48,7 @@ def restore(
     as_json: DoneAsJson = False,
 ) -> None:
     """Put a backup in place. Stop the system first; everything is verified before it is touched."""
+    from serving.bringup.tenancy import Occupied, require_free
     from serving.operations.backup import restore as put
     from serving.operations.backup import verify
     from serving.operations.places import OperationRefused, read_places
@@ -56,8 +57,10 @@ def restore(
         if check:
             found = verify(source)
         else:
-            found = put(read_places(config, state_dir), source, force=force)
-    except OperationRefused as error:
+            places = read_places(config, state_dir)
+            require_free(places.state_dir)
+            found = put(places, source, force=force)
+    except (OperationRefused, Occupied) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or source}: {error.strerror}")

@@ -71,10 +71,12 @@ def serve(
     from serving.bringup.system import Broken
 
     system: LocalSystem | None = None
+    holding = contextlib.ExitStack()
     try:
         overrides = _overrides(model or base, host, port, state_dir)
         deploy = _load(config or _CONFIGS[base or "embedded"], overrides, replicas)
         check(deploy, dict(os.environ))
+        _hold(deploy.settings.state_dir, holding)
         _have_base(deploy, say)
         system = _bring_up(deploy, stop, say)
         if not stop.asked.is_set():
@@ -86,6 +88,7 @@ def serve(
         raise typer.Exit(1) from error
     finally:
         _take_down(system, run_dir, say)
+        holding.close()
 
 
 def _prepared_run_directory() -> Path:
@@ -174,6 +177,22 @@ def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Depl
         for problem in error.problems:
             typer.echo(f"  {problem}", err=True)
         raise CannotServe(f"{config} has {len(error.problems)} problem(s), listed above") from error
+
+
+def _hold(state_dir: Path, holding: contextlib.ExitStack) -> None:
+    """Nobody else serves from it until ``holding`` is closed. Raises ``CannotServe``."""
+    from serving.bringup.preconditions import CannotServe
+    from serving.bringup.tenancy import Occupied, held
+
+    try:
+        holding.enter_context(held(state_dir))
+    except Occupied as error:
+        raise CannotServe(str(error)) from error
+    except OSError as error:
+        raise CannotServe(
+            f"{state_dir}: {error.strerror or error}: make room there, or name another state "
+            "directory with --state-dir"
+        ) from error
 
 
 def _have_base(deploy: Deploy, say: _Say) -> None:

@@ -354,6 +354,10 @@ def test_moves(server: AdminServer) -> None:
     assert sorted(line.split()[0] for line in retired.stdout.splitlines()) == sorted(
         [name, f"returns@{second[:12]}"]
     )
+    server.portal.call(server.path.idle)
+    again = run("retire", "returns", url=server.url)
+    assert again.exit_code == 0
+    assert "nothing had to be done" in again.stdout
 
 
 def test_merging_needs_the_right_base(server: AdminServer, tmp_path: Path) -> None:
