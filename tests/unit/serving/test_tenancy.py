@@ -38,7 +38,7 @@ def test_it_is_let_go_when_the_process_is_killed(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from serving.bringup.tenancy import held\n"
         "with held(Path(sys.argv[1])):\n"
-        "    subprocess.Popen(["sleep", "5"], close_fds=False)\n"
+        "    subprocess.Popen(['sleep', '5'], close_fds=False)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
