@@ -1,7 +1,7 @@
 """One `graftwork serve` for one state directory; who restores a backup there asks, too.
 
 Two would take the registry from each other: the second is the one writer as soon as its engine is
-up (law 13), and the first can publish nothing any more, which nobody would expect of a second start.
+up (law 13), and the first can publish nothing any more. Nobody expects that of a second start.
 """
 
 from __future__ import annotations
