@@ -223,6 +223,13 @@ class Conflict(RegistryError):
     remedy = "Wait until the change under way has finished, then try again."
 
 
+class Withdrawn(Conflict):
+    """A version was taken out of service while somebody brought it in."""
+
+    code = "version-withdrawn"
+    remedy = "Push it again if it should serve."
+
+
 class NothingToRollBack(RegistryError):
     """The alias has no earlier version to return to."""
 

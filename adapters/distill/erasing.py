@@ -29,8 +29,6 @@ _WHY: Final = "it was trained on data of a person who was erased"
 
 Hashed = Callable[[str], str]
 """What stands for a person in all that is kept."""
-StopTest = Callable[[str, str], object]
-"""Ends the test that a gate makes of a version, if it makes one now."""
 
 
 class TrainedVersions:
@@ -47,10 +45,8 @@ class TrainedVersions:
         registry: Registry,
         forgetter: Forgetter,
         hashed: Hashed,
-        stop: StopTest,
     ) -> None:
         self._datasets = datasets
-        self._stop = stop
         self._distillations = distillations
         self._lineage = lineage
         self._loop = loop
@@ -72,8 +68,6 @@ class TrainedVersions:
         tainted = await self._tainted(touched)
         for version in tainted:
             await self._retrain(version, touched)
-            # It may take longer than a person has to wait, and nothing serves by it.
-            self._stop(version.alias, version.digest)
             await self._forgetter.forget(version, BY, _WHY)
         return len(tainted)
 

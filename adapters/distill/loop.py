@@ -372,13 +372,14 @@ class Loop:
         """Take versions of cancelled distillations out, however far they got meanwhile."""
         for row in list(self._stopped.values()):
             version = await self._version(row)
-            if version.state in ON_THE_WAY:
-                continue
             by, rollout = f"{AUTHOR}{row.id}", self._parts.rollout
             try:
-                if version.author == by and version.state is State.LIVE:
+                if version.author != by:
+                    if version.state in ON_THE_WAY:
+                        continue
+                elif version.state is State.LIVE:
                     await rollout.rollback(row.alias, by=by, leaving=row.digest)
-                elif version.author == by and version.state in CLIMBS:
+                elif version.state in CLIMBS | ON_THE_WAY:
                     await rollout.retire(row.alias, row.digest, by=by)
             except Superseded:
                 raise

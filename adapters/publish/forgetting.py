@@ -10,10 +10,9 @@ import asyncio
 from functools import partial
 
 from adapters.errors import AdapterError, Conflict, FleetError
-from adapters.publish.recovery import publish_job
 from adapters.publish.rollout import Rollout
 from adapters.registry import VersionRecord
-from adapters.registry.lifecycle import CALLABLE, UNFINISHED, State
+from adapters.registry.lifecycle import CALLABLE, PUBLISHING, UNFINISHED, WITHDRAWABLE, State
 from adapters.store.store import VersionStore
 
 _PATIENCE_S = 10.0
@@ -37,14 +36,15 @@ class Forgetter:
     async def forget(self, version: VersionRecord, by: str, detail: str) -> None:
         """Take it out of service and delete its files.
 
-        A live one gives its place to the one before it, where that may have it. Raises
-        ``Conflict`` while it is being published, ``FleetError`` while a request still runs on it.
+        A live one gives its place to the one before it, where that may have it; a publish that is
+        under way ends. Raises ``Conflict`` while it is being checked and stored, ``FleetError``
+        while a request still runs on it or an engine still loads it.
         """
         version = await self._settled(version, by)
         if version.state is State.LIVE:
             await self._give_way(version, by)
         await self._rollout.retirer.withdraw(
-            version.alias, [version.digest], CALLABLE, by=by, forget=True
+            version.alias, [version.digest], WITHDRAWABLE, by=by, forget=True
         )
         await self._gone_from_engines(version)
         registry = self._ledger.registry
@@ -56,11 +56,10 @@ class Forgetter:
         self._rollout.events.emit("version-forgotten", version.alias, version.digest, reason=detail)
 
     async def _settled(self, version: VersionRecord, by: str) -> VersionRecord:
-        """As it is when nobody publishes it, and it does not wait for the first engine either."""
+        """As it is when it does not wait for the first engine, and its files are in their place."""
         await self._rollout.queue.withdraw(version.alias, version.digest, by)
-        await self._rollout.jobs.wait(publish_job(version.alias, version.digest), _PATIENCE_S)
         version = await self._ledger.version(version.alias, version.digest)
-        if version.state in UNFINISHED - {State.DRAINING}:
+        if version.state in UNFINISHED - PUBLISHING - {State.DRAINING}:
             raise Conflict(f"{version.name} is {version.state}: it is forgotten when that is over")
         return version
 
@@ -80,5 +79,5 @@ class Forgetter:
         while (await self._ledger.version(alias, digest)).state is State.DRAINING:
             self._rollout.retirer.finish_later(alias, digest)
             if clock() > deadline:
-                raise FleetError(f"{version.name} still answers a request")
+                raise FleetError(f"{version.name} still answers a request, or is being loaded")
             await asyncio.sleep(_DRAIN_POLL_S)

@@ -55,8 +55,13 @@ class Gate(Protocol):
     async def judge(self, version: VersionRecord, replica: str) -> Finding:
         """Test a version that a replica holds; on record before it returns.
 
-        Raises ``FleetError`` when the replica failed, ``NotAsked`` when the current target did.
+        Raises ``FleetError`` when the replica failed, ``NotAsked`` when the current target did, or
+        when it was stopped.
         """
+        ...
+
+    def stop(self, alias: str, digest: str) -> None:
+        """End the test of a version that nobody may have any more, if it is made now."""
         ...
 
 
@@ -74,6 +79,9 @@ class NoGate:
 
     async def judge(self, version: VersionRecord, replica: str) -> Finding:
         raise ValueError(f"no gate is demanded of {version.name} on {replica}")
+
+    def stop(self, alias: str, digest: str) -> None:
+        """Nothing is tested."""
 
 
 async def cleared(gate: Gate, alias: str, digest: str) -> bool:

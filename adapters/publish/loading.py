@@ -6,7 +6,16 @@ Knows residency, capacity and retries; knows nothing of aliases' meaning or of t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Container,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from adapters.aliases import engine_name
@@ -18,6 +27,7 @@ from adapters.errors import (
     QuorumNotReached,
     ReplicaGone,
     Unreachable,
+    Withdrawn,
 )
 from adapters.events import EventBus
 from adapters.fleet import AdapterFiles, Fleet, LoadResult, ProbeResult
@@ -48,16 +58,44 @@ class Loader:
         self._settings = settings
         self._events = events
         self._engines = KeyedLocks()
+        self._coming: dict[str, Callable[[], None]] = {}
+        """Versions on their way into service, by engine name, and what ends their test."""
+        self._called_off: set[str] = set()
 
     def homes(self, alias: str) -> tuple[str, ...]:
         """The live replicas that should hold the alias."""
         return place(alias, self._fleet.replica_ids(), self._settings.copies)
 
-    async def wait_for_homes(self, alias: str) -> tuple[str, ...]:
-        """The alias's homes, waiting for a first replica to appear."""
+    @contextmanager
+    def coming(self, name: str, stop: Callable[[], None]) -> Iterator[None]:
+        """The block brings a version into service; hold its name's lock.
+
+        Once it is called off, ``stop`` is called and no load or probe of it begins any more.
+        """
+        self._coming[name] = stop
+        try:
+            yield
+        finally:
+            del self._coming[name]
+            self._called_off.discard(name)
+
+    def call_off(self, name: str) -> None:
+        """Nobody wants a version any more that may be on its way."""
+        if name in self._coming:
+            self._called_off.add(name)
+            self._coming[name]()
+
+    def require_wanted(self, name: str) -> None:
+        """Raises ``Withdrawn`` for a version that was called off."""
+        if name in self._called_off:
+            raise Withdrawn(f"{name} was taken out of service meanwhile")
+
+    async def wait_for_homes(self, alias: str, name: str) -> tuple[str, ...]:
+        """The alias's homes, waiting for a first replica to appear. Raises ``Withdrawn``."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.replicas_timeout_s
         while not (homes := self.homes(alias)):
+            self.require_wanted(name)
             if clock() >= deadline:
                 raise QuorumNotReached("no engine replica is alive", code="no-replicas")
             await asyncio.sleep(_WAIT_FOR_REPLICAS_S)
@@ -143,7 +181,10 @@ class Loader:
         return await self.load(replica, files, make_room)
 
     async def load(self, replica: str, files: AdapterFiles, make_room: MakeRoom) -> LoadResult:
-        """Load on one replica, trying again when the reason may pass. Raises ``FleetError``."""
+        """Load on one replica, trying again when the reason may pass.
+
+        Raises ``FleetError``, ``Withdrawn``.
+        """
         attempt = 1
         while True:
             try:
@@ -161,6 +202,7 @@ class Loader:
     ) -> LoadResult:
         while True:
             async with self._engines.hold(replica):
+                self.require_wanted(engine_name(files.alias, files.digest))
                 if self._has_room(replica, files):
                     return await self._timed(self._fleet.load(replica, files), f"load on {replica}")
             # Outside the lock: making room unloads something, also from this replica.
@@ -174,7 +216,8 @@ class Loader:
     async def probe(
         self, replica: str, name: str, golden_prompts: Sequence[str] = ()
     ) -> ProbeResult:
-        """Probe on one replica. Raises ``FleetError``."""
+        """Probe on one replica. Raises ``FleetError``, ``Withdrawn``."""
+        self.require_wanted(name)
         work = self._fleet.probe(replica, name, golden_prompts)
         return await self._timed(work, f"probe on {replica}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from adapters.config import AdaptersConfig
 from adapters.errors import Conflict, NothingToRollBack, NotInStore
@@ -35,43 +36,55 @@ RETURNABLE = frozenset({State.STORED, State.RETIRED, State.FAILED, State.DRAININ
 """Where a version can be brought back from: its files are in the store, or were."""
 
 
+@dataclass(frozen=True)
+class PathParts:
+    """What the adapter's path works with."""
+
+    registry: Registry
+    store: VersionStore
+    fleet: Fleet
+    base: Callable[[], BaseFacts | None]
+    """The base that is served; None until the engines are up."""
+    config: AdaptersConfig
+    publish: Callable[[], None]
+    """Makes a routing table from the registry's present content visible to the routers; called on
+    the event loop, and must not block."""
+    events: EventBus
+
+
 class Moves:
     """Moves versions that the registry knows. ``Rollout`` adds how they come and how they leave.
-
-    ``publish`` makes a routing table from the registry's present content visible to the routers; it
-    is called on the event loop and must not block. ``base`` answers None until the engines are up.
 
     Attributes:
         gate: says which versions may serve; nothing is demanded until somebody puts one here.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        store: VersionStore,
-        fleet: Fleet,
-        base: Callable[[], BaseFacts | None],
-        config: AdaptersConfig,
-        publish: Callable[[], None],
-        events: EventBus,
-    ) -> None:
+    def __init__(self, parts: PathParts) -> None:
+        registry, fleet, config, events = parts.registry, parts.fleet, parts.config, parts.events
         settings = config.rollout
         self.heat = Heat()
         self._config = config
         self._registry = registry
-        self._store = store
-        self._base = base
+        self._store = parts.store
+        self._base = parts.base
         self.events = events
         self.jobs = Jobs(events)
-        self.ledger = Ledger(registry, fleet, publish, settings, events)
+        self.ledger = Ledger(registry, fleet, parts.publish, settings, events)
         self.loader = Loader(fleet, settings, events)
         # Held while a version enters or leaves engines, by engine name.
         self.names = KeyedLocks()
         # Held while a publish is under way, by alias: pushes go live in the order they came.
         self._publishes = KeyedLocks()
-        self._intake = Intake(self.ledger, store, base, config)
+        self._intake = Intake(self.ledger, parts.store, parts.base, config)
         self.retirer = Retirer(
-            self.ledger, fleet, self.loader, self.names, self.jobs, settings, events, self.heat
+            self.ledger,
+            fleet,
+            self.loader,
+            self.names,
+            self.jobs,
+            settings,
+            events,
+            self.heat,
         )
         prover = Prover(
             registry, fleet, self.ledger, self.loader, self.retirer.make_room, settings.min_effect

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from adapters.errors import FleetError, GateRefused, LoadFailed
+from adapters.errors import FleetError, GateRefused, LoadFailed, Withdrawn
 from adapters.fleet import AdapterFiles, LoadResult
 from adapters.jobs.locks import KeyedLocks
 from adapters.publish.gating import Gate, cleared
@@ -48,19 +48,25 @@ class Preparer:
     async def prepare(self, version: VersionRecord, files: AdapterFiles, by: str) -> VersionRecord:
         """Load, probe, judge, and load on the others; the version as it is then.
 
-        Raises ``FleetError``, ``ProbeFailed``, ``GateRefused``, ``NotAsked``.
+        Raises ``FleetError``, ``ProbeFailed``, ``GateRefused``, ``NotAsked``, and ``Withdrawn``
+        when somebody retires it meanwhile.
         """
+        of_version = (version.alias, version.digest)
         async with self._names.hold(version.name):
-            version = await self._begun(version, by)
-            # From now on, not only once it is called: who makes room must not begin with it.
-            self._heat.touch(version.name)
-            first = await self._proven(version, files, by)
-            slowest = await self._loader.load_all(files, self._retirer.make_room)
-            if version.state is State.PREPARED:
-                return version
-            return await self._ledger.move(
-                version, State.PREPARED, by=by, load_seconds=max(first.seconds, slowest)
-            )
+            with self._loader.coming(version.name, lambda: self._gate().stop(*of_version)):
+                return await self._ready(version, files, by)
+
+    async def _ready(self, version: VersionRecord, files: AdapterFiles, by: str) -> VersionRecord:
+        version = await self._begun(version, by)
+        # From now on, not only once it is called: who makes room must not begin with it.
+        self._heat.touch(version.name)
+        first = await self._proven(version, files, by)
+        slowest = await self._loader.load_all(files, self._retirer.make_room)
+        if version.state is State.PREPARED:
+            return version
+        return await self._ledger.move(
+            version, State.PREPARED, by=by, load_seconds=max(first.seconds, slowest)
+        )
 
     async def to_gate(self, version: VersionRecord, by: str) -> VersionRecord:
         """A stored version is the gate's from now on, where one is demanded that it has not passed.
@@ -71,9 +77,13 @@ class Preparer:
             return version
         if await cleared(self._gate(), version.alias, version.digest):
             return version
-        return await self._ledger.move(version, State.GATING, by=by, error="")
+        try:
+            return await self._ledger.move(version, State.GATING, by=by, error="")
+        except Withdrawn:
+            return await self._ledger.version(version.alias, version.digest)
 
     async def _begun(self, version: VersionRecord, by: str) -> VersionRecord:
+        version = await self._ledger.still(version)
         ok = await cleared(self._gate(), version.alias, version.digest)
         if version.state in {State.PREPARED, State.GATING, State.PREPARING}:
             if ok or version.state is not State.PREPARING:
@@ -106,6 +116,7 @@ class Preparer:
         gate, ledger = self._gate(), self._ledger
         if await cleared(gate, version.alias, version.digest):
             return
+        self._loader.require_wanted(version.name)
         finding = await gate.judge(version, replica)
         now = await ledger.version(version.alias, version.digest)
         evaluation = {**(now.manifest.get("evaluation") or {}), "gate": finding.result}

@@ -49,7 +49,7 @@ class Prover:
         failed: dict[str, FleetError] = {}
         deaths = 0
         while True:
-            homes = await self._loader.wait_for_homes(version.alias)
+            homes = await self._loader.wait_for_homes(version.alias, version.name)
             untried = [replica for replica in homes if replica not in failed]
             if not untried and await self._loader.settle(failed):
                 continue

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection
 
+from adapters.aliases import engine_name
 from adapters.config import RolloutSettings
 from adapters.errors import RegistryError
 from adapters.events import EventBus
@@ -79,6 +80,8 @@ class Retirer:
         epoch, draining = await self._ledger.call(
             registry.begin_drain, alias, digests, states, by=by, forget=forget
         )
+        for digest in draining:
+            self._loader.call_off(engine_name(alias, digest))
         if draining:
             await self._ledger.announce(epoch, alias, None, "retire")
         for digest in draining:

@@ -9,31 +9,25 @@ anywhere is continued by ``resume``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
-from adapters.config import AdaptersConfig
 from adapters.errors import (
     Conflict,
     ManifestError,
 )
-from adapters.events import EventBus
-from adapters.fleet import Fleet
-from adapters.format.base_model import BaseFacts
 from adapters.format.checkpoint import find_adapter
 from adapters.format.manifest import digest_directory
 from adapters.format.names import validate_alias
 from adapters.jobs.locks import KeyedLocks
 from adapters.publish.intake import Arrivals
-from adapters.publish.moving import RETURNABLE, Moves
+from adapters.publish.moving import RETURNABLE, Moves, PathParts
 from adapters.publish.outcome import Outcome, require_share
 from adapters.publish.queue import FirstEngineQueue
 from adapters.publish.recovery import Recovery, publish_job
 from adapters.publish.waiting import WaitingRoom
-from adapters.registry import Plan, Registry, Stage, VersionRecord
-from adapters.registry.lifecycle import CALLABLE, PUBLISHING, State
+from adapters.registry import Plan, Stage, VersionRecord
+from adapters.registry.lifecycle import CALLABLE, PUBLISHING, WITHDRAWABLE, State
 from adapters.store.collection import Collector, Garbage
-from adapters.store.store import VersionStore
 
 _ACTIONS: dict[Stage, str] = {"live": "promote", "canary": "canary", "shadow": "shadow"}
 _PREPARABLE = RETURNABLE | PUBLISHING
@@ -42,27 +36,20 @@ _PREPARABLE = RETURNABLE | PUBLISHING
 class Rollout(Moves):
     """Moves versions along the adapter path. One instance per registry process.
 
-    The arguments are those of ``Moves``; what comes before an engine is up waits in ``waiting``.
+    Args:
+        parts: what the path works with.
+        waiting: where what comes before an engine is up waits.
 
     Attributes:
         queue: the pushes that came before the first engine.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        store: VersionStore,
-        fleet: Fleet,
-        base: Callable[[], BaseFacts | None],
-        config: AdaptersConfig,
-        publish: Callable[[], None],
-        events: EventBus,
-        waiting: WaitingRoom,
-    ) -> None:
-        super().__init__(registry, store, fleet, base, config, publish, events)
+    def __init__(self, parts: PathParts, waiting: WaitingRoom) -> None:
+        super().__init__(parts)
+        store, events = parts.store, parts.events
         self._arrivals = KeyedLocks()
         self._collector = Collector(
-            self.ledger, store, (self._arrivals, self._publishes), config, events
+            self.ledger, store, (self._arrivals, self._publishes), parts.config, events
         )
         self.queue = FirstEngineQueue(
             self.ledger,
@@ -215,23 +202,37 @@ class Rollout(Moves):
     async def retire(
         self, alias: str, reference: str | None = None, by: str = "unknown"
     ) -> list[Outcome]:
-        """Take one version, or all of the alias's, out of service; drains in the background."""
-        if reference is not None:
-            chosen = [await self.ledger.version(alias, reference)]
-            if back := await self.queue.withdraw(alias, chosen[0].digest, by):
-                return [await self._outcome(alias, digest, known=False) for digest in back]
-        else:
-            await self.ledger.call(self._registry.alias, alias)
-            chosen = await self.ledger.call(self._registry.versions, alias, CALLABLE)
-        digests = [version.digest for version in chosen]
-        left = await self.retirer.withdraw(alias, digests, by=by, forget=True)
+        """Take one version, or all of the alias's, out of service; drains in the background.
+
+        A publish that is under way ends with it. Raises ``UnknownAlias``, ``UnknownVersion``,
+        ``Conflict`` for a version that serves nobody and is not on its way either.
+        """
         if reference is None:
-            back = await self.queue.withdraw(alias, None, by)
-            digests, left = [*digests, *back], [*left, *back]
-        gone = {State.DRAINING, State.RETIRED}
-        if reference is not None and not left and chosen[0].state not in gone:
-            raise Conflict(f"{chosen[0].name} is {chosen[0].state} and serves nobody")
-        return [await self._outcome(alias, digest, known=digest not in left) for digest in digests]
+            return await self._retire_all(alias, by)
+        version = await self.ledger.version(alias, reference)
+        if back := await self.queue.withdraw(alias, version.digest, by):
+            return [await self._outcome(alias, digest, known=False) for digest in back]
+        left = await self.retirer.withdraw(
+            alias, [version.digest], WITHDRAWABLE, by=by, forget=True
+        )
+        if not left:
+            version = await self.ledger.version(alias, version.digest)
+            if version.state not in {State.DRAINING, State.RETIRED}:
+                raise Conflict(f"{version.name} is {version.state} and serves nobody")
+        return [await self._outcome(alias, version.digest, known=not left)]
+
+    async def _retire_all(self, alias: str, by: str) -> list[Outcome]:
+        await self.ledger.call(self._registry.alias, alias)
+        left = await self._withdraw_all(alias, by)
+        back = await self.queue.withdraw(alias, None, by)
+        # What left the queue while we waited for it is on its way by now.
+        left += [*back, *await self._withdraw_all(alias, by)]
+        return [await self._outcome(alias, digest, known=False) for digest in left]
+
+    async def _withdraw_all(self, alias: str, by: str) -> list[str]:
+        found = await self.ledger.call(self._registry.versions, alias, WITHDRAWABLE)
+        digests = [version.digest for version in found]
+        return await self.retirer.withdraw(alias, digests, WITHDRAWABLE, by=by, forget=True)
 
     async def collect(self, *, dry_run: bool = False, by: str = "collector") -> list[Garbage]:
         """Remove files from the store that nobody can want back; says which. See ``Collector``."""

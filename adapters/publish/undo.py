@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from adapters.errors import AdapterError, Conflict, GateRefused, LoadFailed, ProbeFailed
+from adapters.errors import AdapterError, Conflict, GateRefused, LoadFailed, ProbeFailed, Withdrawn
 from adapters.events import EventBus
 from adapters.fleet import Fleet
 from adapters.format.files import reason
@@ -39,11 +39,19 @@ class Undo:
     ) -> None:
         """Take back a publish that did not commit; reconcile removes what stays loaded.
 
-        ``came_from``: where a version rested that somebody wanted back.
+        ``came_from``: where a version rested that somebody wanted back. Nothing is taken back
+        where the commit went through, though its answer got lost.
         """
-        version = await self._ledger.version(version.alias, version.digest)
-        if version.state not in PUBLISHING:
-            return  # The commit went through, though its answer got lost.
+        try:
+            version = await self._ledger.still(version)
+            if version.state in PUBLISHING:
+                await self._undone(version, error, came_from)
+        except Withdrawn:
+            return  # It drains, or came back since; who withdrew it takes it out of the engines.
+
+    async def _undone(
+        self, version: VersionRecord, error: Exception, came_from: State | None
+    ) -> None:
         loading = version.state in {State.PREPARING, State.GATING}
         bad = isinstance(error, (LoadFailed, ProbeFailed)) and loading
         why = reason(error)

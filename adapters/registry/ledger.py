@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 from adapters.config import RolloutSettings
-from adapters.errors import FleetError
+from adapters.errors import FleetError, Withdrawn
 from adapters.events import EventBus
 from adapters.fleet import Fleet
 from adapters.registry import Registry, VersionRecord
@@ -54,7 +54,10 @@ class Ledger:
     async def move(
         self, version: VersionRecord, to: State, *, by: str, detail: str = "", **facts: Any
     ) -> VersionRecord:
-        """Move a version and say so."""
+        """Move a version and say so.
+
+        Raises ``Withdrawn`` when it was taken out of service since it was read.
+        """
         return await self.call(
             self.registry.move,
             version.alias,
@@ -62,8 +65,19 @@ class Ledger:
             to,
             by=by,
             detail=detail,
+            left_epoch=version.left_epoch,
             **facts,
         )
+
+    async def still(self, version: VersionRecord) -> VersionRecord:
+        """The version as it is now.
+
+        Raises ``Withdrawn`` when it was taken out of service since it was read.
+        """
+        now = await self.version(version.alias, version.digest)
+        if now.left_epoch != version.left_epoch:
+            raise Withdrawn(f"{version.name} was taken out of service meanwhile")
+        return now
 
     def report(self, kind: str, version: VersionRecord, **facts: Any) -> None:
         """Say something about a version that did not move."""

@@ -7,6 +7,7 @@
     rejected   failed   failed     │   │         failed                      └─ draining ─ retired
                              refused   failed│quarantined
 
+What is retired on its way to its first request drains too: an engine may be loading it.
 The registry is the one owner: it moves a version inside the transaction that gives the move its
 meaning, and refuses every edge that is not drawn here.
 """
@@ -62,11 +63,11 @@ MOVES: dict[State, frozenset[State]] = {
     _S.RECEIVED: frozenset({_S.CHECKED, _S.REJECTED, _S.FAILED, _S.RETIRED}),
     _S.REJECTED: frozenset({_S.RECEIVED}),
     _S.CHECKED: frozenset({_S.STORED, _S.FAILED, _S.RECEIVED}),
-    _S.STORED: frozenset({_S.PREPARING, _S.GATING, _S.FAILED}),
-    _S.PREPARING: frozenset({_S.PREPARED, _S.GATING, _S.FAILED, _S.QUARANTINED}),
-    _S.GATING: frozenset({_S.PREPARED, _S.REFUSED, _S.FAILED, _S.QUARANTINED}),
+    _S.STORED: frozenset({_S.PREPARING, _S.GATING, _S.FAILED, _S.DRAINING}),
+    _S.PREPARING: frozenset({_S.PREPARED, _S.GATING, _S.FAILED, _S.QUARANTINED, _S.DRAINING}),
+    _S.GATING: frozenset({_S.PREPARED, _S.REFUSED, _S.FAILED, _S.QUARANTINED, _S.DRAINING}),
     _S.REFUSED: frozenset({_S.RECEIVED}),
-    _S.PREPARED: frozenset({_S.SHADOW, _S.CANARY, _S.LIVE, _S.FAILED, _S.RETIRED}),
+    _S.PREPARED: frozenset({_S.SHADOW, _S.CANARY, _S.LIVE, _S.FAILED, _S.RETIRED, _S.DRAINING}),
     _S.SHADOW: frozenset({_S.CANARY, _S.LIVE, _S.DRAINING, _S.QUARANTINED}),
     _S.CANARY: frozenset({_S.SHADOW, _S.LIVE, _S.DRAINING, _S.QUARANTINED}),
     _S.LIVE: frozenset({_S.SUPERSEDED, _S.DRAINING, _S.QUARANTINED}),
@@ -92,6 +93,9 @@ COLLECTABLE = frozenset({_S.RETIRED, _S.FAILED, _S.REFUSED, _S.QUARANTINED})
 
 PUBLISHING = frozenset({_S.STORED, _S.PREPARING, _S.GATING, _S.PREPARED})
 """On its way from the store to its first request."""
+
+WITHDRAWABLE = CALLABLE | PUBLISHING
+"""It serves, or will: what is retired leaves from here."""
 
 UNFINISHED = PUBLISHING | {_S.RECEIVED, _S.CHECKED, _S.DRAINING}
 """States that nobody rests in: after a crash they are continued or undone."""

@@ -154,7 +154,7 @@ class VersionRow(Base):
     load_seconds: Mapped[float | None]
     """The slowest replica's load."""
     left_epoch: Mapped[int]
-    """The epoch in which it last stopped being live or callable; 0 if it never was."""
+    """The epoch in which it last left service, or its way there; 0 if it never did."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from adapters.aliases import engine_name
-from adapters.errors import Conflict, RegistryError
+from adapters.errors import Conflict, RegistryError, Withdrawn
 from adapters.registry import database
 from adapters.registry.claim import Claim
 from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, UNFINISHED, State
@@ -154,15 +154,26 @@ class Registry(RegistryReads):
                 row.plan, row.plan_percent = plan.stage, plan.percent
 
     def move(
-        self, alias: str, digest: str, to: State, *, by: str, detail: str = "", **facts: Any
+        self,
+        alias: str,
+        digest: str,
+        to: State,
+        *,
+        by: str,
+        detail: str = "",
+        left_epoch: int | None = None,
+        **facts: Any,
     ) -> VersionRecord:
         """Move a version along a legal edge and record what was learnt on the way.
 
-        ``facts`` are columns of the version: base, plan, manifest, checks, error, effect,
-        load_seconds. Raises ``IllegalMove``, ``UnknownVersion``.
+        ``left_epoch`` is what whoever moves it saw there; ``facts`` are columns of the version:
+        base, plan, manifest, checks, error, effect, load_seconds. Raises ``IllegalMove``,
+        ``UnknownVersion``, and ``Withdrawn`` when it was taken out of service since.
         """
         with self._write(by) as tx:
             row = tx.version(alias, digest)
+            if left_epoch not in {None, row.left_epoch}:
+                raise Withdrawn(f"{row.name} was taken out of service meanwhile")
             tx.move(row, to, detail=detail)
             learn(row, facts)
             return row.record()

@@ -16,6 +16,7 @@ from adapters.format.base_model import BaseFacts
 from adapters.format.names import means_otherwise
 from adapters.ladder.evidence import Evidence
 from adapters.ladder.steps import Ladder
+from adapters.publish.moving import PathParts
 from adapters.publish.reconcile import Reconciler
 from adapters.publish.rollout import Rollout
 from adapters.publish.waiting import WaitingRoom
@@ -50,7 +51,8 @@ class Adapters:
         config, registry, events = self.config, self.registry, self.events
         waiting = WaitingRoom(self.waiting, config.push.waiting)
         rollout = self.rollout = Rollout(
-            registry, self.store, self.fleet, self.base, config, self.publish, events, waiting
+            PathParts(registry, self.store, self.fleet, self.base, config, self.publish, events),
+            waiting,
         )
         self.reconciler = Reconciler(
             registry, self.store, self.fleet, rollout, self.base, config.rollout, events

@@ -10,7 +10,7 @@ from adapters.dataset.datasets import Datasets
 from adapters.distill.asking import Asking
 from adapters.distill.directories import JobDirectories
 from adapters.distill.distillations import MAX_OPEN, Distillation, Distillations
-from adapters.distill.erasing import ErasedDatasets, Hashed, StopTest, TrainedVersions
+from adapters.distill.erasing import ErasedDatasets, Hashed, TrainedVersions
 from adapters.distill.job import Trainer
 from adapters.distill.lineage import Lineage
 from adapters.distill.loop import Loop, LoopParts
@@ -121,7 +121,7 @@ class Distilling:
         """Stop one. Raises ``Ended``, ``UnknownDistillation``."""
         return await self.loop.cancel(identity, by)
 
-    def rooms(self, datasets: Datasets, hashed: Hashed, stop: StopTest) -> list[Erasable]:
+    def rooms(self, datasets: Datasets, hashed: Hashed) -> list[Erasable]:
         """What was learned from persons; versions go before the datasets that tell whose."""
         adapters = self._adapters
         return [
@@ -133,7 +133,6 @@ class Distilling:
                 adapters.registry,
                 Forgetter(adapters.rollout, adapters.store),
                 hashed,
-                stop,
             ),
             ErasedDatasets(datasets, self.loop, hashed),
         ]

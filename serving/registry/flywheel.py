@@ -216,9 +216,7 @@ class Flywheel:
             self.reviewing.persons,
             CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed),
             self.clustering.persons,
-            *self.distilling.rooms(
-                self.datasets, self._redaction.hashed, self.gating.gatekeeper.stop
-            ),
+            *self.distilling.rooms(self.datasets, self._redaction.hashed),
             self.difficulty.persons,
         ]
 

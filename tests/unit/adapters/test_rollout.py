@@ -21,8 +21,10 @@ from adapters.errors import (
     NothingToRollBack,
     NotInStore,
     UnknownAlias,
+    Withdrawn,
 )
 from adapters.fleet import AdapterFiles, LoadResult
+from adapters.publish.forgetting import Forgetter
 from adapters.publish.outcome import Outcome
 from adapters.registry.lifecycle import State
 from tests.fakes.adapter_path import FAST, AdapterPath, Fate, Killed
@@ -980,3 +982,106 @@ async def test_a_share_that_was_asked_for_stays_a_share_after_a_crash(
         assert state(path, 1) in {State.RETIRED, State(stage)}, step
         ends.add(state(path, 1))
     assert ends == {State.RETIRED, State(stage)}
+
+
+# Retiring what is on its way
+
+
+@pytest.mark.parametrize("whole_alias", [True, False])
+async def test_retiring_ends_a_publish_that_is_under_way(
+    gated: AdapterPath, whole_alias: bool
+) -> None:
+    """Nothing of it goes live afterwards, and no engine keeps it."""
+    fleet = gated.fleet
+    assert isinstance(fleet, Gated)
+    fleet.join("r1")
+    fleet.slow = gated.digest(3)
+    publish = asyncio.create_task(gated.push("returns", 3))
+    await fleet.begun.wait()
+    left = await gated.rollout.retire("returns", None if whole_alias else gated.digest(3))
+    assert gated.digest(3) in {each.digest for each in left}
+    fleet.may.set()
+    outcome = await publish
+    assert outcome.state in {State.DRAINING, State.RETIRED}
+    await gated.idle()
+    assert state(gated, 3) is State.RETIRED
+    assert all(name(gated, 3) not in fleet.holding(replica) for replica in fleet.replica_ids())
+    assert sum(call[0] == "loaded" and call[2] == name(gated, 3) for call in fleet.calls) == 1
+    assert gated.registry.alias("returns").live == (None if whole_alias else gated.digest(2))
+    versions = [table.aliases["returns"].versions for table in gated.tables]
+    assert all(gated.digest(3) not in found for found in versions)
+    again = await gated.push("returns", 3)
+    assert again.state is State.LIVE
+
+
+async def test_a_process_that_dies_after_the_retirement_does_not_go_on(gated: AdapterPath) -> None:
+    """What was taken out of service on its way stays out in the next life."""
+    fleet = gated.fleet
+    assert isinstance(fleet, Gated)
+    fleet.slow = gated.digest(3)
+    publish = asyncio.create_task(gated.push("returns", 3))
+    await fleet.begun.wait()
+    await gated.rollout.retire("returns")
+    await gated.restart()
+    await gated.idle()
+    assert state(gated, 3) is State.RETIRED
+    assert gated.registry.alias("returns").live is None
+    publish.cancel()
+    await asyncio.gather(publish, return_exceptions=True)
+
+
+async def test_what_comes_again_while_its_publish_ends_serves(gated: AdapterPath) -> None:
+    """The end of the first publish does not take back the second."""
+    fleet = gated.fleet
+    assert isinstance(fleet, Gated)
+    fleet.slow = gated.digest(3)
+    publish = asyncio.create_task(gated.push("returns", 3))
+    await fleet.begun.wait()
+    await gated.rollout.retire("returns", gated.digest(3))
+    again = asyncio.create_task(gated.rollout.push("returns", gated.adapter(3), wait=True))
+    await asyncio.sleep(0.05)
+    fleet.may.set()
+    await again
+    await publish
+    await gated.idle()
+    assert state(gated, 3) is State.LIVE
+    assert gated.registry.alias("returns").live == gated.digest(3)
+
+
+async def test_a_promotion_ends_when_its_version_is_retired(gated: AdapterPath) -> None:
+    """Whoever asked for it hears why."""
+    fleet = gated.fleet
+    assert isinstance(fleet, Gated)
+    fleet.slow = gated.digest(1)
+    promoted = asyncio.create_task(gated.rollout.promote("returns", gated.digest(1)))
+    await fleet.begun.wait()
+    await gated.rollout.retire("returns", gated.digest(1))
+    fleet.may.set()
+    with pytest.raises(Withdrawn):
+        await promoted
+    await gated.idle()
+    assert state(gated, 1) is State.RETIRED
+    assert gated.registry.alias("returns").live == gated.digest(2)
+
+
+async def test_what_is_being_loaded_is_forgotten_as_soon_as_it_is_loaded(
+    gated: AdapterPath,
+) -> None:
+    """A person whose data is in it does not wait for its probe and for the other replicas."""
+    fleet = gated.fleet
+    assert isinstance(fleet, Gated)
+    fleet.slow = gated.digest(3)
+    publish = asyncio.create_task(gated.push("returns", 3))
+    await fleet.begun.wait()
+    version = gated.registry.version("returns", gated.digest(3))
+    forgetting = asyncio.create_task(
+        Forgetter(gated.rollout, gated.store).forget(version, "erasure", "a person left")
+    )
+    while state(gated, 3) is not State.DRAINING:  # noqa: ASYNC110 - the registry tells nobody
+        await asyncio.sleep(0.01)
+    fleet.may.set()
+    await forgetting
+    await publish
+    assert state(gated, 3) is State.RETIRED
+    assert not gated.store.exists("returns", gated.digest(3))
+    assert name(gated, 3) not in fleet.holding("r0")
