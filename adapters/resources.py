@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +26,7 @@ _FIRST_S = -62_135_596_800.0
 _LAST_S = 253_402_300_799.0
 """The years 1 to 9999: others have no ISO 8601 time to be told by."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[+-]?[0-9.]{1,40}(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
 _MAX_BODY_BYTES = 64 * 1024
 
 P = TypeVar("P")
@@ -129,7 +131,7 @@ def moment(text: str, param: str = "since") -> float:
     A time between the years 1 and 9999.
     """
     try:
-        seconds = float(text)
+        seconds = float(text if _SECONDS.fullmatch(text) else "none")
     except ValueError:
         seconds = _iso(text, param)
     if not _FIRST_S <= seconds < _LAST_S:
@@ -161,10 +163,24 @@ async def body_of(request: Request, model: type[M]) -> M:
                 code="request_too_large",
                 status=413,
             )
+    return parsed(bytes(raw) or b"{}", model)
+
+
+def parsed(raw: bytes, model: type[M], whole: str = "") -> M:
+    """A JSON text as what it means. Raises ``BadField``; ``whole`` is what all of it is called.
+
+    A number is a number: no truth, no text of digits, and none that only some readers know (NaN,
+    infinities, what is too large for a double).
+    """
     try:
-        return model.model_validate_json(bytes(raw) or b"{}")
+        found = model.model_validate_json(raw, strict=True)
     except ValidationError as error:
-        raise bad_field(error) from error
+        raise bad_field(error, whole) from error
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadField(f"{whole or 'the body'} is no JSON: {error}.", None) from error
+    return found
 
 
 def bad_field(error: ValidationError, whole: str = "") -> BadField:

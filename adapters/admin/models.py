@@ -236,7 +236,7 @@ class PromoteRequest(_Request):
 class ShareRequest(PromoteRequest):
     """Which version, and how much of the alias's traffic."""
 
-    percent: float = Field(gt=0, le=100, strict=True)
+    percent: float = Field(gt=0, le=100)
 
 
 class RollbackRequest(_Request):

@@ -334,5 +334,5 @@ def _after(page: Page) -> After | None:
     try:
         identity, tier, weight, settled_at = orjson.loads(page.after)
         return After(str(identity), int(tier), float(weight), float(settled_at))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise BadField("'cursor' must be the 'next' of an earlier answer.", "cursor") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -124,7 +125,7 @@ class Asking:
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        checked = TrainingSettings.model_validate(dict(given))
+        checked = TrainingSettings.model_validate_json(json.dumps(dict(given)), strict=True)
     except ValidationError as error:
         name, what = first_problem(error)
         field = f"settings.{name}" if name else "settings"

@@ -15,7 +15,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.records.line import iso
-from adapters.resources import BadField, Resource, bad_field, cursor_of, describes, page_of
+from adapters.resources import (
+    BadField,
+    Resource,
+    bad_field,
+    cursor_of,
+    describes,
+    page_of,
+    parsed,
+)
 from router.context.documents.form import BadForm, read_form
 from router.context.documents.model import Document, IndexUnavailable
 from router.context.documents.parsing import UnknownKind, Unreadable, kind_of
@@ -217,10 +225,7 @@ def _upload(request: Request, raw: bytes) -> Upload:
             f"{kind[:80]!r} is not taken: send a form with a file, or JSON with a text.",
             code="unsupported_media_type",
         )
-    try:
-        given = NewDocument.model_validate_json(raw)
-    except ValidationError as error:
-        raise bad_field(error, "the body") from error
+    given = parsed(raw, NewDocument, "the body")
     if not given.text.strip():
         raise Refused(422, "The document holds no text.", code="unreadable", param="text")
     return _made(request, given, "markdown", given.text.encode("utf-8", "replace"), "untitled")

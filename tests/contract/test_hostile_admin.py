@@ -143,6 +143,38 @@ def test_whose_mistake_it_is_is_said_without_a_librarys_words(ops: httpx.Client)
     assert error_of(answer)["message"] == "give either 'checkpoint' or 'certificate'"
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("audit/holds", '{"since": true}', "since"),
+        ("audit/holds", '{"until": false}', "until"),
+        ("audit/holds", '{"since": NaN}', None),
+        ("audit/holds", '{"since": "1_0"}', "since"),
+        ("datasets", '{"name": "d", "holdout": false}', "holdout"),
+        ("datasets", '{"name": "d", "holdout": "0.5"}', "holdout"),
+        ("datasets", '{"name": "d", "since": true}', "since"),
+        ("datasets", '{"name": "d", "replay": -0.1}', "replay"),
+        ("distillations", '{"intent": "returns", "settings": {"rank": true}}', "settings.rank"),
+        ("distillations", '{"intent": "returns", "settings": {"kl": "1"}}', "settings.kl"),
+        ("distillations", '{"intent": "returns", "settings": {"packing": 1}}', "settings.packing"),
+        ("distillations", '{"intent": "returns", "settings": {"rate": 1e999}}', None),
+        ("distillations", '{"intent": "returns", "settings": {"rate": -Infinity}}', None),
+        ("gc", '{"dry_run": 1}', "dry_run"),
+        ("gc", '{"dry_run": "false"}', "dry_run"),
+        ("policy/evaluate", '{"facts": {"amount": NaN}}', None),
+        ("policy/evaluate", '{"facts": {"amount": 1e999}}', None),
+        ("policy/evaluate", '{"facts": {"amount": 1' + "0" * 400 + "}}", None),
+        ("documents", '{"text": "Lamps.", "metadata": {"weight": Infinity}}', None),
+    ],
+)
+def test_a_number_is_a_number(ops: httpx.Client, path: str, body: str, param: str | None) -> None:
+    """No truth, no digits in quotes, and nothing that a JSON of others could not say."""
+    answer = ops.post(f"{ADMIN}/{path}", content=body, headers={"content-type": JSON})
+    assert answer.status_code in {400, 422}, answer.text
+    if param is not None:
+        assert param in error_of(answer)["param"]
+
+
 @pytest.mark.parametrize("percent", [True, "10", None, 0, -1, 100.1])
 def test_a_share_is_a_number(ops: httpx.Client, percent: Any) -> None:
     """Of more than 0 and up to 100; ``true`` is not one percent."""
