@@ -16,6 +16,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,6 +109,43 @@ def sweep_scratch(folder: Path) -> int:
     """Remove the directories of ``scratch`` whose processes are gone; how many there were."""
     found = folder.glob(f"{_SCRATCH}*")
     return sum(_removed(path, stat.S_IFDIR, shutil.rmtree) for path in found)
+
+
+@contextmanager
+def writer_of(directory: Path) -> Iterator[None]:
+    """Whoever fills a directory says so for the length of the block; see ``is_left_behind``.
+
+    Raises ``OSError``.
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _locked(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_left_behind(path: Path, quiet_s: float) -> bool:
+    """Whether nobody writes here any more: nothing changed for so long, and its writer is gone.
+
+    How long it takes to fill a directory does not matter, nor whether its file system has locks:
+    without them the quiet alone counts. Raises ``OSError``.
+    """
+    within = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    try:
+        newest = max(each.lstat().st_mtime for each in (path, *within))
+    except FileNotFoundError:
+        return False  # it is being renamed, or removed
+    if newest >= time.time() - quiet_s:
+        return False
+    try:
+        handle = os.open(path, _LEFT)
+    except OSError:
+        return True
+    try:
+        return _locked(handle) is not False
+    finally:
+        os.close(handle)
 
 
 def sync(path: Path) -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.atomic import sync
+from adapters.atomic import is_left_behind, sync
 from adapters.errors import FleetError
 from adapters.format.names import ALIAS_PATTERN
 from adapters.store.local import move_tree, remove_tree, store_errors
@@ -52,6 +51,7 @@ class WaitingRoom:
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
         self.limit = limit
+        self._coming: set[Path] = set()
 
     def entries(self, alias: str | None = None) -> list[Waiting]:
         """Who waits, of one alias or of all, in the order in which they came."""
@@ -87,6 +87,7 @@ class WaitingRoom:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             draft = self._folder / f"{_DRAFT}{alias}@{digest}"
             remove_tree(draft)
+            self._coming.add(draft)
             try:
                 move_tree(directory, draft)
                 _sync_all(draft)
@@ -96,6 +97,8 @@ class WaitingRoom:
             except BaseException:
                 remove_tree(draft)
                 raise
+            finally:
+                self._coming.discard(draft)
             sync(self._folder)
 
     def leave(self, entry: Waiting) -> None:
@@ -105,10 +108,10 @@ class WaitingRoom:
 
     def sweep(self) -> None:
         """Remove what a process that died was still bringing in. Raises ``StoreError``."""
-        before = time.time() - _LEFT_BEHIND_S
         with store_errors("clearing away what was left behind"):
             for path in self._folder.glob(f"{_DRAFT}*"):
-                if path.lstat().st_mtime < before:
+                # What is moved in keeps its time, and may be old when it comes.
+                if path not in self._coming and is_left_behind(path, _LEFT_BEHIND_S):
                     remove_tree(path)
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters.atomic import sync
+from adapters.atomic import is_left_behind, sync, writer_of
 from adapters.errors import (
     AdapterError,
     BadName,
@@ -87,10 +87,11 @@ class LocalStore:
         Raises ``DigestMismatch`` and what ``fill`` raises; the place is gone either way.
         """
         try:
-            write_manifest(place, fill(place))
-            _check_digest(place, files.digest)
-            _seal(place)
-            _publish(place, files.path)
+            with writer_of(place):
+                write_manifest(place, fill(place))
+                _check_digest(place, files.digest)
+                _seal(place)
+                _publish(place, files.path)
         finally:
             remove_tree(place)
 
@@ -143,14 +144,14 @@ class LocalStore:
         _check_digest(self._path(alias, digest), digest)
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
-        before = time.time() - older_than_s
-        leftovers = [
-            path
-            for path in self._versions.glob("*/.*")
-            if path.name.startswith((UNFINISHED, _TRASH)) and path.lstat().st_mtime < before
-        ]
-        for path in leftovers:
-            remove_tree(path)
+        with store_errors("clearing away what was left behind"):
+            leftovers = [
+                path
+                for path in self._versions.glob("*/.*")
+                if path.name.startswith((UNFINISHED, _TRASH)) and is_left_behind(path, older_than_s)
+            ]
+            for path in leftovers:
+                remove_tree(path)
         return len(leftovers)
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:

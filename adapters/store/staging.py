@@ -24,7 +24,7 @@ from adapters.store.store import StagedFiles
 
 _MEASURED_FOR_S = 10.0
 _ABANDONED_S = 3600.0
-"""A copy that has been half-written for so long belongs to a process that died."""
+"""A half-written copy that nobody of this node writes to is left for so long, seconds."""
 
 
 class StagingArea:

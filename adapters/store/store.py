@@ -67,7 +67,11 @@ class VersionStore(Protocol):
         ...
 
     def sweep(self, *, older_than_s: float = 3600.0) -> int:
-        """Remove what writers that died left half-done here; returns how many directories."""
+        """Remove what writers that died left half-done here; returns how many directories.
+
+        A living writer of this machine loses nothing, however long it takes; one of another
+        machine must write something every ``older_than_s`` seconds.
+        """
         ...
 
     def quarantine(self, source: Path, reasons: Iterable[CheckResult | str]) -> Path:

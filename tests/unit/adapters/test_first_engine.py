@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest
 
 from adapters.config import AdaptersConfig
 from adapters.errors import Conflict, NotInStore, StoreFull
+from adapters.publish import waiting as waiting_module
 from adapters.publish.forgetting import Forgetter
 from adapters.publish.waiting import WAITS, QueueFull, WaitingRoom
 from adapters.registry.lifecycle import State
@@ -294,3 +296,30 @@ async def test_what_was_accepted_outlives_kill_9(tmp_path: Path) -> None:
 def test_the_defaults_are_bounded() -> None:
     """A number that a disk can hold."""
     assert 1 <= AdaptersConfig().push.waiting <= 1000
+
+
+def test_what_is_being_moved_in_is_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that somebody made long ago keeps its time while it becomes durable."""
+    waiting = WaitingRoom(tmp_path / "waiting", 5)
+    pushed = tmp_path / "pushed"
+    pushed.mkdir()
+    (pushed / "adapter_config.json").write_text("{}")
+    for each in (pushed / "adapter_config.json", pushed):
+        os.utime(each, (0, 0))
+    sync = waiting_module.sync
+
+    def swept_meanwhile(path: Path) -> None:
+        waiting.sweep()
+        sync(path)
+
+    monkeypatch.setattr(waiting_module, "sync", swept_meanwhile)
+    waiting.take(pushed, "returns", "a" * 64)
+    (entry,) = waiting.entries()
+    assert (entry.path / "adapter_config.json").read_text() == "{}"
+    left = tmp_path / "waiting" / f".draft-returns@{'b' * 64}"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    waiting.sweep()
+    assert not left.exists()

@@ -212,9 +212,37 @@ def test_leftovers_of_dead_writers_are_swept(local: LocalStore, directory: Path)
         leftover = path.parent / name
         leftover.mkdir()
         (leftover / "x").touch()
-        os.utime(leftover, (leftover.stat().st_mtime - age * 3600,) * 2)
+        for each in (leftover / "x", leftover):
+            os.utime(each, (each.stat().st_mtime - age * 3600,) * 2)
     assert local.sweep() == 2
     assert {item.name for item in path.parent.iterdir()} == {path.name, ".staging-young"}
+
+
+def test_a_writer_that_takes_hours_loses_nothing(local: LocalStore, directory: Path) -> None:
+    """As long as it lives nobody sweeps what it writes, however old that looks."""
+    swept: list[int] = []
+
+    def slowly(place: Path) -> Manifest:
+        store_module.copy_content(directory, place)
+        for each in [*place.iterdir(), place]:
+            os.utime(each, (0, 0))
+        swept.append(LocalStore(local.files("a", "0" * 64).path.parents[2]).sweep())
+        return MANIFEST
+
+    digest = digest_directory(directory)
+    local.receive(local.files("returns", digest), local.reserve("returns"), slowly)
+    assert swept == [0]
+    assert local.exists("returns", digest)
+
+
+def test_a_file_that_grows_is_no_leftover(local: LocalStore) -> None:
+    """Where another machine writes, or the file system has no locks, what changed last counts."""
+    place = local.reserve("returns")
+    (place / "adapter_model.safetensors").touch()
+    os.utime(place, (0, 0))
+    assert local.sweep() == 0
+    os.utime(place / "adapter_model.safetensors", (0, 0))
+    assert local.sweep() == 1
 
 
 def test_verify_notices_a_changed_disk(local: LocalStore, directory: Path) -> None:
