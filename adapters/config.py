@@ -267,6 +267,11 @@ class CollectSettings(_Section):
     every_s: float = Field(
         default=3600.0, gt=0, description="seconds between looks for files that may leave"
     )
+    history: int = Field(
+        default=100_000,
+        ge=1000,
+        description="lines of history that the registry keeps; at each look the oldest go",
+    )
 
 
 class AdaptersConfig(_Section):

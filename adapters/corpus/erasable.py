@@ -13,17 +13,13 @@ class CapturedExchanges:
 
     Args:
         exchanges: the corpus.
-        compact: has nothing of what was deleted left in the database's files.
         hash_of: what stands for a person.
     """
 
     counted_as = "exchanges"
 
-    def __init__(
-        self, exchanges: Exchanges, compact: Callable[[], None], hash_of: Callable[[str], str]
-    ) -> None:
+    def __init__(self, exchanges: Exchanges, hash_of: Callable[[str], str]) -> None:
         self._exchanges = exchanges
-        self._compact = compact
         self._hash_of = hash_of
 
     async def found(self, subject: str) -> int:
@@ -31,7 +27,5 @@ class CapturedExchanges:
         return await asyncio.to_thread(self._exchanges.counted, self._hash_of(subject))
 
     async def erase(self, subject: str) -> int:
-        """Remove them, freed pages included; how many there were."""
-        gone = await asyncio.to_thread(self._exchanges.erase, self._hash_of(subject))
-        await asyncio.to_thread(self._compact)
-        return gone
+        """Remove them; how many there were."""
+        return await asyncio.to_thread(self._exchanges.erase, self._hash_of(subject))

@@ -76,6 +76,8 @@ class Datasets:
         self._lock = threading.Lock()
         self.kept = self._count()
         """How many there are that are not erased, at the last change."""
+        self.erased = self._count(erased=True)
+        """How many are known to have been erased, at the last erasure."""
 
     # Making
 
@@ -211,13 +213,11 @@ class Datasets:
                 touched = ledger.rows_with(session, subjects)
             done = [self._rebuilt(digest, gone) for digest, gone in sorted(touched.items())]
             self._sweep()
-            self.kept = self._count()
+            self.kept, self.erased = self._count(), self._count(erased=True)
         for each in done:
             if each.rebuilt_as is not None:
                 self._told(each.rebuilt_as, FROZEN)
             self._told(each.digest, ERASED)
-        if done:
-            self._store.compact()
         return done
 
     def sweep(self) -> None:
@@ -239,9 +239,9 @@ class Datasets:
                 raise ErasedDataset(digest, found.rebuilt_as)
             return dict(found.files)
 
-    def _count(self) -> int:
+    def _count(self, *, erased: bool = False) -> int:
         with self._store.read() as session:
-            return ledger.count(session)
+            return ledger.count(session, erased=erased)
 
     def _selected(self, selection: Selection) -> tuple[list[Row], dict[str, int]]:
         """Rows, and how many are left out, by reason."""
@@ -363,6 +363,7 @@ class Datasets:
                 ledger.record(session, new, files.hashes_of(content))
                 ledger.add_subjects(session, new.digest, left)
             ledger.erase(session, digest, gone, rebuilt_as)
+            ledger.forget_erased(session, self._config.max_erased)
 
         self._store.write(work)
         files.remove(self._root, digest)

@@ -169,7 +169,18 @@ def erase(session: Session, digest: str, gone: set[str], rebuilt: str | None) ->
     )
 
 
-def count(session: Session) -> int:
-    """How many are not erased."""
-    query = select(func.count()).select_from(DatasetRow).where(DatasetRow.erased.is_(False))
+def forget_erased(session: Session, keep: int) -> None:
+    """Know only the newest ``keep`` of those that were erased."""
+    newest = (
+        select(DatasetRow.digest)
+        .where(DatasetRow.erased.is_(True))
+        .order_by(DatasetRow.created_at.desc(), DatasetRow.digest)
+    )
+    for digest in session.scalars(newest.offset(keep)).all():
+        session.delete(session.get_one(DatasetRow, digest))
+
+
+def count(session: Session, *, erased: bool = False) -> int:
+    """How many are not erased, or are."""
+    query = select(func.count()).select_from(DatasetRow).where(DatasetRow.erased.is_(erased))
     return session.scalar(query) or 0

@@ -79,6 +79,12 @@ class DatasetsConfig(_Section):
     )
     max_rows: int = Field(default=50_000, ge=1, description="rows of one dataset, at most")
     max_datasets: int = Field(default=1000, ge=1, description="datasets kept, at most")
+    max_erased: int = Field(
+        default=10_000,
+        ge=1,
+        description="erased datasets of which is known that they were, and what replaced them, at "
+        "most; the oldest go",
+    )
     max_import_mb: float = Field(default=64.0, gt=0, description="size of an import, at most")
 
 

@@ -91,8 +91,10 @@ class FlywheelStore:
     def compact(self) -> None:
         """Leave nothing of what was deleted in the database's files, SQLite's log included.
 
-        Raises ``RegistryError`` while somebody still reads what was there before: what is asked of
-        an erasure is only done when this has returned.
+        The whole file is written anew, which takes about as long as copying it three times: what
+        SQLite overwrites by itself may have copies in gaps of its pages. Raises ``RegistryError``
+        while somebody still reads what was there before: what is asked of an erasure is only done
+        when this has returned.
         """
         with self._lock:
             if self._engine.dialect.name == "sqlite":

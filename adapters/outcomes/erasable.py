@@ -13,7 +13,6 @@ class OutcomesOfPersons:
 
     Args:
         outcomes: all of them.
-        compact: has nothing of what was deleted left in the database's files.
         hash_of: what stands for a person.
         again: has the model fitted anew, without what is gone anywhere.
     """
@@ -23,12 +22,10 @@ class OutcomesOfPersons:
     def __init__(
         self,
         outcomes: Outcomes,
-        compact: Callable[[], None],
         hash_of: Callable[[str], str],
         again: Callable[[], None],
     ) -> None:
         self._outcomes = outcomes
-        self._compact = compact
         self._hash_of = hash_of
         self._again = again
 
@@ -37,10 +34,8 @@ class OutcomesOfPersons:
         return await asyncio.to_thread(self._outcomes.of_person, subject, self._hash_of(subject))
 
     async def erase(self, subject: str) -> int:
-        """Remove them, freed pages included; how many there were."""
+        """Remove them; how many there were."""
         hashed = self._hash_of(subject)
         gone = await asyncio.to_thread(self._outcomes.forget, subject, hashed)
-        if gone:
-            await asyncio.to_thread(self._compact)
         self._again()
         return gone

@@ -67,6 +67,13 @@ class AuditConfig(BaseModel):
         "default: `audit/signing.pem` in the state directory, made at the first start",
     )
 
+    erasures_kept: int = Field(
+        default=10_000,
+        ge=1,
+        description="erasures that are done, with their certificates; the oldest go beyond it, "
+        "their records stay in the log",
+    )
+
     @field_validator("anchor")
     @classmethod
     def _anchor_is_known(cls, place: str | None) -> str | None:

@@ -32,5 +32,9 @@ class Erasable(Protocol):
         ...
 
     async def erase(self, subject: str) -> int:
-        """Remove them from every file, freed pages and logs included; how many there were."""
+        """Remove them; how many there were.
+
+        From every file, logs and freed pages included; those of the loop's database are written
+        anew once all rooms are done.
+        """
         ...

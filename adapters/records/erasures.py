@@ -74,6 +74,10 @@ class Erasures:
         rooms: what this process keeps of persons.
         elsewhere: what others do.
         on_state: told of every change of state, by the erasure's id.
+        rewrite: leaves nothing of what the rooms removed in their databases' files. A large one
+            takes its time, so it is called once for all erasures that are under way. Blocks.
+        last: what looks for copies after that.
+        kept: so many that are done are kept, the newest.
     """
 
     def __init__(
@@ -83,8 +87,17 @@ class Erasures:
         rooms: Iterable[Erasable],
         elsewhere: Elsewhere,
         on_state: Callable[[str, State], object] = lambda _id, _state: None,
+        *,
+        rewrite: Callable[[], None] = lambda: None,
+        last: Iterable[Erasable] = (),
+        kept: int = 10_000,
     ) -> None:
         self._on_state = on_state
+        self._rewrite = rewrite
+        self._last = tuple(last)
+        self._kept = kept
+        self._done: dict[str, str] = {}
+        """When those that are done were asked for, by id: nobody has to read them again."""
         self._told: dict[str, State] = {}
         self._directory = directory
         self._log = log
@@ -120,34 +133,65 @@ class Erasures:
 
         Raises what the last failure was.
         """
-        failed: Exception | None = None
         await asyncio.to_thread(sweep, self._directory)  # a draft has the name too
-        for each in await asyncio.to_thread(self._open):
-            try:
-                await self._do(each)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others are due too
-                _log.warning("the erasure %s is tried again: %s", each.id, type(error).__name__)
-                each.state, each.reason = "failed", f"{type(error).__name__}: it is tried again"
-                await asyncio.to_thread(self._write, each)
-                failed = error
-        if failed is not None:
-            raise failed
+        failures: list[Exception] = []
+        under_way = await asyncio.to_thread(self._open)
+        emptied = [each for each in under_way if await self._tried(each, self._empty, failures)]
+        if emptied:
+            rewrite = asyncio.ensure_future(asyncio.to_thread(self._rewrite))
+            await asyncio.wait({rewrite})
 
-    async def _do(self, erasure: Erasure) -> None:
-        subject = erasure.subject
-        assert subject is not None
+            async def finish(each: Erasure) -> None:
+                await rewrite
+                await self._finish(each)
+
+            for each in emptied:
+                await self._tried(each, finish, failures)
+        await asyncio.to_thread(self._forget_old)
+        if failures:
+            raise failures[-1]
+
+    async def _tried(
+        self,
+        erasure: Erasure,
+        step: Callable[[Erasure], Awaitable[None]],
+        failures: list[Exception],
+    ) -> bool:
+        """Do one step of one; where that fails it has failed, and the others go on all the same."""
+        try:
+            await step(erasure)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            _log.warning("the erasure %s is tried again: %s", erasure.id, type(error).__name__)
+            erasure.state, erasure.reason = "failed", f"{type(error).__name__}: it is tried again"
+            await asyncio.to_thread(self._write, erasure)
+            failures.append(error)
+            return False
+        return True
+
+    async def _empty(self, erasure: Erasure) -> None:
         erasure.state, erasure.reason = "running", None
         await asyncio.to_thread(self._write, erasure)
+        await self._erase_from(self._rooms, erasure)
+
+    async def _finish(self, erasure: Erasure) -> None:
+        await self._erase_from(self._last, erasure)
+        subject = _subject_of(erasure)
         name = Subjects(self._log.layout.root).hash(subject)
         held = await asyncio.to_thread(self._held, subject, name)
-        if not any(hold["whole"] for hold in held):
-            # Each is counted when it is done, durably: the next attempt, perhaps of another
-            # process, would not find it any more.
-            for room in self._rooms:
-                erasure.count(await erase_all([room], subject))
-                await asyncio.to_thread(self._put, erasure)
+        if not _is_held_whole(held):
             erasure.count(await self._elsewhere(subject))
         await self._certify(erasure, name, held)
+
+    async def _erase_from(self, rooms: Iterable[Erasable], erasure: Erasure) -> None:
+        subject = _subject_of(erasure)
+        name = Subjects(self._log.layout.root).hash(subject)
+        if _is_held_whole(await asyncio.to_thread(self._held, subject, name)):
+            return
+        # Each is counted when it is done, durably: the next attempt, perhaps of another process,
+        # would not find it any more.
+        for room in rooms:
+            erasure.count(await erase_all([room], subject))
+            await asyncio.to_thread(self._put, erasure)
 
     def _held(self, subject: str, name: str) -> list[dict[str, Any]]:
         """What legal holds keep of it: all of a person's data, or some records."""
@@ -183,9 +227,29 @@ class Erasures:
         found = (self.find(path.stem) for path in self._directory.glob("era_*.json"))
         return sorted((each for each in found if each is not None), key=lambda each: each.time)
 
+    @property
+    def done(self) -> int:
+        """How many that are done are kept, at the last look."""
+        return len(self._done)
+
     def _open(self) -> list[Erasure]:
         """Those that are not done, the oldest first."""
-        return [each for each in self.all() if each.state != "done"]
+        found = []
+        for path in self._directory.glob("era_*.json"):
+            if path.stem in self._done or (each := self.find(path.stem)) is None:
+                continue
+            if each.state == "done":
+                self._done[each.id] = each.time
+            else:
+                found.append(each)
+        return sorted(found, key=lambda each: each.time)
+
+    def _forget_old(self) -> None:
+        """Of what is done only the newest stay; that it was done is in the log."""
+        oldest_first = sorted(self._done, key=lambda each: (self._done[each], each))
+        for identity in oldest_first[: -self._kept]:
+            (self._directory / f"{identity}.json").unlink(missing_ok=True)
+            del self._done[identity]
 
     def _write(self, erasure: Erasure) -> None:
         self._put(erasure)
@@ -194,7 +258,17 @@ class Erasures:
             self._on_state(erasure.id, erasure.state)
         if erasure.state == "done":
             self._told.pop(erasure.id)
+            self._done[erasure.id] = erasure.time
 
     def _put(self, erasure: Erasure) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_file(self._directory / f"{erasure.id}.json", erasure.model_dump_json().encode())
+
+
+def _subject_of(erasure: Erasure) -> str:
+    assert erasure.subject is not None
+    return erasure.subject
+
+
+def _is_held_whole(held: Iterable[dict[str, Any]]) -> bool:
+    return any(hold["whole"] for hold in held)

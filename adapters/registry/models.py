@@ -205,7 +205,7 @@ class CandidateRow(Base):
 
 
 class HistoryRow(Base):
-    """What happened, who did it, in order. Rows are only ever added."""
+    """What happened, who did it, in order. Nobody changes a row; the oldest go."""
 
     __tablename__ = "history"
     __table_args__ = (Index("ix_history_alias_id", "alias", "id"),)

@@ -140,8 +140,13 @@ class RegistryReads:
             return {row.source: row.record() for row in rows}
 
     def sizes(self) -> dict[str, int]:
-        """Rows by table of names."""
-        tables = {"aliases": AliasRow, "versions": VersionRow, "sightings": SightingRow}
+        """Rows by table."""
+        tables = {
+            "aliases": AliasRow,
+            "versions": VersionRow,
+            "sightings": SightingRow,
+            "history": HistoryRow,
+        }
         with self._read() as session:
             return {
                 name: session.scalar(select(func.count()).select_from(table)) or 0

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,7 @@ from adapters.registry.models import (
     AliasRow,
     CandidateRow,
     ControlRow,
+    HistoryRow,
     SightingRow,
     VersionRow,
 )
@@ -50,6 +51,9 @@ ROLLBACK = "rollback"
 
 MOST_REFUSED = 1000
 """Versions that never came as far as the store; beyond it the oldest go, and their aliases."""
+
+_LINES_KEPT = 1000
+"""What migration 0006 lets nobody remove."""
 
 RETRIED = frozenset({State.RECEIVED, State.CHECKED, State.FAILED, State.REJECTED, State.REFUSED})
 """States from which pushing the same bytes starts the journey again: before the store has them, who
@@ -210,6 +214,16 @@ class Registry(RegistryReads):
                 return False
             tx.note("collect", alias, digest, version.state, version.state)
             return True
+
+    def trim_history(self, keep: int) -> int:
+        """Forget all lines of history but the newest ``keep`` (law 9); how many went.
+
+        The newest 1000 stay in any case. Raises ``RegistryError``.
+        """
+        with self._write("registry") as tx:
+            newest = tx.session.scalar(select(func.max(HistoryRow.id))) or 0
+            old = HistoryRow.id <= newest - max(keep, _LINES_KEPT)
+            return tx.session.query(HistoryRow).where(old).delete(synchronize_session=False)
 
     def as_writer(self, work: Callable[[], object]) -> None:
         """Do something outside the database that only the one writer may do.

@@ -32,7 +32,7 @@ class ReviewsOfPersons:
         return await asyncio.to_thread(self._found, self._hash_of(subject))
 
     async def erase(self, subject: str) -> int:
-        """Remove them from every file; how many there were."""
+        """Remove them; how many there were."""
         return await asyncio.to_thread(self._erase, self._hash_of(subject))
 
     def _found(self, hashed: str) -> int:
@@ -47,9 +47,7 @@ class ReviewsOfPersons:
                 session.execute(delete(ReviewRow).where(ReviewRow.id.in_(some)))
             return len(ids)
 
-        gone = self._store.write(work)
-        self._store.compact()
-        return gone
+        return self._store.write(work)
 
 
 def _of(hashed: str) -> Select[str]:

@@ -1,4 +1,4 @@
-"""Which files leave the store, and how: never what an alias could still return to.
+"""Which files leave the store, and how: never what an alias could still return to; and old history.
 
 The registry writes the removal down before the files go, under the locks that every push and
 publish of the version takes. A process that dies in between leaves files that the next look finds
@@ -49,6 +49,7 @@ class Collector:
         self._store = store
         self._arrivals, self._publishes = locks
         self._keep_s = config.collect.keep_s
+        self._history = config.collect.history
         self._pinned = frozenset(config.rollout.pinned)
         self._events = events
 
@@ -56,6 +57,7 @@ class Collector:
         """One look; returns what went, or with ``dry_run`` what would go."""
         if not dry_run:
             await asyncio.to_thread(self._store.sweep)
+            await self._ledger.call(self._ledger.registry.trim_history, self._history)
         if self._keep_s is None:
             return []
         before = datetime.now(UTC) - timedelta(seconds=self._keep_s)

@@ -67,7 +67,7 @@ class Clustering:
     ) -> None:
         self._events = events
         self.clusters = Clusters(store, exchanges, BgeSmall(), consents=consents)
-        self.persons = ExamplesOfPersons(self.clusters, store, publish, hash_of)
+        self.persons = ExamplesOfPersons(self.clusters, publish, hash_of)
         self._reviews = reviews
         self._publish = publish
         self._aliases: Mapping[str, str] = {
@@ -145,12 +145,10 @@ class ExamplesOfPersons:
     def __init__(
         self,
         clusters: Clusters,
-        store: FlywheelStore,
         publish: Callable[[], None],
         hash_of: Callable[[str], str],
     ) -> None:
         self._clusters = clusters
-        self._store = store
         self._publish = publish
         self._hash_of = hash_of
 
@@ -160,11 +158,10 @@ class ExamplesOfPersons:
         return await asyncio.to_thread(self._clusters.intents.of_person, subject, hashed)
 
     async def erase(self, subject: str) -> int:
-        """Remove them from every file, and have routers forget them; how many there were."""
+        """Remove them, and have routers forget them; how many there were."""
         hashed = self._hash_of(subject)
         gone = await asyncio.to_thread(self._clusters.intents.forget, subject, hashed)
         if gone:
-            await asyncio.to_thread(self._store.compact)
             self._publish()
         return gone
 

@@ -157,9 +157,11 @@ class RegistryProcess:
             settings,
             self._log,
             [self.documents, *self.flywheel.rooms()],
+            self.flywheel.store.compact,
             membership.routers,
             self.adapters.events,
         )
+        self._metrics.register(Gauges(self._erasing.readings()))
         own = Audit(self._log)
         resources = [
             *admin_rows(self._parts(), self.accounts, DocumentsAdmin(self.documents), rules.admin),

@@ -90,7 +90,7 @@ class Learning:
         learned = self.outcomes.learned()
         self.digest = "" if learned is None else learned.digest
         self._wake: Callable[[], None] = lambda: None
-        self.persons = OutcomesOfPersons(self.outcomes, store.compact, redaction.hashed, self._soon)
+        self.persons = OutcomesOfPersons(self.outcomes, redaction.hashed, self._soon)
 
         self._desk = quality.Desk(
             self.outcomes,

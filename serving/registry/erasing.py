@@ -12,6 +12,7 @@ from adapters.jobs.periodic import Every, PeriodicJobs
 from adapters.records.erasable import Erasable
 from adapters.records.erasures import Erasures
 from adapters.records.writer import RecordLog
+from router.account.gauges import Reading
 from serving.config.settings import Settings
 from serving.internal import paths
 from serving.internal.client import InternalClient
@@ -33,6 +34,7 @@ class Erasing:
         settings: where the state is.
         log: the registry's log of admin actions.
         rooms: what the registry keeps of persons.
+        rewrite: leaves nothing of what they removed in their database's files. Blocks.
         routers: those that are alive.
         events: told how far each erasure is.
     """
@@ -42,6 +44,7 @@ class Erasing:
         settings: Settings,
         log: RecordLog,
         rooms: Iterable[Erasable],
+        rewrite: Callable[[], None],
         routers: Callable[[], tuple[Peer, ...]],
         events: EventBus,
     ) -> None:
@@ -50,9 +53,12 @@ class Erasing:
         self._erasures = Erasures(
             settings.state_dir / "erasures",
             log,
-            [*rooms, StrayCopies(settings)],
+            rooms,
             self._elsewhere,
             lambda identity, state: events.emit("erasure", id=identity, state=state),
+            rewrite=rewrite,
+            last=[StrayCopies(settings)],
+            kept=settings.audit.erasures_kept,
         )
 
     def add_to(self, jobs: PeriodicJobs) -> Eraser:
@@ -60,6 +66,11 @@ class Erasing:
         every = Every(None, at_once=True, limit_s=_LONGEST_S, retry_s=_RETRY_S)
         job = jobs.add("erase", self._erasures.work, every)
         return Eraser(self._erasures, job.wake)
+
+    def readings(self) -> dict[str, Reading]:
+        """What is worth a gauge."""
+        said = "Erasures that are done and kept; audit.erasures_kept is the limit."
+        return {"graftwork_erasures_kept": (said, lambda: self._erasures.done)}
 
     async def _elsewhere(self, subject: str) -> Counter[str]:
         routers = self._routers()

@@ -208,13 +208,17 @@ class Flywheel:
     def readings(self) -> dict[str, Reading]:
         """What is worth a gauge and belongs to no room of its own."""
         said = "Datasets that are not erased; flywheel.datasets.max_datasets is the limit."
-        return {"graftwork_datasets": (said, lambda: self.datasets.kept)}
+        gone = "Datasets known to have been erased; flywheel.datasets.max_erased is the limit."
+        return {
+            "graftwork_datasets": (said, lambda: self.datasets.kept),
+            "graftwork_datasets_erased": (gone, lambda: self.datasets.erased),
+        }
 
     def rooms(self) -> Iterable[Erasable]:
         """What keeps persons' data: what may be learned from, then what was learned."""
         return [
             self.reviewing.persons,
-            CapturedExchanges(self.exchanges, self.store.compact, self._redaction.hashed),
+            CapturedExchanges(self.exchanges, self._redaction.hashed),
             self.clustering.persons,
             *self.distilling.rooms(self.datasets, self._redaction.hashed),
             self.difficulty.persons,

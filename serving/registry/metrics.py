@@ -42,7 +42,7 @@ class RegistryCollector(Collector):
         )
         names = GaugeMetricFamily(
             "graftwork_registry_names",
-            "Rows of the registry by table of names; what never served anybody is bounded.",
+            "Rows of the registry by table; what never served anybody is bounded, and history is.",
             labels=["table"],
         )
         for table, number in self._service.adapters.registry.sizes().items():

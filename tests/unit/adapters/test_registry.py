@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from adapters.errors import (
     Conflict,
@@ -19,6 +21,7 @@ from adapters.errors import (
 )
 from adapters.registry import Plan, Registry, Sighting, database
 from adapters.registry.lifecycle import State
+from adapters.registry.models import HistoryRow
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -186,6 +189,32 @@ def test_history_cannot_be_changed(registry: Registry, database_url: str) -> Non
     engine.dispose()
 
 
+def test_only_the_oldest_lines_of_history_go(registry: Registry, database_url: str) -> None:
+    """As many as are asked for stay, and a thousand in any case; the writer alone may do it."""
+    bring(registry, A)
+    engine = database.connect(database_url)
+    with Session(engine) as session, session.begin():
+        session.add_all(
+            HistoryRow(
+                at=datetime.now(UTC),
+                actor="test",
+                action="move",
+                alias="returns",
+                epoch=0,
+                detail=str(number),
+            )
+            for number in range(1500)
+        )
+    assert registry.trim_history(1200) == 301
+    assert registry.trim_history(1200) == 0
+    assert registry.trim_history(1) == 200
+    assert registry.sizes()["history"] == 1000
+    assert registry.history(limit=2000)[0].detail == "500"
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM history")
+    engine.dispose()
+
+
 def test_an_older_process_may_no_longer_write(database_url: str) -> None:
     """While one registry replaces another, only the newer one decides."""
     old, new = Registry.open(database_url), Registry.open(database_url)
@@ -336,7 +365,12 @@ def test_names_that_never_served_are_bounded(
     assert [version.digest for version in registry.versions("serves")] == [A]
     with pytest.raises(Conflict, match="somebody was erased"):
         registry.receive("forbidden", C, plan=Plan(), by="test")
-    assert registry.sizes() == {"aliases": 5, "versions": 5, "sightings": 0}
+    assert registry.sizes() == {
+        "aliases": 5,
+        "versions": 5,
+        "sightings": 0,
+        "history": len(registry.history(limit=100_000)),
+    }
 
 
 def test_a_version_that_failed_with_its_files_in_the_store_is_not_forgotten(

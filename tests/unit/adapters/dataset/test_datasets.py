@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -335,6 +336,39 @@ def test_what_a_crash_left_is_swept(datasets: Datasets, answers: Answers, tmp_pa
     datasets.sweep()
     assert [path.name for path in (tmp_path / DIRECTORY).iterdir()] == [made.digest]
     assert datasets.rows(made.digest)
+
+
+def test_the_sweep_waits_for_who_writes(
+    datasets: Datasets, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that is about to be put on record is not swept, whatever thread sweeps."""
+    written, sweeps = files.write, list[threading.Thread]()
+
+    def swept_meanwhile(root: Path, digest: str, content: Mapping[str, bytes]) -> None:
+        written(root, digest, content)
+        sweeps.append(threading.Thread(target=datasets.sweep))
+        sweeps[0].start()
+        sweeps[0].join(0.5)
+
+    monkeypatch.setattr(files, "write", swept_meanwhile)
+    answers.all = [gold(number) for number in range(6)]
+    made = datasets.freeze(Selection("a"))
+    sweeps[0].join()
+    assert len(datasets.rows(made.digest)) == 6
+
+
+def test_of_what_was_erased_the_newest_are_known(
+    tmp_path: Path, store: FlywheelStore, answers: Answers
+) -> None:
+    """The table of what is gone has a bound too."""
+    room = Datasets(store, tmp_path / DIRECTORY, answers, DatasetsConfig(max_erased=2))
+    gone = []
+    for number in range(4):
+        answers.all = [gold(number, subjects=(f"{number}" * 64,))]
+        gone.append(room.freeze(Selection("a")).digest)
+        room.without([f"{number}" * 64])
+    assert [room.find(digest) is not None for digest in gone] == [False, False, True, True]
+    assert room.erased == 2
 
 
 def test_what_an_exchange_became_is_found(

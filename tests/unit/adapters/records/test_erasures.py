@@ -167,3 +167,47 @@ async def test_so_many_are_taken_and_no_more(
         assert found.ask("Cid", None, None).state == "queued"
     assert found.find("era_none") is None
     assert found.find(f"era_{'0' * 24}") is None
+
+
+async def test_databases_are_written_anew_once_for_all_that_are_under_way(tmp_path: Path) -> None:
+    """Also where a process died after the rooms were empty, and until it succeeds."""
+    shelf, others, done = Shelf(3), Others(), list[int]()
+
+    def rewrite() -> None:
+        done.append(shelf.things)
+        if len(done) == 1:
+            raise OSError("a reader is in the way")
+
+    with running_log(tmp_path / "audit") as log:
+        erasing = Erasures(tmp_path / "erasures", log, [shelf], others, rewrite=rewrite)
+        asked = [erasing.ask(name, None, None).id for name in (NAME, "Abe Stone")]
+        with pytest.raises(OSError, match="in the way"):
+            await erasing.work()
+        found = [erasing.find(each) for each in asked]
+        assert [each.state for each in found if each] == ["failed", "failed"]
+        assert others.asked == 0, "nothing is certified before"
+        again = Erasures(tmp_path / "erasures", log, [shelf], others, rewrite=rewrite)
+        await again.work()
+        found = [again.find(each) for each in asked]
+        assert [each.state for each in found if each] == ["done", "done"]
+        assert done == [0, 0], "once each time, after the rooms"
+        await again.work()
+        assert len(done) == 2, "nothing is under way"
+
+
+async def test_of_what_is_done_the_newest_stay(tmp_path: Path) -> None:
+    """What is under way stays anyhow."""
+    others = Others()
+    with running_log(tmp_path / "audit") as log:
+        erasing = Erasures(tmp_path / "erasures", log, [], others, kept=2)
+        asked = []
+        for number in range(4):
+            asked.append(erasing.ask(f"Person {number}", None, None).id)
+            await erasing.work()
+        assert [erasing.find(each) is not None for each in asked] == [False, False, True, True]
+        assert erasing.done == 2
+        others.silent = True
+        waits = erasing.ask("Person 5", None, None)
+        with pytest.raises(ConnectionError):
+            await Erasures(tmp_path / "erasures", log, [], others, kept=1).work()
+        assert {each.id for each in erasing.all()} == {asked[3], waits.id}
