@@ -1,4 +1,4 @@
-"""The oldest lines of history may go; nobody changes one, and the newest stay."""
+"""The oldest lines of history may go; nobody changes one, and the newest 1000 stay."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_ALWAYS_KEPT = 1000
-"""Lines that nothing removes, whatever it asks for."""
-
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TRIGGER history_no_delete")
         op.execute(
             "CREATE TRIGGER history_no_delete BEFORE DELETE ON history "
-            f"WHEN OLD.id > (SELECT max(id) FROM history) - {_ALWAYS_KEPT} "
+            "WHEN OLD.id > (SELECT max(id) FROM history) - 1000 "
             "BEGIN SELECT RAISE(ABORT, 'history is append-only'); END"
         )
         return
@@ -30,7 +27,7 @@ def upgrade() -> None:
     # A condition of a trigger may not look into tables there: the function does.
     op.execute(
         "CREATE FUNCTION history_keeps_the_newest() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN IF OLD.id > (SELECT max(id) FROM history) - {_ALWAYS_KEPT} THEN "
+        "$$ BEGIN IF OLD.id > (SELECT max(id) FROM history) - 1000 THEN "
         "RAISE EXCEPTION 'history is append-only'; END IF; RETURN OLD; END $$"
     )
     op.execute(
