@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a full disk, or a full share of it, answers."""
 _DRAFT: Final = re.compile(r"\..+\.[0-9a-f]{16}\.draft", re.DOTALL)
 _SCRATCH: Final = "scratch-"
 _MAX_STEM: Final = 40
@@ -148,6 +150,16 @@ def is_left_behind(path: Path, quiet_s: float) -> bool:
         os.close(handle)
 
 
+@contextmanager
+def without_room() -> Iterator[None]:
+    """What the block writes may be left out where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+
+
 def sync(path: Path) -> None:
     """Wait until a file's content, or a directory's names, are on the disk. Raises ``OSError``."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -155,6 +167,16 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_tree(directory: Path) -> None:
+    """The same for a directory and all that is in it, links aside. Raises ``OSError``."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                sync(path)
+        sync(Path(folder))
 
 
 def write_all(handle: int, data: bytes) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from adapters.atomic import without_room
 from adapters.distill.batches import Batch, endless, once
 from adapters.distill.checkpoint import Arrays, State, as_arrays, part
-from adapters.distill.job import JobError, Progress, ProgressLog
+from adapters.distill.job import Diverged, Progress, ProgressLog
 from adapters.distill.lessons import Lessons
 from adapters.distill.settings import Plan
 
@@ -96,8 +97,8 @@ class Course:
     def go(self, state: State, arrays: Arrays | None = None) -> State:
         """Train to the end, from a checkpoint's arrays if given; the best weights stay.
 
-        Raises ``Stopped``, ``JobError`` when the loss is no number any more, and what steps and
-        checkpoints raise.
+        Raises ``Stopped``, ``Diverged``, and what steps and checkpoints raise. On a full disk
+        there are no checkpoints, and it goes on: a kill costs what was learned since the last one.
         """
         if arrays:
             self._learner.set_state(arrays)
@@ -129,12 +130,11 @@ class Course:
     def _measured_first(self, state: State) -> State:
         if state.step or not self._held_out:
             return state
-        return replace(state, first_loss=self._learner.measure(self._held_out))
+        return replace(state, first_loss=self._measured())
 
     def _step(self, state: State, batches: list[Batch], pace: _Pace) -> State:
         loss = self._learner.step(batches, rate_at(self._plan, state.step), self._plan.kl)
-        if not math.isfinite(loss):
-            raise JobError("the loss is no number any more: train with a smaller `rate`")
+        _require_number(loss)
         before = self._loss
         self._loss = loss if before is None else _REMEMBERED * before + (1 - _REMEMBERED) * loss
         pace.stepped(sum(batch.tokens for batch in batches))
@@ -145,11 +145,16 @@ class Course:
         due = state.step % self._plan.look_every == 0 or state.step == self._plan.steps
         if not due or not self._held_out:
             return state, None
-        loss = self._learner.measure(self._held_out)
+        loss = self._measured()
         if state.best_loss is not None and loss >= state.best_loss:
             return replace(state, worse_looks=state.worse_looks + 1), loss
         self._best = self._learner.weights()
         return replace(state, best_loss=loss, best_step=state.step, worse_looks=0), loss
+
+    def _measured(self) -> float:
+        loss = self._learner.measure(self._held_out)
+        _require_number(loss)
+        return loss
 
     def _report(self, state: State, pace: _Pace, measured: float | None) -> None:
         left = self._plan.steps - state.step + self._place.after
@@ -169,8 +174,15 @@ class Course:
 
     def _checkpoint(self, state: State) -> None:
         began = time.monotonic()
-        self._save(state, self._learner.state() | as_arrays("best", self._best))
+        # The one before is still there, and the next one may find room.
+        with without_room():
+            self._save(state, self._learner.state() | as_arrays("best", self._best))
         self._every_s = max(self._every_s, (time.monotonic() - began) / _SAVING_SHARE)
+
+
+def _require_number(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise Diverged("the loss is no number any more: train with a smaller `rate`")
 
 
 def rate_at(plan: Plan, step: int) -> float:

@@ -18,13 +18,14 @@ Everything that others read is replaced as a whole, so no reader sees half of it
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapters.atomic import write_file, writing
+from adapters.atomic import without_room, write_all, write_file, writing
 from adapters.dataset.frozen import Row
 from adapters.distill.settings import TrainingSettings
 from adapters.errors import AdapterError
@@ -48,6 +49,10 @@ class JobError(AdapterError):
     """The job's directory cannot be read or written, or holds what cannot be trained on."""
 
     code = "bad-training-job"
+
+
+class Diverged(JobError):
+    """The loss is no number any more."""
 
 
 class _Frozen(BaseModel):
@@ -272,13 +277,21 @@ class ProgressLog:
         self._lines = len(whole)
 
     def add(self, progress: Progress) -> None:
-        """Append one look. Raises ``OSError``."""
-        if self._lines >= MAX_PROGRESS_LINES:
-            self._thin()
-        line = progress.model_dump_json(exclude_none=True) + "\n"
+        """Append one look; one that a full disk does not take is not told. Raises ``OSError``."""
+        with without_room():
+            if self._lines >= MAX_PROGRESS_LINES:
+                self._thin()
+            self._append(progress.model_dump_json(exclude_none=True).encode() + b"\n")
+
+    def _append(self, line: bytes) -> None:
         # One write in append mode: a line is there whole or, after a crash, torn at the end.
-        with self._path.open("ab") as file:
-            file.write(line.encode())
+        with self._path.open("ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                write_all(file.fileno(), line)
+            except OSError:
+                file.truncate(size)
+                raise
         self._lines += 1
 
     def _thin(self) -> None:

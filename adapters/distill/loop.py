@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
@@ -26,12 +24,13 @@ from adapters.distill.distillations import Distillation, Distillations, Ended
 from adapters.distill.following import CLIMBS, ON_THE_WAY, follows
 from adapters.distill.lineage import Lineage
 from adapters.distill.ports import Bases, GateReports, NothingToTrain, TrainingData
+from adapters.distill.pushing import Pushing
 from adapters.distill.states import ENDED, LEASED, DistillState
 from adapters.errors import AdapterError, Superseded, UnknownAlias
 from adapters.flywheel.config import FlywheelConfig
 from adapters.jobs.periodic import After
 from adapters.publish.rollout import Rollout
-from adapters.registry import Registry, Stage, VersionRecord
+from adapters.registry import Registry, VersionRecord
 from adapters.registry.lifecycle import State
 
 MAX_STARTS: Final = 6
@@ -82,6 +81,7 @@ class Loop:
             DistillState.GATING: self._following,
             DistillState.PUBLISHING: self._following,
         }
+        self._pushing = Pushing(parts.rollout, parts.registry, parts.config)
         self._resumed = False
         self._looking = asyncio.Lock()
         self._not_before: dict[str, float] = {}
@@ -120,11 +120,19 @@ class Loop:
         await self._withdraw_stopped()
         left = await asyncio.to_thread(parts.distillations.under_way)
         self.under_way = len(left)
+        self._keep({row.id for row in left})
         kept = {row.id for row in left} | self._cancelling
         await asyncio.to_thread(tidy, parts.trainer, parts.directories, kept)
         if failed is not None:
             raise failed
         return After(_BUSY_S if self._stopped else _pause(left))
+
+    def _keep(self, under_way: Collection[str]) -> None:
+        """Forget what was noted of those that have ended."""
+        self._pushing.keep(under_way)
+        for identity in (self._not_before.keys() | self._began_at_step.keys()) - set(under_way):
+            self._not_before.pop(identity, None)
+            self._began_at_step.pop(identity, None)
 
     async def cancel(self, identity: str, by: str) -> Distillation:
         """Stop one; its version does not go live. Raises ``Ended``, ``UnknownDistillation``."""
@@ -291,35 +299,23 @@ class Loop:
         parts, path = self._parts, self._parts.directories.path(row.id)
         if self._clock() < self._not_before.get(row.id, 0.0):
             return
-        route = parts.config.routes.get(row.intent)
-        stage: Stage = "live" if route is None else route.ladder[0]
-        try:
-            with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
-                copy = Path(scratch) / row.alias
-                await asyncio.to_thread(shutil.copytree, path / job.ADAPTER_DIR, copy)
-                outcome = await parts.rollout.push(
-                    row.alias, copy, stage=stage, author=f"{AUTHOR}{row.id}"
-                )
-        except (AdapterError, OSError) as error:
-            if isinstance(error, Superseded):
-                raise
-            self._not_before[row.id] = self._clock() + _WATCHING_S
-            await asyncio.to_thread(
-                parts.distillations.note, row.id, reason=f"the push is tried again: {error}"
-            )
+        pushed = await self._pushing.push(row, path)
+        if pushed.failed:
+            await self._end(row, DistillState.FAILED, pushed.failed, digest=pushed.digest)
             return
-        if not outcome.digest or (outcome.refused and outcome.state is not State.REFUSED):
-            await self._end(row, DistillState.FAILED, outcome.error, digest=outcome.digest)
+        if pushed.again:
+            self._not_before[row.id] = self._clock() + pushed.pause_s
+            await asyncio.to_thread(parts.distillations.note, row.id, reason=pushed.again)
             return
-        await asyncio.to_thread(self._remember, row, outcome.digest, path)
+        await asyncio.to_thread(self._remember, row, pushed.digest, path)
         try:
             moved = await asyncio.to_thread(
-                parts.distillations.move, row.id, DistillState.GATING, digest=outcome.digest
+                parts.distillations.move, row.id, DistillState.GATING, digest=pushed.digest
             )
         except Ended:
             # Who cancelled it while it was pushed knew of no version to take back.
             self._stopped[row.id] = await asyncio.to_thread(
-                parts.distillations.note, row.id, digest=outcome.digest
+                parts.distillations.note, row.id, digest=pushed.digest
             )
             raise
         await self._following(moved)
@@ -363,8 +359,6 @@ class Loop:
         self, row: Distillation, state: DistillState, reason: str, **facts: object
     ) -> None:
         await asyncio.to_thread(self._parts.distillations.move, row.id, state, reason, **facts)
-        self._not_before.pop(row.id, None)
-        self._began_at_step.pop(row.id, None)
 
     # What was cancelled late
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from adapters.atomic import sync, sync_tree, without_room
 from adapters.distill import checkpoint, package, search
 from adapters.distill.batches import endless
 from adapters.distill.checkpoint import Arrays, State
@@ -20,6 +21,7 @@ from adapters.distill.encode import Encoder
 from adapters.distill.job import (
     ADAPTER_DIR,
     EXAMPLES_FILE,
+    Diverged,
     Job,
     JobError,
     Outcome,
@@ -56,8 +58,9 @@ def run(directory: Path, job: Job, stop: Stop) -> Outcome | None:
         outcome = _ended(directory, "failed", str(error))
     except (OSError, SafetensorError, ValueError, RuntimeError, MemoryError) as error:
         outcome = _ended(directory, "failed", f"{type(error).__name__}: {reason(error)}")
-    checkpoint.drop(directory)
+    # In this order: who dies in between, or finds no room for it, goes on from the checkpoint.
     write_outcome(directory, outcome)
+    checkpoint.drop(directory)
     return outcome
 
 
@@ -188,7 +191,10 @@ def _searched(
         material.student.prepare(trial, job.start_from)
         course = _course(directory, job, material, trial, (log, place), stop, keep=False)
         began = State(state.fingerprint, seconds=state.seconds, trials=state.trials)
-        ended = course.go(began)
+        try:
+            ended = course.go(began)
+        except Diverged:
+            ended = began
         result = {
             "rate": trial.rate,
             "rank": trial.rank,
@@ -196,7 +202,8 @@ def _searched(
             "validation_loss": ended.best_loss,
         }
         state = replace(state, seconds=ended.seconds, trials=(*state.trials, result))
-        checkpoint.save(directory, state, {})
+        with without_room():
+            checkpoint.save(directory, state, {})
     return state
 
 
@@ -233,8 +240,10 @@ def _packaged(directory: Path, job: Job, material: _Material, outcome: Outcome) 
         outcome = outcome.model_copy(update={"digest": manifest.digest})
         package.describe(draft, manifest, job, outcome, _training(job, outcome))
         package.require_servable(draft, job, base)
+        sync_tree(draft)
         shutil.rmtree(directory / ADAPTER_DIR, ignore_errors=True)
         draft.replace(directory / ADAPTER_DIR)
+        sync(directory)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return outcome

@@ -39,8 +39,9 @@ def trials(plan: Plan, count: int, max_rank: int) -> list[Plan]:
 
 
 def best(plan: Plan, found: Sequence[Mapping[str, Any]]) -> Plan:
-    """The plan with the rate and rank whose held-out loss was lowest."""
-    if not found:
+    """The plan with the rate and rank whose held-out loss was lowest; what diverged has none."""
+    judged = [trial for trial in found if trial["validation_loss"] is not None]
+    if not judged:
         return plan
-    winner = min(found, key=lambda trial: float(trial["validation_loss"]))
+    winner = min(judged, key=lambda trial: float(trial["validation_loss"]))
     return replace(plan, rate=winner["rate"], rank=winner["rank"], alpha=winner["alpha"])

@@ -8,12 +8,11 @@ kept in memory.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.atomic import is_left_behind, sync
+from adapters.atomic import is_left_behind, sync, sync_tree
 from adapters.errors import FleetError
 from adapters.format.names import ALIAS_PATTERN
 from adapters.store.local import move_tree, remove_tree, store_errors
@@ -90,7 +89,7 @@ class WaitingRoom:
             self._coming.add(draft)
             try:
                 move_tree(directory, draft)
-                _sync_all(draft)
+                sync_tree(draft)
                 before = self.entries()
                 number = before[-1].number + 1 if before else 1
                 draft.rename(self._folder / f"{number:012d}@{alias}@{digest}")
@@ -113,12 +112,3 @@ class WaitingRoom:
                 # What is moved in keeps its time, and may be old when it comes.
                 if path not in self._coming and is_left_behind(path, _LEFT_BEHIND_S):
                     remove_tree(path)
-
-
-def _sync_all(directory: Path) -> None:
-    for folder, _, files in os.walk(directory):
-        for name in files:
-            path = Path(folder) / name
-            if not path.is_symlink():
-                sync(path)
-        sync(Path(folder))

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters.atomic import is_left_behind, sync, writer_of
+from adapters.atomic import NO_ROOM, is_left_behind, sync, writer_of
 from adapters.errors import (
     AdapterError,
     BadName,
@@ -51,7 +51,6 @@ UNFINISHED = ".staging-"
 Fill = Callable[[Path], Manifest]
 """Writes a version's files into an empty directory, and returns its manifest."""
 _TRASH = ".trash-"
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class LocalStore:

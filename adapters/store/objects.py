@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore as Bucket
 from obstore.store import from_url
 
+from adapters.atomic import NO_ROOM
 from adapters.config import StagingSettings
 from adapters.errors import (
     AdapterError,
@@ -37,7 +38,6 @@ from adapters.format.manifest import (
 from adapters.format.names import validate_alias, validate_digest
 from adapters.store.lease import Lease
 from adapters.store.local import (
-    NO_ROOM,
     REASONS_FILE,
     LocalStore,
     content_bytes,

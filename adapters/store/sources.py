@@ -21,11 +21,10 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
-from adapters.atomic import sweep, write_file
+from adapters.atomic import NO_ROOM, sweep, write_file
 from adapters.errors import StoreError, StoreFull
 from adapters.format.checkpoint import MAX_ENTRIES, MOST_NAMED, Selection, select
 from adapters.format.files import Entry, chunks, few, open_regular, reason, walk
-from adapters.store.local import NO_ROOM
 
 SUCCESS = "_SUCCESS"
 REJECTED_SUFFIX = ".rejected.json"

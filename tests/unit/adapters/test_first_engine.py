@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from adapters.atomic import sync_tree
 from adapters.config import AdaptersConfig
 from adapters.errors import Conflict, NotInStore, StoreFull
-from adapters.publish import waiting as waiting_module
 from adapters.publish.forgetting import Forgetter
 from adapters.publish.waiting import WAITS, QueueFull, WaitingRoom
 from adapters.registry.lifecycle import State
@@ -194,7 +194,7 @@ async def test_one_that_waits_cannot_be_promoted(path: AdapterPath) -> None:
         await path.rollout.promote("returns", path.digest(1))
 
 
-@pytest.mark.parametrize("step", ["move_tree", "_sync_all"])
+@pytest.mark.parametrize("step", ["move_tree", "sync_tree"])
 async def test_without_room_on_the_disk_the_push_fails_and_says_so(
     path: AdapterPath, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -308,13 +308,12 @@ def test_what_is_being_moved_in_is_not_swept(
     (pushed / "adapter_config.json").write_text("{}")
     for each in (pushed / "adapter_config.json", pushed):
         os.utime(each, (0, 0))
-    sync = waiting_module.sync
 
     def swept_meanwhile(path: Path) -> None:
         waiting.sweep()
-        sync(path)
+        sync_tree(path)
 
-    monkeypatch.setattr(waiting_module, "sync", swept_meanwhile)
+    monkeypatch.setattr("adapters.publish.waiting.sync_tree", swept_meanwhile)
     waiting.take(pushed, "returns", "a" * 64)
     (entry,) = waiting.entries()
     assert (entry.path / "adapter_config.json").read_text() == "{}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_trials_are_neighbours_and_the_best_one_wins() -> None:
     assert (tried[0].rate, tried[0].rank) == (plan.rate, plan.rank)
     assert all(trial.rank == 16 and trial.steps < plan.steps for trial in tried)
     assert len({(trial.rate, trial.rank) for trial in tried}) == 4
-    found = [
+    found: list[dict[str, Any]] = [
         {"rate": t.rate, "rank": t.rank, "alpha": t.alpha, "validation_loss": loss}
         for t, loss in zip(tried, (2.0, 1.0, 3.0, 4.0), strict=True)
     ]
@@ -126,3 +127,6 @@ def test_trials_are_neighbours_and_the_best_one_wins() -> None:
     assert winner.rate == tried[1].rate
     assert winner.steps == plan.steps
     assert best(plan, []) == plan
+    found[1]["validation_loss"] = None
+    assert best(plan, found).rate == tried[0].rate, "one that diverged is never the best"
+    assert best(plan, [found[1]]) == plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from adapters.distill.batches import Batch
 from adapters.distill.checkpoint import Arrays, State, as_arrays, part
 from adapters.distill.course import Course, Place, Stopped, rate_at
 from adapters.distill.encode import Encoded
-from adapters.distill.job import JobError, ProgressLog, read_progress
+from adapters.distill.job import Diverged, JobError, ProgressLog, read_progress
 from adapters.distill.lessons import Lessons
 from adapters.distill.settings import Plan
 
@@ -152,22 +153,52 @@ def test_a_loss_that_is_no_number_ends_it(tmp_path: Path) -> None:
         _course(Diverging({}), _plan(), tmp_path).go(State("f"))
 
 
-def test_a_full_disk_ends_it_and_leaves_the_checkpoint_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_full_disk_costs_checkpoints_and_not_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: bool
 ) -> None:
-    """The draft makes room for the outcome; what was kept before is still whole."""
-    checkpoint.save(tmp_path, State("f", step=3), {"w": np.ones(1)})
+    """It goes on without; what was kept before is still whole, and so is what comes with room."""
+    checkpoint.save(tmp_path, State("f", step=0), {"w": np.ones(1)})
+    walker = Walker({})
+    fsync, looks = os.fsync, list[int]()
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+    def full(handle: int) -> None:
+        looks.append(walker.weight)
+        if walker.weight <= 20:
+            raise OSError(28, "No space left on device")
+        fsync(handle)
 
     monkeypatch.setattr("adapters.atomic.os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        _course(Walker({}), _plan(), tmp_path).go(State("f"))
+    monkeypatch.setattr("adapters.distill.course._SAVING_SHARE", 1e9)
+    plan = _plan(patience=99)
+    if stops:
+        with pytest.raises(Stopped):
+            _course(walker, plan, tmp_path, After(walker, 15)).go(State("f"))
+    else:
+        assert _course(walker, plan, tmp_path).go(State("f")).step == 40
+    assert looks[0] < 20
     kept = checkpoint.load(tmp_path, "f")
     assert kept is not None
-    assert kept[0].step == 3
+    assert kept[0].step == (0 if stops else 40)
     assert not list(tmp_path.glob("*.draft"))
+
+
+def test_a_disk_that_fails_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is not for want of room: nobody may believe in what lies there."""
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("adapters.atomic.os.fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        _course(Walker({}), _plan(), tmp_path).go(State("f"))
+
+
+def test_a_held_out_loss_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    """Weights that are no numbers may be found by the look alone: it is the last thing done."""
+    walker = Walker({0: 9.0, 5: 3.0, 10: math.nan})
+    with pytest.raises(Diverged):
+        _course(walker, _plan(steps=10), tmp_path).go(State("f"))
 
 
 def test_a_checkpoint_of_another_training_is_none(tmp_path: Path) -> None:

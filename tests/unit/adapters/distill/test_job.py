@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -89,6 +91,28 @@ def test_progress_is_appended_and_a_torn_line_is_none(tmp_path: Path) -> None:
     last = last_progress(tmp_path)
     assert last is not None
     assert last.step == 2
+
+
+def test_a_look_that_finds_no_room_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training does not end for want of a line; what is half there goes again."""
+    log = ProgressLog(tmp_path)
+    log.add(_look(1))
+    write, taken = os.write, list[bytes]()
+
+    def full(handle: int, data: Any) -> int:
+        """Takes seven bytes more, as the last block of a disk does."""
+        if taken:
+            raise OSError(28, "No space left on device")
+        taken.append(bytes(data)[:7])
+        return write(handle, taken[0])
+
+    monkeypatch.setattr("adapters.atomic.os.write", full)
+    log.add(_look(2))
+    monkeypatch.undo()
+    log.add(_look(3))
+    assert [each.step for each in read_progress(tmp_path)] == [1, 3]
 
 
 def test_progress_is_bounded_and_keeps_the_curve(tmp_path: Path) -> None:

@@ -539,6 +539,30 @@ async def test_a_version_in_its_gate_goes_with_the_person(make: Make) -> None:
     assert await versions.found("Jane") == 0
 
 
+async def test_what_was_trained_to_the_same_bytes_is_live_already(make: Make) -> None:
+    """A ladder that begins with a canary does not keep the second distillation for ever."""
+    config = FlywheelConfig.model_validate(
+        {"routes": {"returns": {"alias": "returns", "ladder": ["canary", "live"]}}}
+    )
+    world = make(trainer=InstantTrainer(), config=config)
+    first = await world.run(world.ask().id, "publishing")
+    await world.path.rollout.promote("returns", first.digest)
+    await world.run(first.id, "live")
+    again = await world.run(world.ask().id, *(state.value for state in ENDED))
+    assert (again.state, again.digest) == (DistillState.LIVE, first.digest), again.reason
+
+
+async def test_bytes_that_may_not_come_back_end_their_distillation(make: Make) -> None:
+    """Another push of what was forgotten with a person changes nothing, and holds up the others."""
+    world = make(trainer=InstantTrainer())
+    first = await world.run(world.ask().id, "live")
+    version = world.path.registry.version("returns", first.digest)
+    await Forgetter(world.path.rollout, world.path.store).forget(version, "erasure", "a person")
+    again = await world.run(world.ask().id, *(state.value for state in ENDED))
+    assert again.state is DistillState.FAILED
+    assert "may not come back" in again.reason
+
+
 async def test_a_version_that_nobody_wants_is_looked_at_until_it_is_gone(make: Make) -> None:
     """Soon, and whoever moves it meanwhile stops nothing else."""
     gate = Endless()
