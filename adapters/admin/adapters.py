@@ -260,7 +260,8 @@ def _answer(outcome: Outcome) -> Response:
         raise VersionRefused(outcome)
     if outcome.state is State.FAILED:
         raise PublishFailed(outcome)
-    status = 200 if outcome.known else 201 if outcome.finished else 202
+    # Known bytes that are still on their way are not yet where they were asked to be.
+    status = 202 if not outcome.finished else 200 if outcome.known else 201
     return JSONResponse(_shown(models.Pushed.of(outcome)), status)
 
 

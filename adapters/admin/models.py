@@ -35,7 +35,7 @@ class Pushed(Answer):
     name: str = Field(description="the pinned name, `alias@digest12`")
     state: str
     reason: str = Field(description="why it is there, or goes no further; empty: nothing to say")
-    known: bool = Field(description="the version was there already; it is where it was asked to be")
+    known: bool = Field(description="the bytes were there already")
     epoch: int = Field(description="the last change that routers had to apply")
     checks: list[CheckResult]
 

@@ -21,7 +21,7 @@ class Outcome:
     state: State
     checks: tuple[dict[str, Any], ...] = ()
     known: bool = False
-    """The version was there already; it is where it was asked to be."""
+    """The bytes were there already; it is where it was asked to be, or on its way."""
     error: str = ""
     epoch: int = 0
 
