@@ -23,7 +23,7 @@ from adapters.format.export import bundle, bundle_name
 from adapters.format.names import validate_alias
 from adapters.publish.outcome import Outcome
 from adapters.registry import Stage, VersionRecord
-from adapters.registry.lifecycle import CALLABLE, State
+from adapters.registry.lifecycle import CALLABLE, PUBLISHING, State
 from adapters.resources import (
     BadField,
     Resource,
@@ -87,8 +87,10 @@ async def push(parts: Parts, request: Request) -> Response:
             percent=percent,
             author=actor(request),
         )
-    # A gate takes minutes: who pushes is told that it is at work.
-    if wait and outcome.digest and outcome.state is not State.GATING:
+    # Known bytes are where they were asked to be when the answer says 200. A gate takes minutes, and
+    # the first engine may: who pushes is told that they are waited for.
+    waits = wait is not None or (outcome.known and outcome.state in PUBLISHING)
+    if waits and outcome.digest and outcome.state is not State.GATING:
         outcome = await parts.rollout.arrived(outcome)
     return _answer(outcome)
 

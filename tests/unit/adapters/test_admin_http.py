@@ -152,6 +152,7 @@ async def test_every_form_of_upload_gives_the_same_version(door: Door, tmp_path:
     ]
     answers = [await door.http.post(VERSIONS, **request) for request in requests]
     assert [answer.status_code for answer in answers] == [202, 200, 200, 200, 200, 200]
+    assert {answer.json()["state"] for answer in answers[1:]} == {"live"}
     assert {answer.json()["digest"] for answer in answers} == {door.path.digest(1)}
     await door.path.idle()
 
@@ -314,12 +315,16 @@ async def test_a_query_that_makes_no_sense(door: Door, query: dict[str, str], pa
     assert_error(answer, 400, "invalid_value", param)
 
 
-async def test_a_canary_needs_a_share(door: Door) -> None:
-    """``stage=canary`` without ``percent`` is refused before anything is stored."""
+async def test_a_canary_needs_a_share_that_is_one(door: Door) -> None:
+    """``stage=canary`` with 0 ``percent`` is refused before anything is stored."""
     answer = await door.http.post(
-        VERSIONS, content=packed(door.path.adapter(1)), headers=TAR, params={"stage": "canary"}
+        VERSIONS,
+        content=packed(door.path.adapter(1)),
+        headers=TAR,
+        params={"stage": "canary", "percent": 0},
     )
     assert_error(answer, 400, "bad_percent")
+    assert_error(await door.http.get("/admin/v1/adapters/returns"), 404, "unknown_alias")
 
 
 @pytest.mark.parametrize("alias", ["UPPER", "a b", "-x"])
