@@ -303,9 +303,12 @@ def shown(verdict: Verdict) -> dict[str, Any]:
     return {**asdict(verdict), "passed": verdict.passed}
 
 
-def item_of(given: Mapping[str, Any]) -> Item:
-    """An item from JSON: ``{id, slice, candidate, current}``. Raises ``ValueError``."""
-    name, part = given.get("id"), given.get("slice")
+def item_of(given: Mapping[str, Any], place: int = 0) -> Item:
+    """An item from JSON: ``{id, slice, candidate, current}``; without an id its place names it.
+
+    Raises ``ValueError``.
+    """
+    name, part = given.get("id", f"#{place}"), given.get("slice")
     if not isinstance(name, str | int) or isinstance(name, bool):
         raise ValueError("id: must be a text or a whole number")  # noqa: TRY004 - as all of them
     scores = {key: _scored(given, key) for key in ("candidate", "current")}

@@ -63,3 +63,12 @@ def test_what_cannot_be_read_is_named(line: str, said: str) -> None:
     assert done.exit_code == 2
     assert said in done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_items_without_an_id_count_each() -> None:
+    """Their places name them; two with one id are one."""
+    items = [{"candidate": 1, "current": 1}] * 200
+    given = {"id": 1, "margin": 0.05, "alpha": 0.05, "items": items}
+    assert json.loads(_run(json.dumps(given), "--json").stdout)["n"] == 200
+    named = {**given, "items": [{**each, "id": "same"} for each in items]}
+    assert json.loads(_run(json.dumps(named), "--json").stdout)["n"] == 1
