@@ -87,8 +87,8 @@ async def push(parts: Parts, request: Request) -> Response:
             percent=percent,
             author=actor(request),
         )
-    # Known bytes are where they were asked to be when the answer says 200. A gate takes minutes, and
-    # the first engine may: who pushes is told that they are waited for.
+    # Known bytes are where they were asked to be when the answer says 200. A gate takes minutes,
+    # and an engine that starts too: who pushes is told what is waited for.
     waits = wait is not None or (outcome.known and outcome.state in PUBLISHING)
     if waits and outcome.digest and outcome.state is not State.GATING:
         outcome = await parts.rollout.arrived(outcome)
