@@ -141,6 +141,8 @@ class Request:
     """The same of the newest user texts, a turn each, oldest first."""
     texts: tuple[Text, ...] = ()
     """Every text of the body, in its order."""
+    surveyed: Mapping[str, Any] = field(default_factory=dict)
+    """The body as it was when ``texts`` were found: what a rule adds to it later is not in it."""
     entities: frozenset[str] = frozenset()
     """The kinds of personal data and secrets in them, as far as their form gives them away."""
     names: tuple[str, ...] = ()

@@ -65,10 +65,10 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "cost_usd": account.cost_usd,
         "status": account.status,
         "error": account.error,
-        "stages": {stage: round(seconds, 6) for stage, seconds in stages.items()},
-        "headings": {str(heading): round(seconds, 6) for heading, seconds in headings.items()},
+        "stages": {stage: _micro(seconds) for stage, seconds in stages.items()},
+        "headings": {heading.value: _micro(seconds) for heading, seconds in headings.items()},
         "first_byte_s": account.first_byte_s,
-        "seconds": round(account.seconds, 6),
+        "seconds": _micro(account.seconds),
     }
 
 
@@ -96,6 +96,11 @@ def to_json(record: Record) -> bytes:
     except (TypeError, ValueError) as error:
         known = {name: record.get(name) for name in ("id", "at") if name in record}
         return orjson.dumps({**known, "unencodable": f"{error}: {record!r}"[:4096]}, default=str)
+
+
+def _micro(seconds: float) -> float:
+    """To the microsecond; ``round`` to a number of digits goes by way of a text, 30 times each."""
+    return round(seconds * 1e6) / 1e6
 
 
 def _option(option: Option) -> dict[str, Any]:
@@ -180,7 +185,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "target": attempt.target,
         "replica": attempt.replica,
         "outcome": attempt.outcome,
-        "seconds": round(attempt.seconds, 6),
+        "seconds": _micro(attempt.seconds),
         "input_tokens": attempt.billed.input_tokens,
         "output_tokens": attempt.billed.output_tokens,
         "cost_usd": attempt.cost_usd,

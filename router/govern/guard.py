@@ -22,6 +22,8 @@ from router.wire.kinds import Kind
 from router.wire.texts import Survey, Text, survey
 
 _IN_A_THREAD_CHARS: Final = 20_000
+_MAYBE_NUMBERS: Final = frozenset({"prompt", "input"})
+"""Fields that may be a prompt as token ids, which are no texts."""
 _JSON_FORMATS: Final = frozenset({"json_object", "json_schema"})
 
 
@@ -73,7 +75,7 @@ class Guard:
         # A hedge of the same target may be under way: what it was sent stays until it is replaced.
         if not actions.changes_personal:
             return await self._without_secrets(option, actions, body)
-        found = survey(body)
+        found = self._surveyed(body)
         if found.token_ids:
             raise InvalidRequest(
                 f"{option.target} may not see personal data, and nobody can look for it in a "
@@ -81,6 +83,15 @@ class Guard:
                 code="unsupported_capability",
             )
         return await self._replaced(option, actions, body, found)
+
+    def _surveyed(self, body: dict[str, Any]) -> Survey:
+        """What there is to know of it: a body in the client's own words was looked at before."""
+        request, seen = self._request, self._request.surveyed
+        if seen.keys().isdisjoint(_MAYBE_NUMBERS) and all(
+            name == "model" or seen.get(name) is value for name, value in body.items()
+        ):
+            return Survey(list(request.texts))
+        return survey(body)
 
     async def _without_secrets(
         self, option: Option, actions: Actions, body: dict[str, Any]
@@ -113,7 +124,7 @@ class Guard:
         def replaced() -> dict[str, Any]:
             # The client's first: what is stitched in differs from turn to turn.
             replacing.learn(both, found)
-            return replacing.body(body)
+            return replacing.body(body, texts)
 
         is_long = sum(len(text.text) for text in texts) > _IN_A_THREAD_CHARS
         changed = await asyncio.to_thread(replaced) if is_long else replaced()

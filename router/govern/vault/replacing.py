@@ -87,8 +87,10 @@ class Replacing:
         # What forbids the target was found before it was chosen: this stands in retrieved text.
         return f"[{word_of(entity)}]"
 
-    def body(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The body with everything replaced. Raises ``TooDeep``."""
+    def body(self, body: dict[str, Any], texts: Iterable[Text]) -> dict[str, Any]:
+        """The body, which has these texts, with everything replaced. Raises ``TooDeep``."""
+        if not self._values and all(each.kind is not Kind.IDENTITY for each in texts):
+            return body  # as most are: nothing of it would change
         changed = rewrite(body, self._changed)
         assert isinstance(changed, dict)
         return changed

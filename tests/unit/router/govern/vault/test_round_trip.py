@@ -59,7 +59,7 @@ def vaulted(body: dict[str, Any]) -> tuple[dict[str, Any], Vault]:
     vault = Vault([text.text for text in said])
     replacing = Replacing(ACTIONS, vault, lambda value: f"{abs(hash(value)):024x}")
     replacing.learn(said, {text.text: find(text.text) for text in said})
-    return replacing.body(body), vault
+    return replacing.body(body, said), vault
 
 
 class Given:
