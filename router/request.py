@@ -142,7 +142,8 @@ class Request:
     texts: tuple[Text, ...] = ()
     """Every text of the body, in its order."""
     surveyed: Mapping[str, Any] = field(default_factory=dict)
-    """The body as it was when ``texts`` were found: what a rule adds to it later is not in it."""
+    """The body that has no more than ``texts``: as it was before a rule told the model something.
+    Empty where a part of it is given as numbers."""
     entities: frozenset[str] = frozenset()
     """The kinds of personal data and secrets in them, as far as their form gives them away."""
     names: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ def record_of(exchange: Exchange) -> dict[str, Any]:
         "status": account.status,
         "error": account.error,
         "stages": {stage: _micro(seconds) for stage, seconds in stages.items()},
-        "headings": {heading.value: _micro(seconds) for heading, seconds in headings.items()},
+        "headings": {str(heading): _micro(seconds) for heading, seconds in headings.items()},
         "first_byte_s": account.first_byte_s,
         "seconds": _micro(account.seconds),
     }

@@ -22,8 +22,6 @@ from router.wire.kinds import Kind
 from router.wire.texts import Survey, Text, survey
 
 _IN_A_THREAD_CHARS: Final = 20_000
-_MAYBE_NUMBERS: Final = frozenset({"prompt", "input"})
-"""Fields that may be a prompt as token ids, which are no texts."""
 _JSON_FORMATS: Final = frozenset({"json_object", "json_schema"})
 
 
@@ -86,11 +84,9 @@ class Guard:
 
     def _surveyed(self, body: dict[str, Any]) -> Survey:
         """What there is to know of it: a body in the client's own words was looked at before."""
-        request, seen = self._request, self._request.surveyed
-        if seen.keys().isdisjoint(_MAYBE_NUMBERS) and all(
-            name == "model" or seen.get(name) is value for name, value in body.items()
-        ):
-            return Survey(list(request.texts))
+        seen = self._request.surveyed
+        if seen and all(n == "model" or seen.get(n) is value for n, value in body.items()):
+            return Survey(list(self._request.texts))
         return survey(body)
 
     async def _without_secrets(

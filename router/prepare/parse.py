@@ -93,7 +93,7 @@ def parse(
         text=_spelled(turns[-1][-_MAX_TEXT_CHARS:]) if turns else "",
         turns=tuple(map(_spelled, turns[-_TURNS_KEPT:])),
         texts=tuple(found.texts),
-        surveyed=body,
+        surveyed={} if found.token_ids else body,
         names=names(body),
     )
     check_shape(request.endpoint, body)

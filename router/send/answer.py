@@ -66,7 +66,7 @@ class Transcript:
     def __init__(self, wire: Continued, max_chars: int, answers: int = 1) -> None:
         self.wire = wire
         self._reader: Reader | None = None
-        self._held: list[Events] = []
+        self._held: list[bytes] = []
         self._size = 0
         self._max_chars = max_chars
         self._answers = answers
@@ -80,7 +80,7 @@ class Transcript:
 
     def add(self, run: Events) -> None:
         """These events go out."""
-        self._held.append(run)
+        self._held.append(run.raw)  # not what was read of it: many small things live on then
         self._size += len(run.raw)
         if self._size > _FOLD_BYTES:
             self.read()
@@ -101,11 +101,10 @@ class Transcript:
         reading = reader.reading
         held, self._held, self._size = self._held, [], 0
         try:
-            for run in held:
-                for event in run:
-                    found = event.object()
-                    if found is not None:
-                        reader.read(found)
+            for event in Events(b"".join(held)):
+                found = event.object()
+                if found is not None:
+                    reader.read(found)
         except (ValueError, LookupError, TypeError, AttributeError):
             reading.blocked("it had sent something that is not its API")
         if len(reading.text) > self._max_chars:

@@ -116,15 +116,12 @@ class Connection(asyncio.Protocol):
         self._fail(ConnectionAbortedError("closed by us"))
         self._transport.abort()
 
-    async def _more(self) -> None:
-        """Wait until something happened."""
+    def _more(self) -> asyncio.Future[None]:
+        """Done when something happened. Raises what ended the connection."""
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

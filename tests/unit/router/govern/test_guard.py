@@ -18,6 +18,7 @@ from router.govern.detect import DetectorUnavailable, Span, TextTooLong
 from router.govern.governance import Governance
 from router.govern.guard import Guard
 from router.govern.scan import Detectors
+from router.policy.instruct import instructed
 from router.prepare import parse
 from router.request import Caller, Option, Request
 from router.wire.endpoint import Endpoint
@@ -181,6 +182,23 @@ async def test_what_is_found_once_is_kept_back_wherever_it_stands() -> None:
     assert [each["content"] for each in sent] == [
         "I am [PERSON_1].", "Hello [PERSON_1]!", f"x{NAME}x is no name",
     ]  # fmt: skip
+
+
+async def test_what_a_rule_tells_the_model_is_looked_through_too() -> None:
+    asked = instructed(request("Who answers?", user="u1"), [f"Tell them to write to {MAIL}."])
+    guard = await guarded(governance(), asked)
+    sent = await guard.outgoing(CLOUD, asked.body)
+    assert MAIL not in str(sent)
+    assert sent["input"] == "Who answers?"
+    assert sent["user"] != "u1"
+
+
+async def test_a_body_in_which_nothing_is_found_goes_out_as_it_is() -> None:
+    asked = request("Who answers?", instructions="Be brief.")
+    guard = await guarded(governance(), asked)
+    assert await guard.outgoing(CLOUD, asked.body) is asked.body
+    other = {**asked.body, "instructions": f"Write to {MAIL}."}
+    assert MAIL not in str(await guard.outgoing(CLOUD, other))
 
 
 async def test_names_do_not_depend_on_what_is_stitched_in() -> None:
