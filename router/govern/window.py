@@ -120,20 +120,6 @@ class _Line:
         self.news.append(text)
         return True
 
-    def add_unseen(self, texts: list[str], unseen: int) -> bool:
-        """Take pieces that may pass, if they may: see ``may_pass``. Else nothing changes."""
-        size = sum(map(len, texts))
-        if self._unescaped is not None or not 0 < self.unseen + size <= unseen:
-            return False
-        if self.free < self.seen - self.unseen:
-            return False
-        self.raw += size
-        self.seen += size
-        self.unseen += size
-        self.free = self.seen
-        self.news += texts
-        return True
-
     def may_pass(self, unseen: int) -> bool:
         """Whether no check waits for more, and so many characters need not be shown yet."""
         return 0 < self.unseen <= unseen and self.free >= self.seen - self.unseen
@@ -233,33 +219,10 @@ class CheckedAnswer:
             self._failure, run = error, None
         with self._booked:
             try:
-                if isinstance(run, Events) and not self._held and self._goes_unseen(run):
-                    self._pass(run)
-                else:
-                    await self._take(run)
+                await self._take(run)
             except RouterError as error:
                 error.sequence = self._wire.next_number(self._last)
                 raise
-
-    def _goes_unseen(self, run: Events) -> bool:
-        """Whether a run, as most, says a little more at one place, which no check need see yet.
-
-        Nothing else waits; what it says is noted then as ``_take`` would.
-        """
-        if not self._lets_pass or self._wire.mark in run.raw:
-            return False
-        pieces = [said for event in run for said in self._said(event)]
-        line = self._lines.get(pieces[0].place) if pieces else None
-        if line is None or self._current.get(line.place.choice) is not line:
-            return False
-        if any(each is not line for each in self._open.values()):
-            return False
-        texts = [text for place, text, whole in pieces if place == line.place and not whole]
-        if len(texts) < len(pieces) or not line.add_unseen(texts, self._lets_pass):
-            return False
-        self._open[line.place] = line
-        self._begun = True
-        return True
 
     async def _take(self, run: Piece | None) -> None:
         if run is None:
