@@ -152,10 +152,6 @@ class Delivery:
         """What stands between the request and its targets."""
         self.guard = guard
 
-    def let_go(self) -> None:
-        """Nobody is called any more: bodies know the exchange, a circle."""
-        self.bodies = None
-
     def opens(self, opened: Opened) -> None:
         """Close this at the end, whatever happens to who opened it."""
         self.opened.append(opened)
@@ -397,6 +393,14 @@ class Exchange:
     def of(cls, request: Request, table: RoutingTable) -> Exchange:
         """A request that just came, and its time from the moment when it did."""
         return cls(request, Decision(table), account=Account(Stopwatch(request.started)))
+
+    def let_go(self) -> None:
+        """It is over, and was measured: what it is remembered for needs no more who carried it out.
+
+        Thousands are remembered; bodies and guard know the exchange, a circle.
+        """
+        self.delivery.bodies = self.delivery.guard = self.account.hold = None
+        self.account.stages.forget()
 
     @property
     def chosen(self) -> Option | None:

@@ -54,8 +54,8 @@ def _measured(run: _Run) -> _Run:
         finally:
             if not client.only_asks:
                 pipeline.settlement.measure(exchange)
-            if exchange.decision.shadow is None or exchange.delivery.captured is None:
-                exchange.delivery.let_go()
+                if exchange.decision.shadow is None or exchange.delivery.captured is None:
+                    exchange.let_go()
 
     return measured
 

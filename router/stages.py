@@ -82,6 +82,10 @@ class Stopwatch:
                 headings[each.heading] += each.seconds
         return stages, headings
 
+    def forget(self) -> None:
+        """Nobody asks any more."""
+        self._booked.clear()
+
     def at(self, heading: Heading, name: str) -> None:
         """From now on the request is at this stage of its path, until the next one begins."""
         # Written out: two dozen times a request, a call costs as much as what it does.

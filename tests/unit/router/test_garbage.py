@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
 
 from adapters.aliases import Replica, RoutingTable
+from router.stages import Heading
 from tests.fakes.engine import FakeEngine, Says
 from tests.fakes.router_process import listening
 
@@ -50,6 +52,7 @@ async def test_a_request_leaves_no_circles(tmp_path: Path, stream: bool) -> None
             gc.disable()
             try:
                 await ask(REQUESTS)
+                there = Counter(type(each).__name__ for each in gc.get_objects())
                 gc.set_debug(gc.DEBUG_SAVEALL)
                 gc.collect()
                 ours = [
@@ -62,3 +65,7 @@ async def test_a_request_leaves_no_circles(tmp_path: Path, stream: bool) -> None
                 gc.garbage.clear()
                 gc.enable()
     assert len(ours) < REQUESTS, sorted(set(ours))
+    # Answers are remembered for feedback; what carried them out, and their times, are not.
+    assert there["Exchange"] >= REQUESTS
+    assert there["Guard"] < REQUESTS / 2
+    assert there["Booked"] < REQUESTS / 2 * len(Heading)
