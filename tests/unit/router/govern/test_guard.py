@@ -185,6 +185,7 @@ async def test_what_is_found_once_is_kept_back_wherever_it_stands() -> None:
 
 
 async def test_what_a_rule_tells_the_model_is_looked_through_too() -> None:
+    """It came after the request's texts were found."""
     asked = instructed(request("Who answers?", user="u1"), [f"Tell them to write to {MAIL}."])
     guard = await guarded(governance(), asked)
     sent = await guard.outgoing(CLOUD, asked.body)
@@ -194,6 +195,7 @@ async def test_what_a_rule_tells_the_model_is_looked_through_too() -> None:
 
 
 async def test_a_body_in_which_nothing_is_found_goes_out_as_it_is() -> None:
+    """Another body than the client's own is looked through anew."""
     asked = request("Who answers?", instructions="Be brief.")
     guard = await guarded(governance(), asked)
     assert await guard.outgoing(CLOUD, asked.body) is asked.body
