@@ -179,6 +179,7 @@ def _scored(prior: Floats, confidence: Floats, right: Floats, fold: NDArray[np.i
         told = Calibration()
         for place in np.flatnonzero(fold != number):
             told.judge(ANY, WEAK, features[place], float(right[place]), float(prior[place]))
+        told.refit_now()
         for place in np.flatnonzero(fold == number):
             found[place], _ = told.probability(ANY, WEAK, features[place], float(prior[place]))
     return found

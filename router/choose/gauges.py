@@ -26,7 +26,7 @@ def readings(learning: Learning) -> dict[str, Reading]:
             lambda: len(learning.quality),
         ),
         "graftwork_routing_calibration_cells": (
-            "Pairs of intent and target with judged answers; at most 500.",
+            "Pairs of intent and target with judged answers; at most 250.",
             lambda: len(learning.calibration),
         ),
         "graftwork_routing_measured_targets": (

@@ -6,6 +6,7 @@ routers took.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -102,7 +103,8 @@ class Refit:
         self._since_s = 0.0
 
     async def once(self) -> None:
-        """Learn what is new."""
+        """Learn what is new; others have the loop in between."""
         for said in await self._judgements(self._since_s):
+            await asyncio.sleep(0)
             self._since_s = max(self._since_s, float(said["at"]) - _OVERLAP_S)
             self._learning.judged(said)

@@ -14,9 +14,10 @@ depends on it, it is one opinion beside what was expected before (``pooled``).
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,10 +67,16 @@ class _Cell:
 
 
 class Calibration:
-    """Judged answers and the maps that were fitted to them; bounded (law 9)."""
+    """Judged answers and the maps that were fitted to them; bounded (law 9).
+
+    Attributes:
+        wake: told that something is to be fitted.
+    """
 
     def __init__(self) -> None:
         self._cells: OrderedDict[Key, _Cell] = OrderedDict()
+        self._due: dict[Key, None] = {}
+        self.wake: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._cells)
@@ -95,7 +102,7 @@ class Calibration:
         success: float,
         expected: float | None = None,
     ) -> None:
-        """Learn how good an answer with these probabilities was, 0 to 1."""
+        """Take how good an answer with these probabilities was, 0 to 1; it counts once fitted."""
         for key in _keys(intent, target):
             self._add(key, _row(features, expected), success)
 
@@ -106,8 +113,31 @@ class Calibration:
             self._cells.popitem(last=False)
         cell.samples.append((row, success))
         cell.since += 1
-        if cell.fitted is None or cell.since >= _REFIT_SHARE * len(cell.samples):
-            _refit(cell)
+        few = len(cell.samples) < MIN_JUDGED
+        if not few and (cell.fitted is None or cell.since >= _REFIT_SHARE * len(cell.samples)):
+            self._due[key] = None
+            self.wake()
+
+    async def refit(self) -> None:
+        """Fit what is due, a few milliseconds each, beside the event loop."""
+        while self._due:
+            key, _ = self._due.popitem()
+            cell = self._cells.get(key)
+            if cell is None:
+                continue
+            samples, cell.since = list(cell.samples), 0
+            try:
+                cell.fitted = await asyncio.to_thread(_fitted, samples) or cell.fitted
+            except BaseException:
+                self._due[key] = None  # the next run tries again
+                raise
+
+    def refit_now(self) -> None:
+        """The same in this thread."""
+        while self._due:
+            cell = self._cells.get(self._due.popitem()[0])
+            if cell is not None:
+                cell.fitted, cell.since = _fitted(list(cell.samples)) or cell.fitted, 0
 
     def forget(self, target: str) -> None:
         """Drop a target that is gone; what it taught about its alias stays."""
@@ -115,18 +145,18 @@ class Calibration:
             del self._cells[key]
 
 
-def _refit(cell: _Cell) -> None:
-    labels = [label for _, label in cell.samples]
+def _fitted(samples: Sequence[tuple[Row, float]]) -> _Fitted | None:
+    """None where there are too few of a kind."""
+    labels = [label for _, label in samples]
     good = sum(labels)
     if len(labels) < MIN_JUDGED or min(good, len(labels) - good) < MIN_OF_EACH:
-        return
-    rows = np.array([row for row, _ in cell.samples])
+        return None
+    rows = np.array([row for row, _ in samples])
     unknown = np.isnan(rows[:, 3])
     rows[unknown, 3] = 0.0 if unknown.all() else rows[~unknown, 3].mean()
     fitted = scorer.fit(rows, np.array(labels))
     steps = isotonic.fit([fitted.score(tuple(row)) for row in rows.tolist()], labels)
-    cell.fitted = _Fitted(fitted, steps, 1.0 / (len(labels) + 2.0))
-    cell.since = 0
+    return _Fitted(fitted, steps, 1.0 / (len(labels) + 2.0))
 
 
 def _keys(intent: str, target: str) -> Iterator[Key]:

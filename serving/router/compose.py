@@ -84,6 +84,8 @@ from serving.telemetry.scrubbing import StrayCopies
 _NAMES_EVERY_S = 60.0
 """Between tries to load the model that finds names, as long as it is not loaded."""
 _RULES_WITHIN_S = 10.0
+_FITS = Every(None, retry_s=1.0, max_retry_s=60.0)
+"""Answers' probabilities are fitted when enough more of them were judged."""
 _POLICY = Every(None, retry_s=0.2, max_retry_s=5.0)
 """Rules are fetched when the table names others."""
 
@@ -305,6 +307,8 @@ class RouterProcess:
         jobs.add("refusals", self._requests.sum_up, Every(REFUSALS_EVERY_S))
         jobs.add("seal", in_thread(self._seal), Every(checkpoint_s / 2))
         jobs.add("refit", self._refit.once, Every(EVERY_S, at_once=True))
+        calibration = self._learning.calibration
+        calibration.wake = jobs.add("calibration", calibration.refit, _FITS).wake
         if self.names is not None:
             jobs.add("names", self.names.start, Every(_NAMES_EVERY_S, at_once=True))
         jobs.add("warm", self.warm, Every(None, at_once=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 import random
@@ -226,6 +227,7 @@ def judged(calibration: Calibration, count: int, target: str = TARGET, seed: int
         mean = rng.uniform(-2.0, 0.0)
         good = float(rng.random() < truth(mean))
         calibration.judge("returns", target, features(mean), good)
+    calibration.refit_now()
 
 
 def test_without_judgements_the_default_is_honest() -> None:
@@ -241,6 +243,7 @@ def test_too_few_or_one_sided_judgements_change_nothing() -> None:
     calibration = Calibration()
     for _ in range(MIN_JUDGED * 2):
         calibration.judge("returns", TARGET, features(-0.1), 1.0)
+    calibration.refit_now()
     assert not calibration.probability("returns", TARGET, features(-0.5))[1]
 
 
@@ -260,6 +263,33 @@ def test_calibrated_probabilities_are_frequencies() -> None:
     )
     assert low < 0.3
     assert high > 0.8
+
+
+async def test_answers_are_fitted_beside_the_event_loop() -> None:
+    """Judging wakes who fits, and costs the loop no fit; what comes meanwhile is fitted as well."""
+    calibration, woken = Calibration(), []
+    calibration.wake = lambda: woken.append(True)
+    rng = random.Random(3)
+
+    def judge(count: int) -> None:
+        for _ in range(count):
+            mean = rng.uniform(-2.0, 0.0)
+            good = float(rng.random() < truth(mean))
+            calibration.judge("returns", TARGET, features(mean), good)
+
+    judge(MIN_JUDGED - 1)
+    assert not woken
+    judge(1)
+    assert woken
+    assert not calibration.probability("returns", TARGET, features(-0.5))[1]
+    fitting = asyncio.create_task(calibration.refit())
+    await asyncio.sleep(0)
+    judge(MIN_JUDGED)
+    await fitting
+    found, calibrated = calibration.probability("returns", TARGET, features(-0.5))
+    assert calibrated
+    calibration.refit_now()
+    assert calibration.probability("returns", TARGET, features(-0.5)) == (found, True)
 
 
 def test_what_was_learned_carries_over() -> None:
@@ -282,6 +312,7 @@ def test_what_was_expected_before_is_evidence_too() -> None:
         expected, mean = rng.uniform(0.1, 0.9), rng.uniform(-2.0, 0.0)
         good = float(rng.random() < expected)
         calibration.judge("returns", TARGET, features(mean), good, expected)
+    calibration.refit_now()
     hard, easy = (
         calibration.probability("returns", TARGET, features(-0.5), expected)[0]
         for expected in (0.15, 0.85)
@@ -301,6 +332,7 @@ def test_what_nobody_expected_changes_nothing() -> None:
     mixed.judge("returns", TARGET, features(-0.1), 1.0, 0.9)
     for _ in range(20):
         mixed.judge("returns", TARGET, features(-0.1), 1.0)
+    mixed.refit_now()
     probability, calibrated = mixed.probability("returns", TARGET, features(-0.1))
     assert calibrated
     assert probability > 0.8
@@ -321,6 +353,7 @@ def test_always_a_probability(pairs: list[tuple[float, float]]) -> None:
     calibration = Calibration()
     for mean, label in pairs:
         calibration.judge("i", TARGET, features(mean), label)
+    calibration.refit_now()
     for mean in (-30.0, -1.0, 0.0):
         probability, calibrated = calibration.probability("i", TARGET, features(mean))
         assert 0.0 <= probability <= 1.0
