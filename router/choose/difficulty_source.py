@@ -16,7 +16,7 @@ from typing import Final
 from adapters.aliases import RoutingTable
 from adapters.corpus.language import language_of
 from router.choose.difficulty import Difficulty, digest_of, read, traits
-from router.embed.layers import Vector
+from router.embed.layers import Vector, key_of
 from router.embed.threads import Busy, Threads
 from router.hardness import NOT_JUDGED, Hardness
 from router.intent.encoder import Encoder, SentenceEncoder
@@ -61,7 +61,7 @@ class DifficultySource:
         self._per_request = per_request
         self._wanted = self._had = ""
         self._encoder: Encoder | None = None
-        self._remembered: OrderedDict[str, Vector] = OrderedDict()
+        self._remembered: OrderedDict[bytes, Vector] = OrderedDict()
         self.wake: Callable[[], None] = lambda: None
         self.current: Difficulty | None = None
 
@@ -128,7 +128,7 @@ class DifficultySource:
         if not made.heads or not self._per_request or not request.text:
             return made.says_only_levels
         text = reading(request)
-        if not weighs and intent.vector is None and text not in self._remembered:
+        if not weighs and intent.vector is None and key_of(text) not in self._remembered:
             return made.says_only_levels
         english = is_english(intent.language or language_of(text))
         known = traits(
@@ -145,15 +145,16 @@ class DifficultySource:
 
     async def _meaning(self, text: str) -> Vector | None:
         """None where it cannot be told now: what is not known of a request is as it usually is."""
-        found, encoder = self._remembered.get(text), self._encoder
+        key, encoder = key_of(text), self._encoder
+        found = self._remembered.get(key)
         if found is not None:
-            self._remembered.move_to_end(text)
+            self._remembered.move_to_end(key)
         elif encoder is not None:
             try:
                 found = await self._threads.run(lambda: encoder.encode(encoder.read(text)))
             except Busy:
                 return None
-            self._remembered[text] = found
+            self._remembered[key] = found
             if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return found

@@ -138,7 +138,7 @@ def _head(name: str, own: Sequence[Outcome], plain: Difficulty) -> tuple[Fitted,
         return says(f"too few: {FEWEST} are needed, {EACH} of them good and {EACH} bad"), None
     rows = np.stack([plain.standard(each.vector, each.traits) for each in own])
     offset = _offsets(own, good)
-    fold = np.array([zlib.crc32(each.text.encode()) % FOLDS for each in own])
+    fold = np.array([zlib.crc32(each.text.encode("utf-8", "replace")) % FOLDS for each in own])
     before = _losses(good, offset)
     after = {decay: _unseen(rows, good, offset, fold, decay) for decay in DECAYS}
     decay = min(after, key=lambda each: float(after[each].mean()))

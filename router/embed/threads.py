@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self, TypeVar
 
 from router.embed.encoder import Encoder
-from router.embed.layers import Vector
+from router.embed.layers import Vector, key_of
 
 T = TypeVar("T")
 KEPT: Final = 2048
@@ -79,16 +79,17 @@ class Remembered:
     def __init__(self, encoder: Encoder, kept: int = KEPT) -> None:
         self.encoder = encoder
         self._kept = kept
-        self._known: OrderedDict[str, Vector] = OrderedDict()
+        self._known: OrderedDict[bytes, Vector] = OrderedDict()
 
     def vector(self, text: str) -> Vector:
         """The text's vector, as (width,)."""
-        found = self._known.get(text)
+        key = key_of(text)
+        found = self._known.get(key)
         if found is None:
             found = self.encoder.encode([text])[0]
-            self._known[text] = found
+            self._known[key] = found
             if len(self._known) > self._kept:
                 self._known.popitem(last=False)
         else:
-            self._known.move_to_end(text)
+            self._known.move_to_end(key)
         return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from adapters.corpus.language import ENGLISH, UNDETERMINED, language_of
 from router.config.auto import IntentConfig
-from router.embed.layers import Vector
+from router.embed.layers import Vector, key_of
 from router.intent.encoder import Encoder, Once
 from router.intent.examples import Example
 from router.intent.head import Head, Recognition
@@ -54,7 +54,7 @@ class IntentModel:
         self._aliases = {intent.name: intent.alias for intent in intents}
         self._rules = KeywordRules(intents)
         self._trained = trained
-        self._remembered: OrderedDict[str, Read] = OrderedDict()
+        self._remembered: OrderedDict[bytes, Read] = OrderedDict()
 
     @property
     def version(self) -> str:
@@ -88,9 +88,10 @@ class IntentModel:
         if self._trained is None:
             return NOT_READ
         language = language_of(view)
-        known = self._remembered.get(view)
+        key = key_of(view)
+        known = self._remembered.get(key)
         if known is not None:
-            self._remembered.move_to_end(view)
+            self._remembered.move_to_end(key)
             return self._told(known, language)
         if not _is_readable(language, self._trained.languages):
             return self._told(Read(_UNREADABLE), language)
@@ -104,7 +105,7 @@ class IntentModel:
 
     def learned(self, view: str, read: Read) -> Intent:
         """The intent that was read; the verdict is remembered. For the thread of ``at_once``."""
-        self._remembered[view] = read
+        self._remembered[key_of(view)] = read
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.popitem(last=False)
         return self._told(read, language_of(view))

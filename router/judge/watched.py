@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -32,7 +33,7 @@ class WatchedAnswer:
         self._answer = answer
         self._strip = strip
         self._tokens = TokenLogprobs(wire)
-        self._held: list[Piece] = []
+        self._held: deque[Piece] = deque()
         self._held_bytes = 0
         self._source: AsyncIterator[Piece] = answer.chunks()
         self._reading: asyncio.Task[Piece | None] | None = None
@@ -94,12 +95,12 @@ class WatchedAnswer:
             found = body.json
             if self._tokens.read(found, strip=self._strip):
                 body = Body.of(found)
-        self._held = [body]
+        self._held = deque([body])
 
     async def chunks(self) -> AsyncIterator[Piece]:
         """What was held back, then the rest as it comes."""
         while self._held:
-            yield self._held.pop(0)
+            yield self._held.popleft()
         if self._failure is not None:
             raise self._failure
         if self._reading is not None:

@@ -18,7 +18,7 @@ from adapters.aliases import Alias
 from router.config.auto import AutoConfig, IntentConfig
 from router.embed.encoder import BgeSmall
 from router.embed.layers import Layers, Vector
-from router.embed.threads import Threads
+from router.embed.threads import Remembered, Threads
 from router.errors import InvalidRequest, Overloaded
 from router.exchange import Exchange
 from router.intent.encoder import Encoder, EncoderMissing, SentenceEncoder
@@ -26,6 +26,7 @@ from router.intent.source import IntentSource
 from router.intent.stage import IntentStage
 from router.prepare import parse
 from router.request import Hints, Intent
+from tests.fakes.documents import WordEncoder
 from tests.fakes.encoder import FakeEncoder
 from tests.fakes.exchanges import LIVE, exchange, put, table
 
@@ -321,6 +322,22 @@ async def test_a_text_goes_through_the_layers_once_for_all_who_ask() -> None:
     with pytest.raises(ValueError, match="read-only"):
         vector[0] = 0.0
     assert np.array_equal(BgeSmall().encode([question])[0], vector)
+
+
+async def test_nobodys_words_stay_in_memory() -> None:
+    """What is remembered of a text is not the text: an erasure need not look for it here."""
+    reading = Threads("reading")
+    source = IntentSource(CONFIG, lambda _: FakeEncoder())
+    by, words = IntentStage(source, reading), Remembered(WordEncoder())
+    said = f"my name is Maria Planted{len(CONFIG.intents)}, when do you close"
+    found = exchange(text=said)
+    await by.classify(found.request, found.decision.table, chooses=True)
+    reading.close()
+    words.vector(said)
+    assert source.current.remembered == 1
+    for memory in (source.current._remembered, words._known):
+        assert len(memory) == 1
+        assert "Planted" not in repr(memory)
 
 
 def test_of_what_texts_mean_only_the_newest_is_remembered() -> None:
