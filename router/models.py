@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from adapters.aliases import Alias, RoutingTable, engine_name
+from adapters.aliases import DIGEST_PREFIX_LENGTH, Alias, RoutingTable, engine_name
 from adapters.resources import Resource
-from router.errors import NotFound
+from router.errors import Gone, NotFound
 from router.replicas.table import TableHolder
 from router.request import AUTO, BASE
 from router.targets.directory import Catalog
@@ -55,7 +55,7 @@ def find_model(
     """What a request's ``model`` of this name means: also ``base``, a whole digest, what a glob
     takes; then ``root`` is what is listed.
 
-    Raises ``NotFound`` (``model_not_found``).
+    Raises ``NotFound`` (``model_not_found``) and ``Gone`` (``version_retired``).
     """
     for model in _models(table, catalog, virtuals.names):
         if model["id"] == name:
@@ -66,6 +66,14 @@ def find_model(
     means = virtuals.of(name, table)
     if means is not None:
         return _entry(name, kind="virtual", root=means[0])
+    alias, _, digest = name.partition("@")
+    retired = table.aliases[alias].retired if alias in table.aliases else ()
+    if any(digest in {full, full[:DIGEST_PREFIX_LENGTH]} for full in retired):
+        raise Gone(
+            f"{name!r} was retired. GET /v1/models lists what there is.",
+            code="version_retired",
+            param="model",
+        )
     raise NotFound(
         f"The model {name!r} does not exist. GET /v1/models lists what does.",
         code="model_not_found",

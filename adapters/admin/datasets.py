@@ -26,7 +26,16 @@ from adapters.dataset.frozen import SPLITS, Dataset, Row, Split
 from adapters.dataset.lines import Rejected
 from adapters.dataset.selection import Selection
 from adapters.records.line import iso, with_iso
-from adapters.resources import BadField, Resource, body_of, describes, listed, moment, page_of
+from adapters.resources import (
+    BadField,
+    Resource,
+    body_of,
+    describes,
+    listed,
+    moment,
+    page_of,
+    refuse_unknown,
+)
 
 _PATH: Final = "/admin/v1/datasets"
 _TENANT: Final = "x-graftwork-tenant"
@@ -125,6 +134,7 @@ async def freeze(desk: Desk, request: Request) -> Response:
 async def bring(desk: Desk, request: Request) -> Response:
     """Freeze the examples of a file; whoever brings it counts as their reviewer."""
     query = request.query_params
+    refuse_unknown(query, bring)
     name, intent = query.get("name", ""), query.get("intent")
     if not _NAME.fullmatch(name) or not name.strip():
         raise BadField("'name' must be a line of text.", "name")

@@ -16,7 +16,7 @@ from adapters.corpus.exchange import Exchange, ExchangeState
 from adapters.corpus.exchanges import Exchanges
 from adapters.corpus.importing import FORMS, Bringing, Importer
 from adapters.records.line import iso
-from adapters.resources import BadField, Resource, cursor_of, describes, page_of
+from adapters.resources import BadField, Resource, cursor_of, describes, page_of, refuse_unknown
 
 _PATH: Final = "/admin/v1/exchanges"
 _TENANT: Final = "x-graftwork-tenant"
@@ -122,6 +122,7 @@ async def exchange(corpus: Corpus, request: Request) -> Response:
 async def bring(corpus: Corpus, request: Request) -> Response:
     """Take exchanges from elsewhere, redacted: one JSON object a line."""
     query = request.query_params
+    refuse_unknown(query, bring)
     form = choice(query, "format", FORMS)
     if form is None:
         raise BadField(f"'format' must be one of {', '.join(FORMS)}.", "format")

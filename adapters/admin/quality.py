@@ -16,7 +16,7 @@ from adapters.corpus.bringing import BadLine
 from adapters.outcomes.importing import Importer, target_of
 from adapters.outcomes.outcomes import Outcomes
 from adapters.records.line import iso
-from adapters.resources import BadField, Resource, describes
+from adapters.resources import BadField, Resource, describes, refuse_unknown
 
 _PATH: Final = "/admin/v1/quality"
 _OUTCOMES: Final = f"{_PATH}/outcomes"
@@ -79,6 +79,7 @@ async def quality(desk: Desk, _: Request) -> Response:
 )
 async def bring(desk: Desk, request: Request) -> Response:
     """Import a table of outcomes: `text`, `target`, `good`, and if known `intent`, `subject`."""
+    refuse_unknown(request.query_params, bring)
     dry = choice(request.query_params, "dry_run", ("true", "false")) == "true"
     tenant = request.headers.get(_TENANT, _NO_TENANT)
     if desk.refuses(tenant):
@@ -120,6 +121,7 @@ async def bring(desk: Desk, request: Request) -> Response:
 @describes(query={"target": "only its outcomes; default: all that were imported"})
 async def clear(desk: Desk, request: Request) -> Response:
     """Remove imported outcomes; what was learned from them goes too."""
+    refuse_unknown(request.query_params, clear)
     wanted = request.query_params.get("target")
     try:
         target = None if wanted is None else target_of(wanted)

@@ -15,7 +15,16 @@ from starlette.responses import Response
 from adapters.admin.exchanges import row as exchange_row
 from adapters.admin.parts import actor, choice
 from adapters.records.line import iso
-from adapters.resources import BadField, Page, Resource, body_of, cursor_of, describes, page_of
+from adapters.resources import (
+    BadField,
+    Page,
+    Resource,
+    body_of,
+    cursor_of,
+    describes,
+    page_of,
+    refuse_unknown,
+)
 from adapters.review.guidelines import EVERYWHERE, Guidelines
 from adapters.review.item import Candidate, Review, Said, State
 from adapters.review.listing import After, Wanted
@@ -132,6 +141,7 @@ async def claim(desk: ReviewDesk, request: Request) -> Response:
 @describes(query={"intent": "of which intent; without it, of any"})
 async def take_next(desk: ReviewDesk, request: Request) -> Response:
     """Claim what the caller should look at next; 404 when nothing waits for him."""
+    refuse_unknown(request.query_params, take_next)
     intent = request.query_params.get("intent")
     found = await asyncio.to_thread(desk.reviews.next, actor(request), intent)
     if found is None:
@@ -185,6 +195,7 @@ async def guidelines(desk: ReviewDesk, request: Request) -> Response:
 )
 async def put_guideline(desk: ReviewDesk, request: Request) -> Response:
     """Write down what reviewers of an intent are to go by."""
+    refuse_unknown(request.query_params, put_guideline)
     body = await body_of(request, GuidelineRequest)
     intent = request.query_params.get("intent", EVERYWHERE)
     if len(intent) > _MAX_INTENT:

@@ -21,7 +21,8 @@ from router.request import Caller
 from router.wire.asgi import ClientLeft, Present, Receive, Scope, Send
 from router.wire.table import Bound, Direct, Handler
 
-_REQUEST_HEADERS = frozenset({b"content-type", b"content-length", b"accept", b"last-event-id"})
+_REQUEST_HEADERS = frozenset({b"accept", b"last-event-id"})
+_BODY_HEADERS = frozenset({b"content-type", b"content-length"})
 _RESPONSE_HEADERS = frozenset(
     {
         "allow",
@@ -151,10 +152,13 @@ def _headers(registry: Peer, scope: Scope) -> list[tuple[str, str]]:
     given = {name: value.decode("latin-1") for name, value in scope["headers"]}
     # Without keys the client says who acts; with keys the key does.
     named = given.get(_ACTOR, "") if caller is LOCAL else ""
+    wanted = _REQUEST_HEADERS
+    if scope["method"] not in _WITHOUT_BODY:
+        wanted |= _BODY_HEADERS  # a length without its body would take the next request's bytes
     passed = [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in scope["headers"]
-        if name in _REQUEST_HEADERS
+        if name in wanted
     ]
     return [
         *passed,

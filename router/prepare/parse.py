@@ -72,6 +72,8 @@ def parse(
     route, means = named(model)
     if request.endpoint is Endpoint.EMBEDDINGS:
         means = None
+        if _stream(body):
+            del body["stream"]  # there is none: the answer is whole, whatever is asked for
     if means is not None:
         body = with_parameters(request.endpoint, body, means)
     _check_choices(request.endpoint, body, limits)

@@ -83,6 +83,20 @@ def test_the_headers_of_the_contract(app: httpx.Client, path: str, stream: bool)
     assert answer.headers["x-request-id"] == "given-1"
 
 
+def test_embeddings_are_whole_whatever_is_asked_for(
+    app: httpx.Client, frontier: FakeFrontier
+) -> None:
+    """There is no stream of them; ``stream`` is for us, and no provider hears of it."""
+    for stream in (True, False, None):
+        body = {"model": "cloud/big", "input": "Hello", "stream": stream}
+        answer = app.post("/v1/embeddings", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["object"] == "list"
+        assert not frontier.requests[-1].body.get("stream")
+    odd = app.post("/v1/embeddings", json={"model": "cloud/big", "input": "x", "stream": "yes"})
+    assert odd.status_code == 400
+
+
 def test_embeddings_come_from_who_has_them(app: httpx.Client, frontier: FakeFrontier) -> None:
     """A provider's model."""
     answer = app.post("/v1/embeddings", json={"model": "cloud/big", "input": "Hello"})

@@ -120,6 +120,35 @@ def test_places_that_no_path_can_name(ops: httpx.Client, uri: str) -> None:
     assert error_of(answer)["code"] == "uri_not_allowed"
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD"])
+def test_a_body_where_none_belongs_harms_nobody_else(ops: httpx.Client, method: str) -> None:
+    """It is not read; whatever comes after it on the way to the registry is read whole."""
+    for _ in range(3):
+        ops.request(method, f"{ADMIN}/adapters/nobody-has-this", content=b"GET / HTTP/1.1\r\n")
+        answer = ops.get(f"{ADMIN}/adapters")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["object"] == "list"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "DELETE quality/outcomes?taget=base",
+        "POST quality/outcomes?dry_rnu=true",
+        "POST exchanges/import?format=messages&intnet=returns",
+        "POST datasets/import?name=a&format=messages&itent=returns",
+        "POST reviews/next?intnet=returns",
+        "PUT reviews/guidelines?intnet=returns",
+    ],
+)
+def test_a_misspelt_parameter_changes_nothing(ops: httpx.Client, action: str) -> None:
+    """Without it all outcomes would go, a dry run would import, and so on."""
+    method, _, path = action.partition(" ")
+    answer = ops.request(method, f"{ADMIN}/{path}", content=b'{"text": "x"}', headers=LINES)
+    assert answer.status_code == 400, answer.text
+    assert "There is no parameter" in error_of(answer)["message"]
+
+
 @pytest.mark.parametrize(
     "query", ["stgae=shadow", "Stage=canary&percent=5", "stage=live&dry_run=true"]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.contract.client import Pushed, chat, error_of, move, push, said
+from tests.contract.client import Pushed, chat, error_of, move, push, said, until
 from tests.fakes.engine_speech import Says
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.whole_system import System
@@ -35,6 +35,21 @@ def test_a_retired_version_is_gone(
     assert on_messages.status_code == 410
     assert on_messages.json()["type"] == "error"
     assert not keyed.asked()
+
+
+def test_a_retired_version_is_gone_from_the_list_as_well(
+    app: httpx.Client, ops: httpx.Client
+) -> None:
+    """Asked for by its name it is told of as to whoever wants its answer."""
+    old, new = push(ops, "listed-once", 31), push(ops, "listed-once", 32)
+    assert app.get(f"/v1/models/{old.name}").status_code == 200
+    assert move(ops, old.alias, "retire", digest=old.digest).status_code == 200
+    until(lambda: chat(app, old.name).status_code == 410)
+    gone = app.get(f"/v1/models/{old.name}")
+    assert gone.status_code == 410, gone.text
+    assert error_of(gone)["code"] == "version_retired"
+    assert app.get(f"/v1/models/{new.name}").status_code == 200
+    assert app.get("/v1/models/listed-once@000000000000").status_code == 404
 
 
 def test_a_pin_may_say_that_others_will_do(
