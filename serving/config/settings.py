@@ -17,6 +17,9 @@ EMBEDDED = "embedded"
 SMOLLM2 = "smollm2"
 DOCUMENTS_FILE = "documents.db"
 FLYWHEEL_FILE = "flywheel.db"
+ERASURES = "erasures"
+DISTILLATIONS = "distillations"
+"""Directories of the state directory."""
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 

@@ -1,9 +1,9 @@
 """Backup and restore of everything that a deployment cannot compute again.
 
-In this order: the registry's database, other databases and the decision records of the state
-directory, then every published version. Versions never change and come before the registry names
-them, so a database that is older than the files beside it is complete. A restore verifies the whole
-backup, puts the versions and records in place, and the registry's database last.
+In this order: the registry's database, other databases, the logs, frozen datasets and erasures of
+the state directory, then every published version. Versions and datasets never change and are there
+before the database names them, so one that is older than the files beside it is complete. A restore
+verifies the whole backup, puts files in place, and the registry's database last.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from adapters.dataset.datasets import DIRECTORY as DATASETS
 from adapters.errors import AdapterError, NotInStore
 from adapters.format.manifest import Manifest, read_manifest
 from adapters.records.copying import copies
@@ -28,13 +29,15 @@ from adapters.registry.lifecycle import State
 from adapters.registry.models import VersionRow
 from adapters.store.objects import open_store
 from adapters.store.store import VersionStore
-from serving.config.settings import DOCUMENTS_FILE, FLYWHEEL_FILE
+from serving.config.settings import DOCUMENTS_FILE, ERASURES, FLYWHEEL_FILE
 from serving.operations import databases
 from serving.operations.archive import ArchiveWriter, unpack, writing
 from serving.operations.places import OperationRefused, Places
 
 LOGS = ("audit", "feedback")
 """Directories of the state directory that hold append-only logs (`adapters/records/`)."""
+TREES = (DATASETS, ERASURES)
+"""Those whose files are put there whole and never change: nothing else has what is in them."""
 SQLITE, POSTGRES = "sqlite", "postgresql"
 _BESIDE = (DOCUMENTS_FILE, FLYWHEEL_FILE)
 """Databases in the registry's folder, when that is not the state's."""
@@ -68,6 +71,8 @@ def backup(places: Places, target: Path) -> Summary:
                 (scratch / name).mkdir()
                 for file, path in copies(places.state_dir / name, scratch / name):
                     writer.add(f"state/{name}/{file}", path)
+            for name in TREES:
+                _add_tree(writer, places.state_dir, name, scratch)
             found = _add_versions(writer, places, scratch)
             facts["versions"] = len(found)
             facts["missing"] = sorted(served - found)
@@ -136,6 +141,26 @@ def _add_databases(writer: ArchiveWriter, places: Places, scratch: Path, kind: s
             copy = scratch / f"state-{path.name}"
             databases.copy_sqlite(path.absolute(), copy)
             writer.add(f"state/{path.name}", copy)
+
+
+def _add_tree(writer: ArchiveWriter, state_dir: Path, name: str, scratch: Path) -> None:
+    """Add what is whole in a directory. What an erasure removes meanwhile is not in the backup."""
+    for path in sorted((state_dir / name).glob("[!.]*")):  # drafts begin with a dot
+        copy = scratch / name / path.name
+        copy.parent.mkdir(exist_ok=True)
+        try:
+            if path.is_dir():
+                shutil.copytree(path, copy)
+            else:
+                shutil.copyfile(path, copy)
+        except (FileNotFoundError, shutil.Error):
+            if path.exists():
+                raise
+            continue
+        if copy.is_dir():
+            writer.add_tree(f"state/{name}/{path.name}", copy)
+        else:
+            writer.add(f"state/{name}/{path.name}", copy)
 
 
 def _add_versions(writer: ArchiveWriter, places: Places, scratch: Path) -> set[str]:

@@ -22,7 +22,7 @@ from adapters.publish.forgetting import Forgetter
 from adapters.records.erasable import Erasable
 from router.account.gauges import Reading
 from router.wire.table import Bound, bound
-from serving.config.settings import Settings
+from serving.config.settings import DISTILLATIONS, Settings
 from serving.registry.adapters import Adapters
 
 _EVERY = Every(30.0, at_once=True, limit_s=600.0, max_retry_s=10.0)
@@ -72,7 +72,7 @@ class Distilling:
         self.asking = Asking(settings.flywheel, data, learners, adapters.means_otherwise)
         self.lineage = Lineage(store)
         self.origins = Origins(adapters.registry, self.lineage, data, gates)
-        self.directories = JobDirectories(settings.state_dir.absolute() / "distillations")
+        self.directories = JobDirectories(settings.state_dir.absolute() / DISTILLATIONS)
         self.loop = Loop(
             LoopParts(
                 self.distillations,

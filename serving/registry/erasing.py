@@ -13,7 +13,7 @@ from adapters.records.erasable import Erasable
 from adapters.records.erasures import Erasures
 from adapters.records.writer import RecordLog
 from router.account.gauges import Reading
-from serving.config.settings import Settings
+from serving.config.settings import ERASURES, Settings
 from serving.internal import paths
 from serving.internal.client import InternalClient
 from serving.telemetry.scrubbing import StrayCopies
@@ -51,7 +51,7 @@ class Erasing:
         self._routers = routers
         self._client = InternalClient()
         self._erasures = Erasures(
-            settings.state_dir / "erasures",
+            settings.state_dir / ERASURES,
             log,
             rooms,
             self._elsewhere,

@@ -106,7 +106,9 @@ class _Answer:
                 await self._log.reached(self._log.add(self._entry(start["status"])))
             except Unavailable as error:
                 self._replaced = True
-                refused = _unavailable(f"It was done, and its record waits: {error}.")
+                refused = _unavailable(
+                    f"It was done, and its record waits: {str(error).rstrip('.')}."
+                )
                 await refuse(self._scope, refused, self._send)
                 return
             await self._send(start)

@@ -10,11 +10,26 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adapters.dataset.datasets import DIRECTORY as DATASETS
+from adapters.records.sealing import AUDIT
+from router.audit.logs import FEEDBACK
 from scripts import serve_config
 from serving.bringup.system import prepare_environment
+from serving.config.settings import DISTILLATIONS, ERASURES
 from serving.names import ENGINE, REGISTRY, ROUTER
+from serving.router.capturing import SPOOLS
 from tests.k8s import arithmetic, checks, coherence, crds, native, operator_rules, security, serve
-from tests.k8s.rendering import K8S, OVERLAYS, ROOT, deploy_file, find, groups, render, runtime
+from tests.k8s.rendering import (
+    K8S,
+    OVERLAYS,
+    ROOT,
+    deploy_file,
+    find,
+    groups,
+    ray_container,
+    render,
+    runtime,
+)
 
 overlays = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -146,6 +161,25 @@ def test_nothing_durable_is_in_the_production_cluster() -> None:
     cluster = find(objects, "RayService")["spec"]
     assert cluster["upgradeStrategy"]["type"] == "NewCluster"
     assert "gcsFaultToleranceOptions" in cluster["rayClusterConfig"]
+
+
+@overlays
+def test_what_nothing_else_has_lies_on_a_volume(overlay: str) -> None:
+    """Law 8 where a Pod is replaced: the log, what restores cannot compute, what is on its way.
+
+    The state directory itself is the Pod's own: staged copies and caches would fill a volume.
+    """
+    durable = {AUDIT, FEEDBACK, SPOOLS, DATASETS, DISTILLATIONS, ERASURES}
+    objects = render(overlay)
+    control = groups(objects)["control"]
+    mounts = ray_container(control)["volumeMounts"]
+    state = deploy_file(objects)["applications"][0]["args"]["state_dir"]
+    on_records = {m["mountPath"]: m["subPath"] for m in mounts if m["name"] == "records"}
+    assert on_records == {f"{state}/{name}": name for name in durable}
+    volumes = {v["name"]: v for v in control["template"]["spec"]["volumes"]}
+    claim = volumes["records"]["persistentVolumeClaim"]["claimName"]
+    assert find(objects, "PersistentVolumeClaim", claim)
+    assert "emptyDir" in volumes["state"]
 
 
 def test_a_database_on_a_block_volume_has_one_writer() -> None:

@@ -339,3 +339,24 @@ async def test_a_state_directory_that_serve_was_given(system: AdapterPath, tmp_p
                            str(tmp_path / "new")])  # fmt: skip
     assert put.exit_code == 0, put.output
     assert (tmp_path / "new/registry.db").is_file()
+
+
+async def test_frozen_datasets_and_erasures_come_back(system: AdapterPath, tmp_path: Path) -> None:
+    """The database only names them. Drafts stay behind, and what is erased meanwhile is no error."""
+    root = system.root
+    for name in (
+        "datasets/aa/train.jsonl",
+        "datasets/.aa-draft/train.jsonl",
+        "erasures/era_1.json",
+    ):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    found = places(system)
+    backup(found, tmp_path / "graftwork.tar")
+    for name in ("datasets", "erasures"):
+        shutil.rmtree(root / name)
+    restore(found, tmp_path / "graftwork.tar", force=True)
+    assert (root / "datasets/aa/train.jsonl").read_text() == "datasets/aa/train.jsonl"
+    assert (root / "erasures/era_1.json").is_file()
+    assert not (root / "datasets/.draft").exists()
