@@ -342,7 +342,7 @@ async def test_a_state_directory_that_serve_was_given(system: AdapterPath, tmp_p
 
 
 async def test_frozen_datasets_and_erasures_come_back(system: AdapterPath, tmp_path: Path) -> None:
-    """The database only names them. Drafts stay behind, and what is erased meanwhile is no error."""
+    """The database only names them. Drafts stay behind."""
     root = system.root
     for name in (
         "datasets/aa/train.jsonl",
