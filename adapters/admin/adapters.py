@@ -116,7 +116,9 @@ async def adapters(parts: Parts, request: Request) -> Response:
             epoch=registry.epoch(),
         )
 
-    return JSONResponse(await asyncio.to_thread(read))
+    found = await asyncio.to_thread(read)
+    await _shown_by_routers(parts)
+    return JSONResponse(found)
 
 
 @describes(answers={200: models.AliasDetail})
@@ -132,7 +134,9 @@ async def adapter(parts: Parts, request: Request) -> Response:
             registry.history(alias, _HISTORY_LINES),
         )
 
-    return JSONResponse(_shown(await asyncio.to_thread(read)))
+    found = await asyncio.to_thread(read)
+    await _shown_by_routers(parts)
+    return JSONResponse(_shown(found))
 
 
 @describes(answers={200: models.Version})

@@ -341,6 +341,9 @@ class Loop:
         if found is None:
             return
         state, reason = found
+        if state is DistillState.LIVE:
+            # Who hears that it is live finds it so; a router that is late gets it later.
+            await self._parts.rollout.ledger.shown()
         if state in ENDED:
             await self._end(row, state, reason)
         else:

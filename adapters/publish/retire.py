@@ -101,7 +101,7 @@ class Retirer:
         version = await self._ledger.version(alias, digest)
         began = version.left_epoch
         # A router with an old table may still start requests on it.
-        if not await self._ledger.applied(await self._ledger.call(self._ledger.registry.epoch)):
+        if not await self._ledger.shown():
             return self._overdue(version, "a router has not applied the table")
         if not await self._drained(version.name):
             return self._overdue(

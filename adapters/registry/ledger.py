@@ -138,6 +138,12 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - whatever the caller's callback raises
             self._events.emit("publish-failed", error=repr(error))
 
+    async def shown(self) -> bool:
+        """Whether every live router goes by what is on record, now or within
+        ``routers_timeout_s``.
+        """
+        return await self.applied(await self.call(self.registry.epoch))
+
     async def applied(self, epoch: int) -> bool:
         """Whether every live router has at least this epoch within ``routers_timeout_s``."""
         try:

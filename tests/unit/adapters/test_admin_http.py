@@ -104,6 +104,29 @@ def assert_error(answer: httpx.Response, status: int, code: str, param: str | No
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["", "/returns", "/returns/versions/{digest}"])
+async def test_what_is_told_of_versions_is_what_routers_go_by(door: Door, path: str) -> None:
+    """Whoever sees that one is live asks for it next: the answer waits for late routers."""
+    digest = (await door.push(1)).json()["digest"]
+    fleet, may_know, waits = door.path.fleet, asyncio.Event(), asyncio.Event()
+    applied = fleet.routers_applied
+
+    async def late(epoch: int, timeout_s: float) -> bool:
+        waits.set()
+        await may_know.wait()
+        return await applied(epoch, timeout_s)
+
+    fleet.routers_applied = late  # type: ignore[method-assign]
+    asking = asyncio.create_task(door.http.get(f"/admin/v1/adapters{path.format(digest=digest)}"))
+    async with asyncio.timeout(60):
+        await waits.wait()
+    assert not asking.done()
+    may_know.set()
+    answer = await asking
+    assert answer.status_code == 200
+    assert digest in answer.text
+
+
 # Pushing
 
 

@@ -77,6 +77,30 @@ async def test_an_intents_gold_becomes_a_version_that_serves(make: Make) -> None
     assert order == ["queued", "training", "packaging", "gating", "live"]
 
 
+async def test_it_is_live_when_the_routers_know(make: Make) -> None:
+    """Who is told so, and asks at once, is answered by it."""
+    world = make(trainer=InstantTrainer())
+    fleet, may_know, asked_for = world.path.fleet, asyncio.Event(), asyncio.Semaphore(0)
+    applied = fleet.routers_applied
+
+    async def late(epoch: int, timeout_s: float) -> bool:
+        asked_for.release()
+        await may_know.wait()
+        return await applied(epoch, timeout_s)
+
+    fleet.routers_applied = late  # type: ignore[method-assign]
+    asked = world.ask()
+    ending = asyncio.create_task(world.run(asked.id, "live", "failed"))
+    async with asyncio.timeout(60):
+        for _ in ("the publish", "the distillation"):
+            await asked_for.acquire()
+    found = world.distillations.find(asked.id)
+    assert world.path.registry.version("returns", found.digest).state is State.LIVE
+    assert found.state is DistillState.GATING
+    may_know.set()
+    assert (await ending).state is DistillState.LIVE
+
+
 async def test_held_out_rows_do_not_reach_the_trainer(make: Make) -> None:
     """Not even as a file; and of a training that ended no person's text stays."""
     world = make(trainer=FakeTrainer(pause_s=0.3))
