@@ -36,13 +36,13 @@ def read_segment(path):
         at += len(line)
         try:
             record = json.loads(line)
-            claimed = record.pop("hash")
+            spelled, claimed = canonical(record) + b"\n" == line, record.pop("hash")
         except (ValueError, KeyError):
             odd[path.name, at - len(line), sha(line).hex()] = "cannot be read"
             continue
         own, sequence, prev = leaves.setdefault(writer, {}), record["sequence"], record["prev"]
         leaf, about = sha(b"\0" + canonical(record)), record.get("about")
-        if leaf.hex() != claimed or record["writer"] != writer or sequence in own:
+        if not spelled or leaf.hex() != claimed or record["writer"] != writer or sequence in own:
             wrong.append(f"{path.name}: record {sequence} is altered, or not in its place")
         if own.get(sequence - 1, b"" if own else bytes.fromhex(prev)).hex() != prev:
             wrong.append(f"{path.name}: record {sequence} does not continue the one before it")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, is_held
-from adapters.records.line import GENESIS, Kind, Record, read_line, recomputed
+from adapters.records.line import GENESIS, Kind, Record, is_spelled, read_line, recomputed
 from adapters.records.merkle import HASH_BYTES
 from adapters.records.problems import Problem, ProblemKind, Verification
 from adapters.records.retention import removals
@@ -198,7 +198,7 @@ class Chain:
             else:
                 if first:
                     self._opening(segment, record)
-                self._record(record)
+                self._record(line, record)
                 self._payload(record, kept.pop(record["sequence"], None))
                 seen.add(record["sequence"])
             first = False
@@ -230,7 +230,7 @@ class Chain:
                 record["sequence"], "replaced", f"this was file number {record.get('segment')}"
             )
 
-    def _record(self, record: Record) -> None:
+    def _record(self, line: bytes, record: Record) -> None:
         self._verification.records += 1
         sequence = record["sequence"]
         computed = recomputed(record)
@@ -239,6 +239,8 @@ class Chain:
             self.hashes.odd[sequence] = bytes.fromhex(computed)
         if not whole:
             self._problem(sequence, "altered", "its content is not what its hash says")
+        elif not is_spelled(line, record):
+            self._problem(sequence, "altered", "its line is not in the form that it was written in")
         elif self._heads.get(sequence, record["hash"]) != record["hash"]:
             self._problem(sequence, "altered", "a checkpoint names another record in its place")
         if sequence == self._expected:

@@ -21,7 +21,7 @@ import rfc8785
 
 from adapters.atomic import write_all, write_file
 from adapters.records.files import Layout
-from adapters.records.line import seconds
+from adapters.records.line import is_spelled, seconds
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_DSYNC | os.O_CLOEXEC
 _TAIL_BYTES = 1 << 16
@@ -78,6 +78,8 @@ class Checkpoints:
 
     lines: list[tuple[int, Checkpoint]] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
+    respelled: list[int] = field(default_factory=list)
+    """Lines whose checkpoint is whole, and that nobody wrote so."""
 
 
 def parse(document: Any) -> Checkpoint | None:
@@ -115,6 +117,8 @@ def read(layout: Layout) -> Checkpoints:
             found.damaged.append(number)
         else:
             found.lines.append((number, checkpoint))
+            if not is_spelled(text, orjson.loads(text)):
+                found.respelled.append(number)
     return found
 
 

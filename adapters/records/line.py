@@ -132,6 +132,17 @@ def read_line(line: bytes) -> Record | None:
     return record
 
 
+def is_spelled(line: bytes, document: Record) -> bool:
+    """Whether a line says what was read from it in the one form that it is written in.
+
+    Another form may say something else to another reader: of a name that is there twice, say.
+    """
+    try:
+        return line == canonical(document)
+    except (ValueError, TypeError):
+        return False
+
+
 def recomputed(record: Record) -> str | None:
     """The hash that a record ought to have; None when its content has no canonical form."""
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment
-from adapters.records.line import Kind, Record, read_line, recomputed
+from adapters.records.line import Kind, Record, is_spelled, read_line, recomputed
 
 _HASH = b'"hash":"'
 _HASH_FIELD = len(_HASH) + 64 + len(b'",')
@@ -99,7 +99,8 @@ def _hash_of(line: bytes, record: Record) -> bytes | None:
         digest = hashlib.sha256(_LEAF + line[:at] + line[end:]).digest()
         if digest.hex() == said:
             return digest
-    return bytes.fromhex(said) if recomputed(record) == said else None
+    whole = is_spelled(line, record) and recomputed(record) == said
+    return bytes.fromhex(said) if whole else None
 
 
 def _opened(record: Record) -> int | None:

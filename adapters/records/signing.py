@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ from adapters.records.line import iso
 KEYS_FILE: Final = "keys.json"
 SIGNING_FILE: Final = "signing.pem"
 _ID_DIGITS = 16
+_HEX: Final = re.compile(rb"[0-9a-fA-F]{64}")
+_LISTS: Final = ("data", "keys")
 _KNOWN_FIELDS = ("key_id", "public_key", "created", "signed_by", "signature")
 
 
@@ -157,17 +160,19 @@ def read_keys(root: Path) -> list[PublicKey]:
 
 
 def parse_keys(data: bytes) -> list[PublicKey]:
-    """Public keys of ``keys.json``, of an answer of ``GET /admin/v1/audit/keys``, or one as PEM.
+    """Public keys of ``keys.json``, of an answer of ``GET /admin/v1/audit/keys`` or a row of it.
 
-    Raises ``BadKey``.
+    Or one as PEM, or as 64 hexadecimal digits. Raises ``BadKey``.
     """
     if data.lstrip().startswith(b"-----BEGIN"):
         return [_of_pem(data)]
+    if _HEX.fullmatch(data.strip()):
+        return [_of_raw(bytes.fromhex(data.decode()))]
     try:
         document = json.loads(data)
         rows: Any = document
         if isinstance(document, dict):
-            rows = document["data"] if "data" in document else document["keys"]
+            rows = next((document[name] for name in _LISTS if name in document), [document])
         found = [PublicKey(**{n: row.get(n) for n in _KNOWN_FIELDS}) for row in rows]
         for each in found:
             if key_id_of(bytes.fromhex(each.public_key)) != each.key_id:
@@ -207,7 +212,10 @@ def _of_pem(data: bytes) -> PublicKey:
         raise BadKey("this PEM file holds no public key") from error
     if not isinstance(key, Ed25519PublicKey):
         raise BadKey("this PEM file holds no Ed25519 key")
-    raw = key.public_bytes_raw()
+    return _of_raw(key.public_bytes_raw())
+
+
+def _of_raw(raw: bytes) -> PublicKey:
     return PublicKey(key_id_of(raw), raw.hex(), "")
 
 

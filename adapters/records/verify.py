@@ -123,6 +123,9 @@ class _Verifier:
         for number in written.damaged:
             name = self.layout.checkpoints.name
             self.verification.add("", None, name, "altered", f"line {number} is no checkpoint")
+        for number in written.respelled:
+            told = f"line {number} is not in the form that it was written in"
+            self.verification.add("", None, self.layout.checkpoints.name, "altered", told)
         kept, lines = self.reference.checkpoint, list(written.lines)
         if kept is None or any(line.document == kept.document for _, line in lines):
             return lines

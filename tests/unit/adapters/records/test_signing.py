@@ -59,11 +59,13 @@ def test_a_new_key_is_vouched_for_by_the_old_one(tmp_path: Path) -> None:
 
 
 def test_keys_are_read_in_every_form_that_they_are_handed_out_in(tmp_path: Path) -> None:
-    """The file, the API's answer, PEM."""
+    """The file, the API's answer, a row of it, PEM, the digits."""
     signer = Signer(tmp_path)
     [key] = signer.public_keys()
-    listed = json.dumps({"object": "list", "data": [{**asdict(key), "pem": key.pem()}]})
-    for text in ((tmp_path / "keys.json").read_bytes(), listed.encode(), key.pem().encode()):
+    row = {**asdict(key), "pem": key.pem()}
+    listed = json.dumps({"object": "list", "data": [row]})
+    texts = (listed, json.dumps(row), key.pem(), key.public_key + "\n")
+    for text in ((tmp_path / "keys.json").read_bytes(), *(each.encode() for each in texts)):
         assert [each.key_id for each in parse_keys(text)] == [key.key_id]
 
 

@@ -105,6 +105,10 @@ CHECKPOINTS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
         "altered",
     ),
     "a root changed": (lambda found: [*found[:-1], changed(found[-1], root="0" * 64)], "altered"),
+    "a line spelled otherwise": (
+        lambda found: [found[0].replace(b":", b": ", 1), *found[1:]],
+        "altered",
+    ),
     "a line that is none": (lambda found: [found[0], b"{}\n", *found[2:]], "altered"),
     "the first removed": (lambda found: found[1:], "removed"),
     "one in the middle removed": (lambda found: [*found[:2], *found[3:]], "removed"),

@@ -127,6 +127,20 @@ CHANGES: dict[str, tuple[Change, str]] = {
         edited(1, lambda found: [*found[:4], rehashed(found[4], actor="x"), *found[5:]]),
         "altered",
     ),
+    "a line spelled otherwise": (
+        edited(1, lambda found: [*found[:4], found[4].replace(b":", b": ", 1), *found[5:]]),
+        "altered",
+    ),
+    "a field said twice": (
+        edited(
+            1, lambda found: [*found[:4], found[4].replace(b"{", b'{"actor":"x",', 1), *found[5:]]
+        ),
+        "altered",
+    ),
+    "other ends of lines": (
+        edited(1, lambda found: [line.replace(b"\n", b"\r\n") for line in found]),
+        "altered",
+    ),
     "a line that is none": (edited(1, lambda found: [*found[:4], b"{}\n", *found[5:]]), "altered"),
     "a line removed": (edited(1, lambda found: [*found[:4], *found[5:]]), "removed"),
     "lines removed at a segment's end": (edited(1, lambda found: found[:-2]), "removed"),
