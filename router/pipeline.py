@@ -11,7 +11,6 @@ from adapters.aliases import RoutingTable
 from router import prepare
 from router.account.settle import Settlement
 from router.admit.admission import Admission
-from router.answering import Outgoing
 from router.audit.requests import RequestRecords
 from router.budgets.holds import Budgets
 from router.cache.responses import Responses
@@ -21,6 +20,7 @@ from router.choose.difficulty_source import DifficultySource
 from router.choose.refusals import nobody
 from router.config.limits import LimitsConfig
 from router.context.stage import ContextStage
+from router.delivery import Outgoing
 from router.errors import AuditUnavailable, RouterError
 from router.exchange import Exchange
 from router.govern.governance import Governance

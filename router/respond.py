@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from router.answering import Outgoing, Tap
 from router.audit.decision import record_of, shown
+from router.delivery import Outgoing, Stitched, Tap
 from router.errors import RouterError, TargetBroken, error_body, unexpected
-from router.exchange import Account, Exchange, Stitched
+from router.exchange import Account, Exchange
 from router.stages import Heading
 from router.wire.asgi import (
     Bodies,

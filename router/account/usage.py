@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
 from router.account.signals import SignalRow, Signals
 from router.choose.learning import success_of
+from router.delivery import CANCELLED, ESCALATED, REJECTED, VIOLATED
 from router.errors import TargetUnavailable
-from router.exchange import CANCELLED, ESCALATED, HIT, REJECTED, VIOLATED, Exchange
+from router.exchange import HIT, Exchange
 from router.request import NO_INTENT
 from router.stages import Booked, Heading
 

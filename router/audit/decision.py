@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from router.exchange import Assurance, Attempt, Exchange
+from router.delivery import Assurance, Attempt
+from router.exchange import Exchange
 from router.request import NO_INTENT, Decision, Option, digest
 
 Record = dict[str, Any]

@@ -17,8 +17,9 @@ from router.budgets.accounts import NANO, BudgetAccount, Metric
 from router.budgets.leased import LeasedLimit, LeasedLimits, LimitScope
 from router.budgets.lessee import Lessee
 from router.config.budgets import BudgetsConfig, Window
+from router.delivery import NOT_BILLED, Attempt
 from router.errors import BudgetExceeded
-from router.exchange import NOT_BILLED, Attempt, Exchange, Rate
+from router.exchange import Exchange, Rate
 from router.request import Option, Request
 from router.targets.directory import Catalog
 from router.wire.endpoint import Usage

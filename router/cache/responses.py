@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from router.answering import Outgoing, Tap
 from router.cache.key import CacheKey, cache_key, deterministic
 from router.cache.store import Kept, ResponseStore
 from router.config.cache import CacheConfig
+from router.delivery import Outgoing, Tap
 from router.exchange import HIT, MISS, Exchange
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Events, Piece

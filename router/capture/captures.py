@@ -23,19 +23,18 @@ from typing import Any, Final
 from adapters.corpus.delivery import Entry, to_line
 from adapters.corpus.merging import ANSWERS
 from adapters.corpus.signals import Signal
-from router.answering import Tap
 from router.capture.consent import Consent
 from router.capture.conversation import Unreadable
 from router.capture.counts import CaptureCounts, Dropped
 from router.capture.entries import Entries, offer_of
-from router.capture.recent import Finished, Recent
+from router.capture.recent import BoundedCopy, Finished, Recent
 from router.capture.repeats import Repeats
 from router.capture.signals import of_shadow, speaks
 from router.capture.spool import Line, Spool
-from router.capture.watching import BoundedCopy
 from router.config.capture import CaptureConfig
+from router.delivery import ESCALATED, VIOLATED, Tap
 from router.errors import GuardUnavailable, ReviewPending
-from router.exchange import ESCALATED, VIOLATED, Exchange
+from router.exchange import Exchange
 from router.request import Option
 from router.wire.endpoint import Endpoint
 

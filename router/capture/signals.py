@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, Counter
 from adapters.corpus.signals import Signal
 from router.capture.forms import broken_calls, broken_json
 from router.capture.tone import Tone, tone
-from router.exchange import ESCALATED, VIOLATED, Exchange
+from router.delivery import ESCALATED, VIOLATED
+from router.exchange import Exchange
 from router.request import AUTO
 from router.wire.answered import Answered
 

@@ -26,8 +26,9 @@ from router.choose.learning import Learning
 from router.choose.refusals import Code, nobody
 from router.config.root import RouterConfig
 from router.config.routing import RouteConfig
+from router.delivery import ESCALATED
 from router.errors import RouterError
-from router.exchange import ESCALATED, Exchange
+from router.exchange import Exchange
 from router.hardness import of_record
 from router.judge.standard import judging
 from router.prices import Work

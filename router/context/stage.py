@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from router.answering import Bodies
 from router.config.documents import ContextConfig
 from router.context import fence
 from router.context.documents.model import IndexUnavailable, Passage
@@ -17,9 +16,10 @@ from router.context.retrieve import Question, Retrieved
 from router.context.stitch import stitched
 from router.context.tokens import ByBytes, Counter
 from router.context.trim import dropped, trimmed
+from router.delivery import Bodies, Stitched
 from router.embed.threads import Busy, Threads
 from router.embed.weights import ModelMissing
-from router.exchange import Exchange, Stitched
+from router.exchange import Exchange
 from router.request import Intent, Option, Request
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS

@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Protocol
 
-from router.answering import Outgoing
+from router.delivery import Outgoing
 from router.errors import RouterError, TargetBroken
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Event, Events, Piece

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from router.answering import Outgoing
 from router.config.routing import RoutingConfig
+from router.delivery import ESCALATED, Assurance, Attempt, Outgoing
 from router.errors import RouterError
-from router.exchange import ESCALATED, Assurance, Attempt, Exchange
+from router.exchange import Exchange
 from router.judge.calibration import Calibration, pooled
 from router.judge.standard import Judging, Standard, judging
 from router.judge.watched import WatchedAnswer

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-from router.answering import Outgoing
+from router.delivery import Outgoing
 from router.judge.logprobs import Features, TokenLogprobs
 from router.wire.endpoint import Usage
 from router.wire.events import Body, Event, Events, Piece

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeGuard
 
 from adapters.aliases import Roles
-from router.answering import Bodies
+from router.delivery import Bodies
 from router.exchange import Exchange
 from router.request import Option
 from router.wire.endpoint import Endpoint

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
-from router.answering import Answering
 from router.config.delivery import DeliveryConfig
 from router.config.providers import CallLimits
+from router.delivery import CANCELLED, OK, REJECTED, Answering, Attempt
 from router.errors import (
     Failure,
     InvalidRequest,
@@ -20,7 +20,7 @@ from router.errors import (
     TargetRejected,
     TargetTimeout,
 )
-from router.exchange import CANCELLED, OK, REJECTED, Attempt, Exchange
+from router.exchange import Exchange
 from router.govern.detectors import holds_personal
 from router.replicas.table import TableHolder
 from router.request import Option

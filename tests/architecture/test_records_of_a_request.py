@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from adapters.aliases import RoutingTable
-from router.exchange import Account, Delivery, Exchange
+from router.delivery import Delivery
+from router.exchange import Account, Exchange
 from router.request import Decision, Request, changed
 from router.wire.endpoint import Endpoint
 

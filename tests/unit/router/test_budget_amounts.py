@@ -14,8 +14,9 @@ from router.budgets.accounts import Metric, accounts_of, window_at
 from router.budgets.holds import Bounds, fill_in, to_nano
 from router.config.budgets import BudgetConfig, BudgetsConfig, Window
 from router.config.providers import ModelCard, ProviderConfig
+from router.delivery import Attempt, Stitched
 from router.errors import Failure
-from router.exchange import Attempt, Exchange, Stitched
+from router.exchange import Exchange
 from router.prepare.parse import read_needs
 from router.request import Option
 from router.targets.directory import Catalog

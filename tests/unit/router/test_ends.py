@@ -14,8 +14,8 @@ import orjson
 import pytest
 
 from adapters.aliases import Replica
-from router.answering import Outgoing
 from router.budgets.accounts import Metric
+from router.delivery import Outgoing
 from router.exchange import Account, Exchange
 from router.respond import Client
 from router.wire.asgi import Bodies, Message

@@ -20,8 +20,7 @@ from typer.testing import CliRunner
 from adapters.registry import Registry
 from router.account.signals import HOUR_S, SIGNALS, SignalRow, Signals, tenth
 from router.account.usage import MAX_GROUPS, OTHER, Group, UsageMeter, UsageReport
-from router.answering import Answering
-from router.exchange import Assurance
+from router.delivery import Answering, Assurance
 from router.learn.drift import DAY_S, MAJOR, compare
 from router.request import Intent, Option
 from serving.cli.main import app

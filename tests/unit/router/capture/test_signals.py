@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.corpus.signals import Signal, struggles
 from router.capture.signals import SignalCounts, of_feedback, of_shadow, signs, speaks
-from router.exchange import ESCALATED, OK, VIOLATED, Attempt
+from router.delivery import ESCALATED, OK, VIOLATED, Attempt
 from router.request import Intent, Option
 from router.wire.answered import Answered, ToolCall
 from tests.fakes.exchanges import exchange, put

@@ -17,7 +17,8 @@ from router.choose.quality import Quality
 from router.choose.sessions import Sessions
 from router.config.root import RouterConfig
 from router.config.routing import QualityConfig, SessionConfig
-from router.exchange import Attempt, Exchange
+from router.delivery import Attempt
+from router.exchange import Exchange
 from router.prices import Price
 from router.replicas.rendezvous import share, weight
 from router.request import Hints, Intent, Needs, Option
