@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from adapters.aliases import RoutingTable
 from router.delivery import NOTHING_STITCHED, Delivery, Stitched
 from router.request import Decision, Option, Request
-from router.stages import TARGET, Heading, Stage, Stopwatch
+from router.stages import Heading, Stopwatch
 from router.wire.endpoint import Usage
 
 
@@ -182,16 +182,8 @@ class Exchange:
             return judged.probability
         return self.decision.intent.confidence
 
-    def within(self, heading: Heading, name: str) -> Stage:
-        """Book the time inside to a stage inside the present one."""
-        return self.account.stages.within(heading, name)
-
-    def waiting(self) -> Stage:
-        """Book the time inside to waiting for targets."""
-        return self.account.stages.within(None, TARGET)
-
     async def cover(self, option: Option) -> None:
         """To be called before every attempt, whoever makes it. Raises ``BudgetExceeded``."""
         if self.account.hold is not None:
-            with self.within(Heading.POLICY, "budget"):
+            with self.account.stages.within(Heading.POLICY, "budget"):
                 await self.account.hold.cover(self, option)

@@ -208,11 +208,11 @@ class Pipeline:
             checks = [*obligation_checks(exchange), *self.safety.answer_checks(exchange)]
             if not checks:
                 return answer
-            booked = exchange.within(Heading.GOVERNANCE, "answer-checks")
+            booked = exchange.account.stages.within(Heading.GOVERNANCE, "answer-checks")
             checked = CheckedAnswer(answer, FORMATS[exchange.request.endpoint], checks, booked)
             exchange.delivery.opens(checked)
             try:
-                with exchange.waiting():
+                with exchange.account.stages.waiting():
                     await checked.begin()
             except Violation as broken:
                 await checked.aclose()

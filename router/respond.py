@@ -84,7 +84,7 @@ class Client:
         """
         heard_by = [tap for tap in taps if tap is not None]
         if not answer.content_type.startswith(_EVENT_STREAM):
-            with exchange.waiting():
+            with exchange.account.stages.waiting():
                 pieces = [piece async for piece in answer.chunks()]
             for tap in heard_by:
                 for piece in pieces:
@@ -107,7 +107,7 @@ class Client:
         taps: Sequence[Tap],
         first_byte: Callable[[Account], Awaitable[None]],
     ) -> None:
-        waiting, send, pieces = exchange.waiting(), self._send, answer.chunks()
+        waiting, send, pieces = exchange.account.stages.waiting(), self._send, answer.chunks()
         wire = FORMATS[exchange.request.endpoint]
         while True:
             with waiting:
@@ -118,7 +118,7 @@ class Client:
                 else:
                     tap.hears(run)
             if not self._streaming:
-                with exchange.within(Heading.AUDIT, "on-record"):
+                with exchange.account.stages.within(Heading.AUDIT, "on-record"):
                     await first_byte(exchange.account)
                 await self._start_stream(exchange, answer.status)
             if run is None:

@@ -101,6 +101,10 @@ class Stopwatch:
         """Books the time inside a ``with`` block, also when it raises; may be entered again."""
         return Stage(self, self._of(heading, name))
 
+    def waiting(self) -> Stage:
+        """The same, to waiting for targets."""
+        return Stage(self, self._of(None, TARGET))
+
     def _of(self, heading: Heading | None, name: str) -> Booked:
         booked = self._booked.get(name)
         if booked is None:

@@ -1,6 +1,4 @@
-"""Answers as they pass, and those of the last minutes, in memory only: feedback may make one worth
-keeping.
-"""
+"""Answers as they pass, and those of the last minutes: in memory only, in case of feedback."""
 
 from __future__ import annotations
 

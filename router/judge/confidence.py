@@ -94,7 +94,7 @@ class Judge:
         wire = FORMATS[exchange.request.endpoint]
         watched = WatchedAnswer(answer, wire, strip=exchange.decision.probe is not None)
         exchange.delivery.opens(watched)
-        with exchange.waiting():
+        with exchange.account.stages.waiting():
             if not watched.is_stream or by.config.stream == "hold":
                 await watched.read(None, None)
             else:

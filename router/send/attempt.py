@@ -190,9 +190,9 @@ class Calls:
 
     async def body(self, exchange: Exchange, option: Option) -> Body:
         """What the context stage makes for a target, as far as that may see it."""
-        with exchange.within(Heading.CONTEXT, "context"):
+        with exchange.account.stages.within(Heading.CONTEXT, "context"):
             made = await exchange.delivery.made(option)
-        with exchange.within(Heading.GOVERNANCE, "vault"):
+        with exchange.account.stages.within(Heading.GOVERNANCE, "vault"):
             return await exchange.delivery.outgoing(option, made)
 
     async def start(
@@ -229,7 +229,7 @@ class Calls:
         ticket = Ticket(upstream)
         began = time.perf_counter()
         try:
-            with exchange.waiting():
+            with exchange.account.stages.waiting():
                 started = await self._begin(exchange, upstream, attempt, ticket, call, others)
         except RouterError as error:
             failed = self._failed(upstream, attempt, ticket, error)

@@ -355,7 +355,7 @@ class Sender:
             upstream, pause_s = found
             if pause_s:
                 patience_s -= pause_s
-                with exchange.waiting():
+                with exchange.account.stages.waiting():
                     await asyncio.sleep(pause_s)
                 left_s = self._left_s(exchange)
             try:
