@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _FILE = "serve.lock"
@@ -39,6 +39,25 @@ def held(state_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def home(first: Path, port: int, *, named: bool) -> Iterator[Path]:
+    """A state directory, held: ``first``, or where that is taken the port's own beside it.
+
+    So two on one machine need nothing but two ports. Who ``named`` the first gets no other.
+    Raises as ``held`` does.
+    """
+    with ExitStack() as holding:
+        place = first
+        try:
+            holding.enter_context(held(first))
+        except Occupied:
+            if named:
+                raise
+            place = first.with_name(f"{first.name}-{port}")
+            holding.enter_context(held(place))
+        yield place
 
 
 def require_free(state_dir: Path) -> None:

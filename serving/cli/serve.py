@@ -76,7 +76,7 @@ def serve(
         overrides = _overrides(model or base, host, port, state_dir)
         deploy = _load(config or _CONFIGS[base or "embedded"], overrides, replicas)
         check(deploy, dict(os.environ))
-        _hold(deploy.settings.state_dir, holding)
+        deploy = _at_home(deploy, holding, say, named=state_dir is not None)
         _have_base(deploy, say)
         system = _bring_up(deploy, stop, say)
         if not stop.asked.is_set():
@@ -179,20 +179,36 @@ def _load(config: Path, overrides: dict[str, Any], replicas: int | None) -> Depl
         raise CannotServe(f"{config} has {len(error.problems)} problem(s), listed above") from error
 
 
-def _hold(state_dir: Path, holding: contextlib.ExitStack) -> None:
-    """Nobody else serves from it until ``holding`` is closed. Raises ``CannotServe``."""
-    from serving.bringup.preconditions import CannotServe
-    from serving.bringup.tenancy import Occupied, held
+def _at_home(deploy: Deploy, holding: contextlib.ExitStack, say: _Say, *, named: bool) -> Deploy:
+    """The same, in a state directory that nobody else serves from until ``holding`` is closed.
 
+    Raises ``CannotServe``.
+    """
+    from serving.bringup.preconditions import CannotServe
+    from serving.bringup.tenancy import Occupied, home
+
+    first = deploy.settings.state_dir
     try:
-        holding.enter_context(held(state_dir))
+        place = holding.enter_context(home(first, deploy.port, named=named))
     except Occupied as error:
         raise CannotServe(str(error)) from error
     except OSError as error:
         raise CannotServe(
-            f"{state_dir}: {error.strerror or error}: make room there, or name another state "
-            "directory with --state-dir"
+            f"{error.filename or first}: {error.strerror or error}: make room there, or name "
+            "another state directory with --state-dir"
         ) from error
+    if place == first:
+        return deploy
+    say(f"another `graftwork serve` uses {first}: this one keeps its state in {place}")
+    return _moved(deploy, place)
+
+
+def _moved(deploy: Deploy, state_dir: Path) -> Deploy:
+    """The same with its state there."""
+    from serving.config.deploy import check
+
+    deploy.raw["applications"][0]["args"]["state_dir"] = str(state_dir)
+    return check(deploy.raw, "the deploy file")
 
 
 def _have_base(deploy: Deploy, say: _Say) -> None:

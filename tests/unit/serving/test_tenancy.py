@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from serving.bringup.tenancy import Occupied, held, require_free
+from serving.bringup.tenancy import Occupied, held, home, require_free
 from serving.cli.main import app
 
 REPO = Path(__file__).resolve().parents[3]
@@ -29,6 +29,21 @@ def test_a_second_one_is_told_who_the_first_is(tmp_path: Path) -> None:
     require_free(state)
     with held(state):
         pass
+
+
+def test_two_need_nothing_but_two_ports(tmp_path: Path) -> None:
+    """The second has a directory of its port's own, unless somebody named the first one."""
+    first, second = tmp_path / "state", tmp_path / "state-8001"
+    with home(first, 8000, named=False) as place:
+        assert place == first
+        with home(first, 8001, named=False) as other:
+            assert other == second
+            with pytest.raises(Occupied, match="state-8001"), home(first, 8001, named=False):
+                pass
+        with pytest.raises(Occupied, match="--state-dir"), home(first, 8001, named=True):
+            pass
+    with home(first, 8001, named=False) as place:
+        assert place == first
 
 
 def test_it_is_let_go_when_the_process_is_killed(tmp_path: Path) -> None:
