@@ -13,6 +13,7 @@ from typing import Any, Final
 from router.errors import GuardUnavailable, InvalidRequest
 from router.govern.actions import Actions, PiiPolicy
 from router.govern.scan import Scanner
+from router.govern.seams import runs
 from router.govern.vault.conversations import Conversations, Key
 from router.govern.vault.replacing import Digest, Replacing
 from router.govern.vault.restoring import Answer, RestoredAnswer, Restoring
@@ -114,7 +115,9 @@ class Guard:
         found = await self._scanner.find(both, names=actions.change(self._scanner.of_names))
         key = self._key(option)
         before = self._conversations.recall(key) if key is not None else {}
-        vault = Vault([text.text for text in both], before)
+        # Also what a model reads as one: a client may type a placeholder over two parts.
+        typed = [text.text for text in both] + [run.text for run in runs(both)]
+        vault = Vault(typed, before)
         replacing = Replacing(actions, vault, self._digest)
 
         def replaced() -> dict[str, Any]:

@@ -35,6 +35,7 @@ _SENTENCES: Final = frozenset(Kind) - {
     Kind.IDENTITY,
     Kind.TOKEN,
     Kind.DEFINITION,
+    Kind.SEED,
 }
 """Kinds of text in which a model can find names; in the others their form gives values away."""
 _TEXTS_KEPT: Final = 16_384
@@ -83,11 +84,11 @@ class Scanner:
         """What is in these texts.
 
         Args:
-            texts: of a body; those of tokens' probabilities are left out.
+            texts: of a body, or of a part of one.
             names: look for what only a sentence gives away, too.
         """
         texts = list(texts)
-        looked = {each.text: None for each in texts if each.kind is not Kind.TOKEN}
+        looked = {each.text: None for each in texts}
         size = sum(map(len, looked))
         if size > self._config.max_chars:
             raise GuardUnavailable(

@@ -19,9 +19,7 @@ MAX_FILE_CHARS: Final = 2 * 1024 * 1024
 _NO_TEXTS: Final = ("data:image/", "data:audio/", "data:video/")
 _LOOKED_AT: Final = 256
 _NEVER_IN_TEXT: Final = (b"\x00", b"\xff", b"\x89PNG")
-_ENCODED: Final = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
-)
+_ENCODED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
 _SHORT_ENCODED, _LONG_ENCODED = 8, 64
 """Characters from which base64 is looked for, and from which nothing else is written so."""
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -85,7 +83,7 @@ def is_encoded(value: str) -> bool:
     """
     if len(value) >= _LONG_ENCODED:
         return only_encoded(value)
-    if len(value) < _SHORT_ENCODED or len(value) % 4 or not _ENCODED.issuperset(value):
+    if len(value) < _SHORT_ENCODED or len(value) % 4 or not only_encoded(value):
         return False
     file = TextFile.read(value)
     return file is not None and file.text.replace("\n", "").isprintable()
@@ -93,7 +91,7 @@ def is_encoded(value: str) -> bool:
 
 def only_encoded(value: str) -> bool:
     """Whether it has no letters but those of base64, both alphabets, and line ends."""
-    return _ENCODED.issuperset(value[:4096]) and _ENCODED.issuperset(value)
+    return value.isascii() and not value.encode().translate(None, _ENCODED)
 
 
 def parsed(value: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from router.wire import words
 from router.wire.inner import only_encoded
-from router.wire.texts import is_long_number
+from router.wire.texts import LONG_NUMBER, is_long_number
 
 MAX_CHARS: Final = 512
 """A longer one of base64's letters is encoded media or a provider's own, and is no name."""
@@ -59,7 +59,7 @@ def names(body: dict[str, Any]) -> tuple[str, ...]:
             found |= _of_object(value, ids, is_id, left, is_top=value is body)
         elif not _is_flat(value):
             left += [(each, ids, is_id) for each in value if type(each) in (dict, list)]
-        if is_id and type(value) is list:
+        if is_id and type(value) is list and not _is_of_small_numbers(value):
             found.update(dict.fromkeys(_said(each) for each in value if _may_hide(each)))
     return tuple(found)
 
@@ -81,11 +81,11 @@ def _of_object(
         kind = type(each)
         if is_top and key == "model":
             continue  # the model that is asked for is one that is known, or nobody's
-        if key in words.MEDIA or (key in _ENCODED and (kind is not str or only_encoded(each))):
+        if kind is str and (key in words.MEDIA or (key in _ENCODED and only_encoded(each))):
             continue
         if has_data and key in words.DATA_OF_A_CALL:
             continue  # its keys are texts
-        is_word = is_id or key in words.MACHINERY or (is_call and key == "name")
+        is_word = is_id or key in words.MACHINERY or key in _ENCODED or (is_call and key == "name")
         if kind not in _HOLD_OTHERS:
             if (is_word or key in ids) and _may_hide(each):
                 said = _said(each)
@@ -100,6 +100,13 @@ def _of_object(
 def _is_flat(value: list[Any]) -> bool:
     """Whether nothing is below it; looked at without a step for each: it may be token ids."""
     return {dict, list}.isdisjoint(map(type, value))
+
+
+def _is_of_small_numbers(value: list[Any]) -> bool:
+    """Whether it is one of token ids, or an embedding; also looked at without a step for each."""
+    if not value or not set(map(type, value)) <= {int, float}:
+        return False
+    return min(value) > -LONG_NUMBER and max(value) < LONG_NUMBER
 
 
 def _may_hide(value: Any) -> bool:

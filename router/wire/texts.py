@@ -24,7 +24,14 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from router.wire import words
-from router.wire.inner import TextFile, is_encoded, json_with, parsed, with_distinct_keys
+from router.wire.inner import (
+    TextFile,
+    is_encoded,
+    json_with,
+    only_encoded,
+    parsed,
+    with_distinct_keys,
+)
 from router.wire.kinds import Kind
 
 MAX_DEPTH: Final = 48
@@ -346,20 +353,22 @@ class _Walk:
 
     def _url(self, value: str, role: str) -> str:
         if value.startswith("data:"):
-            return self._file(value, role)
+            return self._file(value, role, Kind.URL)
         return self._text(value, role, Kind.URL)
 
     def _media(self, name: str, value: str, role: str, kind: Kind) -> str:
-        """Encoded bytes; but ``data`` may as well be a document's plain text."""
+        """Encoded bytes; but ``data`` may as well be a document's plain text, or a short word."""
         if name == "data" and not is_encoded(value):
             return self._text(value, role, kind)
-        return self._file(value, role)
+        return self._file(value, role, kind)
 
-    def _file(self, value: str, role: str) -> str:
+    def _file(self, value: str, role: str, kind: Kind) -> str:
+        """A file; whatever says that it is one and is not encoded is a text of its own kind."""
         self._found.inline_bytes += len(value)
         file = TextFile.read(value)
         if file is None:
-            return value
+            data = value.partition(",")[2] if value.startswith("data:") else value
+            return value if only_encoded(data) else self._text(value, role, kind)
         new = self._text(file.text, role, Kind.FILE)
         return value if new == file.text else file.saying(new)
 
@@ -481,9 +490,9 @@ def _is_of_token_ids(path: list[Step]) -> bool:
 
 
 def is_long_number(value: Any) -> bool:
-    """Whether somebody can be known by it; a whole number may have been written as a fraction."""
+    """Whether somebody can be known by it, also by what stands before its point."""
     if type(value) is float:
-        return LONG_NUMBER <= abs(value) < _LONGEST_NUMBER and value.is_integer()
+        return LONG_NUMBER <= abs(value) < _LONGEST_NUMBER
     return type(value) is int and abs(value) >= LONG_NUMBER
 
 

@@ -148,6 +148,25 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     "a fraction that is whole": ({"messages": HELLO, "brand_new": [float(CARD)]}, str(CARD)),
     "a number's default": (_tool(name="f", parameters={"default": CARD}), str(CARD)),
     "one of some numbers": (_tool(name="f", parameters={"enum": [1, CARD]}), str(CARD)),
+    "a number with a fraction": ({"messages": HELLO, "brand_new": CARD + 0.5}, str(CARD)),
+    "a word with its probability": (
+        {"messages": HELLO, "brand_new": {"logprobs": [f"to {MAIL}"]}},
+        MAIL,
+    ),
+    "a file that is none": (
+        _shown({"type": "file", "file": {"file_data": f"mail {MAIL} to", "filename": "x.txt"}}),
+        MAIL,
+    ),
+    "a picture that is none": (
+        _shown({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{MAIL}"}}),
+        MAIL,
+    ),
+    "a picture in plain": (
+        _shown({"type": "image_url", "image_url": {"url": f"data:image/png,{MAIL}"}}),
+        MAIL,
+    ),
+    "a sound that is none": (_shown({"type": "input_audio", "input_audio": f"is {MAIL}"}), MAIL),
+    "media in a new field": ({"messages": HELLO, "brand_new": {"b64_json": MAIL}}, MAIL),
     "a short file": (
         _shown({"type": "file", "source": {"type": "base64", "data": _BASE64}}),
         _BASE64[8:24],
@@ -264,6 +283,19 @@ _FIXED = {
     "a call's id": ({"messages": _call("f", str(CARD))}, "CREDIT_CARD"),
     "an address as URLs have it": ({"messages": _call("f", "bob%40example.com")}, "EMAIL"),
     "a long name": ({"messages": HELLO, "metadata": {f"{_LONG} {MAIL}": "1"}}, "EMAIL"),
+    "the form of a sound": (
+        _shown({"type": "input_audio", "input_audio": {"data": "AAAA", "format": MAIL}}),
+        "EMAIL",
+    ),
+    "a word's probability": ({"messages": HELLO, "top_logprobs": {MAIL: -0.1}}, "EMAIL"),
+    "an embedding": ({"messages": HELLO, "brand_new": {"embedding": [MAIL]}}, "EMAIL"),
+    "bytes": ({"messages": HELLO, "brand_new": {"bytes": [1, CARD]}}, "CREDIT_CARD"),
+    "ids of tokens": ({"messages": HELLO, "brand_new": {"token_ids": {"a": [MAIL]}}}, "EMAIL"),
+    "an engine's own": ({"messages": HELLO, "kv_transfer_params": {"a": MAIL}}, "EMAIL"),
+    "a key of a signature": (
+        {"messages": HELLO, "brand_new": {"signature": {MAIL: 1}}},
+        "EMAIL",
+    ),
     "what is not encoded": (
         {"messages": HELLO, "brand_new": [{"encrypted_content": f"it is {MAIL}"}]},
         "EMAIL",

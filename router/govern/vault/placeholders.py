@@ -2,8 +2,9 @@ r"""What placeholders look like, and how they are found again in what a model ma
 
 ``[EMAIL_1]``: a word that says what it is and a small number are copied by the smallest models, and
 neither JSON nor Markdown has to escape the brackets. Models write ``[email 1]``, ``<EMAIL-1>``,
-``[EMAIL\_1]`` and, without brackets, ``EMAIL_1``: all of these are found, but ``email 1``, which
-people write, is not. A speaker's name, which may have no brackets, gets ``EMAIL_1`` from the start.
+``[EMAIL\_1]``, in URLs ``%5BEMAIL_1%5D`` and, without brackets, ``EMAIL_1``: all of these are
+found, but ``email 1``, which people write, is not. A speaker's name, which may have no brackets,
+gets ``EMAIL_1`` from the start.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ MAX_CHARS: Final = 96
 _DIGITS: Final = 6
 _GAP: Final = r"[\s_\\-]{0,4}"
 _KEPT: Final = 1024
+_OPEN: Final = r"(?:[\[<【]|%5[Bb])"
+_CLOSE: Final = r"(?:[\]>】]|%5[Dd])"
 _TAIL: Final = re.compile(
-    rf"\\{{0,2}}(?:[\[<【]\s{{0,3}}(?P<word>[^\W\d](?:[^\W\d]|[\s\\-]){{0,47}})?"
-    rf"(?P<digits>\d{{0,{_DIGITS}}})\s{{0,3}}\\{{0,2}})?\Z"
+    rf"(?:\\{{0,2}}(?:{_OPEN}\s{{0,3}}(?P<word>[^\W\d](?:[^\W\d]|[\s\\-]){{0,47}})?"
+    rf"(?P<digits>\d{{0,{_DIGITS}}})\s{{0,3}}\\{{0,2}}(?:%5?)?)?|%5?)\Z"
 )
 _BARE_TAIL: Final = re.compile(rf"(?<![^\W_])[A-Z][A-Z_\\]{{0,47}}\d{{0,{_DIGITS}}}\Z")
 _LETTERS: Final = re.compile(r"[\W\d_]+")
@@ -62,8 +65,8 @@ class Written:
         self._any = re.compile(
             # A backslash before it belongs to it only when there is one inside, too: it may be the
             # client's own, as in a path.
-            rf"(?:\\{{1,2}}[\[<](?=[^\]>]{{0,{MAX_CHARS}}}\\[\]>])|[\[<【])"
-            rf"\s{{0,3}}(?P<loose>{loose}){_GAP}(?P<n>{number})\s{{0,3}}\\{{0,2}}[\]>】]"
+            rf"(?:\\{{1,2}}[\[<](?=[^\]>]{{0,{MAX_CHARS}}}\\[\]>])|{_OPEN})"
+            rf"\s{{0,3}}(?P<loose>{loose}){_GAP}(?P<n>{number})\s{{0,3}}\\{{0,2}}{_CLOSE}"
             rf"|(?<![^\W_])(?P<exact>(?-i:{exact}))\\{{0,2}}_(?P<m>{number})(?!\d)",
             re.IGNORECASE,
         )
@@ -106,7 +109,7 @@ def _tails(text: str, start: int) -> Iterator[re.Match[str]]:
     """What at the end of a text may be a beginning, the longest first."""
     for place in range(start, len(text)):
         letter = text[place]
-        if letter in "\\[<【":
+        if letter in "\\[<【%":
             found = _TAIL.match(text, place)
         elif "A" <= letter <= "Z":
             found = _BARE_TAIL.match(text, place)

@@ -100,8 +100,6 @@ class Replacing:
         return _edited(text, self._edits(text))
 
     def _changed(self, text: Text) -> str:
-        if text.kind is Kind.TOKEN:
-            return text.text
         if text.kind is Kind.IDENTITY:
             return self._identity(text.text)
         edits = self._edits(text.text)

@@ -101,7 +101,7 @@ def _conversation(
         raise malformed("messages", "a list with at least one user message")
     if turns[0]["role"] == "assistant":  # which Messages does not take
         turns.insert(0, {"role": "user", "content": [{"type": "text", "text": _BEGIN}]})
-    _end_without_space(turns[-1])
+    _end_without_space(turns)
     return system, turns
 
 
@@ -156,10 +156,16 @@ def _tool_id(value: object, param: str) -> str:
     return _NOT_IN_AN_ID.sub("_", value)  # calls and results change alike, so they still match
 
 
-def _end_without_space(turn: dict[str, Any]) -> None:
-    last = turn["content"][-1]
-    if turn["role"] == "assistant" and last["type"] == "text":
-        last["text"] = last["text"].rstrip()  # a prefill must not end in white space
+def _end_without_space(turns: list[dict[str, Any]]) -> None:
+    """A prefill must not end in white space, nor be nothing else."""
+    blocks = turns[-1]["content"]
+    if turns[-1]["role"] != "assistant" or blocks[-1]["type"] != "text":
+        return
+    blocks[-1]["text"] = blocks[-1]["text"].rstrip()
+    if not blocks[-1]["text"]:
+        blocks.pop()
+    if not blocks:
+        turns.pop()
 
 
 def _tools(body: dict[str, Any]) -> dict[str, Any]:

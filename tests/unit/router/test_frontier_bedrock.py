@@ -26,6 +26,7 @@ from router.targets.frontier import FrontierTarget, frontier_targets
 from router.targets.http_client import HttpClient
 from router.wire.aws import sigv4
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.translate.messages_to_converse import converse_request
 from tests.fakes.door import door
 from tests.fakes.faults import Fault, Kind
 from tests.fakes.frontier_bedrock import AccessKey, FakeBedrock
@@ -600,3 +601,11 @@ async def test_a_beginning_is_gone_on_from(model: FrontierTarget, bedrock: FakeB
     await read(model, asked)
     last = bedrock.requests[0].body["messages"][-1]
     assert last == {"role": "assistant", "content": [{"text": "well"}]}
+
+
+def test_an_empty_instruction_is_none() -> None:
+    """Converse refuses blocks without a letter."""
+    said = [{"type": "text", "text": ""}, {"type": "text", "text": "Be brief."}]
+    body = {"messages": [{"role": "user", "content": "Hi"}], "system": said}
+    assert converse_request(body)["system"] == [{"text": "Be brief."}]
+    assert "system" not in converse_request({**body, "system": said[:1]})

@@ -363,6 +363,16 @@ def test_prefill_does_not_end_in_space() -> None:
     assert message["content"] == "The answer is "
 
 
+def test_a_prefill_of_nothing_but_space_is_none() -> None:
+    """Anthropic refuses empty texts."""
+    for content in (" ", [{"type": "text", "text": "\n"}]):
+        turns = _to_messages(messages=[HI, {"role": "assistant", "content": content}])["messages"]
+        assert [turn["role"] for turn in turns] == ["user"]
+    parts = [{"type": "text", "text": "So"}, {"type": "text", "text": " "}]
+    turns = _to_messages(messages=[HI, {"role": "assistant", "content": parts}])["messages"]
+    assert turns[-1]["content"] == [{"type": "text", "text": "So"}]
+
+
 def test_conversation_to_chat() -> None:
     """System, images, tool calls and results in chat's words; thoughts are forgotten."""
     request = _to_chat(

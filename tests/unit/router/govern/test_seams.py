@@ -16,7 +16,7 @@ from router.govern.detectors import detectors
 from router.govern.governance import Governance
 from router.govern.seams import Run, runs
 from router.wire.texts import survey
-from tests.unit.router.govern.test_guard import CLOUD, Names, governance, guarded, request
+from tests.unit.router.govern.test_guard import CLOUD, MAIL, Names, governance, guarded, request
 
 VALUES = ("ann.planted@example.org", "4111 1111 1111 1111", "DE89370400440532013000")
 
@@ -120,3 +120,15 @@ async def test_the_pieces_of_a_value_are_ordinary_words_elsewhere() -> None:
     assert [each["text"] for each in first["content"]] == ["[EMAIL_1]", "[EMAIL_2]"]
     assert second["content"] == "What is example.org?"
     assert guard.restored(CLOUD, "[EMAIL_1][EMAIL_2]") == "ann@example.org"
+
+
+async def test_a_placeholder_that_is_typed_over_two_parts_is_the_clients_own() -> None:
+    """What a model says of it is not taken for a value."""
+    asked = request("", input=[{"role": "user", "content": [
+        {"type": "input_text", "text": "Say [EMA"},
+        {"type": "input_text", "text": f"IL_1] to {MAIL}"},
+    ]}])  # fmt: skip
+    guard = await guarded(governance(), asked)
+    sent = (await guard.outgoing(CLOUD, asked.body))["input"][0]["content"]
+    assert [each["text"] for each in sent] == ["Say [EMA", "IL_1] to [EMAIL_2]"]
+    assert guard.restored(CLOUD, "[EMAIL_1] to [EMAIL_2]") == f"[EMAIL_1] to {MAIL}"

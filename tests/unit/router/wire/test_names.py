@@ -14,12 +14,8 @@ from router.wire.names import LEAST_CHARS, literal, names
 from router.wire.texts import survey
 
 PLANTED = "ann.example@example.org"
-_ENCODED = words.MEDIA | {
-    *("bytes", "embedding", "encrypted_content", "kv_transfer_params", "model"),
-    *("obfuscation", "prompt_token_ids", "signature", "thought_signature"),
-    "token_ids",
-}
-"""What is not looked into: encoded, or numbers, or what has to be a known name."""
+_KNOWN = {"model"}
+"""What has to be a known name."""
 NUMBER = 4111111111111111
 _KEYS = sorted(
     (
@@ -32,9 +28,11 @@ _KEYS = sorted(
         | words.SCHEMA_WORDS
         | words.NAMED_SCHEMAS
         | words.DATA_OF_A_CALL
+        | words.MEDIA
+        | {"token_ids", "obfuscation", "thought_signature", "signature"}
         | {"metadata", "brand_new", "user", "name", "tool_calls", "function", "description"}
     )
-    - _ENCODED
+    - _KNOWN
 )
 _TYPES = sorted(words.CALLS | words.RESULTS | words.IMAGES | words.KINDS.keys() | {"message"})
 

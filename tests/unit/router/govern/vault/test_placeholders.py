@@ -28,6 +28,8 @@ WAYS = (
     "[CREDIT_CARD\n_12]",
     "CREDIT_CARD_12",
     "[CREDIT_CARD_012]",
+    "%5BCREDIT_CARD_12%5D",
+    "%5bcredit-card-12%5d",
 )
 NEVER = (
     "credit card 12",
