@@ -106,7 +106,7 @@ def _is_of_small_numbers(value: list[Any]) -> bool:
     """Whether it is one of token ids, or an embedding; also looked at without a step for each."""
     if not value or not set(map(type, value)) <= {int, float}:
         return False
-    return min(value) > -LONG_NUMBER and max(value) < LONG_NUMBER
+    return bool(min(value) > -LONG_NUMBER and max(value) < LONG_NUMBER)
 
 
 def _may_hide(value: Any) -> bool:
