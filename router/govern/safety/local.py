@@ -43,6 +43,11 @@ INJECTED: Final = 2.5
 INJECTED_AT_THE_EDGE: Final = 4.0
 """The same of a longer text's first or last sentence, where orders to a model mostly stand."""
 INJECTED_IN_PROSE: Final = 6.0
+_ORDER: Final = 2
+"""Words without which nothing is an order: a name, or `prompt 3`, is none."""
+_BRIEF: Final = 4
+"""Words up to which one that injections have says too much (`rules please`, `test prompt 1`): they
+need what a longer text's edge needs."""
 _PIECES: Final = 128
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 
@@ -163,8 +168,16 @@ class Classifier:
                 if score > max(harm, doubt):
                     harm, doubtful = score, _stretch(part, found, start)
             if source is not Source.ANSWER:
-                injections.append(self._models.injection.find(found)[0])
-        return Read(harm, doubtful, _injection(injections), len(found_in) > 1)
+                injections.append(self._injection(found))
+        return Read(harm, doubtful, _that_counts(injections), len(found_in) > 1)
+
+    def _injection(self, found: list[str]) -> float:
+        """Log odds of a part in words; 0 of one that is too short to say so."""
+        count = sum(each[0].isalpha() for each in found)
+        if count < _ORDER:
+            return 0.0
+        score = self._models.injection.find(found)[0]
+        return score if count > _BRIEF or score >= INJECTED_AT_THE_EDGE else 0.0
 
     def meaning(self, words_score: float, text: str) -> float:
         """Log odds of harm, of words and meaning together. Blocks."""
@@ -183,8 +196,8 @@ class Classifier:
             raise GuardUnavailable(f"The safety checks' encoder is missing: {error}") from error
 
 
-def _injection(scores: list[float]) -> float:
-    """The log odds that count, of a text's sentences; 0 where none do."""
+def _that_counts(scores: list[float]) -> float:
+    """Of the log odds of a text's sentences; 0 where none do."""
     if not scores:
         return 0.0
     if len(scores) == 1:
