@@ -65,9 +65,16 @@ def prepare_environment(run_dir: Path) -> None:
         os.environ.setdefault(name, value)
 
 
-def drain_environment(deploy: Deploy) -> dict[str, str]:
-    """What HAProxy has to know of drains: it must not cut what the replicas still wait for."""
-    return {_HARD_STOP: f"{math.ceil(deploy.drain_s + _AFTER_DRAIN_S)}"}
+def environment_of(deploy: Deploy) -> dict[str, str]:
+    """What Ray's processes have to know of a deploy file, beside ``prepare_environment``.
+
+    HAProxy must not cut what the replicas still wait for. What they write to standard error is to
+    come out of ours, and not into files of Ray's.
+    """
+    found = {_HARD_STOP: f"{math.ceil(deploy.drain_s + _AFTER_DRAIN_S)}"}
+    if deploy.settings.log.destination == "stderr":
+        found |= {"RAY_LOG_TO_STDERR": "1", "RAY_BACKEND_LOG_LEVEL": "warning"}
+    return found
 
 
 class LocalSystem:
@@ -89,7 +96,7 @@ class LocalSystem:
 
         A busy machine can be too slow for Ray's own deadlines: what failed is tried once more.
         """
-        for name, value in drain_environment(self._deploy).items():
+        for name, value in environment_of(self._deploy).items():
             os.environ.setdefault(name, value)
         adopt_orphans()
         try:
@@ -163,17 +170,19 @@ class LocalSystem:
             return json.load(response)
 
     @property
-    def log_directory(self) -> Path:
+    def log_place(self) -> str:
         """Where the processes write their logs."""
         settings = self._deploy.settings
-        return settings.log.directory or settings.state_dir / "logs"
+        if settings.log.destination == "stderr":
+            return "standard error"
+        return str(settings.log.directory or settings.state_dir / "logs")
 
     @property
     def logs(self) -> str:
         """Where to look: Graftwork's logs, and Ray's with what replicas printed."""
         node = _ray_node()
         rays = f" and {node.get_logs_dir_path()}" if node is not None else ""
-        return f"{self.log_directory}{rays}"
+        return f"{self.log_place}{rays}"
 
     def check(self) -> None:
         """Raises ``Broken`` when a process without which nothing works has ended."""

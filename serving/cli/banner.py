@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def has_keys(deploy: Deploy) -> bool:
     return bool(auth.keys or auth.keys_file or auth.tokens)
 
 
-def banner(deploy: Deploy, url: str, adapters: Sequence[str] | None, logs: Path) -> list[str]:
+def banner(deploy: Deploy, url: str, adapters: Sequence[str] | None, logs: str) -> list[str]:
     """The lines, each of which fits a terminal. ``adapters``: None when a key is needed to ask."""
     from adapters.format.files import few
     from serving.engine.model import base_id

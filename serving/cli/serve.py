@@ -259,10 +259,10 @@ def _say_what_is_there(
             models = [m["id"] for m in system.get("/v1/models")["data"] if m["kind"] == "adapter"]
     if as_json:
         told = {"url": system.url, "seconds": round(seconds, 1), "adapters": models}
-        typer.echo(json.dumps({**told, "logs": str(system.log_directory)}))
+        typer.echo(json.dumps({**told, "logs": system.log_place}))
         return
     typer.echo(f"\nGraftwork is up on {system.url} after {seconds:.0f} s")
-    for line in banner(deploy, system.url, models, system.log_directory):
+    for line in banner(deploy, system.url, models, system.log_place):
         typer.echo(line)
 
 

@@ -245,6 +245,8 @@ def test_the_overlay_runs(pods: Pods) -> None:
     placed = _nodes(pods)
     assert len(set(placed.values())) == 2, placed
     assert placed["router"] == placed["registry"] != placed["engine"]
+    # `kubectl logs` shows it: our lines are the Pod's output, not files of Ray's.
+    assert '"event":"router_started"' in (pods.writable / "control.txt").read_text()
 
 
 def _nodes(pods: Pods) -> dict[str, str]:

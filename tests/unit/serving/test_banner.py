@@ -19,7 +19,7 @@ def said(root: Path, adapters: list[str] | None, **router: Any) -> list[str]:
     """The banner of the shipped configuration with this router section on top."""
     raw = yaml.safe_load(Path("config/local.yaml").read_text(encoding="utf-8"))
     raw["applications"][0]["args"]["router"] |= router
-    return banner(deploying.check(raw, "local.yaml"), URL, adapters, root / "logs")
+    return banner(deploying.check(raw, "local.yaml"), URL, adapters, str(root / "logs"))
 
 
 def command(lines: list[str]) -> list[str]:
