@@ -9,6 +9,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -108,9 +110,20 @@ def reader(engine: Engine) -> Engine:
 
 
 def upgrade(engine: Engine, migrations: Path = MIGRATIONS) -> None:
-    """Bring the tables of these migrations to the newest; does nothing when they are there."""
-    with migration_config(engine, migrations) as config:
-        command.upgrade(config, "head")
+    """Bring the tables of these migrations to the newest; does nothing when they are there.
+
+    Raises ``RegistryError`` for tables that a newer release has changed.
+    """
+    try:
+        with migration_config(engine, migrations) as config:
+            command.upgrade(config, "head")
+    except CommandError as error:
+        if not isinstance(error.__cause__, ResolutionError):
+            raise
+        raise RegistryError(
+            f"{engine.url.render_as_string()} was written by a newer release of Graftwork",
+            remedy="Run that release, or restore a backup from before (docs/operations/upgrade.md).",
+        ) from error
 
 
 @contextmanager

@@ -93,7 +93,9 @@ def get_logger(name: str) -> Any:
 
 def _handler(settings: Settings, role: str) -> logging.Handler:
     if settings.log.destination == "stderr":
-        return logging.StreamHandler(sys.stderr)
+        # The process's own: Ray Serve puts a stream in place of `sys.stderr` that hands lines to its
+        # logger, which has a file, and a level under which they vanish.
+        return logging.StreamHandler(sys.__stderr__ or sys.stderr)
     directory = settings.log.directory or settings.state_dir / "logs"
     directory.mkdir(parents=True, exist_ok=True)
     return logging.handlers.RotatingFileHandler(

@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
+from adapters.errors import RegistryError
 from adapters.registry import Plan, Registry, database
 from adapters.registry.lifecycle import State
 from adapters.registry.models import Base
@@ -47,6 +48,16 @@ def test_upgrade_does_not_depend_on_the_working_directory(
     monkeypatch.chdir(tmp_path)
     database.upgrade(engine)
     assert "control" in inspect(engine).get_table_names()
+
+
+def test_a_database_of_a_newer_release_has_a_remedy(engine: Engine) -> None:
+    """Who goes back to an older one is told so, and not that a revision cannot be located."""
+    database.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(RegistryError, match="newer release") as refused:
+        database.upgrade(engine)
+    assert "backup" in refused.value.remedy
 
 
 def test_there_is_one_head(engine: Engine) -> None:

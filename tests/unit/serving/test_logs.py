@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from serving.config.settings import Settings
 from serving.telemetry.logs import get_logger, setup_logging
 from tests.fakes.running_router import running_router, settings_with
 
+REPO = Path(__file__).resolve().parents[3]
 Lines = Callable[[], list[dict[str, Any]]]
 
 
@@ -142,3 +145,22 @@ async def test_what_is_logged_during_a_request_names_it(
     during = [line for line in lines() if line["event"] == "late" or "exception" in line]
     assert len(during) == 2
     assert {line["request_id"] for line in during} == {"req-7"}
+
+
+def test_standard_error_is_the_processs_own() -> None:
+    """Ray Serve puts another stream in its place in every replica, and drops what comes there."""
+    script = (
+        "import io, sys\n"
+        "sys.stderr = io.StringIO()\n"
+        "from serving.config.settings import Settings\n"
+        "from serving.telemetry.logs import get_logger, setup_logging\n"
+        "setup_logging(Settings.model_validate({'log': {'destination': 'stderr'}}), 'router')\n"
+        "get_logger('graftwork.router').info('router_started')\n"
+        "assert not sys.stderr.getvalue()\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, cwd=REPO, capture_output=True, text=True, timeout=100, check=True
+    )
+    [line] = [each for each in done.stderr.splitlines() if "router_started" in each]
+    assert json.loads(line)["role"] == "router"
