@@ -122,7 +122,7 @@ def upgrade(engine: Engine, migrations: Path = MIGRATIONS) -> None:
             raise
         raise RegistryError(
             f"{engine.url.render_as_string()} was written by a newer release of Graftwork",
-            remedy="Run that release, or restore a backup from before (docs/operations/upgrade.md).",
+            remedy="Run that release, or restore a backup of before (docs/operations/upgrade.md).",
         ) from error
 
 

@@ -93,7 +93,7 @@ def get_logger(name: str) -> Any:
 
 def _handler(settings: Settings, role: str) -> logging.Handler:
     if settings.log.destination == "stderr":
-        # The process's own: Ray Serve puts a stream in place of `sys.stderr` that hands lines to its
+        # The process's own. In place of `sys.stderr` Ray Serve has a stream that hands lines to its
         # logger, which has a file, and a level under which they vanish.
         return logging.StreamHandler(sys.__stderr__ or sys.stderr)
     directory = settings.log.directory or settings.state_dir / "logs"
