@@ -87,6 +87,7 @@ class IntentSource:
         self._encoder: Encoder | None = None
         self._watched: list[Path] = []
         self._seen: list[Mark | None] = []
+        self._is_due = False
         self.refused = 0
         self.current = self._make()
 
@@ -110,20 +111,23 @@ class IntentSource:
         """
         before = self._made, self._made_digest
         is_other = await self._fetched()
-        if not is_other and self._marks() == self._seen:
+        if not is_other and not self._is_due and self._marks() == self._seen:
             return False
+        self._is_due = True
         try:
             made = await asyncio.to_thread(self._make)
         except (IntentsInvalid, EncoderMissing) as error:
+            self._is_due = False
             self.refused += 1
             _log.warning("intents_refused", extra={"error": str(error)})
             if is_other:
                 self._made, self._made_digest = before
                 raise
             return False
-        except Exception:
-            self._seen = []  # not the content's fault: the next look tries again
+        except BaseException:  # not the content's fault, or it took too long: it is tried again
+            self._made, self._made_digest = before
             raise
+        self._is_due = False
         changed = made.version != self.current.version
         self.current = made
         _log.info("intents_changed", extra={"version": made.version, "retrained": changed})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from adapters.aliases import RoutingTable
 from router.config.auto import AutoConfig, IntentConfig
+from router.embed.layers import Vector
 from router.intent.encoder import Encoder, EncoderMissing
 from router.intent.examples import Example
 from router.intent.few import FewBeside
@@ -186,3 +190,47 @@ def test_vectors_of_made_examples_leave_nothing_on_the_disk(tmp_path: Path) -> N
     made = _new(20)
     _head(encoder, known, made, config, cache)
     assert sorted(tmp_path.iterdir()) == before
+
+
+class _Failing(FakeEncoder):
+    """Fails, or stops, as long as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = False
+        self.began, self.goes_on = threading.Event(), threading.Event()
+        self.goes_on.set()
+
+    def encode(self, pieces: Sequence[int]) -> Vector:
+        """The same, if it may."""
+        self.began.set()
+        self.goes_on.wait(60)
+        if self.fails:
+            raise MemoryError
+        return super().encode(pieces)
+
+
+@pytest.mark.parametrize("how", ["fails", "takes too long"])
+async def test_a_training_that_came_to_nothing_is_done_again(registry: Registry, how: str) -> None:
+    """Also where no file is watched, which could change meanwhile."""
+    encoder = _Failing()
+    source = IntentSource(AutoConfig(intents=(HOURS,)), lambda _: encoder, None, registry.fetch)
+    source.heard(registry.make(VISA))
+    encoder.began.clear()
+    if how == "fails":
+        encoder.fails = True
+        with pytest.raises(MemoryError):
+            await source.refresh()
+        encoder.fails = False
+    else:
+        encoder.goes_on.clear()
+        under_way = asyncio.create_task(source.refresh())
+        await asyncio.to_thread(encoder.began.wait, 60)
+        under_way.cancel()  # as its job does when the time is over
+        with pytest.raises(asyncio.CancelledError):
+            await under_way
+        encoder.goes_on.set()
+    assert named(source, VISA.examples[0]) is None
+    assert await source.refresh()
+    assert named(source, VISA.examples[0]) == "visas"
+    assert not await source.refresh()
