@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from adapters.aliases import Alias, engine_name
+from adapters.aliases import Alias
 from router.choose.cards import Card, CardSet
 from router.choose.ranking import Candidate
 from router.choose.refusals import Code
@@ -458,8 +458,3 @@ def _full_digest(digests: Iterable[str], wanted: str) -> str | None:
 
 def _frontier(card: Card, reason: str) -> Candidate:
     return Candidate(card, Code.FRONTIER, reason, tier=_FRONTIER)
-
-
-def version_name(alias: Alias, digest: str) -> str:
-    """``adapter:<alias>@<digest12>``."""
-    return f"adapter:{engine_name(alias.name, digest)}"
