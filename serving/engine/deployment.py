@@ -74,7 +74,7 @@ class EngineDeployment:
             also_known_as=names,
             digest_cache=self._settings.state_dir.absolute() / "base-digests.json",
         )
-        card = await asyncio.to_thread(self._prepare_gpu)
+        card = self._card = await asyncio.to_thread(self._prepare_gpu)
         self._engine = VllmEngine(self._settings.engine, identity, str(model))
         started = time.monotonic()
         await self._engine.start()
@@ -127,6 +127,7 @@ class EngineDeployment:
             in_flight=self._surface.in_flight,
             waiting=self._slots.waiting,
             work=self._surface.work(),
+            card=self._card or "",
         )
 
     async def _report_once(self) -> None:

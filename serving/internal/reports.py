@@ -50,6 +50,8 @@ class EngineReport(_Frozen):
     """Of those, the ones that wait for a slot because others are pinned."""
     work: Work | None = None
     """What it did since it started; None: its engine does not count tokens."""
+    card: str = ""
+    """The name of its GPUs; empty: it has none."""
 
 
 class RouterReport(_Frozen):

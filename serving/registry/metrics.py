@@ -58,17 +58,18 @@ class RegistryCollector(Collector):
         seconds = GaugeMetricFamily(
             "graftwork_prompt_token_seconds",
             "Seconds of a replica for one computed prompt token; no sample until it is known.",
+            labels=["card"],
         )
-        if times.prompt_token_s is not None:
-            seconds.add_metric([], times.prompt_token_s)
+        for card, took in times.known().items():
+            seconds.add_metric([card], took)
         yield seconds
         ratios = GaugeMetricFamily(
             "graftwork_input_tokens_per_output_token",
             "Prompt tokens that take as long as one generated token, by requests at once.",
-            labels=["load"],
+            labels=["card", "load"],
         )
-        for load, ratio in times.by_load().items():
-            ratios.add_metric([str(load)], ratio)
+        for (card, load), ratio in times.by_load().items():
+            ratios.add_metric([card, str(load)], ratio)
         yield ratios
 
     def _versions(self, snapshot: object) -> Iterator[Metric]:

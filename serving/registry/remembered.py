@@ -1,4 +1,4 @@
-"""What a prompt token takes, over restarts of the registry: one small file below the state."""
+"""What a prompt token takes on each card, over restarts of the registry: one small file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from adapters.atomic import sweep, write_file
-from serving.registry.token_times import TokenTimes
+from serving.registry.card_times import CardTimes
 
 _NAME = "token-times.json"
 
@@ -18,11 +18,11 @@ class RememberedTimes:
     A file that is missing, torn or odd is none: it is measured again.
     """
 
-    def __init__(self, times: TokenTimes, state_dir: Path) -> None:
+    def __init__(self, times: CardTimes, state_dir: Path) -> None:
         self._times = times
         self._path = state_dir / _NAME
         self._base: str | None = None
-        self._kept: float | None = None
+        self._kept: dict[str, float] = {}
 
     def serves(self, base_digest: str) -> None:
         """Say which base the engines serve."""
@@ -31,24 +31,24 @@ class RememberedTimes:
         if self._base is not None:
             self._times.forget()
         self._base, self._kept = base_digest, self._read(base_digest)
-        if self._times.prompt_token_s is None:
-            self._times.prompt_token_s = self._kept
+        self._times.remember(self._kept)
 
     def keep(self) -> None:
         """Write down what is new. Raises ``OSError``."""
-        known = self._times.prompt_token_s
-        if self._base is None or known is None or known == self._kept:
+        known = self._times.known()
+        if self._base is None or not known or known == self._kept:
             return
         said = json.dumps({"base": self._base, "prompt_token_s": known})
         sweep(self._path.parent)
         write_file(self._path, said, durable=False)
         self._kept = known
 
-    def _read(self, base_digest: str) -> float | None:
+    def _read(self, base_digest: str) -> dict[str, float]:
         try:
             found = json.loads(self._path.read_bytes())
-            seconds = float(found["prompt_token_s"])
-            same = found["base"] == base_digest
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-        return seconds if same and math.isfinite(seconds) and seconds > 0 else None
+            if found["base"] != base_digest:
+                return {}
+            told = {str(card): float(took) for card, took in found["prompt_token_s"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
+        return {card: took for card, took in told.items() if math.isfinite(took) and took > 0}

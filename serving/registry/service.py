@@ -150,7 +150,7 @@ class RegistryService:
             self.tables.publish()
         if (base := self.membership.base()) is not None:
             self._remembered.serves(base.digest)
-        self.throughput.heard(report.peer.id, report.work)
+        self.throughput.heard(report.peer.id, report.work, report.card)
         return self.membership.is_ready(report.peer.id)
 
     def router_reported(self, report: RouterReport) -> RouterReply:

@@ -11,6 +11,7 @@ import pytest
 
 from router.config.routing import LocalPrice
 from router.prices import Work, tariff_of
+from serving.registry.card_times import CardTimes
 from serving.registry.remembered import RememberedTimes
 from serving.registry.throughput import Throughput
 from serving.registry.token_times import LEAST, MOST, TokenTimes
@@ -55,6 +56,14 @@ def day(mix: Mix, *, rounds: int = 6, each: int = 60, seed: int = 0) -> Iterator
     for turn in range(rounds):
         for load in GENERATED_S:
             yield from seconds(load, each, mix, seed=seed + turn)
+
+
+def by_card(works: Iterator[Work]) -> CardTimes:
+    """The same of one kind of card."""
+    times = CardTimes(WINDOW_S)
+    for work in works:
+        times.of("H100").heard("r0", work)
+    return times
 
 
 def taught(works: Iterator[Work]) -> TokenTimes:
@@ -113,6 +122,34 @@ def test_prices_follow_the_load() -> None:
     noon = during(seconds(64, 3000, varied))
     assert night == pytest.approx(K[1], rel=0.2)
     assert noon == pytest.approx(K[64], rel=0.2)
+
+
+def test_cards_are_told_apart() -> None:
+    """One that takes three times as long to read: of both together neither's time is found."""
+    throughput, pooled = Throughput(WINDOW_S), TokenTimes(WINDOW_S)
+    slower = {"fast": 0.0, "slow": 2 / PROMPT_TOKENS_S}
+    works = [day(varied, seed=number) for number in range(len(slower))]
+    totals = dict.fromkeys(slower, Work())
+    for pair in zip(*works, strict=True):
+        for (card, more), done in zip(slower.items(), pair, strict=True):
+            before, busy_s = totals[card], done.busy_s + more * done.input_tokens
+            totals[card] = Work(
+                busy_s=before.busy_s + busy_s,
+                request_s=before.request_s + done.request_s * busy_s / done.busy_s,
+                input_tokens=before.input_tokens + done.input_tokens,
+                output_tokens=before.output_tokens + done.output_tokens,
+            )
+            throughput.heard(f"{card}-0", totals[card], card)
+            pooled.heard(f"{card}-0", done.model_copy(update={"busy_s": busy_s}))
+    known = throughput.times.known()
+    assert known["fast"] == pytest.approx(1 / PROMPT_TOKENS_S, rel=0.1)
+    assert known["slow"] == pytest.approx(3 / PROMPT_TOKENS_S, rel=0.1)
+    assert all(pooled.prompt_token_s != pytest.approx(took, rel=0.1) for took in known.values())
+    told = throughput.told
+    assert told is not None
+    assert told.ratio is not None
+    # All that was done was paid for: what prompts leave of the time is the generated tokens'.
+    assert K[256] / 3 < told.ratio < K[1]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
@@ -195,40 +232,42 @@ def test_a_card_that_changes_is_learnt_again() -> None:
 
 def test_a_restarted_registry_goes_on_with_what_was_known(tmp_path: Path) -> None:
     """The first price after it has the K that the last one had."""
-    times = taught(day(varied))
+    times = by_card(day(varied))
     before = RememberedTimes(times, tmp_path)
     before.serves("base")
     before.keep()
-    again = TokenTimes(WINDOW_S)
+    again = CardTimes(WINDOW_S)
     RememberedTimes(again, tmp_path).serves("base")
-    assert again.prompt_token_s == times.prompt_token_s
+    assert again.known() == times.known() != {}
 
 
 def test_another_base_begins_anew(tmp_path: Path) -> None:
     """Its tokens take another time, before a restart and after one."""
-    times = taught(day(varied))
+    times = by_card(day(varied))
     kept = RememberedTimes(times, tmp_path)
     kept.serves("base")
     kept.keep()
     kept.serves("other")
-    assert (times.prompt_token_s, times.by_load()) == (None, {})
-    again = TokenTimes(WINDOW_S)
+    assert (times.known(), times.by_load()) == ({}, {})
+    again = CardTimes(WINDOW_S)
     RememberedTimes(again, tmp_path).serves("other")
-    assert again.prompt_token_s is None
+    assert again.known() == {}
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"{}", b'{"base": "base"}', b'{"base": "base", "prompt_token_s": null}',
-     b'{"base": "base", "prompt_token_s": NaN}', b'{"base": "base", "prompt_token_s": -1}',
-     b'{"base": "base", "prompt_token_s": [1]}', b"\xff\xfe"],
+     b'{"base": "base", "prompt_token_s": {"": NaN}}',
+     b'{"base": "base", "prompt_token_s": {"": -1}}',
+     b'{"base": "base", "prompt_token_s": [1]}', b'{"base": "base", "prompt_token_s": 1}',
+     b"\xff\xfe"],
 )  # fmt: skip
 def test_a_torn_or_odd_file_is_none(tmp_path: Path, content: bytes) -> None:
     """It is measured again."""
     (tmp_path / "token-times.json").write_bytes(content)
-    times = TokenTimes(WINDOW_S)
+    times = CardTimes(WINDOW_S)
     RememberedTimes(times, tmp_path).serves("base")
-    assert times.prompt_token_s is None
+    assert times.known() == {}
 
 
 def test_an_operator_may_hold_k() -> None:
