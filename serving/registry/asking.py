@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -210,6 +211,7 @@ def _wanted(headers: Mapping[str, str], otherwise: float) -> float:
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        found = None if text is None else float(text)
     except ValueError:
         return None
+    return found if found is not None and math.isfinite(found) else None
