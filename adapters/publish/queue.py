@@ -47,10 +47,29 @@ class FirstEngineQueue:
         self._arrivals = arrivals
         self._to_gate = to_gate
         self._publish = publish
+        self._is_whole = False
+        """What waits elsewhere is here as well."""
 
     async def holds(self, alias: str, digest: str) -> bool:
         """Whether these bytes wait."""
         return await asyncio.to_thread(self.room.find, alias, digest) is not None
+
+    async def bring_back(self) -> None:
+        """Fetch what waits elsewhere, of a registry that ran on another node. Once is enough.
+
+        Raises ``RegistryError``, ``StoreError``.
+        """
+        if self._is_whole:
+            return
+        for entry in await asyncio.to_thread(self.room.missing):
+            async with self._arrivals.hold((entry.alias, entry.digest)):
+                try:
+                    version = await self._ledger.version(entry.alias, entry.digest)
+                except (UnknownAlias, UnknownVersion):
+                    continue  # another registry's, which shares the store
+                if version.state in _BEFORE_STORE:
+                    await asyncio.to_thread(self.room.bring, entry)
+        self._is_whole = True
 
     async def arrived(
         self, version: VersionRecord, directory: Path, author: str

@@ -248,11 +248,12 @@ class Rollout(Moves):
     async def take_up(self) -> None:
         """Go on with what is unfinished and in nobody's hands, once the base is up.
 
-        Called by each reconcile pass. Raises ``RegistryError``.
+        Called by each reconcile pass. Raises ``RegistryError``, ``StoreError``.
         """
         # Without an engine there is nothing to load and to unload, and perhaps a predecessor that
         # still does both.
         if self._base() is not None:
+            await self.queue.bring_back()
             # First what a process before took in already: it came earlier than what still waits.
             await self._recovery.take_up()
             self._advance_later()

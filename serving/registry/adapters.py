@@ -22,6 +22,7 @@ from adapters.publish.rollout import Rollout
 from adapters.publish.waiting import WaitingRoom
 from adapters.publish.watch import Watcher
 from adapters.registry import Registry
+from adapters.store.parcels import Parcels
 from adapters.store.store import VersionStore
 
 
@@ -41,6 +42,8 @@ class Adapters:
     events: EventBus
     waiting: Path
     """Where pushes wait that come before the first engine."""
+    parcels: Parcels | None = None
+    """Where other nodes find those too; None: nowhere."""
     rollout: Rollout = field(init=False)
     reconciler: Reconciler = field(init=False)
     evidence: Evidence = field(init=False)
@@ -49,7 +52,7 @@ class Adapters:
 
     def __post_init__(self) -> None:
         config, registry, events = self.config, self.registry, self.events
-        waiting = WaitingRoom(self.waiting, config.push.waiting)
+        waiting = WaitingRoom(self.waiting, config.push.waiting, self.parcels)
         rollout = self.rollout = Rollout(
             PathParts(registry, self.store, self.fleet, self.base, config, self.publish, events),
             waiting,

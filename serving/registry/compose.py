@@ -26,7 +26,7 @@ from router.admin.documents import DocumentsAdmin
 from router.audit.logs import FEEDBACK
 from router.wire.table import bound
 from serving.config.settings import Settings
-from serving.content import open_content
+from serving.content import open_content, open_waiting
 from serving.registry import capturing
 from serving.registry.accounts.signals import DriftCollector
 from serving.registry.accounts.surface import AccountsSurface
@@ -82,6 +82,7 @@ class RegistryProcess:
         membership = Membership()
         # Tables are made of fleet and versions, which ask for tables: later, when they are there.
         fleet = HttpFleet(membership, self._refresh)
+        waiting_dir = settings.state_dir.absolute() / "waiting"
         self.adapters = Adapters(
             config,
             Registry.open(config.database_url),
@@ -92,7 +93,8 @@ class RegistryProcess:
             EventBus(
                 config.events_kept, lambda event: log.info("adapter_event", **event.as_dict())
             ),
-            settings.state_dir.absolute() / "waiting",
+            waiting_dir,
+            open_waiting(settings, waiting_dir),
         )
         self.service = RegistryService(settings, self.adapters, fleet, membership)
         self.accounts = AccountsSurface(config.database_url, self.adapters.registry.writing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +24,7 @@ from adapters.publish.table import build_table
 from adapters.registry import Registry, database
 from adapters.registry.transaction import Transaction
 from adapters.store.local import LocalStore
+from adapters.store.parcels import Parcels
 from serving.registry.adapters import Adapters
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.tiny_adapter import BASE, tiny_adapter
@@ -111,6 +112,8 @@ class AdapterPath:
     """How long the store keeps the files of what nobody serves, seconds."""
     gate: Gate | None = None
     """What versions have to pass, in each life; None: nothing."""
+    parcels: Callable[[Path], Parcels] | None = None
+    """Where other nodes find what waits, given where it lies here; None: nowhere."""
 
     def __post_init__(self) -> None:
         self.config = AdaptersConfig(
@@ -135,6 +138,7 @@ class AdapterPath:
             self.publish,
             self.events,
             self.root / "waiting",
+            None if self.parcels is None else self.parcels(self.root / "waiting"),
         )
         self.rollout, self.reconciler, self.ladder = parts.rollout, parts.reconciler, parts.ladder
         self.registry.fate = self.fate
