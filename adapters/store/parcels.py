@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore as Bucket
 from obstore.store import from_url
 
-from adapters.atomic import scratch
+from adapters.atomic import scratch, sync, sync_tree
 from adapters.errors import AdapterError, StoreError
 from adapters.format.files import reason
 
@@ -82,7 +82,9 @@ class Parcels:
                     file.write(piece)
             with tarfile.open(packed) as tar:
                 tar.extractall(unpacked, filter="data")
+            sync_tree(unpacked)
             unpacked.rename(target)
+            sync(target.parent)
 
     def drop(self, name: str) -> None:
         """Remove one; idempotent."""

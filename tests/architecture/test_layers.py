@@ -36,6 +36,7 @@ RENAMES = {
     "adapters/atomic.py": "it is the writer",
     "adapters/dataset/files.py": "a directory",
     "adapters/distill/run.py": "a directory",
+    "adapters/store/parcels.py": "a directory",
     "adapters/publish/waiting.py": "a directory",
     "adapters/store/local.py": "directories, also such as may be hostile",
     "router/admit/keys.py": "no file: a keyring gets other keys",
