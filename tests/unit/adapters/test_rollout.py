@@ -482,8 +482,12 @@ async def test_retiring_one_version(path: AdapterPath) -> None:
     """The previous version goes; a rollback leaves the alias without a live one."""
     for seed in (1, 2):
         await path.push("returns", seed)
+    path.fleet.requests[name(path, 1)] = 1
     outcomes = await path.rollout.retire("returns", path.digest(1))
     assert [outcome.state for outcome in outcomes] == [State.DRAINING]
+    path.fleet.requests[name(path, 1)] = 0
+    await path.idle()
+    await path.rollout.retirer.sweep()
     await path.idle()
     assert held_everywhere(path) == {name(path, 2)}
     outcome = await path.rollout.rollback("returns")
