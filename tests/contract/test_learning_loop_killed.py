@@ -62,7 +62,7 @@ class Loop:
             answer=RIGHT,
             delay_s=0.05,
             steps=30,
-            pause_s=0.1,
+            pause_s=0.15,
         )
         self._begin()
 
@@ -178,7 +178,8 @@ def trained(loop: Loop) -> None:
 
 def gated(loop: Loop) -> None:
     """Nothing serves that has not passed."""
-    until(lambda: loop.distillation()["state"] == "gating", "its gate")
+    # On a busy machine the gate may be over before it is seen: the shadow asks for traffic first.
+    until(lambda: loop.distillation()["state"] in {"gating", "publishing"}, "its gate")
     assert loop.target(ASKED[0]) == FRONTIER
     loop.dies()
     if loop.distillation()["state"] == "gating":
