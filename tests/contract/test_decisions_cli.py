@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app
@@ -28,14 +25,6 @@ def answer(system: System, *words: str) -> Any:
     result = command(system, *words, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _logs_aside() -> Iterator[None]:
-    """What the system says in this process is no command's output."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")

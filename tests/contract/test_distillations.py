@@ -214,8 +214,7 @@ def test_the_commands(system: System, dataset: str) -> None:
         "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    # The system runs in this very process, and its log lines go where the command's output goes.
-    found, _ = json.JSONDecoder().raw_decode(done.stdout, done.stdout.index("{\n"))
+    found = json.loads(done.stdout)
     assert (found["state"], found["settings"]) == ("live", {"seed": 5})
     shown = command(system, "show", found["id"])
     assert "begun by" in shown.stdout

@@ -66,13 +66,12 @@ def target(http: httpx.Client, thing: str) -> str:
 
 
 def told(system: System, *words: str) -> dict[str, Any]:
-    """What a command says as JSON; the system's log lines go the same way in this process."""
+    """What a command says as JSON."""
     result = CliRunner(env={"GRAFTWORK_URL": system.url, "COLUMNS": "200"}).invoke(
         commands, [*words, "--json"]
     )
     assert result.exit_code == 0, result.output
-    found, _ = json.JSONDecoder().raw_decode(result.stdout, result.stdout.index("{\n"))
-    return dict(found)
+    return dict(json.loads(result.stdout))
 
 
 def test_traffic_becomes_an_adapter_that_takes_it_over_and_gives_it_back(

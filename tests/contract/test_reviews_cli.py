@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from serving.cli.main import app
@@ -21,10 +19,8 @@ from tests.fakes.whole_system import System, whole_system
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Without keys: what the operator asks himself is captured."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with whole_system(tmp_path_factory.mktemp("cli"), replicas=1) as running:
         yield running
-    structlog.reset_defaults()
 
 
 @pytest.fixture

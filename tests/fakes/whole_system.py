@@ -8,12 +8,14 @@ wire them, over loopback HTTP. Ray is missing, and what answers for a model is a
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from anyio.from_thread import BlockingPortal
 
 from adapters.distill.job import Trainer
@@ -97,6 +99,8 @@ def whole_system(
     given = {"state_dir": str(root), "router": dict(router or {}), **args}
     given["adapters"] = {"rollout": _QUICK, **given.get("adapters", {})}
     settings = Settings.model_validate(given)
+    # Its log lines are no output of the commands that tests run in this process.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
     running = _running(settings, environ or {}, replicas, trainer)
     with in_thread(running) as ((url, engines, registry, start), portal):
         yield System(
