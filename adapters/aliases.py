@@ -105,6 +105,8 @@ class RoutingTable(_Frozen):
     replicas: tuple[Replica, ...] = ()
     cold: tuple[str, ...] = ()
     """Engine names of live versions that no replica has room for now; others answer for them."""
+    loading: tuple[str, ...] = ()
+    """Versions on their way to their first request, as ``alias@`` and the full digest."""
     registry: Peer | None = None
     routers: tuple[Peer, ...] = ()
     policy: PolicyVersions = PolicyVersions()
@@ -112,6 +114,15 @@ class RoutingTable(_Frozen):
     """Digest of the intents that were made of clusters; empty where there are none."""
     difficulty: str = ""
     """Digest of the model of how hard requests are; empty where nothing was learned."""
+
+    def is_loading(self, model: str) -> bool:
+        """Whether a pin, with 12 digits or all, names a version that is on its way."""
+        alias, _, digest = model.partition("@")
+        return any(
+            model in {full, engine_name(alias, full.partition("@")[2])}
+            for full in self.loading
+            if digest and full.startswith(f"{alias}@")
+        )
 
     def without_pin(self, model: str) -> str:
         """An alias that is named with one of its versions, alone; any other name as it is.

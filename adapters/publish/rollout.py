@@ -122,6 +122,7 @@ class Rollout(Moves):
             await self._restage(version, plan, author, keeps_share=percent is None)
         if version.state in _PREPARABLE:
             self._publish_later(version)
+        self.ledger.show()  # that it is on its way, or is not any more
         outcome = await self._outcome(alias, digest, known=not starts)
         return await self.arrived(outcome) if wait else outcome
 
@@ -190,6 +191,7 @@ class Rollout(Moves):
                 await self._expose(version, await self._wanted(version), version.author, "commit")
             except Exception as error:  # noqa: BLE001 - a bug here must not leave half a publish
                 await self._undo.undo(version, error)
+                self.ledger.show()
         self.retirer.trim_later(alias)
 
     async def _wanted(self, version: VersionRecord) -> Plan:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from adapters.aliases import Alias, CandidateVersion, Peer, PolicyVersions, Replica, RoutingTable
 from adapters.publish.placement import place
-from adapters.registry.lifecycle import CALLABLE, State
+from adapters.registry.lifecycle import ARRIVING, CALLABLE, State
 from adapters.registry.records import AliasRecord, CandidateRecord, Snapshot, VersionBrief
 
 
@@ -45,6 +45,7 @@ def build_table(
             if alias.epoch > 0
         },
         replicas=tuple(replicas),
+        loading=tuple(f"{v.alias}@{v.digest}" for v in snapshot.versions if v.state in ARRIVING),
         registry=registry,
         routers=tuple(routers),
         policy=PolicyVersions(active=snapshot.policy, shadow=snapshot.shadow_policy),

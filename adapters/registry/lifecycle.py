@@ -94,6 +94,9 @@ COLLECTABLE = frozenset({_S.RETIRED, _S.FAILED, _S.REFUSED, _S.QUARANTINED})
 PUBLISHING = frozenset({_S.STORED, _S.PREPARING, _S.GATING, _S.PREPARED})
 """On its way from the store to its first request."""
 
+ARRIVING = PUBLISHING | {_S.RECEIVED, _S.CHECKED}
+"""On its way to its first request: a pin of it is worth another try."""
+
 WITHDRAWABLE = CALLABLE | PUBLISHING
 """It serves, or will: what is retired leaves from here."""
 

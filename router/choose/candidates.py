@@ -13,13 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from adapters.aliases import Alias
+from adapters.aliases import Alias, RoutingTable
 from router.choose.cards import Card, CardSet
 from router.choose.ranking import Candidate
 from router.choose.refusals import Code
 from router.choose.virtual import Virtuals
 from router.config.virtual import VirtualModel
-from router.errors import Gone, InvalidRequest, NotFound, RouterError
+from router.errors import (
+    Failure,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    RouterError,
+    TargetUnavailable,
+)
 from router.exchange import Exchange
 from router.replicas.rendezvous import weight
 from router.request import AUTO, BASE, Needs, Request
@@ -137,6 +144,8 @@ def too_slow(first_byte_s: float | None, total_s: float | None, bounds: Bounds) 
 
 _PIN = "@"
 _BUCKETS = 10_000
+_LOADING_S = 2.0
+"""After which a version that is on its way may answer, seconds."""
 _INTENT, _BEFORE, _BASE, _OTHER_INTENT, _FRONTIER = range(5)
 
 
@@ -203,7 +212,7 @@ def _none_of(
     for target in virtual.targets:
         try:
             _meant(exchange, card_set, frontiers, target)
-        except InvalidRequest as error:
+        except (InvalidRequest, TargetUnavailable) as error:
             return error
         except (NotFound, Gone):
             continue
@@ -226,7 +235,8 @@ def _fallbacks(
     if is_pinned and not request.hints.fallback:
         return []  # a pin is a promise
     for target in request.hints.fallbacks:
-        _meant(exchange, card_set, frontiers, target)
+        if not exchange.decision.table.is_loading(target):
+            _meant(exchange, card_set, frontiers, target)
     chain = request.hints.fallbacks or frontiers.fallbacks.get(request.model, ())
     present, more = {each.card.target for each in found}, []
     for target in chain:
@@ -248,7 +258,7 @@ def _listed(
     """
     try:
         meant = _meant(exchange, card_set, frontiers, target)
-    except (NotFound, Gone, InvalidRequest):
+    except (NotFound, Gone, InvalidRequest, TargetUnavailable):
         return []
     found = [each for each in meant if target == AUTO or each.named]
     for candidate in found:
@@ -259,7 +269,11 @@ def _listed(
 def _meant(
     exchange: Exchange, card_set: CardSet, frontiers: Frontiers, model: str
 ) -> list[Candidate]:
-    """What a name of a target stands for. Raises ``NotFound``, ``Gone``, ``InvalidRequest``."""
+    """What a name of a target stands for.
+
+    Raises ``NotFound``, ``Gone``, ``InvalidRequest``, and ``TargetUnavailable`` for a version that
+    is on its way.
+    """
     table = exchange.decision.table
     generates = FORMATS[exchange.request.endpoint].generates
     if not generates and model not in frontiers.cards:
@@ -274,6 +288,10 @@ def _meant(
     alias, _, digest = model.partition(_PIN)
     if digest and alias in table.aliases:
         return _pinned(exchange, card_set, frontiers, table.aliases[alias], model)
+    if table.is_loading(model):
+        if exchange.request.hints.fallback:
+            return _in_place_of(model, card_set, frontiers)
+        raise _loading(model)
     if model in frontiers.cards:
         card = frontiers.cards[model]
         return [Candidate(card, Code.NAMED, "named by the client", named=True)]
@@ -285,10 +303,12 @@ def _require_known(exchange: Exchange, model: str) -> None:
     table, alias = exchange.decision.table, model.partition(_PIN)[0]
     if model in (AUTO, BASE, table.base_id):
         return
+    if table.is_loading(model):
+        return
     if alias not in table.aliases or model.endswith(_PIN):
         raise _not_found(model)
     if alias != model:
-        _version(table.aliases[alias], model.partition(_PIN)[2], model)
+        _version(table, table.aliases[alias], model)
 
 
 def _embedders(model: str, frontiers: Frontiers) -> list[Candidate]:
@@ -373,13 +393,14 @@ def _pinned(
     exchange: Exchange, card_set: CardSet, frontiers: Frontiers, alias: Alias, model: str
 ) -> list[Candidate]:
     """That version and nobody else: a pin is a promise, unless the client says otherwise."""
-    digest, may_fall_back = model.partition(_PIN)[2], exchange.request.hints.fallback
+    table, may_fall_back = exchange.decision.table, exchange.request.hints.fallback
     try:
-        full = _version(alias, digest, model)
-    except Gone:
+        full = _version(table, alias, model)
+    except (Gone, TargetUnavailable) as error:
         if not may_fall_back:
             raise
-        why = f"in place of {model!r}, which is retired"
+        state = "retired" if isinstance(error, Gone) else "being loaded"
+        why = f"in place of {model!r}, which is {state}"
         return _alias(exchange, card_set, frontiers, alias, why)
     card = card_set.adapter(alias, full)
     pinned = Candidate(card, Code.NAMED, "pinned by the client", named=True)
@@ -387,11 +408,24 @@ def _pinned(
     return [pinned, *others]
 
 
-def _version(alias: Alias, digest: str, model: str) -> str:
-    """The whole digest of a pin. Raises ``NotFound`` and ``Gone``."""
+def _loading(model: str) -> TargetUnavailable:
+    return TargetUnavailable(
+        f"{model!r} is on its way and cannot answer yet. Come back in a moment, or allow another "
+        "answer with x-graftwork-fallback: true.",
+        status=503,
+        retry_after_s=_LOADING_S,
+        failure=Failure.BUSY,
+    )
+
+
+def _version(table: RoutingTable, alias: Alias, model: str) -> str:
+    """The whole digest of a pin. Raises ``NotFound``, ``Gone`` and ``TargetUnavailable``."""
+    digest = model.partition(_PIN)[2]
     full = _full_digest(alias.versions, digest)
     if full is not None:
         return full
+    if table.is_loading(model):
+        raise _loading(model)
     if _full_digest(alias.retired, digest) is not None:
         raise Gone(
             f"{model!r} was retired. Name {alias.name!r} for the version that is live, or allow "

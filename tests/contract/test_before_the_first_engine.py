@@ -58,6 +58,28 @@ def graftwork(system: System, *words: object) -> Result:
     return CliRunner(env=environment).invoke(app, [str(word) for word in words])
 
 
+def test_a_pin_of_a_version_that_is_on_its_way_is_told_to_come_back(
+    system: System, http: httpx.Client
+) -> None:
+    """503 with ``Retry-After``, not 404: it is known, and will answer. Other digests are not."""
+    digest = post_version(http, "early", archive(1), "stage=live").json()["digest"]
+    pin = f"early@{digest[:12]}"
+    until(lambda: chat(http, pin).status_code != 404)
+    for name in (pin, f"early@{digest}"):
+        answer = chat(http, name)
+        assert answer.status_code == 503, answer.text
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "on its way" in error_of(answer)["message"]
+    messages = {"model": pin, "max_tokens": 8, "messages": [{"role": "user", "content": "x"}]}
+    refused = http.post("/v1/messages", json=messages)
+    assert (refused.status_code, error_of(refused)["type"]) == (503, "overloaded_error")
+    assert chat(http, "early@000000000000").status_code == 404
+    assert chat(http, "early").status_code == 404
+    system.starts("engine-1")
+    until(lambda: chat(http, pin).status_code == 200)
+    assert said(chat(http, pin)) == f"I am {pin}"
+
+
 def test_a_push_is_accepted_shown_and_live_with_the_first_engine(
     system: System, http: httpx.Client
 ) -> None:
