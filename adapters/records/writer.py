@@ -97,6 +97,8 @@ class RecordLog:
         """How many of the added ones survive a crash by now."""
         self.lost = 0
         """Records that were left when the disk failed at the end."""
+        self.found_lost_s = 0.0
+        """When requests without an end were last found, of a process that is gone; 0: never."""
 
     @property
     def queued(self) -> int:
@@ -253,6 +255,8 @@ class RecordLog:
             return
         for writer, lost in closed.items():
             _log.warning("closed the records of %s: %d requests had no end", writer, lost)
+            if lost:
+                self.found_lost_s = self._clock()
 
     def _take(self) -> list[Entry]:
         return [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))]

@@ -24,6 +24,11 @@ def record_gauges(*logs: RecordLog) -> Gauges:
                 "Since the newest signed checkpoint of these logs that this process knows of.",
                 lambda: max((_age(log) for log in logs), default=0.0),
             ),
+            "graftwork_records_found_lost_seconds": (
+                "When this process last gave requests of one that is gone an end with outcome"
+                " `lost`, seconds since the epoch; 0: never.",
+                lambda: max((log.found_lost_s for log in logs), default=0.0),
+            ),
             "graftwork_records_lost": (
                 "Records that waited for a disk that took none when the log was closed.",
                 lambda: sum(log.lost for log in logs),

@@ -13,6 +13,7 @@ from adapters.records.files import Layout
 from adapters.records.recovery import adopt
 from adapters.records.verify import verify
 from adapters.records.writer import RecordLog
+from serving.telemetry.records import record_gauges
 from tests.fakes.records import begin, end, files, fill, lines, whole_records
 
 
@@ -31,6 +32,31 @@ async def crashed(root: Path) -> Path:
     log._file.close()
     assert not (root / "checkpoints.jsonl").exists()
     return root
+
+
+async def test_who_starts_next_tells_that_it_found_some(tmp_path: Path) -> None:
+    """An alert can see it: the gauge of who lost them is gone with its process."""
+    root = await crashed(tmp_path / "log")
+    log = RecordLog(root, "next", RecordsConfig(sync_ms=0))
+    assert "graftwork_records_found_lost_seconds 0.0" in shown(log)
+    log.start()
+    await fill(log, 1)
+    await log.flushed()
+    log.close()
+    assert log.found_lost_s > 0
+    assert f"graftwork_records_found_lost_seconds {log.found_lost_s}" in shown(log)
+    again = RecordLog(root, "after", RecordsConfig(sync_ms=0))
+    again.start()
+    await fill(again, 1)
+    await again.flushed()
+    again.close()
+    assert again.found_lost_s == 0
+
+
+def shown(log: RecordLog) -> str:
+    """What `/metrics` says of it, numbers as they are."""
+    gauges = record_gauges(log).collect()
+    return "\n".join(f"{s.name} {s.value}" for family in gauges for s in family.samples)
 
 
 @pytest.mark.parametrize("seed", range(12))
