@@ -220,6 +220,10 @@ class Delivery:
         """What stands between the request and its targets."""
         self.guard = guard
 
+    def lets_go(self) -> None:
+        """Nothing more is sent: what made it is not needed any more."""
+        self.bodies = self.guard = None
+
     def opens(self, opened: Opened) -> None:
         """Close this at the end, whatever happens to who opened it."""
         self.opened.append(opened)

@@ -121,6 +121,11 @@ class Account:
         """The last byte left, so many seconds after the request came."""
         self.seconds = seconds
 
+    def lets_go(self) -> None:
+        """It is settled and counted: neither the budgets nor who timed it are needed any more."""
+        self.hold = None
+        self.stages.forget()
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -141,8 +146,8 @@ class Exchange:
 
         Thousands are remembered; bodies and guard know the exchange, a circle.
         """
-        self.delivery.bodies = self.delivery.guard = self.account.hold = None
-        self.account.stages.forget()
+        self.delivery.lets_go()
+        self.account.lets_go()
 
     @property
     def chosen(self) -> Option | None:
