@@ -191,7 +191,8 @@ def test_shares_are_judged_too() -> None:
         {"id": "a", "candidate": 2, "current": 0},
         {"id": "a", "candidate": "1", "current": 0},
         {"id": "a", "candidate": float("nan"), "current": 0},
-        {"candidate": 1, "current": 0},
+        {"id": True, "candidate": 1, "current": 0},
+        {"id": 1.5, "candidate": 1, "current": 0},
         {"id": "a", "candidate": 1, "current": 0, "slice": 3},
         {"id": "a", "candidate": 1},
     ],
@@ -200,6 +201,11 @@ def test_items_that_make_no_sense_are_named(given: dict[str, object]) -> None:
     """The field is in the message."""
     with pytest.raises(ValueError, match=r"id|candidate|current|slice"):
         item_of(given)
+
+
+def test_an_item_without_an_id_is_named_by_its_place() -> None:
+    """Who measures elsewhere has often none."""
+    assert item_of({"candidate": 1, "current": 0}, 3).id == "#3"
 
 
 def test_one_outcome_and_all_of_them_have_the_same_score() -> None:
