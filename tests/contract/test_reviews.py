@@ -53,7 +53,7 @@ def test_a_claim_ends_by_itself(
     tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier
 ) -> None:
     """`flywheel.reviews.lock_s` after it began: it is anybody's again."""
-    flywheel = {"reviews": {"lock_s": 0.5}}
+    flywheel = {"reviews": {"lock_s": 2.0}}
     with (
         whole_system(
             tmp_path_factory.mktemp("lock"), router_args(frontier), flywheel=flywheel
