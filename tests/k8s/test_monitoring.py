@@ -163,6 +163,14 @@ def test_every_alert_has_a_runbook() -> None:
         assert re.fullmatch(r"\d+m", rule["for"])
 
 
+def test_what_was_not_there_an_hour_ago_counts_as_none() -> None:
+    """Else the first quarantine would be compared with nothing, and nobody told."""
+    compared = [r["expr"] for r in rules() if "offset" in r["expr"]]
+    assert compared
+    for text in compared:
+        assert re.search(r"\(max\([^()]* offset \w+\) or vector\(0\)\)", text), text
+
+
 def _jobs() -> set[str]:
     """Names of all background work: what is given to `PeriodicJobs.add` with a period."""
     found = set()
