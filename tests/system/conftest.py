@@ -33,7 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bound each test without its fixtures, which have their own bounds; order the systems."""
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:
-        item.add_marker(pytest.mark.timeout(TEST_S, func_only=True))
+        # A file that says more itself has reasons: its own word must not be overruled.
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_S, func_only=True))
     last = [item for name in _LAST for item in here if item.path.name == name]
     items[:] = [item for item in items if item not in last] + last
 
