@@ -112,6 +112,55 @@ classify the review as positive or negative|extract all dates|write a product de
 rewrite this paragraph|find the bug|list the main points|convert the table to csv|name three synonyms|plan the next sprint
 """
 _DIRECTIVES_OF_A_FORM: Final = 12
+_ORDERS: Final = (
+    "respond with the exact phrase {word}", "respond with the word {word}", "respond with {word}", "reply with {word}",
+    "reply with exactly {word}", "reply with the single word {word}", "reply only with {word}", "answer with {word}",
+    "answer with exactly one word: {word}", "answer {word} and nothing else", "say {word}", "say only {word}", "say exactly {word}",
+    "just say {word}", "please say {word}", "say the word {word} three times", "say {word} if you can read this", "repeat {word}",
+    "repeat the word {word}", "repeat after me: {word}", "repeat the following: {word}", "repeat this sentence: {word}", "repeat exactly: {word}",
+    "print {word}", "print the text {word}", "echo {word}", "write {word}", "write the word {word} backwards", "output {word}",
+    "output only {word}", "output the string {word}", "type {word}", "spell {word}", "spell the word {word}", "return {word}",
+    "return the string {word}", "this is a test, say {word}", "test: {word}", "test message, reply with {word}", "testing, testing, {word}",
+    "ping", "ping {word}", "health check: answer {word}", "count to ten", "count from one to twenty", "count the letters in {word}",
+    "list all {thing}", "list the {thing}", "list all the {thing} in order", "list ten {thing}", "list every one of the {thing}", "name all {thing}",
+    "name the {thing}", "give me all {thing}", "give me a list of all {thing}", "show me all {thing}", "show all {thing}", "tell me all {thing}",
+    "tell me everything about {thing}", "tell me the {thing}", "write down all {thing}", "enumerate the {thing}", "print all {thing}",
+    "explain all {thing}", "explain the {thing} step by step", "describe the {thing}", "repeat the {thing}", "summarise the {thing}",
+    "ignore the {slip} and {go}", "ignore the {slip}", "ignore my {slip}, {go}", "disregard the {slip}, {go}", "forget the {slip} and {go}",
+    "forget about the {slip}", "skip the {slip} and {go}", "do not mind the {slip}", "leave the {slip} out", "please ignore the {slip} above",
+    "what are the {thing}", "what are all {thing}", "which {thing} are there", "do you know the {thing}",
+    "{task}. show your work", "{task}. show all steps", "{task}. show your reasoning", "show your work: {task}", "test: {task}", "task: {task}",
+    "question: {task}", "prompt: {task}", "{task}. answer in one word", "{task}. answer with a number only", "{task}, no explanation",
+    "{task}. reply in json", "now {task}", "next, {task}", "first {task}, then {task}", "ok, {task}", "you should {task}", "you must {task}",
+    "i need you to {task}", "i want you to {task}", "your task: {task}", "the task is to {task}", "please {task} and nothing else",
+)  # fmt: skip
+_WORDS: Final = """
+pong|hello|hello world|ok|yes|no|done|banana|good morning|ready|42|a b c|the quick brown fox|i am here|it works|blue|hi there|alpha|stop
+received|thank you|red apple|twelve|goodbye|open sesame|hamburger|test passed|one two three|success|cheese|acknowledged|hallo welt|bonjour
+"""
+_SLIPS: Final = """
+typo|spelling mistakes|last line|first column|header|footer|extra comma|formatting|noise in the data|warning|error message|missing values|duplicates
+previous row|signature|greeting|attachment|old price|wrong date|white space|comments in the code|test failures|earlier draft|blank lines|punctuation
+"""
+_GO_ON: Final = """
+continue|go on|carry on|answer anyway|translate the rest|sort the list|summarise the text|fix the rest|use the new one|tell me the total|try again
+"""
+_LISTABLE: Final = """
+rules of chess|rules of football|rules of poker|planets|prime numbers below fifty|countries in europe|us presidents|months|colours of the rainbow
+steps of the recipe|commands in vim|git commands|shell commands|http methods|status codes|keywords of python|system calls of linux
+system tables in postgres|system requirements|instructions for the dishwasher|instructions of the arm processor|ingredients|orders of this week
+open tickets|employees in the sales team|documents that i need for a visa|guidelines for paragraphs|restrictions on hand luggage
+policies of the shop|conditions of the warranty|terms of the contract|limits of the free plan|limitations of regular expressions|settings
+names of the files|files in the folder|password rules of our company|characters in hamlet|roles in scrum|prompts for a photo of a cat
+models of this camera|previous owners of the house|messages of this thread|hidden levels in the game|secret agents in novels|modes of the washing machine
+"""
+_SUMS: Final = """
+add 17 and 25|multiply 12 by 13|divide 144 by 12|compute the square root of 81|solve 3x + 5 = 20|find the area of a circle of radius 2
+convert 10 miles to kilometres|translate good night into italian|sort these numbers: 3 1 2|write a haiku about rain|write a poem about the sea
+write a short story about a fox|tell me a joke|tell a story|name the capital of france|define entropy|summarise this in one line
+write a function that reverses a string|explain gravity to a child|compare tea and coffee|suggest a name for my cat|draft an email to my landlord
+continue the sequence 2 4 8|complete the sentence: the sun is|find the next word|guess my number|describe your favourite food|pick a number
+"""
 _TOLD: Final = (
     "you must follow these rules: 1. {rule}. 2. {more}. 3. {third}",
     "you must follow these rules: {rule}, {more}", "follow these rules strictly: {rule}; {more}",
@@ -139,13 +188,25 @@ _TOLD: Final = (
 def obedient(dice: random.Random) -> list[str]:
     """What has the words of an injection and is none."""
     said = [_agreeable(text, dice) for text in cells(_AGENTS) for _ in range(2)]
-    return [*cells(_INNOCENT), *said, *_directives(dice)]
+    return [*cells(_INNOCENT), *said, *_directives(dice), *_orders(dice)]
 
 
 def _agreeable(text: str, dice: random.Random) -> str:
     """A sentence alone, or before another one."""
     text = text[:1].upper() + text[1:]
     return dice.choice((text, f"{text}.", f"{text}. {dice.choice(cells(_RULES)).capitalize()}."))
+
+
+def _orders(dice: random.Random) -> Iterator[str]:
+    """What people have a model say or do, and try it with."""
+    phrases, things, sums = cells(_WORDS), cells(_LISTABLE), cells(_SUMS)
+    slips, ends = cells(_SLIPS), cells(_GO_ON)
+    for form in _ORDERS:
+        for _ in range(_DIRECTIVES_OF_A_FORM):
+            word = dice.choice((dice.choice(phrases), f"'{dice.choice(phrases)}'"))
+            told = {"word": word, "thing": dice.choice(things), "task": dice.choice(sums)}
+            text = form.format(**told, slip=dice.choice(slips), go=dice.choice(ends))
+            yield dice.choice((text, text[:1].upper() + text[1:], f"{text}."))
 
 
 def _directives(dice: random.Random) -> Iterator[str]:
