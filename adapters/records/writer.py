@@ -22,6 +22,7 @@ from adapters.records.index import OpenIndex
 from adapters.records.line import Entry, Kind, canonical
 from adapters.records.recovery import adopt
 from adapters.records.retention import prune
+from adapters.records.room import FULL, Room
 from adapters.records.sealing import Sealer
 from adapters.records.signing import Signer
 
@@ -30,6 +31,8 @@ STALLED_S: Final = 5.0
 """A disk that keeps one group so long is taken for one that takes nothing."""
 TEND_S: Final = 60.0
 """A log that is not written to looks so often for what is too old."""
+ROOM_S: Final = 0.5
+"""So often somebody looks whether there is room."""
 PATIENCE_S: Final = 10.0
 """So long a waiter waits for the disk."""
 PAYLOADS_S: Final = 0.05
@@ -86,6 +89,9 @@ class RecordLog:
         self._waiters: tuple[_Waiters, ...] = ()
         self._head = Head()
         self._next_tending_s = 0.0
+        self._room = Room(root)
+        self._no_room: str | None = None
+        self._next_look_s = 0.0
         self._file: OpenSegment | None = None
         self._opened_s = 0.0
         self._payloads_due_s: float | None = None
@@ -117,6 +123,8 @@ class RecordLog:
             return f"Nothing is written below {self.layout.root} any more; the log says why."
         if self._failing is not None:
             return f"Records cannot be written below {self.layout.root}: {self._failing}."
+        if self._no_room is not None:
+            return f"There is no room for records below {self.layout.root}: {self._no_room}."
         since_s = self._group_since_s
         if since_s is not None and time.monotonic() - since_s > STALLED_S:
             return f"The disk below {self.layout.root} takes no records for {STALLED_S:g} s."
@@ -234,6 +242,9 @@ class RecordLog:
     def _tend(self) -> None:
         """What is done now and then, between groups."""
         now = time.monotonic()
+        if now >= self._next_look_s:
+            self._next_look_s = now + ROOM_S
+            self._chore(self._look_for_room)
         if now >= self._next_tending_s:
             self._next_tending_s = now + TEND_S
             self._chore(self._recover)
@@ -245,6 +256,9 @@ class RecordLog:
             work()
         except Exception:  # noqa: BLE001 - it is told, and due again
             _log.exception("records_chore_failed", extra={"chore": work.__name__.strip("_")})
+
+    def _look_for_room(self) -> None:
+        self._no_room = self._room.look()
 
     def _recover(self) -> None:
         """Close the logs of processes that are gone."""
@@ -297,6 +311,10 @@ class RecordLog:
                 file = self._open(number)
             file.append(sealed)
         except OSError as error:
+            if error.errno in FULL and self._room.give_up():
+                # For this it was set aside. New requests wait until it is again.
+                self._no_room = error.strerror or str(error)
+                return self._try(sealed, number)
             if self._failing is None:
                 _log.error("records below %s cannot be written: %s", self.layout.root, error)
             self._failing = error.strerror or str(error)
@@ -341,8 +359,8 @@ class RecordLog:
     def _pause_s(self) -> float:
         """How long there is nothing to do when nobody rings."""
         if self._payloads_due_s is None:
-            return TEND_S
-        return min(TEND_S, max(0.0, self._payloads_due_s - time.monotonic()))
+            return ROOM_S
+        return min(ROOM_S, max(0.0, self._payloads_due_s - time.monotonic()))
 
     def _sync_payloads_due(self) -> None:
         """Now and then, not after each group: the next group would wait for it."""
@@ -392,6 +410,7 @@ class RecordLog:
         self._head = sealed.head
 
     def _finish(self) -> None:
+        self._room.give_up()
         if self._file is not None:
             try:
                 self._state({"about": "closed"})
