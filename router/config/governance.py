@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from enum import StrEnum
 from typing import Final, Self
@@ -36,6 +37,8 @@ PERSONAL: Final = (
 )
 """What says who somebody is, or how to reach or pay them. Countries, companies, dates and ages are
 found too, but a question about France is of no use without France."""
+BESIDES: Final = ("LOCATION", "ORGANIZATION", "NRP", "TITLE", "DATE_TIME", "AGE", "URL")
+"""What is found, too."""
 _SPELLINGS: Final = {
     "EMAIL_ADDRESS": "EMAIL",
     "IBAN_CODE": "IBAN",
@@ -157,6 +160,18 @@ class PiiConfig(Section):
     def personal(self) -> Globs:
         """The kinds of data that count as personal where a rule names none."""
         return (*self.entities, *(kind for kind in self.patterns if kind not in SECRETS))
+
+    @property
+    def never_found(self) -> tuple[str, ...]:
+        """What rules name and nobody looks for: slips of the pen, mostly.
+
+        None where names are found by a model of one's own, whose kinds are its own.
+        """
+        if self.names not in {"builtin", "none"}:
+            return ()
+        known = {*PERSONAL, *BESIDES, *SECRETS, *self.patterns}
+        named = dict.fromkeys(name for rule in self.rules for name in rule.entities)
+        return tuple(name for name in named if not fnmatch.filter(known, name))
 
     @model_validator(mode="after")
     def _secrets_are_apart(self) -> Self:

@@ -76,6 +76,8 @@ def serve(
         overrides = _overrides(model or base, host, port, state_dir)
         deploy = _load(config or _CONFIGS[base or "embedded"], overrides, replicas)
         check(deploy, dict(os.environ))
+        for note in deploy.notes:
+            say(f"note: {note}")
         deploy = _at_home(deploy, holding, say, named=state_dir is not None)
         _have_base(deploy, say)
         system = _bring_up(deploy, stop, say)

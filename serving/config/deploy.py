@@ -85,12 +85,19 @@ class Deploy:
     @property
     def notes(self) -> list[str]:
         """What works and may surprise, one line each."""
+        found = []
         if self.raw.get("proxy_location") == "EveryNode" and sqlite_file(self.settings) is not None:
-            return [
+            found.append(
                 f"{_DATABASE}: SQLite serves one machine: a registry that is restarted on another "
                 "finds an empty database; for several nodes use postgresql+psycopg://…"
-            ]
-        return []
+            )
+        if unknown := self.settings.router.governance.pii.never_found:
+            found.append(
+                f"router.governance.pii.rules: nobody looks for {', '.join(unknown)}, so rules "
+                "about it do nothing; kinds of data are listed in docs/governance.md, and "
+                "pii.patterns adds some"
+            )
+        return found
 
     @property
     def is_local(self) -> bool:

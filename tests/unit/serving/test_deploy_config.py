@@ -16,7 +16,9 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from router.admit.keys import hash_key
+from router.config.governance import BESIDES, PERSONAL, SECRETS
 from router.config.root import RouterConfig
+from router.govern.detect.names.tagger import ENTITIES
 from serving.cli.main import app
 from serving.config.reading import read_yaml
 from serving.config.settings import Settings
@@ -383,6 +385,27 @@ def test_sqlite_behind_several_nodes_is_noted() -> None:
     found = CliRunner().invoke(app, ["check", str(CONFIG / "gpu.yaml")])
     assert (found.exit_code, "note: " in found.output) == (0, True)
     assert deploy.load(CONFIG / "local.yaml").notes == []
+
+
+def test_a_kind_of_data_that_nobody_looks_for_is_noted() -> None:
+    """A rule about EMIAL blocks nothing; globs, own patterns and other words for a kind do."""
+    kinds = ["EMIAL", "EMAIL_ADDRESS", "ORDER_*", "LOC*", "SECRET", "TELEFAX*"]
+    pii: dict[str, Any] = {
+        "rules": [{"entities": kinds, "action": "block"}],
+        "patterns": {"order_id": "F[0-9]{4}"},
+    }
+    where = "applications.0.args.router.governance"
+    (note,) = deploy.load(CONFIG / "local.yaml", {where: {"pii": pii}}).notes
+    assert "nobody looks for EMIAL, TELEFAX*, so" in note
+    pii["names"] = "gliner:/models/own"
+    assert deploy.load(CONFIG / "local.yaml", {where: {"pii": pii}}).notes == []
+
+
+def test_every_kind_that_is_documented_is_known() -> None:
+    """And every kind that the packaged model finds."""
+    page = (CONFIG.parent / "docs" / "governance.md").read_text(encoding="utf-8")
+    assert all(f"`{kind}`" in page for kind in (*PERSONAL, *BESIDES, *SECRETS))
+    assert {*ENTITIES} <= {*PERSONAL, *BESIDES}
 
 
 def test_the_shipped_files_keep_sqlite_off_shared_storage() -> None:
