@@ -65,7 +65,7 @@ def critical(n: int, margin: float, alpha: float) -> float:
     """The value that the score must reach for a pass."""
     if n > EXACT_UP_TO:
         at_most = critical(EXACT_UP_TO, margin, alpha)
-        normal = _NORMAL.inv_cdf(1 - alpha)
+        normal = -_NORMAL.inv_cdf(alpha)
         # What the outcomes' discreteness and skew cost shrinks with the root of n.
         return normal + max(0.0, at_most - normal) * math.sqrt(EXACT_UP_TO / n)
     table = _table(n)
@@ -156,7 +156,7 @@ def items_needed(discordant: float, margin: float, alpha: float, wanted: float) 
     """Items with which a version as good passes with this chance; None: no number does."""
     if margin <= 0:
         return None
-    z_alpha, z_wanted = _NORMAL.inv_cdf(1 - alpha), _NORMAL.inv_cdf(wanted)
+    z_alpha, z_wanted = -_NORMAL.inv_cdf(alpha), _NORMAL.inv_cdf(wanted)
     lost = max(discordant / 2 + margin / 2, margin)
     assumed = max(2 * lost - margin * (1 + margin), 0.0)
     far = (z_alpha * math.sqrt(assumed) + z_wanted * math.sqrt(discordant)) / margin

@@ -303,11 +303,13 @@ def shown(verdict: Verdict) -> dict[str, Any]:
     return {**asdict(verdict), "passed": verdict.passed}
 
 
-def item_of(given: Mapping[str, Any], place: int = 0) -> Item:
+def item_of(given: Any, place: int = 0) -> Item:
     """An item from JSON: ``{id, slice, candidate, current}``; without an id its place names it.
 
     Raises ``ValueError``.
     """
+    if not isinstance(given, Mapping):
+        raise ValueError(f"items[{place}]: must be an object {{id, slice, candidate, current}}")  # noqa: TRY004
     name, part = given.get("id", f"#{place}"), given.get("slice")
     if not isinstance(name, str | int) or isinstance(name, bool):
         raise ValueError("id: must be a text or a whole number")  # noqa: TRY004 - as all of them
@@ -326,6 +328,7 @@ def _named(part: Any) -> tuple[str, ...]:
 
 def _scored(given: Mapping[str, Any], key: str) -> float:
     value = given.get(key)
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or not is_number or not 0 <= value <= 1:
         raise ValueError(f"{key}: must be a score from 0 to 1")
     return float(value)

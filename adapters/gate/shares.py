@@ -37,13 +37,13 @@ class Paired:
 
     def passes(self, margin: float, alpha: float) -> bool:
         """Whether a candidate that is worse by the margin is ruled out."""
-        return self.n > 1 and self._score(-margin) >= student(1 - alpha, self.n - 1)
+        return self.n > 1 and self._score(-margin) >= student(alpha, self.n - 1)
 
     def bounds(self, alpha: float) -> tuple[float, float]:
         """Lower and upper bound of the difference: of each, ``1 - alpha`` sure."""
         if self.n < 2:
             return -1.0, 1.0
-        least = student(1 - alpha, self.n - 1)
+        least = student(alpha, self.n - 1)
         low, high = -1.0, self.mean
         above, below = 1.0, self.mean
         for _ in range(_HALVINGS):
@@ -76,7 +76,7 @@ class Paired:
             return 0.0
         moved = np.clip(self._values + (difference - self.mean), -1.0, 1.0)
         moved[-len(_UNSEEN) :] = _UNSEEN
-        least = student(1 - alpha, n - 1) * self._spread(moved, -margin)
+        least = student(alpha, n - 1) * self._spread(moved, -margin)
         real = float(moved[: -len(_UNSEEN)].std()) if self.n else 1.0
         distance = (difference + margin) * math.sqrt(n) - least
         return _NORMAL.cdf(distance / real) if real > 0 else float(distance >= 0)
@@ -101,9 +101,11 @@ class Paired:
                 slope = (low + high) / 2
 
 
-def student(quantile: float, degrees: int) -> float:
-    """Student's t by its expansion around the normal distribution (Fisher and Cornish, 1960)."""
-    z = _NORMAL.inv_cdf(quantile)
+def student(alpha: float, degrees: int) -> float:
+    """What Student's t exceeds with this chance, by its expansion around the normal distribution
+    (Fisher and Cornish, 1960).
+    """
+    z = -_NORMAL.inv_cdf(alpha)
     v = max(degrees, 1)
     first = (z**3 + z) / (4 * v)
     second = (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)

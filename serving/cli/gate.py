@@ -109,7 +109,7 @@ def _judged(raw: bytes, where: str) -> dict[str, Any]:
             _number(given, "min_power", MIN_POWER, 1e-6, 1),
         )
         items = [item_of(each, place) for place, each in enumerate(given["items"])]
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         _unreadable(where, str(error))
     return {"id": given.get("id"), **shown(judge(items, demand))}
 

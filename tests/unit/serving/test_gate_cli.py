@@ -55,6 +55,8 @@ def test_one_object_is_shown_whole() -> None:
         (_line(1, 8, 0, margin=2), "margin"),
         (_line(1, 8, 0, alpha=0), "alpha"),
         ('{"id": 1, "items": [{"id": 1, "candidate": 1}]}', "current"),
+        ('{"id": 1, "items": [{"candidate": true, "current": 1}]}', "candidate: must be a score"),
+        ('{"id": 1, "items": [3]}', "items[0]: must be an object"),
     ],
 )
 def test_what_cannot_be_read_is_named(line: str, said: str) -> None:

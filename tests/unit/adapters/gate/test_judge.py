@@ -217,3 +217,11 @@ def test_one_outcome_and_all_of_them_have_the_same_score() -> None:
             outcome = np.array([float(wins)]), np.array([float(losses)])
             whole = float(exact._scores(60, *outcome, margin)[0])
             assert exact.score(wins + losses + rest, wins, losses, margin) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("score", [1.0, 0.5])
+def test_what_was_judged_again_and_again_is_judged_still(score: float) -> None:
+    """Each look halves the chance of error: after fifty of them it is nearly none."""
+    items = [Item(str(number), 1.0, score) for number in range(100)]
+    for n in (100, 40):
+        assert judge(items[:n], Demand(0.05, 0.01 / 2**50)).verdict in {"passed", "refused"}
