@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from adapters.traffic import VersionTraffic
 
 NOTHING = VersionTraffic()
+MOST_ROUTERS: Final = 256
+"""Routers whose last counts are remembered; then those that were silent longest are not."""
 
 
 class Evidence:
@@ -19,15 +22,22 @@ class Evidence:
     def feed(
         self, by_router: Mapping[str, Mapping[str, VersionTraffic]]
     ) -> dict[str, VersionTraffic]:
-        """Take every live router's counts. Returns what is new since the last time, by name."""
+        """Take every live router's counts. Returns what is new since the last time, by name.
+
+        A router that was silent for a while, and one that was just heard of again, counts from
+        where it was: its past is not news.
+        """
         deltas: dict[str, VersionTraffic] = {}
         for router, counts in by_router.items():
-            before = self._seen.get(router, {})
+            before = self._seen.pop(router, {})
             for name, count in counts.items():
                 delta = count.since(before.get(name, NOTHING))
                 if delta != NOTHING:
                     deltas[name] = deltas.get(name, NOTHING).plus(delta)
-        self._seen = {router: dict(counts) for router, counts in by_router.items()}
+            # One that is back says nothing before it was asked.
+            self._seen[router] = dict(counts) or before
+        while len(self._seen) > max(MOST_ROUTERS, len(by_router)):
+            del self._seen[next(iter(self._seen))]
         for name, delta in deltas.items():
             self._total[name] = self.of(name).plus(delta)
         return deltas

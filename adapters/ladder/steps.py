@@ -103,27 +103,35 @@ class Ladder:
         await self._carry_out(candidate, found)
 
     async def _carry_out(self, candidate: CandidateRecord, found: Judgement) -> None:
-        alias, digest, seen = candidate.alias, candidate.digest, State(candidate.stage)
+        alias, digest = candidate.alias, candidate.digest
         if found.verdict is LadderVerdict.ROLL_BACK and self._settings.auto_rollback:
-            self._say("candidate-withdrawn", alias, digest, found.reason, candidate.stage)
-            await self._try(self._take_back(candidate))
+            kind, move = "candidate-withdrawn", self._take_back(candidate)
         elif found.verdict is LadderVerdict.PROMOTE and (step := self._next(candidate)):
-            self._say("candidate-promoted", alias, digest, found.reason, candidate.stage)
-            if step == "canary":
-                percent = self._settings.canary_percent
-                await self._try(self._rollout.canary(alias, digest, percent, by=_BY, at=seen))
-            else:
-                await self._try(self._rollout.promote(alias, digest, by=_BY, at=seen))
+            kind, move = "candidate-promoted", self._climb(candidate, step)
+        else:
+            return
+        if await self._try(move, alias, digest):
+            self._say(kind, alias, digest, found.reason, candidate.stage)
 
-    async def _take_back(self, candidate: CandidateRecord) -> None:
+    async def _climb(self, candidate: CandidateRecord, step: Stage) -> bool:
+        alias, digest, seen = candidate.alias, candidate.digest, State(candidate.stage)
+        if step == "canary":
+            percent = self._settings.canary_percent
+            await self._rollout.canary(alias, digest, percent, by=_BY, at=seen)
+        else:
+            await self._rollout.promote(alias, digest, by=_BY, at=seen)
+        return True
+
+    async def _take_back(self, candidate: CandidateRecord) -> bool:
         """Retire a candidate, unless somebody moved it since it was judged."""
-        await self._rollout.retirer.withdraw(
+        left = await self._rollout.retirer.withdraw(
             candidate.alias,
             [candidate.digest],
             {State(candidate.stage)},
             by=_BY,
             forget=True,
         )
+        return bool(left)
 
     def _next(self, candidate: CandidateRecord) -> Stage | None:
         """Where a candidate goes that did well; None: it waits for a person."""
@@ -166,16 +174,23 @@ class Ladder:
         worse = is_worse(new, old, self._settings)
         if worse is None or not self._settings.auto_rollback:
             return
-        del self._watches[alias]
-        self._say("rolled-back", alias, watch.live, worse, "live")
-        back = self._rollout.rollback(alias, by=_BY, quarantine=worse, leaving=watch.live)
-        await self._try(back)
+        # What fails is tried again at the next look: the bad version still answers everybody.
+        # Somebody who moved the alias meanwhile is noticed there first, which ends the watch.
+        if await self._try(self._roll_back(watch, worse, alias), alias, watch.live):
+            self._watches.pop(alias, None)
+            self._say("rolled-back", alias, watch.live, worse, "live")
 
-    async def _try(self, move: Awaitable[object]) -> None:
+    async def _roll_back(self, watch: _Watch, why: str, alias: str) -> bool:
+        await self._rollout.rollback(alias, by=_BY, quarantine=why, leaving=watch.live)
+        return True
+
+    async def _try(self, move: Awaitable[bool], alias: str, digest: str) -> bool:
+        """Whether a move was made; the next look tries again what failed."""
         try:
-            await move
+            return await move
         except AdapterError as error:
-            self._events.emit("ladder-failed", error=str(error))
+            self._events.emit("ladder-failed", alias, digest, error=str(error))
+            return False
 
     def _say(self, kind: str, alias: str, digest: str, reason: str, stage: str) -> None:
         self._events.emit(kind, alias, digest, reason=reason, stage=stage)

@@ -62,14 +62,15 @@ class Watch:
         reason = fallen(traffic, baseline)
         if reason is None:
             return
-        self._events.emit("demoted", version.alias, version.digest, intent=intent, reason=reason)
         try:
             # Whoever moved it since it was looked at has decided otherwise.
             await self._rollout.rollback(
                 version.alias, by=BY, quarantine=reason, leaving=version.digest
             )
         except AdapterError as error:
-            self._events.emit("demotion-failed", version.alias, error=str(error))
+            self._events.emit("demotion-failed", version.alias, version.digest, error=str(error))
+            return
+        self._events.emit("demoted", version.alias, version.digest, intent=intent, reason=reason)
 
 
 def _baseline(gate: GateResult | None, intent: str, route: LearningRouteConfig) -> Baseline | None:

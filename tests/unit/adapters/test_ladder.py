@@ -10,7 +10,8 @@ import pytest
 
 from adapters.aliases import engine_name
 from adapters.config import LadderSettings
-from adapters.ladder.evidence import Evidence
+from adapters.errors import QuorumNotReached
+from adapters.ladder.evidence import MOST_ROUTERS, Evidence
 from adapters.ladder.steps import Ladder
 from adapters.registry.lifecycle import State
 from adapters.traffic import LATENCY_BOUNDS_S, VersionTraffic, bucket
@@ -265,3 +266,79 @@ async def test_a_candidate_that_somebody_promoted_is_not_withdrawn(
     monkeypatch.setattr(rollout.retirer, "withdraw", late)
     await world.hear(v1=counted(200), v2=counted(requests=15, errors=12))
     assert world.state(2) is State.LIVE
+
+
+# Moves that fail
+
+
+async def test_a_bad_live_version_is_rolled_back_though_the_first_try_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers everybody until then; what did not happen yet is not told of."""
+    rollout = world.path.rollout
+    rollback, tries = rollout.rollback, 0
+
+    async def fails_once(*rest: Any, **more: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise QuorumNotReached("no engine replica is alive")
+        return await rollback(*rest, **more)
+
+    await world.hear(v1=counted(200))
+    await world.path.push("returns", 2)
+    await world.ladder.tick()
+    monkeypatch.setattr(rollout, "rollback", fails_once)
+    await world.hear(v2=counted(requests=20, errors=15))
+    assert (world.state(2), _told(world, "rolled-back")) == (State.LIVE, 0)
+    await world.ladder.tick()
+    assert (world.state(2), _told(world, "rolled-back")) == (State.QUARANTINED, 1)
+    assert _told(world, "ladder-failed") == 1
+    await world.ladder.tick()
+    assert tries == 2
+
+
+async def test_a_climb_that_failed_is_not_told_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told of once, when it happened."""
+    rollout = world.path.rollout
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise QuorumNotReached("no engine replica is alive")
+
+    await candidate(world, "canary", 20)
+    with monkeypatch.context() as broken:
+        broken.setattr(rollout, "promote", fails)
+        await world.hear(v1=counted(100), v2=counted(requests=40))
+        assert (world.state(2), _told(world, "candidate-promoted")) == (State.CANARY, 0)
+    await world.ladder.tick()
+    assert (world.state(2), _told(world, "candidate-promoted")) == (State.LIVE, 1)
+
+
+def _told(world: World, kind: str) -> int:
+    return sum(each.kind == kind for each in world.path.events.since(0))
+
+
+# What is counted
+
+
+def test_a_router_that_was_silent_for_a_while_is_not_counted_twice() -> None:
+    """Its past would be held against whatever is on trial when it is back."""
+    evidence = Evidence()
+    old = counted(requests=100, errors=60)
+    assert evidence.feed({"one": {"v1": old}}) == {"v1": old}
+    assert evidence.feed({}) == {}
+    assert evidence.feed({"one": {}}) == {}, "it is known again, and was not asked yet"
+    new = counted(requests=110, errors=60)
+    assert evidence.feed({"one": {"v1": new}}) == {"v1": new.since(old)}
+    assert evidence.of("v1") == new
+
+
+def test_what_routers_said_last_is_remembered_of_so_many() -> None:
+    """Routers come and go for months, each under a name of its own."""
+    evidence = Evidence()
+    for number in range(MOST_ROUTERS + 50):
+        evidence.feed({f"r{number}": {"v1": counted(requests=1)}})
+    assert evidence.of("v1").requests == MOST_ROUTERS + 50
+    assert len(evidence._seen) == MOST_ROUTERS
