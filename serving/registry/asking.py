@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import orjson
 from adapters.aliases import Peer
 from adapters.errors import FleetError, NotAsked, ReplicaGone, Unreachable
 from adapters.gate.asking import Answer, Messages, Tools
-from router.errors import RouterError
+from router.errors import GuardUnavailable, RouterError
 from router.wire.said import answer_text
 from serving.internal import paths
 from serving.internal.client import Answer as Reply
@@ -29,6 +30,10 @@ _LOOK_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 30.0
 _LOOKED_AT: Final = 15_000
 """Characters of an answer."""
+_NOT_THERE: Final = frozenset({401, 404, 405, 410})
+"""Whoever is gone, renamed or has no valid key has refused no question: he was not asked any."""
+_PATIENCE_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Pauses before a guard is asked again: one moment that it is down costs no test of an hour."""
 _CHAT: Final = "/v1/chat/completions"
 _NOT_ANYBODYS: Final = {"x-graftwork-no-capture": "true", "x-graftwork-context": "none"}
 """Nothing is learned from these requests, and nothing is added to them."""
@@ -76,6 +81,8 @@ class HttpAsking:
         began = time.monotonic()
         body = _body(_model(target), messages, max_tokens, tools)
         reply = await self._through_router(paths.ASK, body, tenant)
+        if reply.status in _NOT_THERE:
+            raise NotAsked(f"{target} cannot be asked: {reply.status}: {_message(reply)}")
         return _answer(reply, time.monotonic() - began) if reply.status == 200 else None
 
     async def chosen(self, messages: Messages, tenant: str, tools: Tools = ()) -> str:
@@ -148,12 +155,19 @@ class Eyes:
         """
         if not answer:
             return frozenset()
-        try:
-            kept = await self._redaction.kept(answer)
-        except RouterError as error:
-            raise NotAsked(f"an answer could not be looked at: {error}") from error
+        kept = await self._kept(answer)
         found = await self._asking.problems(answer, tenant, intent)
         return found if kept == answer else found | {"personal-data"}
+
+    async def _kept(self, answer: str) -> Any:
+        for pause_s in _PATIENCE_S:
+            with contextlib.suppress(GuardUnavailable):
+                return await self._redaction.kept(answer)
+            await asyncio.sleep(pause_s)
+        try:
+            return await self._redaction.kept(answer)
+        except RouterError as error:
+            raise NotAsked(f"an answer could not be looked at: {error}") from error
 
 
 def _body(
