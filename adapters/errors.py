@@ -31,6 +31,7 @@
     ├── ProbeFailed              the loaded version shows no effect or misses its golden logprobs
     ├── GateRefused              the loaded version did not pass the gate that its route demands
     └── NotAsked                 a target that the gate has to compare with did not answer
+        └── GateOverdue          the gate's test stood still, or took longer than it may
 
 ``code`` is stable, kebab-case and meant for machines; ``remedy`` is one sentence for a person,
 empty when there is nothing to do. Nothing here knows HTTP: one table at the door turns types into
@@ -315,3 +316,13 @@ class NotAsked(AdapterError):
 
     code = "not-asked"
     remedy = "Push the version again when the target answers."
+
+
+class GateOverdue(NotAsked):
+    """The gate's test stood still, or took longer than it may; it is made again by itself."""
+
+    code = "gate-overdue"
+    remedy = (
+        "See why the one that is named does not answer; where it is only slow, raise the gate's "
+        "`stall_s` and `limit_s`, and push the version again."
+    )

@@ -118,6 +118,15 @@ class GateConfig(_Section):
     )
     max_items: int = Field(default=1000, ge=10, description="held-out items asked, at most")
     max_tokens: int = Field(default=512, ge=1, description="tokens of one answer, at most")
+    stall_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="a test in which no answer comes for so long ends, and is made again later, "
+        "seconds; meanwhile other versions of the alias have their turn",
+    )
+    limit_s: float = Field(
+        default=7200.0, gt=0, description="so does one that takes longer than this, seconds"
+    )
 
     @model_validator(mode="after")
     def _has_a_judge(self) -> GateConfig:

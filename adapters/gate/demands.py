@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from adapters.config import LadderSettings
 from adapters.flywheel.config import FlywheelConfig, Grader
@@ -25,6 +25,15 @@ class Demands:
     max_items: int
     max_tokens: int
     ladder: tuple[Stage, ...]
+    stall_s: float
+    """Without any answer for so long, and after ``limit_s``, a test ends without a verdict."""
+    limit_s: float
+
+    @property
+    def judged_by(self) -> dict[str, Any]:
+        """What a verdict depends on: how long it took to find is no part of it."""
+        timing = {"stall_s", "limit_s"}
+        return {name: value for name, value in asdict(self).items() if name not in timing}
 
     def after(self, looks: int) -> Demand:
         """The same for a version that was judged before without a pass.
@@ -63,4 +72,6 @@ def demands_of(config: FlywheelConfig, alias: str) -> Demands | None:
         max_items=max(gate.max_items for gate in gates),
         max_tokens=max(gate.max_tokens for gate in gates),
         ladder=min(ladders, key=lambda ladder: _CAREFUL.index(ladder[0])),
+        stall_s=max(gate.stall_s for gate in gates),
+        limit_s=max(gate.limit_s for gate in gates),
     )

@@ -34,12 +34,19 @@ class Examined:
 
 
 class Examiner:
-    """Examines one version on one replica."""
+    """Examines one version on one replica. ``moved`` hears of each piece of work that is done."""
 
-    def __init__(self, asking: Asking, watching: Watching, demands: Demands) -> None:
+    def __init__(
+        self,
+        asking: Asking,
+        watching: Watching,
+        demands: Demands,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
         self._asking = asking
         self._watching = watching
         self._demands = demands
+        self._moved = moved
 
     async def examine(
         self, questions: Sequence[Question], candidate: Ask, current: Ask
@@ -51,8 +58,8 @@ class Examiner:
             ours, theirs = await asyncio.gather(candidate(question), current(question))
             return ours or _SAID_NOTHING, theirs or _SAID_NOTHING
 
-        answers = await _few_at_once([_bound(both, each) for each in questions])
-        scores = await _few_at_once(
+        answers = await self._few_at_once([_bound(both, each) for each in questions])
+        scores = await self._few_at_once(
             [_bound(self._scored, q, *a) for q, a in _zip(questions, answers)]
         )
         candidates, currents = [a for a, _ in answers], [b for _, b in answers]
@@ -82,7 +89,9 @@ class Examiner:
     ) -> suites.Suite:
         """Lead the version up to what it was trained on. Raises ``FleetError``."""
         lures = await asyncio.to_thread(extraction.lures, rows)
-        said = await _few_at_once([_bound(candidate, each.messages, each.tools) for each in lures])
+        said = await self._few_at_once(
+            [_bound(candidate, each.messages, each.tools) for each in lures]
+        )
         came = {
             lure.secret
             for lure, answer in zip(lures, said, strict=True)
@@ -116,7 +125,21 @@ class Examiner:
             _bound(self._watching.problems, answer.whole, question.row.tenant, question.row.intent)
             for question, answer in _zip(questions, answers)
         ]
-        return await _few_at_once(looks)
+        return await self._few_at_once(looks)
+
+    async def _few_at_once(self, works: Sequence[Callable[[], Awaitable[_T]]]) -> list[_T]:
+        """All results, in order; the first error ends the rest."""
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(work: Callable[[], Awaitable[_T]]) -> _T:
+            async with slots:
+                done = await work()
+                self._moved()
+                return done
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(work)) for work in works]
+        return [task.result() for task in tasks]
 
 
 def _is_valid(question: Question, answer: Answer) -> bool:
@@ -135,19 +158,6 @@ def stored(captured: Mapping[str, Answer], ask: Ask) -> Ask:
 
 def _bound(work: Callable[..., Awaitable[_T]], *args: object) -> Callable[[], Awaitable[_T]]:
     return lambda: work(*args)
-
-
-async def _few_at_once(works: Sequence[Callable[[], Awaitable[_T]]]) -> list[_T]:
-    """All results, in order; the first error ends the rest."""
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(work: Callable[[], Awaitable[_T]]) -> _T:
-        async with slots:
-            return await work()
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(work)) for work in works]
-    return [task.result() for task in tasks]
 
 
 def _zip(questions: Sequence[Question], others: Sequence[_T]) -> list[tuple[Question, _T]]:

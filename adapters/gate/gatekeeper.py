@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from adapters.config import LadderSettings
@@ -21,6 +21,7 @@ from adapters.gate.demands import Demands, demands_of
 from adapters.gate.examining import Ask, Examiner, stored
 from adapters.gate.items import BEFORE, Question, evidence, questions
 from adapters.gate.judge import judge
+from adapters.gate.patience import Patience
 from adapters.gate.report import GateReport, summary, took
 from adapters.gate.reports import Reports
 from adapters.publish.gating import Finding
@@ -83,7 +84,7 @@ class Gatekeeper:
 
         The same evidence gives the verdict that it gave before, and nobody is asked again. Raises
         ``FleetError`` when the replica fails, ``NotAsked`` when the current target does, or when
-        somebody had it stopped.
+        somebody had it stopped, ``GateOverdue`` when it stands still or takes too long.
         """
         demands = demands_of(self._parts.config, version.alias)
         assert demands is not None
@@ -106,24 +107,29 @@ class Gatekeeper:
             task.cancel()
 
     async def _found(self, version: VersionRecord, replica: str, demands: Demands) -> Finding:
+        patience = Patience(demands.stall_s, demands.limit_s)
         try:
-            return await self._judge(version, replica, demands)
+            async with patience.ends():
+                return await self._judge(version, replica, demands, patience)
         except* AdapterError as group:
             raise _first(group) from None
 
-    async def _judge(self, version: VersionRecord, replica: str, demands: Demands) -> Finding:
+    async def _judge(
+        self, version: VersionRecord, replica: str, demands: Demands, patience: Patience
+    ) -> Finding:
         parts, dataset = self._parts, version.manifest.get("training_dataset")
         asked = await asyncio.to_thread(
             questions, parts.held_out, demands.intents, dataset, demands.max_items
         )
-        current = await self._current(version.alias, asked)
-        rests_on = evidence(asked, current, {**asdict(demands), "base": version.base})
+        current = await self._current(version.alias, asked, patience)
+        rests_on = evidence(asked, current, {**demands.judged_by, "base": version.base})
         of_version = (version.alias, version.digest)
         known = await asyncio.to_thread(parts.reports.on, *of_version, rests_on)
         if known is not None:
             return Finding(known["passed"], known["reason"], known["result"])
         looks = await asyncio.to_thread(parts.reports.looks, *of_version)
-        report = await self._examined(version, replica, demands, asked, current, looks)
+        told_of = (asked, current, looks)
+        report = await self._examined(version, replica, demands, *told_of, patience)
         told = {**report.as_dict(), "result": report.result()}
         await asyncio.to_thread(parts.reports.put, *of_version, rests_on, told)
         parts.told(*of_version, report.outcome)
@@ -137,22 +143,29 @@ class Gatekeeper:
         asked: Sequence[Question],
         current: str,
         looks: int,
+        patience: Patience,
     ) -> GateReport:
         parts, tokens = self._parts, demands.max_tokens
-        examiner = Examiner(parts.asking, parts.watching, demands)
+        examiner = Examiner(parts.asking, parts.watching, demands, patience.moved)
 
         async def says(messages: Messages, tools: Tools) -> Answer | None:
-            return await parts.asking.on_replica(replica, version.name, messages, tokens, tools)
+            said = parts.asking.on_replica(replica, version.name, messages, tokens, tools)
+            return await patience.answer_of(f"{version.name} on {replica}", said)
 
         async def candidate(question: Question) -> Answer | None:
             return await says(question.row.messages, question.row.tools)
 
-        answers = await self._answering(current, replica, demands, asked)
+        ask = await self._answering(current, replica, demands, asked)
+
+        async def answers(question: Question) -> Answer | None:
+            return await patience.answer_of(current, ask(question))
+
         found = await examiner.examine(asked, candidate, answers)
         dataset = version.manifest.get("training_dataset")
         rows = await asyncio.to_thread(parts.held_out.rows_of, dataset) if dataset else ()
         more = [await examiner.extract(rows, says), suites.parity(version.checks, GOLDEN)]
-        verdict = judge(found.items, demands.after(looks), BEFORE)
+        # In a thread: over many slices it computes for seconds.
+        verdict = await asyncio.to_thread(judge, found.items, demands.after(looks), BEFORE)
         return GateReport(
             alias=version.alias,
             digest=version.digest,
@@ -167,7 +180,7 @@ class Gatekeeper:
             costs={"candidate": took(found.candidate), "current": took(found.current)},
         )
 
-    async def _current(self, alias: str, asked: Sequence[Question]) -> str:
+    async def _current(self, alias: str, asked: Sequence[Question], patience: Patience) -> str:
         """Who answers the alias's intents now: its live version, or whom routers would choose."""
         try:
             row = await asyncio.to_thread(self._parts.registry.alias, alias)
@@ -176,10 +189,11 @@ class Gatekeeper:
         if row is not None and row.live is not None:
             live = await asyncio.to_thread(self._parts.registry.version, alias, row.live)
             return f"adapter:{live.name}"
-        chosen = [
-            await self._parts.asking.chosen(each.row.messages, each.row.tenant, each.row.tools)
-            for each in asked[:: max(1, len(asked) // _ASKED_WHO)][:_ASKED_WHO]
-        ]
+        chosen = []
+        for each in asked[:: max(1, len(asked) // _ASKED_WHO)][:_ASKED_WHO]:
+            asking = self._parts.asking
+            who = asking.chosen(each.row.messages, each.row.tenant, each.row.tools)
+            chosen.append(await patience.answer_of("a router that says who answers now", who))
         return Counter(chosen).most_common(1)[0][0] if chosen else NOBODY
 
     async def _answering(

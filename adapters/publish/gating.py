@@ -37,6 +37,17 @@ class Finding:
         )
 
 
+def unfinished(reason: str) -> CheckResult:
+    """What stands beside the other checks of a version whose test came to no end."""
+    return CheckResult(
+        name=GATE,
+        ok=False,
+        found=reason,
+        expected="a test that comes to its end",
+        message="the version is not tested yet; the test is made again",
+    )
+
+
 class Gate(Protocol):
     """Says which versions may serve."""
 
@@ -56,7 +67,7 @@ class Gate(Protocol):
         """Test a version that a replica holds; on record before it returns.
 
         Raises ``FleetError`` when the replica failed, ``NotAsked`` when the current target did, or
-        when it was stopped.
+        when it was stopped, ``GateOverdue`` when it took too long.
         """
         ...
 

@@ -7,11 +7,19 @@ it had, and begins that state again: what the gate found is on its own record.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from adapters.errors import FleetError, GateRefused, LoadFailed, Withdrawn
+from adapters.errors import (
+    CheckResult,
+    FleetError,
+    GateOverdue,
+    GateRefused,
+    LoadFailed,
+    Withdrawn,
+)
 from adapters.fleet import AdapterFiles, LoadResult
 from adapters.jobs.locks import KeyedLocks
-from adapters.publish.gating import Gate, cleared
+from adapters.publish.gating import Gate, cleared, unfinished
 from adapters.publish.loading import Loader
 from adapters.publish.placement import Heat
 from adapters.publish.proving import Prover
@@ -48,7 +56,8 @@ class Preparer:
     async def prepare(self, version: VersionRecord, files: AdapterFiles, by: str) -> VersionRecord:
         """Load, probe, judge, and load on the others; the version as it is then.
 
-        Raises ``FleetError``, ``ProbeFailed``, ``GateRefused``, ``NotAsked``, and ``Withdrawn``
+        Raises ``FleetError``, ``ProbeFailed``, ``GateRefused``, ``NotAsked`` (``GateOverdue`` when
+        the test is to be made again later), and ``Withdrawn``
         when somebody retires it meanwhile.
         """
         of_version = (version.alias, version.digest)
@@ -117,20 +126,27 @@ class Preparer:
         if await cleared(gate, version.alias, version.digest):
             return
         self._loader.require_wanted(version.name)
-        finding = await gate.judge(version, replica)
-        now = await ledger.version(version.alias, version.digest)
-        evaluation = {**(now.manifest.get("evaluation") or {}), "gate": finding.result}
+        try:
+            finding = await gate.judge(version, replica)
+        except GateOverdue as error:
+            await self._note(version, unfinished(str(error)))
+            raise
         check = finding.check
-        await ledger.call(
-            ledger.registry.learn,
-            version.alias,
-            version.digest,
-            manifest={**now.manifest, "evaluation": evaluation},
-            checks=[
-                *(each for each in now.checks if each["name"] != check.name),
-                check.model_dump(mode="json"),
-            ],
-        )
+        await self._note(version, check, gate=finding.result)
         if not finding.passed:
             raise GateRefused(finding.reason, check)
         ledger.report("gate-passed", version, reason=finding.reason, by=by)
+
+    async def _note(self, version: VersionRecord, check: CheckResult, **evaluation: object) -> None:
+        """Write a check down instead of an earlier one of its name, and what was evaluated."""
+        ledger, of_version = self._ledger, (version.alias, version.digest)
+        now = await ledger.version(*of_version)
+        found = {**(now.manifest.get("evaluation") or {}), **evaluation}
+        checks = [
+            *(each for each in now.checks if each["name"] != check.name),
+            check.model_dump(mode="json"),
+        ]
+        facts: dict[str, Any] = {"checks": checks}
+        if evaluation:
+            facts["manifest"] = {**now.manifest, "evaluation": found}
+        await ledger.call(ledger.registry.learn, *of_version, **facts)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from adapters.errors import (
     Conflict,
+    GateOverdue,
     ManifestError,
+    Withdrawn,
 )
 from adapters.format.checkpoint import find_adapter
 from adapters.format.manifest import digest_directory
@@ -24,6 +26,7 @@ from adapters.publish.moving import RETURNABLE, Moves, PathParts
 from adapters.publish.outcome import Outcome, require_share
 from adapters.publish.queue import FirstEngineQueue
 from adapters.publish.recovery import Recovery, publish_job
+from adapters.publish.resting import Resting
 from adapters.publish.waiting import WaitingRoom
 from adapters.registry import Plan, Stage, VersionRecord
 from adapters.registry.lifecycle import CALLABLE, PUBLISHING, WITHDRAWABLE, State
@@ -48,6 +51,7 @@ class Rollout(Moves):
         super().__init__(parts)
         store, events = parts.store, parts.events
         self._arrivals = KeyedLocks()
+        self._resting = Resting()
         self._collector = Collector(
             self.ledger, store, (self._arrivals, self._publishes), parts.config, events
         )
@@ -70,7 +74,7 @@ class Rollout(Moves):
             (self._arrivals, self._publishes),
             self._publish_later,
             self.queue.holds,
-            self._undo.watches,
+            lambda name: self._undo.watches(name) or self._resting.rests(name),
         )
 
     # The journey
@@ -183,16 +187,43 @@ class Rollout(Moves):
         async with self._publishes.hold(alias):
             version = await self.ledger.version(alias, digest)
             if version.state not in PUBLISHING:
+                self._resting.end(version.name)
                 return
             try:
                 version = await self._preparer.prepare(
                     version, self._files(version), version.author
                 )
                 await self._expose(version, await self._wanted(version), version.author, "commit")
+                self._resting.end(version.name)
+                await self._overtake(alias, version.name)
             except Exception as error:  # noqa: BLE001 - a bug here must not leave half a publish
-                await self._undo.undo(version, error)
+                if not (isinstance(error, GateOverdue) and await self._rest(version, error)):
+                    self._resting.end(version.name)
+                    await self._undo.undo(version, error)
                 self.ledger.show()
         self.retirer.trim_later(alias)
+
+    async def _rest(self, version: VersionRecord, error: GateOverdue) -> bool:
+        """Let others have their turn before a version is tested again; False: it had its tries."""
+        try:
+            version = await self.ledger.still(version)
+        except Withdrawn:
+            return False
+        pause_s = self._resting.begin(version)
+        if pause_s is None:
+            return False
+        async with self.names.hold(version.name):
+            await self.loader.unload_all(version.name)
+        self.ledger.report("gate-postponed", version, reason=str(error), again_in_s=pause_s)
+        return True
+
+    async def _overtake(self, alias: str, by: str) -> None:
+        """Give up what rested while a later version came to serve: it must not replace that."""
+        for digest in self._resting.of(alias):
+            version = await self.ledger.version(alias, digest)
+            self._resting.end(version.name)
+            why = f"its test was not done when {by} came to serve; push it again to have it tested"
+            await self._undo.undo(version, Conflict(why))
 
     async def _wanted(self, version: VersionRecord) -> Plan:
         """Where a publish ends: as it was asked for since, and where the gate lets one begin."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapters.errors import Conflict
+from adapters.errors import Conflict, GateOverdue
+from adapters.publish import resting
 from adapters.publish.gating import NoGate
 from adapters.registry import Plan, Stage
 from adapters.registry.lifecycle import CALLABLE, State
@@ -168,6 +170,98 @@ async def test_a_target_that_does_not_answer_lets_nobody_pass(path: AdapterPath)
     assert (outcome.state, "does not answer" in outcome.error) == (State.FAILED, True)
     world.script.says["frontier:cloud/big"] = frontier
     assert (await path.push("returns", 1)).state is State.LIVE
+
+
+def _overdue(_: str) -> str:
+    raise GateOverdue("the test stood still")
+
+
+def _gate_check(path: AdapterPath, seed: int) -> dict[str, Any]:
+    checks = path.registry.version("returns", path.digest(seed)).checks
+    return next(each for each in checks if each["name"] == "gate")
+
+
+async def test_a_test_that_stands_still_holds_up_nobody_else(path: AdapterPath) -> None:
+    """Its version waits outside of the engines, and does not replace what came to serve since."""
+    world = gated(path, good=(1, 2))
+    ours = f"returns@{path.digest(1)[:12]}"
+    world.script.says[ours] = _overdue
+    outcome = await path.push("returns", 1)
+    assert outcome.state is State.GATING
+    check = _gate_check(path, 1)
+    assert (check["ok"], check["found"]) == (False, "the test stood still")
+    assert all(not path.fleet.held(replica) for replica in path.fleet.replica_ids())
+    asked = len(world.script.asked)
+    await path.rollout.take_up()
+    await path.idle()
+    assert len(world.script.asked) == asked, "it has its pause first"
+    world.script.says[ours] = _always(RIGHT)
+    assert (await path.push("returns", 2)).state is State.LIVE
+    left = path.registry.version("returns", path.digest(1))
+    assert (left.state, "push it again" in left.error) == (State.FAILED, True)
+    assert path.table.aliases["returns"].live == path.digest(2)
+    assert (await path.push("returns", 1)).state is State.LIVE
+
+
+async def test_a_test_that_stood_still_is_made_again(
+    path: AdapterPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself, when it is its turn."""
+    monkeypatch.setattr(resting, "PAUSES_S", (0.0, 0.0))
+    world = gated(path, good=(1,))
+    ours = f"returns@{path.digest(1)[:12]}"
+    world.script.says[ours] = _overdue
+    assert (await path.push("returns", 1)).state is State.GATING
+    await path.rollout.take_up()
+    await path.idle()
+    assert state(path, 1) is State.GATING
+    world.script.says[ours] = _always(RIGHT)
+    await path.rollout.take_up()
+    await path.idle()
+    assert state(path, 1) is State.LIVE
+    assert _gate_check(path, 1)["ok"] is True
+
+
+async def test_a_test_that_always_stands_still_is_given_up(
+    path: AdapterPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason; pushed again it has all its tries again."""
+    monkeypatch.setattr(resting, "PAUSES_S", (0.0,))
+    world = gated(path, good=(1,))
+    world.script.says[f"returns@{path.digest(1)[:12]}"] = _overdue
+    for _ in range(2):
+        assert (await path.push("returns", 1)).state is State.GATING
+        await path.rollout.take_up()
+        await path.idle()
+        left = path.registry.version("returns", path.digest(1))
+        assert (left.state, "stood still" in left.error) == (State.FAILED, True)
+
+
+async def test_what_rests_can_be_retired(path: AdapterPath) -> None:
+    """And is not tested again."""
+    world = gated(path, good=(1,))
+    world.script.says[f"returns@{path.digest(1)[:12]}"] = _overdue
+    await path.push("returns", 1)
+    await path.rollout.retire("returns", path.digest(1))
+    await path.idle()
+    assert state(path, 1) is State.RETIRED
+
+
+async def test_a_process_that_dies_while_a_version_rests_tests_it_at_its_next_start(
+    path: AdapterPath,
+) -> None:
+    """It is as one that was interrupted."""
+    world = gated(path, good=(1,))
+    ours = f"returns@{path.digest(1)[:12]}"
+    world.script.says[ours] = _overdue
+    await path.push("returns", 1)
+    assert state(path, 1) is State.GATING
+    await path.aclose()
+    path.start()
+    gated(path, good=(1,))
+    await path.rollout.resume()
+    await path.idle()
+    assert state(path, 1) is State.LIVE
 
 
 async def test_a_pushers_own_word_counts_for_nothing(path: AdapterPath) -> None:

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from adapters.errors import NotAsked
+from adapters.errors import GateOverdue, NotAsked
+from adapters.flywheel.config import FlywheelConfig
+from adapters.gate.demands import demands_of
+from adapters.gate.patience import Patience
 from adapters.publish.gating import Finding
 from adapters.publish.probe import GOLDEN
 from adapters.registry import VersionRecord
@@ -298,3 +301,60 @@ async def test_a_test_that_nobody_wants_any_more_ends(path: AdapterPath) -> None
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_test_in_which_nobody_answers_any_more_ends(path: AdapterPath) -> None:
+    """Without a report; however long the one who is asked would be waited for."""
+    world = world_of(path, stall_s=0.2)
+    world.rows.held = [row(number) for number in range(80)]
+
+    async def stalls(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    world.script.target = stalls  # type: ignore[method-assign]
+    with pytest.raises(GateOverdue, match=r"stood still for 0\.2 s"):
+        await judged(world, path)
+    assert world.reports.count() == 0
+
+
+async def test_who_held_a_test_up_is_named() -> None:
+    """He, and not those who had answered."""
+    patience = Patience(0.01, 60.0)
+
+    async def answers() -> None:
+        """At once."""
+
+    async def test() -> None:
+        async with patience.ends():
+            await patience.answer_of("returns@1 on r0", answers())
+            await patience.answer_of(FRONTIER, asyncio.Event().wait())
+
+    with pytest.raises(GateOverdue, match=r"after 1 steps: no answer of frontier:cloud/big$"):
+        await test()
+
+
+async def test_a_test_that_goes_on_for_ever_ends_too() -> None:
+    """An answer now and then is no progress that anybody can wait for."""
+    patience = Patience(60.0, 0.05)
+
+    async def test() -> None:
+        async with patience.ends():
+            while True:
+                await patience.answer_of(FRONTIER, asyncio.sleep(0.001))
+
+    with pytest.raises(GateOverdue, match=r"not done in 0\.05 s"):
+        await test()
+
+
+def test_how_long_a_test_may_take_is_no_part_of_its_evidence() -> None:
+    """Whoever gives it more time is not asked everything again."""
+    found = []
+    for limit in (60.0, 600.0):
+        route = {"alias": "returns", "gate": {"limit_s": limit, "stall_s": limit}}
+        demands = demands_of(
+            FlywheelConfig.model_validate({"routes": {"returns": route}}), "returns"
+        )
+        assert demands is not None
+        assert demands.limit_s == limit
+        found.append(demands.judged_by)
+    assert found[0] == found[1]
