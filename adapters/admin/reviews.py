@@ -38,6 +38,9 @@ _MAX_COMMENT = 4000
 _UNANSWERED = "escalated, and nobody else judged it in time"
 _MAX_INTENT = 256
 _MAX_GUIDELINE = 20_000
+_NO_CURSOR = "'cursor' must be the 'next' of an earlier answer."
+_MAX_TIER = 2**31 - 1
+"""What every database takes."""
 
 Keep = Callable[[Any], Awaitable[Any]]
 """JSON as it may be kept (law 6). Raises what refuses the request when nobody can tell."""
@@ -344,6 +347,9 @@ def _after(page: Page) -> After | None:
         return None
     try:
         identity, tier, weight, settled_at = orjson.loads(page.after)
-        return After(str(identity), int(tier), float(weight), float(settled_at))
+        after = After(str(identity), int(tier), float(weight), float(settled_at))
     except (ValueError, TypeError, OverflowError) as error:
-        raise BadField("'cursor' must be the 'next' of an earlier answer.", "cursor") from error
+        raise BadField(_NO_CURSOR, "cursor") from error
+    if not 0 <= after.tier <= _MAX_TIER:
+        raise BadField(_NO_CURSOR, "cursor")
+    return after

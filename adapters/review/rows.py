@@ -197,9 +197,17 @@ def judgements(verdicts: Iterable[VerdictRow]) -> list[Judgement]:
 
 
 def add_verdict(session: Session, row: ReviewRow, verdict: VerdictRow) -> None:
-    """Put a verdict down. Raises ``TooMany``."""
-    if len(verdicts_of(session, row.id)) >= MAX_VERDICTS:
-        raise TooMany(f"{row.id} has {MAX_VERDICTS} verdicts, which is the most")
+    """Put a verdict down, instead of the oldest that was taken back where there are many.
+
+    Raises ``TooMany`` when all of them stand.
+    """
+    said = verdicts_of(session, row.id)
+    if len(said) >= MAX_VERDICTS:
+        # Who judges and undoes all day must not close an item to everybody else.
+        oldest = next((each for each in said if each.undone_at is not None), None)
+        if oldest is None:
+            raise TooMany(f"{row.id} has {MAX_VERDICTS} verdicts, which is the most")
+        session.delete(oldest)
     session.add(verdict)
     session.flush()
 

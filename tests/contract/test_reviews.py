@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import httpx
@@ -181,6 +183,9 @@ def test_a_list_that_makes_no_sense_is_refused(ann: httpx.Client, query: dict[st
 def test_a_cursor_of_another_list_is_refused(ann: httpx.Client) -> None:
     """It is base64 of something else."""
     assert ann.get(REVIEWS, params={"cursor": "YWJj"}).status_code == 400
+    for tier in (1e30, -1, 2**63):
+        cursor = base64.urlsafe_b64encode(json.dumps(["rev_1", tier, 0.0, 0.0]).encode()).decode()
+        assert ann.get(REVIEWS, params={"cursor": cursor}).status_code == 400
 
 
 def test_pages_show_each_item_once(desk: System, ann: httpx.Client) -> None:

@@ -28,6 +28,7 @@ from adapters.review.measuring import Measuring
 from adapters.review.models import ReviewRow
 from adapters.review.priority import Tier
 from adapters.review.queue import Queue
+from adapters.review.rows import MAX_VERDICTS
 from adapters.review.verdicts import Outcome, Verdict
 from tests.fakes.corpus import exchange
 from tests.fakes.postgres import NewDatabase
@@ -360,3 +361,16 @@ def test_the_review_of_an_exchange_is_found_whoever_opened_it(desk: Reviewing) -
     by_rule = desk.reviews.of_exchange(found)
     assert by_rule is not None
     assert (by_rule.id, by_rule.state) == ("rev_of_a_rule", State.OPEN)
+
+
+def test_who_judges_and_undoes_all_day_closes_an_item_to_nobody(desk: Reviewing) -> None:
+    """What was taken back makes room, the oldest first; what stands does not."""
+    review = desk.asked("How?")
+    for number in range(MAX_VERDICTS):
+        desk.reviews.judge(review, "eve", Verdict.REJECT, comment=str(number))
+        desk.reviews.undo(review, "eve")
+    desk.reviews.judge(review, "ann", Verdict.ACCEPT)
+    found = desk.reviews.find(review)
+    assert (found.state, found.outcome) == (State.DONE, Outcome.GOLD)
+    assert len(found.history) == MAX_VERDICTS
+    assert [found.history[0].comment, found.history[-1].reviewer] == ["1", "ann"]
