@@ -15,6 +15,10 @@ from adapters.gate.models import GateRow
 PASSED: Final = "passed"
 _KEPT: Final = 5
 """Reports of one version; the newest counts."""
+WHOLE: Final = 200
+"""Reports that keep their items, the newest; of older ones the verdict stays, which says who may
+serve. A thousand items are a third of a megabyte."""
+_CUT_AT_ONCE: Final = 8
 
 
 class Reports:
@@ -25,7 +29,9 @@ class Reports:
         self._clock = clock
 
     def put(self, alias: str, digest: str, evidence: str, report: Mapping[str, Any]) -> None:
-        """Write one down; it counts from now on. The oldest of its version goes."""
+        """Write one down; it counts from now on. The oldest of its version goes, and the items of
+        what is long past.
+        """
 
         def work(session: Session) -> None:
             session.add(
@@ -43,6 +49,7 @@ class Reports:
             newest = select(GateRow.id).where(*of_version).order_by(GateRow.id.desc())
             kept = session.scalars(newest.limit(_KEPT)).all()
             session.execute(delete(GateRow).where(*of_version, GateRow.id.not_in(kept)))
+            _cut(session)
 
         self._store.write(work)
 
@@ -90,3 +97,11 @@ class Reports:
             if row is not None:
                 session.expunge(row)
             return row
+
+
+def _cut(session: Session) -> None:
+    """Leave out the items of those that are not among the newest any more (law 9)."""
+    past = select(GateRow).order_by(GateRow.id.desc()).offset(WHOLE).limit(_CUT_AT_ONCE)
+    for row in session.scalars(past).all():
+        if row.report.get("items"):
+            row.report = {**row.report, "items": []}

@@ -12,6 +12,7 @@ import pytest
 
 from adapters.errors import GateOverdue, NotAsked
 from adapters.flywheel.config import FlywheelConfig
+from adapters.gate import reports
 from adapters.gate.demands import demands_of
 from adapters.gate.patience import Patience
 from adapters.publish.gating import Finding
@@ -268,6 +269,23 @@ async def test_old_reports_go(path: AdapterPath) -> None:
         await judged(world, path)
     assert world.reports.count() == 5
     assert report(world, path)["n"] == 9
+
+
+async def test_of_what_is_long_past_the_verdict_stays(
+    path: AdapterPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says who may serve; its items fill no disk."""
+    monkeypatch.setattr(reports, "WHOLE", 2)
+    world = world_of(path)
+    world.rows.before = [row(n) for n in range(80)]
+    assert (await judged(world, path)).passed
+    old = report(world, path)
+    for other in ("a", "b"):
+        world.reports.put("others", other * 64, "", old)
+    left = report(world, path)
+    assert (len(old["items"]), left) == (80, {**old, "items": []})  # type: ignore[arg-type]
+    assert world.reports.has_passed("returns", path.digest(1))
+    assert len(world.reports.newest("others", "a" * 64)["items"]) == 80  # type: ignore[index]
 
 
 async def test_a_test_that_nobody_wants_any_more_ends(path: AdapterPath) -> None:
