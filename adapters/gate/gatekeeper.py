@@ -47,6 +47,8 @@ class GateParts:
     ladder: LadderSettings
     told: Callable[[str, str, str], object] = lambda _alias, _digest, _verdict: None
     """Hears of each report."""
+    consents: Callable[[str], bool] = lambda _tenant: True
+    """Whether a tenant's exchanges may be used now."""
 
 
 class Gatekeeper:
@@ -119,7 +121,12 @@ class Gatekeeper:
     ) -> Finding:
         parts, dataset = self._parts, version.manifest.get("training_dataset")
         asked = await asyncio.to_thread(
-            questions, parts.held_out, demands.intents, dataset, demands.max_items
+            questions,
+            parts.held_out,
+            demands.intents,
+            dataset,
+            demands.max_items,
+            parts.consents,
         )
         current = await self._current(version.alias, asked, patience)
         rests_on = evidence(asked, current, {**demands.judged_by, "base": version.base})

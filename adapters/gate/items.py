@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,11 +45,16 @@ BEFORE: Final = "held-out=before"
 
 
 def questions(
-    held_out: HeldOut, intents: Iterable[str], dataset: str | None, most: int
+    held_out: HeldOut,
+    intents: Iterable[str],
+    dataset: str | None,
+    most: int,
+    consents: Callable[[str], bool] = lambda _tenant: True,
 ) -> list[Question]:
     """Those of the intents, and of the dataset's own split; the same for the same data.
 
-    Of more than ``most`` what was held out first, then an arbitrary part. Blocks.
+    Of more than ``most`` what was held out first, then an arbitrary part. Nobody is asked what
+    belongs to a tenant that does not consent any more. Blocks.
     """
     intents = tuple(intents)
     older = held_out.held_before(intents, dataset)
@@ -59,7 +64,7 @@ def questions(
     trained = {asked(row.messages) for row in own if row.split == "train"}
     by_question: dict[tuple[str, str], list[Row]] = {}
     for row in sorted(rows, key=lambda row: (row.at, row.digest)):
-        if asked(row.messages) not in trained:
+        if asked(row.messages) not in trained and consents(row.tenant):
             by_question.setdefault((row.intent, asked([*row.messages, *row.tools])), []).append(row)
     found = [_question(same, older) for same in by_question.values()]
     found.sort(key=lambda each: (BEFORE not in each.slices, each.id))

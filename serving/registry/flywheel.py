@@ -149,6 +149,7 @@ class Flywheel:
             self.exchanges,
             membership,
             redaction,
+            lambda tenant: not consent.said_no(tenant),
         )
         self.difficulty = Learning(
             settings,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from adapters.admin import gates
 from adapters.corpus.exchanges import Exchanges
 from adapters.dataset.datasets import Datasets
@@ -35,6 +37,7 @@ class Gating:
         exchanges: Exchanges,
         membership: Membership,
         redaction: Redaction,
+        consents: Callable[[str], bool],
     ) -> None:
         self._adapters = adapters
         self.reports = Reports(store)
@@ -52,6 +55,7 @@ class Gating:
                 lambda alias, digest, verdict: adapters.events.emit(
                     "gate-judged", alias, digest, verdict=verdict
                 ),
+                consents,
             )
         )
         adapters.rollout.gate = self.gatekeeper

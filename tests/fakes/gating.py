@@ -134,6 +134,8 @@ class GateWorld:
     rows: Rows = field(default_factory=Rows)
     script: Script = field(default_factory=Script)
     captured: Kept = field(default_factory=Kept)
+    withdrew: set[str] = field(default_factory=set)
+    """Tenants that consent no more."""
 
     def __post_init__(self) -> None:
         url = f"sqlite:///{self.root / 'flywheel.db'}"
@@ -150,5 +152,6 @@ class GateWorld:
                 self.registry,
                 FlywheelConfig.model_validate({"routes": {"returns": route}}),
                 LadderSettings(),
+                consents=lambda tenant: tenant not in self.withdrew,
             )
         )

@@ -271,6 +271,18 @@ async def test_old_reports_go(path: AdapterPath) -> None:
     assert report(world, path)["n"] == 9
 
 
+async def test_nobody_is_asked_what_a_tenant_takes_back(path: AdapterPath) -> None:
+    """Neither a provider nor the candidate; what was captured before is no permission for now."""
+    world = world_of(path)
+    theirs = [replace(row(n), tenant="acme") for n in range(100, 140)]
+    world.rows.held = [row(n) for n in range(80)] + theirs
+    world.withdrew = {"acme"}
+    assert (await judged(world, path)).passed
+    assert report(world, path)["n"] == 80
+    asked = {question for _, question in world.script.asked}
+    assert asked.isdisjoint(str(each.messages[0]["content"]) for each in theirs)
+
+
 async def test_of_what_is_long_past_the_verdict_stays(
     path: AdapterPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
