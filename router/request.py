@@ -204,6 +204,17 @@ class Intent:
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """What the text means, where the encoder had to read it: it is read once for everybody."""
 
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """Of intents; what is missing to 1 belongs to none of them."""
+        if self.out_of_scope:
+            return {}
+        if self.posterior:
+            return self.posterior
+        if self.name is None:
+            return {}
+        return {self.name: 1.0 if self.confidence is None else self.confidence}
+
 
 NOT_READ: Final = Intent()
 """What nothing was recognised in, or nobody looked at."""

@@ -1,26 +1,25 @@
 """Who might answer, and who of them may not.
 
-Candidates are the named model and what answers in its place, or for `auto` all that apply. An alias
-is resolved to exact versions here, once (law 1). Before anything is ranked, each candidate that may
-not be asked gets one reason. Their order matters for the reason only: what the operator forbids is
-said before what does not fit.
+Candidates are the named model and what answers in its place, or for `auto` all that apply
+(``automatic``). An alias is resolved to exact versions (``versions``) here, once (law 1). Before
+anything is ranked, each candidate that may not be asked gets one reason. Their order matters for
+the reason only: what the operator forbids is said before what does not fit.
 """
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from adapters.aliases import Alias, RoutingTable
-from router.choose.cards import Card, CardSet
+from adapters.aliases import Alias
+from router.choose.automatic import automatic, frontier
+from router.choose.cards import Card, CardSet, Frontiers
 from router.choose.ranking import Candidate
 from router.choose.refusals import Code
+from router.choose.versions import loading, pinned, versions
 from router.choose.virtual import Virtuals
 from router.config.virtual import VirtualModel
 from router.errors import (
-    Failure,
     Gone,
     InvalidRequest,
     NotFound,
@@ -28,7 +27,6 @@ from router.errors import (
     TargetUnavailable,
 )
 from router.exchange import Exchange
-from router.replicas.rendezvous import weight
 from router.request import AUTO, BASE, Needs, Request
 from router.wire.endpoint import Endpoint
 from router.wire.formats import FORMATS
@@ -143,32 +141,6 @@ def too_slow(first_byte_s: float | None, total_s: float | None, bounds: Bounds) 
 
 
 _PIN = "@"
-_BUCKETS = 10_000
-_LOADING_S = 2.0
-"""After which a version that is on its way may answer, seconds."""
-_INTENT, _BEFORE, _BASE, _OTHER_INTENT, _FRONTIER = range(5)
-
-
-class Frontiers:
-    """Which frontier models `auto` may choose, and who answers in place of named models."""
-
-    def __init__(
-        self,
-        cards: Mapping[str, Card],
-        offered: Sequence[str],
-        default: str | None,
-        fallbacks: Mapping[str, Sequence[str]],
-    ) -> None:
-        self.cards = cards
-        self.fallbacks = fallbacks
-        self.default = None if default is None else cards[default]
-        self.offered = [
-            card
-            for name, card in cards.items()
-            if name == default or any(fnmatch.fnmatchcase(name, glob) for glob in offered)
-        ]
-        self.others = [card for card in cards.values() if card not in self.offered]
-        self.embedders = [c for c in cards.values() if Endpoint.EMBEDDINGS in c.endpoints]
 
 
 def consider(
@@ -280,7 +252,7 @@ def _meant(
         _require_known(exchange, model)
         return _embedders(model, frontiers)
     if model == AUTO:
-        return _auto(exchange, card_set, frontiers)
+        return automatic(exchange, card_set, frontiers)
     if model in (table.base_id, BASE):
         return [Candidate(card_set.base, Code.NAMED, "named by the client", named=True)]
     if model in table.aliases:
@@ -291,7 +263,7 @@ def _meant(
     if table.is_loading(model):
         if exchange.request.hints.fallback:
             return _in_place_of(model, card_set, frontiers)
-        raise _loading(model)
+        raise loading(model)
     if model in frontiers.cards:
         card = frontiers.cards[model]
         return [Candidate(card, Code.NAMED, "named by the client", named=True)]
@@ -308,7 +280,7 @@ def _require_known(exchange: Exchange, model: str) -> None:
     if alias not in table.aliases or model.endswith(_PIN):
         raise _not_found(model)
     if alias != model:
-        _version(table, table.aliases[alias], model)
+        pinned(table.aliases[alias], model, table)
 
 
 def _embedders(model: str, frontiers: Frontiers) -> list[Candidate]:
@@ -321,7 +293,7 @@ def _embedders(model: str, frontiers: Frontiers) -> list[Candidate]:
             code="unsupported_endpoint",
             param="model",
         )
-    return [_frontier(card, "a model that embeds") for card in frontiers.embedders]
+    return [frontier(card, "a model that embeds") for card in frontiers.embedders]
 
 
 def _not_found(model: str) -> NotFound:
@@ -332,61 +304,13 @@ def _not_found(model: str) -> NotFound:
     )
 
 
-def posterior(exchange: Exchange) -> Mapping[str, float]:
-    """Probabilities of intents; what is missing to 1 belongs to none of them."""
-    intent = exchange.decision.intent
-    if intent.out_of_scope:
-        return {}
-    if intent.posterior:
-        return intent.posterior
-    if intent.name is None:
-        return {}
-    return {intent.name: 1.0 if intent.confidence is None else intent.confidence}
-
-
-def _auto(exchange: Exchange, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
-    table, intent = exchange.decision.table, exchange.decision.intent
-    found: list[Candidate] = []
-    if intent.name is not None and intent.alias is not None:
-        card_set.claim(intent.name, intent.alias)
-    own = _answering(card_set, intent.name, intent.alias)
-    for name in own:
-        reason = f"answers the intent {intent.name!r}"
-        found += _versions(exchange, card_set, table.aliases[name], Code.INTENT, reason)
-    base = "the base answers what no adapter claims"
-    found.append(Candidate(card_set.base, Code.BASE, base, tier=_BASE))
-    for other in posterior(exchange):
-        for name in _answering(card_set, other, None):
-            live = table.aliases[name].live
-            if other == intent.name or name in own or live is None:
-                continue
-            card = card_set.adapter(table.aliases[name], live)
-            why = f"answers the intent {other!r}, which it may be as well"
-            found.append(Candidate(card, Code.INTENT, why, tier=_OTHER_INTENT))
-            own = (*own, name)
-    found += [_frontier(card, "a frontier model") for card in frontiers.offered]
-    for card in frontiers.others:
-        candidate = _frontier(card, "")
-        candidate.refuse(Code.NOT_OFFERED, "routing.frontiers does not offer it to `auto`")
-        found.append(candidate)
-    return found
-
-
-def _answering(card_set: CardSet, intent: str | None, alias: str | None) -> tuple[str, ...]:
-    """Aliases for an intent: the one that was recognised with it, then those that claim it."""
-    claiming = () if intent is None else card_set.by_intent.get(intent, ())
-    if alias is None or alias not in card_set.table.aliases:
-        return claiming
-    return tuple(dict.fromkeys((alias, *claiming)))
-
-
 def _alias(
     exchange: Exchange, card_set: CardSet, frontiers: Frontiers, alias: Alias, reason: str
 ) -> list[Candidate]:
-    versions = _versions(exchange, card_set, alias, Code.NAMED, reason)
-    for version in versions:
+    found = versions(exchange, card_set, alias, Code.NAMED, reason)
+    for version in found:
         version.named = True
-    return [*versions, *_in_place_of(alias.name, card_set, frontiers)]
+    return [*found, *_in_place_of(alias.name, card_set, frontiers)]
 
 
 def _pinned(
@@ -395,7 +319,7 @@ def _pinned(
     """That version and nobody else: a pin is a promise, unless the client says otherwise."""
     table, may_fall_back = exchange.decision.table, exchange.request.hints.fallback
     try:
-        full = _version(table, alias, model)
+        full = pinned(alias, model, table)
     except (Gone, TargetUnavailable) as error:
         if not may_fall_back:
             raise
@@ -403,39 +327,9 @@ def _pinned(
         why = f"in place of {model!r}, which is {state}"
         return _alias(exchange, card_set, frontiers, alias, why)
     card = card_set.adapter(alias, full)
-    pinned = Candidate(card, Code.NAMED, "pinned by the client", named=True)
+    version = Candidate(card, Code.NAMED, "pinned by the client", named=True)
     others = _in_place_of(model, card_set, frontiers) if may_fall_back else ()
-    return [pinned, *others]
-
-
-def _loading(model: str) -> TargetUnavailable:
-    return TargetUnavailable(
-        f"{model!r} is on its way and cannot answer yet. Come back in a moment, or allow another "
-        "answer with x-graftwork-fallback: true.",
-        status=503,
-        retry_after_s=_LOADING_S,
-        failure=Failure.BUSY,
-    )
-
-
-def _version(table: RoutingTable, alias: Alias, model: str) -> str:
-    """The whole digest of a pin. Raises ``NotFound``, ``Gone`` and ``TargetUnavailable``."""
-    digest = model.partition(_PIN)[2]
-    full = _full_digest(alias.versions, digest)
-    if full is not None:
-        return full
-    if table.is_loading(model):
-        raise _loading(model)
-    if _full_digest(alias.retired, digest) is not None:
-        raise Gone(
-            f"{model!r} was retired. Name {alias.name!r} for the version that is live, or allow "
-            f"another answer with x-graftwork-fallback: true.",
-            code="version_retired",
-            param="model",
-        )
-    raise NotFound(
-        f"{alias.name!r} has no version {digest!r}.", code="model_not_found", param="model"
-    )
+    return [version, *others]
 
 
 def _in_place_of(name: str, card_set: CardSet, frontiers: Frontiers) -> list[Candidate]:
@@ -446,49 +340,3 @@ def _in_place_of(name: str, card_set: CardSet, frontiers: Frontiers) -> list[Can
         last = "the configured frontier, when nothing local can"
         found.append(Candidate(frontiers.default, Code.FALLBACK, last))
     return found
-
-
-def _versions(
-    exchange: Exchange, card_set: CardSet, alias: Alias, code: Code, reason: str
-) -> list[Candidate]:
-    """The version for this request, then the one before it."""
-    found: list[Candidate] = []
-    canary = _canary(exchange, alias)
-    digest = canary or alias.live
-    if digest is not None:
-        first = Code.CANARY if canary is not None else code
-        found.append(Candidate(card_set.adapter(alias, digest), first, reason, tier=_INTENT))
-    for other in (alias.live, alias.previous):
-        if other is None:
-            continue
-        card = card_set.adapter(alias, other)
-        if all(c.card is not card for c in found):
-            why = "the version before, in its place"
-            found.append(Candidate(card, Code.VERSION_BEFORE, why, tier=_BEFORE))
-    return found
-
-
-def _canary(exchange: Exchange, alias: Alias) -> str | None:
-    """The canary's digest when this request falls into its share; sticky per session."""
-    return sampled(alias, "canary", exchange.request.hints.session or exchange.request.id)
-
-
-def sampled(alias: Alias, stage: str, key: str) -> str | None:
-    """The alias's candidate of that stage when ``key`` falls into its share."""
-    if not alias.candidates:
-        return None
-    candidate = next((c for c in alias.candidates if c.stage == stage and c.percent > 0), None)
-    if candidate is None:
-        return None
-    bucket = weight(f"{alias.name}/{candidate.digest}/", key) % _BUCKETS
-    return candidate.digest if bucket < candidate.percent * _BUCKETS / 100 else None
-
-
-def _full_digest(digests: Iterable[str], wanted: str) -> str | None:
-    if len(wanted) not in (12, 64):
-        return None
-    return next((full for full in digests if full.startswith(wanted)), None)
-
-
-def _frontier(card: Card, reason: str) -> Candidate:
-    return Candidate(card, Code.FRONTIER, reason, tier=_FRONTIER)

@@ -7,7 +7,7 @@ price.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from adapters.aliases import Alias, RoutingTable, engine_name
@@ -108,6 +108,28 @@ def frontier_cards(providers: Iterable[ProviderConfig]) -> dict[str, Card]:
 
 def _features(capabilities: frozenset[Capability]) -> frozenset[str]:
     return frozenset(name for capability, name in _FEATURES.items() if capability in capabilities)
+
+
+class Frontiers:
+    """Which frontier models `auto` may choose, and who answers in place of named models."""
+
+    def __init__(
+        self,
+        cards: Mapping[str, Card],
+        offered: Sequence[str],
+        default: str | None,
+        fallbacks: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.cards = cards
+        self.fallbacks = fallbacks
+        self.default = None if default is None else cards[default]
+        self.offered = [
+            card
+            for name, card in cards.items()
+            if name == default or any(fnmatch.fnmatchcase(name, glob) for glob in offered)
+        ]
+        self.others = [card for card in cards.values() if card not in self.offered]
+        self.embedders = [c for c in cards.values() if Endpoint.EMBEDDINGS in c.endpoints]
 
 
 class CardSet:

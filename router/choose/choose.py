@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from adapters.aliases import Alias, RoutingTable, engine_name
 from adapters.evaluation import GateResult
-from router.choose import candidates
 from router.choose.candidates import (
     AllWell,
     Bounds,
@@ -15,16 +14,18 @@ from router.choose.candidates import (
     Refusal,
     Unlimited,
     cold,
+    consider,
     too_dear,
     too_slow,
     unfit,
 )
-from router.choose.cards import Card, CardSet, CardSets, frontier_cards
+from router.choose.cards import Card, CardSet, CardSets, Frontiers, frontier_cards
 from router.choose.learning import Learning
 from router.choose.ranking import Candidate, ranked
 from router.choose.refusals import Code
 from router.choose.sessions import SessionTarget
 from router.choose.steering import explored, keep_session
+from router.choose.versions import sampled
 from router.choose.virtual import Virtuals, ordered
 from router.config.root import RouterConfig
 from router.config.routing import DEFAULT_ROUTE, RouteConfig
@@ -55,7 +56,7 @@ class Chooser:
         self.policies = PolicyBook(config.policy)
         self.pricing = pricing or LocalPricing(routing.local.price)
         self.card_sets = CardSets(cards, routing.local, self.pricing, aliases)
-        self._frontiers = candidates.Frontiers(
+        self._frontiers = Frontiers(
             cards, routing.frontiers, config.auto.frontier, config.fallbacks
         )
         self.virtuals = Virtuals(config.models, frozenset(cards))
@@ -77,7 +78,7 @@ class Chooser:
             InvalidRequest: a local model was named for an endpoint that it does not have.
         """
         card_set = self.card_sets.of(exchange.decision.table)
-        considered = candidates.consider(exchange, card_set, self._frontiers, self.virtuals)
+        considered = consider(exchange, card_set, self._frontiers, self.virtuals)
         last = self._sessions.of(exchange)
         known = exchange.decision
         name, route = self._route(exchange.request, known.intent, known.table)
@@ -122,7 +123,7 @@ class Chooser:
         if not first.allowed or is_pinned:
             return None  # nobody compares with what a client pinned
         alias = _tried_beside(exchange, first, card_set)
-        tried = None if alias is None else candidates.sampled(alias, "shadow", request.id)
+        tried = None if alias is None else sampled(alias, "shadow", request.id)
         if alias is None or tried is None or engine_name(alias.name, tried) == first.engine_name:
             return None
         candidate = Candidate(card_set.adapter(alias, tried), Code.SHADOW, "answers in secret")
@@ -181,7 +182,7 @@ class Chooser:
     ) -> dict[str, GateResult]:
         """Expected cost and quality of every candidate; returns what gates found about them."""
         gates: dict[str, GateResult] = {}
-        needs, posterior = exchange.request.needs, candidates.posterior(exchange)
+        needs, posterior = exchange.request.needs, exchange.decision.intent.probabilities
         hardness = exchange.decision.difficulty
         likeliest = max(posterior, key=posterior.__getitem__, default=NO_INTENT)
         for candidate in considered:

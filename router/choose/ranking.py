@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from router.choose.cards import Card
 from router.choose.refusals import Code
@@ -30,6 +31,19 @@ TIE = 0.1
 _NOTHING_USD = 1e-9
 
 
+class Tier(IntEnum):
+    """Where neither a risk bound nor a worth is set, lower tiers are asked first."""
+
+    INTENT = 0
+    """Made for what is asked, or named."""
+    BEFORE = 1
+    """The version before such a one."""
+    BASE = 2
+    OTHER_INTENT = 3
+    """Made for what may be asked as well."""
+    FRONTIER = 4
+
+
 @dataclass(slots=True, eq=False)
 class Candidate:
     """One target, as it is considered for one request."""
@@ -37,8 +51,7 @@ class Candidate:
     card: Card
     code: Code
     why: str
-    tier: int = 0
-    """Where no risk bound is set, lower tiers come first."""
+    tier: Tier = Tier.INTENT
     cost_usd: float = 0.0
     quality: float = 0.0
     prior: str = ""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.choose.cards import Card
-from router.choose.ranking import TIE, Candidate, ranked
+from router.choose.ranking import TIE, Candidate, Tier, ranked
 from router.choose.refusals import Code
 
 WORTHS = st.sampled_from([1e-6, 1e-3, 0.5, 10.0])
@@ -15,7 +15,7 @@ QUALITIES = st.sampled_from([0.0, 0.2, 0.5, 0.69, 0.7, 0.71, 0.9, 1.0])
 RISKS = st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0])
 
 
-def candidate(name: str, cost_usd: float, quality: float, tier: int = 0) -> Candidate:
+def candidate(name: str, cost_usd: float, quality: float, tier: Tier = Tier.INTENT) -> Candidate:
     """A frontier with a price and a quality."""
     made = Candidate(Card(name), Code.FRONTIER, "a model", tier=tier)
     made.cost_usd, made.quality = cost_usd, quality
@@ -59,7 +59,7 @@ def test_nearly_equal_costs_are_a_tie() -> None:
 
 def test_without_a_bound_tiers_come_first() -> None:
     """Local before frontier, whatever it costs."""
-    found = [candidate("far", 0.0, 1.0, tier=1), candidate("near", 5.0, 0.1, tier=0)]
+    found = [candidate("far", 0.0, 1.0, Tier.FRONTIER), candidate("near", 5.0, 0.1, Tier.BASE)]
     assert names(ranked(found, None)) == ["near", "far"]
 
 
