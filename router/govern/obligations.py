@@ -7,7 +7,7 @@ from typing import Final
 
 from router.exchange import Exchange
 from router.govern.window import OutputCheck, Violation
-from router.policy.obligations import Breach, Reading
+from router.policy.reading import Breach, Reading
 from router.wire.formats import FORMATS
 from router.wire.kinds import Kind
 from router.wire.spoken import Place

@@ -12,7 +12,7 @@ from router.policy.book import NO_RULES, Rules
 from router.policy.conditions import BadCondition, context_of
 from router.policy.document import PolicyInvalid, Problem
 from router.policy.findings import findings
-from router.policy.obligations import Breach, violations
+from router.policy.reading import Breach, violations
 from router.policy.rules import Example, Rule, RulesFile, parse
 from router.policy.situation import Situation, given_target
 

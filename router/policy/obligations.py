@@ -1,15 +1,14 @@
-"""Obligations: what an answer must keep, whatever its spelling; found while it is still held back.
+"""Obligations: what an answer must keep, whatever its spelling.
 
-A kind of obligation is one class below: its settings, checked when rules are loaded, and how it
-reads a text. Nothing here keeps anything back: ``Reading`` tells how much must wait.
+A kind of obligation is one class below: its settings, checked when rules are loaded, and what in a
+text breaks it. How an answer is read while it comes is ``router.policy.reading``'s.
 """
 
 from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -18,31 +17,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from router.policy import spelled
 from router.policy.discounts import amounts_off, discounts, given_away, in_arguments
-from router.policy.numbers import Quantity, durations, fields, money, percentages, plain
+from router.policy.numbers import Quantity, durations, fields, money, percentages
 from router.ruling import Obligation
 from router.wire.characters import normalised
 
-SETTLED: Final = 48
-"""Characters after a quantity that may still change what it means."""
-_LOOK_BACK: Final = 96
-"""Characters for which a number waits: more than ``SETTLED`` and ``_EVERY`` together."""
-_EVERY: Final = 24
-_KEPT: Final = 400
+LOOK_BACK: Final = 96
+"""Characters for which what may become a breach waits."""
 _SLACK: Final = 1e-6
 _MAX_PHRASES: Final = 200
 _MAX_PHRASE: Final = 200
 _UNITS: Final = {"hours": 1 / 24, "days": 1.0, "weeks": 7.0, "months": 30.0, "years": 365.0}
+_WORD: Final = re.compile(r"\w")
 _CENTS: Final = re.compile(r"(?<!per)cents?(?![a-z])")
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """Where an answer does not keep an obligation."""
-
-    rule: str
-    detail: str
-    start: int
-    end: int
 
 
 class Kind(BaseModel):
@@ -245,7 +231,7 @@ class MustNotMatch(Kind):
 
     def waits(self, tail: str) -> int:
         """Long enough for what a pattern is about."""
-        return min(len(tail), _LOOK_BACK)
+        return min(len(tail), LOOK_BACK)
 
     def instruction(self) -> str:
         """For the model."""
@@ -283,119 +269,14 @@ def kind_of(settings: Mapping[str, Any]) -> Kind:
         raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
 
-@cache
-def _kind_of(obligation: Obligation) -> Kind:
+def kind_meant(obligation: Obligation) -> Kind:
+    """The kind of an obligation whose settings were checked when its rule was loaded."""
     return kind_of({"kind": obligation.kind, **obligation.settings})
 
 
 def instruction(obligation: Obligation) -> str:
     """What a model is told of it."""
-    return kind_of({"kind": obligation.kind, **obligation.settings}).instruction()
-
-
-# Reading
-
-
-class Reading:
-    """Reads one text of an answer as it comes.
-
-    Args:
-        obligations: to be kept.
-        arguments: the text is a tool call's arguments, in JSON.
-    """
-
-    def __init__(self, obligations: Sequence[Obligation], *, arguments: bool = False) -> None:
-        kinds = [(each.rule, kind_of({"kind": each.kind, **each.settings})) for each in obligations]
-        self._counting = [each for each in kinds if each[1].counts]
-        self._wording = [each for each in kinds if not each[1].counts]
-        self._arguments = arguments
-        self._kept = ""
-        self._unread = 0
-        self._waited = False
-
-    def read(self, text: str, *, ended: bool) -> tuple[list[Breach], int]:
-        """The next piece: what is broken for certain, and how many of the newest characters wait.
-
-        ``ended``: nothing that could change its meaning follows.
-        """
-        self._kept += text
-        self._unread += len(text)
-        waiting = self._waiting()
-        found: list[Breach] = []
-        # Numbers are looked for where one may be, and not again with each of a stream's events.
-        if ended or ((waiting or self._waited) and self._unread >= _EVERY):
-            found += self._counted(ended=ended)
-            self._unread, self._waited = 0, waiting > 0
-        self._waited = self._waited or waiting > 0
-        if self._wording:
-            found += _breaches(self._wording, plain(self._kept), arguments=self._arguments)
-        if ended:
-            waiting = 0
-        elif self._arguments:
-            waiting = len(self._kept)
-        elif len(self._kept) > 2 * _KEPT:
-            self._kept = self._kept[-max(_KEPT, waiting + _LOOK_BACK) :]
-        return found, waiting
-
-    def _counted(self, *, ended: bool) -> list[Breach]:
-        text = plain(self._kept)
-        found = _breaches(self._counting, text, arguments=self._arguments)
-        return [each for each in found if ended or len(text) - each.end >= SETTLED]
-
-    def _waiting(self) -> int:
-        waiting = max((kind.waits(self._kept) for _, kind in self._wording), default=0)
-        if self._counting:
-            tail = self._kept[-_LOOK_BACK:]
-            first = next(_triggers(tail), None)
-            if first is not None:
-                waiting = max(waiting, len(tail) - first)
-        return waiting
-
-
-def _breaches(kinds: Sequence[tuple[str, Kind]], text: str, *, arguments: bool) -> list[Breach]:
-    return [
-        Breach(rule, detail, start, end)
-        for rule, kind in kinds
-        for detail, start, end in kind.breaches(text, arguments=arguments)
-    ]
-
-
-_WORD = re.compile(r"\w")
-_SIGNAL = re.compile(r"[\d$€£¥₹½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|[^\W\d_]+")
-_TOO_COMMON: Final = frozenset(
-    {
-        *("a", "an", "and", "one", "et", "y", "un", "une", "uno", "una", "ein", "eine", "einen"),
-        *("la", "die", "und", "cent"),
-    }
-)
-
-
-_OTHER_BEGINNINGS: Final = frozenset(
-    {"buy", "bogo", "free", "halve", "halves", "halved", "halving"}
-)
-
-
-def _triggers(tail: str) -> Iterator[int]:
-    """Where a number may begin: in figures, in words, or in a word that is not over."""
-    for found in _SIGNAL.finditer(tail):
-        word = found[0]
-        if not word[0].isalpha():
-            yield found.start()
-            continue
-        folded = spelled.folded(word)
-        if folded in _TOO_COMMON:
-            continue
-        last = found.end() == len(tail)
-        whole = folded in spelled.beginnings() or folded in _OTHER_BEGINNINGS
-        if whole or (last and spelled.could_begin(folded)):
-            yield found.start()
-
-
-def violations(
-    obligations: Iterable[Obligation], text: str, *, arguments: bool = False
-) -> list[Breach]:
-    """What a whole text does not keep."""
-    return Reading(list(obligations), arguments=arguments).read(text, ended=True)[0]
+    return kind_meant(obligation).instruction()
 
 
 def _of(found: Quantity, currency: str | None) -> bool:

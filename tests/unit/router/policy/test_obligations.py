@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.policy.obligations import Reading, kind_of, violations
+from router.policy.obligations import kind_of
+from router.policy.reading import Reading, violations
 from router.ruling import Obligation
 from tests.unit.router.policy.test_numbers import OFFERS, SPELLINGS
 
