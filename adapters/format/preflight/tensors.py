@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from adapters.format.base_model import is_embedding_or_head, layer_index
 from adapters.format.manifest import WEIGHTS_FILE
-from adapters.format.preflight.config import Targets, module_ranks
+from adapters.format.preflight.config import module_ranks
+from adapters.format.preflight.modules import Targets
 from adapters.format.preflight.subject import (
     PREFIX,
     Finding,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.format.preflight import preflight
-from adapters.format.preflight.config import MAX_PATTERNS, ModuleValues
+from adapters.format.preflight.modules import MAX_PATTERNS, ModuleValues
 from tests.fakes.tiny_adapter import tiny_adapter
 
 PARTS = st.sampled_from(["a", "b", "ab", "a-b", "q_proj", "1", "11", "."])
@@ -29,7 +29,7 @@ def test_a_rank_for_each_module_of_a_large_base(monkeypatch: pytest.MonkeyPatch)
     """As EVA writes them. Where an expression would be up with its time, names are not."""
     kinds = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     modules = [f"model.layers.{layer}.{kind}" for layer in range(71) for kind in kinds]
-    monkeypatch.setattr("adapters.format.preflight.config._MATCH_SECONDS", -1.0)
+    monkeypatch.setattr("adapters.format.preflight.modules._MATCH_SECONDS", -1.0)
     values = ModuleValues({module: number for number, module in enumerate(modules)})
     assert [values.value(module) for module in modules] == list(range(len(modules)))
     with pytest.raises(ValueError, match="too long"):
