@@ -15,20 +15,16 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from adapters.aliases import engine_name
 from adapters.errors import Conflict, RegistryError, Withdrawn
 from adapters.registry import database
 from adapters.registry.claim import Claim
 from adapters.registry.lifecycle import CALLABLE, COLLECTABLE, UNFINISHED, State
 from adapters.registry.models import (
-    AliasRow,
     CandidateRow,
     ControlRow,
     HistoryRow,
     SightingRow,
-    VersionRow,
 )
 from adapters.registry.policies import Policies
 from adapters.registry.reads import RegistryReads, translated
@@ -123,15 +119,15 @@ class Registry(RegistryReads):
         """
         with self._write(by) as tx:
             tx.name_is_free(alias, digest)
-            row = self._row(tx.session, alias, digest)
+            row = tx.known(alias, digest)
             if row is not None:
                 require_remembered(row)
             again = RETRIED | {State.RETIRED} if revive else RETRIED
             starts = row is None or State(row.state) in again
             if row is None:
                 forget_refused(tx, MOST_REFUSED)
-                self._ensure_alias(tx, alias)
-                row = self._new_version(tx, alias, digest, by)
+                tx.ensure_alias(alias)
+                row = tx.new_version(alias, digest)
                 tx.note("receive", alias, digest, None, State.RECEIVED.value)
             elif starts and State(row.state) is not State.RECEIVED:
                 tx.move(row, State.RECEIVED, action="receive")
@@ -264,12 +260,12 @@ class Registry(RegistryReads):
             tx.drop_candidate(alias, digest)
             old = row.live
             if old is not None:
-                self._demote(tx, alias, old, demote_to, detail)
+                tx.demote(alias, old, demote_to, detail)
             row.previous = old if demote_to is State.SUPERSEDED else None
             row.rolled_back = action == ROLLBACK
             row.live = digest
             row.intents = list(version.manifest.get("intents") or ())
-            self._stamp(tx, row)
+            tx.stamp(row)
             tx.note(action, alias, digest, old, digest, detail)
             return epoch
 
@@ -283,10 +279,10 @@ class Registry(RegistryReads):
             if row.live != digest:
                 raise Conflict(f"{alias!r} was changed by somebody else meanwhile")
             epoch = tx.next_epoch()
-            self._demote(tx, alias, digest, to, detail)
+            tx.demote(alias, digest, to, detail)
             # What was before, if anything, may not serve either: nobody falls to it.
             row.live, row.previous, row.intents, row.rolled_back = None, None, [], False
-            self._stamp(tx, row)
+            tx.stamp(row)
             tx.note(ROLLBACK, alias, digest, digest, None, detail)
             return epoch
 
@@ -308,7 +304,7 @@ class Registry(RegistryReads):
             tx.session.merge(
                 CandidateRow(alias=alias, digest=digest, stage=stage, percent=percent, epoch=epoch)
             )
-            self._stamp(tx, row)
+            tx.stamp(row)
             return epoch
 
     def begin_drain(
@@ -342,7 +338,7 @@ class Registry(RegistryReads):
                     row.live, row.intents = None, []
                 if forget and row.previous == version.digest:
                     row.previous = None
-            self._stamp(tx, row)
+            tx.stamp(row)
             return epoch, [version.digest for version in leaving]
 
     # The base
@@ -376,49 +372,6 @@ class Registry(RegistryReads):
                 tx.session.execute(delete(SightingRow).where(SightingRow.source == source))
 
     # Inside
-
-    def _new_version(self, tx: Transaction, alias: str, digest: str, by: str) -> VersionRow:
-        row = VersionRow(
-            alias=alias,
-            digest=digest,
-            name=engine_name(alias, digest),
-            state=State.RECEIVED.value,
-            base="",
-            plan="live",
-            plan_percent=0.0,
-            manifest={},
-            checks=[],
-            author=by,
-            error="",
-            left_epoch=0,
-            created_at=tx.now,
-            updated_at=tx.now,
-        )
-        tx.session.add(row)
-        return row
-
-    def _ensure_alias(self, tx: Transaction, name: str) -> None:
-        if tx.session.get(AliasRow, name) is None:
-            tx.session.add(
-                AliasRow(name=name, epoch=0, intents=[], created_at=tx.now, updated_at=tx.now)
-            )
-            tx.session.flush()
-
-    def _demote(self, tx: Transaction, alias: str, digest: str, to: State, detail: str) -> None:
-        version = tx.version(alias, digest)
-        tx.move(version, to, action="demote", detail=detail)
-        version.left_epoch = tx.control.epoch
-        if to is State.QUARANTINED:
-            version.error = detail
-
-    def _stamp(self, tx: Transaction, row: AliasRow) -> None:
-        row.epoch = tx.control.epoch
-        row.updated_at = tx.now
-
-    def _row(self, session: Session, alias: str, digest: str) -> VersionRow | None:
-        return session.scalar(
-            select(VersionRow).where(VersionRow.alias == alias, VersionRow.digest == digest)
-        )
 
     @contextmanager
     def _write(self, by: str) -> Iterator[Transaction]:

@@ -1,4 +1,4 @@
-"""One write to the registry: lookups, legal moves and the lines of history."""
+"""One write to the registry: lookups, new rows, legal moves and the lines of history."""
 
 from __future__ import annotations
 
@@ -41,11 +41,41 @@ class Transaction:
         return row
 
     def version(self, alias: str, digest: str) -> VersionRow:
-        row = self.session.scalar(
-            select(VersionRow).where(VersionRow.alias == alias, VersionRow.digest == digest)
-        )
+        row = self.known(alias, digest)
         if row is None:
             raise UnknownVersion(alias, digest)
+        return row
+
+    def known(self, alias: str, digest: str) -> VersionRow | None:
+        return self.session.scalar(
+            select(VersionRow).where(VersionRow.alias == alias, VersionRow.digest == digest)
+        )
+
+    def ensure_alias(self, name: str) -> None:
+        if self.session.get(AliasRow, name) is None:
+            self.session.add(
+                AliasRow(name=name, epoch=0, intents=[], created_at=self.now, updated_at=self.now)
+            )
+            self.session.flush()
+
+    def new_version(self, alias: str, digest: str) -> VersionRow:
+        row = VersionRow(
+            alias=alias,
+            digest=digest,
+            name=engine_name(alias, digest),
+            state=State.RECEIVED.value,
+            base="",
+            plan="live",
+            plan_percent=0.0,
+            manifest={},
+            checks=[],
+            author=self._actor,
+            error="",
+            left_epoch=0,
+            created_at=self.now,
+            updated_at=self.now,
+        )
+        self.session.add(row)
         return row
 
     def name_is_free(self, alias: str, digest: str) -> None:
@@ -67,6 +97,19 @@ class Transaction:
         row.updated_at = self.now
         self.moves.append((row, before))
         self.note(action, row.alias, row.digest, before.value, to.value, detail)
+
+    def demote(self, alias: str, digest: str, to: State, detail: str) -> None:
+        """Move a version that was live out of the way."""
+        version = self.version(alias, digest)
+        self.move(version, to, action="demote", detail=detail)
+        version.left_epoch = self.control.epoch
+        if to is State.QUARANTINED:
+            version.error = detail
+
+    def stamp(self, row: AliasRow) -> None:
+        """Have routers learn of the alias's change: it belongs to the present epoch."""
+        row.epoch = self.control.epoch
+        row.updated_at = self.now
 
     def drop_candidate(self, alias: str, digest: str) -> None:
         self.session.execute(
