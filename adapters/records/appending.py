@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from adapters.atomic import sync, write_all
 from adapters.records import payloads
 from adapters.records.files import Layout, Segment, take
 from adapters.records.index import IndexEntry, OpenIndex
-from adapters.records.line import GENESIS, Entry, Record, seal
+from adapters.records.line import GENESIS, Entry, Record, canonical, seal
 
 # O_DSYNC: a write returns when it is on disk. One system call where write and fdatasync would be
 # two, each with a wait for the interpreter's lock afterwards.
@@ -56,6 +56,29 @@ def seal_group(writer: str, head: Head, entries: Iterable[Entry]) -> Sealed:
         kept.append(payload)
         sequence += 1
     return Sealed(tuple(records), tuple(lines), tuple(kept), Head(sequence, prev))
+
+
+def seal_any(writer: str, head: Head, entries: Sequence[Entry]) -> Sealed:
+    """The same; an entry that has no canonical form is recorded without its fields."""
+    try:
+        return seal_group(writer, head, entries)
+    except (ValueError, TypeError):
+        # One odd entry must not take its neighbours along.
+        fit = [entry if _fits(entry) else _plain(entry) for entry in entries]
+        return seal_group(writer, head, fit)
+
+
+def _fits(entry: Entry) -> bool:
+    try:
+        canonical([entry.fields, entry.request_id, entry.decision_id, entry.actor])
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _plain(entry: Entry) -> Entry:
+    text = ascii(dict(entry.fields))[:2048]
+    return Entry(entry.kind, entry.at, fields={"unencodable": text}, payload=entry.payload)
 
 
 class OpenSegment:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import threading
 import time
 from collections import deque
@@ -15,16 +14,17 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from adapters.records.appending import Head, OpenSegment, Sealed, seal_group
+from adapters.records.appending import Head, OpenSegment, Sealed, seal_any, seal_group
 from adapters.records.config import RecordsConfig
 from adapters.records.files import Layout, Segment, writer_name
 from adapters.records.index import OpenIndex
-from adapters.records.line import Entry, Kind, canonical
+from adapters.records.line import Entry, Kind
 from adapters.records.recovery import adopt
 from adapters.records.retention import prune
 from adapters.records.room import FULL, Room
 from adapters.records.sealing import Sealer
 from adapters.records.signing import Signer
+from adapters.records.waiters import Waiters
 
 RETRY_S: Final = 0.1
 STALLED_S: Final = 5.0
@@ -86,7 +86,7 @@ class RecordLog:
         self._timer: asyncio.TimerHandle | None = None
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._waiters: tuple[_Waiters, ...] = ()
+        self._waiters: tuple[Waiters, ...] = ()
         self._head = Head()
         self._next_tending_s = 0.0
         self._room = Room(root)
@@ -192,12 +192,12 @@ class RecordLog:
         except TimeoutError as error:
             raise Unavailable(self.refusal() or "the disk is slow") from error
 
-    def _waiters_here(self) -> _Waiters:
+    def _waiters_here(self) -> Waiters:
         loop = asyncio.get_running_loop()
         for each in self._waiters:
             if each.loop is loop:
                 return each
-        made = _Waiters(loop)
+        made = Waiters(loop)
         self._waiters = (*(each for each in self._waiters if not each.loop.is_closed()), made)
         return made
 
@@ -282,7 +282,7 @@ class RecordLog:
         opens = self._file is None or number != self._file.segment.number
         if opens:
             group = [self._opening(number), *group]
-        sealed = self._sealed(group)
+        sealed = seal_any(self.writer, self._head, group)
         while not self._try(sealed, number):
             if self._closing.wait(RETRY_S) and not self._try(sealed, number):
                 self.lost += len(group)
@@ -295,14 +295,6 @@ class RecordLog:
         if opens:
             self._chore(self._prune)
         return True
-
-    def _sealed(self, group: list[Entry]) -> Sealed:
-        try:
-            return seal_group(self.writer, self._head, group)
-        except (ValueError, TypeError):
-            # One odd entry must not take its neighbours along: it is recorded without its fields.
-            fit = [entry if _fits(entry) else _plain(entry) for entry in group]
-            return seal_group(self.writer, self._head, fit)
 
     def _try(self, sealed: Sealed, number: int) -> bool:
         try:
@@ -422,71 +414,3 @@ class RecordLog:
     def _seal(self) -> None:
         """The end is covered by a checkpoint: who cuts it off is noticed."""
         self.sealer.seal()
-
-
-class _Waiters:
-    """Who waits for the disk on one event loop, and belongs to it but for ``tell_soon``.
-
-    One timer for all: a deadline for each would cost as much as waiting does.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
-        self._next_look = math.inf
-
-    def add(self, position: int, timeout_s: float) -> asyncio.Future[None]:
-        """Done when so many records are on disk; raises ``TimeoutError`` after ``timeout_s``."""
-        done: asyncio.Future[None] = self.loop.create_future()
-        until = self.loop.time() + timeout_s
-        self._waiting.append((position, until, done))
-        if until < self._next_look:
-            self._look_at(until)
-        return done
-
-    def tell_soon(self, durable: int) -> None:
-        """From another thread: so many are on disk."""
-        if self._waiting and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.tell, durable)
-
-    def tell(self, durable: int) -> None:
-        """So many are on disk."""
-        still = []
-        for waiter in self._waiting:
-            if waiter[0] > durable:
-                still.append(waiter)
-            elif not waiter[2].done():
-                waiter[2].set_result(None)
-        self._waiting = still
-
-    def _look_at(self, when: float) -> None:
-        self._next_look = when
-        self.loop.call_at(when, self._look, when)
-
-    def _look(self, when: float) -> None:
-        if when > self._next_look:
-            return  # a sooner deadline came in between, and that look set the next one
-        now, still = self.loop.time(), []
-        for waiter in self._waiting:
-            if waiter[2].done():
-                continue
-            if waiter[1] <= now:
-                waiter[2].set_exception(TimeoutError())
-            else:
-                still.append(waiter)
-        self._waiting, self._next_look = still, math.inf
-        if still:
-            self._look_at(min(waiter[1] for waiter in still))
-
-
-def _fits(entry: Entry) -> bool:
-    try:
-        canonical([entry.fields, entry.request_id, entry.decision_id, entry.actor])
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _plain(entry: Entry) -> Entry:
-    text = ascii(dict(entry.fields))[:2048]
-    return Entry(entry.kind, entry.at, fields={"unencodable": text}, payload=entry.payload)
