@@ -31,6 +31,7 @@ from router.capture.recent import BoundedCopy, Finished, Recent
 from router.capture.repeats import Repeats
 from router.capture.signals import of_shadow, speaks
 from router.capture.spool import Line, Spool
+from router.capture.unwritten import Unwritten
 from router.config.capture import CaptureConfig
 from router.delivery import ESCALATED, VIOLATED, Tap
 from router.errors import GuardUnavailable, ReviewPending
@@ -40,8 +41,6 @@ from router.wire.endpoint import Endpoint
 
 QUEUED: Final = 1000
 _QUEUED_BYTES: Final = 64 * 2**20
-UNWRITTEN: Final = 512
-"""Entries that wait for a disk that takes nothing."""
 _GROUP_S: Final = 0.1
 """So long entries gather before they are synced together."""
 _PAUSE: Final = 2.0
@@ -106,12 +105,10 @@ class Captures:
         self._queues: tuple[deque[_Job], deque[_Job]] = (deque(), deque())
         """What matters, and what is only sampled."""
         self._bytes = 0
-        self._unwritten: deque[Line] = deque()
-        self._under_way: list[Line] = []
+        self._unwritten = Unwritten(spool, counts)
         self._something = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: set[asyncio.Task[None]] = set()
-        self._writing = asyncio.Lock()
         self._now: _Job | None = None
         self._asked = 0
         """Requests that were answered since the start."""
@@ -308,41 +305,14 @@ class Captures:
         self._spools(entry, urgent=True)
 
     def _spools(self, entry: Entry, *, urgent: bool) -> None:
-        self._unwritten.append(Line(to_line(entry), urgent))
-        self._bound()
-
-    def _bound(self) -> None:
-        """A slow disk costs what is only sampled, the oldest first."""
-        while len(self._unwritten) > UNWRITTEN:
-            oldest = next((n for n, each in enumerate(self._unwritten) if not each.urgent), 0)
-            del self._unwritten[oldest]
-            self._counts.dropped(Dropped.DISK)
+        self._unwritten.add(Line(to_line(entry), urgent))
 
     async def _write(self) -> None:
         """Entries on the disk, in groups."""
         while True:
             await asyncio.sleep(_GROUP_S)
-            if self._unwritten:
-                await self._write_now()
-
-    async def _write_now(self) -> None:
-        async with self._writing:
-            lines = self._under_way = list(self._unwritten)
-            self._unwritten.clear()
-            try:
-                if lines:
-                    await asyncio.to_thread(self._spool.add, lines)
-            except BaseException as error:
-                # Who is written twice counts once; who is not written would be lost.
-                self._unwritten.extendleft(reversed(lines))
-                self._bound()
-                if not isinstance(error, OSError):
-                    raise
-                self._counts.failed(error)
-                return
-            finally:
-                self._under_way = []
-        self.wake()
+            if self._unwritten.waiting:
+                await self.written()
 
     @property
     def queued(self) -> int:
@@ -352,7 +322,7 @@ class Captures:
     @property
     def unwritten(self) -> int:
         """Redacted entries that wait for the disk."""
-        return len(self._unwritten) + len(self._under_way)
+        return len(self._unwritten)
 
     def queued_of(self, subject: str) -> int:
         """How many that wait here are of a person."""
@@ -374,7 +344,8 @@ class Captures:
 
     async def written(self) -> None:
         """Have all that is redacted on the disk, if it takes it."""
-        await self._write_now()
+        if await self._unwritten.write():
+            self.wake()
 
     async def settled(self) -> None:
         """Wait until all that was taken on is on the disk, or dropped."""

@@ -14,12 +14,13 @@ from adapters.jobs.periodic import After, Every, PeriodicJobs, in_thread
 from adapters.records.erasable import Erasable
 from adapters.resources import Resource
 from router.account.gauges import Gauges, Reading
-from router.capture.captures import QUEUED, UNWRITTEN, Captures, Elsewhere
+from router.capture.captures import QUEUED, Captures, Elsewhere
 from router.capture.counts import CaptureCounts
 from router.capture.entries import Entries, Persons
 from router.capture.holdings import WaitingExchanges
 from router.capture.repeats import Repeats
 from router.capture.spool import Spool
+from router.capture.unwritten import UNWRITTEN
 from router.embed.encoder import Encoder
 from router.replicas.table import TableHolder
 from serving.config.settings import Settings

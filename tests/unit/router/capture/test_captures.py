@@ -17,12 +17,13 @@ from prometheus_client import CollectorRegistry
 
 from adapters.corpus.delivery import Afterwards, Entry, from_line
 from adapters.corpus.exchange import Exchange as Kept
-from router.capture.captures import QUEUED, UNWRITTEN, Captures
+from router.capture.captures import QUEUED, Captures
 from router.capture.counts import CaptureCounts
 from router.capture.entries import Entries
 from router.capture.holdings import WaitingExchanges
 from router.capture.repeats import Repeats
 from router.capture.spool import Line, Spool
+from router.capture.unwritten import UNWRITTEN
 from router.config.auto import AutoConfig
 from router.config.capture import CaptureConfig
 from router.config.governance import GovernanceConfig
