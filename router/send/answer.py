@@ -14,12 +14,12 @@ from router.config.delivery import DeliveryConfig
 from router.errors import RouterError, TargetBroken
 from router.exchange import Exchange
 from router.request import Request
-from router.send.attempt import Calls, Started, is_progress
+from router.send.attempt import Calls, Started
 from router.send.health import Upstream
 from router.send.remedy import Step, sort
 from router.targets.base import Target
 from router.wire.endpoint import Usage
-from router.wire.events import Events, Piece
+from router.wire.events import Events, Piece, is_progress
 from router.wire.formats import FORMATS
 from router.wire.formats.base import BOUNDS, Continued, Reader, Reading, Splice
 from router.wire.formats.seam import Seam, split

@@ -36,8 +36,6 @@ from router.wire.formats import FORMATS
 from router.wire.headers import passed_on
 
 _MOMENT_S = 0.001
-_PING = b"event: ping"
-_DATA = b"data:"
 MAX_HELD_BYTES = 64 * 1024
 """More than this of a stream's beginning is not held back, whatever it says."""
 Body = dict[str, Any]
@@ -411,12 +409,3 @@ class IdleWatch:
             self._handle = self._loop.call_later(self._idle_s - waited, self._look)
         else:
             self._expired()
-
-
-def is_progress(chunk: bytes) -> bool:
-    """Whether events are more than comments and pings, which only say that somebody is there."""
-    if chunk.startswith(_DATA):
-        return True
-    if _DATA not in chunk:
-        return False
-    return not (chunk.startswith(_PING) and chunk.count(_DATA) == 1)

@@ -18,6 +18,8 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 DONE: Final = b"data: [DONE]\n\n"
 _EVENT: Final = re.compile(rb".*?(?:\r?\n){2}|.+", re.DOTALL)
 _DATA: Final = re.compile(rb"^data: ?(.*?)\r?$", re.MULTILINE)
+_FIELD: Final = b"data:"
+_PING: Final = b"event: ping"
 _UNREAD: Final = object()
 _NOT_JSON: Final = object()
 
@@ -259,3 +261,12 @@ def _object(data: bytes) -> dict[str, Any] | None:
 def _after(data: bytearray, mark: bytes, start: int) -> int:
     found = data.rfind(mark, start)
     return 0 if found < 0 else found + len(mark)
+
+
+def is_progress(chunk: bytes) -> bool:
+    """Whether events are more than comments and pings, which only say that somebody is there."""
+    if chunk.startswith(_FIELD):
+        return True
+    if _FIELD not in chunk:
+        return False
+    return not (chunk.startswith(_PING) and chunk.count(_FIELD) == 1)
