@@ -65,6 +65,7 @@ class TokenCounter(Client):
     """
 
     only_asks = True
+    is_free = True
 
     def __init__(
         self,

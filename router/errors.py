@@ -44,6 +44,8 @@ _ANTHROPIC_TYPES: Mapping[int, str] = {
     529: "overloaded_error",
 }
 _ANTHROPIC_PATH = "/v1/messages"
+_UNSAID_S: Mapping[int, float] = {429: 5.0, 503: 1.0}
+"""After how long a client may try again where a target did not say, by status, seconds."""
 
 
 class Failure(StrEnum):
@@ -103,6 +105,11 @@ class RouterError(Exception):
         self.code = code or type(self).code
         self.param = param
         self.retry_after_s = retry_after_s
+
+    @property
+    def come_back_s(self) -> float | None:
+        """What the client is told in ``Retry-After``, seconds; None: nothing."""
+        return self.retry_after_s
 
     def body(self) -> dict[str, Any]:
         """OpenAI's error envelope."""
@@ -346,6 +353,13 @@ class TargetUnavailable(TargetError):
         self.failure = failure
         if status == RateLimited.status:
             self.type = RateLimited.type
+
+    @property
+    def come_back_s(self) -> float | None:
+        """As the target said; where it only says that it has too much to do, a guess."""
+        if self.retry_after_s is not None or self.failure is Failure.CREDENTIALS:
+            return self.retry_after_s  # no patience helps against an account that is used up
+        return _UNSAID_S.get(self.status)
 
 
 class TargetTimeout(TargetUnavailable):

@@ -166,7 +166,7 @@ class Exchange:
         """What whoever answers did not get as it was said, data-prep's removals first."""
         chosen = self.chosen
         told = {} if chosen is None else self.delivery.warnings.get(chosen.target, {})
-        return [*self.request.removed, *told]
+        return [*self.request.removed, *self.decision.unheard, *told]
 
     @property
     def context(self) -> Stitched:

@@ -127,7 +127,7 @@ class Pipeline:
             permit = policies.judge(exchange)
             request = exchange.request
             at(Heading.ROUTING, "choose")
-            exchange.decision = self.chooser.choose(exchange, permit)
+            exchange.decision = self.chooser.choose(exchange, permit, is_free=client.is_free)
             at(Heading.GOVERNANCE, "withhold")
             exchange.decision = await self.governance.permitted(request, exchange.decision)
             exchange.delivery.guarded(self.governance.guard(request))

@@ -295,6 +295,8 @@ class Decision:
     """Why a local answer is not judged although its route wants it; None: it is, or need not be."""
     shadow: Option | None = None
     """The candidate that will answer in secret, when this request was sampled."""
+    unheard: tuple[str, ...] = ()
+    """Wishes of the client that are not followed, by name, with the reason in brackets."""
 
     @property
     def first(self) -> Option | None:

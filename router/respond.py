@@ -48,6 +48,8 @@ class Client:
 
     only_asks: ClassVar[bool] = False
     """Wants to know what would be done, and no answer."""
+    is_free: ClassVar[bool] = False
+    """What it wants costs nothing: limits of cost say nothing about it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: Bodies) -> None:
         self._scope = scope

@@ -37,6 +37,9 @@ from router.request import AUTO, NO_INTENT, Decision, Intent, Option, Request, d
 _PIN = "@"
 _LIFTED = frozenset({Code.NOT_RESIDENT, Code.UNHEALTHY, Code.BUDGET})
 _NO_ROUTE = RouteConfig()
+_LIFTED_WHERE_FREE = _LIFTED | {Code.MAX_COST}
+_OWN_LIST = "graftwork.fallbacks (a virtual model is answered by its own targets only)"
+_PINNED = "graftwork.fallbacks (a pinned version has none without graftwork.fallback)"
 
 
 class Chooser:
@@ -68,10 +71,16 @@ class Chooser:
         self._health = health or AllWell()
         self._funds = funds or Unlimited()
 
-    def choose(self, exchange: Exchange, permit: Permits) -> Decision:
+    def choose(self, exchange: Exchange, permit: Permits, *, is_free: bool = False) -> Decision:
         """All candidates, those that may be asked first, in order, and how they came there.
 
         Of the decision so far it reads the table and the intent.
+
+        Args:
+            exchange: the request.
+            permit: what rules say.
+            is_free: nothing is generated for it: where the cost of an answer speaks against all,
+                it speaks against nobody.
 
         Raises:
             NotFound: the model does not exist (``model_not_found``).
@@ -86,7 +95,7 @@ class Chooser:
         self._strike(exchange, considered, permit, route, card_set)
         how, asked = self._order(exchange, considered, last, route)
         chooses = self.chooses(exchange.request, known.table)
-        _lift(asked)
+        _lift(asked, _LIFTED_WHERE_FREE if is_free else _LIFTED)
         options, wanted = _options(exchange.request, asked)
         shadow = self._shadow(exchange, options[0], permit, card_set)
         return Decision(
@@ -109,7 +118,17 @@ class Chooser:
             },
             gates=gates,
             shadow=shadow,
+            unheard=self._unheard(exchange.request, known.table),
         )
+
+    def _unheard(self, request: Request, table: RoutingTable) -> tuple[str, ...]:
+        """The client's wishes that are not followed, so that it learns of it."""
+        if not request.hints.fallbacks:
+            return ()
+        if self.virtuals.of(request.model, table) is not None:
+            return (_OWN_LIST,)
+        is_pinned = table.without_pin(request.model) != request.model
+        return (_PINNED,) if is_pinned and not request.hints.fallback else ()
 
     def _shadow(
         self, exchange: Exchange, first: Option, permit: Permits, card_set: CardSet
@@ -321,12 +340,12 @@ def _bounds(exchange: Exchange, route: RouteConfig, funds: Funds) -> Bounds:
     )
 
 
-def _lift(ordered: list[Candidate]) -> None:
+def _lift(ordered: list[Candidate], lifted: frozenset[Code]) -> None:
     """When only the moment speaks against all, delivery may try: it knows the newest state."""
     if any(candidate.refusal is None for candidate in ordered):
         return
     for candidate in ordered:
-        if candidate.refusal in _LIFTED:
+        if candidate.refusal in lifted:
             candidate.refusal = None
             candidate.why += "; nobody else may answer"
 

@@ -319,6 +319,8 @@ async def _end(tasks: _Tasks, winner: Started | None) -> None:
         raise cancelled
 
 
+_MOMENT_S = 0.01
+"""Less time than that is none: nobody answers in it."""
 _RETRY_S = 1.0
 """What is loaded now may be there then."""
 
@@ -348,7 +350,7 @@ class Sender:
         while True:
             left_s = self._left_s(exchange)
             if left_s <= 0 or len(exchange.delivery.attempts) >= config.max_attempts:
-                raise plan.failure or TargetTimeout("no time left to answer")
+                raise self._late(exchange, plan.failure, left_s)
             found = plan.next(time.monotonic())
             if found is None or found[1] >= left_s or found[1] > patience_s:
                 raise plan.failure or _nobody(exchange, plan)
@@ -383,6 +385,22 @@ class Sender:
         except RouterError as error:
             plan.learn(upstream, error, time.monotonic())
             return None
+
+    def _late(self, exchange: Exchange, failure: RouterError | None, left_s: float) -> RouterError:
+        """What the client hears when it cannot be tried any longer.
+
+        That the last of those who were asked had only the rest of the time is no reason.
+        """
+        if failure is not None and (left_s > _MOMENT_S or not isinstance(failure, TargetTimeout)):
+            return failure
+        asked = ", ".join(dict.fromkeys(e.option.target for e in exchange.delivery.attempts))
+        limit_s, wanted = self._limits.request_timeout_s, exchange.request.hints.timeout_s
+        if wanted is not None and wanted <= limit_s:
+            limit_s, whose = wanted, "the request's own limit (x-graftwork-timeout-ms)"
+        else:
+            whose = "the router's limit (limits.request_timeout_s)"
+        who = f" Asked: {asked}." if asked else ""
+        return TargetTimeout(f"No answer within {limit_s:g} s, {whose}.{who}")
 
     def _others(self, exchange: Exchange, plan: RetryPlan) -> bool:
         """Whether somebody else could still be asked after the call that is about to go out."""

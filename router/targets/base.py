@@ -37,7 +37,8 @@ class Call:
     """Fields that make a local answer tell its tokens' probabilities; those of chat for Messages.
     The answer then has them in it, also where its dialect has no place for them."""
     warn: Callable[[str], None] = _unheard
-    """Told what of the call the target does not get, by the name of the field."""
+    """Told what of the call the target does not get, and what of its answer the client does not, by
+    the name of the field."""
 
 
 class Answer(Protocol):

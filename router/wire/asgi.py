@@ -134,8 +134,8 @@ def _safe(value: str) -> bytes:
 def error_headers(error: RouterError) -> dict[str, str]:
     """Headers that an error brings along."""
     headers = {}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+    if (come_back_s := error.come_back_s) is not None:
+        headers["retry-after"] = str(max(1, round(come_back_s)))
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allowed
     if error.status == 426:

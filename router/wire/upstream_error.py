@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -230,7 +231,14 @@ def failure_of(status: int, error: UpstreamError, wait_s: float | None) -> Failu
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """``Retry-After`` in seconds: a number or a date; None when absent or senseless."""
+    """``Retry-After`` in seconds: a number or a date; None when absent or senseless.
+
+    ``Retry-After-Ms``, which OpenAI and Azure send beside it, is finer and goes first.
+    """
+    try:
+        return _bounded_s(float(headers["retry-after-ms"]) / 1000)
+    except (KeyError, ValueError):
+        pass
     value = headers.get("retry-after")
     if value is None:
         return None
@@ -241,7 +249,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except ValueError:
             return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None  # noqa: PLR0124
+    return _bounded_s(seconds)
+
+
+def _bounded_s(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
 def word(value: object) -> str | None:

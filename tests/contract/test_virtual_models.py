@@ -333,6 +333,41 @@ def test_a_requests_own_fallbacks_come_before_those_that_everybody_has(
     assert _target(pinned) == "frontier:cheap/big"
 
 
+def test_fallbacks_that_do_not_count_are_named(http: httpx.Client, returns: Pushed) -> None:
+    """A virtual model has its own list, a pin has none: the client hears that its own is not used.
+
+    What does count has no warning.
+    """
+    own = {"fallbacks": ["base"]}
+    for model in ("smart", "gpt-4o-mini", returns.name):
+        answer = chat(http, model, graftwork=own)
+        assert answer.status_code == 200, answer.text
+        assert "graftwork.fallbacks (" in answer.headers["x-graftwork-warning"], model
+        assert "x-graftwork-warning" not in chat(http, model).headers
+    assert "x-graftwork-warning" not in chat(http, "returns", graftwork=own).headers
+    pinned = chat(http, returns.name, graftwork={**own, "fallback": True})
+    assert "x-graftwork-warning" not in pinned.headers
+
+
+def test_a_virtual_models_list_is_not_extended(
+    http: httpx.Client, dear: FakeFrontier, cheap: FakeFrontier
+) -> None:
+    """Where none of its targets can answer, nobody else does."""
+    dear.misbehave(*_BROKEN)
+    cheap.misbehave(*_BROKEN)
+    assert chat(http, "smart", graftwork={"fallbacks": ["base"]}).status_code >= 500
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(429, "5"), (503, "1")])
+def test_who_has_too_much_to_do_is_asked_again_later(
+    http: httpx.Client, cheap: FakeFrontier, status: int, seconds: str
+) -> None:
+    """``Retry-After`` is there, also where the provider sends none."""
+    cheap.misbehave(*[Fault(Kind.STATUS, status=status)] * 4)
+    refused = chat(http, "cheap/big")
+    assert (refused.status_code, refused.headers.get("retry-after")) == (status, seconds)
+
+
 def test_a_pin_is_still_a_promise(http: httpx.Client, system: System, returns: Pushed) -> None:
     """Fallbacks do not answer for a version unless the client lets somebody do so."""
     absent = "returns@000000000000"

@@ -97,7 +97,7 @@ class Bedrock(Anthropic):
             asked,
             body=converse_request(messages),
             correct=counted,
-            decoder=StreamedAnswer(model) if call.stream else WholeAnswer(model),
+            decoder=(StreamedAnswer if call.stream else WholeAnswer)(model, call.warn),
             names=names,
             warnings=tuple(name for name in dict.fromkeys(lost) if name not in OWN),
         )

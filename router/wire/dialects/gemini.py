@@ -103,7 +103,7 @@ class Gemini(OpenAI):
         return replace(
             asked,
             body=gemini_request(chat),
-            decoder=StreamedAnswer(model, answers) if call.stream else WholeAnswer(model, answers),
+            decoder=(StreamedAnswer if call.stream else WholeAnswer)(model, answers, call.warn),
             names=names,
             warnings=tuple(name for name in dict.fromkeys(warnings) if name not in OWN),
         )

@@ -31,6 +31,7 @@ _BEGINNINGS: Final = (
     ("tools.function", "tools"),
     ("messages.content.image_url", "input.content"),
     ("messages.content.file", "input.content"),
+    ("message.", "output."),
 )
 """Parts of paths that chat has and Responses has not, the longest first."""
 
@@ -43,6 +44,7 @@ class _AsChat:
     stream: bool
     prefill: str
     probe: Mapping[str, Any] | None
+    warn: Callable[[str], None]
     endpoint: Endpoint = Endpoint.CHAT
 
 
@@ -72,8 +74,12 @@ def through_chat(
         own=own,
     )
     body = {**chat.body, **(more or {})}
+
+    def warn(name: str) -> None:
+        call.warn(_in_responses(name))
+
     try:
-        asked = ask(_AsChat(body, call.stream, call.prefill, call.probe), traits)
+        asked = ask(_AsChat(body, call.stream, call.prefill, call.probe, warn), traits)
     except InvalidRequest as error:
         raise _of_the_client(error, chat) from error
     names = {theirs: _in_responses(chats) for theirs, chats in asked.names.items()}

@@ -40,7 +40,7 @@ def messages_answer(
     return {**found, "logprobs": choice.get("logprobs")} if tells else found
 
 
-_UNSAID = ("annotations", "audio")
+_UNSAID = ("annotations", "audio", "function_call", "images")
 
 
 def lost_in_messages(found: dict[str, Any]) -> list[str]:

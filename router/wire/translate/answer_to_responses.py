@@ -19,7 +19,7 @@ from router.wire.translate.response_object import answer_id, begun, ended, statu
 from router.wire.translate.signatures import sealed, signature_in
 
 Json = dict[str, Any]
-_UNSAID = ("annotations", "audio")
+_UNSAID = ("annotations", "audio", "function_call", "images")
 
 
 def response_of(answer: Json, request: Json, *, fallback_id: str, created: int) -> Json:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
 
 from router.wire.aws.event_stream import Frame, Frames
 from router.wire.events import encode
+from router.wire.upstream_error import word
 
 Json = dict[str, Any]
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
@@ -29,6 +30,7 @@ _ERRORS: Final[Mapping[str, str]] = {
     "modelStreamErrorException": "api_error",
     "internalServerException": "api_error",
 }
+Warn = Callable[[str], None]
 
 
 class WholeAnswer:
@@ -36,10 +38,12 @@ class WholeAnswer:
 
     Args:
         model: that was asked, which Converse does not repeat.
+        warn: told what of the answer Messages has no place for, by its name there.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, warn: Warn) -> None:
         self._model = model
+        self._warn = warn
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -58,7 +62,7 @@ class WholeAnswer:
         except orjson.JSONDecodeError:
             return raw  # whoever reads it says that it is no JSON
         try:
-            return orjson.dumps(_message(found, self._model))
+            return orjson.dumps(_message(found, self._model, self._warn))
         except _SLIPS:
             return _error(_SHAPE)
 
@@ -70,10 +74,12 @@ class StreamedAnswer:
 
     Args:
         model: that was asked.
+        warn: told what of the answer Messages has no place for, by its name there.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, warn: Warn) -> None:
         self._model = model
+        self._warn = warn
         self._frames = Frames()
         self._numbers: dict[int, int] = {}
         self._open: dict[int, int] = {}
@@ -123,6 +129,7 @@ class StreamedAnswer:
         call = start.get("toolUse")
         if call is None:
             self._skipped.add(index)
+            self._lacks(start)
             return
         head = {"id": call["toolUseId"], "name": call["name"], "input": {}}
         yield self._started(index, {"type": "tool_use", **head})
@@ -142,6 +149,14 @@ class StreamedAnswer:
             yield self._said(index, type="text_delta", text=delta["text"])
         elif "reasoningContent" in delta:
             yield from self._thought(index, delta["reasoningContent"])
+        elif "citation" in delta:
+            self._warn("content.citations")
+        else:
+            self._lacks(delta)
+
+    def _lacks(self, said: Json) -> None:
+        for name in _unsaid(said):
+            self._warn(name)
 
     def _thought(self, index: int, thought: Json) -> Iterator[bytes]:
         if hidden := thought.get("redactedContent"):
@@ -177,20 +192,20 @@ class StreamedAnswer:
         yield _event("message_stop")
 
 
-def _message(found: Json, model: str) -> Json:
+def _message(found: Json, model: str, warn: Warn) -> Json:
     stop = str(found["stopReason"])
     if stop in _MALFORMED:
         return {"error": {"message": _malformed(stop)}}
     blocks = found["output"]["message"]["content"]
     return {
         **_head(model),
-        "content": [block for each in blocks if (block := _block(each)) is not None],
+        "content": [block for each in blocks if (block := _block(each, warn)) is not None],
         "stop_reason": _STOPS.get(stop, stop),
         "usage": _usage(found.get("usage")),
     }
 
 
-def _block(block: Json) -> Json | None:
+def _block(block: Json, warn: Warn) -> Json | None:
     if "text" in block:
         return {"type": "text", "text": block["text"]}
     if call := block.get("toolUse"):
@@ -207,9 +222,18 @@ def _block(block: Json) -> Json | None:
         signature = told.get("signature", "")
         return {"type": "thinking", "thinking": told["text"], "signature": signature}
     if cited := block.get("citationsContent"):
+        if cited.get("citations"):
+            warn("content.citations")
         said = "".join(each.get("text", "") for each in cited.get("content", ()))
         return {"type": "text", "text": said}
+    for name in _unsaid(block):
+        warn(name)
     return None
+
+
+def _unsaid(block: Json) -> Iterator[str]:
+    """The names of what a block has; the model's words are none."""
+    return (f"content.{name if word(name) else 'block'}" for name in block)
 
 
 def _head(model: str) -> Json:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
 
 from router.wire.events import DONE, Splitter, encode
 from router.wire.translate.signatures import signed
+from router.wire.upstream_error import word
 
 Json = dict[str, Any]
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
@@ -34,6 +35,11 @@ _CODES: Final[Mapping[str, str]] = {
     "DEADLINE_EXCEEDED": "timeout",
     "UNAVAILABLE": "overloaded_error",
 }
+_SAID: Final = frozenset(
+    {"text", "thought", "thoughtSignature", "functionCall", "partMetadata", "videoMetadata"}
+)
+_BESIDE: Final = ("citationMetadata", "groundingMetadata", "urlContextMetadata")
+Warn = Callable[[str], None]
 
 
 class WholeAnswer:
@@ -42,11 +48,13 @@ class WholeAnswer:
     Args:
         model: that was asked, where the answer does not say.
         answers: how many were asked for.
+        warn: told what of the answer chat has no place for, by its name in chat's message.
     """
 
-    def __init__(self, model: str, answers: int) -> None:
+    def __init__(self, model: str, answers: int, warn: Warn) -> None:
         self._head = _Head(model, "chat.completion")
         self._answers = answers
+        self._warn = warn
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -81,7 +89,7 @@ class WholeAnswer:
         if not candidates:
             raise ValueError("nobody answers")
         for each in candidates:
-            candidate = _Candidate()
+            candidate = _Candidate(self._warn)
             message = candidate.say(each)
             if candidate.finish is None:
                 raise ValueError("it does not say why it ended")
@@ -114,11 +122,13 @@ class StreamedAnswer:
     Args:
         model: that was asked, where the answer does not say.
         answers: how many were asked for.
+        warn: told what of the answer chat has no place for, by its name in chat's message.
     """
 
-    def __init__(self, model: str, answers: int) -> None:
+    def __init__(self, model: str, answers: int, warn: Warn) -> None:
         self._head = _Head(model, "chat.completion.chunk")
         self._answers = answers
+        self._warn = warn
         self._splitter = Splitter()
         self._candidates: dict[int, _Candidate] = {}
         self._usage: Json | None = None
@@ -175,7 +185,7 @@ class StreamedAnswer:
         candidate = self._candidates.get(index)
         is_new = candidate is None
         if candidate is None:
-            candidate = self._candidates[index] = _Candidate()
+            candidate = self._candidates[index] = _Candidate(self._warn)
         delta = candidate.say(said)
         if is_new:
             delta = {"role": "assistant", "content": "", **delta}
@@ -222,17 +232,24 @@ class _Head:
 class _Candidate:
     """One of several answers.
 
+    Args:
+        warn: told what of it chat has no place for.
+
     Attributes:
         finish: why it ended, in chat's words; None: it has not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, warn: Warn) -> None:
         self.finish: str | None = None
+        self._warn = warn
         self._calls = 0
 
     def say(self, candidate: Json) -> Json:
         """What is new, as a delta. Raises ``_Malformed``."""
         delta: Json = {}
+        for name in _BESIDE:
+            if candidate.get(name):
+                self._warn(f"message.{name}")
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._part(part, delta)
         reason = candidate.get("finishReason")
@@ -267,6 +284,14 @@ class _Candidate:
             name = "reasoning_content" if part.get("thought") else "content"
             delta[name] = delta.get(name, "") + text
         delta |= signed(part.get("thoughtSignature"))
+        for name, said in part.items():  # pictures, code that was run, and what is to be invented
+            if name not in _SAID and said:
+                self._warn(f"message.{_name(name)}")
+
+
+def _name(found: str) -> str:
+    """A field's name, which goes into a header: the model's words are none."""
+    return found if word(found) else "part"
 
 
 def _candidates(found: Json, answers: int) -> list[Json]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
-from router.wire.events import MAX_EVENT_BYTES, Event, Events
+from router.wire.events import Event, Events
 from router.wire.formats import FORMATS
 from router.wire.translate.answer_to_messages import message_id, thoughts_in
+from router.wire.translate.message_blocks import Block, Blocks
 from router.wire.translate.signatures import signature_in, thinking_block
+from router.wire.translate.told_calls import ToldCalls
 from router.wire.translate.vocabulary import messages_usage, stop_reason
 
 
 class MessagesStream:
     """Translates chunks as they come.
 
-    Messages numbers its blocks and has one open at a time; chat only numbers tool calls. The end is
-    told at ``[DONE]``, because a chat stream counts its tokens after it gave its finish reason.
+    The end is told at ``[DONE]``, because a chat stream counts its tokens after it gave its finish
+    reason.
 
     Args:
         model: for upstreams that do not say.
@@ -31,11 +31,9 @@ class MessagesStream:
         self._model = model
         self._fallback_id = fallback_id
         self._started = False
-        self._open: str | None = None
-        self._block = -1
-        self._block_of_tool: dict[int, int] = {}
-        self._arguments: list[str] = []  # of the newest call, the only one that can be cut short
-        self._size = 0
+        self._blocks = Blocks()
+        self._told_calls = ToldCalls()
+        self._calls: dict[int, Block] = {}
         self._end: tuple[str, str | None] = ("end_turn", None)
         self._has_ended = False
         self._usage: object = None
@@ -74,7 +72,7 @@ class MessagesStream:
                 self._told += (choice.get("logprobs") or {}).get("content") or []
             out += self._delta(choice.get("delta") or {})
             if choice.get("finish_reason"):
-                self._end = stop_reason(choice, calls=_is_json("".join(self._arguments)))
+                self._end = stop_reason(choice, calls=self._blocks.calls_are_whole)
                 self._has_ended = True
         return out
 
@@ -98,55 +96,34 @@ class MessagesStream:
         out = []
         thoughts = thoughts_in(delta)
         if thoughts:
-            out += self._ensure("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-            out += self._add({"type": "thinking_delta", "thinking": thoughts})
+            out += self._events(self._blocks.says("thinking", thoughts))
         text = delta.get("content") or delta.get("refusal")
         if text:
-            out += self._ensure("text", {"type": "text", "text": ""})
-            out += self._add({"type": "text_delta", "text": text})
+            out += self._events(self._blocks.says("text", text))
         for call in delta.get("tool_calls") or []:
             out += self._tool(call)
         return out
 
     def _tool(self, call: dict[str, Any]) -> list[Event]:
-        number = call.get("index", 0)
-        function = call.get("function") or {}
+        number, function = self._told_calls.number(call), call.get("function") or {}
         out: list[Event] = []
-        if number not in self._block_of_tool:
+        if number not in self._calls:
             if signature := signature_in(call):
-                out += self._signed(number, signature)
-            block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
-            out += self._ensure(f"tool {number}", block)
-            self._block_of_tool[number] = self._block
-            self._arguments.clear()
-            self._size = 0
-        arguments = function.get("arguments")
-        if not arguments:
-            return out
-        self._size += len(arguments)
-        if self._size > MAX_EVENT_BYTES:
-            raise ValueError("the arguments of a call are longer than an event may be")
-        self._arguments.append(arguments)
-        delta = {"type": "input_json_delta", "partial_json": arguments}
-        return out + self._add(delta, self._block_of_tool[number])
+                # A thought without words keeps what is to be given back with the call.
+                out += self._events(self._blocks.signs(thinking_block(signature)))
+            head = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
+            self._calls[number], events = self._blocks.calls(head)
+            out += self._events(events)
+        if arguments := function.get("arguments"):
+            out += self._events(self._blocks.adds(self._calls[number], arguments))
+        return out
 
-    def _signed(self, number: int, signature: str) -> list[Event]:
-        """A thought without words before the call, which keeps what is to be given back with it."""
-        block = thinking_block(signature)
-        begun = self._ensure(f"signature {number}", {**block, "signature": ""})
-        return begun + self._add({"type": "signature_delta", "signature": block["signature"]})
-
-    def _ensure(self, kind: str, block: dict[str, Any]) -> list[Event]:
-        if self._open == kind:
-            return []
-        closed = self._close()
-        self._open = kind
-        self._block += 1
-        return closed + _event("content_block_start", index=self._block, content_block=block)
-
-    def _add(self, delta: dict[str, str], block: int | None = None) -> list[Event]:
-        index = self._block if block is None else block
-        return _event("content_block_delta", index=index, delta=delta, **self._tell())
+    def _events(self, told: list[dict[str, Any]]) -> list[Event]:
+        """Those of blocks; deltas tell the tokens' probabilities."""
+        return [
+            Event.of({**each, **self._tell()} if "delta" in each else each, each["type"])
+            for each in told
+        ]
 
     def _tell(self) -> dict[str, Any]:
         """The probabilities of the tokens since the last event that told any."""
@@ -154,10 +131,7 @@ class MessagesStream:
         return {"logprobs": {"content": held}} if held else {}
 
     def _close(self) -> list[Event]:
-        if self._open is None:
-            return []
-        self._open = None
-        return _event("content_block_stop", index=self._block)
+        return self._events(self._blocks.ends())
 
     def _stop(self) -> list[Event]:
         return self._delta_of_the_end() + _event("message_stop")
@@ -167,14 +141,6 @@ class MessagesStream:
         delta = {"stop_reason": reason, "stop_sequence": sequence}
         usage = messages_usage(self._usage)
         return _event("message_delta", delta=delta, usage=usage, **self._tell())
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _event(kind: str, **fields: object) -> list[Event]:

@@ -14,6 +14,7 @@ from router.wire.translate.answer_to_responses import call_of, custom_tools
 from router.wire.translate.response_items import COMPLETED, Call, Item, Message, Refusal, Thoughts
 from router.wire.translate.response_object import answer_id, begun, ended, status_of
 from router.wire.translate.signatures import sealed, signature_in
+from router.wire.translate.told_calls import ToldCalls
 
 Json = dict[str, Any]
 _SIZE_OF_AN_ITEM: Final = 1024
@@ -43,6 +44,7 @@ class ResponsesStream:
         self._response: Json = {}
         self._items: list[Item] = []
         self._calls: dict[int, Call] = {}
+        self._told_calls = ToldCalls()
         self._finish: object = None
         self._usage: object = None
         self._number = 0
@@ -133,7 +135,7 @@ class ResponsesStream:
             raise ValueError("the answer is too long to be repeated in one event")
 
     def _call(self, call: Json) -> Iterator[Json]:
-        index = call.get("index", 0)
+        index = self._told_calls.number(call)
         if index not in self._calls:
             yield from self._close_text()
             if signature := signature_in(call):

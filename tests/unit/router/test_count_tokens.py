@@ -160,6 +160,23 @@ async def test_a_count_takes_no_longer_than_the_client_waits(tmp_path: Path) -> 
                 assert (reply.status, reply.json()["error"]["type"]) == (504, "timeout_error")
 
 
+async def test_a_count_costs_nothing(tmp_path: Path) -> None:
+    """So that neither the client's limit nor a route's speaks against who is asked for it."""
+    counts = Counts()
+    bounds: list[dict[str, Any]] = [{}, {"routing": {"routes": {"*": {"max_cost_usd": 1e-9}}}}]
+    async with counting(counts) as url:
+        for more in bounds:
+            config = {"providers": [provider("anthropic", url)], **more}
+            async with router(tmp_path, config, table(), {"KEY": "k"}) as (_, process):
+                body = {**BODY, "model": "cloud/big"}
+                if not more:
+                    body["graftwork"] = {"max_cost_usd": 0}
+                reply = await ask(process.door, PATH, body)
+                assert reply.json() == {"input_tokens": 21}
+                refused = await ask(process.door, "/v1/messages", {**body, "max_tokens": 9})
+                assert refused.json()["error"]["code"] == "max_cost_exceeded"
+
+
 @pytest.mark.parametrize("status", [404, 405, 501])
 async def test_not_everybody_who_speaks_the_api_counts(tmp_path: Path, status: int) -> None:
     """Many have Messages without this route: an estimate keeps their clients going."""

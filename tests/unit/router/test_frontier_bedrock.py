@@ -26,10 +26,11 @@ from router.targets.frontier import FrontierTarget, frontier_targets
 from router.targets.http_client import HttpClient
 from router.wire.aws import sigv4
 from router.wire.endpoint import Endpoint, Usage
+from router.wire.translate.converse_to_messages import StreamedAnswer, WholeAnswer
 from router.wire.translate.messages_to_converse import converse_request
 from tests.fakes.door import door
 from tests.fakes.faults import Fault, Kind
-from tests.fakes.frontier_bedrock import AccessKey, FakeBedrock
+from tests.fakes.frontier_bedrock import AccessKey, FakeBedrock, frame
 
 API_KEY = "ABSKQmVkcm9ja0FQSUtleS1leGFtcGxl"
 PAIR = AccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "dG9rZW4=")
@@ -609,3 +610,32 @@ def test_an_empty_instruction_is_none() -> None:
     body = {"messages": [{"role": "user", "content": "Hi"}], "system": said}
     assert converse_request(body)["system"] == [{"text": "Be brief."}]
     assert "system" not in converse_request({**body, "system": said[:1]})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_messages_have_no_place_for_is_named(stream: bool) -> None:
+    """Pictures, sources, and what is to be invented; the text beside them stays."""
+    sources = {"citations": [{"title": "t"}], "content": [{"text": "said"}]}
+    named: list[str] = []
+    if stream:
+        events: list[tuple[str, dict[str, Any]]] = [
+            ("messageStart", {"role": "assistant"}),
+            ("contentBlockStart", {"contentBlockIndex": 0, "start": {"image": {"format": "png"}}}),
+            ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"image": {"source": {}}}}),
+            ("contentBlockStop", {"contentBlockIndex": 0}),
+            ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": "said"}}),
+            ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"citation": {"title": "t"}}}),
+            ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"tomorrows": {}}}),
+            ("contentBlockStop", {"contentBlockIndex": 1}),
+            ("messageStop", {"stopReason": "end_turn"}),
+            ("metadata", {}),
+        ]
+        raw = b"".join(frame(kind, orjson.dumps(event)) for kind, event in events)
+        told = StreamedAnswer("m", named.append).feed(raw, last=True)
+        assert b"message_stop" in told
+    else:
+        content = [{"image": {"format": "png"}}, {"citationsContent": sources}, {"tomorrows": {}}]
+        answer = {"output": {"message": {"content": content}}, "stopReason": "end_turn"}
+        told = WholeAnswer("m", named.append).feed(orjson.dumps(answer), last=True)
+    assert b"said" in told
+    assert sorted(named) == ["content.citations", "content.image", "content.tomorrows"]

@@ -359,6 +359,13 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after_s({}) is None
 
 
+def test_milliseconds_go_first() -> None:
+    """As OpenAI and Azure send them beside the seconds; senseless ones say nothing."""
+    assert retry_after_s({"retry-after-ms": "250", "retry-after": "1"}) == 0.25
+    assert retry_after_s({"retry-after-ms": "soon", "retry-after": "1"}) == 1.0
+    assert retry_after_s({"retry-after-ms": "nan"}) is None
+
+
 def test_chunk_helper_matches_http() -> None:
     """The fake's own encoding is right: a length in hex, then the data."""
     assert chunk(b"x" * 17) == b"11\r\n" + b"x" * 17 + b"\r\n"

@@ -279,6 +279,20 @@ async def test_the_deadline_holds_and_leaves_time_for_a_fallback(
             await sending.answer(sending.exchange(A, timeout_s=0.2))
 
 
+async def test_who_waited_in_vain_hears_for_how_long(a: FakeFrontier, b: FakeFrontier) -> None:
+    """The limit and whose it is, not the rest of it that the last of those asked had."""
+    for each in (a, b):
+        each.misbehave(Kind.HANG_BEFORE_HEADERS, Kind.HANG_BEFORE_HEADERS)
+    patient = DeliveryConfig.model_validate({"timeouts": {"share": 0.2}})
+    async with desk({"a": a, "b": b}, config=patient) as sending:
+        with pytest.raises(TargetTimeout) as caught:
+            await sending.answer(sending.exchange(A, B, timeout_s=0.5))
+    assert caught.value.message.startswith(
+        "No answer within 0.5 s, the request's own limit (x-graftwork-timeout-ms). Asked: "
+    )
+    assert A.target in caught.value.message
+
+
 async def test_only_some_retries_reach_a_broken_target(a: FakeFrontier) -> None:
     """The budget: a burst, then a fifth of the requests, not one retry for each."""
     config = DeliveryConfig.model_validate(

@@ -497,6 +497,92 @@ def test_a_whole_call_of_a_named_tool_is_to_be_used() -> None:
     assert messages_answer(answer, model="m", fallback_id="msg_0")["stop_reason"] == "tool_use"
 
 
+def _piece(index: int | None, arguments: str, name: str = "", said: str = "") -> bytes:
+    call: dict[str, Any] = {"index": index, "function": {"arguments": arguments}}
+    if name:
+        call |= {"id": f"id-{name}"}
+        call["function"]["name"] = name
+    return encode({"choices": [{"delta": {"tool_calls": [call], "content": said}}]})
+
+
+def _blocks(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What a client makes of them; it takes one open block at a time, numbered from 0."""
+    blocks: list[list[str]] = []
+    is_open = False
+    for event in events:
+        if event["type"] == "content_block_start":
+            assert not is_open
+            assert event["index"] == len(blocks)
+            is_open = True
+            block = event["content_block"]
+            blocks.append([block.get("name") or block["type"], ""])
+        elif event["type"] == "content_block_delta":
+            assert is_open
+            assert event["index"] == len(blocks) - 1
+            delta = event["delta"]
+            blocks[-1][1] += delta.get("partial_json") or delta.get("text") or ""
+        elif event["type"] == "content_block_stop":
+            assert is_open
+            assert event["index"] == len(blocks) - 1
+            is_open = False
+    assert not is_open
+    return [(name, said) for name, said in blocks]
+
+
+_END = encode({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+_ONE, _TWO = ("one", '{"a": 1}'), ("two", '{"b": "}"}')
+_BY_TURNS = {
+    "pieces by turns": [
+        _piece(0, '{"a"', "one"), _piece(1, '{"b"', "two"), _piece(0, ": 1}"), _piece(1, ': "}"}'),
+    ],
+    "all begin first": [
+        _piece(0, "", "one"), _piece(1, "", "two"), _piece(1, '{"b": "}"}'), _piece(0, '{"a": 1}'),
+    ],
+    "one after the other": [
+        _piece(0, '{"a"', "one"), _piece(0, ": 1}"), _piece(1, "", "two"), _piece(0, " "),
+        _piece(1, '{"b": "}"}'),
+    ],
+    "one index": [_piece(0, '{"a": 1}', "one"), _piece(0, '{"b": "}"}', "two")],
+    "no index": [_piece(None, '{"a": 1}', "one"), _piece(None, "", "two"),
+                 _piece(None, '{"b": "}"}')],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", _BY_TURNS)
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_calls_that_are_told_by_turns_become_blocks_one_after_the_other(
+    how: str, is_cut: bool
+) -> None:
+    """Also of servers that tell them under one index, or none; also where the end is cut off."""
+    stream = MessagesStream(model="m", fallback_id="msg_0")
+    events = _events(stream.feed(Events(b"".join(_BY_TURNS[how]) + _END)))
+    events += _events(stream.cut() if is_cut else stream.feed(Events(DONE)))
+    assert _blocks(events) == [_ONE, _TWO]
+    [end] = [event for event in events if event["type"] == "message_delta"]
+    assert end["delta"]["stop_reason"] == "tool_use"
+
+
+def test_calls_one_after_the_other_are_told_as_they_come() -> None:
+    """Only what cannot be told yet waits."""
+    stream = _messages_stream()
+    said = [stream.feed(Events(each)) for each in _BY_TURNS["one after the other"]]
+    assert [b"partial_json" in each.raw for each in said] == [True, True, False, False, True]
+
+
+def test_what_is_said_between_pieces_of_a_call_waits_for_its_end() -> None:
+    """And nothing of it is lost."""
+    pieces = [_piece(0, '{"a"', "one", "Let me "), _piece(0, ": 1", said="look"), _piece(0, "}")]
+    events = _events(_messages_stream().feed(Events(b"".join(pieces) + _END + DONE)))
+    assert _blocks(events) == [("text", "Let me "), _ONE, ("text", "look")]
+
+
+def test_a_call_that_goes_on_behind_its_end_is_noticed() -> None:
+    """Its arguments would be other ones than were told."""
+    pieces = [_piece(0, "{}", "one"), _piece(1, "{}", "two"), _piece(0, '{"a": 1}')]
+    with pytest.raises(ValueError, match="behind its end"):
+        _messages_stream().feed(Events(b"".join(pieces)))
+
+
 def test_probabilities_go_along_where_they_are_read() -> None:
     """Each token once, also of chunks that say nothing; without the wish none of them."""
     chunks: list[dict[str, Any]] = [
@@ -564,7 +650,7 @@ def test_arguments_without_end_are_given_up() -> None:
     function = {"name": "f", "arguments": "x" * 1024 * 1024}
     call = {"index": 0, "id": "a", "function": function}
     run = Events(encode({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}))
-    for _ in range(16):
+    for _ in range(15):
         stream.feed(run)
     with pytest.raises(ValueError, match="longer"):
         stream.feed(run)

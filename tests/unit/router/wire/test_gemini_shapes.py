@@ -137,17 +137,21 @@ ANSWER = {
 }
 
 
+def unheard(_name: str) -> None:
+    """Nobody minds what chat has no place for."""
+
+
 @settings(max_examples=200, deadline=None)
 @given(shaped(ANSWER), st.booleans())
 def test_any_answer_is_translated_or_an_error(found: Any, stream: bool) -> None:
     """Of the format, and as JSON."""
     raw = orjson.dumps(found)
     if not stream:
-        said = WholeAnswer("m", 1).feed(raw, last=True)
+        said = WholeAnswer("m", 1, unheard).feed(raw, last=True)
         told = orjson.loads(said)
         assert not isinstance(told, dict) or "choices" in told or "error" in told
         return
-    events = StreamedAnswer("m", 1).feed(b"data: " + raw + b"\r\n\r\n", last=True)
+    events = StreamedAnswer("m", 1, unheard).feed(b"data: " + raw + b"\r\n\r\n", last=True)
     for event in events.split(b"\n\n"):
         if event.startswith(b"data: {"):
             assert orjson.loads(event.removeprefix(b"data: ")).keys() & {"choices", "error"}
@@ -172,11 +176,11 @@ STREAM = streamed(
 def test_it_does_not_matter_how_the_bytes_arrive(cuts: list[int]) -> None:
     """The same events come out."""
     places = [0, *sorted(cuts), len(STREAM)]
-    decoder = StreamedAnswer("m", 1)
+    decoder = StreamedAnswer("m", 1, unheard)
     said = b"".join(
         decoder.feed(STREAM[start:end], last=end == len(STREAM)) for start, end in pairwise(places)
     )
-    whole = StreamedAnswer("m", 1).feed(STREAM, last=True)
+    whole = StreamedAnswer("m", 1, unheard).feed(STREAM, last=True)
     assert _undated(said) == _undated(whole)
     assert said.endswith(b"data: [DONE]\n\n")
     assert said.count(b'"usage"') == 1
@@ -191,12 +195,40 @@ def _undated(said: bytes) -> bytes:
 def test_no_answer_is_an_error(found: Any) -> None:
     """Whole or streamed."""
     raw = orjson.dumps(found)
-    assert b'"error"' in WholeAnswer("m", 1).feed(raw, last=True)
-    assert b"[DONE]" not in StreamedAnswer("m", 1).feed(b"data: " + raw + b"\n\n", last=True)
+    assert b'"error"' in WholeAnswer("m", 1, unheard).feed(raw, last=True)
+    assert b"[DONE]" not in StreamedAnswer("m", 1, unheard).feed(
+        b"data: " + raw + b"\n\n", last=True
+    )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_chat_has_no_place_for_is_named(stream: bool) -> None:
+    """Pictures, code that was run, sources, and what is to be invented; no name is a text."""
+    parts = [
+        {"text": "Here:", "thoughtSignature": "c2ln"},
+        {"inlineData": {"mimeType": "image/png", "data": "aGk="}},
+        {"executableCode": {"language": "PYTHON", "code": "print(1)"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
+        {"fileData": {"fileUri": "gs://a/b"}, "thought": False},
+        {"their own words, at length": 1},
+    ]
+    candidate = {
+        "content": {"parts": parts}, "finishReason": "STOP", "citationMetadata": {"sources": [1]},
+        "groundingMetadata": {},
+    }  # fmt: skip
+    raw = orjson.dumps({"candidates": [candidate], "usageMetadata": {"promptTokenCount": 1}})
+    named: list[str] = []
+    if stream:
+        said = StreamedAnswer("m", 1, named.append).feed(b"data: " + raw + b"\n\n", last=True)
+    else:
+        said = WholeAnswer("m", 1, named.append).feed(raw, last=True)
+    assert b"Here:" in said
+    names = ["inlineData", "executableCode", "codeExecutionResult", "fileData", "part"]
+    assert sorted(named) == sorted(f"message.{name}" for name in [*names, "citationMetadata"])
 
 
 @pytest.mark.parametrize("end", range(1, 4))
 def test_a_stream_that_ends_before_its_reason_has_no_end(end: int) -> None:
     """However many of its events came."""
     part = b"".join(each + b"\r\n\r\n" for each in STREAM.split(b"\r\n\r\n")[:end])
-    assert b"[DONE]" not in StreamedAnswer("m", 1).feed(part, last=True)
+    assert b"[DONE]" not in StreamedAnswer("m", 1, unheard).feed(part, last=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsBase as MessagesParams
 from openai.types import completion_create_params, embedding_create_params
@@ -326,6 +327,25 @@ def test_what_is_said_in_another_way_is_named() -> None:
         "messages",
         "messages",
     ]
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.CHAT, Endpoint.MESSAGES, Endpoint.RESPONSES])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_of_geminis_answer_the_client_does_not_get_is_told(
+    endpoint: Endpoint, stream: bool
+) -> None:
+    """By the name of the client's own API."""
+    said = {"input": "hi"} if endpoint is Endpoint.RESPONSES else {"messages": [HI]}
+    told: list[str] = []
+    call = Call(endpoint, {"model": "m", **said}, stream, "r", 5.0, warn=told.append)
+    decoder = dialect_of("gemini").ask(call, Traits(native=frozenset({Endpoint.CHAT}))).decoder
+    assert decoder is not None
+    picture = {"inlineData": {"mimeType": "image/png", "data": "aGk="}}
+    candidate = {"content": {"parts": [picture]}, "finishReason": "STOP"}
+    raw = orjson.dumps({"candidates": [candidate]})
+    decoder.feed(b"data: " + raw + b"\n\n" if stream else raw, last=True)
+    head = "output" if endpoint is Endpoint.RESPONSES else "message"
+    assert told == [f"{head}.inlineData"]
 
 
 def test_tools_that_are_allowed_now() -> None:

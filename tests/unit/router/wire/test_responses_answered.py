@@ -186,6 +186,19 @@ def test_a_call_without_arguments_has_an_empty_object() -> None:
         assert found[-1]["response"]["output"][0]["arguments"] == arguments
 
 
+def test_calls_under_one_index_are_several() -> None:
+    """As Google's OpenAI-compatible API tells them: each has its own id."""
+    calls = [
+        {"index": 0, "id": f"c{n}", "function": {"name": "look_up", "arguments": f'{{"n": {n}}}'}}
+        for n in range(2)
+    ]
+    said = [{"delta": {"tool_calls": [call]}, "finish_reason": None} for call in calls]
+    end = {"delta": {}, "finish_reason": "tool_calls"}
+    output = told(back("openai", {}), chunks(*said, end))[-1]["response"]["output"]
+    found = [(item["call_id"], item["arguments"]) for item in output]
+    assert found == [("c0", '{"n": 0}'), ("c1", '{"n": 1}')]
+
+
 def test_an_error_in_the_middle_is_an_event_with_its_number() -> None:
     """As Responses tell it."""
     raw = chunks({"delta": {"content": "a"}}).removesuffix(b"data: [DONE]\n\n")
