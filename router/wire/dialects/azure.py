@@ -27,8 +27,10 @@ class Azure(OpenAI):
         return _root(base_url) + _V1 + _path(endpoint)
 
     def versioned(self, base_url: str, endpoint: Endpoint, model: str, api_version: str, /) -> str:
-        """Below the deployment."""
+        """Below the deployment; but Responses names it as the model."""
         query = urlencode({"api-version": api_version})
+        if endpoint is Endpoint.RESPONSES:
+            return f"{_root(base_url)}/openai{_path(endpoint)}?{query}"
         deployment = quote(model, safe="")
         return f"{_root(base_url)}/openai/deployments/{deployment}{_path(endpoint)}?{query}"
 

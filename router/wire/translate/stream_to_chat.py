@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from router.errors import TargetBroken
 from router.wire.endpoint import Endpoint
 from router.wire.events import DONE, Event, Events
@@ -28,7 +30,7 @@ class ChatStream:
         self._model = ""
         self._usage: dict[str, Any] = {}
         self._tool_of_block: dict[int, int] = {}
-        self._without_arguments: set[int] = set()
+        self._without_arguments: dict[int, Any] = {}
         self._has_ended = False
 
     def feed(self, run: Events) -> Events:
@@ -60,10 +62,7 @@ class ChatStream:
                 return self._block_stop(event["index"])
             case "message_delta":
                 self._count(event.get("usage"))
-                self._has_ended = True
-                delta = event["delta"]
-                reason = finish_reason(delta.get("stop_reason"))
-                return self._chunk({}, reason, matched(delta.get("stop_sequence")))
+                return self._end(event["delta"])
             case "message_stop":
                 return self._stop()
             case "error":
@@ -80,10 +79,12 @@ class ChatStream:
     def _block_start(self, index: int, block: dict[str, Any]) -> list[Event]:
         if block["type"] == "text" and block.get("text"):
             return self._chunk({"content": block["text"]})
+        if block["type"] == "thinking" and block.get("thinking"):
+            return self._chunk({"reasoning_content": block["thinking"]})
         if block["type"] != "tool_use":
             return []
         tool = self._tool_of_block[index] = len(self._tool_of_block)
-        self._without_arguments.add(index)
+        self._without_arguments[index] = block.get("input") or {}
         return self._call(
             tool,
             {"name": block["name"], "arguments": ""},
@@ -97,7 +98,7 @@ class ChatStream:
             case "thinking_delta":
                 return self._chunk({"reasoning_content": delta["thinking"]})
             case "input_json_delta" if index in self._tool_of_block and delta["partial_json"]:
-                self._without_arguments.discard(index)
+                self._without_arguments.pop(index, None)
                 return self._call(self._tool_of_block[index], {"arguments": delta["partial_json"]})
             case _:  # signatures and citations: chat has no place for them
                 return []
@@ -105,12 +106,22 @@ class ChatStream:
     def _block_stop(self, index: int) -> list[Event]:
         if index not in self._without_arguments:
             return []
-        # A tool without parameters sends no JSON at all; chat's clients parse what they get.
-        self._without_arguments.discard(index)
-        return self._call(self._tool_of_block[index], {"arguments": "{}"})
+        # A tool without parameters sends no JSON at all; chat's clients parse what they get. Some
+        # servers tell all of the input in the beginning.
+        arguments = orjson.dumps(self._without_arguments.pop(index)).decode()
+        return self._call(self._tool_of_block[index], {"arguments": arguments})
+
+    def _end(self, delta: dict[str, Any]) -> list[Event]:
+        """The reason; an event without one only counts."""
+        stop = delta.get("stop_reason")
+        if stop is None:
+            return []
+        self._has_ended = True
+        return self._chunk({}, finish_reason(stop), matched(delta.get("stop_sequence")))
 
     def _stop(self) -> list[Event]:
-        return [*self._counts(), Event(DONE)]
+        end = [] if self._has_ended else self._chunk({}, finish_reason(None))
+        return [*end, *self._counts(), Event(DONE)]
 
     def _counts(self) -> list[Event]:
         if not self._include_usage:

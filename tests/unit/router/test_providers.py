@@ -314,13 +314,18 @@ def test_what_makes_no_sense_is_refused() -> None:
 
 @pytest.mark.parametrize("suffix", ["", "/openai", "/openai/v1", "/"])
 def test_where_azure_is(suffix: str) -> None:
-    """However much of the path is configured; the older API names the deployment in it."""
+    """However much of the path is configured; the older API names the deployment in it.
+
+    But of Responses, as OpenAI's SDK has it: there it is only the body's model.
+    """
     base = "https://acme.openai.azure.com"
     new = configured(base + suffix, dialect="azure")
     assert new.url(Endpoint.CHAT, "big") == f"{base}/openai/v1/chat/completions"
     old = configured(base + suffix, dialect="azure", api_version="2024-10-21")
     wanted = f"{base}/openai/deployments/my%2Fmodel/embeddings?api-version=2024-10-21"
     assert old.url(Endpoint.EMBEDDINGS, "my/model") == wanted
+    wanted = f"{base}/openai/responses?api-version=2024-10-21"
+    assert old.url(Endpoint.RESPONSES, "my/model") == wanted
 
 
 async def test_azure_is_called_with_its_own_header() -> None:

@@ -583,6 +583,31 @@ def test_a_call_that_goes_on_behind_its_end_is_noticed() -> None:
         _messages_stream().feed(Events(b"".join(pieces)))
 
 
+def test_what_a_block_has_from_its_beginning_is_said() -> None:
+    """As some who copied Anthropic's API stream; a count without a reason is no end."""
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {"id": "msg_1", "model": "m"}},
+        {"type": "content_block_start", "index": 0,
+         "content_block": {"type": "thinking", "thinking": "hm", "signature": ""}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_start", "index": 1, "content_block": call},
+        {"type": "content_block_stop", "index": 1},
+        {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 1}},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    ]  # fmt: skip
+    run = _chat_stream().feed(Events(b"".join(encode(e, e["type"]) for e in events)))
+    choices = [choice for chunk in _events(run) for choice in chunk["choices"]]
+    deltas = [choice["delta"] for choice in choices]
+    assert [delta["reasoning_content"] for delta in deltas if "reasoning_content" in delta] == [
+        "hm"
+    ]
+    calls = [each["function"] for delta in deltas for each in delta.get("tool_calls", ())]
+    assert "".join(each["arguments"] for each in calls) == '{"a":1}'
+    assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["tool_calls"]
+
+
 def test_probabilities_go_along_where_they_are_read() -> None:
     """Each token once, also of chunks that say nothing; without the wish none of them."""
     chunks: list[dict[str, Any]] = [
