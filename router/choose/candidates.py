@@ -152,8 +152,11 @@ def consider(
         return _virtual(exchange, card_set, frontiers, *virtual)
     found = _meant(exchange, card_set, frontiers, exchange.request.model)
     meant = [each for each in found if each.code is not Code.FALLBACK]
-    chain = _fallbacks(exchange, card_set, frontiers, meant)
+    # What `auto` is not offered may answer for it where it is asked for by name.
+    present = [each for each in meant if each.code is not Code.NOT_OFFERED]
+    chain = _fallbacks(exchange, card_set, frontiers, present)
     listed = {each.card.target for each in chain}
+    meant = [each for each in meant if each in present or each.card.target not in listed]
     others = [each for each in found if each.code is Code.FALLBACK]
     return [*meant, *chain, *(each for each in others if each.card.target not in listed)]
 

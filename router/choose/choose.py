@@ -281,7 +281,9 @@ class Chooser:
         if request.model != AUTO:
             return "named", considered
         how = "ranked"
-        best = ranked(considered, route.risk, route.worth_usd)
+        chain = [each for each in considered if each.code is Code.FALLBACK]
+        chosen = [each for each in considered if each.code is not Code.FALLBACK]
+        best = ranked(chosen, route.risk, route.worth_usd)
         session = request.hints.session
         if session is not None:
             slack = self._routing.sessions.slack
@@ -289,7 +291,7 @@ class Chooser:
                 how = "session"
         elif explored(best, request.id, self._routing.explore):
             how = "explored"
-        return how, best
+        return how, best + chain
 
 
 def _ranked_where_auto(

@@ -217,6 +217,17 @@ def test_auto_without_an_adapter(intent: Intent) -> None:
     assert targets(asked(intent)) == ["base"]
 
 
+def test_autos_fallbacks_answer_last() -> None:
+    """Those that the request names, also what `auto` would not choose: behind what it does."""
+    wishes = Hints(fallbacks=("returns", BIG))
+    expected = ["base", name(LIVE), name(BEFORE), f"frontier:{BIG}"]
+    assert targets(put(asked(Intent()), hints=wishes)) == expected
+    options = consider(put(asked(Intent()), hints=wishes), chooser())
+    assert [option.target for option in options].count(f"frontier:{BIG}") == 1
+    offered = targets(put(asked(Intent()), hints=wishes), default=BIG)
+    assert offered == ["base", f"frontier:{BIG}", name(LIVE), name(BEFORE)]
+
+
 # Canary
 
 
