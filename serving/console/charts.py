@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,15 +70,15 @@ def _cut(part: Part, at: float, wide: float, total: float) -> Markup:
     )
 
 
-def columns(title: str, found: Sequence[Column], unit: str) -> Markup:
-    """Columns over time; ``unit`` is a format for what is largest and for each column's total."""
+def columns(title: str, found: Sequence[Column], unit: Callable[[float], str]) -> Markup:
+    """Columns over time; ``unit`` writes what is largest, and each column's total."""
     most = max((column.total for column in found), default=0.0)
     step = _WIDTH / max(len(found), 1)
     drawn = Markup("")
     for place, column in enumerate(found):
         drawn += _column(column, place * step, step, most, unit)
     if most:
-        drawn += Markup('<text x="2" y="12" class="axis">{}</text>').format(unit.format(most))
+        drawn += Markup('<text x="2" y="12" class="axis">{}</text>').format(unit(most))
     else:
         drawn = Markup('<text x="10" y="96" class="none">Nothing yet</text>')
     axis = Markup('<line x1="0" y1="{0:.0f}" x2="{1:.0f}" y2="{0:.0f}" class="axis"/>').format(
@@ -92,12 +92,14 @@ def columns(title: str, found: Sequence[Column], unit: str) -> Markup:
             anchor,
             found[place].name,
         )
-    said = f"largest {unit.format(most)}" if most else "nothing yet"
+    said = f"largest {unit(most)}" if most else "nothing yet"
     return _picture(title, said, _HEIGHT + 22, drawn + axis)
 
 
-def _column(column: Column, at: float, step: float, most: float, unit: str) -> Markup:
-    drawn = Markup("<g><title>{}: {}</title>").format(column.name, unit.format(column.total))
+def _column(
+    column: Column, at: float, step: float, most: float, unit: Callable[[float], str]
+) -> Markup:
+    drawn = Markup("<g><title>{}: {}</title>").format(column.name, unit(column.total))
     top = _HEIGHT
     for part in column.parts:
         tall = (_HEIGHT - 20) * part.value / most if most else 0.0

@@ -218,7 +218,7 @@ class Console:
             visit,
             status=error.status,
             message=error.message,
-            back=_list_of(page),
+            back=_back_to(page, request, error),
             left=error.more.get("rebuilt_as") if isinstance(error, Refused) else None,
         )
 
@@ -248,6 +248,13 @@ class Console:
         }
         text = _templates().get_template(template).render(**{**given, **facts})
         return HTMLResponse(text, status, _HEADERS)
+
+
+def _back_to(page: Page | None, request: Request, error: RouterError) -> Page:
+    """Where to go on; after a search for what cannot be searched for, its own page."""
+    if page is not None and page.place is not None and request.url.query and error.status == 400:
+        return page
+    return _list_of(page)
 
 
 def _list_of(page: Page | None) -> Page:

@@ -74,7 +74,7 @@ class Sessions:
         value = _cookie(request)
         name, _, rest = value.partition(".")
         until, _, seal = rest.partition(".")
-        if not until.isdigit() or int(until[:12]) < self._clock():
+        if not (until.isascii() and until.isdigit()) or int(until[:12]) < self._clock():
             return None
         try:
             plain = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
@@ -101,8 +101,15 @@ def check_origin(request: Request) -> None:
     if origin is None and request.method in _SAFE:
         return  # a link was followed; the cookie does not come along from elsewhere
     host = request.headers.get("host", "")
-    if not origin or not host or urlsplit(origin).netloc.lower() != host.lower():
+    if not origin or not host or _host_of(origin) != host.lower():
         raise Forbidden("Only the console's own pages may do this.", code="origin_not_allowed")
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # brackets that hold no address
+        return ""
 
 
 def coming_back(page: str, lasts_s: int) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
+from math import floor, log10
 from typing import Any, Final
 
 import orjson
 from jinja2 import Undefined
 
+_LEAST_USD: Final = 0.000001
+
 
 def milliseconds(value: float) -> str:
     """A time given in milliseconds, in the unit that reads best."""
+    if value >= 3_600_000:
+        return f"{value / 3_600_000:.1f} h"
     if value >= 60_000:
         return f"{value / 60_000:.1f} min"
     if value >= 1000:
@@ -26,8 +31,13 @@ def seconds(value: float) -> str:
 
 
 def dollars(value: float) -> str:
-    """Money; small amounts in full."""
-    return f"${value:,.2f}" if abs(value) >= 1 or not value else f"${value:.6f}".rstrip("0")
+    """Money: cents, and of less than a dollar three digits that count."""
+    sign, size = "-" if value < 0 else "", abs(value)
+    if 0 < size < _LEAST_USD:
+        return f"{sign}<${_LEAST_USD:.6f}"
+    digits = 2 - floor(log10(size)) if 0 < size < 1 else 2
+    whole, _, rest = f"{size:,.{min(digits, 6)}f}".partition(".")
+    return f"{sign}${whole}.{rest.rstrip('0').ljust(2, '0')}"
 
 
 def count(value: float) -> str:
@@ -51,7 +61,8 @@ def ago(value: float | str | None) -> str:
     found = _time(value)
     if found is None:
         return "—"
-    gone = (datetime.now(UTC) - found).total_seconds()
+    # Clocks of two machines differ: what was written by another may lie a little ahead.
+    gone = max((datetime.now(UTC) - found).total_seconds(), 0.0)
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         number = int(gone // size)
         if number:
@@ -96,13 +107,15 @@ def pretty(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """A fact in a table: text as it is, nothing as a dash, what is nested as JSON."""
+    """A fact in a table: text as it is, nothing as a dash, names in a row, the nested as JSON."""
     if value is None or value == "":
         return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
     if isinstance(value, (dict, list)):
         return orjson.dumps(value, default=str).decode() if value else "—"
     return str(value)

@@ -62,11 +62,37 @@ def test_a_list_is_walked_by_keys_alone(window: Browser, system: System) -> None
     window.go(f"{system.url}/console/adapters")
     window.keys("j", "j", "k", "Enter")
     window.until(lambda: window.url.endswith("/adapters/kept"))
+    window.go(f"{system.url}/console/decisions")
+    window.keys("j", "j", "Enter")
+    window.until(lambda: "/decisions/dec_" in window.url)
     window.go(f"{system.url}/console/documents")
     window.keys("/", "j")
     assert window.run("return document.activeElement.value") == "j"
     window.keys("Escape", "j")
     assert window.run("return document.activeElement.matches('a[data-row]')")
+
+
+def test_a_text_keeps_its_direction_to_itself(window: Browser, system: System) -> None:
+    """One from right to left begins at the right, and turns nothing that stands beside it."""
+    log_in(window, system)
+    window.go(f"{system.url}/console/reviews")
+    for selector in ("th a", "h1", "summary"):
+        asked = f"return getComputedStyle(document.querySelector({selector!r})).unicodeBidi"
+        assert window.run(asked) == "plaintext", selector
+
+
+def test_no_word_of_a_list_is_cut(window: Browser, system: System) -> None:
+    """Why a review was opened is one word here, and stands on one line."""
+    log_in(window, system)
+    window.go(f"{system.url}/console/reviews")
+    lines = (
+        "return [...document.querySelectorAll('td.words')].map(cell => {"
+        "const range = document.createRange(); range.selectNodeContents(cell);"
+        "return [cell.textContent, range.getClientRects().length]; })"
+    )
+    cells = window.run(lines)
+    assert cells
+    assert [words for words, number in cells if " " not in words and number > 1] == []
 
 
 def test_the_first_tab_skips_the_navigation(window: Browser, system: System) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from router.config.auth import KeyScope
 from router.errors import InvalidRequest
-from serving.console import charts
+from serving.console import charts, words
 from serving.console.api import part
 from serving.console.charts import Column, Part
 from serving.console.page import Page, Visit
@@ -34,7 +34,7 @@ def _pictures(row: dict[str, Any], most: float) -> dict[str, Any]:
     ]
     return {
         "bar": charts.meter(f"Volume of {row['name']}", row["volume"], most),
-        "daily": charts.columns("Requests by day, two weeks", days, "{:,.0f}") if days else "",
+        "daily": charts.columns("Requests by day, two weeks", days, words.count) if days else "",
     }
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from router.stages import Heading
-from serving.console import alerts, charts
+from serving.console import alerts, charts, words
 from serving.console.alerts import Alert
 from serving.console.charts import Column, Part
 from serving.console.page import Page, Visit
@@ -44,7 +44,6 @@ async def show(visit: Visit) -> dict[str, Any]:
         "saved": None if intents is None else sum(row["saved_usd"] for row in intents),
         "now_requests": len(recent),
         "now_is_all": len(recent) < _NOW_ROWS,
-        "now_s": _NOW_S,
         "now_split": _split("Time by heading, last five minutes", _of_records(recent)),
         "now_times": _of_records(recent),
         "day_split": _split("Time by heading, last 24 hours", headings),
@@ -53,10 +52,10 @@ async def show(visit: Visit) -> dict[str, Any]:
         "waited_ms": sum(row["target_ms"] for row in rows),
         **_totals(rows),
         "traffic": charts.columns(
-            "Requests by hour, last 24 hours", _columns(hours, rows, "requests"), "{:,.0f}"
+            "Requests by hour, last 24 hours", _columns(hours, rows, "requests"), words.count
         ),
         "spending": charts.columns(
-            "Cost by hour, last 24 hours, US dollars", _columns(hours, rows, "usd"), "${:,.4f}"
+            "Cost by hour, last 24 hours, US dollars", _columns(hours, rows, "usd"), words.dollars
         ),
         "targets": _by_target(rows),
         "drift": drift,

@@ -15,13 +15,12 @@
     document.body.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(url, { credentials: "same-origin", ...options });
-      const kind = answer.headers.get("content-type") || "";
-      if (!kind.startsWith("text/html") || new URL(answer.url).origin !== location.origin) {
-        location.assign(answer.url);
-        return;
-      }
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const page = await parsed(answer);
       if (mine !== asked) return;
+      // Whatever stands before the server answers for it while it is away; nobody loses a page to that.
+      const said = page && (answer.ok || how === "go") ? "" : page?.querySelector(".problem")?.textContent.trim();
+      if (said || (!page && !answer.ok)) return trouble(said || away(how), "", how === "go");
+      if (!page) return location.assign(answer.url);
       // Whoever was logged out meanwhile keeps what was typed.
       const out = isLogin(answer.url) && !isLogin(location.href);
       if (out && (how === "look" || options.method === "POST"))
@@ -29,29 +28,39 @@
       trouble("");
       show(page, answer.url, how);
     } catch {
-      if (how === "go") trouble("The server did not answer. What you typed is still here: try again.");
+      if (mine === asked) trouble(away(how), "", how === "go");
     } finally {
       if (mine === asked) { busy = false; document.body.removeAttribute("aria-busy"); }
     }
   }
 
+  // A page of the console; null: it is something else.
+  async function parsed(answer) {
+    const kind = answer.headers.get("content-type") || "";
+    if (!kind.startsWith("text/html") || new URL(answer.url).origin !== location.origin) return null;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return page.getElementById("content") && page;
+  }
+  const away = (how) => "The server did not answer. " + (how === "go"
+    ? "What you typed is still here: try again." : "What is shown may be old; it is asked for again.");
+
   // What went wrong on the way here is said beside what is on the page, which stays.
-  function trouble(text, url) {
-    document.getElementById("trouble")?.remove();
+  function trouble(text, url, goes = true) {
+    const before = document.getElementById("trouble");
+    if (text && before?.textContent === text) return;
+    before?.remove();
     if (!text) return;
     const told = Object.assign(document.createElement("p"), { id: "trouble", className: "problem" });
     told.setAttribute("role", "alert");
     main().prepend(told);
     told.textContent = text;
-    if (!url) return told.scrollIntoView({ block: "nearest" });
-    const link = Object.assign(document.createElement("a"), { href: url, target: "_blank", textContent: "Log in" });
-    told.append(" ", link);
-    told.scrollIntoView({ block: "nearest" });
+    if (url) told.append(" ", Object.assign(document.createElement("a"), { href: url, target: "_blank", textContent: "Log in" }));
+    if (goes) told.scrollIntoView({ block: "nearest" });
   }
 
   function show(page, url, how) {
     const fresh = page.getElementById("content");
-    if (!fresh) return location.assign(url);
+    document.querySelector("footer").replaceWith(page.querySelector("footer"));
     if (how === "look") {
       if (fresh.innerHTML === main().dataset.was) return;
       refresh(page, fresh);

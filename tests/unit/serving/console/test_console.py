@@ -127,7 +127,9 @@ def test_behind_https_the_cookie_stays_there(keyed: System) -> None:
         assert "Secure" not in _log_in(browser, KEY).headers["set-cookie"]
 
 
-@pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "origin", [None, "https://evil.example", "null", "http://127.0.0.1:1", "http://["]
+)
 def test_acting_needs_the_servers_own_origin(keyed: System, origin: str | None) -> None:
     """Logging in and out, with a cookie or without."""
     headers = {"x-nothing": "1"} if origin is None else {"origin": origin}
@@ -177,6 +179,7 @@ def test_a_key_that_may_not_see_pages(keyed: System) -> None:
         lambda value: "b3Bz" + value[value.index(".") :],  # somebody else's name
         lambda value: "\u00e9.1.x",
         lambda value: f"x.{'9' * 5000}.y",
+        lambda _: r'"YQ.\262.x"',  # a digit to Python, and no number
     ],
 )
 def test_a_cookie_that_was_changed_is_none(keyed: System, change: Any) -> None:
@@ -267,6 +270,14 @@ def test_one_decision_is_shown_in_full(keyless: System) -> None:
     assert record["request_id"] in words
 
 
+def test_only_what_can_be_asked_for_is_a_link(keyless: System) -> None:
+    """Requests that nobody answered have no target to search for."""
+    _until(keyless, "/console", '<th scope="row">none</th>')
+    page = httpx.get(f"{keyless.url}/console").text
+    assert '<a href="/console/decisions?target=base">base</a>' in page
+    assert "target=none" not in page
+
+
 def test_decisions_are_searched(keyless: System) -> None:
     """By id, target, status, intent and time; what is wrong with a question is said."""
     identity = _ask(keyless.url, "base")
@@ -284,7 +295,9 @@ def test_decisions_are_searched(keyless: System) -> None:
     assert ids(intent="other") == set()
     assert ids(since="2999-01-01") == set()
     assert ids(id="dec_nothing") == set()
-    assert httpx.get(url, params={"since": "yesterday"}).status_code == 400
+    wrong = httpx.get(url, params={"since": "yesterday"})
+    assert wrong.status_code == 400
+    assert '<a href="/console/decisions">Back to Decisions</a>' in wrong.text
     assert httpx.get(f"{url}/dec_nothing").status_code == 404
 
 

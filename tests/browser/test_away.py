@@ -1,0 +1,50 @@
+"""The server is away, and what stands before it answers in its place."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tests.browser.between import standing_before
+from tests.browser.conftest import log_in
+from tests.browser.driver import Browser
+from tests.browser.test_reviewing import review, waiting
+from tests.contract.client import ADMIN, client
+from tests.fakes.whole_system import System
+
+_TYPED = "return document.getElementById('answer').value"
+_FOOTER = "return document.querySelector('footer').textContent"
+
+
+def test_an_answer_of_what_stands_before_the_server_replaces_no_page(
+    window: Browser, system: System
+) -> None:
+    """Neither where somebody saves nor where the page looks again; it says so, then goes on."""
+    port = urlsplit(system.url).port
+    assert port is not None
+    log_in(window, system, "reviewer")
+    identity = waiting(system)[0]["id"]
+    with standing_before(port) as before, client(system, "second") as other:
+        page = f"{before.url}/console/reviews/{identity}"
+        window.go(page)
+        window.fill("The answer as it should be", "I am typed with care")
+        made = window.run(_FOOTER)
+        before.is_away = True
+        window.press("Save")
+        window.sees("What you typed is still here")
+        assert other.post(f"{ADMIN}/reviews/{identity}/claim").status_code == 200
+        window.sees("What is shown may be old")
+        assert window.run(_TYPED) == "I am typed with care"
+        assert window.url == page
+        before.is_away = False
+        assert other.post(f"{ADMIN}/reviews/{identity}/release").status_code == 200
+        window.until(lambda: "may be old" not in window.text(), "asked again")
+        assert window.run(_TYPED) == "I am typed with care"
+        window.until(lambda: window.run(_FOOTER) != made, "when it was looked at")
+        window.press("Save")
+        window.until(lambda: "done=edit" in window.url)
+        assert review(system, identity)["answer"] == "I am typed with care"
+        window.press("Undo")
+        window.until(lambda: "done=undo" in window.url)
+        window.go(f"{system.url}/console/login")
+    away = [url for url in window.requested() if not url.startswith(system.url)]
+    assert all(url.startswith(before.url) for url in away)
