@@ -31,15 +31,15 @@ def test_an_answer_of_what_stands_before_the_server_replaces_no_page(
         window.fill("The answer as it should be", "I am typed with care")
         made = window.run(_FOOTER)
         before.is_away = True
-        window.press("Save")
-        window.sees("What you typed is still here")
         assert other.post(f"{ADMIN}/reviews/{identity}/claim").status_code == 200
         window.sees("What is shown may be old")
+        window.press("Save")
+        window.sees("What you typed is still here")
         assert window.run(_TYPED) == "I am typed with care"
         assert window.url == page
         before.is_away = False
         assert other.post(f"{ADMIN}/reviews/{identity}/release").status_code == 200
-        window.until(lambda: "may be old" not in window.text(), "asked again")
+        window.until(lambda: "The server did not answer" not in window.text(), "asked again")
         assert window.run(_TYPED) == "I am typed with care"
         window.until(lambda: window.run(_FOOTER) != made, "when it was looked at")
         window.press("Save")

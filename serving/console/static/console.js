@@ -47,11 +47,13 @@
   // What went wrong on the way here is said beside what is on the page, which stays.
   function trouble(text, url, goes = true) {
     const before = document.getElementById("trouble");
-    if (text && before?.textContent === text) return;
+    // What somebody did is told until something works again, and nothing is told twice.
+    if (text && before && (before.firstChild.data === text || (before.dataset.goes && !goes))) return;
     before?.remove();
     if (!text) return;
     const told = Object.assign(document.createElement("p"), { id: "trouble", className: "problem" });
     told.setAttribute("role", "alert");
+    if (goes) told.dataset.goes = "1";
     main().prepend(told);
     told.textContent = text;
     if (url) told.append(" ", Object.assign(document.createElement("a"), { href: url, target: "_blank", textContent: "Log in" }));
