@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.client import ADMIN, archive, chat, client, post_version, put_rules
+from tests.contract.client import ADMIN, archive, chat, client, post_version, put_rules, until
 from tests.contract.conftest import router_args
 from tests.contract.test_gates import ANSWER, bring, report, settled, teach
 from tests.fakes.frontier import FakeFrontier
@@ -28,13 +28,14 @@ def frontier() -> Iterator[FakeFrontier]:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, frontier: FakeFrontier) -> Iterator[System]:
-    """Two intents for which the base is not good enough; one tenant may ask no frontier."""
-    names = ("returns", "refunds")
+    """Intents for which the base is not good enough, and one whose gate is short of patience."""
+    names = ("returns", "refunds", "stalled")
     router: dict[str, Any] = router_args(frontier)
     router["auto"]["intents"] = [{"name": name, "keywords": [name]} for name in names]
     router["routing"] = {"routes": {name: {"risk": 0.1} for name in names}}
     router["capture"] = {"tenants": {"default": {"consent": True, "share": 1.0}}}
-    routes = {name: {"alias": name, "gate": _GATE} for name in names}
+    routes: dict[str, Any] = {name: {"alias": name, "gate": _GATE} for name in names}
+    routes["stalled"]["gate"] = {**_GATE, "stall_s": 1.0}
     root = tmp_path_factory.mktemp("against")
     with whole_system(root, router, flywheel={"routes": routes}, replicas=1) as running:
         with client(running) as http:
@@ -99,3 +100,26 @@ def test_answers_that_break_a_rule_stop_a_version(
     found = report(http, "returns", worse).json()
     assert "policy" in found["reason"]
     assert {each["name"]: each["blocks"] for each in found["suites"]}["policy"] is True
+
+
+def test_a_frontier_that_stalls_holds_no_version_up_for_ever(
+    system: System, http: httpx.Client, frontier: FakeFrontier, tmp_path: Path
+) -> None:
+    """The version waits to be tested again, and says why; it can be taken back meanwhile."""
+    digest = teach(system, tmp_path, "stalled", 5, ANSWER)
+
+    def why() -> str:
+        version = http.get(f"{ADMIN}/adapters/stalled/versions/{digest}").json()
+        found = [each["found"] for each in version["checks"] if each["name"] == "gate"]
+        return str(found[0]) if found and version["state"] == "gating" else ""
+
+    frontier.delay_s = 600.0
+    try:
+        answer = post_version(http, "stalled", archive(5))
+        assert (answer.status_code, answer.json()["state"]) == (202, "gating")
+        assert "stood still for 1 s" in until(why)
+    finally:
+        frontier.delay_s = 0.0
+    retired = http.post(f"{ADMIN}/adapters/stalled/retire", json={"digest": digest})
+    assert retired.status_code < 300, retired.text
+    assert settled(http, "stalled", digest) in {"draining", "retired"}
