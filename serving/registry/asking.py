@@ -206,10 +206,13 @@ def _answer(reply: Reply, seconds: float) -> Answer:
 def _calls(said: Any) -> str:
     """Of an answer that only calls tools, those calls."""
     try:
-        calls = said["choices"][0]["message"].get("tool_calls")
+        calls = said["choices"][0]["message"]["tool_calls"]
     except (KeyError, IndexError, TypeError):
         return ""
-    return orjson.dumps([each.get("function") for each in calls]).decode() if calls else ""
+    listed = calls if isinstance(calls, list) else []
+    functions = [each.get("function") for each in listed if isinstance(each, dict)]
+    found = [each for each in functions if isinstance(each, dict)]
+    return orjson.dumps(found).decode() if found else ""
 
 
 def _message(reply: Reply) -> str:

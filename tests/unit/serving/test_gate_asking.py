@@ -31,6 +31,7 @@ class Door:
 
     def __init__(self) -> None:
         self.status = 200
+        self.said: dict[str, Any] = {"error": {"message": "no such model"}}
         self.members = Membership()
         self.asking = HttpAsking(self.members)
         self.server = InternalServer("127.0.0.1")
@@ -48,7 +49,7 @@ class Door:
         await self.server.stop()
 
     async def _answer(self, _: Request) -> JSONResponse:
-        return JSONResponse({"error": {"message": "no such model"}}, self.status)
+        return JSONResponse(self.said, self.status)
 
     async def _look(self, _: Request) -> JSONResponse:
         return JSONResponse({"problems": []})
@@ -76,6 +77,25 @@ async def test_a_target_that_refuses_a_question_has_said_nothing(door: Door, sta
     """That is scored."""
     door.status = status
     assert await door.asking.target("frontier:cloud/big", QUESTION, "default", 8) is None
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": None},
+        {"message": "Within 30 days."},
+        {"message": {"tool_calls": 3}},
+        {"message": {"tool_calls": [None, "look_up", {"function": None}]}},
+        {},
+        None,
+    ],
+)
+async def test_what_makes_no_sense_is_no_call_and_no_error(door: Door, choice: object) -> None:
+    """Providers answer odd things; a test of an hour goes on."""
+    door.said = {"choices": [choice]}
+    found = await door.asking.target("frontier:cloud/big", QUESTION, "default", 8)
+    assert found is not None
+    assert found.calls == ""
 
 
 class Busy(Redaction):
