@@ -73,11 +73,15 @@ class Ladder:
         self._beginnings: dict[tuple[str, str, str, int], _Beginning] = {}
         self._live: dict[str, str | None] | None = None
         self._watches: dict[str, _Watch] = {}
+        self._failing: dict[tuple[str, str], str] = {}
+        """What was told of moves that fail at each look, by alias and digest."""
 
     async def tick(self) -> None:
         """One look at every candidate and every version that just went live."""
         snapshot = await asyncio.to_thread(self._registry.snapshot)
         self._evidence.keep(version.name for version in snapshot.versions)
+        there = {(version.alias, version.digest) for version in snapshot.versions}
+        self._failing = {k: v for k, v in self._failing.items() if k in there}
         aliases = {alias.name: alias for alias in snapshot.aliases}
         await self._notice_flips(snapshot)
         for candidate in snapshot.candidates:
@@ -185,12 +189,17 @@ class Ladder:
         return True
 
     async def _try(self, move: Awaitable[bool], alias: str, digest: str) -> bool:
-        """Whether a move was made; the next look tries again what failed."""
+        """Whether a move was made; the next look tries again what failed, and tells of it once."""
+        of_version = (alias, digest)
         try:
-            return await move
+            made = await move
         except AdapterError as error:
-            self._events.emit("ladder-failed", alias, digest, error=str(error))
+            if self._failing.get(of_version) != str(error):
+                self._failing[of_version] = str(error)
+                self._events.emit("ladder-failed", alias, digest, error=str(error))
             return False
+        self._failing.pop(of_version, None)
+        return made
 
     def _say(self, kind: str, alias: str, digest: str, reason: str, stage: str) -> None:
         self._events.emit(kind, alias, digest, reason=reason, stage=stage)

@@ -41,6 +41,8 @@ class Watch:
         self._rollout = rollout
         self._evidence = evidence
         self._events = events
+        self._failing: dict[str, tuple[str, str]] = {}
+        """By alias, of a configured route: the version that could not be taken back, and why."""
 
     async def tick(self) -> None:
         """One look."""
@@ -68,8 +70,15 @@ class Watch:
                 version.alias, by=BY, quarantine=reason, leaving=version.digest
             )
         except AdapterError as error:
-            self._events.emit("demotion-failed", version.alias, version.digest, error=str(error))
+            # Tried again at each look, and told once: a second's event each would push out others.
+            failed = (version.digest, str(error))
+            if self._failing.get(version.alias) != failed:
+                self._failing[version.alias] = failed
+                self._events.emit(
+                    "demotion-failed", version.alias, version.digest, error=str(error)
+                )
             return
+        self._failing.pop(version.alias, None)
         self._events.emit("demoted", version.alias, version.digest, intent=intent, reason=reason)
 
 

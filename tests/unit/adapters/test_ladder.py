@@ -311,7 +311,9 @@ async def test_a_climb_that_failed_is_not_told_of(
     with monkeypatch.context() as broken:
         broken.setattr(rollout, "promote", fails)
         await world.hear(v1=counted(100), v2=counted(requests=40))
+        await world.ladder.tick()
         assert (world.state(2), _told(world, "candidate-promoted")) == (State.CANARY, 0)
+        assert _told(world, "ladder-failed") == 1, "each look would push out all other events"
     await world.ladder.tick()
     assert (world.state(2), _told(world, "candidate-promoted")) == (State.LIVE, 1)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.aliases import engine_name
+from adapters.errors import QuorumNotReached
 from adapters.flywheel.config import FlywheelConfig
 from adapters.registry.lifecycle import State
 from adapters.takeover.watch import Watch, taken_back
@@ -67,3 +68,28 @@ async def test_what_somebody_moved_meanwhile_is_left_alone(path: AdapterPath) ->
     assert path.registry.alias("returns").live == path.digest(1)
     assert path.registry.version("returns", path.digest(1)).state is State.LIVE
     assert taken_back(path.registry, "returns") is None
+
+
+async def test_what_cannot_be_taken_back_now_is_tried_again_and_told_once(
+    path: AdapterPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second's event each would push out all others."""
+    watch = Watch(
+        FlywheelConfig.model_validate({"routes": ROUTES}),
+        path.registry,
+        path.rollout,
+        lambda _name: BAD,
+        path.events,
+    )
+
+    async def fails(*_: object, **__: object) -> None:
+        raise QuorumNotReached("no engine replica is alive")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(path.rollout, "rollback", fails)
+        for _ in range(3):
+            await watch.tick()
+    await watch.tick()
+    told = [each.kind for each in path.events.since(0) if each.kind.startswith("demot")]
+    assert told == ["demotion-failed", "demoted"]
+    assert path.registry.alias("returns").live == path.digest(1)
