@@ -200,6 +200,15 @@ class Call(Item):
         self._call_id = call_id
         self._name = name
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are JSON."""
+        try:
+            orjson.loads(self.said)
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
     def whole(self, status: str) -> Json:
         """With all its arguments."""
         return self._call(status, self.said)

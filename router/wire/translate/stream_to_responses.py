@@ -160,13 +160,15 @@ class ResponsesStream:
             yield from last.ended(COMPLETED)
 
     def _close(self) -> Iterator[Json]:
-        """End all items that are open; only the last one can be cut short."""
+        """End all items that are open."""
         for item in self._items:
             if item.is_open:
                 yield from item.ended(self._status(item))
 
     def _status(self, item: Item) -> str:
-        return status_of(self._finish) if item is self._items[-1] else COMPLETED
+        """The last one can be cut short, and of calls that are told by turns each of them."""
+        is_cut = item is self._items[-1] or (isinstance(item, Call) and not item.is_whole)
+        return status_of(self._finish) if is_cut else COMPLETED
 
     def _end(self) -> Iterator[Json]:
         if self._is_over:

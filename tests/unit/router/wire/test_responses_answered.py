@@ -199,6 +199,24 @@ def test_calls_under_one_index_are_several() -> None:
     assert found == [("c0", '{"n": 0}'), ("c1", '{"n": 1}')]
 
 
+def test_each_call_that_was_cut_short_says_so() -> None:
+    """Of calls that are told by turns it need not be the last one."""
+    said: list[Json] = [
+        {"delta": {"tool_calls": [{"index": n, "id": f"c{n}", "function": function}]}}
+        for n, function in enumerate(
+            [
+                {"name": "look_up", "arguments": '{"sku"'},
+                {"name": "look_up", "arguments": '{"sku": 2}'},
+                {"name": "look_up", "arguments": '{"sku"'},
+            ]
+        )
+    ]
+    said.append({"delta": {}, "finish_reason": "length"})
+    response = told(back("openai", {}), chunks(*said))[-1]["response"]
+    states = [item["status"] for item in response["output"]]
+    assert states == ["incomplete", "completed", "incomplete"]
+
+
 def test_an_error_in_the_middle_is_an_event_with_its_number() -> None:
     """As Responses tell it."""
     raw = chunks({"delta": {"content": "a"}}).removesuffix(b"data: [DONE]\n\n")
