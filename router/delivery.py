@@ -12,6 +12,8 @@ from router.request import Option
 from router.wire.endpoint import Usage
 from router.wire.events import Piece
 
+MAX_WARNINGS: Final = 64
+"""So many of one target are kept."""
 Bodies = Callable[[Option], Awaitable[dict[str, Any]]]
 """What a target is sent; made by the context stage, each time that a target is asked."""
 
@@ -315,8 +317,12 @@ class Delivery:
         self.notes.append(facts)
 
     def warn(self, target: str, warning: str) -> None:
-        """A target does not get something of the request as it was said."""
-        self.warnings.setdefault(target, {})[warning] = None
+        """A target does not get something of the request as it was said, or the client of the
+        answer. The first of them only: an answer may name what it likes, as often as it likes.
+        """
+        told = self.warnings.setdefault(target, {})
+        if len(told) < MAX_WARNINGS:
+            told[warning] = None
 
     def draws_on(self, size: int) -> None:
         """Targets may get up to so many bytes beside the client's own words."""

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from router.wire.translate.vocabulary import chat_usage, finish_reason
+from router.wire.upstream_error import word
 
 _SAID = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 
@@ -46,7 +47,9 @@ def lost_in_chat(found: dict[str, Any]) -> list[str]:
     """What of an answer, or of an event of one, chat has no place for."""
     blocks = found.get("content") or [found.get("content_block")]
     delta = found.get("delta")
-    lost = [f"content.{block.get('type')}" for block in blocks if _is_unknown(block)]
+    lost = [
+        f"content.{word(block.get('type')) or 'block'}" for block in blocks if _is_unknown(block)
+    ]
     cited = any(isinstance(block, dict) and block.get("citations") for block in blocks)
     if cited or (isinstance(delta, dict) and delta.get("type") == "citations_delta"):
         lost.append("content.citations")

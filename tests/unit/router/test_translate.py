@@ -181,6 +181,8 @@ def test_what_chat_has_no_place_for_is_named() -> None:
         "content.server_tool_use"
     ]
     assert not any(lost_in_chat(each) for each in THINKING)
+    wordy = {"content": [{"type": "a whole sentence, that is no name"}]}
+    assert lost_in_chat(wordy) == ["content.block"]
 
 
 def test_what_messages_have_no_place_for_is_named() -> None:

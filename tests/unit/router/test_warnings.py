@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from adapters.aliases import Roles
+from router.delivery import MAX_WARNINGS, Delivery
 from tests.fakes.frontier import FakeFrontier
 from tests.fakes.tiny_adapter import BASE
 from tests.fakes.whole_system import whole_system
@@ -49,6 +50,14 @@ def test_what_a_target_does_not_get_is_in_the_header_and_in_the_record(tmp_path:
         assert "x-graftwork-warning" not in _ask(system.url, model="acme/big").headers
         told = _ask(system.url, model="base", seed=3, verbosity="low")
         assert told.headers["x-graftwork-warning"].endswith(": verbosity")  # vLLM has seeds
+
+
+def test_what_an_answer_names_is_bounded() -> None:
+    """Law 9: a stream may bring new names as long as it lasts."""
+    delivery = Delivery()
+    for number in range(10 * MAX_WARNINGS):
+        delivery.warn("frontier:acme/big", f"content.kind{number}")
+    assert len(delivery.warnings["frontier:acme/big"]) == MAX_WARNINGS
 
 
 def test_hidden_characters_reach_no_model_and_are_counted(tmp_path: Path) -> None:
