@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import cel
 
+from router.policy.comparisons import never_met
 from router.policy.conjuncts import Atom, atoms, conjuncts, names_apart
 
 MAX_CHARACTERS: Final = 2_000
@@ -204,6 +205,8 @@ def context_of(values: Mapping[str, Any]) -> Any:
 
 def _check(condition: Condition, declared: Mapping[str, str]) -> None:
     """Try it with values of every type that it may meet."""
+    if slip := never_met(condition.source, SAMPLE):
+        raise BadCondition(slip)
     for part in condition.conjuncts:
         for piece in names_apart(part):
             _check_atom(condition, piece, declared)
