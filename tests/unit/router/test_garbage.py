@@ -25,6 +25,11 @@ LIMITS = {
 }
 
 
+def objects() -> Counter[str]:
+    """How many there are in the process, by type; what other tests left is among them."""
+    return Counter(type(each).__name__ for each in gc.get_objects())
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_request_leaves_no_circles(tmp_path: Path, stream: bool) -> None:
     """Each collection holds everybody up, and goes through all that is under way."""
@@ -49,10 +54,11 @@ async def test_a_request_leaves_no_circles(tmp_path: Path, stream: bool) -> None
 
             await ask(5)
             gc.collect()
+            before = objects()
             gc.disable()
             try:
                 await ask(REQUESTS)
-                there = Counter(type(each).__name__ for each in gc.get_objects())
+                there = objects() - before
                 gc.set_debug(gc.DEBUG_SAVEALL)
                 gc.collect()
                 ours = [
@@ -66,6 +72,6 @@ async def test_a_request_leaves_no_circles(tmp_path: Path, stream: bool) -> None
                 gc.enable()
     assert len(ours) < REQUESTS, sorted(set(ours))
     # Answers are remembered for feedback; what carried them out, and their times, are not.
-    assert there["Exchange"] >= REQUESTS
+    assert there["Exchange"] > REQUESTS / 2
     assert there["Guard"] < REQUESTS / 2
     assert there["Booked"] < REQUESTS / 2 * len(Heading)
