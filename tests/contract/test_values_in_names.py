@@ -191,7 +191,6 @@ def test_a_value_that_is_spelled_oddly_does_not_reach_a_provider(
 ) -> None:
     """As a number, encoded, or with signs between that nobody would expect."""
     body, planted = ODD[place]
-    frontier.requests.clear()
     answer = app.post(CHAT, json={"model": "cloud/big", **body})
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-graftwork-redacted"]
@@ -202,7 +201,6 @@ def test_a_value_that_is_spelled_oddly_does_not_reach_a_provider(
 def test_a_number_that_is_nobodys_stays_a_number(app: httpx.Client, frontier: FakeFrontier) -> None:
     """Times, sizes and most seeds reach the provider as they came."""
     fields = {"since": 1795765092123, "most": 2147483647, "half": 0.5, "sizes": [1 << 40, -1]}
-    frontier.requests.clear()
     body = {"messages": HELLO, "brand_new": fields, "seed": 4_294_967_295}
     assert app.post(CHAT, json={"model": "cloud/big", **body}).status_code == 200
     assert frontier.requests[-1].body["brand_new"] == fields
@@ -213,7 +211,6 @@ def test_a_seed_that_is_a_cards_number_becomes_another_seed(
     app: httpx.Client, frontier: FakeFrontier
 ) -> None:
     """The same again for the same: that is what it is for. Local models get it as it is."""
-    frontier.requests.clear()
     for body in ({"seed": CARD}, {"seed": CARD}, {"seed": CARD, "model": "base"}):
         answer = app.post(CHAT, json={"model": "cloud/big", "messages": HELLO, **body})
         assert answer.status_code == 200, answer.text
@@ -260,7 +257,6 @@ _IN_SCHEMAS = {
 def test_what_can_be_replaced_is(app: httpx.Client, frontier: FakeFrontier, place: str) -> None:
     """In definitions, stop words, predictions, and who and where somebody is."""
     body, planted = _IN_SCHEMAS[place]
-    frontier.requests.clear()
     answer = app.post(CHAT, json={"model": "cloud/big", **body})
     assert answer.status_code == 200, answer.text
     (sent,) = frontier.requests
@@ -309,7 +305,6 @@ def test_what_cannot_be_replaced_keeps_the_request_here(
 ) -> None:
     """Patterns, keys and ids would mean something else."""
     body, entity = _FIXED[place]
-    frontier.requests.clear()
     refused = app.post(CHAT, json={"model": "cloud/big", **body})
     assert refused.status_code == 403, refused.text
     assert entity in error_of(refused)["message"]
@@ -331,7 +326,6 @@ def test_a_pattern_that_says_nobodys_value_goes_on(
     app: httpx.Client, frontier: FakeFrontier, pattern: str
 ) -> None:
     """What addresses and numbers look like is no address and no number."""
-    frontier.requests.clear()
     answer = app.post(CHAT, json={"model": "cloud/big", **_schema(pattern=pattern)})
     assert answer.status_code == 200, answer.text
     assert pattern in str(frontier.requests[-1].body).replace("\\\\", "\\")
@@ -351,7 +345,6 @@ def test_a_cards_number_in_a_header_does_not_go_on(
     app: httpx.Client, frontier: FakeFrontier, given: dict[str, str]
 ) -> None:
     """Neither to the provider nor into what is kept, which has the request's id."""
-    frontier.requests.clear()
     body = {"model": "claude/opus", "messages": HELLO, "max_tokens": 8}
     answer = app.post("/v1/messages", json=body, headers=given)
     assert answer.status_code == 200, answer.text

@@ -104,7 +104,6 @@ def test_no_piece_of_a_value_reaches_a_provider(
 ) -> None:
     """Wherever it was cut, and whichever API the message is in."""
     path, body = _asked(api, CUTS[cut])
-    frontier.requests.clear()
     answer = app.post(path, json=body)
     assert answer.status_code == 200, answer.text
     (sent,) = frontier.requests
@@ -118,7 +117,6 @@ def test_a_secret_in_two_parts_leaves_for_nobody(
     app: httpx.Client, keyed: System, frontier: FakeFrontier, model: str
 ) -> None:
     """As in one."""
-    frontier.requests.clear()
     _, body = _asked("chat", [f"The key is {SECRET[:12]}", f"{SECRET[12:]} for it."])
     refused = app.post("/v1/chat/completions", json={**body, "model": model})
     assert refused.status_code == 422, refused.text
@@ -133,7 +131,6 @@ def test_parts_that_hold_nothing_stay_as_they_are(
     """Words and numbers beside a seam are no value of anybody."""
     said = ["Count 12", "34 to 5678", "90 and tell the", "rest. See Table", "Three at 7", ".5 %."]
     path, body = _asked("chat", said)
-    frontier.requests.clear()
     answer = app.post(path, json=body)
     assert answer.status_code == 200, answer.text
     assert [each["text"] for each in frontier.requests[-1].body["messages"][-1]["content"]] == said
